@@ -1,0 +1,116 @@
+// wyrinit is the first process of a container that Wyrcan booted, for a moment.
+//
+// Synopsis:
+//
+//	/init [ARGUMENT]...    (the kernel starts it; by hand it refuses)
+//
+// Description:
+//
+//	An initramfs cannot carry extended attributes, and pivot_root(2) refuses the kernel's own rootfs, so file
+//	capabilities would be lost and podman, containerd and runc would fail. A bundle therefore puts wyrinit in the place
+//	of the image's /init. It sets the extended attributes from a list, makes / a real mount, puts the image's own /init
+//	back, removes itself and its list, and becomes /init: the same process, arguments and environment.
+//
+//	A step that fails is said on the console and the boot goes on: an image that does not need that step still works.
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		say("runs only as the first process of a booted container")
+		os.Exit(1)
+	}
+	path := run()
+	err := unix.Exec(path, os.Args, os.Environ())
+	// Nothing is left to fall back to: the kernel panics when process 1 ends, as it would have without wyrinit.
+	say("cannot start " + path + ": " + err.Error())
+	os.Exit(1)
+}
+
+// say prints one line. The kernel opened its console as descriptors 0 to 2; fmt would double the size of this program.
+func say(s string) {
+	os.Stderr.WriteString("wyrinit: " + s + "\n")
+}
+
+// run prepares the root and returns the path of the image's own /init.
+func run() string {
+	m, err := manifest()
+	if err != nil {
+		say("extended attributes and file capabilities are lost: cannot read " + handover.List + ": " + err.Error())
+	}
+	restore(m.Xattrs)
+	if err := realRoot(); err != nil {
+		say("pivot_root will fail, so containers may not start here: " + err.Error())
+	}
+	if err := os.Rename(handover.OriginalInit, handover.Init); err != nil {
+		say("leaves the image's /init where it is: " + err.Error())
+		return handover.OriginalInit
+	}
+	if err := os.RemoveAll(handover.Dir); err != nil {
+		say("cannot clean up: " + err.Error())
+	}
+	ts := []unix.Timespec{unix.NsecToTimespec(0), {Sec: m.RootMTime}}
+	ts[0].Nsec = unix.UTIME_OMIT
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, "/", ts, 0); err != nil {
+		say("cannot set the time of /: " + err.Error())
+	}
+	return handover.Init
+}
+
+func manifest() (handover.Manifest, error) {
+	b, err := os.ReadFile(handover.List)
+	if err != nil {
+		return handover.Manifest{}, err
+	}
+	return handover.Parse(b)
+}
+
+// restore sets the attributes. What the file system cannot hold is said once for each kind: tmpfs has user.* only since
+// Linux 6.6, and an image may carry many of one kind.
+func restore(xattrs []handover.Xattr) {
+	said := map[string]bool{}
+	for _, x := range xattrs {
+		err := unix.Lsetxattr(x.Path, x.Name, []byte(x.Value), 0)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			if said[x.Name] {
+				continue
+			}
+			said[x.Name] = true
+		}
+		say("loses " + x.Name + " of " + x.Path + ": " + err.Error())
+	}
+}
+
+// realRoot makes / a mount that has a parent, which is what pivot_root(2) asks of it: the rootfs is bound onto a directory
+// of its own, and that mount is moved over /. Not a byte is copied.
+func realRoot() error {
+	if err := os.Mkdir(handover.NewRoot, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := unix.Mount("/", handover.NewRoot, "", unix.MS_BIND, ""); err != nil {
+		return &fs.PathError{Op: "bind / to", Path: handover.NewRoot, Err: err}
+	}
+	if err := unix.Chdir(handover.NewRoot); err != nil {
+		return &fs.PathError{Op: "chdir", Path: handover.NewRoot, Err: err}
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		unix.Chdir("/")
+		unix.Unmount(handover.NewRoot, 0)
+		return &fs.PathError{Op: "move to /", Path: handover.NewRoot, Err: err}
+	}
+	if err := unix.Chroot("."); err != nil {
+		return &fs.PathError{Op: "chroot", Path: "/", Err: err}
+	}
+	return unix.Chdir("/")
+}
