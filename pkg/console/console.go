@@ -1,0 +1,168 @@
+// Package console reaches the person in front of the machine, on whichever of the kernel's consoles that is: what is
+// written appears on all of them, an answer may come from any of them. It opens the terminals itself, for u-root's init
+// gives its children pipes that lose the last lines before a kexec or a reboot.
+package console
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// backlog is how many writes may wait for one slow console before it starts to lose some. A full 80×25 screen at 9600
+// baud takes two seconds; a console whose other end holds the line (flow control) must not hold the boot.
+const backlog = 256
+
+// Console is every console of the kernel at once. It is an io.Writer whose Write neither fails nor blocks.
+type Console struct {
+	ttys []*tty
+}
+
+// Line is what somebody typed, without its newline, and the terminal on which it was typed.
+type Line struct {
+	Text string
+	TTY  *os.File
+}
+
+type tty struct {
+	file    *os.File
+	pending chan []byte
+	drained chan chan struct{}
+}
+
+// Open opens the consoles that the kernel has enabled (Documentation/ABI/testing/sysfs-tty, "active"), below root: "" for
+// the machine's own. Where there is none, as in a container or a test, standard input and output serve.
+func Open(root string) *Console {
+	c := new(Console)
+	active, _ := os.ReadFile(filepath.Join(root, "/sys/class/tty/console/active"))
+	for _, name := range strings.Fields(string(active)) {
+		f, err := os.OpenFile(filepath.Join(root, "/dev", name), os.O_RDWR|unix.O_NOCTTY, 0)
+		if err == nil {
+			c.add(f)
+		}
+	}
+	if len(c.ttys) == 0 {
+		c.add(os.Stdout)
+	}
+	return c
+}
+
+func (c *Console) add(f *os.File) {
+	t := &tty{file: f, pending: make(chan []byte, backlog), drained: make(chan chan struct{})}
+	c.ttys = append(c.ttys, t)
+	go t.copy()
+}
+
+func (t *tty) copy() {
+	for {
+		select {
+		case b := <-t.pending:
+			t.file.Write(b) // a console that fails is one that nobody can be told on
+		case done := <-t.drained:
+			for range len(t.pending) {
+				t.file.Write(<-t.pending)
+			}
+			// tcdrain(3): the bytes leave the machine, not only this process. Not a terminal: nothing to wait for.
+			if raw, err := t.file.SyscallConn(); err == nil {
+				raw.Control(func(fd uintptr) { unix.IoctlSetInt(int(fd), unix.TCSBRK, 1) })
+			}
+			close(done)
+		}
+	}
+}
+
+// Write shows p on every console.
+func (c *Console) Write(p []byte) (int, error) {
+	b := slices.Clone(p)
+	for _, t := range c.ttys {
+		select {
+		case t.pending <- b:
+		default:
+		}
+	}
+	return len(p), nil
+}
+
+// Flush returns when all that was written has left the machine, or after at most the given time.
+func (c *Console) Flush(limit time.Duration) {
+	timeout := time.After(limit)
+	for _, t := range c.ttys {
+		done := make(chan struct{})
+		select {
+		case t.drained <- done:
+		case <-timeout:
+			return
+		}
+		select {
+		case <-done:
+		case <-timeout:
+			return
+		}
+	}
+}
+
+// ReadLine returns the next line typed on any console. It returns ctx's error when that ends first, and io.EOF where
+// there is nobody to type. Once it has returned, nothing reads from the consoles, so that a shell can.
+func (c *Console) ReadLine(ctx context.Context) (Line, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan result, len(c.ttys))
+	for _, t := range c.ttys {
+		go func() { results <- t.readLine(ctx) }()
+	}
+	line, err := Line{}, io.EOF
+	for range c.ttys {
+		switch r := <-results; {
+		case r.err == nil && line.TTY == nil:
+			line, err = r.line, nil
+			cancel()
+		case r.err != nil && r.err != io.EOF && line.TTY == nil:
+			err = r.err
+		}
+	}
+	return line, err
+}
+
+type result struct {
+	line Line
+	err  error
+}
+
+// readLine reads what one terminal gives: a line, for consoles are in canonical mode (termios(3)).
+func (t *tty) readLine(ctx context.Context) result {
+	in := t.file
+	if in == os.Stdout {
+		in = os.Stdin
+	}
+	read := make(chan result, 1)
+	go func() {
+		b := make([]byte, 4096) // N_TTY_BUF_SIZE, the longest line that canonical mode delivers
+		n, err := in.Read(b)
+		read <- result{Line{strings.TrimRight(string(b[:n]), "\r\n"), in}, err}
+	}()
+	select {
+	case r := <-read:
+		return r
+	case <-ctx.Done():
+	}
+	// Standard input may be a file that knows no deadline; what is left behind then eats one line at most.
+	if in.SetReadDeadline(time.Unix(1, 0)) == nil {
+		<-read
+		in.SetReadDeadline(time.Time{})
+	}
+	return result{err: ctx.Err()}
+}
+
+// Ask shows the question and returns the answer, with white space at its ends cut off.
+func (c *Console) Ask(ctx context.Context, question string) (string, error) {
+	fmt.Fprint(c, question)
+	l, err := c.ReadLine(ctx)
+	return strings.TrimSpace(l.Text), err
+}
