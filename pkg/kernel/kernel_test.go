@@ -1,0 +1,160 @@
+package kernel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"debug/pe"
+	"encoding/binary"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// bzImage returns the smallest file with the setup header of boot.rst.
+func bzImage(version string) []byte {
+	b := make([]byte, 3*512+160)
+	le := binary.LittleEndian
+	b[0x1f1] = 2 // setup_sects
+	le.PutUint32(b[0x1f4:], 10)
+	copy(b[0x202:], "HdrS")
+	le.PutUint16(b[0x206:], 0x20f)
+	le.PutUint16(b[0x20e:], 0x300-512+0x100)
+	copy(b[0x300+0x100:], version+" (builder@host) #1 SMP\x00")
+	le.PutUint16(b[0x236:], 1)
+	le.PutUint32(b[0x238:], 2047)
+	return b
+}
+
+func arm64Image(version string) []byte {
+	b := make([]byte, 3<<20)
+	copy(b[56:], "ARM\x64")
+	copy(b[1<<20-7:], "Linux version "+version+" (builder@host)")
+	return b
+}
+
+func gzipped(b []byte) []byte {
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	w.Write(b)
+	w.Close()
+	return z.Bytes()
+}
+
+func zstded(b []byte) []byte {
+	w, _ := zstd.NewWriter(nil)
+	return w.EncodeAll(b, nil)
+}
+
+func zboot(how string, payload []byte) []byte {
+	b := make([]byte, 64, 64+len(payload))
+	copy(b, "MZ\x00\x00zimg")
+	binary.LittleEndian.PutUint32(b[8:], 64)
+	binary.LittleEndian.PutUint32(b[12:], uint32(len(payload)))
+	copy(b[24:], how)
+	return append(b, payload...)
+}
+
+// efi returns a PE file with the given sections, as objcopy makes a unified kernel image.
+func efi(sections map[string][]byte) []byte {
+	var b bytes.Buffer
+	b.WriteString("MZ")
+	b.Write(make([]byte, 0x3a))
+	binary.Write(&b, binary.LittleEndian, uint32(0x40))
+	b.WriteString("PE\x00\x00")
+	binary.Write(&b, binary.LittleEndian, pe.FileHeader{Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: uint16(len(sections))})
+	at := b.Len() + 40*len(sections)
+	var content []byte
+	for name, s := range sections {
+		h := pe.SectionHeader32{VirtualSize: uint32(len(s)), SizeOfRawData: uint32(len(s)+511) &^ 511, PointerToRawData: uint32(at + len(content))}
+		copy(h.Name[:], name)
+		binary.Write(&b, binary.LittleEndian, h)
+		content = append(content, s...)
+		content = append(content, make([]byte, (512-len(s)%512)%512)...)
+	}
+	return append(b.Bytes(), content...)
+}
+
+func TestParse(t *testing.T) {
+	old := bzImage("2.6.20")
+	binary.LittleEndian.PutUint16(old[0x206:], 0x205)
+	bz, arm := bzImage("6.1.0-40-amd64"), arm64Image("6.12.1")
+	for name, c := range map[string]struct {
+		file  []byte
+		want  Kernel
+		image []byte // nil: the file as it is
+	}{
+		"bzImage":     {bz, Kernel{Format: "bzImage", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047}, nil},
+		"signed":      {append(bytes.Clone(bz), "signature"...), Kernel{Format: "bzImage", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047}, nil},
+		"old bzImage": {old, Kernel{Format: "bzImage", Arch: "386", Version: "2.6.20", MaxCmdline: 255}, nil},
+		"Image":       {arm, Kernel{Format: "Image", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, nil},
+		"Image.gz":    {gzipped(arm), Kernel{Format: "gzip'd Image", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
+		"zboot gzip":  {zboot("gzip", gzipped(arm)), Kernel{Format: "EFI zboot", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
+		"zboot zstd":  {zboot("zstd22", zstded(arm)), Kernel{Format: "EFI zboot", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
+		"UKI": {efi(map[string][]byte{".linux": bz, ".cmdline": []byte("quiet  rw\n\x00"), ".osrel": []byte("ID=x\n")}),
+			Kernel{Format: "unified kernel image (bzImage)", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047, Cmdline: "quiet rw"}, bz},
+		"UKI of zboot": {efi(map[string][]byte{".linux": zboot("gzip", gzipped(arm))}),
+			Kernel{Format: "unified kernel image (EFI zboot)", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
+	} {
+		got, err := Parse(bytes.NewReader(c.file), int64(len(c.file)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if (got.Image == nil) != (c.image == nil) {
+			t.Errorf("%s: Image = %v, want one: %v", name, got.Image, c.image != nil)
+		} else if c.image != nil {
+			if b, err := io.ReadAll(got.Image); err != nil || !bytes.Equal(b, c.image) {
+				t.Errorf("%s: Image has %d bytes, %v, want the %d that were wrapped", name, len(b), err, len(c.image))
+			}
+		}
+		got.Image = nil
+		if *got != c.want {
+			t.Errorf("%s: Parse = %+v, want %+v", name, *got, c.want)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	bz, arm := bzImage("6.1"), arm64Image("6.1")
+	uki := efi(map[string][]byte{".linux": bz})
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"empty":                  {nil, "an empty file"},
+		"text":                   {[]byte("#!/bin/sh\n"), "not a Linux kernel"},
+		"vmlinux":                {[]byte("\x7fELF\x02\x01\x01"), "an ELF file"},
+		"bzImage cut":            {bz[:len(bz)-1], "cut short: 1695 of 1696 bytes"},
+		"bzImage header only":    {bz[:0x210], "ends after 528 bytes"},
+		"gzip cut":               {gzipped(arm)[:500], "damaged"},
+		"gzip of something else": {gzipped([]byte("hello")), "no kernel"},
+		"zboot cut":              {zboot("gzip", gzipped(arm))[:100], "cut short"},
+		"zboot damaged":          {zboot("zstd", []byte("nonsense")), "damaged"},
+		"zboot xz":               {zboot("xzkern", make([]byte, 9)), "gzip and zstd"},
+		"EFI program":            {efi(map[string][]byte{".text": bz}), "without a Linux kernel"},
+		"UKI cut":                {uki[:len(uki)-600], "cut short"},
+		"UKI of text":            {efi(map[string][]byte{".linux": []byte("hello")}), "whose kernel is not a Linux kernel"},
+		"UKI in UKI":             {efi(map[string][]byte{".linux": uki}), "inside another"},
+		"MZ alone":               {[]byte("MZ"), "cannot be read"},
+	} {
+		k, err := Parse(bytes.NewReader(c.file), int64(len(c.file)))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Parse = %+v, %v, want an error with %q", name, k, err, c.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	bz := bzImage("6.1")
+	f.Add(bz)
+	f.Add(zboot("gzip", gzipped([]byte("x"))))
+	f.Add(efi(map[string][]byte{".linux": bz, ".cmdline": []byte("quiet")}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k, err := Parse(bytes.NewReader(b), int64(len(b)))
+		if (k == nil) == (err == nil) {
+			t.Errorf("Parse = %v, %v", k, err)
+		}
+	})
+}
