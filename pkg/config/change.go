@@ -1,0 +1,130 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// Change is what wyr.efi asks for: Config.EFI says whether Config is to be written into Store, or what is there
+// cleared. Its steps are apart because a download lies between the question and the writing: only a configuration
+// that was brought all the way to a loaded kernel is worth a place in NVRAM.
+type Change struct {
+	Config Config
+	Store  Store
+}
+
+// ErrDeclined is returned by Confirm unless the answer was yes.
+var ErrDeclined = errors.New("NVRAM is left as it is: the answer was not yes")
+
+// Needed reports whether Store holds something else than it would after the change. Where it does not, there is
+// nothing to ask and nothing to write: each write wears the flash out. The error says why there is nothing to change:
+// no NVRAM, or a configuration that cannot be stored.
+func (c Change) Needed() (bool, error) {
+	if c.Config.EFI == "" {
+		return false, nil
+	}
+	want, err := c.data()
+	if err != nil {
+		return false, err
+	}
+	have, err := c.Store.Load()
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return false, err
+	case errors.Is(err, fs.ErrNotExist):
+		return c.Config.EFI == EFIWrite, nil
+	case err != nil:
+		return true, nil // what cannot be read can still be replaced
+	}
+	return c.Config.EFI == EFIClear || !bytes.Equal(have, want), nil
+}
+
+// Confirm shows on out what is at stake, asks, and reads a line from in. Only "yes" returns nil. Every other answer,
+// an error or the end of in among them, is ErrDeclined. It reads no further than the line.
+func (c Change) Confirm(in io.Reader, out io.Writer) error {
+	what := "remove the configuration that is stored in the EFI variable Wyrcan."
+	if c.Config.EFI == EFIWrite {
+		var b strings.Builder
+		b.WriteString("write this configuration into the EFI variable Wyrcan:\n")
+		stored := c.Config
+		stored.EFI, stored.Debug = "", ""
+		for _, a := range stored.Arguments() {
+			fmt.Fprintf(&b, "\n    %s", a)
+		}
+		what = b.String()
+	}
+	if _, err := fmt.Fprintf(out, question, what); err != nil {
+		return fmt.Errorf("cannot ask before changing NVRAM: %w", err)
+	}
+	answer, err := readLine(in)
+	switch {
+	case strings.TrimSpace(answer) == "yes":
+		return nil
+	case err != nil && err != io.EOF:
+		return fmt.Errorf("%w: %w", ErrDeclined, err)
+	}
+	return ErrDeclined
+}
+
+// Apply makes the change.
+func (c Change) Apply() error {
+	switch c.Config.EFI {
+	case EFIWrite:
+		data, err := c.data()
+		if err != nil {
+			return err
+		}
+		return c.Store.Save(data)
+	case EFIClear:
+		return c.Store.Clear()
+	}
+	return nil
+}
+
+// data is what Store is to hold, nil after EFIClear.
+func (c Change) data() ([]byte, error) {
+	switch c.Config.EFI {
+	case EFIWrite:
+		if c.Config.Image == "" {
+			return nil, ErrNoImage
+		}
+		return c.Config.Marshal()
+	case EFIClear:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("wyr.efi=%s is no change", c.Config.EFI)
+}
+
+// readLine reads up to a newline and not a byte beyond, since in has more readers after this one.
+func readLine(in io.Reader) (string, error) {
+	var line []byte
+	for b := make([]byte, 1); len(line) < 1024; {
+		n, err := in.Read(b)
+		if n > 0 && b[0] == '\n' {
+			return string(line), nil
+		}
+		line = append(line, b[:n]...)
+		if err != nil {
+			return string(line), err
+		}
+	}
+	return "", errors.New("the answer is too long")
+}
+
+const question = `
+******************************** WARNING ********************************
+
+Some older systems have EFI firmware bugs that can cause the hardware to
+be bricked, that is to never start again, if a custom EFI variable is
+changed. Such firmware violates the EFI specification. It is unlikely that
+you have it, particularly on a server, but nobody can undo it if you do.
+
+******************************** WARNING ********************************
+
+Wyrcan is about to %s
+
+Proceed? Only "yes" does, anything else leaves NVRAM as it is. [yes/no] `

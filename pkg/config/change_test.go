@@ -1,0 +1,127 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func TestConfirm(t *testing.T) {
+	for _, tt := range []struct {
+		answer string
+		ok     bool
+	}{
+		{"yes\n", true},
+		{"yes\r\n", true},
+		{" yes \n", true},
+		{"yes", true}, // the end of a file instead of Enter
+		{"", false},
+		{"\n", false},
+		{"no\n", false},
+		{"y\n", false},
+		{"YES\n", false},
+		{"yes please\n", false},
+		{"no\nyes\n", false},
+		{"\nyes\n", false},
+		{strings.Repeat("y", 1<<20), false},
+	} {
+		for _, efi := range []EFI{EFIWrite, EFIClear} {
+			err := Change{Config: Config{Image: "x", EFI: efi}}.Confirm(strings.NewReader(tt.answer), io.Discard)
+			if tt.ok != (err == nil) || !tt.ok && !errors.Is(err, ErrDeclined) {
+				t.Errorf("Confirm(%s) answered %.20q: %v", efi, tt.answer, err)
+			}
+		}
+	}
+}
+
+func TestConfirmShows(t *testing.T) {
+	var out strings.Builder
+	c := Config{Image: "r/x:1", Args: []string{"a b"}, EFI: EFIWrite, Debug: "shell"}
+	if err := (Change{Config: c}).Confirm(strings.NewReader("yes\n"), &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"WARNING", "brick", "wyr.img=r/x:1", `wyr.arg="a b"`, "[yes/no]"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("Confirm does not show %q:\n%s", want, out.String())
+		}
+	}
+	for _, hidden := range []string{"wyr.efi", "wyr.debug"} {
+		if strings.Contains(out.String(), hidden) {
+			t.Errorf("Confirm shows %q, which is not stored:\n%s", hidden, out.String())
+		}
+	}
+}
+
+// The console has other readers after the question: the next Enter is theirs.
+func TestConfirmLeavesTheRest(t *testing.T) {
+	in := strings.NewReader("yes\nmore")
+	if err := (Change{Config: Config{EFI: EFIClear}}).Confirm(in, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if rest, _ := io.ReadAll(in); string(rest) != "more" {
+		t.Errorf("Confirm left %q, want %q", rest, "more")
+	}
+}
+
+func TestConfirmFailures(t *testing.T) {
+	c := Change{Config: Config{EFI: EFIClear}}
+	broken := errors.New("broken")
+	if err := c.Confirm(iotest.ErrReader(broken), io.Discard); !errors.Is(err, ErrDeclined) || !errors.Is(err, broken) {
+		t.Errorf("Confirm from a broken reader: %v, want ErrDeclined and its cause", err)
+	}
+	_, w := io.Pipe()
+	w.CloseWithError(broken)
+	if err := c.Confirm(strings.NewReader("yes\n"), w); err == nil {
+		t.Error("Confirm could not show the warning and took the answer")
+	}
+}
+
+func TestChange(t *testing.T) {
+	const old, want = `{"network":{},"cmdline":[],"image":"old"}`, `{"network":{},"cmdline":["a"],"image":"x"}`
+	noNVRAM := fmt.Errorf("no EFI: %w %w", fs.ErrNotExist, errors.ErrUnsupported)
+	write := Config{Image: "x", Args: []string{"a"}, EFI: EFIWrite}
+
+	for _, tt := range []struct {
+		name   string
+		config Config
+		store  memory
+		needed bool
+		err    string
+		after  string
+	}{
+		{name: "write", config: write, needed: true, after: want},
+		{name: "write over another", config: write, store: memory{data: []byte(old)}, needed: true, after: want},
+		{name: "write the same", config: write, store: memory{data: []byte(want)}, after: want},
+		{name: "write over garbage", config: write, store: memory{data: []byte("x")}, needed: true, after: want},
+		{name: "write over what cannot be read", config: write, store: memory{err: fs.ErrInvalid}, needed: true, after: want},
+		{name: "write without an image", config: Config{EFI: EFIWrite}, err: ErrNoImage.Error()},
+		{name: "write what JSON cannot hold", config: Config{Image: "\xff", EFI: EFIWrite}, err: "UTF-8"},
+		{name: "write without NVRAM", config: write, store: memory{err: noNVRAM}, err: "no EFI"},
+		{name: "clear", config: Config{EFI: EFIClear}, store: memory{data: []byte(old)}, needed: true},
+		{name: "clear nothing", config: Config{EFI: EFIClear}},
+		{name: "clear garbage", config: Config{EFI: EFIClear}, store: memory{data: []byte("x")}, needed: true},
+		{name: "clear without NVRAM", config: Config{EFI: EFIClear}, store: memory{err: noNVRAM}, err: "no EFI"},
+		{name: "neither", config: Config{Image: "x"}, store: memory{data: []byte(old)}, after: old},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Change{Config: tt.config, Store: &tt.store}
+			needed, err := c.Needed()
+			if needed != tt.needed || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Fatalf("Needed() = %v, %v, want %v, %q", needed, err, tt.needed, tt.err)
+			}
+			if err != nil || !needed && tt.config.EFI != "" {
+				return
+			}
+			if err := c.Apply(); err != nil {
+				t.Fatal(err)
+			}
+			if string(tt.store.data) != tt.after {
+				t.Errorf("after Apply the store holds %q, want %q", tt.store.data, tt.after)
+			}
+		})
+	}
+}

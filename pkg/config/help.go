@@ -1,0 +1,30 @@
+package config
+
+// Help lists all arguments. It is what a person sees who has named no image.
+const Help = `Wyrcan boots a container. Name it on the kernel's command line:
+
+    wyr.img=IMAGE    the container to boot, [REGISTRY/]NAME[:TAG][@DIGEST]
+                     wyr.img=registry.gitlab.com/wyrcan/debian:latest
+
+And, where you need them:
+
+    wyr.arg=ARG      an argument for the container's kernel. It may be given
+                     many times, and quoted to hold spaces:
+                     wyr.arg="quiet log-buf-len=1M" wyr.arg=panic=10
+
+    wyr.net.[KIND.]FILE.SECTION.KEY=VALUE
+                     a line of /etc/systemd/network/FILE.KIND, as for
+                     systemd-networkd; KIND is link, netdev or network:
+                     wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.DHCP=yes
+                     Without any, all network cards use DHCP. A number makes
+                     a further section: Route2, Address2
+    wyr.net.keep=yes give the container these network files as well
+
+    wyr.efi=write    keep image, arguments and network in EFI NVRAM, for
+                     boots whose command line names no image
+    wyr.efi=clear    forget them
+
+    wyr.root=initramfs
+                     start the container's /init on the initramfs itself
+    wyr.debug=shell  let Enter open a shell when something fails
+`

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+// maxStored is far above what a kernel's command line (2048 bytes on x86 and arm64, COMMAND_LINE_SIZE) can hold.
+const maxStored = 64 << 10
+
+// storedConfig is the JSON that Wyrcan 2.1 reads and writes. It wants network and cmdline to be there even when
+// empty, and passes over members that it does not know: the last two are ours.
+type storedConfig struct {
+	Network object   `json:"network"`
+	Cmdline []string `json:"cmdline"`
+	Image   string   `json:"image"`
+	Root    string   `json:"root,omitempty"`
+	NetKeep bool     `json:"net.keep,omitempty"`
+}
+
+// Marshal returns c as it is stored, the same bytes for the same c. A key with one value is a string, as for Wyrcan
+// 2.1, and an array only where it has several; the second [Route] of a file is "Route2". EFI and Debug are left out.
+// It fails where JSON or Unmarshal could not give the same back.
+func (c Config) Marshal() ([]byte, error) {
+	for _, a := range c.Arguments() {
+		if !utf8.ValidString(a.Value) {
+			return nil, fmt.Errorf("%s=%q cannot be stored: it is not UTF-8", a.Key, a.Value)
+		}
+	}
+	files := object{}
+	for _, f := range numbered(c.Network) {
+		sections := object{}
+		for _, s := range f.sections {
+			var keys object
+			values := make(map[string][]string)
+			for _, e := range s.entries {
+				if values[e.Key] = append(values[e.Key], e.Value); len(values[e.Key]) == 1 {
+					keys = append(keys, member{key: e.Key})
+				}
+			}
+			for i, k := range keys {
+				keys[i].value = values[k.key]
+				if len(values[k.key]) == 1 {
+					keys[i].value = values[k.key][0]
+				}
+			}
+			sections = append(sections, member{s.written, keys})
+		}
+		files = append(files, member{f.name + "." + string(f.kind), sections})
+	}
+	data, err := json.Marshal(storedConfig{files, append([]string{}, c.Args...), c.Image, c.Root, c.NetKeep})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Unmarshal(data); err != nil {
+		return nil, fmt.Errorf("the configuration cannot be stored: %w", err)
+	}
+	return data, nil
+}
+
+// Unmarshal reads what Marshal, or Wyrcan 2.1, wrote. Anything else is an error as a whole, never a part of a
+// configuration; members that it does not know are passed over, for a later version's sake.
+func Unmarshal(data []byte) (Config, error) {
+	switch {
+	case len(data) > maxStored:
+		return Config{}, fmt.Errorf("it is %d bytes long, and at most %d are read", len(data), maxStored)
+	case !utf8.Valid(data):
+		return Config{}, errors.New("it is not UTF-8")
+	}
+	var in struct {
+		storedConfig
+		Network json.RawMessage `json:"network"`
+	}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return Config{}, err
+	}
+	if in.Root != "" && in.Root != "initramfs" {
+		return Config{}, fmt.Errorf("root: %q is not a known value", in.Root)
+	}
+	c := Config{Image: in.Image, Root: in.Root, NetKeep: in.NetKeep}
+	for _, a := range in.Cmdline {
+		if a != "" {
+			c.Args = append(c.Args, a)
+		}
+	}
+	var net network
+	err := members(in.Network, func(name string, file json.RawMessage) error {
+		name, kind, _ := strings.Cut(name, ".")
+		return members(file, func(section string, keys json.RawMessage) error {
+			return members(keys, func(key string, value json.RawMessage) error {
+				values, err := oneOrMore(value)
+				for _, v := range values {
+					err = errors.Join(err, net.add(netconf.Kind(kind), name, section, key, v))
+				}
+				if err != nil {
+					return fmt.Errorf("%s.%s: [%s] %s: %w", name, kind, section, key, err)
+				}
+				return nil
+			})
+		})
+	})
+	if err != nil {
+		return Config{}, fmt.Errorf("network: %w", err)
+	}
+	c.Network = net.files()
+	return c, nil
+}
+
+// oneOrMore reads a string, or an array of them.
+func oneOrMore(data []byte) ([]string, error) {
+	var one string
+	if err := json.Unmarshal(data, &one); err == nil {
+		return []string{one}, nil
+	}
+	var more []string
+	err := json.Unmarshal(data, &more)
+	return more, err
+}
+
+// object is a JSON object whose members keep their order, which a Go map would lose.
+type object []member
+
+type member struct {
+	key   string
+	value any
+}
+
+// MarshalJSON implements json.Marshaler.
+func (o object) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, m := range o {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		key, err := json.Marshal(m.key)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(m.value)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, key...), ':'), value...)
+	}
+	return append(b, '}'), nil
+}
+
+// members calls each for the members of a JSON object, in order. No object, or null, has none.
+func members(data []byte, each func(key string, value json.RawMessage) error) error {
+	if len(data) == 0 || string(data) == "null" {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if start, err := d.Token(); err != nil {
+		return err
+	} else if start != json.Delim('{') {
+		return fmt.Errorf("%.40q is not an object", data)
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		if err := each(key.(string), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
