@@ -1,0 +1,67 @@
+# make          builds everything into out/
+# make run      boots a container in QEMU, on this terminal; IMG=REF names another
+# make demo     the same, unattended: succeeds when the container has spoken
+# make test     all tests; make test-unit, those without a machine to boot;
+#               make test-slow, those that take long
+# make clean    removes out/
+#
+# KERNEL=FILE MODULES=DIR   another kernel than the distribution's package
+# FIRMWARE=DIR              adds the firmware that its network drivers name
+
+ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+KERNEL   ?= out/kernel/vmlinuz
+MODULES  ?= out/kernel/modules
+FIRMWARE ?=
+MODULE   := gitlab.com/wyrcan/wyrcan
+SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' 2>/dev/null)
+
+# The busybox is built outside of a module, where Go falls back to the TLS and
+# other defaults of 1.20; an empty godebugDefault means those of today.
+LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= -X $(MODULE)/cmds/wyrboot.version=$(VERSION)
+
+.DELETE_ON_ERROR:
+.PHONY: all run demo test test-unit test-slow bench clean FORCE
+
+all: out/wyrcan.kernel out/wyrcan.initrd
+
+# These change when, and only when, what they say does.
+out/version out/choice: FORCE
+	@mkdir -p out
+	@echo '$(if $(@:out/version=),$(KERNEL) $(MODULES) $(FIRMWARE),$(VERSION))' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+out/kernel/vmlinuz:
+	tools/kernel $(ARCH) out/kernel
+out/kernel/modules: out/kernel/vmlinuz
+
+out/wyrcan.kernel: $(KERNEL) out/choice
+	cp $(KERNEL) $@
+
+out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go)
+	tools/need depmod=kmod
+	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE))
+
+out/busybox.cpio: $(SOURCES) uroot-template.yaml tools/resolv.conf out/version
+	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
+	  -go-extra-args='-ldflags=$(LDFLAGS)' -o $@
+
+# Two archives, so that new code does not pack the modules again. zstd -19 is 12 %
+# larger than xz and unpacked in a third of its time.
+out/%.cpio.zst: out/%.cpio
+	tools/need zstd=zstd
+	zstd -19 -T0 -q -f $< -o $@
+
+# The kernel wants a further archive, should someone append one, at a multiple of four.
+out/wyrcan.initrd: out/busybox.cpio.zst out/modules.cpio.zst
+	cat $^ > $@
+	truncate -s %4 $@
+
+test: all test-unit
+
+test-unit:
+	go vet ./...
+	go test ./...
+
+clean:
+	rm -rf out

@@ -1,0 +1,117 @@
+// modules picks the kernel modules that a bootloader needs, with all they
+// depend on, and writes them as an initramfs archive.
+//
+// Synopsis:
+//
+//	modules -from DIR -o FILE [-firmware DIR]
+//
+// Description:
+//
+//	DIR of -from is a kernel's module directory, named by its version
+//	(…/lib/modules/6.1.0-1-amd64), or a symlink to one. The archive (newc, not
+//	compressed) holds the chosen modules under lib/modules/VERSION, each
+//	decompressed, beside the indexes that depmod(8) makes of them. With
+//	-firmware it also holds, under lib/firmware, those files of that DIR (laid
+//	out like /lib/firmware) which the chosen modules name in their firmware=
+//	entries, and no others. The same input gives the same bytes.
+//
+// Options:
+//
+//	-from:     the kernel's module directory
+//	-o:        the archive to write
+//	-firmware: a firmware directory; without it no firmware is copied
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+type cmd struct {
+	stdout   io.Writer
+	from     string
+	output   string
+	firmware string
+}
+
+func command(args []string) (*cmd, error) {
+	c := &cmd{stdout: os.Stdout}
+	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	f.StringVar(&c.from, "from", "", "the kernel's module `directory`")
+	f.StringVar(&c.output, "o", "", "the archive `file` to write")
+	f.StringVar(&c.firmware, "firmware", "", "add the firmware that the modules name from this `directory`")
+	if err := f.Parse(args[1:]); err != nil {
+		return nil, err
+	}
+	if c.from == "" || c.output == "" || f.NArg() > 0 {
+		return nil, errors.New("usage: modules -from DIR -o FILE [-firmware DIR]")
+	}
+	return c, nil
+}
+
+func (c *cmd) run() error {
+	from, err := filepath.EvalSymlinks(c.from)
+	if err != nil {
+		return err
+	}
+	src, err := openSource(from)
+	if err != nil {
+		return err
+	}
+	chosen, err := src.choose(wanted)
+	if err != nil {
+		return err
+	}
+
+	// depmod works on a tree, so there is one for as long as it takes.
+	stage, err := os.MkdirTemp("", "modules")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(stage)
+	version := filepath.Base(from)
+	modules := filepath.Join(stage, "lib/modules", version)
+	var size int64
+	for _, m := range chosen {
+		n, err := m.install(modules)
+		if err != nil {
+			return fmt.Errorf("cannot install module %s: %w", m.name, err)
+		}
+		size += n
+	}
+	if err := src.installIndexes(modules); err != nil {
+		return err
+	}
+	if out, err := exec.Command("depmod", "-b", stage, version).CombinedOutput(); err != nil {
+		return fmt.Errorf("depmod: %v: %s", err, out)
+	}
+	if err := dropUnread(modules); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "%d of %d modules of %s, %.1f MB\n", len(chosen), len(src.byName), version, float64(size)/1e6)
+
+	if c.firmware != "" {
+		files, size, err := installFirmware(c.firmware, filepath.Join(stage, "lib/firmware"), chosen)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%d firmware files, %.1f MB\n", files, float64(size)/1e6)
+	}
+	return writeArchive(c.output, stage)
+}
+
+func main() {
+	c, err := command(os.Args)
+	if err == nil {
+		err = c.run()
+	}
+	if err != nil {
+		log.Fatalf("modules: %v", err)
+	}
+}
