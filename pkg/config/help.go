@@ -4,7 +4,7 @@ package config
 const Help = `Wyrcan boots a container. Name it on the kernel's command line:
 
     wyr.img=IMAGE    the container to boot, [REGISTRY/]NAME[:TAG][@DIGEST]
-                     wyr.img=registry.gitlab.com/wyrcan/debian:latest
+                     wyr.img=registry.example/debian:stable
 
 And, where you need them:
 
