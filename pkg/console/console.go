@@ -166,3 +166,27 @@ func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 	l, err := c.ReadLine(ctx)
 	return strings.TrimSpace(l.Text), err
 }
+
+// Reader returns what is typed on any console as a stream of lines, until ctx ends.
+func (c *Console) Reader(ctx context.Context) io.Reader {
+	return &lineReader{c: c, ctx: ctx}
+}
+
+type lineReader struct {
+	c    *Console
+	ctx  context.Context
+	rest string
+}
+
+func (r *lineReader) Read(p []byte) (int, error) {
+	if r.rest == "" {
+		l, err := r.c.ReadLine(r.ctx)
+		if err != nil {
+			return 0, err
+		}
+		r.rest = l.Text + "\n"
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
