@@ -1,0 +1,160 @@
+// Wyrefi keeps Wyrcan's configuration in EFI NVRAM, so that a boot whose command line names no image finds it there.
+//
+// Synopsis:
+//
+//	wyrefi write [ARGUMENT...]
+//	wyrefi clear
+//	wyrefi show
+//
+// Description:
+//
+//	write stores the image, the arguments and the network of the kernel's
+//	command line, or of the ARGUMENTs where there are any. It does not try
+//	whether they boot: wyr.efi=write on the command line does.
+//	clear removes what is stored.
+//	show prints what is stored, as arguments.
+//
+//	write and clear change firmware, so both show a warning and ask. Only
+//	the answer yes lets them proceed. Where nothing would change they say
+//	so, and neither ask nor write.
+//
+// Example:
+//
+//	wyrefi write wyr.img=registry.gitlab.com/wyrcan/debian wyr.arg="quiet loglevel=3"
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"os"
+	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
+	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
+)
+
+type cmd struct {
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	args    []string
+	cmdline string // a file: /proc/cmdline, or one that a test wrote
+	store   config.Store
+}
+
+const usage = "usage: wyrefi write [ARGUMENT...] | clear | show"
+
+func main() {
+	log.SetFlags(0)
+	if err := command(os.Args).run(); err != nil {
+		log.Fatalf("wyrefi: %v", err)
+	}
+}
+
+func command(args []string) *cmd {
+	f := flag.NewFlagSet(args[0], flag.ExitOnError)
+	f.Usage = func() { fmt.Fprintln(f.Output(), usage) }
+	f.Parse(args[1:])
+	return &cmd{
+		stdin:   os.Stdin,
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+		args:    f.Args(),
+		cmdline: "/proc/cmdline",
+		store:   efivar.Var{},
+	}
+}
+
+func (c *cmd) run() error {
+	switch {
+	case len(c.args) >= 1 && c.args[0] == "write":
+		return c.write(c.args[1:])
+	case len(c.args) == 1 && c.args[0] == "clear":
+		return c.change(config.Config{EFI: config.EFIClear}, "there is nothing stored in NVRAM", "the stored configuration is cleared")
+	case len(c.args) == 1 && c.args[0] == "show":
+		return c.show()
+	}
+	return errors.New(usage)
+}
+
+func (c *cmd) write(words []string) error {
+	args, err := arguments(words)
+	if len(words) == 0 {
+		var line []byte
+		line, err = os.ReadFile(c.cmdline)
+		args = cmdline.Parse(string(line))
+	}
+	if err != nil {
+		return err
+	}
+	cfg, warnings, err := config.Load(args, nil)
+	for _, w := range warnings {
+		fmt.Fprintf(c.stderr, "wyrefi: %s\n", w)
+	}
+	if err != nil {
+		return err
+	}
+	cfg.EFI = config.EFIWrite
+	return c.change(cfg, "this configuration is already in NVRAM", "stored; a boot whose command line names no image will use it")
+}
+
+// change makes the change that cfg.EFI names, if it is one and the person agrees.
+func (c *cmd) change(cfg config.Config, same, done string) error {
+	ch := config.Change{Config: cfg, Store: c.store}
+	needed, err := ch.Needed()
+	if err != nil {
+		return err
+	}
+	if !needed {
+		fmt.Fprintf(c.stdout, "wyrefi: %s\n", same)
+		return nil
+	}
+	if err := ch.Confirm(c.stdin, c.stdout); err != nil {
+		return err
+	}
+	if err := ch.Apply(); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "wyrefi: %s\n", done)
+	return nil
+}
+
+func (c *cmd) show() error {
+	data, err := c.store.Load()
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintln(c.stdout, "wyrefi: there is nothing stored in NVRAM")
+		return nil
+	case err != nil:
+		return err
+	}
+	cfg, err := config.Unmarshal(data)
+	if err != nil {
+		return fmt.Errorf("what NVRAM holds is not a configuration (%w); wyrefi clear removes it", err)
+	}
+	for _, a := range cfg.Arguments() {
+		fmt.Fprintln(c.stdout, a)
+	}
+	return nil
+}
+
+// arguments takes the words that a shell made, whose quotes are gone, for arguments.
+// Unlike on the kernel's command line, a word that is not Wyrcan's has no business here.
+func arguments(words []string) ([]cmdline.Arg, error) {
+	var args []cmdline.Arg
+	for _, w := range words {
+		if !strings.HasPrefix(w, "wyr.") && !strings.HasPrefix(w, "wyrcan.") {
+			return nil, fmt.Errorf("%q is no argument of Wyrcan's; if it is for the container's kernel, write wyr.arg=%q", w, w)
+		}
+		key, value, ok := strings.Cut(w, "=")
+		args = append(args, cmdline.Arg{Key: key, Value: value, HasValue: ok})
+	}
+	return args, nil
+}
