@@ -153,7 +153,7 @@ func TestSaveFailures(t *testing.T) {
 		err  error
 		want string
 	}{
-		{unix.ENOSPC, "cannot write 4 bytes to the EFI variable Wyrcan, NVRAM has no room"},
+		{unix.ENOSPC, "cannot write 4 bytes to the EFI variable Wyrcan: NVRAM has no room"},
 		{unix.EROFS, "read-only"},
 		{unix.EPERM, "forbids"},
 		{unix.EACCES, "forbids"},

@@ -26,17 +26,17 @@ func mountAt(dir string) error {
 	case err == nil || errors.Is(err, unix.EBUSY): // EBUSY: another process was faster
 		return nil
 	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("cannot reach NVRAM: the kernel has no efivarfs; load its module: %w", err)
+		return fmt.Errorf("cannot reach NVRAM: the kernel has no efivarfs; load its module (%w)", err)
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("cannot reach NVRAM: the firmware offers no variables once the kernel runs: %w", err)
+		return fmt.Errorf("cannot reach NVRAM: the firmware offers no variables once the kernel runs (%w)", err)
 	}
 	return fmt.Errorf("cannot mount efivarfs on %s: %w", dir, err)
 }
 
 // checkSpace fails if size bytes of data do not fit. In newer kernels statfs(2) on efivarfs tells what the firmware's
 // QueryVariableInfo() says, and as available what the kernel lets be used: on x86 it keeps 5 KiB back, as some
-// firmware bricks the machine when full. Older kernels (Debian's 6.1), and firmware without that call, tell 0 of 0
-// bytes. Then nothing is known beforehand, and a full NVRAM shows as ENOSPC of the write.
+// firmware bricks the machine when full. Older kernels, and firmware without that call, tell 0 of 0 bytes. Then nothing
+// is known beforehand, and a full NVRAM shows as ENOSPC of the write.
 func (v Var) checkSpace(size int) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(v.dir(), &st); err != nil {
@@ -58,7 +58,7 @@ func explain(op string, err error) error {
 	case errors.Is(err, unix.ENOSPC):
 		next = "NVRAM has no room for it; delete what is not needed, such as old boot entries, in the firmware's setup"
 	case errors.Is(err, unix.EROFS):
-		next = "the firmware, or the mount of efivarfs, is read-only; look for a write protection in the firmware's setup"
+		next = "the firmware or the mount of efivarfs is read-only; look for a write protection in the firmware's setup"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, fs.ErrPermission):
 		next = "the kernel or the firmware forbids it; run as root, and look for a write protection in the firmware's setup"
 	case errors.Is(err, unix.EIO):
@@ -70,5 +70,5 @@ func explain(op string, err error) error {
 	default:
 		return fmt.Errorf("cannot %s the EFI variable Wyrcan: %w", op, err)
 	}
-	return fmt.Errorf("cannot %s the EFI variable Wyrcan, %s: %w", op, next, err)
+	return fmt.Errorf("cannot %s the EFI variable Wyrcan: %s (%w)", op, next, err)
 }
