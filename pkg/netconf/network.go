@@ -1,0 +1,269 @@
+package netconf
+
+import (
+	"net"
+	"net/netip"
+	"time"
+)
+
+// NetworkConfig is what a .network file means: how one link, or all links that its [Match] fits, are to be configured.
+// Parse fills in the defaults of systemd.network(5); a nil pointer is a setting that the file leaves to the kernel.
+type NetworkConfig struct {
+	Name  string // of the file, without its ending
+	Match Match
+
+	Link LinkSettings
+
+	// What runs on the link.
+	DHCP4, DHCP6            bool
+	AcceptRA                bool
+	LinkLocal6              bool
+	LinkLocal4              LinkLocal4
+	AddrGenMode             string // "", eui64, none, stable-privacy or random
+	ConfigureWithoutCarrier bool
+	DefaultRouteOnDevice    bool
+
+	// Devices stacked on this link, by the names of their .netdev files; Bond, Bridge and VRF are those it is put into.
+	Bond, Bridge, VRF                     string
+	VLAN, MACVLAN, MACVTAP, IPVLAN, VXLAN []string
+	PrimarySlave, ActiveSlave             bool
+
+	// Names: DNS servers with an optional port and zone taken off, search domains (without the routing-only ones), time servers.
+	DNS     []netip.Addr
+	Domains []string
+	NTP     []string
+
+	Sysctl []Sysctl
+
+	Addresses []Address
+	Routes    []Route
+	Rules     []Rule
+	Neighbors []Neighbor
+
+	DHCPv4 DHCPv4
+	DHCPv6 DHCPv6
+	RA     RA
+	Port   BridgePort
+}
+
+// LinkLocal4 says when a link gets an address of 169.254.0.0/16 (RFC 3927).
+type LinkLocal4 int
+
+const (
+	LinkLocal4Off      LinkLocal4 = iota
+	LinkLocal4On                  // beside whatever else there is
+	LinkLocal4Fallback            // when DHCPv4 gives nothing
+)
+
+// Sysctl is a setting below /proc/sys/net/FAMILY/conf/LINK/ (FAMILY is ipv4 or ipv6).
+type Sysctl struct {
+	Family, Key, Value string
+}
+
+// LinkSettings is the [Link] section of a .network file.
+type LinkSettings struct {
+	MAC                                   net.HardwareAddr
+	MTU                                   int // 0: leave it
+	Group                                 *uint32
+	ARP, Multicast, AllMulticast, Promisc *bool
+	Unmanaged                             bool
+	Activation                            string // up, always-up, manual, down, always-down or bound
+	Required                              bool   // RequiredForOnline
+}
+
+// Up reports whether the link is to be brought up at all.
+func (l LinkSettings) Up() bool {
+	return l.Activation == "" || l.Activation == "up" || l.Activation == "always-up"
+}
+
+// Address is an Address= line of [Network] or an [Address] section.
+type Address struct {
+	Prefix          netip.Prefix // the address with its prefix length
+	Peer            netip.Prefix
+	Broadcast       netip.Addr // the unspecified address: none
+	Label           string
+	Scope           *uint8
+	Metric          uint32 // of the route to the prefix; 0: the kernel's choice
+	PreferredZero   bool   // PreferredLifetime=0: deprecated from the start
+	NoPrefixRoute   bool
+	HomeAddress     bool
+	ManageTemporary bool
+	AutoJoin        bool
+	DAD4, NoDAD6    bool // DuplicateAddressDetection: IPv4's must be asked for, IPv6's is on
+}
+
+// Route is a Gateway= line of [Network] or a [Route] section.
+type Route struct {
+	Destination                               netip.Prefix // invalid: the default route of the gateway's family
+	Source                                    netip.Prefix
+	Gateway                                   netip.Addr
+	GatewayFrom                               string // "dhcp4" or "ipv6ra": the gateway that those give
+	OnLink                                    bool
+	PreferredSource                           netip.Addr
+	Metric                                    *uint32
+	Scope                                     *uint8
+	Table                                     uint32 // 0: the default
+	Type                                      uint8  // RTN_*; 0 is unicast
+	Protocol                                  uint8  // RTPROT_*; 0 is static
+	Preference                                string // IPv6Preference: low, medium, high
+	MTU, AdvMSS, HopLimit, InitCwnd, InitRwnd int
+	QuickAck, FastOpenNoCookie                *bool
+	CongestionControl                         string
+}
+
+// Rule is a [RoutingPolicyRule] section.
+type Rule struct {
+	From, To                    netip.Prefix
+	Invert                      bool
+	TOS                         uint8
+	Mark, Mask                  uint32
+	Table                       uint32
+	Priority                    *uint32
+	GoTo                        uint32
+	Type                        uint8 // FR_ACT_*
+	In, Out                     string
+	Protocol                    int
+	SourcePort, DestinationPort [2]uint16
+	Family                      string // "", ipv4, ipv6, both
+	SuppressPrefix              *int
+	SuppressGroup               *int
+	L3MasterDevice              bool
+}
+
+// Neighbor is a [Neighbor] section.
+type Neighbor struct {
+	Address netip.Addr
+	MAC     net.HardwareAddr
+}
+
+// DHCPv4 is the [DHCPv4] section.
+type DHCPv4 struct {
+	ClientIdentifier string // mac, duid or duid-only
+	IAID             *uint32
+	DUID             DUID
+
+	SendHostname        bool
+	Hostname            string
+	VendorClass         string
+	UserClass           []string
+	RequestOptions      []uint8
+	SendOptions         []DHCPOption
+	RequestAddress      netip.Addr
+	Broadcast           bool
+	Anonymize           bool
+	MaxAttempts         int // 0: without end
+	ListenPort          int
+	ServerPort          int
+	AllowList, DenyList []netip.Prefix
+
+	UseDNS, UseNTP, UseDomains, UseMTU, UseHostname, UseRoutes, UseGateway bool
+	RoutesToDNS, RoutesToNTP                                               bool
+	Label                                                                  string
+	RouteMetric                                                            uint32
+	RouteTable                                                             uint32
+	RouteMTU                                                               int
+	QuickAck                                                               bool
+	InitCwnd, InitRwnd                                                     int
+	SendRelease                                                            bool
+}
+
+// DHCPOption is one option to send, as it stands in the packet.
+type DHCPOption struct {
+	Code uint16
+	Data []byte
+}
+
+// DUID names a DHCP client (RFC 8415 section 11).
+type DUID struct {
+	Number uint16 // of its type
+	Raw    []byte // what follows the type; nil: a link-layer one is made of the hardware address
+}
+
+// DHCPv6 is the [DHCPv6] section.
+type DHCPv6 struct {
+	DUID                                                DUID
+	IAID                                                *uint32
+	UseAddress, UseDNS, UseNTP, UseDomains, UseHostname bool
+	RapidCommit                                         bool
+	SendHostname                                        bool
+	Hostname                                            string
+	RequestOptions                                      []uint16
+	SendOptions                                         []DHCPOption
+	UserClass                                           []string
+	VendorClass                                         []string
+	WithoutRA                                           string // no, solicit or information-request
+	SendRelease                                         bool
+	RouteMetric                                         uint32
+}
+
+// RA is the [IPv6AcceptRA] section.
+type RA struct {
+	UseDNS, UseDomains, UseMTU, UseHopLimit, UseGateway, UseRoutePrefix, UseAutonomous, UseOnLink bool
+	DHCPv6Client                                                                                  string    // yes, no or always
+	Metrics                                                                                       [3]uint32 // by the router's preference: high, medium, low
+	RouteTable                                                                                    uint32
+	QuickAck                                                                                      bool
+	Tokens                                                                                        []Token
+	RouterAllow, RouterDeny, PrefixAllow, PrefixDeny, RouteAllow, RouteDeny                       []netip.Prefix
+}
+
+// Token makes the lower half of an address that a prefix was announced for.
+type Token struct {
+	Mode string     // eui64 or static
+	Addr netip.Addr // of a static one: the lower 64 bits count
+}
+
+// BridgePort is the [Bridge] section of a .network file: the link as a port of a bridge.
+type BridgePort struct {
+	Cost     uint32 // 0: the kernel's
+	Priority *uint8
+	Flags    []PortFlag
+}
+
+// PortFlag is a switch of a bridge port by its name below /sys/class/net/LINK/brport/.
+type PortFlag struct {
+	Name string
+	On   bool
+}
+
+// Autoconf is the name of the configuration that holds when no file does.
+const Autoconf = "autoconf"
+
+// Default returns the configuration for a machine that was told nothing: DHCP and router advertisements on every
+// Ethernet link. Unlike a file that says DHCP=yes it takes the MTU from the lease too: nobody is there to set it.
+func Default() []File {
+	return []File{{Name: Autoconf, Kind: Network, Sections: []Section{
+		{Name: "Match", Entries: []Entry{{"Type", "ether"}}},
+		{Name: "Network", Entries: []Entry{{"DHCP", "yes"}, {"IPv6AcceptRA", "yes"}}},
+		{Name: "DHCPv4", Entries: []Entry{{"UseMTU", "yes"}}},
+	}}}
+}
+
+// networkDefaults returns what systemd.network(5) says an empty file means, with the two deviations that docs/networking.md names.
+func networkDefaults(name string) *NetworkConfig {
+	return &NetworkConfig{
+		Name:       name,
+		LinkLocal6: true,
+		AcceptRA:   true,
+		Link:       LinkSettings{Required: true},
+		DHCPv4: DHCPv4{
+			// systemd's default is a DUID made of the machine id, which this boot environment does not have for longer than a boot.
+			// The hardware address names the machine to the server as its own firmware did.
+			ClientIdentifier: "mac",
+			SendHostname:     true,
+			UseDNS:           true, UseNTP: true, UseHostname: true, UseRoutes: true, UseGateway: true,
+			RoutesToDNS: true, RoutesToNTP: true,
+			RouteMetric: 1024,
+			SendRelease: true,
+		},
+		DHCPv6: DHCPv6{UseAddress: true, UseDNS: true, UseNTP: true, UseHostname: true, RapidCommit: true, SendHostname: true, WithoutRA: "no", SendRelease: true},
+		RA: RA{
+			UseDNS: true, UseMTU: true, UseHopLimit: true, UseGateway: true, UseRoutePrefix: true, UseAutonomous: true, UseOnLink: true,
+			DHCPv6Client: "yes",
+			Metrics:      [3]uint32{512, 1024, 2048},
+		},
+	}
+}
+
+// Lifetime is how long an address or route may be used; Forever has no end.
+const Forever = time.Duration(1<<63 - 1)

@@ -1,0 +1,130 @@
+package netconf
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Config is the meaning of a directory of files, each list in the order of the files' names: the first that fits a device is its.
+type Config struct {
+	Networks []*NetworkConfig
+}
+
+// Warning is one thing in a file that was not taken. The rest of the file holds.
+type Warning struct {
+	File, Section, Key, Value string
+	Reason                    string
+}
+
+// String is one line that names the file, section, key and value as far as there are.
+func (w Warning) String() string {
+	var b strings.Builder
+	b.WriteString(w.File)
+	if w.Section != "" {
+		b.WriteString(": [" + w.Section + "]")
+	}
+	if w.Key != "" {
+		fmt.Fprintf(&b, " %s=%s", w.Key, w.Value)
+	}
+	return b.String() + ": " + w.Reason
+}
+
+// section is the part of a table that describes one [Name] of a kind of file, whose meaning is a T.
+type section[T any] struct {
+	name string
+	keys []key[T]
+	// open is called when a heading of this name is met; nil where all headings of the name add to one section.
+	open func(*T)
+	// close is called after the last line of it and may refuse the section as a whole by returning why.
+	close func(*T) string
+}
+
+// key is a row of the table of supported keys: its name, what docs/networking.md says about it, and how its value is taken.
+type key[T any] struct {
+	name string
+	doc  string
+	set  func(*T, string) error // an error says why the value was not taken; nil set: known, and without effect here
+}
+
+// Parse gives the files their meaning. What is wrong in them is left out and returned as warnings, in order.
+func Parse(files []File) (Config, []Warning) {
+	files = slices.Clone(files)
+	slices.SortStableFunc(files, func(a, b File) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(string(a.Kind), string(b.Kind)))
+	})
+	var c Config
+	var warnings []Warning
+	warn := func(w Warning) { warnings = append(warnings, w) }
+	for _, f := range files {
+		if len(f.Sections) == 0 {
+			continue // an empty file masks one of the same name elsewhere and means nothing itself
+		}
+		switch f.Kind {
+		case Network:
+			n := networkDefaults(f.Name)
+			apply(f, n, networkTable(), warn)
+			if n.Match.Empty() {
+				warn(Warning{File: f.fileName(), Section: "Match", Reason: "no condition, so the file is ignored; Name=* fits every link"})
+				continue
+			}
+			c.Networks = append(c.Networks, n)
+		default:
+			warn(Warning{File: f.fileName(), Reason: fmt.Sprintf("unknown kind of file %q", f.Kind)})
+		}
+	}
+	return c, warnings
+}
+
+func (f File) fileName() string { return f.Name + "." + string(f.Kind) }
+
+// apply sets what f says in to, by the table.
+func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
+	for _, s := range f.Sections {
+		w := Warning{File: f.fileName(), Section: s.Name}
+		i := slices.IndexFunc(table, func(t section[T]) bool { return t.name == s.Name })
+		if i < 0 {
+			switch {
+			case strings.HasPrefix(s.Name, "X-"): // systemd.syntax(7): for others to read
+			default:
+				w.Reason = "unknown section, ignored"
+				warn(w)
+			}
+			continue
+		}
+		t := table[i]
+		if t.open != nil {
+			t.open(to)
+		}
+		for _, e := range s.Entries {
+			w.Key, w.Value = e.Key, e.Value
+			if w.Reason = set(to, t, e); w.Reason != "" {
+				warn(w)
+			}
+		}
+		if t.close != nil {
+			if reason := t.close(to); reason != "" {
+				warn(Warning{File: f.fileName(), Section: s.Name, Reason: reason})
+			}
+		}
+	}
+}
+
+// set takes one line and returns why it was not taken.
+func set[T any](to *T, t section[T], e Entry) string {
+	i := slices.IndexFunc(t.keys, func(k key[T]) bool { return k.name == e.Key })
+	if i < 0 {
+		if strings.HasPrefix(e.Key, "X-") {
+			return ""
+		}
+		return "unknown key, ignored"
+	}
+	if t.keys[i].set == nil {
+		return ""
+	}
+	if err := t.keys[i].set(to, e.Value); err != nil {
+		return err.Error() + ", ignored"
+	}
+	return ""
+}

@@ -1,0 +1,92 @@
+package network
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+// device collects what [Match] sections look at, from netlink, ethtool and sysfs.
+func device(l netlink.Link, kernelName string) netconf.Device {
+	a := l.Attrs()
+	d := netconf.Device{
+		Name:       a.Name,
+		AltNames:   a.AltNames,
+		KernelName: kernelName,
+		MAC:        a.HardwareAddr,
+		PermMAC:    a.PermHWAddr,
+		Type:       a.EncapType,
+		Driver:     driver(a.Name),
+	}
+	if k := l.Type(); k != "device" {
+		d.Kind = k
+	}
+	dir := filepath.Join("/sys/class/net", a.Name)
+	if uevent, err := os.ReadFile(filepath.Join(dir, "uevent")); err == nil {
+		for line := range strings.Lines(string(uevent)) {
+			if t, found := strings.CutPrefix(strings.TrimSpace(line), "DEVTYPE="); found {
+				d.Type = t
+			}
+		}
+	}
+	if real, err := filepath.EvalSymlinks(filepath.Join(dir, "device")); err == nil {
+		d.Path = idPath(real)
+	}
+	return d
+}
+
+// driver is the name that ethtool -i reports, which for hardware is the kernel module's; "" if there is none.
+func driver(name string) string {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	info, err := unix.IoctlGetEthtoolDrvinfo(fd, name)
+	if err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(info.Driver[:])
+}
+
+// idPath is udev's ID_PATH for a device's directory in sysfs: the hardware path without what the kernel numbers as it likes.
+func idPath(dir string) string {
+	var parts []string
+	usb := regexp.MustCompile(`^[0-9]+-([0-9.]+):([0-9]+\.[0-9]+)$`)
+	for dir != "/" && dir != "." && dir != "/sys/devices" {
+		base := filepath.Base(dir)
+		subsystem, _ := os.Readlink(filepath.Join(dir, "subsystem"))
+		switch filepath.Base(subsystem) {
+		case "pci":
+			return strings.Join(append([]string{"pci-" + base}, parts...), "-")
+		case "platform":
+			return strings.Join(append([]string{"platform-" + base}, parts...), "-")
+		case "usb":
+			if m := usb.FindStringSubmatch(base); m != nil && len(parts) == 0 {
+				parts = []string{fmt.Sprintf("usb-0:%s:%s", m[1], m[2])}
+			}
+		}
+		dir = filepath.Dir(dir)
+	}
+	return ""
+}
+
+// architecture is systemd's word for Go's: the ConditionArchitecture of systemd.unit(5).
+func architecture(goarch string) string {
+	switch goarch {
+	case "amd64":
+		return "x86-64"
+	case "386":
+		return "x86"
+	case "ppc64le":
+		return "ppc64-le"
+	}
+	return goarch
+}

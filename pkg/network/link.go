@@ -1,0 +1,381 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+// link is one network device and what is known and wanted of it. The manager's loop owns it.
+type link struct {
+	m          *Manager
+	index      int
+	name       string
+	kernelName string
+	dev        netconf.Device
+	attrs      *netlink.LinkAttrs
+	kernel     []netlink.Addr // the addresses it has
+	vrfTable   uint32
+	conf       *netconf.NetworkConfig // nil: not ours
+
+	since    time.Time // when it was first seen
+	prepared bool
+	lost     time.Time // since when the carrier is gone; zero: it is there
+
+	stop       context.CancelFunc // ends the clients; nil: none runs
+	ctx        context.Context
+	dhcp4Since time.Time // zero: not running
+	raSince    time.Time
+	dhcp6Mode  string // "", inform or solicit
+
+	lease4        *lease4
+	lease6        *lease6
+	adverts       map[netip.Addr]advert
+	linkLocal4Try uint32
+
+	addresses map[addressKey]address // set, as last told to the kernel
+	again     map[addressKey]int     // how often one had to be set again
+	routes    map[route]route
+	originMTU int               // before a lease changed it
+	trouble   map[string]string // what does not work, by what it is about
+
+	notices map[string]bool // told already
+	printed string
+}
+
+// lossTolerated is how long a carrier may be gone before what the link has is given up. Some drivers take the carrier away
+// while they set the MTU, and switches while they negotiate.
+const lossTolerated = 3 * time.Second
+
+// hasCarrier is true when frames can pass, as far as the kernel knows.
+func (l *link) hasCarrier() bool {
+	const need = unix.IFF_UP | unix.IFF_LOWER_UP
+	return l.attrs.RawFlags&need == need && l.attrs.RawFlags&unix.IFF_DORMANT == 0
+}
+
+// notice prints a line about the link once.
+func (l *link) notice(text string) {
+	if !l.notices[text] {
+		l.notices[text] = true
+		l.m.logf("%s: %s", l.name, text)
+	}
+}
+
+// fail notes that something does not work; a nil error that it does now. What is not over after a while is printed.
+func (l *link) fail(what string, err error) {
+	if err == nil {
+		delete(l.trouble, what)
+		return
+	}
+	l.trouble[what] = fmt.Sprintf("cannot %s: %v", what, err)
+}
+
+// reconcile does the next step from what the link has to what it should have. It is called after every change.
+func (l *link) reconcile(now time.Time) {
+	if l.conf == nil || l.conf.Link.Unmanaged {
+		return
+	}
+	if !l.prepared {
+		l.prepare()
+		l.prepared = true
+		l.m.again()
+		return
+	}
+	switch {
+	case l.hasCarrier():
+		l.lost = time.Time{}
+	case l.lost.IsZero():
+		l.lost = now
+	}
+	if !l.hasCarrier() && !l.conf.ConfigureWithoutCarrier {
+		if l.stop != nil && now.Sub(l.lost) > lossTolerated {
+			l.drop()
+		}
+		return
+	}
+	l.start(now)
+	l.apply(l.wanted(now), now)
+}
+
+// prepare sets what has to be set before the link goes up, and takes it up.
+func (l *link) prepare() {
+	nl := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}
+	c := l.conf
+	up := l.attrs.RawFlags&unix.IFF_UP != 0
+	if mac := c.Link.MAC; mac != nil && mac.String() != l.attrs.HardwareAddr.String() {
+		err := netlink.LinkSetHardwareAddr(nl, mac)
+		if errors.Is(err, unix.EBUSY) && up { // some drivers change it only while down
+			err = errors.Join(netlink.LinkSetDown(nl), netlink.LinkSetHardwareAddr(nl, mac))
+			up = false
+		}
+		l.fail("set the hardware address", err)
+	}
+	if c.Link.MTU != 0 && c.Link.MTU != l.attrs.MTU {
+		l.fail("set the MTU", netlink.LinkSetMTU(nl, c.Link.MTU))
+	}
+	l.prepareIP(nl)
+	if c.Link.Up() {
+		if err := netlink.LinkSetUp(nl); err != nil {
+			l.fail("bring it up", err)
+		}
+	}
+}
+
+// prepareIP decides what the kernel does on its own: link-local addresses yes or no, router advertisements never, as they are
+// taken in here.
+func (l *link) prepareIP(nl netlink.Link) {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		return
+	}
+	mode := l.addrGenMode()
+	l.fail("set the way of IPv6 link-local addresses", netlink.LinkSetIP6AddrGenMode(nl, mode))
+	l.sysctl("ipv6", "accept_ra", "0")
+}
+
+// Modes of IFLA_INET6_ADDR_GEN_MODE: linux/if_link.h.
+const (
+	genModeEUI64 = iota
+	genModeNone
+	genModeStablePrivacy
+	genModeRandom
+)
+
+func (l *link) addrGenMode() int {
+	switch {
+	case !l.conf.LinkLocal6:
+		return genModeNone
+	case l.conf.AddrGenMode == "none":
+		return genModeNone
+	case l.conf.AddrGenMode == "stable-privacy":
+		return genModeStablePrivacy
+	case l.conf.AddrGenMode == "random":
+		return genModeRandom
+	}
+	return genModeEUI64
+}
+
+func (l *link) sysctl(family, key, value string) {
+	path := filepath.Join("/proc/sys/net", family, "conf", l.name, key)
+	err := os.WriteFile(path, []byte(value), 0)
+	if err != nil {
+		l.notice(fmt.Sprintf("cannot set %s to %s: %v", key, value, err))
+	}
+}
+
+// start begins what runs on the link and is not running yet: each client as soon as it can.
+func (l *link) start(now time.Time) {
+	if l.stop == nil {
+		l.ctx, l.stop = context.WithCancel(l.m.ctx)
+	}
+	ctx, c := l.ctx, l.conf
+	if len(l.attrs.HardwareAddr) != 6 || !l.hasCarrier() {
+		return // neither DHCP nor router solicitation is defined here for anything but Ethernet
+	}
+	if c.DHCP4 && l.dhcp4Since.IsZero() {
+		l.dhcp4Since = now
+		d := &dhcp4{name: l.name, mac: l.attrs.HardwareAddr, conf: c.DHCPv4, hostname: l.m.host.Hostname}
+		d.update = func(lease *lease4) { l.m.post(ctx, func() { l.lease4 = lease }) }
+		d.notice = func(text string) { l.m.post(ctx, func() { l.notice(text) }) }
+		l.m.spawn(func() { d.run(ctx) })
+	}
+	if !l.linkLocalReady() {
+		return
+	}
+	if c.AcceptRA && l.raSince.IsZero() {
+		l.raSince = now
+		l.m.spawn(func() { l.solicit(ctx) })
+	}
+	switch c.DHCPv6.WithoutRA {
+	case "solicit":
+		l.startDHCPv6("solicit")
+	case "information-request":
+		l.startDHCPv6("inform")
+	}
+}
+
+// linkLocalReady reports whether the link has an IPv6 link-local address that duplicate address detection let pass.
+func (l *link) linkLocalReady() bool {
+	for _, a := range l.kernel {
+		if a.IP.To4() == nil && a.IP.IsLinkLocalUnicast() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// solicit listens to routers until the link's clients end.
+func (l *link) solicit(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		ifi, err := net.InterfaceByIndex(l.index)
+		if err == nil {
+			err = listenRA(ctx, ifi, func(a advert) {
+				l.m.post(ctx, func() { l.advertised(a) })
+			})
+		}
+		if err != nil && ctx.Err() == nil {
+			l.m.post(ctx, func() { l.notice(err.Error()) })
+			sleep(ctx, wait(n))
+		}
+	}
+}
+
+// advertised takes in what a router says, which replaces what it said before.
+func (l *link) advertised(a advert) {
+	l.adverts[a.router] = a
+	if l.conf.RA.UseMTU && a.mtu != 0 && a.mtu <= l.attrs.MTU {
+		l.sysctl("ipv6", "mtu", fmt.Sprint(a.mtu))
+	}
+	switch l.conf.RA.DHCPv6Client {
+	case "always":
+		l.startDHCPv6("solicit")
+	case "yes":
+		if a.managed {
+			l.startDHCPv6("solicit")
+		} else if a.other {
+			l.startDHCPv6("inform")
+		}
+	}
+}
+
+func (l *link) startDHCPv6(mode string) {
+	if l.dhcp6Mode == mode || l.dhcp6Mode == "solicit" {
+		return
+	}
+	ctx := l.ctx
+	if l.dhcp6Mode != "" {
+		return // a server is being asked already; one socket can have the port
+	}
+	l.dhcp6Mode = mode
+	d := &dhcp6{name: l.name, mac: l.attrs.HardwareAddr, conf: l.conf.DHCPv6, inform: mode == "inform", hostname: l.m.host.Hostname}
+	d.update = func(lease *lease6) { l.m.post(ctx, func() { l.lease6 = lease }) }
+	d.notice = func(text string) { l.m.post(ctx, func() { l.notice(text) }) }
+	l.m.spawn(func() { d.run(ctx) })
+}
+
+// drop ends the clients and takes back all that was set.
+func (l *link) drop() {
+	if l.stop != nil {
+		l.stop()
+	}
+	l.stop, l.dhcp4Since, l.raSince, l.dhcp6Mode = nil, time.Time{}, time.Time{}, ""
+	l.lease4, l.lease6, l.adverts = nil, nil, map[netip.Addr]advert{}
+	l.apply(wanted{}, time.Now())
+	clear(l.again)
+}
+
+// apply makes the kernel's addresses and routes of this link those wanted, in so far as they are ours.
+func (l *link) apply(w wanted, now time.Time) {
+	for key, a := range l.addresses {
+		if !containsKey(w.addresses, key) {
+			if err := deleteAddress(l.index, a); err == nil {
+				delete(l.addresses, key)
+			}
+		}
+	}
+	keep := map[route]bool{}
+	for _, r := range w.routes {
+		keep[r.key()] = true
+	}
+	for key, r := range l.routes {
+		if !keep[key] {
+			if err := deleteRoute(l.index, r); err == nil {
+				delete(l.routes, key)
+			}
+		}
+	}
+	for _, a := range w.addresses {
+		old, set := l.addresses[a.key()]
+		if set && sameTimes(old, a) && (l.present(a) || l.again[a.key()] >= 3) {
+			continue
+		}
+		if set && sameTimes(old, a) {
+			l.again[a.key()]++ // it was taken away: a flush, or another machine that has it
+		}
+		err := setAddress(l.index, a, now)
+		l.fail("set the address "+a.prefix.String(), err)
+		if err == nil {
+			l.addresses[a.key()] = a
+			l.m.again()
+		}
+	}
+	for _, r := range w.routes {
+		old, set := l.routes[r.key()]
+		if set && old.expires.Equal(r.expires) {
+			continue
+		}
+		var err error
+		if set {
+			err = refreshRoute(l.index, r, now)
+		} else {
+			err = setRoute(l.index, r, now)
+		}
+		l.fail("set the route "+describe(r), err)
+		if err == nil {
+			l.routes[r.key()] = r
+		}
+	}
+	l.applyMTU()
+}
+
+func containsKey(list []address, key addressKey) bool {
+	for _, a := range list {
+		if a.key() == key {
+			return true
+		}
+	}
+	return false
+}
+
+func sameTimes(a, b address) bool { return a == b }
+
+// present reports whether the kernel still has the address.
+func (l *link) present(a address) bool {
+	for _, k := range l.kernel {
+		if addrOf(k) == a.prefix {
+			return true
+		}
+		if ip, ok := netip.AddrFromSlice(k.IP); ok && ip.Unmap() == a.prefix.Addr() {
+			return true
+		}
+	}
+	return false
+}
+
+// applyMTU follows the lease where the configuration says so.
+func (l *link) applyMTU() {
+	want := l.originMTU
+	if l.lease4 != nil && l.conf.DHCPv4.UseMTU && l.lease4.mtu != 0 {
+		want = l.lease4.mtu
+		if l.originMTU == 0 {
+			l.originMTU = l.attrs.MTU
+		}
+	}
+	if want == 0 || want == l.attrs.MTU {
+		return
+	}
+	err := netlink.LinkSetMTU(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}, want)
+	if err != nil {
+		l.notice(fmt.Sprintf("cannot set the MTU to %d: %v", want, err))
+	}
+}
+
+func describe(r route) string {
+	s := "default"
+	if r.dst.IsValid() {
+		s = r.dst.String()
+	}
+	if r.gateway.IsValid() {
+		s += " via " + r.gateway.String()
+	}
+	return s
+}

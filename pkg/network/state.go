@@ -1,0 +1,245 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// LinkState is what one link is and has got.
+type LinkState struct {
+	Name    string
+	Driver  string
+	MAC     net.HardwareAddr
+	MTU     int
+	Carrier bool
+	Config  string // the .network file that it follows; "" if none fits
+
+	Managed   bool           // it follows a file that does not leave it alone
+	Usable    bool           // carrier, an address of more than local use, and nothing of the file is left undone
+	Pending   bool           // a server or router is still being waited for
+	Addresses []netip.Prefix // those set here, and no link-local ones
+	Gateways  []netip.Addr   // of default routes
+	DNS       []netip.Addr
+	Domains   []string
+	NTP       []string
+	Servers   []string // who gave it: "DHCP server 10.0.2.2", "router fe80::1"
+	Hostname  string   // that a DHCP server has for the machine
+	Problem   string   // why it is not usable; "" if it is
+}
+
+// String is a line about the link for a person.
+func (s LinkState) String() string {
+	var b strings.Builder
+	b.WriteString(s.Name)
+	var what []string
+	if s.Driver != "" {
+		what = append(what, s.Driver)
+	}
+	if len(s.MAC) > 0 {
+		what = append(what, s.MAC.String())
+	}
+	if len(what) > 0 {
+		b.WriteString(" (" + strings.Join(what, ", ") + ")")
+	}
+	b.WriteString(": ")
+	var facts []string
+	add := func(label string, list []string) {
+		if len(list) > 0 {
+			facts = append(facts, label+strings.Join(list, " "))
+		}
+	}
+	add("", texts(s.Addresses))
+	add("gateway ", texts(s.Gateways))
+	add("DNS ", texts(s.DNS))
+	add("from ", s.Servers)
+	if s.MTU != 1500 && s.MTU != 0 {
+		facts = append(facts, fmt.Sprintf("MTU %d", s.MTU))
+	}
+	if s.Problem != "" {
+		facts = append(facts, s.Problem)
+	}
+	b.WriteString(strings.Join(facts, ", "))
+	return b.String()
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	var out []string
+	for _, v := range list {
+		out = append(out, v.String())
+	}
+	return out
+}
+
+// state sums up the link.
+func (l *link) state(now time.Time) LinkState {
+	s := LinkState{
+		Name: l.name, Driver: l.dev.Driver, MAC: l.attrs.HardwareAddr, MTU: l.attrs.MTU, Carrier: l.hasCarrier(),
+		Managed: l.conf != nil && !l.conf.Link.Unmanaged,
+	}
+	if l.conf == nil {
+		s.Problem = "no .network file fits it"
+		return s
+	}
+	s.Config = l.conf.Name
+	if !s.Managed {
+		s.Problem = fmt.Sprintf("left alone by %s.network", l.conf.Name)
+		return s
+	}
+	ready := false // an address that can be used from elsewhere and passed duplicate address detection
+	for _, a := range l.addresses {
+		if a.prefix.Addr().IsLinkLocalUnicast() && a.scope != unix.RT_SCOPE_UNIVERSE || a.prefix.Addr().IsLoopback() {
+			continue
+		}
+		s.Addresses = append(s.Addresses, a.prefix)
+		ready = ready || l.settled(a)
+	}
+	slices.SortFunc(s.Addresses, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	for _, r := range l.routes {
+		if !r.dst.IsValid() && r.kind == unix.RTN_UNICAST && (r.gateway.IsValid() || l.conf.DefaultRouteOnDevice) && r.table == l.table(0) {
+			s.Gateways = appendNew(s.Gateways, []netip.Addr{r.gateway})
+		}
+	}
+	slices.SortFunc(s.Gateways, netip.Addr.Compare)
+	l.names(&s, now)
+	s.Pending = l.pending()
+	s.Problem = l.problem(ready, now)
+	s.Usable = s.Carrier && ready && len(l.trouble) == 0 && s.Problem == ""
+	return s
+}
+
+// settled reports whether the kernel lets the address be used.
+func (l *link) settled(a address) bool {
+	for _, k := range l.kernel {
+		if ip, ok := netip.AddrFromSlice(k.IP); ok && ip.Unmap() == a.prefix.Addr() {
+			return k.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 || k.Flags&unix.IFA_F_OPTIMISTIC != 0
+		}
+	}
+	return false
+}
+
+// names collects name servers, domains and time servers: first those of the file, then DHCPv4's, DHCPv6's and the routers'.
+func (l *link) names(s *LinkState, now time.Time) {
+	c := l.conf
+	ntp := func(list []netip.Addr) { s.NTP = appendNew(s.NTP, texts(list)) }
+	if s.Carrier || c.ConfigureWithoutCarrier {
+		s.DNS, s.Domains, s.NTP = slices.Clone(c.DNS), slices.Clone(c.Domains), slices.Clone(c.NTP)
+	}
+	if lease := l.lease4; lease != nil {
+		s.Servers = append(s.Servers, "DHCP server "+lease.server.String())
+		s.Hostname = lease.hostname
+		if c.DHCPv4.UseDNS {
+			s.DNS = appendNew(s.DNS, lease.dns)
+		}
+		if c.DHCPv4.UseDomains {
+			s.Domains = appendNew(s.Domains, lease.domains)
+		}
+		if c.DHCPv4.UseNTP {
+			ntp(lease.ntp)
+		}
+	}
+	if lease := l.lease6; lease != nil {
+		s.Servers = append(s.Servers, "DHCPv6 server "+lease.server)
+		if c.DHCPv6.UseDNS {
+			s.DNS = appendNew(s.DNS, lease.dns)
+		}
+		if c.DHCPv6.UseDomains {
+			s.Domains = appendNew(s.Domains, lease.domains)
+		}
+		if c.DHCPv6.UseNTP {
+			ntp(lease.ntp)
+		}
+	}
+	for _, a := range l.sortedAdverts() {
+		if !listed(c.RA.RouterAllow, c.RA.RouterDeny, host(a.router.WithZone(""))) {
+			continue
+		}
+		s.Servers = append(s.Servers, "router "+a.router.WithZone("").String())
+		for _, d := range a.dns {
+			if c.RA.UseDNS && !ended(d.until, now) {
+				s.DNS = appendNew(s.DNS, d.servers)
+			}
+		}
+		for _, d := range a.search {
+			if c.RA.UseDomains && !ended(d.until, now) {
+				s.Domains = appendNew(s.Domains, d.domains)
+			}
+		}
+	}
+}
+
+// pending reports whether a server or router may still give something better than what there is.
+func (l *link) pending() bool {
+	switch {
+	case !l.hasCarrier():
+		return false
+	case l.conf.DHCP4 && l.lease4 == nil:
+		return true
+	case l.conf.AcceptRA && l.conf.LinkLocal6 && len(l.adverts) == 0 && l.lease4 == nil:
+		return true
+	}
+	return l.dhcp6Mode != "" && l.lease6 == nil
+}
+
+// problem is the sentence for why the link is of no use yet.
+func (l *link) problem(ready bool, now time.Time) string {
+	waited := func(since time.Time) string { return fmt.Sprintf("%.0f s", now.Sub(since).Seconds()) }
+	c := l.conf
+	if !c.Link.Up() {
+		return fmt.Sprintf("left down by ActivationPolicy=%s in %s.network", c.Link.Activation, c.Name)
+	}
+	var parts []string
+	if !l.hasCarrier() {
+		if l.attrs.RawFlags&unix.IFF_UP == 0 {
+			parts = append(parts, "cannot be brought up")
+		} else {
+			parts = append(parts, "no carrier, is the cable in and the other end on?")
+		}
+	} else if !ready {
+		switch {
+		case c.DHCP4 && !l.dhcp4Since.IsZero() && !l.raSince.IsZero() && len(l.adverts) == 0:
+			parts = append(parts, fmt.Sprintf("no answer to DHCP in %s and no router's advertisement in %s", waited(l.dhcp4Since), waited(l.raSince)))
+		case c.DHCP4 && !l.dhcp4Since.IsZero():
+			parts = append(parts, fmt.Sprintf("no answer to DHCP in %s", waited(l.dhcp4Since)))
+		case l.dhcp6Mode != "" && l.lease6 == nil:
+			parts = append(parts, fmt.Sprintf("no answer to DHCPv6 in %s", waited(l.raSince)))
+		case c.AcceptRA && !l.raSince.IsZero():
+			parts = append(parts, fmt.Sprintf("no usable router's advertisement in %s", waited(l.raSince)))
+		case len(l.addresses) > 0:
+			parts = append(parts, "its address is not confirmed to be free yet")
+		default:
+			parts = append(parts, fmt.Sprintf("%s.network gives it no address", c.Name))
+		}
+	}
+	var keys []string
+	for k := range l.trouble {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		parts = append(parts, l.trouble[k])
+	}
+	return strings.Join(parts, ", ")
+}
+
+// why is the error for a machine that did not get online: a sentence that names each link.
+func (m *Manager) why(cause error) error {
+	states := m.State()
+	if len(states) == 0 {
+		return errors.New("no network interface was found: is the driver of the network card there?")
+	}
+	var parts []string
+	for _, s := range states {
+		if s.Problem == "" && len(s.Gateways) == 0 {
+			s.Problem = "no default route"
+		}
+		parts = append(parts, s.String())
+	}
+	return fmt.Errorf("no network link can reach out: %s (%w)", strings.Join(parts, "; "), cause)
+}
