@@ -1,0 +1,239 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// bcrypt of "s3cret", the only scheme that docker's registry takes.
+const htpasswd = "wyr:$2b$04$Woli4x.QyxWjK/5SvvazNu84BX3ECu1QktSXD/.TcKnGy6sRrBoKS\n"
+
+// startDistribution runs docker's registry server, with TLS and a password if tls and auth say so, and returns its
+// address. The programs of these tests are installed by make: that they are not there is a failure.
+func startDistribution(t *testing.T, ready *http.Client, scheme, tls, auth string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := l.Addr().String()
+	l.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.yml")
+	text := "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n" +
+		"storage: {filesystem: {rootdirectory: " + dir + "/data}}\n" +
+		"http: {addr: " + strconv.Quote(host) + tls + "}\n" + auth
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("docker-registry", "serve", file)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v: install Debian's packages docker-registry and skopeo", err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := ready.Get(scheme + "://" + host + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+			return host
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("docker-registry does not answer: %v\n%s", err, out.String())
+		}
+	}
+}
+
+// skopeo runs skopeo, which keeps notes of what it pushed: in a home of its own.
+func skopeo(t *testing.T, args ...string) {
+	t.Helper()
+	home := t.TempDir()
+	cmd := exec.Command("skopeo", append([]string{"--insecure-policy"}, args...)...)
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+home, "XDG_DATA_HOME="+home)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("skopeo %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// ociImage returns an image of n layers whose types are all OCI's: skopeo does not see others in a layout.
+func ociImage(t *testing.T, size int64, n int) v1.Image {
+	t.Helper()
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for range n {
+		layer, err := random.Layer(size, types.OCILayer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img, err = mutate.AppendLayers(img, layer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = amd64.OS, amd64.Architecture
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// Docker's own registry, filled by skopeo, in both kinds of manifest and with another compression than it was made with.
+func TestDistribution(t *testing.T) {
+	host := startDistribution(t, http.DefaultClient, "http", "", "")
+	img := ociImage(t, 300_000, 3)
+	dir := t.TempDir()
+	path, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "x"})); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range [][]string{
+		{"--format", "oci"},
+		{"--format", "v2s2"},
+		{"--format", "oci", "--dest-compress-format", "zstd"},
+	} {
+		ref := host + "/some/deep/path:" + strings.ReplaceAll(row[len(row)-1], "-", "")
+		skopeo(t, append(append([]string{"copy", "--dest-tls-verify=false"}, row...), "oci:"+dir+":x", "docker://"+ref)...)
+		got, err := fast(t).Resolve(context.Background(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, l := range got.Layers {
+			if b, err := readAll(t, l); err != nil || int64(len(b)) != l.Size {
+				t.Errorf("%v of %s: %d bytes, %v", l, ref, len(b), err)
+			}
+			if l.DiffID != ids.RootFS.DiffIDs[i] {
+				t.Errorf("%v of %s is %v, want %v", l, ref, l.DiffID, ids.RootFS.DiffIDs[i])
+			}
+		}
+		// docker's registry knows Range; go on in the middle.
+		l := got.Layers[0]
+		whole, _ := readAll(t, l)
+		b := &blob{ctx: context.Background(), registry: connected(t, ref), digest: l.Digest, size: l.Size, offset: 1000}
+		rest := make([]byte, 10)
+		if _, err := b.Read(rest); err != nil || !bytes.Equal(rest, whole[1000:1010]) {
+			t.Errorf("Range from 1000 of %s: %v", ref, err)
+		}
+		b.Close()
+	}
+	if _, err := fast(t).Resolve(context.Background(), host+"/some/deep/path:absent"); err == nil || !strings.Contains(err.Error(), "does not have it") {
+		t.Errorf("Resolve of a tag that is not there = %v", err)
+	}
+}
+
+// connected returns a connection to the repository of ref.
+func connected(t *testing.T, ref string) *registry {
+	t.Helper()
+	repo := mustReference(t, ref).Context()
+	reg, err := fast(t).connect(context.Background(), repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reg
+}
+
+// The same over TLS with an authority of its own, and with a password.
+func TestDistributionWithTLSAndPassword(t *testing.T) {
+	dir := t.TempDir()
+	cert, roots := selfSigned(t, dir)
+	if err := os.WriteFile(dir+"/htpasswd", []byte(htpasswd), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := fast(t)
+	s.Roots = roots
+	s.Auth = func(string) authn.Authenticator { return &authn.Basic{Username: "wyr", Password: "s3cret"} }
+	host := startDistribution(t, &http.Client{Transport: s.transport()}, "https",
+		fmt.Sprintf(", tls: {certificate: %s, key: %s/key.pem}", cert, dir),
+		fmt.Sprintf("auth: {htpasswd: {realm: wyr, path: %s/htpasswd}}\n", dir))
+
+	img := ociImage(t, 10_000, 2)
+	path, err := layout.Write(dir+"/layout", empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(img, layout.WithPlatform(v1.Platform{OS: "linux", Architecture: "amd64"})); err != nil {
+		t.Fatal(err)
+	}
+	skopeo(t, "copy", "--dest-cert-dir", dir, "--dest-creds", "wyr:s3cret", "oci:"+dir+"/layout", "docker://"+host+"/x:1")
+	got, err := s.Resolve(context.Background(), host+"/x:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range got.Layers {
+		if _, err := readAll(t, l); err != nil {
+			t.Errorf("%v: %v", l, err)
+		}
+	}
+	s.Auth = nil
+	if _, err := s.Resolve(context.Background(), host+"/x:1"); err == nil || Heals(err) || !strings.Contains(err.Error(), "needs credentials") {
+		t.Errorf("Resolve without the password = %v", err)
+	}
+}
+
+// selfSigned writes a certificate for this machine as ca.crt, which is where skopeo looks, with its key in key.pem.
+func selfSigned(t *testing.T, dir string) (string, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]*pem.Block{"ca.crt": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "EC PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return filepath.Join(dir, "ca.crt"), pool
+}

@@ -1,0 +1,261 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Resolve finds the image that ref names, "[registry/]name[:tag][@digest]" with docker.io and latest implied as docker
+// does, chooses the one for s.Platform where ref names several, and verifies its manifest and its configuration.
+// ctx bounds Resolve itself; opening a layer has a context of its own.
+func (s *Source) Resolve(ctx context.Context, ref string) (*Image, error) {
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return nil, permanent("%q is not the name of an image: want [registry/]name[:tag][@digest]", ref)
+	}
+	img, err := s.resolve(ctx, parsed)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find image %q: %w", ref, err)
+	}
+	return img, nil
+}
+
+func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error) {
+	var reg *registry
+	err := s.persist(ctx, func() (err error) {
+		reg, err = s.connect(ctx, ref.Context())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var want v1.Hash // zero for a tag: whatever comes is what the tag means
+	if d, ok := ref.(name.Digest); ok {
+		if want, err = v1.NewHash(d.DigestStr()); err != nil {
+			return nil, permanent("%q is no digest", d.DigestStr())
+		}
+	}
+	raw, err := reg.manifestBy(ctx, ref.Identifier(), want)
+	if err != nil {
+		return nil, err
+	}
+	return (&resolver{store: reg, want: s.platform(), logf: s.logf, track: s.Progress}).image(ctx, ref.Name(), raw)
+}
+
+// A registry is one repository of a registry, with the authentication for it done.
+type registry struct {
+	source *Source
+	repo   name.Repository
+	client *http.Client
+}
+
+// connect finds out how the registry of repo wants to be spoken to and what credentials it takes.
+func (s *Source) connect(ctx context.Context, repo name.Repository) (*registry, error) {
+	auth := s.auth(repo.Registry)
+	wire := transport.NewUserAgent(&wire{inner: s.transport(), secret: auth != authn.Anonymous}, "wyrcan")
+	authenticated, err := transport.NewWithContext(ctx, repo.Registry, auth, wire, []string{repo.Scope(transport.PullScope)})
+	if err != nil {
+		return nil, requestFault(ctx, repo.RegistryStr(), err)
+	}
+	return &registry{source: s, repo: repo, client: &http.Client{Transport: authenticated}}, nil
+}
+
+// A wire is the lowest of the transports: below authentication, where every single request passes.
+type wire struct {
+	inner  http.RoundTripper
+	secret bool // requests carry credentials worth stealing
+}
+
+// RoundTrip turns an answer that asks to come back later into an error, for only here its headers can be seen: package
+// transport keeps none. It does not let credentials out in the clear: whoever can keep a registry's TLS port from
+// answering could have them otherwise, because registries with private addresses are asked by plain HTTP too.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	if w.secret && req.URL.Scheme == "http" && req.Header.Get("Authorization") != "" && !loopback(req.URL.Hostname()) {
+		return nil, permanent("registry %s wants credentials over plain HTTP: they are sent over TLS only", req.URL.Host)
+	}
+	resp, err := w.inner.RoundTrip(req)
+	if err != nil || !statusHeals(resp.StatusCode) {
+		return resp, err
+	}
+	resp.Body.Close()
+	return nil, &fault{
+		text:  fmt.Sprintf("registry %s answers %d %s", req.URL.Host, resp.StatusCode, http.StatusText(resp.StatusCode)),
+		heals: true,
+		after: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+	}
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// manifestLimit bounds manifests and configurations: registries need take no manifest over 4 MiB (distribution
+// specification, "Pushing Manifests"), and configurations are of the same order.
+const manifestLimit = 4 << 20
+
+// accept is every kind of manifest. Schema 1 is in the list so that an old image is called by its name instead of
+// "unknown"; a registry that has both gives the newer one.
+var accept = strings.Join([]string{
+	string(types.OCIImageIndex), string(types.DockerManifestList),
+	string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
+	string(types.DockerManifestSchema1Signed) + ";q=0.1", string(types.DockerManifestSchema1) + ";q=0.1",
+}, ", ")
+
+func (r *registry) String() string { return "registry " + r.repo.RegistryStr() }
+
+func (r *registry) manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
+	return r.manifestBy(ctx, d.Digest.String(), d.Digest)
+}
+
+// manifestBy fetches the manifest with a tag or digest. It verifies that its digest is want, unless that is zero.
+func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]byte, error) {
+	var raw []byte
+	err := r.source.persist(ctx, func() error {
+		body, err := r.get(ctx, "manifests/"+id, http.Header{"Accept": {accept}})
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		raw, err = io.ReadAll(io.LimitReader(body, manifestLimit+1))
+		if err != nil && ctx.Err() == nil {
+			err = &fault{text: fmt.Sprintf("the connection to registry %s broke", r.repo.RegistryStr()), cause: err, heals: true}
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(raw) > manifestLimit:
+		return nil, permanent("its manifest has more than %s", bytesText(manifestLimit))
+	case want == v1.Hash{}:
+		return raw, nil
+	}
+	got, err := digest(want.Algorithm, raw)
+	if err != nil {
+		return nil, err
+	}
+	if got != want {
+		return nil, permanent("registry %s gives a manifest with digest %s in place of %s", r.repo.RegistryStr(), got, want)
+	}
+	return raw, nil
+}
+
+// digest returns the digest of a small document.
+func digest(algorithm string, b []byte) (v1.Hash, error) {
+	h, err := v1.Hasher(algorithm)
+	if err != nil {
+		return v1.Hash{}, permanent("digests of kind %q are not known", algorithm)
+	}
+	h.Write(b)
+	return v1.Hash{Algorithm: algorithm, Hex: fmt.Sprintf("%x", h.Sum(nil))}, nil
+}
+
+// A body is the content of an answer. Reading it fails when the connection gives nothing for too long.
+type body struct {
+	io.ReadCloser
+	resp   *http.Response
+	stall  time.Duration
+	timer  *time.Timer
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.timer.Reset(b.stall) // only while somebody waits: the reader may take its time
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
+	if err != nil && err != io.EOF && b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.timer.Stop()
+	b.cancel(nil) // ends the connection where content is left: nobody will read on
+	return b.ReadCloser.Close()
+}
+
+// get asks for what is at path in the repository.
+func (r *registry) get(ctx context.Context, path string, header http.Header) (*body, error) {
+	host := r.repo.RegistryStr()
+	// The scheme is what the ping found; package transport puts it in.
+	url := fmt.Sprintf("%s://%s/v2/%s/%s", r.repo.Scheme(), host, r.repo.RepositoryStr(), path)
+	stall := r.source.stall()
+	inner, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(stall, func() {
+		cancel(&fault{text: fmt.Sprintf("registry %s gave no byte for %v", host, stall), heals: true})
+	})
+	req, err := http.NewRequestWithContext(inner, http.MethodGet, url, nil)
+	if err != nil {
+		cancel(nil)
+		timer.Stop()
+		return nil, permanent("cannot ask %s for %q: %v", host, path, err)
+	}
+	req.Header = header
+	resp, err := r.client.Do(req)
+	defer timer.Stop() // until then it also watches the text of a refusal
+	if err != nil {
+		if ctx.Err() == nil && inner.Err() != nil {
+			err = context.Cause(inner)
+		}
+		cancel(nil)
+		return nil, requestFault(ctx, host, err)
+	}
+	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
+		cancel(nil)
+		resp.Body.Close()
+		var status *transport.Error
+		if errors.As(err, &status) {
+			return nil, statusFault(host, status)
+		}
+		return nil, &fault{text: fmt.Sprintf("registry %s answers %s", host, printable(resp.Status)), cause: err, heals: statusHeals(resp.StatusCode)}
+	}
+	return &body{ReadCloser: resp.Body, resp: resp, stall: stall, timer: timer, ctx: inner, cancel: cancel}, nil
+}
+
+// persist calls f until it succeeds, fails for good, or has failed s.Tries times.
+func (s *Source) persist(ctx context.Context, f func() error) error {
+	for n := 1; ; n++ {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if err := s.pause(ctx, n, err); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits before a request is made again after its nth failure in a row, or returns the error if it should not be.
+// A registry that wants a longer wait than a short one is left to whoever has the time for it.
+func (s *Source) pause(ctx context.Context, n int, err error) error {
+	var f *fault
+	if !errors.As(err, &f) || !f.heals || f.damaged || n >= s.tries() || f.after > 5*time.Second {
+		return err
+	}
+	wait := max(s.backoff(n), f.after)
+	wait += rand.N(wait/4 + 1) // many machines start at the same moment
+	s.logf("%v; trying again in %v", err, wait.Round(time.Millisecond))
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
