@@ -47,6 +47,11 @@ func (r *resolver) image(ctx context.Context, name string, raw []byte) (*Image, 
 		return nil, err
 	}
 	img, err := r.descend(ctx, raw, v1.Descriptor{Digest: root}, 0)
+	return r.found(img, name, root, err)
+}
+
+// found completes the image that a search ended with, or says that there is none.
+func (r *resolver) found(img *Image, name string, root v1.Hash, err error) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -76,10 +81,15 @@ func (r *resolver) descend(ctx context.Context, raw []byte, d v1.Descriptor, dep
 	if !doc.index {
 		return r.leaf(ctx, doc, d)
 	}
+	return r.choose(ctx, doc.Manifests, depth)
+}
+
+// choose returns the image for r.want that list, an index at a depth below the first document, leads to; nil if none.
+func (r *resolver) choose(ctx context.Context, list []v1.Descriptor, depth int) (*Image, error) {
 	if depth == maxDepth {
 		return nil, permanent("its indexes lead to indexes more than %d deep", maxDepth)
 	}
-	for _, child := range r.candidates(doc.Manifests) {
+	for _, child := range r.candidates(list) {
 		if r.fetched++; r.fetched > maxManifests {
 			return nil, permanent("its indexes list more than %d manifests to look at", maxManifests)
 		}
@@ -154,7 +164,7 @@ func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*I
 	}
 	img := &Image{Digest: d.Digest, Platform: made, Config: config}
 	for i, ld := range doc.Layers {
-		img.Layers = append(img.Layers, r.layer(i, ld))
+		img.Layers = append(img.Layers, r.layer(i+1, ld))
 	}
 	if ids := config.RootFS.DiffIDs; len(ids) == len(img.Layers) {
 		for i, id := range ids {
@@ -164,24 +174,26 @@ func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*I
 	return img, nil
 }
 
-func (r *resolver) layer(i int, d v1.Descriptor) *Layer {
-	l := &Layer{Number: i + 1, Digest: d.Digest, Size: d.Size, MediaType: d.MediaType}
+func (r *resolver) layer(number int, d v1.Descriptor) *Layer {
+	l := &Layer{Number: number, Digest: d.Digest, Size: d.Size, MediaType: d.MediaType}
 	l.open = func(ctx context.Context) (io.ReadCloser, error) {
 		rc, err := r.store.open(ctx, d)
-		if err != nil {
-			if !d.MediaType.IsDistributable() || len(d.URLs) > 0 {
-				// Foreign layers are fetched from the registry like any other, and never from the addresses in the
-				// manifest: whoever wrote it would choose what this machine connects to.
-				return nil, &fault{text: "it may be kept outside the registry (a foreign layer): push the image with its foreign layers included", cause: err, heals: Heals(err), after: RetryAfter(err)}
-			}
-			return nil, err
+		if err != nil && (!d.MediaType.IsDistributable() || len(d.URLs) > 0) {
+			// Foreign layers are fetched from the registry like any other, and never from the addresses in the
+			// manifest: whoever wrote it would choose what this machine connects to.
+			err = &fault{text: "it may be kept outside the registry (a foreign layer): push the image with its foreign layers included", cause: err, heals: Heals(err), after: RetryAfter(err)}
 		}
-		if r.track == nil {
-			return rc, nil
-		}
-		return &tracked{rc, func(n int) { r.track(l, n) }}, nil
+		return r.tracked(l, rc), err
 	}
 	return l
+}
+
+// tracked lets r.track know what is read from rc.
+func (r *resolver) tracked(l *Layer, rc io.ReadCloser) io.ReadCloser {
+	if r.track == nil || rc == nil {
+		return rc
+	}
+	return &tracked{rc, func(n int) { r.track(l, n) }}
 }
 
 // tracked tells how many bytes were read.
