@@ -1,0 +1,341 @@
+package coldplug
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const release = "6.1.0-test"
+
+// indexes are what depmod writes about a few of Debian's modules.
+var indexes = map[string]string{
+	"modules.dep": `kernel/drivers/net/ethernet/intel/e1000e/e1000e.ko:
+kernel/drivers/net/ethernet/realtek/r8169.ko: kernel/drivers/net/phy/libphy.ko
+kernel/drivers/net/ethernet/realtek/8139too.ko: kernel/drivers/net/mii.ko
+kernel/drivers/net/ethernet/realtek/8139cp.ko: kernel/drivers/net/mii.ko
+kernel/drivers/net/ethernet/broadcom/bnx2x/bnx2x.ko: kernel/lib/libcrc32c.ko
+kernel/drivers/net/mii.ko:
+kernel/drivers/net/phy/libphy.ko:
+kernel/drivers/net/phy/realtek.ko: kernel/drivers/net/phy/libphy.ko
+kernel/drivers/net/bonding/bonding.ko:
+kernel/lib/libcrc32c.ko:
+kernel/crypto/crc32c_generic.ko:
+kernel/fs/efivarfs/efivarfs.ko:
+kernel/drivers/usb/host/ehci-pci.ko:
+kernel/drivers/usb/host/ohci-pci.ko:
+kernel/a/chicken.ko:
+kernel/a/egg.ko:
+`,
+	"modules.alias": `# Aliases extracted from modules themselves.
+alias pci:v00008086d000010D3sv*sd*bc*sc*i* e1000e
+alias pci:v000010ECd00008168sv*sd*bc*sc*i* r8169
+alias pci:v000010ECd00008139sv*sd*bc*sc*i* 8139too
+alias pci:v000010ECd00008139sv*sd*bc*sc*i* 8139cp
+alias pci:v000014E4d0000168Asv*sd*bc*sc*i* bnx2x
+alias pci:v*d*sv*sd*bc0Csc03i20* ehci_pci
+alias pci:v*d*sv*sd*bc0Csc03i10* ohci_pci
+alias mdio:0000000000011100110010010001???? realtek
+alias fs-efivarfs efivarfs
+alias crc32c-generic crc32c_generic
+alias crc32c crc32c_generic
+alias rtnl-link-bond bonding
+`,
+	"modules.softdep": `# Soft dependencies extracted from modules themselves.
+softdep libcrc32c pre: crc32c
+softdep r8169 pre: realtek
+softdep ohci_pci pre: ehci_pci
+softdep chicken pre: egg
+softdep egg post: chicken
+softdep bonding crypto
+`,
+	"modules.builtin":         "kernel/drivers/virtio/virtio.ko\n",
+	"modules.builtin.modinfo": "virtio.description=x\x00igb.alias=pci:v00008086d00001563sv*sd*bc*sc*i*\x00",
+}
+
+// machine makes a root with indexes and the given devices: bus/name, or
+// bus/name/file for another file than modalias, with its content. It returns a
+// Loader that only writes down what it would load.
+func machine(t *testing.T, devices map[string]string) (*Loader, func() []string) {
+	t.Helper()
+	root := t.TempDir()
+	write := func(file, content string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range indexes {
+		write(filepath.Join(root, "lib/modules", release, name), content)
+	}
+	for name, content := range devices {
+		file := filepath.Join(root, "sys/bus", filepath.Dir(name), "devices", filepath.Base(name), "modalias")
+		if strings.Count(name, "/") == 2 {
+			dir, base := filepath.Split(name)
+			file = filepath.Join(root, "sys/bus", filepath.Dir(filepath.Clean(dir)), "devices", filepath.Base(dir), base)
+		}
+		write(file, content+"\n")
+	}
+
+	var mu sync.Mutex
+	var loaded []string
+	l := &Loader{Root: root, Release: release, Logf: t.Logf, dryRun: func(path string) {
+		mu.Lock()
+		defer mu.Unlock()
+		loaded = append(loaded, moduleName(path))
+	}}
+	return l, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(loaded)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		devices map[string]string
+		want    []string   // modules, sorted
+		order   [][]string // pairs of which the first comes first
+	}{
+		{name: "nothing there"},
+		{
+			name:    "one card, twice",
+			devices: map[string]string{"pci/0000:00:03.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", "pci/0000:00:04.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00"},
+			want:    []string{"e1000e"},
+		},
+		{
+			name:    "two drivers want the card",
+			devices: map[string]string{"pci/0000:00:03.0": "pci:v000010ECd00008139sv00001AF4sd00001100bc02sc00i00"},
+			want:    []string{"8139cp", "8139too", "mii"},
+			order:   [][]string{{"mii", "8139cp"}, {"mii", "8139too"}},
+		},
+		{
+			name:    "a PHY driver before the card's",
+			devices: map[string]string{"pci/0000:00:03.0": "pci:v000010ECd00008168sv000010ECsd00008168bc02sc00i00"},
+			want:    []string{"libphy", "r8169", "realtek"},
+			order:   [][]string{{"libphy", "realtek"}, {"realtek", "r8169"}},
+		},
+		{
+			name:    "a dependency's soft dependency, by its alias",
+			devices: map[string]string{"pci/0000:00:03.0": "pci:v000014E4d0000168Asv00000000sd00000000bc02sc00i00"},
+			want:    []string{"bnx2x", "crc32c_generic", "libcrc32c"},
+			order:   [][]string{{"crc32c_generic", "libcrc32c"}, {"libcrc32c", "bnx2x"}},
+		},
+		{
+			name:    "a soft dependency before",
+			devices: map[string]string{"pci/0000:00:05.0": "pci:v00008086d00000001sv0sd0bc0Csc03i10"},
+			want:    []string{"ehci_pci", "ohci_pci"},
+			order:   [][]string{{"ehci_pci", "ohci_pci"}},
+		},
+		{
+			name:    "a PHY by its identifier",
+			devices: map[string]string{"mdio_bus/r8169-0-300:00/phy_id": "0x001cc916"},
+			want:    []string{"libphy", "realtek"},
+		},
+		{
+			name:    "a PHY without identifier",
+			devices: map[string]string{"mdio_bus/fixed-0:00/phy_id": "0x00000000"},
+		},
+		{
+			name:    "nobody's device",
+			devices: map[string]string{"pci/0000:00:09.0": "pci:v0000DEADd0000BEEFsv0sd0bc02sc00i00"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, loaded := machine(t, tt.devices)
+			if _, err := l.Load(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			got := loaded()
+			for _, pair := range tt.order {
+				if slices.Index(got, pair[0]) > slices.Index(got, pair[1]) {
+					t.Errorf("loaded %q after %q", pair[0], pair[1])
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("loaded (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoadEFI(t *testing.T) {
+	l, loaded := machine(t, nil)
+	if err := os.MkdirAll(filepath.Join(l.Root, "sys/firmware/efi"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"efivarfs"}, loaded()); diff != "" {
+		t.Errorf("loaded on an EFI machine (-want +got):\n%s", diff)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	l, _ := machine(t, map[string]string{
+		"pci/0000:01:00.0":        "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00", // nobody's
+		"pci/0000:02:00.0":        "pci:v00008086d00001563sv00008086sd00000000bc02sc00i00", // built in
+		"pci/0000:03:00.0":        "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", // a module's
+		"pci/0000:04:00.0":        "pci:v0000DEADd00000001sv00000000sd00000000bc01sc08i02", // a disk
+		"pci/0000:05:00.0":        "pci:v0000DEADd00000002sv00000000sd00000000bc02sc80i00", // bound already
+		"pci/0000:05:00.0/driver": "",
+		"virtio/virtio0":          "virtio:d00000001v00001AF4",
+		"virtio/virtio1":          "virtio:d00000002v00001AF4",
+	})
+	r, err := l.Load(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range r.Missing {
+		got = append(got, d.String())
+	}
+	want := []string{"Ethernet controller 8086:1572 at 0000:01:00.0", "virtio network card at virtio0"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("missing (-want +got):\n%s", diff)
+	}
+}
+
+func TestAdd(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		want []string
+		err  string
+	}{
+		{name: "bonding", want: []string{"bonding"}},
+		{name: "rtnl-link-bond", want: []string{"bonding"}},
+		{name: "ehci-pci", want: []string{"ehci_pci"}},
+		{name: "virtio"},
+		{name: "rtnl-link-wormhole", err: `this initrd has no kernel module for "rtnl-link-wormhole"`},
+		{name: "chicken", want: []string{"egg", "chicken"}}, // a circle
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, loaded := machine(t, nil)
+			var got string
+			if err := l.Add(context.Background(), tt.name); err != nil {
+				got = err.Error()
+			}
+			if got != tt.err {
+				t.Errorf("Add(%q) = %q, want %q", tt.name, got, tt.err)
+			}
+			if diff := cmp.Diff(tt.want, loaded()); diff != "" {
+				t.Errorf("Add(%q) loaded (-want +got):\n%s", tt.name, diff)
+			}
+		})
+	}
+}
+
+func TestLoadFails(t *testing.T) {
+	l, _ := machine(t, map[string]string{
+		"pci/0000:00:03.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00",
+	})
+	l.dryRun = nil // for real, and there is no such file
+	r, err := l.Load(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Failed) != 1 || !errors.Is(r.Failed[0], fs.ErrNotExist) || !strings.Contains(r.Failed[0].Error(), "cannot load driver e1000e: ") {
+		t.Errorf("Failed = %v, want one that names e1000e", r.Failed)
+	}
+	if err := l.Add(context.Background(), "e1000e"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Add after that = %v, want the same error", err)
+	}
+}
+
+func TestNoModules(t *testing.T) {
+	l := &Loader{Root: t.TempDir(), Release: "9.9.9"}
+	if _, err := l.Load(context.Background()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "kernel 9.9.9") {
+		t.Errorf("Load without modules = %v, want a missing file and the kernel's release", err)
+	}
+	select {
+	case <-l.Settled():
+	case <-time.After(time.Second):
+		t.Error("Settled waits although nothing can come")
+	}
+}
+
+// TestWatch hands the watcher events through a pipe in the place of the socket.
+func TestWatch(t *testing.T) {
+	l, loaded := machine(t, nil)
+	l.Quiet = 50 * time.Millisecond
+	if _, err := l.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	l.events = &uevents{r}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- l.Watch(ctx) }()
+
+	event := "add@/devices/x\x00ACTION=add\x00DEVPATH=/devices/x\x00SUBSYSTEM=usb\x00" +
+		"MODALIAS=pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00\x00SEQNUM=1\x00"
+	if _, err := w.WriteString(event); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(5 * time.Second)
+	for len(loaded()) == 0 {
+		select {
+		case <-deadline:
+			t.Fatal("the driver of a late device was not loaded")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if diff := cmp.Diff([]string{"e1000e"}, loaded()); diff != "" {
+		t.Errorf("loaded (-want +got):\n%s", diff)
+	}
+	select {
+	case <-l.Settled():
+	case <-deadline:
+		t.Error("Settled was not closed")
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v, want %v", err, context.Canceled)
+	}
+}
+
+// TestListen opens the kernel's own stream.
+func TestListen(t *testing.T) {
+	u, err := listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error)
+	go func() {
+		for {
+			if _, err := u.next(); err != nil {
+				got <- err
+				return
+			}
+		}
+	}()
+	u.Close()
+	select {
+	case err := <-got:
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("next after Close = %v, want %v", err, os.ErrClosed)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Close did not end next")
+	}
+}
