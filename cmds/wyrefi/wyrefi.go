@@ -20,7 +20,7 @@
 //
 // Example:
 //
-//	wyrefi write wyr.img=registry.gitlab.com/wyrcan/debian wyr.arg="quiet loglevel=3"
+//	wyrefi write wyr.img=registry.example/debian wyr.arg="quiet loglevel=3"
 package main
 
 import (
