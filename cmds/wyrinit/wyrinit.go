@@ -18,6 +18,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"golang.org/x/sys/unix"
@@ -27,6 +28,9 @@ func main() {
 	if os.Getpid() != 1 {
 		say("runs only as the first process of a booted container")
 		os.Exit(1)
+	}
+	if _, err := os.Lstat(handover.Complete); err != nil {
+		partial()
 	}
 	path := run()
 	err := unix.Exec(path, os.Args, os.Environ())
@@ -38,6 +42,15 @@ func main() {
 // say prints one line. The kernel opened its console as descriptors 0 to 2; fmt would double the size of this program.
 func say(s string) {
 	os.Stderr.WriteString("wyrinit: " + s + "\n")
+}
+
+// partial ends the boot of a root that the kernel could not unpack to its end: it says so in its log, and goes on. Half a
+// system is worse than none.
+func partial() {
+	say("the memory was too little to unpack the whole container (\"Initramfs unpacking failed\" above): it is not started; add memory, use a smaller image, or a kernel that knows initramfs_options=; reboots in a minute")
+	time.Sleep(time.Minute)
+	unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	os.Exit(1)
 }
 
 // run prepares the root and returns the path of the image's own /init.

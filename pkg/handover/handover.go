@@ -11,11 +11,12 @@ import (
 // The paths inside the booted root. The kernel starts Init, which is wyrinit; everything below Dir is gone before the
 // container's own /init runs.
 const (
-	Init         = "/init"          // wyrinit, in the place of the image's own
-	Dir          = "/.wyrcan"       // a directory of its own; an image that has this path gets no wyrinit
-	OriginalInit = Dir + "/init"    // the image's /init, whatever it is
-	List         = Dir + "/list"    // an encoded Manifest
-	NewRoot      = Dir + "/newroot" // an empty directory: where / is bound before it is moved over /
+	Init         = "/init"           // wyrinit, in the place of the image's own
+	Dir          = "/.wyrcan"        // a directory of its own; an image that has this path gets no wyrinit
+	OriginalInit = Dir + "/init"     // the image's /init, whatever it is
+	List         = Dir + "/list"     // an encoded Manifest
+	NewRoot      = Dir + "/newroot"  // an empty directory: where / is bound before it is moved over /
+	Complete     = Dir + "/complete" // the archive's last file: where it is missing, the kernel ran out of room
 )
 
 // Xattr is one extended attribute of one file.
