@@ -1,0 +1,172 @@
+// Wyrcan looks at, converts and boots bootable containers on your own machine.
+//
+// Synopsis:
+//
+//	wyrcan COMMAND [OPTION...] [ARGUMENT...]
+//
+// Description:
+//
+//	A bootable container is an image with a kernel at /boot/wyrcan.kernel and an init at /init. An IMAGE is a name at a
+//	registry, [registry/]name[:tag][@digest], or lies on this machine: oci:DIR[:NAME], oci-archive:FILE[:NAME],
+//	docker-archive:FILE[:NAME], or the path of such a directory or file.
+//
+//	Results go to standard output, everything else to standard error. Credentials are those of docker login.
+//
+//	wyrcan COMMAND -help tells more about each.
+//
+// Example:
+//
+//	wyrcan run registry.example/debian
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// A cmd is one run of the tool: the world as it sees it.
+type cmd struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	args   []string // without the name of the program
+	home   string   // the directory where make leaves what belongs together: this program, wyrcan.kernel, wyrcan.initrd
+}
+
+// A subcommand is a line of the tool's help.
+type subcommand struct {
+	name    string
+	summary string
+	run     func(ctx context.Context, args []string) error
+}
+
+func (c *cmd) subcommands() []subcommand {
+	return []subcommand{
+		{"run", "boot an image in QEMU, through Wyrcan", c.boot},
+		{"demo", "boot a small container made on the spot, from a registry of its own", c.demo},
+		{"push", "send an image to a registry", c.push},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(os.Args).run(ctx)
+	stop()
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	var s *status
+	if !errors.As(err, &s) {
+		s = &status{code: 1, err: err}
+	}
+	if s.err != nil {
+		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s.err)
+	}
+	os.Exit(s.code)
+}
+
+func command(args []string) *cmd {
+	return &cmd{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, args: args[1:], home: home()}
+}
+
+// A status is an exit status with a meaning: 2 for a wrong use, others as the subcommands say.
+type status struct {
+	code int
+	err  error // nil: all was said
+}
+
+func (s *status) Error() string { return fmt.Sprintf("exit status %d: %v", s.code, s.err) }
+
+func (s *status) Unwrap() error { return s.err }
+
+// usage is a failure of the one who typed.
+func usage(format string, args ...any) error {
+	return &status{code: 2, err: fmt.Errorf(format, args...)}
+}
+
+func (c *cmd) run(ctx context.Context) error {
+	if len(c.args) == 0 {
+		c.help(c.stderr)
+		return &status{code: 2}
+	}
+	switch c.args[0] {
+	case "help", "-help", "--help", "-h":
+		c.help(c.stdout)
+		return nil
+	}
+	for _, s := range c.subcommands() {
+		if s.name == c.args[0] {
+			return s.run(ctx, c.args[1:])
+		}
+	}
+	return usage("%q is no command: wyrcan help lists them", c.args[0])
+}
+
+func (c *cmd) help(w io.Writer) {
+	fmt.Fprintf(w, "usage: wyrcan COMMAND [OPTION...] [ARGUMENT...]\n\nWyrcan looks at, converts and boots bootable containers.\n\n")
+	for _, s := range c.subcommands() {
+		fmt.Fprintf(w, "  %-8s %s\n", s.name, s.summary)
+	}
+	fmt.Fprint(w, `
+An IMAGE is a name at a registry, [registry/]name[:tag][@digest], or on this
+machine oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
+the path of such a directory or file. Credentials are those of docker login.
+
+wyrcan COMMAND -help tells more about each.
+`)
+}
+
+// A flagSet is the options of a subcommand.
+type flagSet struct {
+	*flag.FlagSet
+	c        *cmd
+	synopsis string
+	about    string
+}
+
+// flags begins the options of a subcommand. synopsis follows its name in the help, about tells what it does.
+func (c *cmd) flags(name, synopsis, about string) *flagSet {
+	f := &flagSet{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), c: c, synopsis: synopsis, about: about}
+	f.SetOutput(io.Discard) // errors are printed once, by main
+	f.Usage = func() {}
+	return f
+}
+
+// parse reads options before, between and after the arguments, and returns the latter: as many as want says, or more
+// if more.
+func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
+	var rest []string
+	for {
+		err := f.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			f.SetOutput(f.c.stdout)
+			fmt.Fprintf(f.c.stdout, "usage: wyrcan %s %s\n\n%s\n", f.Name(), f.synopsis, f.about)
+			f.PrintDefaults()
+			return nil, err
+		}
+		if err != nil {
+			return nil, usage("%s: %v (wyrcan %s -help lists the options)", f.Name(), err, f.Name())
+		}
+		args = f.Args()
+		if len(args) == 0 {
+			break
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+	if len(rest) < want || len(rest) > want && !more {
+		return nil, usage("usage: wyrcan %s %s", f.Name(), f.synopsis)
+	}
+	return rest, nil
+}
+
+// list is an option that may be given several times.
+type list []string
+
+func (l *list) String() string     { return fmt.Sprint([]string(*l)) }
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }

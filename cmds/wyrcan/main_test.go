@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tool returns a run of the tool with these arguments, and what it prints.
+func tool(t *testing.T, args ...string) (c *cmd, stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	return &cmd{stdin: strings.NewReader(""), stdout: stdout, stderr: stderr, args: args, home: t.TempDir()}, stdout, stderr
+}
+
+func TestUsage(t *testing.T) {
+	for _, row := range []struct {
+		args   []string
+		code   int // -1: no status of its own
+		stdout string
+		err    string
+	}{
+		{nil, 2, "", ""},
+		{[]string{"help"}, 0, "usage: wyrcan COMMAND", ""},
+		{[]string{"-help"}, 0, "usage: wyrcan COMMAND", ""},
+		{[]string{"frobnicate"}, 2, "", `"frobnicate" is no command`},
+		{[]string{"run", "-help"}, 0, "usage: wyrcan run", ""},
+		{[]string{"run"}, 2, "", "usage: wyrcan run"},
+		{[]string{"run", "a", "b"}, 2, "", "usage: wyrcan run"},
+		{[]string{"run", "-frob", "a"}, 2, "", "-frob"},
+		{[]string{"run", "a", "-arch", "vax"}, 1, "", "cannot find"},
+		{[]string{"push", "/nowhere", "UPPER"}, 2, "", "not the name of an image"},
+		{[]string{"push", "/nowhere", "x"}, 1, "", `cannot read the image layout "/nowhere"`},
+	} {
+		c, stdout, _ := tool(t, row.args...)
+		err := c.run(context.Background())
+		var s *status
+		code := 0
+		switch {
+		case errors.As(err, &s):
+			code = s.code
+		case err != nil && !errors.Is(err, flag.ErrHelp):
+			code = 1
+		}
+		if code != row.code || !strings.Contains(stdout.String(), row.stdout) || row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
+			t.Errorf("wyrcan %q: status %d, %v, stdout %q; want status %d, %q, %q", row.args, code, err, stdout, row.code, row.err, row.stdout)
+		}
+	}
+}
+
+// Options may stand before, between and after the arguments.
+func TestParse(t *testing.T) {
+	c, _, _ := tool(t)
+	for _, args := range [][]string{{"-x", "1", "a", "b"}, {"a", "-x", "1", "b"}, {"a", "b", "-x=1"}} {
+		f := c.flags("test", "", "")
+		x := f.String("x", "", "")
+		rest, err := f.parse(args, 2, false)
+		if err != nil || *x != "1" || strings.Join(rest, "") != "ab" {
+			t.Errorf("parse(%q) = %q, %v with -x %q", args, rest, err, *x)
+		}
+	}
+}
+
+func TestMeter(t *testing.T) {
+	for _, row := range []struct {
+		done, total int64
+		after       time.Duration
+		want        string
+	}{
+		{0, 133_600_000, 0, "x: 0.0 of 133.6 MB"},
+		{50_000_000, 150_000_000, 5 * time.Second, "x: 50.0 of 150.0 MB, 10.0 MB/s, 10 s left"},
+		{150_000_000, 150_000_000, 5 * time.Second, "x: 150.0 of 150.0 MB, 30.0 MB/s"},
+		{50_000_000, 0, 5 * time.Second, "x: 50.0 MB, 10.0 MB/s"},
+	} {
+		m := &meter{what: "x", done: row.done, total: row.total}
+		if got := m.line(row.after); got != row.want {
+			t.Errorf("%d of %d after %v: %q, want %q", row.done, row.total, row.after, got, row.want)
+		}
+	}
+}

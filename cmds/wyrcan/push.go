@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// push is "wyrcan push".
+func (c *cmd) push(ctx context.Context, args []string) error {
+	f := c.flags("push", "DIR NAME", `Send what is in DIR, an OCI image layout, to a registry as NAME, and print the
+name by its digest. make leaves Wyrcan itself, as a bootable container, in
+out/wyrcan.oci. Several images in DIR go as one for several platforms.
+`)
+	rest, err := f.parse(args, 2, false)
+	if err != nil {
+		return err
+	}
+	ref, err := name.ParseReference(rest[1])
+	if err != nil {
+		return usage("%q is not the name of an image: %v", rest[1], err)
+	}
+	what, digest, err := fromLayout(rest[0])
+	if err != nil {
+		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
+	}
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+	switch what := what.(type) {
+	case v1.Image:
+		err = remote.Write(ref, what, options...)
+	case v1.ImageIndex:
+		err = remote.WriteIndex(ref, what, options...)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot push %s: %w", ref, err)
+	}
+	fmt.Fprintln(c.stdout, ref.Context().Digest(digest.String()))
+	return nil
+}
+
+// fromLayout returns the one image of a layout, or the index of several.
+func fromLayout(dir string) (remote.Taggable, v1.Hash, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, v1.Hash{}, err
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		return nil, v1.Hash{}, err
+	}
+	if len(m.Manifests) == 1 && m.Manifests[0].MediaType.IsImage() {
+		img, err := index.Image(m.Manifests[0].Digest)
+		return img, m.Manifests[0].Digest, err
+	}
+	digest, err := index.Digest()
+	return index, digest, err
+}

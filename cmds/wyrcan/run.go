@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+)
+
+// A session is what run and demo have in common: the options of the machine.
+type session struct {
+	arch, kernel, initrd, memory, until string
+	cpus                                int
+	timeout                             time.Duration
+	args, append, qemu                  list
+}
+
+func (s *session) flags(f *flagSet) {
+	f.StringVar(&s.arch, "arch", runtime.GOARCH, "architecture of the machine: `amd64 or arm64`")
+	f.StringVar(&s.kernel, "kernel", "", "boot `FILE` as Wyrcan's kernel (default wyrcan.kernel beside this program)")
+	f.StringVar(&s.initrd, "initrd", "", "boot `FILE` as Wyrcan's initrd (default wyrcan.initrd beside this program)")
+	f.StringVar(&s.memory, "m", "2G", "memory of the machine, a `SIZE` as QEMU takes it")
+	f.IntVar(&s.cpus, "smp", 2, "`NUMBER` of processors")
+	f.Var(&s.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
+	f.Var(&s.append, "append", "pass `ARG` to Wyrcan; may be repeated")
+	f.Var(&s.qemu, "qemu", "pass `OPTION` to QEMU; may be repeated")
+	f.StringVar(&s.until, "until", "", "run unattended; succeed once the console shows `TEXT`, and print the time of each stage")
+	f.DurationVar(&s.timeout, "timeout", 10*time.Minute, "with -until, fail after this `TIME`")
+}
+
+// machine returns the machine that boots the image ref, a name that the guest can resolve.
+func (s *session) machine(c *cmd, ref string) (*machine, error) {
+	kernel, err := c.artefact(s.kernel, "wyrcan.kernel")
+	if err != nil {
+		return nil, err
+	}
+	initrd, err := c.artefact(s.initrd, "wyrcan.initrd")
+	if err != nil {
+		return nil, err
+	}
+	b, ok := boards()[s.arch]
+	if !ok {
+		return nil, usage("there is no machine of architecture %q: want amd64 or arm64", s.arch)
+	}
+	m := &machine{arch: s.arch, kernel: kernel, initrd: initrd, memory: s.memory, cpus: s.cpus, extra: s.qemu, until: s.until}
+	m.args = append(m.args, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true})
+	for _, a := range append(list{"console=" + b.console}, s.args...) {
+		m.args = append(m.args, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true})
+	}
+	for _, a := range s.append {
+		m.args = append(m.args, cmdline.Parse(a)...)
+	}
+	return m, nil
+}
+
+// start runs the session's machine with the image ref.
+func (s *session) start(ctx context.Context, c *cmd, ref string) error {
+	m, err := s.machine(c, ref)
+	if err != nil {
+		return err
+	}
+	if s.until != "" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+	}
+	return c.start(ctx, m)
+}
+
+// boot is "wyrcan run".
+func (c *cmd) boot(ctx context.Context, args []string) error {
+	var s session
+	f := c.flags("run", "[OPTION...] IMAGE", `Boot IMAGE in QEMU, through Wyrcan's own kernel and initrd, on this terminal.
+A registry on this machine (localhost, 127.0.0.1) is reached from the guest, and
+an image that lies on this machine is served to it.
+`)
+	s.flags(f)
+	rest, err := f.parse(args, 1, false)
+	if err != nil {
+		return err
+	}
+	ref := rest[0]
+	if !local(ref) {
+		return s.start(ctx, c, fromGuest(ref))
+	}
+	reg, err := serve()
+	if err != nil {
+		return err
+	}
+	defer reg.Close()
+	if err := reg.store(ctx, c, ref, platform(s.arch)); err != nil {
+		return err
+	}
+	return s.start(ctx, c, reg.ref())
+}
+
+// fromGuest returns the name by which the guest finds an image that this machine calls ref: loopback is not the
+// guest's.
+func fromGuest(ref string) string {
+	registry, rest, ok := strings.Cut(strings.TrimPrefix(ref, "docker://"), "/")
+	if !ok {
+		return strings.TrimPrefix(ref, "docker://")
+	}
+	name, port := registry, ""
+	if h, p, err := net.SplitHostPort(registry); err == nil {
+		name, port = h, ":"+p
+	}
+	if name == "localhost" || net.ParseIP(name).IsLoopback() {
+		registry = host + port
+	}
+	return registry + "/" + rest
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/term"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
+)
+
+// home returns the directory of this program.
+func home() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return "."
+	}
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	return filepath.Dir(exe)
+}
+
+// artefact returns the path of a file that make left beside this program, unless given names another.
+func (c *cmd) artefact(given, file string) (string, error) {
+	if given == "" {
+		given = filepath.Join(c.home, file)
+	}
+	if _, err := os.Stat(given); err != nil {
+		return "", fmt.Errorf("cannot find %s: run make, or name another with its option", given)
+	}
+	return given, nil
+}
+
+// platform returns the platform of an option -arch.
+func platform(arch string) v1.Platform {
+	if arch == "" || arch == runtime.GOARCH {
+		return v1.Platform{}
+	}
+	return v1.Platform{OS: "linux", Architecture: arch}
+}
+
+// source returns where images come from for the person at this machine.
+func (c *cmd) source(p v1.Platform) *image.Source {
+	return &image.Source{
+		Platform: p,
+		Auth: func(registry string) authn.Authenticator {
+			reg, err := name.NewRegistry(registry)
+			if err != nil {
+				return authn.Anonymous
+			}
+			auth, err := authn.DefaultKeychain.Resolve(reg)
+			if err != nil {
+				fmt.Fprintf(c.stderr, "wyrcan: credentials for %s cannot be read: %v\n", registry, err)
+				return authn.Anonymous
+			}
+			return auth
+		},
+		Logf: func(format string, args ...any) { fmt.Fprintf(c.stderr, "wyrcan: "+format+"\n", args...) },
+	}
+}
+
+// A meter shows how far a download is, on one line that it rewrites. What is no terminal gets nothing.
+type meter struct {
+	mu    sync.Mutex
+	out   io.Writer // nil: nobody looks
+	what  string
+	total int64
+	done  int64
+	begin time.Time
+	shown time.Time
+}
+
+// meter starts a line about what, which has total bytes.
+func (c *cmd) meter(what string, total int64) *meter {
+	m := &meter{what: what, total: total, begin: time.Now()}
+	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		m.out = f
+	}
+	return m
+}
+
+func (m *meter) add(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += int64(n)
+	if m.out != nil && time.Since(m.shown) > 100*time.Millisecond {
+		m.shown = time.Now()
+		fmt.Fprintf(m.out, "\r%s\x1b[K", m.line(time.Since(m.begin)))
+	}
+}
+
+// line is what the meter shows after some time.
+func (m *meter) line(after time.Duration) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %.1f", m.what, float64(m.done)/1e6)
+	if m.total > 0 {
+		fmt.Fprintf(&b, " of %.1f", float64(m.total)/1e6)
+	}
+	b.WriteString(" MB")
+	if rate := float64(m.done) / after.Seconds(); after > time.Second && rate > 0 {
+		fmt.Fprintf(&b, ", %.1f MB/s", rate/1e6)
+		if left := float64(m.total-m.done) / rate; m.total > 0 && left >= 1 {
+			fmt.Fprintf(&b, ", %.0f s left", left)
+		}
+	}
+	return b.String()
+}
+
+// end takes the line away.
+func (m *meter) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.out != nil {
+		fmt.Fprint(m.out, "\r\x1b[K")
+	}
+	m.out = nil
+}
+
+// open finds an image and returns it with a meter that runs while its layers are read. The caller ends the meter.
+func (c *cmd) open(ctx context.Context, ref string, p v1.Platform) (*image.Image, *meter, error) {
+	src := c.source(p)
+	var m *meter
+	src.Progress = func(_ *image.Layer, n int) { m.add(n) }
+	img, err := src.Open(ctx, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	m = c.meter("reading "+ref, img.Size())
+	return img, m, nil
+}
