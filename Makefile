@@ -58,10 +58,11 @@ out/wyrcan.initrd: out/busybox.cpio.zst out/modules.cpio.zst
 	truncate -s %4 $@
 
 test: all test-unit
+	go test ./integration/...
 
 test-unit:
 	go vet ./...
-	go test ./...
+	go test $$(go list ./... | grep -v /integration)
 
 clean:
 	rm -rf out

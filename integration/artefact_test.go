@@ -1,0 +1,226 @@
+// Package integration tests what make builds: it looks into the files under out/
+// and boots them in QEMU. It builds nothing itself.
+package integration
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/u-root/u-root/pkg/cpio"
+)
+
+// artefact returns the path of a file that make has built.
+func artefact(t *testing.T, name string) string {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join("../out", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Fatalf("%v: run make first", err)
+	}
+	return file
+}
+
+// initrd returns the records of out/wyrcan.initrd by name. A name that is there
+// twice, in one archive or in both, is an error: the kernel would take the first
+// as it is and append the second to it.
+func initrd(t *testing.T) map[string]cpio.Record {
+	t.Helper()
+	f, err := os.Open(artefact(t, "wyrcan.initrd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	b, err := io.ReadAll(z)
+	if err != nil && !errors.Is(err, zstd.ErrMagicMismatch) && !errors.Is(err, io.ErrUnexpectedEOF) { // the padding
+		t.Fatal(err)
+	}
+
+	records := make(map[string]cpio.Record)
+	for archive := range 2 {
+		r := bytes.NewReader(b)
+		reader := cpio.Newc.Reader(r)
+		for {
+			rec, err := reader.ReadRecord()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("archive %d of the initrd: %v", archive+1, err)
+			}
+			if _, twice := records[rec.Name]; twice && rec.Mode&cpio.S_IFMT != cpio.S_IFDIR {
+				t.Errorf("%s is in the initrd twice", rec.Name)
+			}
+			records[rec.Name] = rec
+		}
+		end := trailer(b)
+		if end < 0 {
+			t.Fatalf("archive %d of the initrd has no end", archive+1)
+		}
+		b = bytes.TrimLeft(b[end:], "\x00")
+	}
+	return records
+}
+
+// trailer returns where the first archive in b ends. The busybox holds the
+// trailer's name as well, but not behind a header of 110 bytes.
+func trailer(b []byte) int {
+	const name, header = cpio.Trailer, 110
+	for at := 0; ; {
+		i := bytes.Index(b[at:], []byte(name))
+		if i < 0 {
+			return -1
+		}
+		at += i
+		if at >= header && bytes.HasPrefix(b[at-header:], []byte("070701")) {
+			return at + len(name)
+		}
+		at += len(name)
+	}
+}
+
+// content returns what a file of the initrd holds.
+func content(t *testing.T, records map[string]cpio.Record, name string) []byte {
+	t.Helper()
+	rec, ok := records[name]
+	if !ok {
+		t.Fatalf("the initrd has no %s", name)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(rec.ReaderAt, 0, int64(rec.FileSize)))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return b
+}
+
+// TestInitrdSize holds the initrd to the size that a slow firmware's network
+// stack can still be asked to load, with every Ethernet driver in it.
+func TestInitrdSize(t *testing.T) {
+	const limit = 20 << 20
+	fi, err := os.Stat(artefact(t, "wyrcan.initrd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.1f MiB", float64(fi.Size())/(1<<20))
+	if fi.Size() > limit {
+		t.Errorf("wyrcan.initrd has %d bytes, want %d at most", fi.Size(), limit)
+	}
+	if fi.Size()%4 != 0 {
+		t.Errorf("wyrcan.initrd has %d bytes: the kernel would lose an archive appended to it", fi.Size())
+	}
+}
+
+// TestInitrdFiles lists the product, because the template's parser lets every
+// misspelled key pass.
+func TestInitrdFiles(t *testing.T) {
+	records := initrd(t)
+
+	for _, name := range []string{"cat", "dmesg", "free", "gosh", "init", "ip", "ls", "lsmod", "mount", "ping", "ps", "shutdown", "wget"} {
+		rec, ok := records["bbin/"+name]
+		if !ok {
+			t.Errorf("no command %s", name)
+			continue
+		}
+		if rec.Mode&cpio.S_IFMT != cpio.S_IFLNK || string(content(t, records, "bbin/"+name)) != "bb" {
+			t.Errorf("bbin/%s is no link to the one busybox", name)
+		}
+	}
+	if got := string(content(t, records, "init")); got != "bbin/init" {
+		t.Errorf("/init is a link to %q, want bbin/init", got)
+	}
+	if got := string(content(t, records, "etc/resolv.conf")); strings.Contains(got, "nameserver") {
+		t.Errorf("etc/resolv.conf names a server of its own: %q", got)
+	}
+
+	var modules []string
+	for name, rec := range records {
+		if rec.UID != 0 || rec.GID != 0 || rec.MTime != 0 {
+			t.Errorf("%s has owner %d:%d and time %d: builds will differ", name, rec.UID, rec.GID, rec.MTime)
+		}
+		if strings.HasPrefix(name, "lib/modules/") {
+			modules = append(modules, name)
+		}
+	}
+	slices.Sort(modules)
+	for _, suffix := range []string{
+		"/modules.dep", "/modules.alias", "/modules.softdep", "/modules.builtin.modinfo",
+		"/e1000e.ko", "/igb.ko", "/ixgbe.ko", "/i40e.ko", "/ice.ko", "/mlx5_core.ko", "/mlx4_en.ko", "/tg3.ko", "/bnxt_en.ko", "/r8169.ko", "/realtek.ko",
+		"/virtio_net.ko", "/vmxnet3.ko", "/hv_netvsc.ko", "/hv_vmbus.ko", "/xen-netfront.ko", "/ena.ko", "/gve.ko",
+		"/xhci-pci.ko", "/ehci-pci.ko", "/usbhid.ko", "/hid-generic.ko", "/hid-hyperv.ko", "/ax88179_178a.ko", "/r8152.ko",
+		"/8021q.ko", "/bonding.ko", "/bridge.ko", "/stp.ko", "/llc.ko", "/macvlan.ko", "/dummy.ko", "/vxlan.ko", "/vrf.ko",
+		"/efivarfs.ko", "/crc32c_generic.ko",
+	} {
+		if !slices.ContainsFunc(modules, func(s string) bool { return strings.HasSuffix(s, suffix) }) {
+			t.Errorf("no %s among the modules", suffix[1:])
+		}
+	}
+}
+
+// TestHello lets the busybox's wget greet a TLS server. Built outside of a module,
+// as gobusybox builds it, a program has the defaults of Go 1.20, which offer
+// suites without forward secrecy, unless the linker is told otherwise.
+func TestHello(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "bb"), content(t, initrd(t), "bbin/bb"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("bb", filepath.Join(dir, "wget")); err != nil {
+		t.Fatal(err)
+	}
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	hellos := make(chan *tls.ClientHelloInfo, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		tls.Server(conn, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			hellos <- hello
+			return nil, errors.New("that was all")
+		}}).Handshake()
+	}()
+
+	wget := exec.Command(filepath.Join(dir, "wget"), "-O", filepath.Join(dir, "x"), fmt.Sprintf("https://%s/", l.Addr()))
+	if out, err := wget.CombinedOutput(); err == nil {
+		t.Errorf("wget succeeded: %s", out)
+	}
+	var hello *tls.ClientHelloInfo
+	select {
+	case hello = <-hellos:
+	case <-time.After(10 * time.Second):
+		t.Fatal("wget has sent no TLS hello")
+	}
+
+	for _, suite := range hello.CipherSuites {
+		if name := tls.CipherSuiteName(suite); strings.HasPrefix(name, "TLS_RSA_") || strings.Contains(name, "3DES") {
+			t.Errorf("the busybox offers %s", name)
+		}
+	}
+	if !slices.Contains(hello.SupportedCurves, tls.X25519MLKEM768) {
+		t.Errorf("the busybox offers the key exchanges %v, want X25519MLKEM768 among them", hello.SupportedCurves)
+	}
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/u-root/u-root/pkg/cpio"
+)
+
+const version = "6.1.0-test"
+
+// kernelModule makes the smallest file that passes for a module: an ELF header,
+// the section .modinfo with the given entries, and the names of the sections.
+func kernelModule(entries ...string) []byte {
+	modinfo := []byte(strings.Join(entries, "\x00") + "\x00")
+	names := []byte("\x00.modinfo\x00.shstrtab\x00")
+	const header, section = 64, 64
+	at := uint64(header)
+	sections := []elf.Section64{
+		{},
+		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_ALLOC), Off: at, Size: uint64(len(modinfo)), Addralign: 1},
+		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: at + uint64(len(modinfo)), Size: uint64(len(names)), Addralign: 1},
+	}
+	h := elf.Header64{
+		Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: header,
+		Shoff: at + uint64(len(modinfo)+len(names)), Shentsize: section, Shnum: uint16(len(sections)), Shstrndx: 2,
+	}
+	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
+
+	var b bytes.Buffer
+	for _, part := range []any{h, modinfo, names, sections} {
+		binary.Write(&b, binary.LittleEndian, part) // a Buffer takes everything
+	}
+	return b.Bytes()
+}
+
+// pack compresses as distributions do, with the tool of that suffix.
+func pack(t *testing.T, b []byte, tool ...string) []byte {
+	t.Helper()
+	c := exec.Command(tool[0], tool[1:]...)
+	c.Stdin = bytes.NewReader(b)
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v: %v", tool, err)
+	}
+	return out
+}
+
+// write lays out files below a new directory and returns it.
+func write(t *testing.T, files map[string][]byte) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, b := range files {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// kernel makes a module directory with a little of everything.
+func kernel(t *testing.T) string {
+	dir := "lib/modules/" + version + "/"
+	return filepath.Join(write(t, map[string][]byte{
+		dir + "kernel/drivers/net/ethernet/realtek/r8169.ko":      kernelModule("license=GPL", "firmware=rtl_nic/rtl8168h-2.fw", "firmware=rtl_nic/gone.fw", "softdep=pre: realtek", "depends=libphy", "alias=pci:v000010ECd00008168sv*sd*bc*sc*i*", "name=r8169"),
+		dir + "kernel/drivers/net/ethernet/cavium/liquidio.ko.xz": pack(t, kernelModule("firmware=liquidio/lio_*.bin", "depends=", "name=liquidio"), "xz", "--check=crc32"),
+		dir + "kernel/drivers/net/ethernet/broadcom/bnx2x.ko.gz":  pack(t, kernelModule("depends=libcrc32c,inside", "name=bnx2x"), "gzip"),
+		dir + "kernel/drivers/net/phy/libphy.ko":                  kernelModule("depends=", "name=libphy"),
+		dir + "kernel/elsewhere/realtek.ko.zst":                   pack(t, kernelModule("depends=libphy", "name=realtek"), "zstd"),
+		dir + "kernel/lib/libcrc32c.ko":                           kernelModule("depends=", "softdep=pre: crc32c", "name=libcrc32c"),
+		dir + "kernel/crypto/crc32c-generic.ko":                   kernelModule("depends=", "alias=crc32c", "name=crc32c_generic"),
+		dir + "kernel/net/8021q/8021q.ko":                         kernelModule("depends=", "name=8021q"),
+		dir + "kernel/drivers/net/dummy.ko":                       kernelModule("depends=", "softdep=post: nothing-of-that-name", "name=dummy"),
+		dir + "kernel/drivers/net/dummynot.ko":                    kernelModule("depends=", "name=dummynot"),
+		dir + "kernel/sound/beep.ko":                              kernelModule("depends=", "name=beep"),
+		dir + "modules.builtin":                                   []byte("kernel/lib/inside.ko\n"),
+		dir + "modules.order":                                     nil,
+		dir + "modules.builtin.modinfo":                           []byte("inside.alias=x\x00"),
+	}), dir)
+}
+
+// list returns the names of an archive's files, with the content of each.
+func list(t *testing.T, file string) map[string]string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	files := make(map[string]string)
+	r := cpio.Newc.Reader(f)
+	for {
+		rec, err := r.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Mode != cpio.S_IFDIR|0o755 && rec.Mode != cpio.S_IFREG|0o644 {
+			t.Errorf("%s has mode %o", rec.Name, rec.Mode)
+		}
+		if rec.Mode&cpio.S_IFMT == cpio.S_IFREG {
+			b, err := io.ReadAll(io.NewSectionReader(rec.ReaderAt, 0, int64(rec.FileSize)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[rec.Name] = string(b)
+		}
+	}
+}
+
+func build(t *testing.T, args ...string) (map[string]string, error) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "modules.cpio")
+	c, err := command(append([]string{"modules", "-o", out}, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stdout = io.Discard
+	if err := c.run(); err != nil {
+		if _, e := os.Stat(out); !errors.Is(e, fs.ErrNotExist) {
+			t.Errorf("after %q the archive is there: %v", err, e)
+		}
+		return nil, err
+	}
+	return list(t, out), nil
+}
+
+func TestModules(t *testing.T) {
+	from := kernel(t)
+	files, err := build(t, "-from", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for name, b := range files {
+		rel := strings.TrimPrefix(name, "lib/modules/"+version+"/")
+		got = append(got, rel)
+		if strings.HasSuffix(rel, ".ko") && !strings.HasPrefix(b, "\x7fELF") {
+			t.Errorf("%s is no plain module", rel)
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"kernel/crypto/crc32c-generic.ko",
+		"kernel/drivers/net/dummy.ko",
+		"kernel/drivers/net/ethernet/broadcom/bnx2x.ko",
+		"kernel/drivers/net/ethernet/cavium/liquidio.ko",
+		"kernel/drivers/net/ethernet/realtek/r8169.ko",
+		"kernel/drivers/net/phy/libphy.ko",
+		"kernel/elsewhere/realtek.ko",
+		"kernel/lib/libcrc32c.ko",
+		"kernel/net/8021q/8021q.ko",
+		"modules.alias", "modules.builtin", "modules.builtin.modinfo", "modules.dep", "modules.softdep",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("archive (-want +got):\n%s", diff)
+	}
+	if alias := files["lib/modules/"+version+"/modules.alias"]; !strings.Contains(alias, "alias pci:v000010ECd00008168sv*sd*bc*sc*i* r8169\n") {
+		t.Errorf("modules.alias does not know r8169:\n%s", alias)
+	}
+	if soft := files["lib/modules/"+version+"/modules.softdep"]; !strings.Contains(soft, "softdep r8169 pre: realtek\n") {
+		t.Errorf("modules.softdep does not know r8169:\n%s", soft)
+	}
+}
+
+func TestFirmware(t *testing.T) {
+	firmware := write(t, map[string][]byte{
+		"rtl_nic/rtl8168h-2.fw":      []byte("h2"),
+		"rtl_nic/rtl8125b-2.fw":      []byte("nobody's"),
+		"liquidio/lio_23xx.bin.xz":   pack(t, []byte("23"), "xz", "--check=crc32"),
+		"liquidio/lio_410nv.bin.zst": pack(t, []byte("410"), "zstd"),
+	})
+	files, err := build(t, "-from", kernel(t), "-firmware", firmware)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range files {
+		if !strings.HasPrefix(name, "lib/firmware/") {
+			delete(files, name)
+		}
+	}
+	want := map[string]string{
+		"lib/firmware/rtl_nic/rtl8168h-2.fw":  "h2",
+		"lib/firmware/liquidio/lio_23xx.bin":  "23",
+		"lib/firmware/liquidio/lio_410nv.bin": "410",
+	}
+	if diff := cmp.Diff(want, files); diff != "" {
+		t.Errorf("firmware (-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		file string
+		b    []byte
+		want string
+	}{
+		{"a missing dependency", "kernel/drivers/net/dummy.ko", kernelModule("depends=absent"), "module dummy depends on absent, which "},
+		{"no module", "kernel/drivers/net/dummy.ko", []byte("#!/bin/sh"+strings.Repeat(" ", 64)), "dummy.ko: bad magic number"},
+		{"cut short", "kernel/drivers/net/dummy.ko.xz", []byte("\xfd7zXZ\x00"), "cannot decompress "},
+		{"firmware from outside", "kernel/drivers/net/dummy.ko", kernelModule("firmware=../../etc/shadow"), `firmware name "../../etc/shadow" leaves the firmware directory`},
+		{"nothing there", "kernel/README", nil, "no kernel modules in "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := write(t, map[string][]byte{version + "/" + tt.file: tt.b})
+			_, err := build(t, "-from", filepath.Join(root, version), "-firmware", root)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error = %v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"modules"},
+		{"modules", "-from", "x"},
+		{"modules", "-from", "x", "-o", "y", "z"},
+	} {
+		if _, err := command(args); err == nil {
+			t.Errorf("command(%q) succeeded", args)
+		}
+	}
+}
