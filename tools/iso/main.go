@@ -1,0 +1,206 @@
+// iso makes a boot medium for EFI machines: one file that is a CD and, written as it is, a stick.
+//
+// Synopsis:
+//
+//	iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE]] [-arch ARCH] -o FILE
+//
+// Description:
+//
+//	The medium has one FAT file system with an EFI program where firmware looks
+//	for it: systemd-boot, given kernel and initrd to start after five seconds, with
+//	its editor on; or a program that needs no more, such as a unified kernel image.
+//	It needs mkfs.vfat, mtools and xorriso. With SOURCE_DATE_EPOCH set, the same
+//	input gives the same bytes.
+//
+//	The FAT image is a file of the ISO's tree, and the boot catalogue names that
+//	file. An appended partition, which others use, is read from a CD drive only up
+//	to 32 MiB: xorriso then has no room for its size in the catalogue.
+//
+// Options:
+//
+//	-boot:    the EFI program that the firmware starts
+//	-kernel:  the kernel that systemd-boot starts
+//	-initrd:  its initrd
+//	-cmdline: its command line, which the menu's editor shows and changes
+//	-arch:    the machine's architecture, as Go names it
+//	-o:       the ISO to write
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type cmd struct {
+	boot, kernel, initrd  string
+	cmdline, arch, output string
+	time                  time.Time // of every file; zero: as it is
+}
+
+func command(args []string) (*cmd, error) {
+	c := &cmd{}
+	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	f.StringVar(&c.boot, "boot", "", "the EFI program `file` that the firmware starts")
+	f.StringVar(&c.kernel, "kernel", "", "the kernel `file` that systemd-boot starts")
+	f.StringVar(&c.initrd, "initrd", "", "the initrd's `file`")
+	f.StringVar(&c.cmdline, "cmdline", "", "the kernel's command `line`")
+	f.StringVar(&c.arch, "arch", runtime.GOARCH, "the machine's `architecture`")
+	f.StringVar(&c.output, "o", "", "the ISO `file` to write")
+	if err := f.Parse(args[1:]); err != nil {
+		return nil, err
+	}
+	if c.boot == "" || c.output == "" || (c.kernel == "") != (c.initrd == "") || f.NArg() > 0 {
+		return nil, errors.New("usage: iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE]] [-arch ARCH] -o FILE")
+	}
+	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("SOURCE_DATE_EPOCH=%q is no number of seconds", s)
+		}
+		c.time = time.Unix(n, 0)
+	}
+	return c, nil
+}
+
+func (c *cmd) run() error {
+	dir, err := os.MkdirTemp("", "iso")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	tree := filepath.Join(dir, "tree")
+	if err := c.esp(filepath.Join(dir, "esp")); err != nil {
+		return err
+	}
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		return err
+	}
+	if err := c.fat(filepath.Join(dir, "esp"), filepath.Join(tree, "efi.img")); err != nil {
+		return err
+	}
+	if err := c.stamp(tree); err != nil {
+		return err
+	}
+	// The firmware finds the image by the boot catalogue on a CD (-e), by the partition table on a stick (-isohybrid).
+	return tool("xorriso", "-as", "mkisofs", "-quiet", "-o", c.output, "-R", "-J", "-joliet-long", "-iso-level", "3", "-V", "WYRCAN",
+		"-e", "efi.img", "-no-emul-boot", "-part_like_isohybrid", "-isohybrid-gpt-basdat", "-partition_cyl_align", "off", tree)
+}
+
+// esp lays out what the firmware will see, below dir.
+func (c *cmd) esp(dir string) error {
+	// UEFI 2.10, 3.5.1.1: the file that is started from a removable medium.
+	name, ok := map[string]string{"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI"}[c.arch]
+	if !ok {
+		return fmt.Errorf("no EFI machine has architecture %q here; it may be amd64 or arm64", c.arch)
+	}
+	files := map[string]string{filepath.Join("EFI", "BOOT", name): c.boot}
+	if c.kernel != "" {
+		files["kernel"], files["initrd"] = c.kernel, c.initrd
+		texts := map[string]string{
+			"loader/loader.conf": "timeout 5\neditor yes\n",
+			"loader/entries/wyrcan.conf": "title Wyrcan ~ The Container Bootloader\n" +
+				"linux /kernel\ninitrd /initrd\noptions " + c.cmdline + "\n",
+		}
+		for name, text := range texts {
+			to := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	for to, from := range files {
+		to = filepath.Join(dir, to)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		b, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, b, 0o644); err != nil {
+			return err
+		}
+	}
+	return c.stamp(dir)
+}
+
+// fat makes a FAT file system of what is below dir, just large enough.
+func (c *cmd) fat(dir, image string) error {
+	var size int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		size += info.Size()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// The file system's own tables take less than two of a hundred.
+	size = (size/50*51 + 2<<20) &^ (1<<20 - 1)
+	f, err := os.Create(image)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		return err
+	}
+	if err := tool("mkfs.vfat", "--invariant", "-n", "WYRCAN", image); err != nil {
+		return err
+	}
+	top, err := filepath.Glob(filepath.Join(dir, "*")) // sorted, so the directory's order is always the same
+	if err != nil {
+		return err
+	}
+	return tool("mcopy", append([]string{"-s", "-m", "-i", image}, append(top, "::")...)...)
+}
+
+// stamp gives every file below dir, and dir itself, the time that the result shall have.
+func (c *cmd) stamp(dir string) error {
+	if c.time.IsZero() {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(path, c.time, c.time)
+	})
+}
+
+// tool runs a program that says nothing when all is well.
+func tool(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	// FAT has local time; mtools asks whether to overwrite when a terminal is there.
+	cmd.Env = append(os.Environ(), "TZ=UTC", "MTOOLS_SKIP_CHECK=1", "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+func main() {
+	log.SetFlags(0)
+	c, err := command(os.Args)
+	if err == nil {
+		err = c.run()
+	}
+	if err != nil {
+		log.Fatalf("iso: %v", err)
+	}
+}
