@@ -1,0 +1,33 @@
+# Wyrcan for EFI machines: wyrcan.efi, all in one file, and wyrcan.iso, for a drive
+# or a stick.
+#
+# CMDLINE=LINE  their kernel's command line, where nobody edits it
+
+CMDLINE  ?= console=ttyS0,115200 console=tty0 quiet
+# Where Debian keeps systemd's EFI programs, and what it calls the machine.
+EFI      ?= /usr/lib/systemd/boot/efi
+EFI_ARCH := $(patsubst amd64,x64,$(patsubst arm64,aa64,$(ARCH)))
+
+# The time of every file on the medium.
+ifndef SOURCE_DATE_EPOCH
+SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+endif
+export SOURCE_DATE_EPOCH
+
+all: out/wyrcan.efi out/wyrcan.iso
+
+# This changes when, and only when, what it says does. It may hold quotes.
+out/cmdline: FORCE
+	@mkdir -p out
+	$(file >$@.new,$(CMDLINE))
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+out/wyrcan.efi: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/uki/*.go pkg/uki/*.go)
+	tools/need $(EFI)/linux$(EFI_ARCH).efi.stub=systemd-boot-efi
+	go run ./tools/uki -stub $(EFI)/linux$(EFI_ARCH).efi.stub -kernel out/wyrcan.kernel \
+	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
+
+out/wyrcan.iso: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/iso/*.go)
+	tools/need $(EFI)/systemd-boot$(EFI_ARCH).efi=systemd-boot-efi /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+	go run ./tools/iso -arch $(ARCH) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -kernel out/wyrcan.kernel \
+	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@

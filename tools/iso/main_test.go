@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func need(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"/sbin/mkfs.vfat", "mcopy", "xorriso"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("an ISO needs it: %v", err)
+		}
+	}
+}
+
+// build makes an ISO of files with the given contents and options, and returns it.
+func build(t *testing.T, files map[string]string, args ...string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	c, err := command(append([]string{"iso", "-arch", "amd64", "-o", "out.iso"}, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.run(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("out.iso")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// fromCD returns the FAT image that firmware finds on a CD: El Torito's boot record in sector 17 points to the catalogue,
+// whose first entry to the image.
+func fromCD(t *testing.T, iso []byte) []byte {
+	t.Helper()
+	le := binary.LittleEndian
+	record := iso[17*2048:]
+	if !bytes.HasPrefix(record, []byte("\x00CD001\x01EL TORITO SPECIFICATION")) {
+		t.Fatalf("sector 17 begins %q", record[:40])
+	}
+	catalogue := iso[le.Uint32(record[0x47:])*2048:]
+	const efi, bootable = 0xef, 0x88
+	if catalogue[1] != efi || catalogue[32] != bootable {
+		t.Fatalf("the boot catalogue begins % x", catalogue[:64])
+	}
+	return iso[le.Uint32(catalogue[32+8:])*2048:]
+}
+
+// fromStick returns the partition that firmware finds on a stick, by the GPT entries in sector 2.
+func fromStick(t *testing.T, iso []byte) []byte {
+	t.Helper()
+	if !bytes.HasPrefix(iso[512:], []byte("EFI PART")) {
+		t.Fatal("there is no GPT")
+	}
+	le := binary.LittleEndian
+	entries := iso[le.Uint64(iso[512+72:])*512:]
+	for i := range 8 {
+		first := le.Uint64(entries[i*128+32:]) * 512
+		if first != 0 && bytes.HasPrefix(iso[first+54:], []byte("FAT")) {
+			return iso[first:]
+		}
+	}
+	t.Fatal("no partition has a FAT file system")
+	return nil
+}
+
+// read returns a file of a FAT image, by mtools.
+func read(t *testing.T, fat []byte, name string) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "fat")
+	if err := os.WriteFile(image, fat, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("mtype", "-i", image, "::"+name).CombinedOutput()
+	if err != nil {
+		t.Errorf("mtype %s: %v: %s", name, err, out)
+	}
+	return string(out)
+}
+
+func TestISO(t *testing.T) {
+	need(t)
+	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
+	files := map[string]string{"boot.efi": "MZ boot", "k": "kernel", "i": strings.Repeat("initrd", 7<<20)} // over 32 MiB
+	args := []string{"-boot", "boot.efi", "-kernel", "k", "-initrd", "i", "-cmdline", `quiet wyr.arg="a b"`}
+	iso := build(t, files, args...)
+	if again := build(t, files, args...); !bytes.Equal(iso, again) {
+		t.Error("the second run gave other bytes")
+	}
+	for where, fat := range map[string][]byte{"CD": fromCD(t, iso), "stick": fromStick(t, iso)} {
+		for name, want := range map[string]string{
+			"EFI/BOOT/BOOTX64.EFI": "MZ boot", "kernel": "kernel", "initrd": files["i"], "loader/loader.conf": "timeout 5\neditor yes\n",
+			"loader/entries/wyrcan.conf": "title Wyrcan ~ The Container Bootloader\nlinux /kernel\ninitrd /initrd\noptions quiet wyr.arg=\"a b\"\n",
+		} {
+			if got := read(t, fat, name); got != want {
+				t.Errorf("%s: %s = %.80q, want %.80q", where, name, got, want)
+			}
+		}
+	}
+}
+
+func TestISOOfOneProgram(t *testing.T) {
+	need(t)
+	iso := build(t, map[string]string{"wyrcan.efi": "MZ all in one"}, "-boot", "wyrcan.efi")
+	if got := read(t, fromCD(t, iso), "EFI/BOOT/BOOTX64.EFI"); got != "MZ all in one" {
+		t.Errorf("BOOTX64.EFI = %q", got)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("x", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, epoch, want string }{
+		{"-o out.iso", "", "usage: iso "},
+		{"-boot x -kernel x -o out.iso", "", "usage: iso "},
+		{"-boot x -o out.iso", "yesterday", `SOURCE_DATE_EPOCH="yesterday"`},
+		{"-boot x -arch mips -o out.iso", "", `"mips" here; it may be amd64 or arm64`},
+		{"-boot missing -o out.iso", "", "missing: no such file"},
+	} {
+		t.Setenv("SOURCE_DATE_EPOCH", c.epoch)
+		cmd, err := command(append([]string{"iso"}, strings.Fields(c.args)...))
+		if err == nil {
+			err = cmd.run()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("iso %s: %v, want %q", c.args, err, c.want)
+		}
+	}
+}
