@@ -10,22 +10,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
-
-// bzImage returns the smallest file with the setup header of boot.rst.
-func bzImage(version string) []byte {
-	b := make([]byte, 3*512+160)
-	le := binary.LittleEndian
-	b[0x1f1] = 2 // setup_sects
-	le.PutUint32(b[0x1f4:], 10)
-	copy(b[0x202:], "HdrS")
-	le.PutUint16(b[0x206:], 0x20f)
-	le.PutUint16(b[0x20e:], 0x300-512+0x100)
-	copy(b[0x300+0x100:], version+" (builder@host) #1 SMP\x00")
-	le.PutUint16(b[0x236:], 1)
-	le.PutUint32(b[0x238:], 2047)
-	return b
-}
 
 func arm64Image(version string) []byte {
 	b := make([]byte, 3<<20)
@@ -77,9 +63,9 @@ func efi(sections map[string][]byte) []byte {
 }
 
 func TestParse(t *testing.T) {
-	old := bzImage("2.6.20")
+	old := imagetest.BzImage("2.6.20")
 	binary.LittleEndian.PutUint16(old[0x206:], 0x205)
-	bz, arm := bzImage("6.1.0-40-amd64"), arm64Image("6.12.1")
+	bz, arm := imagetest.BzImage("6.1.0-40-amd64"), arm64Image("6.12.1")
 	for name, c := range map[string]struct {
 		file  []byte
 		want  Kernel
@@ -117,7 +103,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	bz, arm := bzImage("6.1"), arm64Image("6.1")
+	bz, arm := imagetest.BzImage("6.1"), arm64Image("6.1")
 	uki := efi(map[string][]byte{".linux": bz})
 	for name, c := range map[string]struct {
 		file []byte
@@ -147,7 +133,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	bz := bzImage("6.1")
+	bz := imagetest.BzImage("6.1")
 	f.Add(bz)
 	f.Add(zboot("gzip", gzipped([]byte("x"))))
 	f.Add(efi(map[string][]byte{".linux": bz, ".cmdline": []byte("quiet")}))

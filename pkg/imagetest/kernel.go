@@ -1,0 +1,19 @@
+package imagetest
+
+import "encoding/binary"
+
+// BzImage returns the smallest file that is a 64-bit x86 kernel by its header (Documentation/arch/x86/boot.rst). It does
+// not boot.
+func BzImage(version string) []byte {
+	b := make([]byte, 3*512+160)
+	le := binary.LittleEndian
+	b[0x1f1] = 2 // setup_sects
+	le.PutUint32(b[0x1f4:], 10)
+	copy(b[0x202:], "HdrS")
+	le.PutUint16(b[0x206:], 0x20f)
+	le.PutUint16(b[0x20e:], 0x200)
+	copy(b[0x400:], version+" (builder@host) #1 SMP\x00")
+	le.PutUint16(b[0x236:], 1)
+	le.PutUint32(b[0x238:], 2047)
+	return b
+}
