@@ -1,0 +1,257 @@
+// Package report describes every path of a file tree in one line of text, so that a tree in a directory, one in a
+// container image and one that a kernel has unpacked can be compared path by path. It is for tests.
+package report
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// File is what a tree has at one path.
+type File struct {
+	Mode         uint32 // st_mode
+	UID, GID     uint32
+	Size         int64  // of a regular file
+	Sum          string // SHA-256 of its content
+	ModTime      time.Time
+	Target       string // of a symbolic link
+	Major, Minor uint32 // of a device
+	Same         string // the first path, in order, of the hard links; the path itself where there is one only
+	Xattrs       map[string]string
+}
+
+// Tree has the files by their paths, "." being the root.
+type Tree map[string]File
+
+// FromDir reads what is below a directory and does not cross into other file systems.
+func FromDir(root string) (Tree, error) {
+	t := Tree{}
+	first := map[[2]uint64]string{}
+	var dev uint64
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(p, &st); err != nil {
+			return fmt.Errorf("cannot look at %q: %w", p, err)
+		}
+		rel, err := filepath.Rel(root, p)
+		if err != nil {
+			return err
+		}
+		if rel == "." {
+			dev = uint64(st.Dev)
+		} else if uint64(st.Dev) != dev {
+			return fs.SkipDir
+		}
+		f := File{Mode: st.Mode, UID: st.Uid, GID: st.Gid, ModTime: time.Unix(st.Mtim.Unix()), Same: rel}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFREG:
+			f.Size = st.Size
+			if f.Sum, err = sumFile(p); err != nil {
+				return err
+			}
+		case unix.S_IFLNK:
+			if f.Target, err = os.Readlink(p); err != nil {
+				return err
+			}
+		case unix.S_IFCHR, unix.S_IFBLK:
+			f.Major, f.Minor = unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			id := [2]uint64{uint64(st.Dev), st.Ino}
+			if same, ok := first[id]; ok {
+				f.Same = same
+			} else {
+				first[id] = rel
+			}
+		}
+		if f.Xattrs, err = xattrs(p); err != nil {
+			return err
+		}
+		t[rel] = f
+		return nil
+	})
+	return t, err
+}
+
+func sumFile(p string) (string, error) {
+	f, err := os.Open(p)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return sum(f)
+}
+
+func sum(r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func xattrs(p string) (map[string]string, error) {
+	buf := make([]byte, 64<<10)
+	n, err := unix.Llistxattr(p, buf)
+	if err == unix.ENOTSUP {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the extended attributes of %q: %w", p, err)
+	}
+	var m map[string]string
+	for name := range strings.SplitSeq(string(buf[:n]), "\x00") {
+		if name == "" {
+			continue
+		}
+		n, err := unix.Lgetxattr(p, name, buf)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the extended attribute %q of %q: %w", name, p, err)
+		}
+		if m == nil {
+			m = map[string]string{}
+		}
+		m[name] = string(buf[:n])
+	}
+	return m, nil
+}
+
+// FromTree reads an image's tree.
+func FromTree(ctx context.Context, tree *rootfs.Tree) (Tree, error) {
+	t := Tree{}
+	var first *rootfs.Node
+	var content string
+	err := tree.Walk(ctx, func(n *rootfs.Node, r io.Reader) error {
+		f := File{Mode: n.Mode, UID: n.UID, GID: n.GID, ModTime: n.ModTime, Target: n.Target, Major: n.Major, Minor: n.Minor, Same: n.Path, Xattrs: n.Xattrs}
+		if first == nil || !n.Same(first) {
+			first = n
+			if n.Regular() {
+				var err error
+				if content, err = sum(r); err != nil {
+					return err
+				}
+			}
+		}
+		f.Same = first.Path
+		if n.Regular() {
+			f.Size, f.Sum = n.Size, content
+		}
+		t[n.Path] = f
+		return nil
+	})
+	return t, err
+}
+
+// Write writes one line for each path, in order.
+func (t Tree) Write(w io.Writer) error {
+	bw := bufio.NewWriter(w)
+	for _, p := range slices.Sorted(maps.Keys(t)) {
+		f := t[p]
+		fmt.Fprintf(bw, "%q %o %d %d %d %q %d %d %q %d %d %q %d", p, f.Mode, f.UID, f.GID, f.Size, f.Sum, f.ModTime.Unix(), f.ModTime.Nanosecond(), f.Target, f.Major, f.Minor, f.Same, len(f.Xattrs))
+		for _, k := range slices.Sorted(maps.Keys(f.Xattrs)) {
+			fmt.Fprintf(bw, " %q %q", k, f.Xattrs[k])
+		}
+		fmt.Fprintln(bw)
+	}
+	return bw.Flush()
+}
+
+// Parse reads what Write wrote.
+func Parse(r io.Reader) (Tree, error) {
+	t := Tree{}
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		var f File
+		var p string
+		var sec, nsec int64
+		var n int
+		line := strings.NewReader(s.Text())
+		if _, err := fmt.Fscanf(line, "%q %o %d %d %d %q %d %d %q %d %d %q %d", &p, &f.Mode, &f.UID, &f.GID, &f.Size, &f.Sum, &sec, &nsec, &f.Target, &f.Major, &f.Minor, &f.Same, &n); err != nil {
+			return nil, fmt.Errorf("line %q: %w", s.Text(), err)
+		}
+		f.ModTime = time.Unix(sec, nsec)
+		for range n {
+			var k, v string
+			if _, err := fmt.Fscanf(line, " %q %q", &k, &v); err != nil {
+				return nil, fmt.Errorf("line %q: %w", s.Text(), err)
+			}
+			if f.Xattrs == nil {
+				f.Xattrs = map[string]string{}
+			}
+			f.Xattrs[k] = v
+		}
+		t[p] = f
+	}
+	return t, s.Err()
+}
+
+// Map returns a copy in which change has edited each file, to leave out what a comparison is not about.
+func (t Tree) Map(change func(path string, f *File)) Tree {
+	c := make(Tree, len(t))
+	for p, f := range t {
+		change(p, &f)
+		c[p] = f
+	}
+	return c
+}
+
+// Diff returns the differences of two trees, a line each, at most max of them: no lines are no differences.
+func Diff(want, got Tree, max int) []string {
+	var out []string
+	paths := maps.Clone(want)
+	maps.Copy(paths, got)
+	for _, p := range slices.Sorted(maps.Keys(paths)) {
+		w, inWant := want[p]
+		g, inGot := got[p]
+		switch {
+		case !inGot:
+			out = append(out, fmt.Sprintf("%q is missing", p))
+		case !inWant:
+			out = append(out, fmt.Sprintf("%q is there, mode %o, and should not be", p, g.Mode))
+		default:
+			out = append(out, diff(p, w, g)...)
+		}
+		if len(out) > max {
+			return append(out[:max], "...")
+		}
+	}
+	return out
+}
+
+func diff(p string, want, got File) []string {
+	var out []string
+	differ := func(what string, w, g any) {
+		if w != g {
+			out = append(out, fmt.Sprintf("%q: %s is %v, want %v", p, what, g, w))
+		}
+	}
+	differ("mode", fmt.Sprintf("%o", want.Mode), fmt.Sprintf("%o", got.Mode))
+	differ("uid", want.UID, got.UID)
+	differ("gid", want.GID, got.GID)
+	differ("size", want.Size, got.Size)
+	differ("content", want.Sum, got.Sum)
+	differ("mtime", want.ModTime.UTC().String(), got.ModTime.UTC().String())
+	differ("target", want.Target, got.Target)
+	differ("device", fmt.Sprint(want.Major, ":", want.Minor), fmt.Sprint(got.Major, ":", got.Minor))
+	differ("first hard link", want.Same, got.Same)
+	differ("xattrs", fmt.Sprintf("%q", want.Xattrs), fmt.Sprintf("%q", got.Xattrs))
+	return out
+}

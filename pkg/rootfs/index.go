@@ -1,0 +1,223 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// inode is what hard links share.
+type inode struct {
+	mode         uint32 // st_mode with its type
+	uid, gid     uint32
+	major, minor uint32
+	nsec         uint32
+	sec          int64
+	size         int64
+	target       string // of a symbolic link
+	xattrs       map[string]string
+
+	layer int32 // where it is from; -1: from no layer
+	seq   int32 // the number of its entry in that layer's archive
+	links int32 // names in the merged tree
+	where place
+	off   int64 // in the spool that where names
+}
+
+// place says where a regular file's content is.
+type place uint8
+
+const (
+	inStream  place = iota // in the compressed layer
+	inContent              // in the layer's spool of uncompressed contents
+	inKept                 // in its spool of contents kept though memory is tight
+)
+
+// entry is one member of a layer's archive.
+type entry struct {
+	inode
+	path string // from the root, clean; empty is the root itself
+	link string // a hard link's target in the same form
+	kind kind
+}
+
+type kind uint8
+
+const (
+	object kind = iota // a file of any type, or a directory
+	hardLink
+	whiteout // path is what it hides
+	opaque   // path is the directory
+)
+
+// index is a layer's table of contents in archive order. Blocks keep entries in place while it grows, for the tree
+// will point at them.
+type index struct {
+	blocks [][]entry
+	count  int
+}
+
+func (x *index) add(e entry) *entry {
+	n := len(x.blocks)
+	if n == 0 || len(x.blocks[n-1]) == cap(x.blocks[n-1]) {
+		x.blocks = append(x.blocks, make([]entry, 0, 16<<min(n, 5)))
+		n++
+	}
+	last := &x.blocks[n-1]
+	*last = append(*last, e)
+	x.count++
+	return &(*last)[len(*last)-1]
+}
+
+// all yields the entries in order.
+func (x *index) all(yield func(*entry) bool) {
+	for _, block := range x.blocks {
+		for i := range block {
+			if !yield(&block[i]) {
+				return
+			}
+		}
+	}
+}
+
+const (
+	whPrefix = ".wh."
+	// aufsPrefix begins names that AUFS kept for itself; of these layer.md knows only the opaque marker.
+	aufsPrefix = ".wh..wh."
+	whOpaque   = ".wh..wh..opq"
+)
+
+// clean makes a name of an archive a path from the root. As umoci and containerd do, ".." stops at the root: the
+// result can never lie outside. It is taken by its text, so "a/../b" is "b" even where a is a symbolic link.
+func clean(name string) string {
+	for strings.HasPrefix(name, "./") {
+		name = name[2:]
+	}
+	if isClean(name) {
+		return name
+	}
+	return path.Clean("/" + name)[1:]
+}
+
+// isClean says whether path.Clean would leave a relative name alone, which is so for nearly all.
+func isClean(name string) bool {
+	if name == "" || name[0] == '/' || name[len(name)-1] == '/' {
+		return false
+	}
+	start := 0
+	for i := 0; i <= len(name); i++ {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		switch name[start:i] {
+		case "", ".", "..":
+			return false
+		}
+		start = i + 1
+	}
+	return true
+}
+
+// errSkip marks members that describe no file.
+var errSkip = errors.New("no file")
+
+// newEntry reads what a member's header says.
+func newEntry(h *tar.Header) (entry, error) {
+	e := entry{path: clean(h.Name)}
+	if strings.HasPrefix(e.path, aufsPrefix) || strings.Contains(e.path, "/"+aufsPrefix) {
+		if path.Base(e.path) != whOpaque {
+			return entry{}, errSkip
+		}
+	}
+	if dir, base := path.Split(e.path); strings.HasPrefix(base, whPrefix) {
+		e.kind, e.path = whiteout, dir+base[len(whPrefix):]
+		switch {
+		case base == whOpaque:
+			e.kind, e.path = opaque, strings.TrimSuffix(dir, "/")
+		case base == whPrefix, base == whPrefix+".", base == whPrefix+"..":
+			return entry{}, errors.New("is a whiteout of no name")
+		}
+		return e, nil
+	}
+
+	e.mode = uint32(h.Mode) & 0o7777
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		e.mode |= unix.S_IFREG
+		e.size = h.Size
+	case tar.TypeDir:
+		e.mode |= unix.S_IFDIR
+	case tar.TypeSymlink:
+		// No chmod(2) reaches a symbolic link: Linux shows 0777 whatever the header says.
+		e.mode, e.target = unix.S_IFLNK|0o777, h.Linkname
+		if e.target == "" {
+			return entry{}, errors.New("is a symbolic link to nothing")
+		}
+	case tar.TypeChar:
+		e.mode |= unix.S_IFCHR
+	case tar.TypeBlock:
+		e.mode |= unix.S_IFBLK
+	case tar.TypeFifo:
+		e.mode |= unix.S_IFIFO
+	case tar.TypeLink:
+		e.kind, e.link = hardLink, clean(h.Linkname)
+		return e, nil // the rest is its target's
+	case tar.TypeXGlobalHeader, 'V': // comments of git archive; GNU tar's volume label
+		return entry{}, errSkip
+	default:
+		return entry{}, fmt.Errorf("has the unknown tar type %q", h.Typeflag)
+	}
+	if e.path == "" && e.mode&unix.S_IFMT != unix.S_IFDIR {
+		return entry{}, errors.New("puts something that is not a directory in the place of the root directory")
+	}
+
+	// Linux keeps the last number, -1, for "no owner".
+	const maxID = 1<<32 - 2
+	if h.Uid < 0 || h.Uid > maxID || h.Gid < 0 || h.Gid > maxID {
+		return entry{}, fmt.Errorf("has owner %d:%d, a number that Linux cannot hold", h.Uid, h.Gid)
+	}
+	e.uid, e.gid = uint32(h.Uid), uint32(h.Gid)
+	if t := e.mode & unix.S_IFMT; t == unix.S_IFCHR || t == unix.S_IFBLK {
+		// MAJOR and MINOR have 12 and 20 bits: include/linux/kdev_t.h.
+		if h.Devmajor < 0 || h.Devmajor >= 1<<12 || h.Devminor < 0 || h.Devminor >= 1<<20 {
+			return entry{}, fmt.Errorf("has device number %d:%d, which Linux cannot hold", h.Devmajor, h.Devminor)
+		}
+		e.major, e.minor = uint32(h.Devmajor), uint32(h.Devminor)
+	}
+	e.sec, e.nsec = h.ModTime.Unix(), uint32(h.ModTime.Nanosecond())
+	for k, v := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(k, "SCHILY.xattr."); ok && name != "" {
+			if e.xattrs == nil {
+				e.xattrs = map[string]string{}
+			}
+			e.xattrs[name] = v
+		}
+	}
+	return e, nil
+}
+
+// weight is roughly what the entry's own text takes.
+func (e *entry) weight() int64 {
+	n := len(e.path) + len(e.link) + len(e.target)
+	for k, v := range e.xattrs {
+		n += len(k) + len(v)
+	}
+	return int64(n)
+}
+
+// isSparse says whether a member has holes that archive/tar fills with zeros.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}

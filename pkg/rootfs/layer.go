@@ -1,0 +1,284 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+// Layer is one layer of an image as a registry stores it.
+type Layer interface {
+	// Open returns the stored bytes: a tar archive, compressed with gzip or zstd or not at all. Its Read must not
+	// return io.EOF before the bytes were found to be the right ones, and should fail once the context is done.
+	Open(context.Context) (io.ReadCloser, error)
+	// String names the layer in messages.
+	String() string
+}
+
+// Options bound what Read may use. The zero value suits a machine with memory to spare.
+type Options struct {
+	// Memory is how many bytes of uncompressed contents may be kept, those of files that upper layers replace
+	// included; 0 is no limit. A layer whose contents do not fit is kept as it is stored, and Walk decompresses it a
+	// second time. Until a layer is read to its end both may be kept.
+	Memory int64
+	// MaxBytes is how much all layers together may hold uncompressed; 0 is 64 GiB. It is what stops a compression
+	// bomb.
+	MaxBytes int64
+	// MaxEntries is how many files the tree may have at any time, and how many members each layer; 0 is 1 << 20.
+	// The index takes less than 1 KiB for each, plus its name.
+	MaxEntries int
+	// Keep names files, by their paths in a layer, whose contents are to be kept uncompressed whatever Memory says,
+	// so that Tree.Open gets at them quickly. nil keeps none.
+	Keep func(path string) bool
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 64 << 30
+	}
+	if o.MaxEntries == 0 {
+		o.MaxEntries = 1 << 20
+	}
+	return o
+}
+
+// maxText bounds the names, link targets and extended attributes of all layers together, in bytes.
+const maxText = 512 << 20
+
+// errTooMuch is why reading stops at a bound: the rest of the layer is then not worth looking at.
+var errTooMuch = errors.New("too much")
+
+// bounds is what the layers of an image share while they are read.
+type bounds struct {
+	Options
+	contents budget
+	bytes    atomic.Int64
+	text     atomic.Int64
+}
+
+// pass counts n uncompressed bytes.
+func (b *bounds) pass(n int64) error {
+	if b.bytes.Add(n) > b.MaxBytes {
+		return fmt.Errorf("%w: its layers hold more than %d MiB uncompressed", errTooMuch, b.MaxBytes>>20)
+	}
+	return nil
+}
+
+// stored is a layer that was read: its index, and its contents in one form or the other.
+type stored struct {
+	name    string
+	index   index
+	blob    *spool // as it came; nil where content has all that is in it
+	content *spool // regular files, one after the other; nil where memory was too short
+	kept    *spool // those that Options.Keep named; may be nil
+}
+
+func (s *stored) Close() error {
+	var errs []error
+	for _, sp := range []*spool{s.blob, s.content, s.kept} {
+		if sp != nil {
+			errs = append(errs, sp.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// source is a layer as it arrives. It remembers why reading it failed: a wrong digest is the cause, the
+// decompressor's complaint about garbage only its effect.
+type source struct {
+	ctx context.Context
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		s.err = err
+		return 0, err
+	}
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// cause returns why reading failed with err. It reads to the end of the source, where its digest is checked.
+func (s *source) cause(err error) error {
+	if s.err == nil && !errors.Is(err, errTooMuch) {
+		// A failure is in s.err then.
+		_, _ = io.Copy(io.Discard, s)
+	}
+	if s.err != nil {
+		return s.err
+	}
+	return err
+}
+
+// Sizes of the pipeline's stages: what arrives, and what comes out of the decompressor.
+const (
+	rawChunk, rawChunks         = 256 << 10, 4
+	archiveChunk, archiveChunks = 1 << 20, 3
+)
+
+// readLayer takes in one layer: it arrives and is hashed in one goroutine, is decompressed in a second, indexed and
+// spooled in the caller's.
+func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored, err error) {
+	s := &stored{name: l.String()}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	rc, err := l.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	src := &source{ctx: ctx, r: rc}
+	var in io.Reader = src
+	if b.Memory > 0 {
+		if s.blob, err = newSpool("layer"); err != nil {
+			return nil, err
+		}
+		in = io.TeeReader(src, s.blob)
+	}
+	if s.content, err = newSpool("contents"); err != nil {
+		return nil, err
+	}
+	if err := s.take(in, number, b); err != nil {
+		return nil, src.cause(err)
+	}
+	if s.content != nil && s.blob != nil {
+		err := s.blob.Close()
+		s.blob = nil
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, sp := range []*spool{s.blob, s.content, s.kept} {
+		if sp != nil {
+			if err := sp.seal(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// take reads the layer from in, to its end also where the archive ends before.
+func (s *stored) take(in io.Reader, number int32, b *bounds) error {
+	raw := readAhead(in, rawChunk, rawChunks)
+	defer raw.Close()
+	archive, err := decompress(raw)
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	out := readAhead(&limited{archive, b.pass}, archiveChunk, archiveChunks)
+	defer out.Close()
+
+	tr := tar.NewReader(out)
+	for seq := int32(0); ; seq++ {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("is no intact tar archive: %w", err)
+		}
+		if err := s.member(tr, h, number, seq, b); err != nil {
+			return fmt.Errorf("%q %w", h.Name, err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, out); err != nil {
+		return fmt.Errorf("has a broken end: %w", err)
+	}
+	return nil
+}
+
+// member takes in one member of the archive.
+func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds) error {
+	e, err := newEntry(h)
+	if err == errSkip {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.layer, e.seq = number, seq
+	if s.index.count == b.MaxEntries {
+		return fmt.Errorf("is %w: the layer has more than %d entries", errTooMuch, b.MaxEntries)
+	}
+	if b.text.Add(e.weight()) > maxText {
+		return fmt.Errorf("is %w: names and attributes take more than %d MiB", errTooMuch, maxText>>20)
+	}
+	if !e.regular() || e.size == 0 {
+		s.index.add(e)
+		return nil
+	}
+
+	sparse := isSparse(h)
+	if sparse {
+		// Its holes are not in the archive, so nobody has counted them.
+		if err := b.pass(e.size); err != nil {
+			return err
+		}
+	}
+	to := s.place(&e, b)
+	if to == nil {
+		s.index.add(e)
+		return nil // tar.Reader.Next skips it
+	}
+	e.off = to.end
+	if sparse {
+		_, err = to.readSparse(r)
+	} else {
+		_, err = to.ReadFrom(r)
+	}
+	if err != nil {
+		return fmt.Errorf("breaks off: %w", err)
+	}
+	s.index.add(e)
+	return nil
+}
+
+// place decides where a file's content goes: nil is nowhere.
+func (s *stored) place(e *entry, b *bounds) *spool {
+	if b.Memory > 0 && b.Keep != nil && b.Keep(e.path) {
+		if s.kept == nil {
+			sp, err := newSpool("kept")
+			if err != nil {
+				return nil // then it is read from the stream
+			}
+			s.kept = sp
+		}
+		e.where = inKept
+		return s.kept
+	}
+	if s.content == nil {
+		return nil
+	}
+	if b.contents.take(e.size) {
+		e.where = inContent
+		return s.content
+	}
+	// Memory is too short for this layer: its contents will come from its stored form, all of them.
+	b.contents.give(s.content.end)
+	s.content.Close()
+	s.content = nil
+	for old := range s.index.all {
+		if old.where == inContent {
+			old.where, old.off = inStream, 0
+		}
+	}
+	return nil
+}
+
+func (n *inode) regular() bool { return n.mode&typeMask == typeRegular }

@@ -1,0 +1,324 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	typeMask    = unix.S_IFMT
+	typeRegular = unix.S_IFREG
+	typeDir     = unix.S_IFDIR
+	typeSymlink = unix.S_IFLNK
+)
+
+// dentry is one name in the tree. Its parent is itself at the root.
+type dentry struct {
+	name   string
+	parent *dentry
+	kids   map[string]*dentry
+	ino    *inode
+	depth  int32
+	layer  int32 // the layer that put it here, or that last described it if it is a directory
+	pruned int32 // the layer during which all that lower layers had below it was removed
+}
+
+func (n *inode) dir() bool     { return n.mode&typeMask == typeDir }
+func (n *inode) symlink() bool { return n.mode&typeMask == typeSymlink }
+
+// implied is a directory that no layer describes: what umoci and docker make for a name whose parent is missing.
+func implied() *inode { return &inode{mode: typeDir | 0o755, layer: -1} }
+
+const (
+	noLayer  = -1
+	maxLinks = 40      // as fs/namei.c's MAXSYMLINKS
+	maxDepth = 4 << 10 // PATH_MAX, more than any path has components
+)
+
+var (
+	errLoop   = errors.New("too many levels of symbolic links")
+	errNotDir = errors.New("not a directory")
+)
+
+// merger applies layers to a tree.
+type merger struct {
+	root  *dentry
+	names int // in the tree
+	max   int
+
+	layer   int32
+	pending []*dentry         // hard links of this layer whose targets had not been seen
+	waiting map[*inode]*entry // the same by the inode that stands in for them
+}
+
+func newMerger(maxEntries int) *merger {
+	m := &merger{max: maxEntries, names: 1}
+	m.root = &dentry{ino: implied(), kids: map[string]*dentry{}, layer: noLayer, pruned: noLayer}
+	m.root.parent = m.root
+	return m
+}
+
+// apply puts one layer on top. Entries count in the order of the archive, but no whiteout touches what its own layer
+// brings, wherever it stands: "Whiteout files MUST only apply to resources in lower/parent layers."
+func (m *merger) apply(x *index, layer int32) error {
+	m.layer, m.pending, m.waiting = layer, nil, map[*inode]*entry{}
+	for e := range x.all {
+		var err error
+		switch e.kind {
+		case object:
+			err = m.put(e)
+		case hardLink:
+			err = m.link(e)
+		case whiteout:
+			m.remove(e.path)
+		case opaque:
+			m.empty(e.path)
+		}
+		if err != nil {
+			return fmt.Errorf("%q %w", e.path, err)
+		}
+	}
+	return m.settle()
+}
+
+// resolve finds the dentry for a path from the root. A symbolic link in the middle is followed within the
+// tree, as in a chroot; the last one if follow is set. missing may make what is not there.
+func resolve(root *dentry, path string, follow bool, missing func(parent *dentry, name string) (*dentry, error)) (*dentry, error) {
+	at, links := root, 0
+	for path != "" {
+		name, rest, _ := strings.Cut(path, "/")
+		path = rest
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			at = at.parent
+			continue
+		}
+		if !at.ino.dir() {
+			return nil, errNotDir
+		}
+		kid := at.kids[name]
+		if kid == nil {
+			if missing == nil {
+				return nil, fs.ErrNotExist
+			}
+			var err error
+			if kid, err = missing(at, name); err != nil {
+				return nil, err
+			}
+		}
+		if kid.ino.symlink() && (path != "" || follow) {
+			if links++; links > maxLinks || len(kid.ino.target) >= unix.PathMax {
+				return nil, errLoop
+			}
+			if strings.HasPrefix(kid.ino.target, "/") {
+				at = root
+			}
+			path = kid.ino.target + "/" + path
+			continue
+		}
+		if path != "" && !kid.ino.dir() {
+			return nil, errNotDir
+		}
+		at = kid
+	}
+	return at, nil
+}
+
+// parent returns the directory that path's last component goes into, made where it is missing, and that component.
+func (m *merger) parent(path string) (*dentry, string, error) {
+	dir, name := "", path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dir, name = path[:i], path[i+1:]
+	}
+	d, err := resolve(m.root, dir, true, func(at *dentry, name string) (*dentry, error) {
+		return m.add(at, name, implied())
+	})
+	switch {
+	case errors.Is(err, errLoop):
+		return nil, "", errors.New("lies below symbolic links that lead in a circle")
+	case errors.Is(err, errNotDir):
+		return nil, "", errors.New("lies below something that is not a directory")
+	case err != nil:
+		return nil, "", err
+	case !d.ino.dir():
+		return nil, "", errors.New("lies below something that is not a directory")
+	}
+	return d, name, nil
+}
+
+// add makes a new name, in place of what has it.
+func (m *merger) add(at *dentry, name string, ino *inode) (*dentry, error) {
+	if old := at.kids[name]; old != nil {
+		m.forget(old)
+	}
+	if m.names++; m.names > m.max {
+		return nil, fmt.Errorf("is %w: the image has more than %d entries", errTooMuch, m.max)
+	}
+	if at.depth == maxDepth {
+		return nil, fmt.Errorf("lies deeper than %d directories", maxDepth)
+	}
+	d := &dentry{name: name, parent: at, ino: ino, depth: at.depth + 1, layer: m.layer, pruned: noLayer}
+	if at.kids == nil {
+		at.kids = map[string]*dentry{}
+	}
+	at.kids[name] = d
+	return d, nil
+}
+
+// forget takes a name with all that is below out of the count and out of the tree.
+func (m *merger) forget(d *dentry) {
+	for _, kid := range d.kids {
+		m.forget(kid)
+	}
+	m.names--
+	delete(d.parent.kids, d.name)
+	d.parent = nil // a pending link sees by this that it is gone
+}
+
+// put applies an entry that describes a file. A directory over a directory changes it; anything else takes the
+// place of what was there, a symbolic link included, which is not followed.
+func (m *merger) put(e *entry) error {
+	if e.path == "" {
+		m.root.ino, m.root.layer = &e.inode, m.layer
+		return nil
+	}
+	at, name, err := m.parent(e.path)
+	if err != nil {
+		return err
+	}
+	if old := at.kids[name]; old != nil && old.ino.dir() && e.inode.dir() {
+		old.ino, old.layer = &e.inode, m.layer
+		return nil
+	}
+	_, err = m.add(at, name, &e.inode)
+	return err
+}
+
+// link applies a hard link. As link(2) does, it does not follow a symbolic link as its target but links to it.
+func (m *merger) link(e *entry) error {
+	if e.path == "" {
+		return errors.New("is a hard link in the place of the root directory")
+	}
+	at, name, err := m.parent(e.path)
+	if err != nil {
+		return err
+	}
+	target, err := resolve(m.root, e.link, false, nil)
+	if err != nil {
+		// It may come later in this layer.
+		placeholder := &inode{mode: typeRegular, layer: noLayer}
+		d, err := m.add(at, name, placeholder)
+		if err != nil {
+			return err
+		}
+		m.pending = append(m.pending, d)
+		m.waiting[placeholder] = e
+		return nil
+	}
+	if target.ino.dir() {
+		return fmt.Errorf("is a hard link to %q, a directory", e.link)
+	}
+	if target == at.kids[name] {
+		target.layer = m.layer
+		return nil
+	}
+	d, err := m.add(at, name, target.ino)
+	if err == nil && m.waiting[target.ino] != nil {
+		m.pending = append(m.pending, d)
+	}
+	return err
+}
+
+// settle links the names that came before their targets.
+func (m *merger) settle() error {
+	final := map[*inode]*inode{} // where a placeholder leads
+	for _, d := range m.pending {
+		if d.parent == nil {
+			continue // something else took its name
+		}
+		var chain []*inode
+		ino := d.ino
+		for {
+			if f := final[ino]; f != nil {
+				ino = f
+				break
+			}
+			e := m.waiting[ino]
+			if e == nil {
+				break
+			}
+			chain = append(chain, ino)
+			target, err := resolve(m.root, e.link, false, nil)
+			switch {
+			case err != nil:
+				return fmt.Errorf("%q is a hard link to %q, which does not exist", e.path, e.link)
+			case target.ino.dir():
+				return fmt.Errorf("%q is a hard link to %q, a directory", e.path, e.link)
+			case len(chain) > len(m.waiting):
+				return fmt.Errorf("%q is a hard link to itself by way of others", e.path)
+			}
+			ino = target.ino
+		}
+		for _, c := range chain {
+			final[c] = ino
+		}
+		d.ino = ino
+	}
+	return nil
+}
+
+// remove hides a path of lower layers.
+func (m *merger) remove(path string) {
+	dir, name := "", path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dir, name = path[:i], path[i+1:]
+	}
+	at, err := resolve(m.root, dir, true, nil)
+	if err != nil {
+		return // lower layers have no such path: nothing to hide
+	}
+	if d := at.kids[name]; d != nil {
+		m.prune(d)
+	}
+}
+
+// empty hides all that lower layers have in a directory.
+func (m *merger) empty(path string) {
+	d, err := resolve(m.root, path, true, nil)
+	if err != nil || !d.ino.dir() || d.pruned == m.layer {
+		return
+	}
+	d.pruned = m.layer
+	for _, kid := range d.kids {
+		m.prune(kid)
+	}
+}
+
+// prune removes what lower layers brought to d and below, and says whether something is left. A directory stays for
+// what this layer has put into it; if this layer has not described it, it is as if made for that.
+func (m *merger) prune(d *dentry) bool {
+	if d.pruned == m.layer {
+		return true
+	}
+	left := d.layer == m.layer
+	for _, kid := range d.kids {
+		if m.prune(kid) {
+			left = true
+		}
+	}
+	if !left {
+		m.forget(d)
+		return false
+	}
+	d.pruned = m.layer
+	if d.layer != m.layer {
+		d.ino, d.layer = implied(), m.layer
+	}
+	return true
+}

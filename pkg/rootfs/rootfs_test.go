@@ -1,0 +1,87 @@
+package rootfs_test
+
+import (
+	"strings"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// stack makes layers of package imagetest those of package rootfs.
+func stack(t testing.TB, layers []imagetest.Layer) []rootfs.Layer {
+	t.Helper()
+	var out []rootfs.Layer
+	for _, l := range layers {
+		out = append(out, l.Blob(t))
+	}
+	return out
+}
+
+// forms are the ways to keep contents: nothing may depend on which is used.
+var forms = []struct {
+	name string
+	opt  rootfs.Options
+}{
+	{"plenty", rootfs.Options{}},
+	{"tight", rootfs.Options{Memory: 1}},
+	{"some memory", rootfs.Options{Memory: 20 << 10}},
+	{"tight but for some files", rootfs.Options{Memory: 1, Keep: func(path string) bool { return strings.HasSuffix(path, "g") }}},
+}
+
+func TestCorpus(t *testing.T) {
+	for _, tc := range imagetest.Cases() {
+		t.Run(tc.Name, func(t *testing.T) {
+			if tc.Slow && testing.Short() {
+				t.Skip("slow")
+			}
+			var first report.Tree
+			for _, form := range forms {
+				if tc.Slow && (form.opt.Memory > 1 || form.opt.Keep != nil) {
+					continue
+				}
+				tree, err := rootfs.Read(t.Context(), stack(t, tc.Layers), form.opt)
+				if tc.Refused != "" {
+					if err == nil || !strings.Contains(err.Error(), tc.Refused) || !strings.HasPrefix(err.Error(), "layer sha256:") {
+						t.Errorf("%s: Read = %v, want an error that names the layer and says %q", form.name, err, tc.Refused)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatalf("%s: Read = %v", form.name, err)
+				}
+				defer tree.Close()
+				got, err := report.FromTree(t.Context(), tree)
+				if err != nil {
+					t.Fatalf("%s: Walk = %v", form.name, err)
+				}
+				if first == nil {
+					first = got
+				}
+				for _, d := range report.Diff(first, got, 10) {
+					t.Errorf("%s differs from %s: %s", form.name, forms[0].name, d)
+				}
+			}
+			if first == nil || tc.NoDir != "" {
+				return
+			}
+			u := newUnpacker(t)
+			for _, l := range tc.Layers {
+				if err := u.layer(l); err != nil {
+					t.Fatalf("the oracle fails: %v", err)
+				}
+			}
+			if err := u.finish(); err != nil {
+				t.Fatalf("the oracle fails: %v", err)
+			}
+			want, err := report.FromDir(u.root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range report.Diff(want, first, 10) {
+				t.Error(d)
+			}
+		})
+	}
+}

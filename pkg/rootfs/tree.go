@@ -1,0 +1,192 @@
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Tree is the file system that an image's layers make together. Its methods may be used from several goroutines,
+// Close excepted.
+type Tree struct {
+	layers []*stored
+	root   *dentry
+	stat   Stat
+}
+
+// Node is one path of a tree. It is never changed once made.
+type Node struct {
+	Path         string // from the root, without a leading slash; "." is the root itself
+	Mode         uint32 // st_mode, with the type in S_IFMT
+	UID, GID     uint32
+	Size         int64 // of a regular file's content, in bytes
+	ModTime      time.Time
+	Target       string // of a symbolic link
+	Major, Minor uint32 // of a device
+	Xattrs       map[string]string
+	Links        int // how many paths of the tree are this file; 1 for a directory
+
+	ino *inode
+}
+
+// Same says whether n and o are hard links of the same file.
+func (n *Node) Same(o *Node) bool { return n.ino != nil && n.ino == o.ino }
+
+// Dir says whether n is a directory.
+func (n *Node) Dir() bool { return n.Mode&typeMask == typeDir }
+
+// Regular says whether n is a regular file.
+func (n *Node) Regular() bool { return n.Mode&typeMask == typeRegular }
+
+// Symlink says whether n is a symbolic link.
+func (n *Node) Symlink() bool { return n.Mode&typeMask == typeSymlink }
+
+// Stat sums up a tree.
+type Stat struct {
+	Entries int   // paths, the root included
+	Inodes  int   // files and directories; hard links count once
+	Bytes   int64 // of regular files
+	Pages   int64 // the same in bytes, each file rounded up to whole pages of 4 KiB, as tmpfs keeps them
+	Xattrs  int   // files and directories with extended attributes
+}
+
+// Read reads all layers, lowest first, and merges them. An error names the layer, and the path where there is one.
+// The caller closes the tree.
+func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
+	b := &bounds{Options: opt.withDefaults()}
+	b.contents.limit = b.Memory
+	t := &Tree{layers: make([]*stored, len(layers))}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
+	for i, l := range layers {
+		g.Go(func() error {
+			s, err := readLayer(gctx, l, int32(i), b)
+			if err != nil {
+				return fmt.Errorf("%s: %w", l, err)
+			}
+			t.layers[i] = s
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Close()
+		return nil, err
+	}
+
+	m := newMerger(b.MaxEntries)
+	for i, s := range t.layers {
+		if err := m.apply(&s.index, int32(i)); err != nil {
+			t.Close()
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		s.index = index{} // what the tree does not point at is free to go
+	}
+	t.root = m.root
+	t.count()
+	return t, nil
+}
+
+// count numbers links and sums up.
+func (t *Tree) count() {
+	const page = 4 << 10
+	for d := range t.root.all {
+		t.stat.Entries++
+		ino := d.ino
+		if ino.links++; ino.links > 1 {
+			continue
+		}
+		t.stat.Inodes++
+		if ino.xattrs != nil {
+			t.stat.Xattrs++
+		}
+		if ino.regular() {
+			t.stat.Bytes += ino.size
+			t.stat.Pages += (ino.size + page - 1) &^ (page - 1)
+		}
+	}
+}
+
+// all yields d and what is below it, parents first, names in order.
+func (d *dentry) all(yield func(*dentry) bool) { d.visit(yield) }
+
+func (d *dentry) visit(yield func(*dentry) bool) bool {
+	if !yield(d) {
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.kids)) {
+		if !d.kids[name].visit(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// path returns where d is, "." for the root.
+func (d *dentry) path() string {
+	if d.depth == 0 {
+		return "."
+	}
+	parts := make([]string, d.depth)
+	for i := d.depth - 1; i >= 0; i-- {
+		parts[i] = d.name
+		d = d.parent
+	}
+	return strings.Join(parts, "/")
+}
+
+func (d *dentry) node() *Node {
+	i := d.ino
+	return &Node{
+		Path: d.path(), Mode: i.mode, UID: i.uid, GID: i.gid, Size: i.size, ModTime: time.Unix(i.sec, int64(i.nsec)),
+		Target: i.target, Major: i.major, Minor: i.minor, Xattrs: i.xattrs, Links: int(i.links), ino: i,
+	}
+}
+
+// Lookup finds a path. Symbolic links are followed within the tree, absolute ones from its root and ".." no further
+// than it. The node has the path of what was found. errors.Is(err, fs.ErrNotExist) tells that there is none.
+func (t *Tree) Lookup(path string) (*Node, error) { return t.lookup(path, true) }
+
+// Lstat is Lookup that does not follow a symbolic link in the last place.
+func (t *Tree) Lstat(path string) (*Node, error) { return t.lookup(path, false) }
+
+func (t *Tree) lookup(path string, follow bool) (*Node, error) {
+	d, err := resolve(t.root, path, follow, nil)
+	if err != nil {
+		return nil, &fs.PathError{Op: "lookup", Path: path, Err: err}
+	}
+	return d.node(), nil
+}
+
+// Names returns what is in a directory, in order. Symbolic links are followed.
+func (t *Tree) Names(path string) ([]string, error) {
+	d, err := resolve(t.root, path, true, nil)
+	if err == nil && !d.ino.dir() {
+		err = errNotDir
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "list", Path: path, Err: err}
+	}
+	return slices.Sorted(maps.Keys(d.kids)), nil
+}
+
+// Stat returns the sums.
+func (t *Tree) Stat() Stat { return t.stat }
+
+// Close gives all memory back.
+func (t *Tree) Close() error {
+	var errs []error
+	for _, s := range t.layers {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
