@@ -1,0 +1,95 @@
+package initrd_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/u-root/u-root/pkg/cpio"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"golang.org/x/sys/unix"
+)
+
+// boot says what init/initramfs.c makes of an archive, with an error for all that it does in silence and that is never
+// meant: what it drops, what it writes twice, and what lies behind the archive's end.
+func boot(data []byte) (report.Tree, error) {
+	t := report.Tree{}
+	links := map[[2]uint64]string{} // by number and type, as find_link does
+	r := cpio.Newc.Reader(bytes.NewReader(data))
+	end := int64(0)
+	for {
+		rec, err := r.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		end = (rec.FilePos + int64(rec.FileSize) + 3) &^ 3
+		name, mode := rec.Name, uint32(rec.Mode)
+		kind := mode & unix.S_IFMT
+		if _, again := t[name]; again {
+			return nil, fmt.Errorf("%q is there twice", name)
+		}
+		if len(t) == 0 && name != "." {
+			return nil, fmt.Errorf("%q comes before the root directory, which would keep the kernel's own mode", name)
+		}
+		if parent := t[path.Dir(name)]; name != "." && parent.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return nil, fmt.Errorf("%q comes before its parent: dropped", name)
+		}
+		if len(name)+1 > unix.PathMax || len(path.Base(name)) > 255 {
+			return nil, fmt.Errorf("%q is too long: dropped", name)
+		}
+		if rec.FileSize > 0 && kind != unix.S_IFREG && kind != unix.S_IFLNK {
+			return nil, fmt.Errorf("%q has content and is no file: dropped", name)
+		}
+		body := make([]byte, rec.FileSize)
+		if _, err := rec.ReadAt(body, 0); err != nil && err != io.EOF {
+			return nil, err
+		}
+		f := report.File{
+			Mode: mode, UID: uint32(rec.UID), GID: uint32(rec.GID), ModTime: time.Unix(int64(rec.MTime), 0),
+			Major: uint32(rec.Rmajor), Minor: uint32(rec.Rminor), Same: name,
+		}
+		switch kind {
+		case unix.S_IFREG:
+			sum := sha256.Sum256(body)
+			f.Size, f.Sum = int64(len(body)), hex.EncodeToString(sum[:])
+		case unix.S_IFLNK:
+			f.Target = string(body)
+			if f.Target == "" || len(f.Target) >= unix.PathMax || strings.Contains(f.Target, "\x00") {
+				return nil, fmt.Errorf("%q has a target that cannot be", name)
+			}
+		}
+		id := [2]uint64{rec.Ino, uint64(kind)}
+		if first, ok := links[id]; ok && rec.NLink >= 2 && kind != unix.S_IFDIR && kind != unix.S_IFLNK {
+			old := t[first]
+			if len(body) > 0 {
+				return nil, fmt.Errorf("%q brings content though %q has the same number: written again in place", name, first)
+			}
+			f.Size, f.Sum, f.Same = old.Size, old.Sum, first
+			g := old
+			g.Same = f.Same
+			if d := report.Diff(report.Tree{name: g}, report.Tree{name: f}, 1); len(d) > 0 {
+				return nil, fmt.Errorf("%q would change %q: %s", name, first, d[0])
+			}
+		} else if ok {
+			return nil, fmt.Errorf("%q has the number of %q and is no link to it", name, first)
+		}
+		if _, ok := links[id]; !ok {
+			links[id] = name
+		}
+		t[name] = f
+	}
+	trailer := data[end:]
+	if len(trailer) != 124 || string(trailer[110:121]) != cpio.Trailer+"\x00" {
+		return nil, fmt.Errorf("%d bytes at the end, want one trailer and nothing behind it", len(trailer))
+	}
+	return t, nil
+}
