@@ -44,6 +44,10 @@ type NetworkConfig struct {
 	DHCPv6 DHCPv6
 	RA     RA
 	Port   BridgePort
+
+	// As written, for finish.
+	acceptRA, linkLocal6 *bool
+	linkLocal4, forward6 bool
 }
 
 // LinkLocal4 says when a link gets an address of 169.254.0.0/16 (RFC 3927).
@@ -89,7 +93,9 @@ type Address struct {
 	HomeAddress     bool
 	ManageTemporary bool
 	AutoJoin        bool
-	DAD4, NoDAD6    bool // DuplicateAddressDetection: IPv4's must be asked for, IPv6's is on
+	NoDAD6          bool
+
+	inNetwork bool // an Address= of [Network], which an empty one there takes back
 }
 
 // Route is a Gateway= line of [Network] or a [Route] section.
@@ -109,6 +115,8 @@ type Route struct {
 	MTU, AdvMSS, HopLimit, InitCwnd, InitRwnd int
 	QuickAck, FastOpenNoCookie                *bool
 	CongestionControl                         string
+
+	inNetwork bool // a Gateway= of [Network]
 }
 
 // Rule is a [RoutingPolicyRule] section.
@@ -159,12 +167,12 @@ type DHCPv4 struct {
 	UseDNS, UseNTP, UseDomains, UseMTU, UseHostname, UseRoutes, UseGateway bool
 	RoutesToDNS, RoutesToNTP                                               bool
 	Label                                                                  string
+	useGateway                                                             *bool
 	RouteMetric                                                            uint32
 	RouteTable                                                             uint32
 	RouteMTU                                                               int
 	QuickAck                                                               bool
 	InitCwnd, InitRwnd                                                     int
-	SendRelease                                                            bool
 }
 
 // DHCPOption is one option to send, as it stands in the packet.
@@ -192,7 +200,6 @@ type DHCPv6 struct {
 	UserClass                                           []string
 	VendorClass                                         []string
 	WithoutRA                                           string // no, solicit or information-request
-	SendRelease                                         bool
 	RouteMetric                                         uint32
 }
 
@@ -242,21 +249,18 @@ func Default() []File {
 // networkDefaults returns what systemd.network(5) says an empty file means, with the two deviations that docs/networking.md names.
 func networkDefaults(name string) *NetworkConfig {
 	return &NetworkConfig{
-		Name:       name,
-		LinkLocal6: true,
-		AcceptRA:   true,
-		Link:       LinkSettings{Required: true},
+		Name: name,
+		Link: LinkSettings{Required: true},
 		DHCPv4: DHCPv4{
 			// systemd's default is a DUID made of the machine id, which this boot environment does not have for longer than a boot.
 			// The hardware address names the machine to the server as its own firmware did.
 			ClientIdentifier: "mac",
 			SendHostname:     true,
-			UseDNS:           true, UseNTP: true, UseHostname: true, UseRoutes: true, UseGateway: true,
+			UseDNS:           true, UseNTP: true, UseHostname: true, UseRoutes: true,
 			RoutesToDNS: true, RoutesToNTP: true,
 			RouteMetric: 1024,
-			SendRelease: true,
 		},
-		DHCPv6: DHCPv6{UseAddress: true, UseDNS: true, UseNTP: true, UseHostname: true, RapidCommit: true, SendHostname: true, WithoutRA: "no", SendRelease: true},
+		DHCPv6: DHCPv6{UseAddress: true, UseDNS: true, UseNTP: true, UseHostname: true, RapidCommit: true, SendHostname: true, WithoutRA: "no"},
 		RA: RA{
 			UseDNS: true, UseMTU: true, UseHopLimit: true, UseGateway: true, UseRoutePrefix: true, UseAutonomous: true, UseOnLink: true,
 			DHCPv6Client: "yes",

@@ -1,29 +1,274 @@
 package netconf
 
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
 // networkTable is the table of what a .network file may say, by section: systemd.network(5).
 func networkTable() []section[NetworkConfig] {
-	return []section[NetworkConfig]{
-		{name: "Match", keys: matchKeys(func(n *NetworkConfig) *Match { return &n.Match }, "Name")},
-		{name: "Network", keys: []key[NetworkConfig]{
-			{"DHCP", "yes, no, ipv4 or ipv6", setDHCP},
-			{"IPv6AcceptRA", "take part in router advertisements; default yes", boolean(func(n *NetworkConfig) *bool { return &n.AcceptRA })},
+	type n = NetworkConfig
+	return []section[n]{
+		{name: "Match", keys: matchKeys(func(c *n) *Match { return &c.Match }, "Name")},
+		{name: "Link", keys: []key[n]{
+			{"MACAddress", "hardware address to set", macAddress(func(c *n) *hardware { return &c.Link.MAC })},
+			{"MTUBytes", "MTU; K, M and G are understood", mtu(func(c *n) *int { return &c.Link.MTU }, 68)},
+			{"Group", "device group", optNumber(func(c *n) **uint32 { return &c.Link.Group }, 0, 1<<31-1)},
+			{"ARP", "ARP on or off", tristate(func(c *n) **bool { return &c.Link.ARP })},
+			{"Multicast", "multicast flag", tristate(func(c *n) **bool { return &c.Link.Multicast })},
+			{"AllMulticast", "take in all multicast packets", tristate(func(c *n) **bool { return &c.Link.AllMulticast })},
+			{"Promiscuous", "take in all packets", tristate(func(c *n) **bool { return &c.Link.Promisc })},
+			{"Unmanaged", "leave the link alone", boolean(func(c *n) *bool { return &c.Link.Unmanaged })},
+			{"ActivationPolicy", "`up`, `always-up`; with `manual`, `down`, `always-down` and `bound` the link is not brought up", oneOf(func(c *n) *string { return &c.Link.Activation },
+				"up", "always-up", "manual", "always-down", "down", "bound")},
+			{"RequiredForOnline", "`no`: the boot does not count this link as a way out; an operational state means yes", setRequired},
+			{"RequiredFamilyForOnline", "", nil},
 		}},
-		{name: "DHCPv4", keys: []key[NetworkConfig]{
-			{"UseMTU", "set the link's MTU from the lease; default no", boolean(func(n *NetworkConfig) *bool { return &n.DHCPv4.UseMTU })},
-		}},
+		{name: "Network", keys: networkKeys()},
+		{name: "Address", keys: addressKeys(), open: func(c *n) { c.Addresses = append(c.Addresses, Address{}) }, close: closeAddress},
+		{name: "Route", keys: routeKeys(), open: func(c *n) { c.Routes = append(c.Routes, Route{}) }, close: closeRoute},
+		{name: "RoutingPolicyRule", keys: ruleKeys(), open: func(c *n) { c.Rules = append(c.Rules, Rule{Table: 254}) }, close: closeRule},
+		{name: "Neighbor", keys: neighborKeys(), open: func(c *n) { c.Neighbors = append(c.Neighbors, Neighbor{}) }, close: closeNeighbor},
+		{name: "DHCPv4", keys: dhcp4Keys()},
+		{name: "DHCPv6", keys: dhcp6Keys()},
+		{name: "IPv6AcceptRA", keys: raKeys()},
+		{name: "Bridge", keys: portKeys()},
+		{name: "DHCP", keys: dhcp4Keys()}, // the old name of [DHCPv4]
 	}
 }
 
-// matchKeys are the keys of a [Match] section; nameKey is what it calls the device's name.
-func matchKeys[T any](match func(*T) *Match, nameKey string) []key[T] {
-	name := func(t *T) *Patterns { return &match(t).Name }
-	if nameKey == "OriginalName" {
-		name = func(t *T) *Patterns { return &match(t).OriginalName }
+func setRequired(c *NetworkConfig, s string) error {
+	if s == "" {
+		c.Link.Required = true
+		return nil
 	}
-	return []key[T]{
-		{nameKey, "globs of device names", patterns(name)},
-		{"Type", "globs of device types: ether, vlan, bond, bridge, …", patterns(func(t *T) *Patterns { return &match(t).Type })},
+	b, err := parseBool(s)
+	if err != nil {
+		// A state, or a range of two: missing:routable.
+		for _, w := range strings.Split(s, ":") {
+			switch w {
+			case "missing", "off", "no-carrier", "dormant", "degraded-carrier", "carrier", "degraded", "enslaved", "routable":
+			default:
+				return errors.New("neither a boolean nor an operational state")
+			}
+		}
+		b = true
 	}
+	c.Link.Required = b
+	return nil
+}
+
+func networkKeys() []key[NetworkConfig] {
+	type n = NetworkConfig
+	name := func(field func(*n) *string) func(*n, string) error {
+		return func(c *n, s string) error {
+			if err := validName(s); err != nil && s != "" {
+				return err
+			}
+			*field(c) = s
+			return nil
+		}
+	}
+	names := func(field func(*n) *[]string) func(*n, string) error {
+		return list(field, func(s string) (string, error) { return s, validName(s) })
+	}
+	sysctl := func(family, key string, value func(string) (string, error)) func(*n, string) error {
+		return func(c *n, s string) error {
+			v, err := value(s)
+			if err == nil {
+				c.Sysctl = append(c.Sysctl, Sysctl{family, key, v})
+			}
+			return err
+		}
+	}
+	flag := func(s string) (string, error) {
+		b, err := parseBool(s)
+		return map[bool]string{true: "1", false: "0"}[b], err
+	}
+	return []key[n]{
+		{"Description", "", nil},
+		{"DHCP", "`yes`, `no`, `ipv4` or `ipv6`; default no", setDHCP},
+		{"Address", "static address with prefix length; more lines add, an empty one resets", func(c *n, s string) error {
+			if s == "" {
+				c.Addresses = without(c.Addresses, func(a Address) bool { return a.inNetwork })
+				return nil
+			}
+			p, err := parsePrefix(s)
+			if err == nil {
+				err = usableAddress(p)
+			}
+			if err == nil {
+				c.Addresses = append(c.Addresses, Address{Prefix: p, inNetwork: true})
+			}
+			return err
+		}},
+		{"Gateway", "default gateway; `_dhcp4` and `_ipv6ra` take what those give", func(c *n, s string) error {
+			if s == "" {
+				c.Routes = without(c.Routes, func(r Route) bool { return r.inNetwork })
+				return nil
+			}
+			r := Route{inNetwork: true}
+			if err := setGateway(&r, s); err != nil {
+				return err
+			}
+			c.Routes = append(c.Routes, r)
+			return nil
+		}},
+		{"DNS", "name servers", list(func(c *n) *[]netip.Addr { return &c.DNS }, parseServer)},
+		{"Domains", "search domains; `~` ones only route and are left out of resolv.conf", func(c *n, s string) error {
+			if s == "" {
+				c.Domains = nil
+				return nil
+			}
+			ws, err := words(s)
+			for _, w := range ws {
+				if w = strings.TrimSuffix(w, "."); w != "" && !strings.HasPrefix(w, "~") {
+					c.Domains = append(c.Domains, w)
+				}
+			}
+			return err
+		}},
+		{"NTP", "time servers, kept for what runs later", list(func(c *n) *[]string { return &c.NTP }, anyWord)},
+		{"UseDomains", "default of UseDomains in the sections below", func(c *n, s string) error {
+			b, err := parseUseDomains(s)
+			if err == nil {
+				c.DHCPv4.UseDomains, c.DHCPv6.UseDomains, c.RA.UseDomains = b, b, b
+			}
+			return err
+		}},
+		{"VLAN", "VLANs on this link, by name", names(func(c *n) *[]string { return &c.VLAN })},
+		{"MACVLAN", "macvlans on this link", names(func(c *n) *[]string { return &c.MACVLAN })},
+		{"MACVTAP", "macvtaps on this link", names(func(c *n) *[]string { return &c.MACVTAP })},
+		{"IPVLAN", "ipvlans on this link", names(func(c *n) *[]string { return &c.IPVLAN })},
+		{"VXLAN", "VXLANs over this link", names(func(c *n) *[]string { return &c.VXLAN })},
+		{"Bond", "bond that the link is put into", name(func(c *n) *string { return &c.Bond })},
+		{"Bridge", "bridge that the link is put into", name(func(c *n) *string { return &c.Bridge })},
+		{"VRF", "VRF that the link is put into", name(func(c *n) *string { return &c.VRF })},
+		{"PrimarySlave", "primary link of the bond", boolean(func(c *n) *bool { return &c.PrimarySlave })},
+		{"ActiveSlave", "active link of the bond at the start", boolean(func(c *n) *bool { return &c.ActiveSlave })},
+		{"IPv6AcceptRA", "take part in router advertisements; default yes, unless the link forwards", tristate(func(c *n) **bool { return &c.acceptRA })},
+		{"IPv6AcceptRouterAdvertisements", "old name of IPv6AcceptRA", tristate(func(c *n) **bool { return &c.acceptRA })},
+		{"LinkLocalAddressing", "`yes`, `no`, `ipv4`, `ipv6`; default ipv6, none for members of bonds and bridges; ipv4 beside DHCP is a fallback", setLinkLocal},
+		{"IPv4LL", "old form of LinkLocalAddressing=ipv4", func(c *n, s string) error {
+			b, err := parseBool(s)
+			if err == nil {
+				c.linkLocal4 = b
+			}
+			return err
+		}},
+		{"IPv6LinkLocalAddressGenerationMode", "`eui64`, `none`, `stable-privacy`, `random`", oneOf(func(c *n) *string { return &c.AddrGenMode }, "eui64", "none", "stable-privacy", "random")},
+		{"IPv6Token", "old form of Token in [IPv6AcceptRA]", setToken},
+		{"DefaultRouteOnDevice", "IPv4 default route without a gateway", boolean(func(c *n) *bool { return &c.DefaultRouteOnDevice })},
+		{"ConfigureWithoutCarrier", "set addresses and routes without a carrier", boolean(func(c *n) *bool { return &c.ConfigureWithoutCarrier })},
+		{"IPv6PrivacyExtensions", "`yes`, `no`, `prefer-public` or `kernel`", sysctl("ipv6", "use_tempaddr", func(s string) (string, error) {
+			switch s {
+			case "prefer-public":
+				return "1", nil
+			case "kernel":
+				return "", nil
+			}
+			b, err := parseBool(s)
+			return map[bool]string{true: "2", false: "0"}[b], err
+		})},
+		{"IPv6DuplicateAddressDetection", "number of probes", sysctl("ipv6", "dad_transmits", decimal(1<<31-1))},
+		{"IPv6HopLimit", "hop limit", sysctl("ipv6", "hop_limit", decimal(255))},
+		{"IPv6MTUBytes", "MTU of IPv6 alone", sysctl("ipv6", "mtu", func(s string) (string, error) {
+			v, err := parseSize(s)
+			if err == nil && v < 1280 {
+				err = errors.New("an IPv6 MTU is at least 1280")
+			}
+			return fmt.Sprint(v), err
+		})},
+		{"IPv4AcceptLocal", "accept packets from own addresses", sysctl("ipv4", "accept_local", flag)},
+		{"IPv4RouteLocalnet", "route 127.0.0.0/8", sysctl("ipv4", "route_localnet", flag)},
+		{"IPv4ProxyARP", "answer ARP for others", sysctl("ipv4", "proxy_arp", flag)},
+		{"ProxyARP", "old name of IPv4ProxyARP", sysctl("ipv4", "proxy_arp", flag)},
+		{"IPv4ProxyARPPrivateVLAN", "proxy ARP on the same link", sysctl("ipv4", "proxy_arp_pvlan", flag)},
+		{"IPv4ReversePathFilter", "`no`, `strict` or `loose`", sysctl("ipv4", "rp_filter", func(s string) (string, error) {
+			v, ok := map[string]string{"no": "0", "strict": "1", "loose": "2"}[s]
+			if !ok {
+				return "", errors.New("not one of no, strict, loose")
+			}
+			return v, nil
+		})},
+		{"MulticastIGMPVersion", "`no`, `v1`, `v2` or `v3`", sysctl("ipv4", "force_igmp_version", func(s string) (string, error) {
+			v, ok := map[string]string{"no": "0", "v1": "1", "v2": "2", "v3": "3"}[s]
+			if !ok {
+				return "", errors.New("not one of no, v1, v2, v3")
+			}
+			return v, nil
+		})},
+		{"IPForward", "old form of IPv4Forwarding and IPv6Forwarding", setForward},
+		{"IPv4Forwarding", "forward IPv4 packets", sysctl("ipv4", "forwarding", flag)},
+		{"IPv6Forwarding", "forward IPv6 packets; then IPv6AcceptRA is no by default", func(c *n, s string) error {
+			b, err := parseBool(s)
+			if err == nil {
+				c.forward6 = b
+				err = sysctl("ipv6", "forwarding", flag)(c, s)
+			}
+			return err
+		}},
+		// What these do is for a resolver, a neighbour's tables or a restart, none of which a boot has.
+		{"LLMNR", "", nil}, {"MulticastDNS", "", nil}, {"DNSSEC", "", nil}, {"DNSOverTLS", "", nil}, {"DNSDefaultRoute", "", nil},
+		{"DNSSECNegativeTrustAnchors", "", nil}, {"LLDP", "", nil}, {"EmitLLDP", "", nil}, {"KeepConfiguration", "", nil}, {"IgnoreCarrierLoss", "", nil},
+	}
+}
+
+func decimal(max uint64) func(string) (string, error) {
+	return func(s string) (string, error) {
+		v, err := parseUint(s, max)
+		return fmt.Sprint(v), err
+	}
+}
+
+// validName is the kernel's rule for the name of a device: dev_valid_name in net/core/dev.c, and no number alone.
+func validName(s string) error {
+	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n%") || isDigits(s) || s == "all" || s == "default" {
+		return errors.New("not a name of a device (15 characters at most)")
+	}
+	return nil
+}
+
+func usableAddress(p netip.Prefix) error {
+	if a := p.Addr(); a.IsMulticast() || a.IsUnspecified() && p.Bits() == a.BitLen() {
+		return errors.New("not an address of a host")
+	} else if a.IsUnspecified() {
+		return errors.New("an address out of a pool (0.0.0.0/N) is not supported here")
+	}
+	return nil
+}
+
+// parseServer reads a name server, ADDRESS[:PORT][%ZONE][#NAME]. resolv.conf(5) has room for the address and its zone alone.
+func parseServer(s string) (netip.Addr, error) {
+	s, _, _ = strings.Cut(s, "#")
+	s, zone, _ := strings.Cut(s, "%")
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		ap, portErr := netip.ParseAddrPort(s)
+		if portErr != nil {
+			return netip.Addr{}, errors.New("not the address of a name server")
+		}
+		if ap.Port() != 53 {
+			return netip.Addr{}, errors.New("a name server on a port that resolv.conf cannot express")
+		}
+		a = ap.Addr()
+	}
+	if zone != "" && a.Is6() {
+		a = a.WithZone(zone)
+	}
+	return a, nil
+}
+
+func without[T any](list []T, gone func(T) bool) []T {
+	var out []T
+	for _, v := range list {
+		if !gone(v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func setDHCP(n *NetworkConfig, s string) error {
@@ -34,12 +279,89 @@ func setDHCP(n *NetworkConfig, s string) error {
 		n.DHCP4, n.DHCP6 = false, true
 	case "both":
 		n.DHCP4, n.DHCP6 = true, true
+	case "none":
+		n.DHCP4, n.DHCP6 = false, false
 	default:
 		b, err := parseBool(s)
 		if err != nil {
-			return err
+			return errors.New("not one of yes, no, ipv4, ipv6")
 		}
 		n.DHCP4, n.DHCP6 = b, b
 	}
 	return nil
+}
+
+func setLinkLocal(n *NetworkConfig, s string) error {
+	v4, v6 := false, false
+	switch s {
+	case "ipv4", "fallback", "ipv4-fallback":
+		v4 = true
+	case "ipv6":
+		v6 = true
+	case "":
+		n.linkLocal6 = nil
+		n.linkLocal4 = false
+		return nil
+	default:
+		b, err := parseBool(s)
+		if err != nil {
+			return errors.New("not one of yes, no, ipv4, ipv6")
+		}
+		v4, v6 = b, b
+	}
+	n.linkLocal4, n.linkLocal6 = v4, &v6
+	return nil
+}
+
+func setForward(n *NetworkConfig, s string) error {
+	v4, v6 := false, false
+	switch s {
+	case "ipv4":
+		v4 = true
+	case "ipv6":
+		v6 = true
+	default:
+		b, err := parseBool(s)
+		if err != nil {
+			return errors.New("not one of yes, no, ipv4, ipv6")
+		}
+		v4, v6 = b, b
+	}
+	if v4 {
+		n.Sysctl = append(n.Sysctl, Sysctl{"ipv4", "forwarding", "1"})
+	}
+	if v6 {
+		n.Sysctl = append(n.Sysctl, Sysctl{"ipv6", "forwarding", "1"})
+		n.forward6 = true
+	}
+	return nil
+}
+
+// finish works out the defaults that depend on other keys.
+func (n *NetworkConfig) finish() {
+	member := n.Bond != "" || n.Bridge != ""
+	n.LinkLocal6 = !member
+	if n.linkLocal6 != nil {
+		n.LinkLocal6 = *n.linkLocal6
+	}
+	if n.linkLocal4 {
+		n.LinkLocal4 = LinkLocal4On
+		if n.DHCP4 { // systemd.network(5): the address is for when there is no lease
+			n.LinkLocal4 = LinkLocal4Fallback
+		}
+	}
+	n.AcceptRA = !n.forward6 && !member
+	if n.acceptRA != nil {
+		n.AcceptRA = *n.acceptRA
+	}
+	n.AcceptRA = n.AcceptRA && n.LinkLocal6
+	if n.DHCPv4.useGateway == nil {
+		n.DHCPv4.UseGateway = n.DHCPv4.UseRoutes
+	} else {
+		n.DHCPv4.UseGateway = *n.DHCPv4.useGateway
+	}
+	if n.DHCPv4.Anonymize { // RFC 7844; systemd.network(5) lists what it overrides
+		n.DHCPv4.ClientIdentifier, n.DHCPv4.SendHostname = "mac", false
+		n.DHCPv4.VendorClass, n.DHCPv4.UserClass = "", nil
+	}
 }

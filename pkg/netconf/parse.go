@@ -9,6 +9,8 @@ import (
 
 // Config is the meaning of a directory of files, each list in the order of the files' names: the first that fits a device is its.
 type Config struct {
+	Links    []*LinkConfig
+	NetDevs  []*NetDevConfig
 	Networks []*NetworkConfig
 }
 
@@ -62,9 +64,22 @@ func Parse(files []File) (Config, []Warning) {
 			continue // an empty file masks one of the same name elsewhere and means nothing itself
 		}
 		switch f.Kind {
+		case Link:
+			l := linkDefaults(f.Name)
+			apply(f, l, linkTable(), warn)
+			if l.Match.Empty() {
+				warn(Warning{File: f.fileName(), Section: "Match", Reason: "no condition, so the file is ignored; OriginalName=* fits every link"})
+				continue
+			}
+			c.Links = append(c.Links, l)
+		case NetDev:
+			if n := parseNetDev(f, warn); n != nil {
+				c.NetDevs = append(c.NetDevs, n)
+			}
 		case Network:
 			n := networkDefaults(f.Name)
 			apply(f, n, networkTable(), warn)
+			n.finish()
 			if n.Match.Empty() {
 				warn(Warning{File: f.fileName(), Section: "Match", Reason: "no condition, so the file is ignored; Name=* fits every link"})
 				continue
@@ -87,6 +102,9 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
 		if i < 0 {
 			switch {
 			case strings.HasPrefix(s.Name, "X-"): // systemd.syntax(7): for others to read
+			case known(f.Kind, s.Name, ""):
+				w.Reason = "section is known to systemd but not supported here, ignored"
+				warn(w)
 			default:
 				w.Reason = "unknown section, ignored"
 				warn(w)
@@ -99,7 +117,7 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
 		}
 		for _, e := range s.Entries {
 			w.Key, w.Value = e.Key, e.Value
-			if w.Reason = set(to, t, e); w.Reason != "" {
+			if w.Reason = set(to, t, e, f.Kind); w.Reason != "" {
 				warn(w)
 			}
 		}
@@ -112,11 +130,14 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
 }
 
 // set takes one line and returns why it was not taken.
-func set[T any](to *T, t section[T], e Entry) string {
+func set[T any](to *T, t section[T], e Entry, kind Kind) string {
 	i := slices.IndexFunc(t.keys, func(k key[T]) bool { return k.name == e.Key })
 	if i < 0 {
 		if strings.HasPrefix(e.Key, "X-") {
 			return ""
+		}
+		if known(kind, t.name, e.Key) {
+			return "key is known to systemd but not supported here, ignored"
 		}
 		return "unknown key, ignored"
 	}

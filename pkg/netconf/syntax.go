@@ -63,7 +63,7 @@ func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
 	}
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, maxLine)
-	var joined string // of a line that goes on
+	var joined strings.Builder // of a line that goes on
 	first := true
 	for in.Scan() {
 		line := in.Text()
@@ -75,18 +75,16 @@ func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
 			continue // also amid a line that goes on
 		}
 		if body, more := strings.CutSuffix(line, `\`); more && !strings.HasSuffix(body, `\`) {
-			joined += body + " "
-			if len(joined) > maxLine {
+			joined.WriteString(body + " ")
+			if joined.Len() > maxLine {
 				return f, warnings, bufio.ErrTooLong
 			}
 			continue
 		}
-		take(joined + line)
-		joined = ""
+		take(joined.String() + line)
+		joined.Reset()
 	}
-	if joined != "" {
-		take(joined)
-	}
+	take(joined.String())
 	return f, warnings, in.Err()
 }
 

@@ -1,0 +1,310 @@
+package netconf
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// The rows of [DHCPv4], [DHCPv6] and [IPv6AcceptRA].
+
+func dhcp4Keys() []key[NetworkConfig] {
+	type n = NetworkConfig
+	yes := func(field func(*DHCPv4) *bool) func(*n, string) error {
+		return boolean(func(c *n) *bool { return field(&c.DHCPv4) })
+	}
+	return []key[n]{
+		{"ClientIdentifier", "`mac` (the default here), `duid` or `duid-only`", oneOf(func(c *n) *string { return &c.DHCPv4.ClientIdentifier }, "mac", "duid", "duid-only")},
+		{"DUIDType", "`link-layer` (the default here), `vendor`, `uuid` or a number; without DUIDRawData it is link-layer", setDUIDType(func(c *n) *DUID { return &c.DHCPv4.DUID })},
+		{"DUIDRawData", "bytes after the type, in hexadecimal with colons", setDUIDRaw(func(c *n) *DUID { return &c.DHCPv4.DUID })},
+		{"IAID", "number of the link; default from its hardware address", optNumber(func(c *n) **uint32 { return &c.DHCPv4.IAID }, 0, 1<<32-1)},
+		{"SendHostname", "default yes, if the machine has a name", yes(func(d *DHCPv4) *bool { return &d.SendHostname })},
+		{"Hostname", "name to send instead of the machine's", text(func(c *n) *string { return &c.DHCPv4.Hostname })},
+		{"VendorClassIdentifier", "option 60", text(func(c *n) *string { return &c.DHCPv4.VendorClass })},
+		{"UserClass", "option 77, several", list(func(c *n) *[]string { return &c.DHCPv4.UserClass }, shortWord)},
+		{"RequestOptions", "further options to ask for, by number", list(func(c *n) *[]uint8 { return &c.DHCPv4.RequestOptions }, func(s string) (uint8, error) {
+			v, err := parseUint(s, 254)
+			return uint8(v), err
+		})},
+		{"SendOption", "OPTION:TYPE:VALUE", setSendOption(func(c *n) *[]DHCPOption { return &c.DHCPv4.SendOptions }, 254)},
+		{"RequestAddress", "address to ask for", func(c *n, s string) error {
+			a, err := parseAddr(s)
+			if err == nil && !a.Is4() {
+				err = errors.New("not an IPv4 address")
+			}
+			if err == nil {
+				c.DHCPv4.RequestAddress = a
+			}
+			return err
+		}},
+		{"RequestBroadcast", "ask for answers to all", yes(func(d *DHCPv4) *bool { return &d.Broadcast })},
+		{"Anonymize", "send as little as RFC 7844 allows", yes(func(d *DHCPv4) *bool { return &d.Anonymize })},
+		{"MaxAttempts", "number of tries or `infinity`, the default", func(c *n, s string) error {
+			if s == "" || s == "infinity" {
+				c.DHCPv4.MaxAttempts = 0
+				return nil
+			}
+			v, err := parseUint(s, 1<<31-1)
+			if err == nil && v == 0 {
+				err = errors.New("not a number above 0, nor infinity")
+			}
+			if err == nil {
+				c.DHCPv4.MaxAttempts = int(v)
+			}
+			return err
+		}},
+		{"ListenPort", "UDP port of the client", number(func(c *n) *int { return &c.DHCPv4.ListenPort }, 1, 65535)},
+		{"ServerPort", "UDP port of the server", number(func(c *n) *int { return &c.DHCPv4.ServerPort }, 1, 65535)},
+		{"AllowList", "servers to take offers from", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.AllowList }, parsePrefix)},
+		{"DenyList", "servers not to take offers from", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
+		{"BlackList", "old name of DenyList", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
+		{"UseDNS", "default yes", yes(func(d *DHCPv4) *bool { return &d.UseDNS })},
+		{"UseNTP", "default yes", yes(func(d *DHCPv4) *bool { return &d.UseNTP })},
+		{"UseDomains", "default no; `route` is no here", setUseDomains(func(c *n) *bool { return &c.DHCPv4.UseDomains })},
+		{"UseDomainName", "old name of UseDomains", setUseDomains(func(c *n) *bool { return &c.DHCPv4.UseDomains })},
+		{"UseMTU", "set the link's MTU from the lease; default no", yes(func(d *DHCPv4) *bool { return &d.UseMTU })},
+		{"UseHostname", "the name is passed on, never set here", yes(func(d *DHCPv4) *bool { return &d.UseHostname })},
+		{"UseRoutes", "classless routes; default yes", yes(func(d *DHCPv4) *bool { return &d.UseRoutes })},
+		{"UseGateway", "the Router option; default as UseRoutes", tristate(func(c *n) **bool { return &c.DHCPv4.useGateway })},
+		{"RoutesToDNS", "a route of its own to each name server; default yes", yes(func(d *DHCPv4) *bool { return &d.RoutesToDNS })},
+		{"RoutesToNTP", "the same for time servers; default yes", yes(func(d *DHCPv4) *bool { return &d.RoutesToNTP })},
+		{"RouteMetric", "default 1024", number(func(c *n) *uint32 { return &c.DHCPv4.RouteMetric }, 0, 1<<32-1)},
+		{"RouteTable", "routing table by number", number(func(c *n) *uint32 { return &c.DHCPv4.RouteTable }, 1, 1<<32-1)},
+		{"RouteMTUBytes", "MTU of the routes", mtu(func(c *n) *int { return &c.DHCPv4.RouteMTU }, 68)},
+		{"QuickAck", "on the routes", yes(func(d *DHCPv4) *bool { return &d.QuickAck })},
+		{"InitialCongestionWindow", "on the routes", number(func(c *n) *int { return &c.DHCPv4.InitCwnd }, 1, 1023)},
+		{"InitialAdvertisedReceiveWindow", "on the routes", number(func(c *n) *int { return &c.DHCPv4.InitRwnd }, 1, 1023)},
+		{"Label", "label of the address", text(func(c *n) *string { return &c.DHCPv4.Label })},
+		// The lease is kept for the system that is booted, which asks for it again; the rest has no use before it.
+		{"SendRelease", "", nil}, {"SendDecline", "", nil}, {"UseSIP", "", nil}, {"UseTimezone", "", nil}, {"UseCaptivePortal", "", nil},
+		{"UseDNR", "", nil}, {"CriticalConnection", "", nil}, {"RapidCommit", "", nil}, {"IPServiceType", "", nil}, {"SocketPriority", "", nil},
+		{"FallbackLeaseLifetimeSec", "", nil}, {"Use6RD", "", nil},
+	}
+}
+
+func dhcp6Keys() []key[NetworkConfig] {
+	type n = NetworkConfig
+	yes := func(field func(*DHCPv6) *bool) func(*n, string) error {
+		return boolean(func(c *n) *bool { return field(&c.DHCPv6) })
+	}
+	return []key[n]{
+		{"DUIDType", "as in [DHCPv4]", setDUIDType(func(c *n) *DUID { return &c.DHCPv6.DUID })},
+		{"DUIDRawData", "as in [DHCPv4]", setDUIDRaw(func(c *n) *DUID { return &c.DHCPv6.DUID })},
+		{"IAID", "number of the link", optNumber(func(c *n) **uint32 { return &c.DHCPv6.IAID }, 0, 1<<32-1)},
+		{"UseAddress", "default yes", yes(func(d *DHCPv6) *bool { return &d.UseAddress })},
+		{"UseDNS", "default yes", yes(func(d *DHCPv6) *bool { return &d.UseDNS })},
+		{"UseNTP", "default yes", yes(func(d *DHCPv6) *bool { return &d.UseNTP })},
+		{"UseDomains", "default no", setUseDomains(func(c *n) *bool { return &c.DHCPv6.UseDomains })},
+		{"UseHostname", "the name is not used here", yes(func(d *DHCPv6) *bool { return &d.UseHostname })},
+		{"RapidCommit", "two messages instead of four; default yes", yes(func(d *DHCPv6) *bool { return &d.RapidCommit })},
+		{"SendHostname", "default yes", yes(func(d *DHCPv6) *bool { return &d.SendHostname })},
+		{"Hostname", "name to send", text(func(c *n) *string { return &c.DHCPv6.Hostname })},
+		{"RequestOptions", "further options to ask for, by number", list(func(c *n) *[]uint16 { return &c.DHCPv6.RequestOptions }, func(s string) (uint16, error) {
+			v, err := parseUint(s, 65534)
+			return uint16(v), err
+		})},
+		{"SendOption", "OPTION:TYPE:VALUE", setSendOption(func(c *n) *[]DHCPOption { return &c.DHCPv6.SendOptions }, 65535)},
+		{"UserClass", "option 15, several", list(func(c *n) *[]string { return &c.DHCPv6.UserClass }, anyWord)},
+		{"VendorClass", "option 16, several", list(func(c *n) *[]string { return &c.DHCPv6.VendorClass }, anyWord)},
+		{"WithoutRA", "`no`, `solicit` or `information-request`: ask without a router's word", oneOf(func(c *n) *string { return &c.DHCPv6.WithoutRA }, "no", "solicit", "information-request")},
+		{"UseDelegatedPrefix", "", nil}, {"PrefixDelegationHint", "", nil}, {"UseCaptivePortal", "", nil}, {"UseDNR", "", nil}, {"SendRelease", "", nil},
+		{"ForceDHCPv6PDOtherInformation", "", nil},
+	}
+}
+
+func raKeys() []key[NetworkConfig] {
+	type n = NetworkConfig
+	yes := func(field func(*RA) *bool) func(*n, string) error {
+		return boolean(func(c *n) *bool { return field(&c.RA) })
+	}
+	prefixes := func(field func(*RA) *[]netip.Prefix) func(*n, string) error {
+		return list(func(c *n) *[]netip.Prefix { return field(&c.RA) }, parsePrefix)
+	}
+	return []key[n]{
+		{"UseDNS", "default yes", yes(func(r *RA) *bool { return &r.UseDNS })},
+		{"UseDomains", "default no", setUseDomains(func(c *n) *bool { return &c.RA.UseDomains })},
+		{"UseMTU", "default yes; IPv6's MTU alone", yes(func(r *RA) *bool { return &r.UseMTU })},
+		{"UseHopLimit", "default yes", yes(func(r *RA) *bool { return &r.UseHopLimit })},
+		{"UseGateway", "the router as default gateway; default yes", yes(func(r *RA) *bool { return &r.UseGateway })},
+		{"UseRoutePrefix", "routes that it announces; default yes", yes(func(r *RA) *bool { return &r.UseRoutePrefix })},
+		{"UseAutonomousPrefix", "make addresses; default yes", yes(func(r *RA) *bool { return &r.UseAutonomous })},
+		{"UseOnLinkPrefix", "route to the prefix; default yes", yes(func(r *RA) *bool { return &r.UseOnLink })},
+		{"DHCPv6Client", "`yes`: as the router says; `always`; `no`", func(c *n, s string) error {
+			if s != "always" {
+				b, err := parseBool(s)
+				if err != nil {
+					return errors.New("not one of yes, no, always")
+				}
+				s = map[bool]string{true: "yes", false: "no"}[b]
+			}
+			c.RA.DHCPv6Client = s
+			return nil
+		}},
+		{"RouteMetric", "one number, or HIGH:MEDIUM:LOW; default 512:1024:2048", func(c *n, s string) error {
+			ws := strings.Split(s, ":")
+			if len(ws) == 1 {
+				ws = []string{s, s, s}
+			}
+			if len(ws) != 3 {
+				return errors.New("not one metric nor three")
+			}
+			var m [3]uint32
+			for i, w := range ws {
+				v, err := parseUint(w, 1<<32-1)
+				if err != nil {
+					return err
+				}
+				m[i] = uint32(v)
+			}
+			c.RA.Metrics = m
+			return nil
+		}},
+		{"RouteTable", "routing table by number", number(func(c *n) *uint32 { return &c.RA.RouteTable }, 1, 1<<32-1)},
+		{"QuickAck", "on the routes", yes(func(r *RA) *bool { return &r.QuickAck })},
+		{"Token", "`eui64`, or the lower half of addresses as `::1234` or `static:::1234`; `prefixstable` is eui64 here", setToken},
+		{"RouterAllowList", "routers to listen to", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouterAllow })},
+		{"RouterDenyList", "routers not to listen to", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouterDeny })},
+		{"PrefixAllowList", "prefixes to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixAllow })},
+		{"PrefixDenyList", "prefixes not to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixDeny })},
+		{"DenyList", "old name of PrefixDenyList", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixDeny })},
+		{"BlackList", "old name of PrefixDenyList", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixDeny })},
+		{"RouteAllowList", "announced routes to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouteAllow })},
+		{"RouteDenyList", "announced routes not to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouteDeny })},
+		{"UseReachableTime", "", nil}, {"UseRetransmissionTime", "", nil}, {"UseICMP6RateLimit", "", nil}, {"UseRedirect", "", nil},
+		{"UsePREF64", "", nil}, {"UseCaptivePortal", "", nil}, {"UseDNR", "", nil},
+	}
+}
+
+func setUseDomains[T any](field func(*T) *bool) func(*T, string) error {
+	return func(t *T, s string) error {
+		b, err := parseUseDomains(s)
+		if err == nil {
+			*field(t) = b
+		}
+		return err
+	}
+}
+
+func setToken(c *NetworkConfig, s string) error {
+	if s == "" {
+		c.RA.Tokens = nil
+		return nil
+	}
+	mode, value, found := strings.Cut(s, ":")
+	switch {
+	case s == "eui64" || mode == "prefixstable":
+		c.RA.Tokens = append(c.RA.Tokens, Token{Mode: "eui64"})
+		if mode == "prefixstable" {
+			return errors.New("prefixstable is not supported here and eui64 taken in its place, so the word is")
+		}
+		return nil
+	case found && mode == "static":
+	default:
+		value = s
+	}
+	a, err := netip.ParseAddr(value)
+	if err != nil || !a.Is6() || a.IsUnspecified() {
+		return errors.New("not a token")
+	}
+	c.RA.Tokens = append(c.RA.Tokens, Token{Mode: "static", Addr: a})
+	return nil
+}
+
+// shortWord fits into an option that has one byte for its length.
+func shortWord(s string) (string, error) {
+	if s == "" || len(s) > 255 {
+		return "", errors.New("not between 1 and 255 bytes long")
+	}
+	return s, nil
+}
+
+func setDUIDType[T any](field func(*T) *DUID) func(*T, string) error {
+	return func(t *T, s string) error {
+		word, _, _ := strings.Cut(s, ":") // link-layer-time may carry a time, which is of no use here
+		v, ok := map[string]uint64{"link-layer-time": 1, "vendor": 2, "link-layer": 3, "uuid": 4}[word]
+		if !ok {
+			var err error
+			if v, err = parseUint(s, 65535); err != nil {
+				return errors.New("not a type of DUID")
+			}
+		}
+		field(t).Number = uint16(v)
+		return nil
+	}
+}
+
+func setDUIDRaw[T any](field func(*T) *DUID) func(*T, string) error {
+	return func(t *T, s string) error {
+		var raw []byte
+		for p := range strings.SplitSeq(s, ":") {
+			if len(p) == 1 {
+				p = "0" + p
+			}
+			b, err := hex.DecodeString(p)
+			if err != nil || len(b) != 1 {
+				return errors.New("not bytes in hexadecimal with colons between them")
+			}
+			raw = append(raw, b[0])
+		}
+		if len(raw) > 128 {
+			return errors.New("longer than 128 bytes")
+		}
+		field(t).Raw = raw
+		return nil
+	}
+}
+
+// setSendOption reads OPTION:TYPE:VALUE; the types are those of systemd.network(5).
+func setSendOption[T any](field func(*T) *[]DHCPOption, most uint64) func(*T, string) error {
+	return func(t *T, s string) error {
+		if s == "" {
+			*field(t) = nil
+			return nil
+		}
+		ws, err := words(s) // quotes may surround a value with spaces
+		if err != nil || len(ws) != 1 {
+			return errors.New("not OPTION:TYPE:VALUE")
+		}
+		code, rest, _ := strings.Cut(ws[0], ":")
+		kind, value, ok := strings.Cut(rest, ":")
+		c, err := parseUint(code, most)
+		if !ok || err != nil || c == 0 {
+			return errors.New("not OPTION:TYPE:VALUE")
+		}
+		data, err := optionData(kind, value)
+		if err != nil {
+			return err
+		}
+		*field(t) = append(*field(t), DHCPOption{uint16(c), data})
+		return nil
+	}
+}
+
+func optionData(kind, value string) ([]byte, error) {
+	switch kind {
+	case "uint8":
+		v, err := parseUint(value, 1<<8-1)
+		return []byte{byte(v)}, err
+	case "uint16":
+		v, err := parseUint(value, 1<<16-1)
+		return binary.BigEndian.AppendUint16(nil, uint16(v)), err
+	case "uint32":
+		v, err := parseUint(value, 1<<32-1)
+		return binary.BigEndian.AppendUint32(nil, uint32(v)), err
+	case "ipv4address", "ipv6address":
+		a, err := parseAddr(value)
+		if err == nil && a.Is4() != (kind == "ipv4address") {
+			err = fmt.Errorf("%q is not an %s", value, kind)
+		}
+		return a.AsSlice(), err
+	case "string":
+		if len(value) > 255 {
+			return nil, errors.New("longer than 255 bytes")
+		}
+		return []byte(value), nil
+	}
+	return nil, fmt.Errorf("unknown type %q (uint8, uint16, uint32, ipv4address, ipv6address, string)", kind)
+}

@@ -1,0 +1,97 @@
+package netconf
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the tables of keys into docs/networking.md")
+
+// TestDocs keeps the tables in docs/networking.md those of the code: go test ./pkg/netconf -run TestDocs -update.
+func TestDocs(t *testing.T) {
+	const path, begin, end = "../../docs/networking.md", "<!-- keys: written by go test ./pkg/netconf -run TestDocs -update -->\n", "<!-- end of keys -->\n"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), begin)
+	old, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has not the two lines between which the tables stand", path)
+	}
+	want := support()
+	if *update {
+		if err := os.WriteFile(path, []byte(head+begin+want+end+tail), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if old != want {
+		t.Errorf("the tables of keys in %s are not those of the code: run go test ./pkg/netconf -run TestDocs -update", path)
+	}
+}
+
+// support is the tables of supported keys as Markdown.
+func support() string {
+	var b strings.Builder
+	count := tables(&b, Network, networkTable())
+	count += tables(&b, NetDev, netDevTable())
+	count += tables(&b, Link, linkTable())
+	fmt.Fprintf(&b, "These are %d keys.\n", count)
+	return b.String()
+}
+
+// tables returns how many keys have an effect.
+func tables[T any](b *strings.Builder, kind Kind, table []section[T]) (count int) {
+	fmt.Fprintf(b, "\n### .%s\n", kind)
+	for _, s := range table {
+		if s.name == "DHCP" {
+			b.WriteString("\n**[DHCP]** is the old name of [DHCPv4].\n")
+			continue
+		}
+		fmt.Fprintf(b, "\n**[%s]**", s.name)
+		if s.open != nil {
+			b.WriteString(" (may stand more than once)")
+		}
+		b.WriteString("\n\n| key | meaning |\n| --- | --- |\n")
+		var silent []string
+		for _, k := range s.keys {
+			if k.set == nil {
+				silent = append(silent, k.name)
+				continue
+			}
+			count++
+			fmt.Fprintf(b, "| %s | %s |\n", k.name, k.doc)
+		}
+		if len(silent) > 0 {
+			fmt.Fprintf(b, "\nAccepted without effect: %s.\n", strings.Join(silent, ", "))
+		}
+	}
+	b.WriteString("\n")
+	return count
+}
+
+// TestKnown holds the tables against systemd's own list: a key that systemd does not have is a slip of the pen.
+func TestKnown(t *testing.T) {
+	check(t, Network, networkTable())
+	check(t, NetDev, netDevTable())
+	check(t, Link, linkTable())
+}
+
+func check[T any](t *testing.T, kind Kind, table []section[T]) {
+	for _, s := range table {
+		seen := map[string]bool{}
+		for _, k := range s.keys {
+			if seen[k.name] {
+				t.Errorf(".%s [%s] %s= stands twice in the table", kind, s.name, k.name)
+			}
+			seen[k.name] = true
+			if !known(kind, s.name, k.name) && s.name != "DHCP" && k.name != "ProxyARP" {
+				t.Errorf(".%s [%s] %s= is in the table, and systemd does not know it", kind, s.name, k.name)
+			}
+		}
+	}
+}
