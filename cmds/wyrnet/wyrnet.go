@@ -34,6 +34,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 )
@@ -69,7 +70,13 @@ func (c *cmd) run(ctx context.Context) error {
 	for _, w := range warnings {
 		logf("%s", w)
 	}
-	m := &network.Manager{Files: files, ResolvConf: c.resolv, Logf: logf}
+	var modules coldplug.Loader
+	m := &network.Manager{
+		Files:      files,
+		ResolvConf: c.resolv,
+		Modules:    func(alias string) error { return modules.Add(ctx, alias) },
+		Logf:       logf,
+	}
 	defer m.Close()
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()

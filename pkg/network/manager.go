@@ -25,6 +25,8 @@ type Manager struct {
 	Files []netconf.File
 	// ResolvConf is the file for name servers; empty means /etc/resolv.conf.
 	ResolvConf string
+	// Modules loads the kernel module of an alias such as rtnl-link-bond before a device of the kind is made; nil leaves that to the kernel.
+	Modules func(alias string) error
 	// Logf prints a line for a person; nil prints nothing.
 	Logf func(format string, args ...any)
 
@@ -111,6 +113,7 @@ func (m *Manager) begin() error {
 		return fmt.Errorf("cannot follow the kernel's links: %w", err)
 	}
 	m.ctx, m.cancel = ctx, cancel
+	m.makeNetDevs()
 	m.spawn(func() { m.loop(ctx) })
 	return nil
 }
@@ -274,6 +277,15 @@ func (m *Manager) newLink(nl netlink.Link, now time.Time) *link {
 		trouble:   map[string]string{},
 		notices:   map[string]bool{},
 	}
+	names := predictableNames("/sys", l.name)
+	l.applyLinkFile(nl, names)
+	if fresh, err := netlink.LinkByIndex(l.index); err == nil { // with its new name, address and alternative names
+		l.attrs = fresh.Attrs()
+		l.name = l.attrs.Name
+		l.dev = device(fresh, l.kernelName)
+	}
+	// The link is not renamed without a .link file, but it answers to the names that systemd would give it.
+	l.dev.AltNames = appendNew(l.dev.AltNames, names.all())
 	for _, c := range m.conf.Networks {
 		if c.Match.Fits(l.dev, m.host) {
 			l.conf = c

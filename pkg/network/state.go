@@ -14,12 +14,14 @@ import (
 
 // LinkState is what one link is and has got.
 type LinkState struct {
-	Name    string
-	Driver  string
-	MAC     net.HardwareAddr
-	MTU     int
-	Carrier bool
-	Config  string // the .network file that it follows; "" if none fits
+	Name       string
+	KernelName string // before it was renamed
+	Kind       string // of a virtual device: vlan, bond, …; "" for hardware
+	Driver     string
+	MAC        net.HardwareAddr
+	MTU        int
+	Carrier    bool
+	Config     string // the .network file that it follows; "" if none fits
 
 	Managed   bool           // it follows a file that does not leave it alone
 	Usable    bool           // carrier, an address of more than local use, and nothing of the file is left undone
@@ -30,6 +32,7 @@ type LinkState struct {
 	Domains   []string
 	NTP       []string
 	Servers   []string // who gave it: "DHCP server 10.0.2.2", "router fe80::1"
+	Leased    bool     // its IPv4 address is a DHCP server's
 	Hostname  string   // that a DHCP server has for the machine
 	Problem   string   // why it is not usable; "" if it is
 }
@@ -80,7 +83,7 @@ func texts[T fmt.Stringer](list []T) []string {
 // state sums up the link.
 func (l *link) state(now time.Time) LinkState {
 	s := LinkState{
-		Name: l.name, Driver: l.dev.Driver, MAC: l.attrs.HardwareAddr, MTU: l.attrs.MTU, Carrier: l.hasCarrier(),
+		Name: l.name, KernelName: l.kernelName, Kind: l.dev.Kind, Driver: l.dev.Driver, MAC: l.attrs.HardwareAddr, MTU: l.attrs.MTU, Carrier: l.hasCarrier(),
 		Managed: l.conf != nil && !l.conf.Link.Unmanaged,
 	}
 	if l.conf == nil {
@@ -133,7 +136,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 	}
 	if lease := l.lease4; lease != nil {
 		s.Servers = append(s.Servers, "DHCP server "+lease.server.String())
-		s.Hostname = lease.hostname
+		s.Hostname, s.Leased = lease.hostname, true
 		if c.DHCPv4.UseDNS {
 			s.DNS = appendNew(s.DNS, lease.dns)
 		}

@@ -1,0 +1,191 @@
+package network
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// predictable are the names that systemd would give a link: systemd.net-naming-scheme(7), without the hardware database.
+// A name that does not exist for the link is empty.
+type predictable struct {
+	onboard, slot, path, mac string
+}
+
+func (p predictable) byPolicy(policy string) string {
+	switch policy {
+	case "onboard":
+		return p.onboard
+	case "slot":
+		return p.slot
+	case "path":
+		return p.path
+	case "mac":
+		return p.mac
+	}
+	return ""
+}
+
+func (p predictable) all() []string {
+	var out []string
+	for _, n := range []string{p.onboard, p.slot, p.path, p.mac} {
+		if n != "" {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// pciAddress is DOMAIN:BUS:SLOT.FUNCTION in hexadecimal.
+var pciAddress = regexp.MustCompile(`^([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$`)
+
+// predictableNames works the names out of sysfs, of which dir is the root (/sys).
+func predictableNames(sys, name string) predictable {
+	var p predictable
+	class := filepath.Join(sys, "class/net", name)
+	attr := func(dir, file string) string {
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(string(b))
+	}
+	if attr(class, "type") != "1" {
+		return p // ARPHRD_ETHER alone has the prefix en
+	}
+	prefix := "en"
+	if strings.Contains(attr(class, "uevent"), "DEVTYPE=wlan") {
+		prefix = "wl"
+	}
+	// addr_assign_type 0 is an address burnt in; one that the kernel made up names nothing.
+	if mac := strings.ReplaceAll(attr(class, "address"), ":", ""); attr(class, "addr_assign_type") == "0" && len(mac) == 12 {
+		if _, err := hex.DecodeString(mac); err == nil && mac != "000000000000" {
+			p.mac = prefix + "x" + mac
+		}
+	}
+	device, err := filepath.EvalSymlinks(filepath.Join(class, "device"))
+	if err != nil {
+		return p
+	}
+	usb, pci := "", ""
+	for dir := device; pci == "" && len(dir) > len(sys); dir = filepath.Dir(dir) {
+		subsystem, _ := os.Readlink(filepath.Join(dir, "subsystem"))
+		switch filepath.Base(subsystem) {
+		case "usb":
+			if usb == "" {
+				usb = usbName(filepath.Base(dir))
+			}
+		case "pci":
+			pci = dir
+		}
+	}
+	m := pciAddress.FindStringSubmatch(filepath.Base(pci))
+	if m == nil {
+		return p
+	}
+	field := func(s string) uint64 {
+		n, _ := strconv.ParseUint(s, 16, 32) // the expression lets digits pass only
+		return n
+	}
+	domain, bus, slot, function := field(m[1]), field(m[2]), field(m[3]), field(m[4])
+	port := portName(attr(class, "phys_port_name"), attr(class, "dev_port"))
+
+	suffix := ""
+	if function > 0 || multifunction(pci) {
+		suffix = fmt.Sprintf("f%d", function)
+	}
+	if usb == "" {
+		suffix += port
+	}
+	start := prefix
+	if domain > 0 {
+		start += fmt.Sprintf("P%d", domain)
+	}
+	p.path = limit(fmt.Sprintf("%sp%ds%d%s%s", start, bus, slot, suffix, usb))
+	if n := hotplugSlot(sys, pci); n > 0 {
+		p.slot = limit(fmt.Sprintf("%ss%d%s%s", start, n, suffix, usb))
+	}
+	index := attr(pci, "acpi_index") // of ACPI's _DSM, else of SMBIOS type 41
+	if index == "" {
+		index = attr(pci, "index")
+	}
+	// The kernel's own limit; firmware is known to give nonsense here.
+	if n, err := strconv.ParseUint(index, 10, 32); err == nil && n > 0 && n <= 16383 && usb == "" {
+		p.onboard = limit(fmt.Sprintf("%so%d%s", start, n, port))
+	}
+	return p
+}
+
+// limit leaves out a name that is too long for the kernel.
+func limit(name string) string {
+	if len(name) > 15 {
+		return ""
+	}
+	return name
+}
+
+func portName(physical, number string) string {
+	if physical != "" {
+		return "n" + physical
+	}
+	if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 {
+		return fmt.Sprintf("d%d", n)
+	}
+	return ""
+}
+
+// usbName turns 1-2.3:1.0 into u2u3 with the configuration and interface unless they are 1 and 0.
+func usbName(dir string) string {
+	ports, numbers, ok := strings.Cut(dir, ":")
+	_, ports, ok2 := strings.Cut(ports, "-")
+	config, iface, ok3 := strings.Cut(numbers, ".")
+	if !ok || !ok2 || !ok3 {
+		return ""
+	}
+	name := "u" + strings.ReplaceAll(ports, ".", "u")
+	if config != "1" {
+		name += "c" + config
+	}
+	if iface != "0" {
+		name += "i" + iface
+	}
+	return name
+}
+
+// multifunction reports the bit of the PCI header type that says that the slot has more functions than the first.
+func multifunction(pci string) bool {
+	f, err := os.Open(filepath.Join(pci, "config"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	header := make([]byte, 1)
+	_, err = f.ReadAt(header, 0x0e)
+	return err == nil && header[0]&0x80 != 0
+}
+
+// hotplugSlot is the number of the slot whose address the device or a bridge above it has; 0 if there is none.
+func hotplugSlot(sys, pci string) int {
+	slots, err := os.ReadDir(filepath.Join(sys, "bus/pci/slots"))
+	if err != nil {
+		return 0
+	}
+	for dir := pci; pciAddress.MatchString(filepath.Base(dir)); dir = filepath.Dir(dir) {
+		address, _, _ := strings.Cut(filepath.Base(dir), ".")
+		for _, s := range slots {
+			b, err := os.ReadFile(filepath.Join(sys, "bus/pci/slots", s.Name(), "address"))
+			if err != nil || strings.TrimSpace(string(b)) != address {
+				continue
+			}
+			number, _, _ := strings.Cut(s.Name(), "-") // a second slot of the same number has a suffix
+			if n, err := strconv.Atoi(number); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
+}

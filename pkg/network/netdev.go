@@ -1,0 +1,157 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+// stacked reports whether the device is made on top of another, when that one's .network file names it.
+func stacked(c *netconf.NetDevConfig) bool {
+	switch c.Kind {
+	case "vlan", "macvlan", "macvtap", "ipvlan":
+		return true
+	case "vxlan":
+		return !c.VXLAN.Independent
+	}
+	return false
+}
+
+// makeNetDevs makes the devices that stand by themselves.
+func (m *Manager) makeNetDevs() {
+	for _, c := range m.conf.NetDevs {
+		if stacked(c) || !c.Match.FitsHost(m.host) {
+			continue
+		}
+		if err := m.makeNetDev(c, 0); err != nil {
+			m.logf("%s.netdev: cannot make the %s %s: %v", c.Name, c.Kind, c.Device, err)
+		}
+	}
+}
+
+// netDev finds the .netdev file of a device.
+func (m *Manager) netDev(device string) *netconf.NetDevConfig {
+	for _, c := range m.conf.NetDevs {
+		if c.Device == device && c.Match.FitsHost(m.host) {
+			return c
+		}
+	}
+	return nil
+}
+
+// makeNetDev makes the device, over the link with the index parent if it is a stacked one. One that exists and is of the
+// kind is taken as it is.
+func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
+	if l, err := netlink.LinkByName(c.Device); err == nil {
+		if l.Type() != c.Kind {
+			return fmt.Errorf("there is a %s of that name already", l.Type())
+		}
+		return nil
+	}
+	dev, err := netDevLink(c, parent)
+	if err != nil {
+		return err
+	}
+	err = netlink.LinkAdd(dev)
+	if errors.Is(err, unix.EOPNOTSUPP) && m.Modules != nil { // nobody answers the kernel's own call for the module
+		if err := m.Modules("rtnl-link-" + c.Kind); err != nil {
+			return err
+		}
+		err = netlink.LinkAdd(dev)
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return errors.New("this kernel has no such devices")
+	}
+	if err != nil {
+		return err
+	}
+	m.again()
+	var errs []error
+	for _, o := range c.Bond {
+		errs = append(errs, setOption(c.Device, "bonding", o))
+	}
+	for _, o := range c.Bridge {
+		errs = append(errs, setOption(c.Device, "bridge", o))
+	}
+	for _, err := range errs {
+		if err != nil { // the device is there: one setting less is no reason to do without it
+			m.logf("%s.netdev: %v", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func setOption(device, dir string, o netconf.Option) error {
+	err := os.WriteFile(filepath.Join("/sys/class/net", device, dir, o.Name), []byte(o.Value), 0)
+	if err != nil {
+		return fmt.Errorf("cannot set %s of %s to %s: %w", o.Name, device, o.Value, err)
+	}
+	return nil
+}
+
+// netDevLink is the device in the netlink library's terms.
+func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
+	a := netlink.NewLinkAttrs()
+	a.Name, a.HardwareAddr, a.ParentIndex = c.Device, c.MAC, parent
+	if c.MTU != 0 {
+		a.MTU = c.MTU
+	}
+	switch c.Kind {
+	case "dummy":
+		return &netlink.Dummy{LinkAttrs: a}, nil
+	case "bridge":
+		return &netlink.Bridge{LinkAttrs: a}, nil
+	case "bond":
+		return netlink.NewLinkBond(a), nil
+	case "vrf":
+		return &netlink.Vrf{LinkAttrs: a, Table: c.Table}, nil
+	case "veth":
+		return &netlink.Veth{LinkAttrs: a, PeerName: c.Peer.Name, PeerHardwareAddr: c.Peer.MAC}, nil
+	case "vlan":
+		v := &netlink.Vlan{LinkAttrs: a, VlanId: c.VLAN.ID, ReorderHdr: c.VLAN.ReorderHeader, Gvrp: c.VLAN.GVRP, Mvrp: c.VLAN.MVRP, LooseBinding: c.VLAN.LooseBinding,
+			EgressQosMap: c.VLAN.Egress, IngressQosMap: c.VLAN.Ingress, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
+		if c.VLAN.Protocol == "802.1ad" {
+			v.VlanProtocol = netlink.VLAN_PROTOCOL_8021AD
+		}
+		return v, nil
+	case "macvlan", "macvtap":
+		mode, ok := map[string]netlink.MacvlanMode{
+			"": netlink.MACVLAN_MODE_DEFAULT, "private": netlink.MACVLAN_MODE_PRIVATE, "vepa": netlink.MACVLAN_MODE_VEPA, "bridge": netlink.MACVLAN_MODE_BRIDGE,
+			"passthru": netlink.MACVLAN_MODE_PASSTHRU, "source": netlink.MACVLAN_MODE_SOURCE,
+		}[c.Mode]
+		if !ok {
+			return nil, fmt.Errorf("unknown mode %q", c.Mode)
+		}
+		v := netlink.Macvlan{LinkAttrs: a, Mode: mode}
+		if c.Kind == "macvtap" {
+			return &netlink.Macvtap{Macvlan: v}, nil
+		}
+		return &v, nil
+	case "ipvlan":
+		mode := map[string]netlink.IPVlanMode{"L2": netlink.IPVLAN_MODE_L2, "L3": netlink.IPVLAN_MODE_L3, "L3S": netlink.IPVLAN_MODE_L3S}[c.Mode]
+		return &netlink.IPVlan{LinkAttrs: a, Mode: mode}, nil
+	case "vxlan":
+		x := c.VXLAN
+		v := &netlink.Vxlan{LinkAttrs: a, VxlanId: x.VNI, VtepDevIndex: parent, TTL: x.TTL, TOS: x.TOS, Port: x.Port, PortLow: x.PortLow, PortHigh: x.PortHigh,
+			Age: x.Ageing, Limit: x.Limit, Learning: x.Learning, Proxy: x.ARPProxy, RSC: x.RSC, L2miss: x.L2Miss, L3miss: x.L3Miss, GBP: x.GBP,
+			UDPCSum: x.UDPCSum, UDP6ZeroCSumTx: x.ZeroCSumTx, UDP6ZeroCSumRx: x.ZeroCSumRx}
+		v.LinkAttrs.ParentIndex = 0
+		if x.Remote.IsValid() {
+			v.Group = x.Remote.AsSlice()
+		}
+		if x.Group.IsValid() {
+			v.Group = x.Group.AsSlice()
+		}
+		if x.Local.IsValid() {
+			v.SrcAddr = x.Local.AsSlice()
+		}
+		return v, nil
+	}
+	return nil, fmt.Errorf("unknown kind %q", c.Kind)
+}
