@@ -175,7 +175,7 @@ type stage struct {
 // watch copies the console to out until it has shown the words, and tells whether it has.
 func (w *watcher) watch(console io.Reader, out io.Writer) bool {
 	// The lines in which wyrboot says how long a stage took.
-	said := regexp.MustCompile(`wyrboot: stage (\S+) ([0-9]+(?:\.[0-9]+)?)s`)
+	said := regexp.MustCompile(`wyrboot: stage (\S+) ([0-9]+(?:\.[0-9]+)?) s`)
 	r := bufio.NewReader(console)
 	for {
 		line, err := r.ReadSlice('\n')
@@ -211,12 +211,19 @@ func (w *watcher) table() string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(name string, d time.Duration) { fmt.Fprintf(t, "%s\t%.3f s\t\n", name, d.Seconds()) }
-	row("firmware and kernel to userspace", w.first)
+	if len(w.stages) == 0 || w.stages[0].name != "kernel" {
+		row("firmware and kernel", w.first)
+	} else {
+		row("firmware", w.first-w.stages[0].took)
+	}
 	for _, s := range w.stages {
+		if s.name == "kernel" {
+			s.name = "kernel to userspace"
+		}
 		row(s.name, s.took)
 	}
 	if w.words > 0 {
-		row("jump to the container's first word", w.words-w.last)
+		row("container's first word", w.words-w.last)
 		row("all", w.words)
 	}
 	t.Flush()

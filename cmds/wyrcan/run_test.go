@@ -108,8 +108,8 @@ func TestWatch(t *testing.T) {
 	const console = "SeaBIOS\r\n" +
 		"[    0.0] Kernel command line: console=ttyS0 wyr.arg=THE-WORDS\r\n" +
 		"wyrboot: Wyrcan v1\r\n" +
-		"wyrboot: stage drivers 0.250s\r\nwyrboot: stage network 1.5s\r\nwyrboot: stage broken s\r\n" +
-		"wyrboot: stage load 2s\r\n"
+		"wyrboot: stage drivers 0.25 s\r\nwyrboot: stage network 1.5 s\r\nwyrboot: stage broken s\r\n" +
+		"wyrboot: stage load 2 s\r\n"
 	for _, row := range []struct {
 		console string
 		found   bool
@@ -240,7 +240,7 @@ func TestStart(t *testing.T) {
 		t.Errorf("start without QEMU = %v", err)
 	}
 	for _, row := range []struct{ script, err string }{
-		{"echo 'wyrboot: stage network 1.0s'; echo THE-WORDS; exec /bin/sleep 100", ""},
+		{"echo 'wyrboot: stage network 1.0 s'; echo THE-WORDS; exec /bin/sleep 100", ""},
 		{"echo nothing", "ended without having shown"},
 		{"exit 3", "exit status 3"},
 		{"exec /bin/sleep 100", "time was up"},

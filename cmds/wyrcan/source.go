@@ -134,7 +134,7 @@ func (c *cmd) open(ctx context.Context, ref string, p v1.Platform) (*image.Image
 	src.Progress = func(_ *image.Layer, n int) { m.add(n) }
 	img, err := src.Open(ctx, ref)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("cannot get %s: %w", ref, err)
 	}
 	m = c.meter("reading "+ref, img.Size())
 	return img, m, nil

@@ -24,33 +24,25 @@ import (
 func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	form, rest, _ := strings.Cut(name, ":")
 	file, ref, _ := strings.Cut(rest, ":")
-	var img *Image
-	var err error
 	switch {
 	case form == "docker" && strings.HasPrefix(rest, "//"):
 		return s.Resolve(ctx, rest[2:])
 	case form == "oci":
-		img, err = s.layout(ctx, name, directory(file), ref)
+		return s.layout(ctx, name, directory(file), ref)
 	case form == "oci-archive", form == "docker-archive":
-		img, err = s.archive(ctx, name, file, ref, form == "docker-archive")
-	default:
-		info, statErr := os.Stat(name)
-		switch {
-		case statErr != nil:
-			return s.Resolve(ctx, name)
-		case info.Mode().IsRegular():
-			img, err = s.archive(ctx, name, name, "", false)
-		default:
-			if _, err := os.Stat(filepath.Join(name, "oci-layout")); err != nil {
-				return s.Resolve(ctx, name) // a directory that happens to be called like the image
-			}
-			img, err = s.layout(ctx, name, directory(name), "")
-		}
+		return s.archive(ctx, name, file, ref, form == "docker-archive")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot find image %q: %w", name, err)
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return s.Resolve(ctx, name)
+	case info.Mode().IsRegular():
+		return s.archive(ctx, name, name, "", false)
 	}
-	return img, nil
+	if _, err := os.Stat(filepath.Join(name, "oci-layout")); err != nil {
+		return s.Resolve(ctx, name) // a directory that happens to be called like the image
+	}
+	return s.layout(ctx, name, directory(name), "")
 }
 
 // files are what a layout or an archive consists of.

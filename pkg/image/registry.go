@@ -20,17 +20,14 @@ import (
 
 // Resolve finds the image that ref names, "[registry/]name[:tag][@digest]" with docker.io and latest implied as docker
 // does, chooses the one for s.Platform where ref names several, and verifies its manifest and its configuration.
-// ctx bounds Resolve itself; opening a layer has a context of its own.
+// ctx bounds Resolve itself; opening a layer has a context of its own. Errors say what is wrong with the image, for a
+// caller who names it: "cannot get NAME: registry HOST does not have it".
 func (s *Source) Resolve(ctx context.Context, ref string) (*Image, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {
 		return nil, permanent("%q is not the name of an image: want [registry/]name[:tag][@digest]", ref)
 	}
-	img, err := s.resolve(ctx, parsed)
-	if err != nil {
-		return nil, fmt.Errorf("cannot find image %q: %w", ref, err)
-	}
-	return img, nil
+	return s.resolve(ctx, parsed)
 }
 
 func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error) {
