@@ -22,6 +22,9 @@ type Image struct {
 	Kernel  []byte
 }
 
+// ErrSigned is why SetCmdline left an image as it is.
+var ErrSigned = errors.New("the unified kernel image is signed: another command line would break the signature")
+
 // cmdlineRoom is what the file reserves for the command line, so that SetCmdline can put in another one. It is
 // COMMAND_LINE_SIZE of x86 (arch/x86/include/asm/setup.h), twice.
 const cmdlineRoom = 4096
@@ -119,8 +122,8 @@ func appendSections(stub []byte, sections []section) ([]byte, error) {
 	return out, nil
 }
 
-// SetCmdline puts another command line into a unified kernel image of this package's making, in place. It refuses a signed
-// one, whose signature it would break.
+// SetCmdline puts another command line into a unified kernel image of this package's making, in place. A signed one stays as
+// it is, and the error is ErrSigned.
 func SetCmdline(image []byte, cmdline string) error {
 	f, o, err := open(image)
 	if err != nil {
@@ -130,7 +133,7 @@ func SetCmdline(image []byte, cmdline string) error {
 		return err
 	}
 	if o.DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_SECURITY].Size != 0 {
-		return errors.New("the unified kernel image is signed: another command line would break the signature")
+		return ErrSigned
 	}
 	le := binary.LittleEndian
 	at := int(le.Uint32(image[0x3c:]))

@@ -1,0 +1,286 @@
+package netboot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pin/tftp/v3"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+)
+
+const testLine = `quiet wyr.img=registry.example/debian wyr.arg="a b"`
+
+// site returns a Site with files of some size: the unified kernel image is a real one.
+func site(t *testing.T) Site {
+	t.Helper()
+	dir := t.TempDir()
+	s := Site{Files: make(map[string]string), Cmdline: testLine}
+	for name, content := range map[string][]byte{
+		KernelName: bytes.Repeat([]byte("kernel\x00\n"), 1<<18), InitrdName: bytes.Repeat([]byte("initrd!"), 99991),
+		UKIName: testUKI(t), "undionly.kpxe": []byte("NBP"),
+	} {
+		s.Files[name] = filepath.Join(dir, name)
+		if err := os.WriteFile(s.Files[name], content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// A log keeps what was said.
+type log struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *log) printf(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+}
+
+// wait returns the first submatch of pattern in what was said.
+func (l *log) wait(t *testing.T, pattern string) string {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		l.mu.Lock()
+		text := strings.Join(l.lines, "\n")
+		l.mu.Unlock()
+		if m := regexp.MustCompile(pattern).FindStringSubmatch(text); m != nil {
+			return m[len(m)-1]
+		}
+	}
+	t.Fatalf("nothing was said like %q, but %q", pattern, l.lines)
+	return ""
+}
+
+// start runs Serve on loopback until the test ends, and returns where it serves.
+func start(t *testing.T, s Site) (web, trivial string, l *log) {
+	t.Helper()
+	l = new(log)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- Serve(ctx, Options{Site: s, HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:0", BIOS: "undionly.kpxe", Logf: l.printf})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Serve = %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("Serve does not end with its context")
+		}
+	})
+	return l.wait(t, `chain (http://\S+)/boot.ipxe`), l.wait(t, `tftp: serving at (\S+)`), l
+}
+
+func get(t *testing.T, method, url string, header ...string) (*http.Response, []byte) {
+	t.Helper()
+	request, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, b
+}
+
+// wanted is what a client must get under each name.
+func wanted(t *testing.T, s Site) map[string]string {
+	t.Helper()
+	files := map[string]string{
+		ScriptName:   "#!ipxe\nkernel wyrcan.kernel initrd=wyrcan.initrd " + testLine + "\ninitrd wyrcan.initrd\nboot\n",
+		PXELINUXName: "DEFAULT wyrcan\nLABEL wyrcan\n  KERNEL wyrcan.kernel\n  INITRD wyrcan.initrd\n  APPEND " + testLine + "\n",
+	}
+	for name, from := range s.Files {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != UKIName {
+			files[name] = string(b)
+		}
+	}
+	return files
+}
+
+// checkUKI checks that a unified kernel image is whole and has the site's command line.
+func checkUKI(t *testing.T, how string, b []byte) {
+	t.Helper()
+	k, err := kernel.Parse(bytes.NewReader(b), int64(len(b)))
+	if err != nil || k.Cmdline != testLine {
+		t.Errorf("%s: the unified kernel image is %+v, %v", how, k, err)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	s := site(t)
+	web, _, l := start(t, s)
+	for name, want := range wanted(t, s) {
+		response, got := get(t, "GET", web+"/"+name)
+		if response.StatusCode != 200 || string(got) != want {
+			t.Errorf("GET %s: %s, %d bytes, want %d", name, response.Status, len(got), len(want))
+		}
+		// UEFI asks for the length first.
+		if response, _ := get(t, "HEAD", web+"/"+name); response.ContentLength != int64(len(want)) {
+			t.Errorf("HEAD %s: Content-Length %d, want %d", name, response.ContentLength, len(want))
+		}
+	}
+	response, b := get(t, "GET", web+"/"+UKIName)
+	checkUKI(t, "HTTP", b)
+	if c := response.Header.Get("Content-Type"); c != "application/efi" {
+		t.Errorf("Content-Type of the unified kernel image is %q", c)
+	}
+	if response, b := get(t, "GET", web+"/"+KernelName, "Range", "bytes=8-13"); response.StatusCode != 206 || string(b) != "kernel" {
+		t.Errorf("a part: %s, %q", response.Status, b)
+	}
+	if _, b := get(t, "GET", web+"/"); string(b) != "boot.ipxe\npxelinux.cfg/default\nundionly.kpxe\nwyrcan.efi\nwyrcan.initrd\nwyrcan.kernel\n" {
+		t.Errorf("the list is %q", b)
+	}
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"GET", "/missing", 404}, {"GET", "/../../../etc/passwd", 404}, {"GET", "/%2e%2e/%2e%2e/etc/passwd", 404},
+		{"GET", s.Files[KernelName], 404}, {"PUT", "/" + KernelName, 405}, {"POST", "/", 405},
+	} {
+		if response, _ := get(t, c.method, web+c.path); response.StatusCode != c.want {
+			t.Errorf("%s %s: %s, want %d", c.method, c.path, response.Status, c.want)
+		}
+	}
+	l.wait(t, `asks for "missing", which is not here`)
+
+	// What is built anew is served anew; what is gone is said.
+	if err := os.WriteFile(s.Files[InitrdName], []byte("new"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, b := get(t, "GET", web+"/"+InitrdName); string(b) != "new" {
+		t.Errorf("after a build: %q", b)
+	}
+	if err := os.Remove(s.Files[InitrdName]); err != nil {
+		t.Fatal(err)
+	}
+	if response, _ := get(t, "GET", web+"/"+InitrdName); response.StatusCode != 404 {
+		t.Errorf("a file that is gone: %s", response.Status)
+	}
+}
+
+func TestTFTP(t *testing.T) {
+	s := site(t)
+	_, trivial, l := start(t, s)
+	client, err := tftp.NewClient(trivial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.SetBlockSize(1468) // as firmware does
+	client.RequestTSize(true)
+	fetch := func(name string) ([]byte, int64, error) {
+		from, err := client.Receive(name, "octet")
+		if err != nil {
+			return nil, 0, err
+		}
+		size, ok := from.(tftp.IncomingTransfer).Size()
+		if !ok {
+			return nil, 0, errors.New("the server did not tell the size")
+		}
+		var b bytes.Buffer
+		_, err = from.WriteTo(&b)
+		return b.Bytes(), size, err
+	}
+	for name, want := range wanted(t, s) {
+		for _, asked := range []string{name, "/" + name, strings.ReplaceAll(`\`+name, "/", `\`)} {
+			b, size, err := fetch(asked)
+			if err != nil || string(b) != want || size != int64(len(want)) {
+				t.Errorf("%s: %d of %d bytes, %v, want %d", asked, len(b), size, err, len(want))
+			}
+		}
+	}
+	b, _, err := fetch(UKIName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkUKI(t, "TFTP", b)
+	for _, name := range []string{"pxelinux.cfg/01-52-54-00-12-34-56", "../../etc/passwd", s.Files[KernelName]} {
+		if _, _, err := fetch(name); err == nil || !strings.Contains(err.Error(), "no such file") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if to, err := client.Send("new", "octet"); err == nil {
+		if _, err := to.ReadFrom(strings.NewReader("x")); err == nil {
+			t.Error("the server took a file")
+		}
+	}
+	l.wait(t, `has undionly.kpxe, 3 bytes`)
+}
+
+func TestServeRefuses(t *testing.T) {
+	s := site(t)
+	busy, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	without := func(name string) Site {
+		files := make(map[string]string)
+		for n, from := range s.Files {
+			if n != name {
+				files[n] = from
+			}
+		}
+		return Site{Files: files}
+	}
+	missing := without("")
+	missing.Files["undionly.kpxe"] += ".not"
+	notUKI := without("")
+	notUKI.Files[UKIName] = s.Files[KernelName]
+	long := s
+	long.Cmdline = strings.Repeat("x", 2048)
+	const at = "127.0.0.1:0"
+	for name, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"no kernel":      {Options{Site: without(KernelName), HTTP: at}, "no wyrcan.kernel to offer"},
+		"no initrd":      {Options{Site: without(InitrdName), HTTP: at}, "no wyrcan.initrd to offer"},
+		"a missing file": {Options{Site: missing, HTTP: at}, "undionly.kpxe.not: no such file"},
+		"no UKI":         {Options{Site: notUKI, HTTP: at}, "not an EFI program"},
+		"long line":      {Options{Site: long, HTTP: at}, "2047 at most"},
+		"busy":           {Options{Site: s, HTTP: busy.Addr().String()}, "cannot serve HTTP at"},
+		"bad address":    {Options{Site: s, HTTP: at, TFTP: "nowhere"}, "cannot serve TFTP at"},
+		"odd TFTP port":  {Options{Site: s, HTTP: at, TFTP: "127.0.0.1:0", DHCP: "lo"}, "TFTP at port 69 and at no other"},
+		"TFTP off":       {Options{Site: s, HTTP: at, DHCP: "lo"}, "TFTP at port 69 and at no other"},
+	} {
+		c.o.Logf = t.Logf
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		if err := Serve(ctx, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Serve = %v, want an error with %q", name, err, c.want)
+		}
+		cancel()
+	}
+}

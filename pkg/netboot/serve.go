@@ -1,0 +1,167 @@
+package netboot
+
+import (
+	"context"
+	"debug/pe"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv4/server4"
+	"golang.org/x/sync/errgroup"
+)
+
+// Options is what Serve offers, and where.
+type Options struct {
+	Site
+	HTTP string // the address to serve HTTP at: ":80", "192.0.2.1:8080"
+	TFTP string // the same for TFTP; empty for none
+	DHCP string // the interface, "eth1", on which to tell clients what to boot; empty for none
+	BIOS string // the name of the file for BIOS machines; empty for none
+	Logf func(format string, args ...any)
+}
+
+// Serve offers the site until ctx ends, and then returns nil. It fails at once if it cannot listen, or has nothing to offer.
+func Serve(ctx context.Context, o Options) error {
+	if err := o.check(o.Logf); err != nil {
+		return err
+	}
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp4", o.HTTP)
+	if err != nil {
+		return listening("HTTP", o.HTTP, err)
+	}
+	defer l.Close()
+	group, ctx := errgroup.WithContext(ctx)
+
+	if o.TFTP != "" {
+		conn, err := listen.ListenPacket(ctx, "udp4", o.TFTP)
+		if err != nil {
+			return listening("TFTP", o.TFTP, err)
+		}
+		t := o.newTFTP(o.Logf)
+		// Shutdown waits for transfers, and Serve does not: what a machine was fetching ends with the process.
+		context.AfterFunc(ctx, t.Shutdown)
+		group.Go(func() error { return t.Serve(conn) })
+		o.Logf("tftp: serving at %s", conn.LocalAddr())
+	}
+	if o.DHCP != "" {
+		if err := o.serveDHCP(ctx, group, l.Addr()); err != nil {
+			return err
+		}
+	}
+	server := &http.Server{Handler: o.handler(o.Logf), ReadHeaderTimeout: time.Minute}
+	context.AfterFunc(ctx, func() { server.Close() })
+	group.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	o.announce(l.Addr())
+	return group.Wait()
+}
+
+// serveDHCP adds a Proxy on both of its ports to group.
+func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.Addr) error {
+	if _, port, err := net.SplitHostPort(o.TFTP); err != nil || port != "69" {
+		return fmt.Errorf("PXE clients find TFTP at port 69 and at no other: it cannot be at %q with DHCP", o.TFTP)
+	}
+	address, err := addressOf(o.DHCP)
+	if err != nil {
+		return err
+	}
+	url := "http://" + netip.AddrPortFrom(address, uint16(web.(*net.TCPAddr).Port)).String() + "/"
+	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Logf: o.Logf}
+	if name := o.Files[UKIName]; name != "" {
+		p.UKI = url + UKIName
+		if p.Arch, err = machine(name); err != nil {
+			return err
+		}
+	}
+	for _, port := range []int{dhcpv4.ServerPort, proxyPort} {
+		conn, err := server4.NewIPv4UDPConn(o.DHCP, &net.UDPAddr{Port: port})
+		if err != nil {
+			return fmt.Errorf("cannot listen for DHCP on %s: %w", o.DHCP, err)
+		}
+		context.AfterFunc(ctx, func() { conn.Close() })
+		group.Go(func() error { return p.Serve(conn, port == proxyPort) })
+	}
+	o.Logf("dhcp: telling what boots on %s what to fetch from %s; addresses are another server's to give", o.DHCP, address)
+	return nil
+}
+
+// announce says where everything is, for a person to type or to give to a DHCP server.
+func (o *Options) announce(web net.Addr) {
+	at := web.(*net.TCPAddr)
+	addresses := []netip.Addr{at.AddrPort().Addr().Unmap()}
+	if addresses[0].IsUnspecified() {
+		addresses = addresses[:0]
+		all, _ := net.InterfaceAddrs() // only to say so
+		for _, a := range all {
+			if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+				addresses = append(addresses, netip.AddrFrom4([4]byte(n.IP.To4())))
+			}
+		}
+	}
+	for _, a := range addresses {
+		url := "http://" + a.String()
+		if at.Port != 80 {
+			url += ":" + strconv.Itoa(at.Port)
+		}
+		o.Logf("iPXE: chain %s/%s", url, ScriptName)
+		if o.Files[UKIName] != "" {
+			o.Logf("UEFI HTTP boot: %s/%s", url, UKIName)
+		}
+		if o.TFTP != "" && o.Files[UKIName] != "" {
+			o.Logf("UEFI PXE: next server %s, file %s", a, UKIName)
+		}
+		if o.TFTP != "" && o.BIOS != "" {
+			o.Logf("BIOS PXE: next server %s, file %s", a, o.BIOS)
+		}
+	}
+}
+
+// addressOf returns the first IPv4 address of an interface.
+func addressOf(name string) (netip.Addr, error) {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("there is no interface %q", name)
+	}
+	addresses, err := i.Addrs()
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("cannot tell the address of %s: %w", name, err)
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil {
+			return netip.AddrFrom4([4]byte(n.IP.To4())), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("interface %s has no IPv4 address for machines to fetch from", name)
+}
+
+// machine returns the architecture of an EFI program, as GOARCH names it.
+func machine(name string) (string, error) {
+	f, err := pe.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is not an EFI program: %w", name, err)
+	}
+	defer f.Close()
+	switch f.Machine {
+	case pe.IMAGE_FILE_MACHINE_AMD64:
+		return "amd64", nil
+	case pe.IMAGE_FILE_MACHINE_ARM64:
+		return "arm64", nil
+	}
+	return "", fmt.Errorf("%s is for machine type %#x, which Wyrcan does not know", name, f.Machine)
+}
+
+// listening explains a failure to listen.
+func listening(what, at string, err error) error {
+	return fmt.Errorf("cannot serve %s at %q: %w; ports under 1024 are for root, and another server may have this one", what, at, err)
+}
