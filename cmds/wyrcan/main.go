@@ -51,6 +51,7 @@ func (c *cmd) subcommands() []subcommand {
 		{"run", "boot an image in QEMU, through Wyrcan", c.boot},
 		{"demo", "boot a small container made on the spot, from a registry of its own", c.demo},
 		{"push", "send an image to a registry", c.push},
+		{"serve", "offer Wyrcan to machines that boot from the network", c.netboot},
 	}
 }
 
