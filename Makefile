@@ -42,7 +42,10 @@ out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go)
 	tools/need depmod=kmod
 	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE))
 
-out/busybox.cpio: $(SOURCES) uroot-template.yaml tools/resolv.conf out/version
+out/wyrinit: $(SOURCES)
+	CGO_ENABLED=0 GOARCH=$(ARCH) go build -trimpath -ldflags='-s -w -buildid=' -o $@ ./cmds/wyrinit
+
+out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version
 	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
 	  -go-extra-args='-ldflags=$(LDFLAGS)' -o $@
 

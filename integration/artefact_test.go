@@ -133,7 +133,7 @@ func TestInitrdSize(t *testing.T) {
 func TestInitrdFiles(t *testing.T) {
 	records := initrd(t)
 
-	for _, name := range []string{"cat", "dmesg", "free", "gosh", "init", "ip", "ls", "lsmod", "mount", "ping", "ps", "shutdown", "wget"} {
+	for _, name := range []string{"cat", "dmesg", "free", "gosh", "init", "ip", "ls", "lsmod", "modprobe", "mount", "ping", "ps", "shutdown", "wget"} {
 		rec, ok := records["bbin/"+name]
 		if !ok {
 			t.Errorf("no command %s", name)
@@ -145,6 +145,9 @@ func TestInitrdFiles(t *testing.T) {
 	}
 	if got := string(content(t, records, "init")); got != "bbin/init" {
 		t.Errorf("/init is a link to %q, want bbin/init", got)
+	}
+	if rec := records["usr/lib/wyrcan/wyrinit"]; rec.Mode != cpio.S_IFREG|0o755 {
+		t.Errorf("usr/lib/wyrcan/wyrinit has mode %o, want a program", rec.Mode)
 	}
 	if got := string(content(t, records, "etc/resolv.conf")); strings.Contains(got, "nameserver") {
 		t.Errorf("etc/resolv.conf names a server of its own: %q", got)

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -93,7 +94,7 @@ func (l *Loader) path(elem ...string) string {
 	return filepath.Join(append([]string{"/", l.Root}, elem...)...)
 }
 
-// start reads the indexes and begins to listen, once.
+// start reads the indexes, once.
 func (l *Loader) start() error {
 	l.open.Do(func() {
 		l.seen = make(map[string]bool)
@@ -105,12 +106,6 @@ func (l *Loader) start() error {
 			}
 		}()
 
-		// Before the first scan, so that no device falls between the two.
-		if l.Root == "" {
-			if l.events, l.openErr = listen(); l.openErr != nil {
-				return
-			}
-		}
 		release := l.Release
 		if release == "" {
 			var u unix.Utsname
@@ -141,6 +136,14 @@ func (l *Loader) start() error {
 func (l *Loader) Load(ctx context.Context) (Result, error) {
 	if err := l.start(); err != nil {
 		return Result{}, err
+	}
+	if l.Root == "" && l.events == nil {
+		// Before the first scan, so that no device falls between the two.
+		var err error
+		if l.events, err = listen(); err != nil {
+			return Result{}, err
+		}
+		answerKernel()
 	}
 	for {
 		found, err := l.scan(ctx)
@@ -181,7 +184,8 @@ func (l *Loader) claim(alias string) bool {
 
 // Add loads the modules of the given names or aliases ("8021q",
 // "rtnl-link-vlan", "fs-efivarfs"), for what has no device to ask for them. A
-// name that the kernel has built in is no error, one that nothing serves is.
+// name that the kernel has built in is no error, one that nothing serves is
+// (errors.Is(err, fs.ErrNotExist)).
 func (l *Loader) Add(ctx context.Context, names ...string) error {
 	if err := l.start(); err != nil {
 		return err
@@ -190,7 +194,7 @@ func (l *Loader) Add(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		modules := l.index.resolve(name)
 		if len(modules) == 0 && !l.index.builtIn(name) {
-			errs = append(errs, fmt.Errorf("this initrd has no kernel module for %q", name))
+			errs = append(errs, &noModule{name})
 			continue
 		}
 		for _, m := range modules {
@@ -201,6 +205,30 @@ func (l *Loader) Add(ctx context.Context, names ...string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// noModule is the error for a name that nothing serves; it is fs.ErrNotExist.
+type noModule struct{ name string }
+
+func (e *noModule) Error() string {
+	return fmt.Sprintf("this initrd has no kernel module for %q", e.name)
+}
+
+func (e *noModule) Is(target error) bool { return target == fs.ErrNotExist }
+
+// modprobe is where the initrd has the program that loads what the kernel itself
+// asks for.
+const modprobe = "/bbin/modprobe"
+
+// answerKernel tells the kernel of modprobe, if there is one. The kernel would
+// look in /sbin (Documentation/admin-guide/sysctl/kernel.rst, modprobe) and, finding
+// nothing, go on without: a PHY with the generic driver, a card without its
+// Ethernet half.
+func answerKernel() {
+	if _, err := os.Stat(modprobe); err == nil {
+		// A kernel without CONFIG_MODULES has no such file, and no need of it.
+		_ = os.WriteFile("/proc/sys/kernel/modprobe", []byte(modprobe+"\n"), 0)
+	}
 }
 
 // loadAll loads modules in parallel. kmodule's Prober lets each be loaded once,
@@ -293,7 +321,7 @@ func (l *Loader) Watch(ctx context.Context) error {
 		return err
 	}
 	if l.events == nil {
-		return errors.New("coldplug: only the running system sends events")
+		return errors.New("cannot watch for devices before Load has begun to listen")
 	}
 	quiet := l.Quiet
 	if quiet == 0 {
