@@ -3,6 +3,7 @@
 # make demo     the same, unattended: succeeds when the container has spoken
 # make test     all tests; make test-unit, those without a machine to boot;
 #               make test-slow, those that take long
+# make bench    how fast and how large
 # make clean    removes out/
 #
 # KERNEL=FILE MODULES=DIR   another kernel than the distribution's package
@@ -14,7 +15,10 @@ KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
 FIRMWARE ?=
 MODULE   := gitlab.com/wyrcan/wyrcan
-SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' 2>/dev/null)
+SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go')
+
+# Debian keeps depmod and mkfs where only root looks.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 # The busybox is built outside of a module, where Go falls back to the TLS and
 # other defaults of 1.20; an empty godebugDefault means those of today.
@@ -23,7 +27,9 @@ LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= -X $(MODULE)/cmds/wyrboot
 .DELETE_ON_ERROR:
 .PHONY: all run demo test test-unit test-slow bench clean FORCE
 
-all: out/wyrcan.kernel out/wyrcan.initrd
+all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan
+
+include firmware.mk
 
 # These change when, and only when, what they say does.
 out/version out/choice: FORCE
@@ -42,8 +48,15 @@ out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go)
 	tools/need depmod=kmod
 	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE))
 
+# Programs that stand alone: the booted container's first process, the demo
+# container's /init, the tool for a person's own machine.
+PROGRAM = CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -buildid=' -o $@
 out/wyrinit: $(SOURCES)
-	CGO_ENABLED=0 GOARCH=$(ARCH) go build -trimpath -ldflags='-s -w -buildid=' -o $@ ./cmds/wyrinit
+	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
+out/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
+	GOARCH=$(ARCH) $(PROGRAM) ./integration/payload
+out/wyrcan: $(SOURCES)
+	$(PROGRAM) ./cmds/wyrcan
 
 out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version
 	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
@@ -60,12 +73,39 @@ out/wyrcan.initrd: out/busybox.cpio.zst out/modules.cpio.zst
 	cat $^ > $@
 	truncate -s %4 $@
 
-test: all test-unit
-	go test ./integration/...
+QEMU := qemu-system-x86_64=qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
+
+run: all out/wyrcan.demo
+	tools/need $(QEMU)
+	out/wyrcan $(if $(IMG),run $(IMG),demo)
+
+demo: all out/wyrcan.demo
+	tools/need $(QEMU)
+	out/wyrcan demo -once
+
+# Go runs the tests again when one of the files that they open has changed.
+test: all out/wyrcan.demo test-unit
+	tools/need $(QEMU) /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common
+	go test -timeout 20m ./integration
 
 test-unit:
+	tools/need depmod=kmod xz=xz-utils zstd=zstd cpio=cpio skopeo=skopeo docker-registry=docker-registry \
+	  mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
 	go vet ./...
-	go test $$(go list ./... | grep -v /integration)
+	go test $$(go list ./... | grep -v '/integration$$')
+
+# The second build must give the bytes of the first.
+test-slow: all out/wyrcan.demo
+	tools/need $(QEMU)
+	rm -rf out/first && mkdir out/first && mv out/wyrcan.* out/first
+	rm -f out/*.cpio out/*.zst out/wyrinit
+	$(MAKE) all out/wyrcan.demo
+	for f in out/first/*; do cmp "$$f" "out/$${f##*/}" || exit; done
+	go test -timeout 60m -tags slow ./integration
+
+bench: all
+	ls -l out/wyrcan.*
+	go test -run '^$$' -bench . ./pkg/...
 
 clean:
 	rm -rf out
