@@ -26,6 +26,8 @@ type Options struct {
 	// Extra come right after the root directory, in this order. They take the place of what the tree has at their
 	// paths, which must not be a directory unless the extra file is one.
 	Extra []File
+	// Last come after all else. The kernel stops at what it has no room for, so where these are, everything is.
+	Last []File
 }
 
 // File is a file that the tree does not have.
@@ -126,6 +128,9 @@ func (a *archive) write(ctx context.Context, t *rootfs.Tree) error {
 	if err != nil {
 		return err
 	}
+	if err := a.putFiles(a.opt.Last); err != nil {
+		return err
+	}
 	if err := cpio.WriteTrailer(a.rec); err != nil {
 		return err
 	}
@@ -139,7 +144,11 @@ func (a *archive) begin(root *rootfs.Node) error {
 			return err
 		}
 	}
-	for _, f := range a.opt.Extra {
+	return a.putFiles(a.opt.Extra)
+}
+
+func (a *archive) putFiles(files []File) error {
+	for _, f := range files {
 		var content io.Reader
 		if f.Content != nil {
 			content = io.NewSectionReader(f.Content, 0, f.Node.Size)

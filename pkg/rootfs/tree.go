@@ -177,6 +177,15 @@ func (t *Tree) Names(path string) ([]string, error) {
 	return slices.Sorted(maps.Keys(d.kids)), nil
 }
 
+// All yields every path, parents before what is in them, without any content.
+func (t *Tree) All(yield func(*Node) bool) {
+	for d := range t.root.all {
+		if !yield(d.node()) {
+			return
+		}
+	}
+}
+
 // Stat returns the sums.
 func (t *Tree) Stat() Stat { return t.stat }
 
