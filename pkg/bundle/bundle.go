@@ -1,0 +1,254 @@
+// Package bundle turns a container's tree into what kexec takes: the kernel that is inside it, everything else as an
+// initramfs, and a command line. It decides what a bootable container is, how its initramfs is packed, and whether the
+// memory at hand will do; it loads nothing.
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// Where a bootable container has its kernel, its init and the arguments that its kernel always needs.
+const (
+	KernelPath  = "/boot/wyrcan.kernel"
+	InitPath    = "/init"
+	CmdlinePath = "/boot/wyrcan.cmdline"
+)
+
+// Options say for what the bundle is.
+type Options struct {
+	Args    []string    // for the container's kernel, after those in the image
+	Wyrinit []byte      // the program that stands in for /init at first; nil leaves it out
+	Memory  memory.Info // of the machine that will boot; zero if unknown, which checks nothing
+}
+
+// Plan is what a bundle will be, found out by looking at the tree alone.
+type Plan struct {
+	Kernel   *kernel.Kernel
+	File     string // the kernel's path in the tree, all links followed
+	Init     string // the same of /init
+	Packing  initrd.Compression
+	Warnings []string // sentences about what will not work as the image's maker may expect
+	Stat     rootfs.Stat
+
+	opt     Options
+	tree    *rootfs.Tree
+	node    *rootfs.Node // the kernel's
+	image   *os.File     // what kexec takes of it
+	cmdline string       // without what only the size of the initrd can tell
+	bare    bool         // wyrinit stays out
+}
+
+// Bundle is what kexec takes.
+type Bundle struct {
+	Kernel, Initrd *os.File // without names, in memory
+	Cmdline        string
+	Version        string // of the kernel
+	Size           int64  // of the initrd in bytes
+	Memory         int64  // in bytes, the least with which the container boots completely
+}
+
+// Close frees the memory.
+func (b *Bundle) Close() error {
+	return errors.Join(b.Kernel.Close(), b.Initrd.Close())
+}
+
+// Inspect finds out whether the tree is that of a bootable container, and how to boot it. Its errors say what is
+// missing, in words for the maker of the image.
+func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err error) {
+	p := &Plan{opt: opt, tree: tree, Stat: tree.Stat()}
+	defer func() {
+		if err != nil {
+			p.Close()
+		}
+	}()
+	if err := p.findKernel(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.findInit(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.findCmdline(ctx); err != nil {
+		return nil, err
+	}
+	packings, err := p.packings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.Packing = choose(packings, opt.Memory, p.Stat)
+	p.warn(ctx)
+	if opt.Memory.Total != 0 {
+		// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
+		if err := canBoot(opt.Memory.Total, p.Stat, p.Stat.Bytes/5); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// findKernel copies the kernel out of the tree, for its parser jumps about in it.
+func (p *Plan) findKernel(ctx context.Context) error {
+	node, err := p.tree.Lookup(KernelPath)
+	if err != nil {
+		return fmt.Errorf("the image is not bootable: %s, which is to be its kernel or a link to it: %w", KernelPath, err)
+	}
+	if node.Mode&unix.S_IFMT != unix.S_IFREG {
+		return fmt.Errorf("the image is not bootable: %s leads to /%s, which is no file", KernelPath, node.Path)
+	}
+	file, size, err := p.spool(ctx, node)
+	if err != nil {
+		return fmt.Errorf("cannot read the kernel %s: %w", node.Path, err)
+	}
+	p.image, p.node, p.File = file, node, node.Path
+	k, err := kernel.Parse(file, size)
+	if err != nil {
+		return fmt.Errorf("the image is not bootable: %s is %w", node.Path, err)
+	}
+	if k.Arch != runtime.GOARCH {
+		return fmt.Errorf("the image is not bootable here: %s is a kernel for %s and this machine is %s", node.Path, k.Arch, runtime.GOARCH)
+	}
+	if k.Image != nil {
+		if p.image, err = memfd("kernel"); err != nil {
+			return err
+		}
+		defer file.Close()
+		if _, err := io.Copy(p.image, k.Image); err != nil {
+			return fmt.Errorf("cannot unpack the kernel %s: %w", node.Path, err)
+		}
+		k.Image = nil
+	}
+	p.Kernel = k
+	return nil
+}
+
+func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, error) {
+	r, err := p.tree.Open(ctx, node)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer r.Close()
+	f, err := memfd("kernel")
+	if err != nil {
+		return nil, 0, err
+	}
+	n, err := io.Copy(f, r)
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, n, nil
+}
+
+// memfd makes a file that has no name and no limit but the memory itself: / and /tmp hold half of that at most.
+func memfd(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a file in memory: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// findCmdline puts the command line together: what a unified kernel image brings, the image's file, the arguments given.
+func (p *Plan) findCmdline(ctx context.Context) error {
+	text, err := p.read(ctx, CmdlinePath, 64<<10)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("cannot read %s of the image: %w", CmdlinePath, err)
+	}
+	p.cmdline = join(append([]string{p.Kernel.Cmdline, fold(string(text))}, p.opt.Args...)...)
+	return fits(p.cmdline, p.Kernel.MaxCmdline)
+}
+
+// read returns a small file's content.
+func (p *Plan) read(ctx context.Context, path string, most int64) ([]byte, error) {
+	node, err := p.tree.Lookup(path)
+	if err != nil {
+		return nil, err
+	}
+	if node.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%s is no file", node.Path)
+	}
+	if node.Size > most {
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d that are sensible", node.Path, node.Size, most)
+	}
+	r, err := p.tree.Open(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// Cmdline returns the container kernel's command line for an initrd of the given size on a machine with total bytes of
+// memory, 0 if that is unknown. What the image and the arguments say is not changed; what the image cannot boot
+// without is added.
+func (p *Plan) Cmdline(initrd, total int64) (string, error) {
+	line := p.cmdline
+	if total != 0 && !underCap(total, p.Stat, initrd) && !has(line, "initramfs_options") && !usesRamfs(line) {
+		line = join(line, liftCap)
+	}
+	return line, fits(line, p.Kernel.MaxCmdline)
+}
+
+// usesRamfs tells whether the kernel makes its root a ramfs, which has no limit: init/do_mounts.c, init_rootfs.
+func usesRamfs(line string) bool { return has(line, "root") || has(line, "rootfstype") }
+
+// WriteKernel writes the kernel as kexec and boot loaders take it.
+func (p *Plan) WriteKernel(w io.Writer) error {
+	info, err := p.image.Stat()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, io.NewSectionReader(p.image, 0, info.Size()))
+	return err
+}
+
+// Make makes the bundle in memory. The plan's kernel goes over to it.
+func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
+	f, err := memfd("initrd")
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version}
+	if err := p.finish(ctx, b); err != nil {
+		f.Close()
+		return nil, err
+	}
+	p.image = nil
+	return b, nil
+}
+
+func (p *Plan) finish(ctx context.Context, b *Bundle) error {
+	if err := p.WriteInitrd(ctx, b.Initrd); err != nil {
+		return err
+	}
+	info, err := b.Initrd.Stat()
+	if err != nil {
+		return err
+	}
+	b.Size, b.Memory = info.Size(), needs(p.Stat, info.Size())
+	if total := p.opt.Memory.Total; total != 0 {
+		if err := canBoot(total, p.Stat, b.Size); err != nil {
+			return err
+		}
+	}
+	b.Cmdline, err = p.Cmdline(b.Size, p.opt.Memory.Total)
+	return err
+}
+
+// Close frees what Make did not take over.
+func (p *Plan) Close() error {
+	if p.image == nil {
+		return nil
+	}
+	return p.image.Close()
+}

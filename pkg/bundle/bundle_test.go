@@ -1,0 +1,283 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/u-root/u-root/pkg/cpio"
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+const version = "6.1.0-40-amd64"
+
+// bootable is the least that boots; a test adds to it or replaces some of it by name.
+func bootable(more ...imagetest.Entry) []imagetest.Entry {
+	return append([]imagetest.Entry{
+		imagetest.Dir("."),
+		imagetest.Dir("boot"),
+		imagetest.File("boot/vmlinuz", string(imagetest.BzImage(version))),
+		imagetest.Symlink("boot/wyrcan.kernel", "vmlinuz"),
+		imagetest.Dir("bin"),
+		imagetest.File("bin/sh", "a shell").Mode(0o755),
+		imagetest.File("bin/init", "#! /bin/sh -e\n").Mode(0o755),
+		imagetest.Symlink("init", "bin/init"),
+		imagetest.Dir("lib/modules/" + version),
+	}, more...)
+}
+
+func tree(t *testing.T, entries ...imagetest.Entry) *rootfs.Tree {
+	t.Helper()
+	tree, err := rootfs.Read(t.Context(), []rootfs.Layer{imagetest.Files(entries...).Blob(t)}, rootfs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tree.Close() })
+	return tree
+}
+
+func inspect(t *testing.T, opt Options, entries ...imagetest.Entry) *Plan {
+	t.Helper()
+	p, err := Inspect(t.Context(), tree(t, entries...), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func TestInspect(t *testing.T) {
+	p := inspect(t, Options{}, bootable()...)
+	if p.File != "boot/vmlinuz" || p.Init != "bin/init" || p.Kernel.Version != version || len(p.Warnings) != 0 {
+		t.Errorf("Inspect = kernel %s %s, init %s, warnings %q", p.File, p.Kernel.Version, p.Init, p.Warnings)
+	}
+}
+
+func TestNotBootable(t *testing.T) {
+	kernel := string(imagetest.BzImage(version))
+	for name, c := range map[string]struct {
+		entries []imagetest.Entry
+		want    string
+	}{
+		"no kernel":              {bootable(imagetest.Entry{})[:3], "/boot/wyrcan.kernel"},
+		"dangling kernel":        {bootable(imagetest.Symlink("boot/wyrcan.kernel", "gone")), "file does not exist"},
+		"kernel is a loop":       {bootable(imagetest.Symlink("boot/wyrcan.kernel", "wyrcan.kernel")), "symbolic links"},
+		"kernel is a dir":        {bootable(imagetest.Symlink("boot/wyrcan.kernel", "/bin")), "/bin, which is no file"},
+		"kernel is text":         {bootable(imagetest.File("boot/vmlinuz", "hello")), "boot/vmlinuz is not a Linux kernel"},
+		"kernel is cut short":    {bootable(imagetest.File("boot/vmlinuz", kernel[:len(kernel)-1])), "cut short"},
+		"kernel for arm64":       {bootable(imagetest.File("boot/vmlinuz", strings.Repeat("\x00", 56)+"ARM\x64")), "a kernel for arm64 and this machine is amd64"},
+		"no init":                {bootable()[:7], "/init, which is to be its first program"},
+		"dangling init":          {bootable(imagetest.Symlink("init", "/sbin/gone")), "file does not exist"},
+		"init is not executable": {bootable(imagetest.File("bin/init", "#!/bin/sh")), "no executable file"},
+		"init is text":           {bootable(imagetest.File("bin/init", "hello").Mode(0o755)), "neither a program nor a script"},
+		"init is empty":          {bootable(imagetest.File("bin/init", "").Mode(0o755)), "an empty file"},
+		"no interpreter":         {bootable(imagetest.File("bin/init", "#!/usr/bin/perl\n").Mode(0o755)), "/usr/bin/perl: file does not exist"},
+		"init for arm64":         {bootable(imagetest.File("bin/init", elfHeader(183)).Mode(0o755)), "another architecture (EM_AARCH64)"},
+		"init is damaged":        {bootable(imagetest.File("bin/init", "\x7fELF").Mode(0o755)), "a damaged program"},
+		"command line too long":  {bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat("a", 2048))), "at most 2047 bytes"},
+		"command line is huge":   {bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat(" ", 100<<10))), "sensible"},
+	} {
+		p, err := Inspect(t.Context(), tree(t, c.entries...), Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Inspect = %v, %v, want an error with %q", name, p, err, c.want)
+		}
+	}
+}
+
+// elfHeader is a program without anything in it, for the given machine.
+func elfHeader(machine byte) string {
+	b := make([]byte, 64)
+	copy(b, "\x7fELF\x02\x01\x01")
+	b[16], b[18], b[20], b[52], b[54], b[58] = 2, machine, 1, 64, 56, 64
+	return string(b)
+}
+
+func TestCmdline(t *testing.T) {
+	for name, c := range map[string]struct {
+		file string
+		args []string
+		want string
+	}{
+		"nothing":      {"", nil, ""},
+		"the README's": {"", []string{"quiet log-buf-len=1M", "print-fatal-signals=1"}, "quiet log-buf-len=1M print-fatal-signals=1"},
+		"file first":   {"console=ttyS0\n", []string{"quiet"}, "console=ttyS0 quiet"},
+		"file folded":  {"\n a \t b\r\nc\n\n", nil, "a b c"},
+		"quotes kept":  {`a="b  c"  d`, []string{`dyndbg="file x +p"`}, `a="b  c" d dyndbg="file x +p"`},
+		"empty args":   {"", []string{"", "a", " "}, "a"},
+	} {
+		p := inspect(t, Options{Args: c.args}, bootable(imagetest.File("boot/wyrcan.cmdline", c.file))...)
+		if got, err := p.Cmdline(1<<20, 0); got != c.want || err != nil {
+			t.Errorf("%s: Cmdline = %q, %v, want %q", name, got, err, c.want)
+		}
+	}
+}
+
+func TestCmdlineLiftsTheCap(t *testing.T) {
+	entries := bootable(imagetest.File("usr/data", strings.Repeat("x", 20<<20)))
+	for name, c := range map[string]struct {
+		args  []string
+		total int64
+		want  string
+	}{
+		"unknown memory":    {nil, 0, ""},
+		"room enough":       {nil, 1 << 30, ""},
+		"half is too small": {nil, 40 << 20, liftCap},
+		"already lifted":    {[]string{"initramfs_options=size=70%"}, 40 << 20, "initramfs_options=size=70%"},
+		"ramfs has no cap":  {[]string{"rootfstype=ramfs"}, 40 << 20, "rootfstype=ramfs"},
+	} {
+		p := inspect(t, Options{Args: c.args}, entries...)
+		if got, err := p.Cmdline(5<<20, c.total); got != c.want || err != nil {
+			t.Errorf("%s: Cmdline = %q, %v, want %q", name, got, err, c.want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for name, c := range map[string]struct {
+		entry imagetest.Entry
+		opt   Options
+		want  string
+	}{
+		"initrd-release": {imagetest.File("etc/initrd-release", "x"), Options{}, "emergency mode"},
+		"its cure":       {imagetest.File("etc/initrd-release", "x"), Options{Args: []string{"SYSTEMD_IN_INITRD=0"}}, ""},
+		"root=":          {imagetest.Dir("a"), Options{Args: []string{"root=/dev/sda1"}}, "ramfs"},
+		"machine-id":     {imagetest.File("etc/machine-id", strings.Repeat("a", 32)+"\n"), Options{}, "/etc/machine-id"},
+		"empty id":       {imagetest.File("etc/machine-id", ""), Options{}, ""},
+		"D-Bus id":       {imagetest.File("var/lib/dbus/machine-id", strings.Repeat("a", 32)+"\n"), Options{}, "/var/lib/dbus/machine-id"},
+		"xattrs lost":    {imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{}, "1 files lose their extended attributes"},
+		"xattrs kept":    {imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{Wyrinit: []byte("w")}, ""},
+		"wyrinit's dir":  {imagetest.File(".wyrcan/x", "x"), Options{Wyrinit: []byte("w")}, "boots without wyrinit"},
+	} {
+		p := inspect(t, c.opt, bootable(c.entry)...)
+		if got := strings.Join(p.Warnings, "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: warnings %q, want %q", name, got, c.want)
+		}
+	}
+	modules := bootable()
+	p := inspect(t, Options{}, modules[:len(modules)-1]...)
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "no /lib/modules/"+version) {
+		t.Errorf("without modules: warnings %q", p.Warnings)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	entries := bootable(imagetest.File("usr/data", strings.Repeat("x", 20<<20)))
+	for name, total := range map[string]int64{"far too little": 64 << 20, "a little too little": 118 << 20} {
+		p, err := Inspect(t.Context(), tree(t, entries...), Options{Memory: memory.Info{Total: total, Available: total}})
+		if err == nil || !strings.Contains(err.Error(), "too little memory: the container needs ") {
+			t.Errorf("%s: Inspect = %v, %v, want a refusal", name, p, err)
+		}
+	}
+	if err := CanDownload(memory.Info{Total: 1 << 30, Available: 1 << 29}, 1<<30); err == nil ||
+		!strings.Contains(err.Error(), "have 1024 MiB and this machine has 512 MiB free") {
+		t.Errorf("CanDownload = %v", err)
+	}
+	if err := CanDownload(memory.Info{Total: 1 << 30, Available: 1 << 29}, 1<<29); err != nil {
+		t.Errorf("CanDownload = %v", err)
+	}
+}
+
+func TestPacking(t *testing.T) {
+	config := "boot/config-" + version
+	for name, c := range map[string]struct {
+		entry  imagetest.Entry
+		memory memory.Info
+		want   initrd.Compression
+	}{
+		"by version":       {imagetest.Dir("a"), memory.Info{}, initrd.Zstd},
+		"by configuration": {imagetest.File(config, "CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n"), memory.Info{}, initrd.Zstd},
+		"only gzip":        {imagetest.File(config, "CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n"), memory.Info{}, initrd.Gzip},
+		"neither":          {imagetest.File(config, "CONFIG_RD_XZ=y\n"), memory.Info{}, initrd.None},
+		"plenty of memory": {imagetest.Dir("a"), memory.Info{Total: 4 << 30, Available: 4 << 30}, initrd.None},
+		"little memory":    {imagetest.Dir("a"), memory.Info{Total: 120 << 20, Available: 80 << 20}, initrd.Zstd},
+	} {
+		entries := bootable(c.entry, imagetest.File("usr/data", strings.Repeat("x", 6<<20)))
+		if p := inspect(t, Options{Memory: c.memory}, entries...); p.Packing != c.want {
+			t.Errorf("%s: packing %v, want %v", name, p.Packing, c.want)
+		}
+	}
+	for v, zstd := range map[string]bool{"6.1.0": true, "5.10": true, "5.9.0-x": true, "5.8.18": false, "4.19": false, "10.0": true, "": false, "x.y": false} {
+		if got := slices.Contains(byVersion(v), initrd.Zstd); got != zstd {
+			t.Errorf("byVersion(%q) has zstd: %v, want %v", v, got, zstd)
+		}
+	}
+}
+
+// records reads an uncompressed archive back.
+func records(t *testing.T, r io.ReaderAt) (names []string, content map[string]string) {
+	t.Helper()
+	content = map[string]string{}
+	all, err := cpio.ReadAllRecords(cpio.Newc.Reader(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range all {
+		b, err := io.ReadAll(io.NewSectionReader(rec, 0, int64(rec.FileSize)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, rec.Name)
+		content[rec.Name] = string(b)
+	}
+	return names, content
+}
+
+func TestMake(t *testing.T) {
+	entries := bootable(imagetest.File("bin/ping", "ping").Xattr("security.capability", "cap"),
+		imagetest.Link("boot/wyrcan.kernel.again", "boot/vmlinuz"))
+	p := inspect(t, Options{Wyrinit: []byte("wyrinit"), Memory: memory.Info{Total: 4 << 30, Available: 4 << 30}}, entries...)
+	b, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	kernel, err := io.ReadAll(io.NewSectionReader(b.Kernel, 0, 1<<20))
+	if err != nil || !bytes.Equal(kernel, imagetest.BzImage(version)) {
+		t.Errorf("the bundle's kernel has %d bytes, %v", len(kernel), err)
+	}
+	names, content := records(t, b.Initrd)
+	if want := []string{".", ".wyrcan", ".wyrcan/list", "init"}; !slices.Equal(names[:4], want) {
+		t.Errorf("the archive begins with %q, want %q", names[:4], want)
+	}
+	if last := names[len(names)-1]; last != ".wyrcan/complete" {
+		t.Errorf("the archive ends with %q", last)
+	}
+	for _, kernel := range []string{"boot/vmlinuz", "boot/wyrcan.kernel.again"} {
+		if slices.Contains(names, kernel) {
+			t.Errorf("the kernel is in the initrd as %s", kernel)
+		}
+	}
+	for name, want := range map[string]string{
+		"init": "wyrinit", ".wyrcan/init": "bin/init", "bin/ping": "ping", "boot/wyrcan.kernel": "vmlinuz",
+	} {
+		if content[name] != want {
+			t.Errorf("%s holds %q, want %q", name, content[name], want)
+		}
+	}
+	m, err := handover.Parse([]byte(content[".wyrcan/list"]))
+	if want := []handover.Xattr{{Path: "/bin/ping", Name: "security.capability", Value: "cap"}}; err != nil || !slices.Equal(m.Xattrs, want) {
+		t.Errorf("the list holds %v, %v, want %v", m.Xattrs, err, want)
+	}
+}
+
+func TestMakeWithoutWyrinit(t *testing.T) {
+	p := inspect(t, Options{Memory: memory.Info{Total: 4 << 30, Available: 4 << 30}}, bootable()...)
+	b, err := p.Make(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	_, content := records(t, b.Initrd)
+	want := []string{".", "bin", "bin/init", "bin/sh", "boot", "boot/wyrcan.kernel", "init", "lib", "lib/modules", "lib/modules/" + version}
+	if got := slices.Sorted(maps.Keys(content)); !slices.Equal(got, want) {
+		t.Errorf("the archive holds %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,93 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// machines are the ELF machines that a kernel of each architecture runs.
+var machines = map[string][]elf.Machine{
+	"amd64": {elf.EM_X86_64, elf.EM_386},
+	"arm64": {elf.EM_AARCH64, elf.EM_ARM},
+}
+
+// findInit checks what the kernel would panic about: an /init that is not there or that it cannot run.
+func (p *Plan) findInit(ctx context.Context) error {
+	node, err := p.tree.Lookup(InitPath)
+	if err != nil {
+		return fmt.Errorf("the image is not bootable: %s, which is to be its first program or a link to it: %w", InitPath, err)
+	}
+	p.Init = node.Path
+	if node.Mode&unix.S_IFMT != unix.S_IFREG || node.Mode&0o111 == 0 {
+		return fmt.Errorf("the image is not bootable: %s leads to %s, which is no executable file", InitPath, node.Path)
+	}
+	r, err := p.tree.Open(ctx, node)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	const most = 64 << 20 // more than any init's program headers need; what is longer goes unchecked
+	head, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", node.Path, err)
+	}
+	interpreter, err := interpreterOf(head)
+	if err != nil {
+		return fmt.Errorf("the image is not bootable: %s, its /init, is %w", node.Path, err)
+	}
+	if interpreter == "" {
+		return nil
+	}
+	if _, err := p.tree.Lookup(interpreter); err != nil {
+		return fmt.Errorf("the image is not bootable: %s, its /init, needs %s: %w", node.Path, interpreter, err)
+	}
+	return nil
+}
+
+// interpreterOf returns the program that runs this one: of a script (fs/binfmt_script.c), or the dynamic linker of an ELF
+// program. It is empty where there is none, or where the file is of a form that only binfmt_misc could run.
+func interpreterOf(file []byte) (string, error) {
+	if line, ok := bytes.CutPrefix(file, []byte("#!")); ok {
+		line, _, _ = bytes.Cut(line, []byte("\n"))
+		if words := strings.Fields(string(line)); len(words) > 0 {
+			return words[0], nil
+		}
+		return "", errors.New("a script that names no interpreter")
+	}
+	if len(file) == 0 {
+		return "", errors.New("an empty file")
+	}
+	if !bytes.HasPrefix(file, []byte(elf.ELFMAG)) {
+		return "", errors.New("neither a program nor a script")
+	}
+	f, err := elf.NewFile(bytes.NewReader(file))
+	if err != nil {
+		return "", fmt.Errorf("a damaged program: %v", err)
+	}
+	runs := false
+	for _, m := range machines[runtime.GOARCH] {
+		runs = runs || m == f.Machine
+	}
+	if !runs {
+		return "", fmt.Errorf("a program for another architecture (%v)", f.Machine)
+	}
+	for _, prog := range f.Progs {
+		if prog.Type != elf.PT_INTERP || prog.Filesz > 4096 {
+			continue
+		}
+		b, err := io.ReadAll(prog.Open())
+		if err != nil {
+			return "", fmt.Errorf("a damaged program: %v", err)
+		}
+		return strings.TrimRight(string(b), "\x00"), nil
+	}
+	return "", nil
+}

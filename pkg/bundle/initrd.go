@@ -1,0 +1,75 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// WriteInitrd writes the initramfs: the whole tree but the kernel, and what wyrinit needs to finish it.
+func (p *Plan) WriteInitrd(ctx context.Context, w io.Writer) error {
+	opt := initrd.Options{
+		Compression: p.Packing,
+		Skip:        func(n *rootfs.Node) bool { return n.Same(p.node) },
+	}
+	if p.opt.Wyrinit != nil && !p.bare {
+		if err := p.addWyrinit(&opt); err != nil {
+			return err
+		}
+	}
+	_, err := initrd.Write(ctx, w, p.tree, opt)
+	return err
+}
+
+// addWyrinit puts wyrinit in the place of /init, and beside it what handover says. The list comes first in the archive
+// and the mark of completeness last, so that wyrinit can tell a root that the kernel could not unpack to its end.
+func (p *Plan) addWyrinit(opt *initrd.Options) error {
+	var list bytes.Buffer
+	if err := p.manifest().Write(&list); err != nil {
+		return err
+	}
+	opt.Move = map[string]string{inTree(handover.Init): inTree(handover.OriginalInit)}
+	opt.Extra = []initrd.File{
+		{Node: rootfs.Node{Path: inTree(handover.Dir), Mode: unix.S_IFDIR | 0o700, ModTime: time.Unix(0, 0)}},
+		file(handover.List, 0o600, list.Bytes()),
+		file(handover.Init, 0o755, p.opt.Wyrinit),
+	}
+	opt.Last = []initrd.File{file(handover.Complete, 0o600, nil)}
+	return nil
+}
+
+// inTree is a path as rootfs and initrd write it.
+func inTree(path string) string { return strings.TrimPrefix(path, "/") }
+
+func file(path string, perm uint32, content []byte) initrd.File {
+	return initrd.File{
+		Node:    rootfs.Node{Path: inTree(path), Mode: unix.S_IFREG | perm, Size: int64(len(content)), ModTime: time.Unix(0, 0)},
+		Content: bytes.NewReader(content),
+	}
+}
+
+// manifest lists what newc cannot carry. A file with several names is listed by each, which does no harm.
+func (p *Plan) manifest() handover.Manifest {
+	var m handover.Manifest
+	for n := range p.tree.All {
+		if n.Path == "." {
+			m.RootMTime = n.ModTime.Unix()
+		}
+		if n.Same(p.node) {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
+			m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
+		}
+	}
+	return m
+}

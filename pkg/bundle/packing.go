@@ -1,0 +1,75 @@
+package bundle
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// packings returns the forms of initramfs that the container's kernel can unpack, by its configuration where the image
+// has that, else by its version. Plain is always among them.
+func (p *Plan) packings(ctx context.Context) ([]initrd.Compression, error) {
+	v := p.Kernel.Version
+	for _, path := range []string{"/boot/config-" + v, "/usr/lib/modules/" + v + "/config", "/lib/modules/" + v + "/config"} {
+		text, err := p.read(ctx, path, 4<<20)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		return byConfig(text), nil
+	}
+	return byVersion(v), nil
+}
+
+func byConfig(text []byte) []initrd.Compression {
+	known := []initrd.Compression{initrd.None}
+	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
+		switch s.Text() {
+		case "CONFIG_RD_ZSTD=y":
+			known = append(known, initrd.Zstd)
+		case "CONFIG_RD_GZIP=y":
+			known = append(known, initrd.Gzip)
+		}
+	}
+	return known
+}
+
+// byVersion: zstd came with Linux 5.9, and distributions leave it in. gzip has always been the default.
+func byVersion(version string) []initrd.Compression {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, _ := strconv.Atoi(major)
+	b, _ := strconv.Atoi(minor)
+	if a > 5 || a == 5 && b >= 9 {
+		return []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd}
+	}
+	return []initrd.Compression{initrd.None, initrd.Gzip}
+}
+
+// choose takes the fastest form that the memory allows. A plain initramfs costs no work to make and the least to unpack,
+// but the loading kernel holds it three times for a moment (the spool, kexec_file_load's buffer, the segments) and the
+// booting one twice, packed and unpacked. zstd costs both a little work and takes about a third of the room.
+func choose(known []initrd.Compression, m memory.Info, s rootfs.Stat) initrd.Compression {
+	size := s.Bytes + int64(s.Entries)*128 // about what the headers and names take
+	roomy := m.Total != 0 && m.Available > 3*size+64<<20 && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
+	if roomy {
+		return initrd.None
+	}
+	for _, c := range []initrd.Compression{initrd.Zstd, initrd.Gzip} {
+		if slices.Contains(known, c) {
+			return c
+		}
+	}
+	return initrd.None
+}
