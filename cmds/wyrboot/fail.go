@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a failure stays on the screen before the machine reboots, for a person to read and to act.
+const patience = time.Minute
+
+// fail ends a boot that did not get anywhere: the sentence, time to read it, and a reboot. It does not return.
+func (c *cmd) fail(ctx context.Context, err error) {
+	if errors.Is(err, config.ErrNoImage) {
+		c.sayf("%v", err)
+		io.WriteString(c.console, config.Help)
+		c.console.Ask(ctx, "Press Enter to reboot. ")
+		c.reboot()
+	}
+	c.sayf("%v", err)
+	action := "reboot now"
+	if c.config.Debug == "shell" {
+		action = "get a shell"
+	}
+	deadline, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c.sayf("the machine reboots in %.0f s; press Enter to %s", patience.Seconds(), action)
+	line, err := c.console.ReadLine(deadline)
+	if errors.Is(err, io.EOF) { // nobody can type here, but somebody may read
+		<-deadline.Done()
+	}
+	if err == nil && c.config.Debug == "shell" {
+		c.shell(line.TTY)
+	}
+	c.reboot()
+}
+
+// shell runs u-root's gosh on the terminal where Enter was pressed, until it ends.
+func (c *cmd) shell(tty *os.File) {
+	shell := exec.Command("/bbin/gosh")
+	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty
+	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	fmt.Fprint(c.console, "Leave the shell with exit to reboot, or try again with wyrboot.\n")
+	c.console.Flush(time.Second)
+	if err := shell.Run(); err != nil {
+		c.sayf("the shell ended: %v", err)
+	}
+}
+
+// reboot does not return. Should even that fail, what is left is to stand still with the reason on the screen: process
+// 1 would panic the kernel if this one ended.
+func (c *cmd) reboot() {
+	c.sayf("reboots")
+	c.console.Flush(2 * time.Second)
+	unix.Sync()
+	err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	c.sayf("cannot reboot: %v; please switch the machine off and on", err)
+	select {}
+}

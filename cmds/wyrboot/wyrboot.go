@@ -1,0 +1,220 @@
+// wyrboot boots this machine into a container.
+//
+// Synopsis:
+//
+//	wyrboot [-cmdline FILE]
+//
+// Description:
+//
+//	wyrboot is what u-root's init starts first. It loads the drivers of the hardware that is present, brings the network
+//	up, downloads and verifies the container image that wyr.img= names, turns its whole file system into an initramfs,
+//	and starts the kernel that is inside the container. It never returns: it ends in the container, or in a sentence and
+//	a reboot. By hand, from a shell, it returns on failure.
+//
+//	What to boot comes from the kernel's command line, else from the EFI variable that wyr.efi=write stored.
+//
+// Options:
+//
+//	-cmdline FILE: read the arguments from FILE instead of /proc/cmdline
+//
+// Example:
+//
+//	echo 'wyr.img=registry.example/debian wyr.arg=quiet' > /tmp/line; wyrboot -cmdline /tmp/line
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
+	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
+	"gitlab.com/wyrcan/wyrcan/pkg/network"
+	"golang.org/x/sys/unix"
+)
+
+// version is set by the Makefile with -ldflags -X.
+var version string
+
+// wyrinit is where the initrd keeps the program that bundles put in the place of a container's /init.
+const wyrinit = "/usr/lib/wyrcan/wyrinit"
+
+func main() {
+	c := &cmd{console: console.Open(""), store: &efivar.Var{}}
+	flags := flag.NewFlagSet("wyrboot", flag.ExitOnError)
+	flags.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "read the arguments from `FILE`")
+	flags.Parse(os.Args[1:])
+	if !ownsMachine() {
+		fmt.Fprintf(os.Stderr, "wyrboot: %v\n", c.run(context.Background()))
+		os.Exit(1)
+	}
+	// init starts its shell when the uinit is gone. In this initrd that is wyrboot again, which then knows.
+	if err := os.MkdirAll(filepath.Dir(started), 0o755); err == nil && errors.Is(os.Mkdir(started, 0o755), fs.ErrExist) {
+		c.fail(context.Background(), errors.New("wyrboot died without a word, which is a mistake in Wyrcan itself, please report it"))
+	}
+	c.fail(context.Background(), c.run(context.Background()))
+}
+
+// started exists once wyrboot has run as the uinit.
+const started = "/run/wyrboot"
+
+// ownsMachine tells whether u-root's init started this program as the uinit, and not a person from a shell: their parent
+// is process 1, and that is the same busybox.
+func ownsMachine() bool {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil || os.Getppid() != 1 {
+		return false
+	}
+	init, err := os.Readlink("/proc/1/exe")
+	return err == nil && filepath.Base(init) == filepath.Base(self)
+}
+
+type cmd struct {
+	console *console.Console
+	cmdline string
+	store   config.Store
+
+	config    config.Config
+	confirmed bool // somebody answered yes to wyr.efi=write
+}
+
+// run boots the machine. It returns only when it cannot, and then why.
+func (c *cmd) run(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a mistake in Wyrcan itself, please report it: %v\n%s", p, debug.Stack())
+		}
+	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.sayf("Wyrcan %s, the container bootloader", version)
+	c.took("kernel", uptime())
+
+	drivers := &coldplug.Loader{Logf: c.sayf}
+	c.stage("drivers", func() error {
+		if _, err := drivers.Load(ctx); err != nil {
+			c.sayf("some hardware may stay without a driver: %v", err)
+		}
+		return nil
+	})
+	go drivers.Watch(ctx)
+
+	if err := c.configure(ctx); err != nil {
+		return err
+	}
+	net := &network.Manager{Files: c.config.Network, Logf: c.sayf}
+	defer net.Close()
+	if err := c.stage("network", func() error { return c.online(ctx, net) }); err != nil {
+		return err
+	}
+	tree, err := c.fetch(ctx)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+
+	var b *bundle.Bundle
+	if err := c.stage("convert", func() error { b, err = c.convert(ctx, tree); return err }); err != nil {
+		return fmt.Errorf("cannot boot %s: %w", c.config.Image, err)
+	}
+	tree.Close() // its memory is wanted for the copies that kexec makes
+	c.sayf("kernel %s, command line %q", b.Version, b.Cmdline)
+	if err := c.stage("load", func() error { return c.load(ctx, b) }); err != nil {
+		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
+	}
+	if c.persist() {
+		c.reboot()
+	}
+	console.KernelLog("wyrboot: starts kernel " + b.Version + " of " + c.config.Image)
+	c.sayf("starts kernel %s of %s after %.1f s", b.Version, c.config.Image, uptime().Seconds())
+	c.console.Flush(2 * time.Second)
+	return kexec.Jump()
+}
+
+// configure finds out what to boot, and does what wyr.efi= asks for that need not wait for a validated configuration.
+func (c *cmd) configure(ctx context.Context) error {
+	line, err := os.ReadFile(c.cmdline)
+	if err != nil {
+		return fmt.Errorf("cannot read the kernel's command line: %w", err)
+	}
+	var warnings []string
+	c.config, warnings, err = config.Load(cmdline.Parse(string(line)), c.store)
+	for _, w := range warnings {
+		c.sayf("%s", w)
+	}
+	if c.config.EFI != "" && c.askEFI(ctx) {
+		c.reboot()
+	}
+	return err
+}
+
+// online waits until a link can reach out, for as long as it takes: cables get plugged in and switches come up. What is
+// missing is said every now and then.
+func (c *cmd) online(ctx context.Context, net *network.Manager) error {
+	for {
+		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := net.Up(limited)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("cannot set the network up: %w", err)
+		}
+		c.sayf("still waiting for the network: %v", err)
+	}
+}
+
+// load hands the bundle to the running kernel and frees the memory of what that has copied.
+func (c *cmd) load(ctx context.Context, b *bundle.Bundle) error {
+	defer b.Close()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	debug.FreeOSMemory()
+	if err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline); err != nil {
+		return err
+	}
+	return kexec.Wait(ctx)
+}
+
+// stage runs one step of the boot and says how long it took, in a form that tests and people can grep for.
+func (c *cmd) stage(name string, step func() error) error {
+	start := time.Now()
+	if err := step(); err != nil {
+		return err
+	}
+	c.took(name, time.Since(start))
+	return nil
+}
+
+func (c *cmd) took(stage string, d time.Duration) {
+	c.sayf("stage %s %.2f s", stage, d.Seconds())
+}
+
+// uptime is the time since the kernel started.
+func uptime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// sayf tells the person at the console, and the kernel's log, one line.
+func (c *cmd) sayf(format string, args ...any) {
+	line := "wyrboot: " + fmt.Sprintf(format, args...)
+	io.WriteString(c.console, line+"\n")
+	console.KernelLog(line)
+}
