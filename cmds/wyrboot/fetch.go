@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -75,12 +76,22 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 	for i, l := range img.Layers {
 		layers[i] = l
 	}
+	if c.config.NetKeep {
+		kept, err := keptNetwork(c.net.Files)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, kept)
+	}
 	return rootfs.Read(ctx, layers, rootfs.Options{Memory: mem.Available / 2})
 }
 
 // convert turns the tree into what kexec takes.
 func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, error) {
 	opt := bundle.Options{Args: c.config.Args}
+	if c.config.NetKeep {
+		opt.Args = append(slices.Clone(opt.Args), c.keptArgument(tree))
+	}
 	var err error
 	if opt.Memory, err = memory.Read("/proc/meminfo"); err != nil {
 		return nil, err

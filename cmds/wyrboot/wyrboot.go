@@ -88,6 +88,7 @@ type cmd struct {
 
 	config    config.Config
 	confirmed bool // somebody answered yes to wyr.efi=write
+	net       *network.Manager
 }
 
 // run boots the machine. It returns only when it cannot, and then why.
@@ -114,11 +115,10 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if err := c.configure(ctx); err != nil {
 		return err
 	}
-	net := &network.Manager{Files: c.config.Network, Logf: c.sayf}
-	defer net.Close()
-	if err := c.stage("network", func() error { return c.online(ctx, net) }); err != nil {
+	if err := c.stage("network", func() error { return c.online(ctx) }); err != nil {
 		return err
 	}
+	defer c.net.Close()
 	tree, err := c.fetch(ctx)
 	if err != nil {
 		return err
@@ -158,23 +158,6 @@ func (c *cmd) configure(ctx context.Context) error {
 		c.reboot()
 	}
 	return err
-}
-
-// online waits until a link can reach out, for as long as it takes: cables get plugged in and switches come up. What is
-// missing is said every now and then.
-func (c *cmd) online(ctx context.Context, net *network.Manager) error {
-	for {
-		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
-		err := net.Up(limited)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		if !errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("cannot set the network up: %w", err)
-		}
-		c.sayf("still waiting for the network: %v", err)
-	}
 }
 
 // load hands the bundle to the running kernel and frees the memory of what that has copied.

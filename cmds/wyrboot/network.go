@@ -1,0 +1,95 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+	"gitlab.com/wyrcan/wyrcan/pkg/network"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// online writes the network files that the arguments describe, applies all that are there, and returns once a link can
+// reach out, for as long as that takes: cables get plugged in and switches come up. What is missing is said now and then.
+func (c *cmd) online(ctx context.Context) error {
+	if err := network.Install("/", c.config.Network); err != nil {
+		return fmt.Errorf("cannot write the network files: %w", err)
+	}
+	files, warnings := netconf.ReadDirs(os.DirFS("/"), netconf.Dirs)
+	for _, w := range warnings {
+		c.sayf("%s", w)
+	}
+	c.net = &network.Manager{Files: files, Logf: c.sayf}
+	for {
+		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := c.net.Up(limited)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("cannot set the network up: %w", err)
+		}
+		c.sayf("still waiting for the network: %v", err)
+	}
+}
+
+// overlay is a layer of Wyrcan's own on top of the image's.
+type overlay struct {
+	name string
+	tar  []byte
+}
+
+func (o overlay) String() string { return o.name }
+
+func (o overlay) Open(context.Context) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(o.tar)), nil
+}
+
+// keptNetwork is what wyr.net.keep=yes puts on top of the image: the network files that made this boot possible, where
+// the container's systemd-networkd reads them.
+func keptNetwork(files []netconf.File) (rootfs.Layer, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, f := range network.HandOver(files) {
+		text := f.String()
+		h := &tar.Header{Name: path.Join(network.Dir, f.Name+"."+string(f.Kind)), Mode: 0o644, Size: int64(len(text))}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return nil, err
+		}
+	}
+	return overlay{"the files of wyr.net.keep", b.Bytes()}, w.Close()
+}
+
+// keptArgument is what wyr.net.keep=yes gives a container that has no systemd-networkd: the kernel's ip=, which that and
+// most initrds understand. It is empty where the image or the arguments know better, or where ip= cannot say it.
+func (c *cmd) keptArgument(tree *rootfs.Tree) string {
+	for _, networkd := range []string{"/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"} {
+		if _, err := tree.Lookup(networkd); err == nil {
+			return ""
+		}
+	}
+	for _, a := range cmdline.Parse(strings.Join(c.config.Args, " ")) {
+		if a.Key == "ip" {
+			return ""
+		}
+	}
+	arg, err := network.IPArgument(c.net.State())
+	if err != nil {
+		c.sayf("wyr.net.keep: the container has no systemd-networkd and cannot be given ip= either: %v", err)
+		return ""
+	}
+	return arg
+}
