@@ -32,7 +32,7 @@ func Cases() []Case {
 }
 
 func whiteouts() []Case {
-	lower := Files(Dir("d"), File("d/a", "a"), File("d/b", "b"), Dir("d/sub"), File("d/sub/c", "c"), File("f", "f"))
+	lower := Files(Dir("d"), File("d/a", "a"), File("d/b", "b"), Dir("d/sub").Mode(0o711), File("d/sub/c", "c"), File("f", "f"))
 	return []Case{
 		{Name: "whiteout of a file", Layers: []Layer{lower, Files(Whiteout("f"))}},
 		{Name: "whiteout of a directory", Layers: []Layer{lower, Files(Whiteout("d"))}},
@@ -47,7 +47,8 @@ func whiteouts() []Case {
 		{Name: "whiteout before the same name again", Layers: []Layer{lower, Files(Whiteout("f"), File("f", "new").Mode(0o600))}},
 		{Name: "whiteout after the same name", Layers: []Layer{lower, Files(File("f", "new").Mode(0o600), Whiteout("f"))}},
 		{Name: "whiteout before the same directory again", Layers: []Layer{lower, Files(Whiteout("d"), Dir("d").Mode(0o700), File("d/n", "n"))}},
-		{Name: "whiteout after the same directory", Layers: []Layer{lower, Files(Dir("d").Mode(0o700), File("d/n", "n"), Whiteout("d"))}},
+		{Name: "whiteout after the same directory", Layers: []Layer{lower, Files(Dir("d").Mode(0o700), File("d/n", "n"), Whiteout("d"))},
+			Umoci: "changes the directory's time by deleting in it what lower layers had there"},
 		{Name: "whiteout after a file in the directory", Layers: []Layer{
 			Files(Dir("d").Mode(0o700).Owner(5, 6), File("d/a", "a")), Files(File("d/n", "n"), Whiteout("d"))},
 			Umoci: "keeps mode and owner of the lower directory, though its whiteout hides that directory and only the new file's parent is left"},
@@ -163,9 +164,9 @@ func names() []Case {
 		{Name: "parent from a lower layer", Layers: []Layer{Files(Dir("a").Mode(0o700).Owner(1, 1)), Files(File("a/f", "f"))}},
 		{Name: "below a symlinked directory", Layers: []Layer{usrmerge, Files(File("lib/x", "x"), File("abs/y", "y"), File("up/z", "z"), File("two/w", "w"), File("usr/back/v", "v"))}},
 		{Name: "below a symlinked directory, replaced", Layers: []Layer{usrmerge, Files(File("lib/old", "new"))}},
-		{Name: "below a symlinked directory, new parents", Layers: []Layer{usrmerge, Files(File("lib/a/b/c", "c"))}},
-		{Name: "below a symlink to nothing", Layers: []Layer{Files(Symlink("s", "not/yet")), Files(File("s/f", "f"))},
-			Umoci: "fails: MkdirAll finds the symbolic link; containerd and docker make the directory"},
+		{Name: "below a symlinked directory, new parents", Layers: []Layer{usrmerge, Files(File("lib/a/b/c", "c"))},
+			Umoci: "changes the time of usr/lib by making a directory in it"},
+		{Name: "below a symlink to nothing", Layers: []Layer{Files(Symlink("s", "not/yet")), Files(File("s/f", "f"))}},
 		{Name: "below a symlink that leaves the root", Layers: []Layer{Files(Symlink("out", "../../../../../etc")), Files(File("out/passwd", "mine"))}},
 		{Name: "directory over a symlinked parent keeps the target", Layers: []Layer{usrmerge, Files(Dir("lib"), File("lib/x", "x"))}},
 		{Name: "symlinked parent in the same layer", Layers: []Layer{Files(Dir("t"), Symlink("s", "t"), File("s/f", "f"))}},
@@ -202,7 +203,7 @@ func dialects() []Case {
 	return []Case{
 		{Name: "entries without type bits", Layers: []Layer{Files(File("f", "f").Mode(0o100644), Dir("d").Mode(0o40755), File("s", "").Mode(0o104755))}},
 		{Name: "version 7 tar", Layers: []Layer{Files(V7("d/", ""), V7("d/f", "old"), V7("g", ""))}},
-		{Name: "contiguous file", Layers: []Layer{Files(Raw(append(header("f", '7', 3), padded("abc")...)))}},
+		{Name: "contiguous file", Layers: []Layer{Files(Raw(append(header("f", '7', 3), padded("abc")...)))}, Umoci: "fails: it does not know the type"},
 		{Name: "PAX global header", Layers: []Layer{Files(Raw(extended('g', "comment=abc")), File("f", "f"))}, Umoci: "fails: it does not know the type"},
 		{Name: "volume label", Layers: []Layer{Files(Raw(header("label", 'V', 0)), File("f", "f"))}, Umoci: "fails: it does not know the type"},
 		{Name: "unknown type", Layers: []Layer{Files(Raw(header("f", 'Z', 0)))}, Refused: "unknown tar type"},
@@ -218,9 +219,8 @@ func dialects() []Case {
 		{Name: "extended attributes", Layers: []Layer{Files(
 			File("ping", "x").Mode(0o755).Xattr("security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
 			File("two", "").Xattr("user.a", "1").Xattr("user.b", "binary\xff"), Dir("d").Xattr("user.d", "dir"), Dir(".").Xattr("user.root", "r"))}},
-		{Name: "extended attributes replaced above", Layers: []Layer{Files(File("f", "").Xattr("user.a", "1"), Dir("d").Xattr("user.a", "1")), Files(File("f", "").Xattr("user.b", "2"), Dir("d"))},
-			Umoci: "keeps the lower directory's attributes"},
-		{Name: "sparse file, GNU", Layers: []Layer{Files(GNUSparse("s", "data", 1<<20, 3<<20))}},
+		{Name: "extended attributes replaced above", Layers: []Layer{Files(File("f", "").Xattr("user.a", "1"), Dir("d").Xattr("user.a", "1")), Files(File("f", "").Xattr("user.b", "2"), Dir("d"))}},
+		{Name: "sparse file, GNU", Layers: []Layer{Files(GNUSparse("s", "data", 1<<20, 3<<20))}, Umoci: "fails: it does not know the type"},
 		{Name: "sparse file, PAX 0.1", Layers: []Layer{Files(PAXSparse01("s", "data", 1<<20, 3<<20))}},
 		{Name: "sparse file, PAX 1.0", Layers: []Layer{Files(PAXSparse("s", "data", 1<<20, 3<<20), File("after", "x"))}},
 		{Name: "hostile size", Layers: []Layer{Files(Raw(header("f", '0', 1<<32)))}, Refused: "unexpected EOF"},
@@ -262,7 +262,7 @@ func storage() []Case {
 	cases := []Case{
 		{Name: "no layers"},
 		{Name: "a layer without entries", Layers: []Layer{Files(), Files(File("f", "f")), Files()}},
-		{Name: "a layer of no bytes", Layers: []Layer{{Tar: []byte{}, Compression: Plain}, Files(File("f", "f"))}, Umoci: "fails: it expects gzip"},
+		{Name: "a layer of no bytes", Layers: []Layer{{Tar: []byte{}, Compression: Plain}, Files(File("f", "f"))}},
 		{Name: "a gzip layer of no bytes", Layers: []Layer{{Tar: []byte{}}, Files(File("f", "f"))}},
 		{Name: "no trailer", Layers: []Layer{{Entries: []Entry{File("f", "f")}, NoTrailer: true}}},
 		{Name: "one layer of each form", Layers: []Layer{

@@ -210,8 +210,8 @@ func (m *merger) link(e *entry) error {
 		return err
 	}
 	target, err := resolve(m.root, e.link, false, nil)
-	if err != nil {
-		// It may come later in this layer.
+	if err != nil || m.waiting[target.ino] != nil {
+		// It may come later in this layer. Until then the name is taken, by a file of no account.
 		placeholder := &inode{mode: typeRegular, layer: noLayer}
 		d, err := m.add(at, name, placeholder)
 		if err != nil {
@@ -228,10 +228,7 @@ func (m *merger) link(e *entry) error {
 		target.layer = m.layer
 		return nil
 	}
-	d, err := m.add(at, name, target.ino)
-	if err == nil && m.waiting[target.ino] != nil {
-		m.pending = append(m.pending, d)
-	}
+	_, err = m.add(at, name, target.ino)
 	return err
 }
 

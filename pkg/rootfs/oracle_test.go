@@ -23,7 +23,29 @@ type unpacker struct {
 	times map[string]time.Time // of directories: set last, as making something in them changes them
 
 	upper map[string]bool // paths that the present layer has made or described
-	late  []*tar.Header   // its hard links whose targets have not come yet
+	late  []late          // its hard links whose targets have not come yet
+	marks int
+}
+
+// late is a hard link that has to wait. A file with its mark as content holds its name: an inode number would be no
+// proof, as they are used again.
+type late struct {
+	header *tar.Header
+	path   string
+	mark   string
+}
+
+const held = "\x00held "
+
+func content(path string) string {
+	if fi, err := os.Lstat(path); err != nil || !fi.Mode().IsRegular() || fi.Size() > 64 {
+		return ""
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 func newUnpacker(t *testing.T) *unpacker {
@@ -62,18 +84,19 @@ func (u *unpacker) layer(l imagetest.Layer) error {
 		}
 	}
 	for len(u.late) > 0 {
-		var still []*tar.Header
-		for _, h := range u.late {
-			if err := u.link(h, false); errors.Is(err, os.ErrNotExist) {
-				still = append(still, h)
-			} else if err != nil {
+		todo := u.late
+		u.late = nil
+		for _, l := range todo {
+			if content(l.path) != l.mark {
+				continue // something else took the name in the meantime
+			}
+			if err := u.link(l.header); err != nil {
 				return err
 			}
 		}
-		if len(still) == len(u.late) {
+		if len(u.late) == len(todo) {
 			return errors.New("hard link to nothing")
 		}
-		u.late = still
 	}
 	return nil
 }
@@ -137,7 +160,7 @@ func (u *unpacker) mkdirAll(dir string) error {
 	}
 	u.upper[dir] = true
 	u.times[dir] = time.Unix(0, 0)
-	return os.Chmod(dir, 0o755)
+	return errors.Join(os.Chown(dir, 0, 0), os.Chmod(dir, 0o755)) // not the group of a setgid parent
 }
 
 // forget removes path from the tables, and what is below it.
@@ -245,7 +268,7 @@ func (u *unpacker) member(h *tar.Header, r io.Reader) error {
 		}
 	}
 	if h.Typeflag == tar.TypeLink {
-		return u.link(h, true)
+		return u.link(h)
 	}
 
 	fi, err := os.Lstat(path)
@@ -322,7 +345,7 @@ func (u *unpacker) describe(path string, h *tar.Header) error {
 }
 
 // link makes a hard link, or puts it off until its target has come.
-func (u *unpacker) link(h *tar.Header, may bool) error {
+func (u *unpacker) link(h *tar.Header) error {
 	split := func(name string) (string, error) {
 		dir, base := filepath.Split(filepath.Clean("/" + name))
 		at, err := u.real(dir)
@@ -337,22 +360,15 @@ func (u *unpacker) link(h *tar.Header, may bool) error {
 		return err
 	}
 	fi, err := os.Lstat(target)
-	if err != nil && may {
-		// Its name is taken from now on, though.
+	if err != nil || strings.HasPrefix(content(target), held) {
 		if err := u.remove(path); err != nil {
 			return err
 		}
-		h := *h
-		u.late = append(u.late, &h)
-		return nil
-	}
-	if !may {
-		if _, err := os.Lstat(path); err == nil {
-			return nil // something else took the name in the meantime
-		}
-	}
-	if err != nil {
-		return err
+		u.upper[path] = true
+		u.marks++
+		l := late{h, path, fmt.Sprint(held, u.marks)}
+		u.late = append(u.late, l)
+		return os.WriteFile(path, []byte(l.mark), 0o600)
 	}
 	if fi.IsDir() {
 		return errors.New("hard link to a directory")

@@ -1,0 +1,275 @@
+package rootfs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+func read(t testing.TB, opt rootfs.Options, layers ...imagetest.Layer) *rootfs.Tree {
+	t.Helper()
+	tree, err := rootfs.Read(t.Context(), stack(t, layers), opt)
+	if err != nil {
+		t.Fatalf("Read = %v", err)
+	}
+	t.Cleanup(func() {
+		if err := tree.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	})
+	return tree
+}
+
+func TestLookup(t *testing.T) {
+	tree := read(t, rootfs.Options{}, imagetest.Files(
+		imagetest.Dir("usr/bin"), imagetest.File("usr/bin/x", "x"), imagetest.Symlink("bin", "usr/bin"), imagetest.Symlink("abs", "/bin/x"),
+		imagetest.Symlink("out", "../../../usr/../usr/bin/x"), imagetest.Symlink("loop", "loop"), imagetest.Symlink("gone", "nowhere"), imagetest.Symlink("self", ".")))
+	for _, tc := range []struct{ path, want, lstat string }{
+		{"", ".", "."},
+		{"/", ".", "."},
+		{"..", ".", "."},
+		{"usr/bin/x", "usr/bin/x", "usr/bin/x"},
+		{"/bin/x", "usr/bin/x", "usr/bin/x"},
+		{"bin", "usr/bin", "bin"},
+		{"bin/", "usr/bin", "bin"},
+		{"abs", "usr/bin/x", "abs"},
+		{"out", "usr/bin/x", "out"},
+		{"self/self/abs", "usr/bin/x", "abs"},
+		{"bin/../x", "", ""},
+		{"bin/../bin/x", "usr/bin/x", "usr/bin/x"},
+		{"loop", "", "loop"},
+		{"gone", "", "gone"},
+		{"abs/x", "", ""},
+		{"usr/lib", "", ""},
+	} {
+		for _, op := range []struct {
+			name string
+			find func(string) (*rootfs.Node, error)
+			want string
+		}{{"Lookup", tree.Lookup, tc.want}, {"Lstat", tree.Lstat, tc.lstat}} {
+			n, err := op.find(tc.path)
+			got := ""
+			if err == nil {
+				got = n.Path
+			}
+			if got != op.want {
+				t.Errorf("%s(%q) = %q, %v, want %q", op.name, tc.path, got, err, op.want)
+			}
+		}
+	}
+	if _, err := tree.Lookup("gone"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Lookup of a dangling link = %v, want fs.ErrNotExist", err)
+	}
+	if names, err := tree.Names("/"); fmt.Sprint(names, err) != "[abs bin gone loop out self usr] <nil>" {
+		t.Errorf("Names of the root = %v, %v", names, err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	layers := []imagetest.Layer{
+		imagetest.Files(imagetest.File("a", "content of a"), imagetest.File("b", "content of b"), imagetest.File("empty", "")),
+		{Entries: []imagetest.Entry{imagetest.File("c", "content of c"), imagetest.Link("d", "a"), imagetest.Dir("e")}, Compression: imagetest.Zstd},
+	}
+	for _, form := range forms {
+		tree := read(t, form.opt, layers...)
+		for path, want := range map[string]string{"a": "content of a", "b": "content of b", "c": "content of c", "d": "content of a", "empty": ""} {
+			n, err := tree.Lookup(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := tree.Open(t.Context(), n)
+			if err != nil {
+				t.Fatalf("%s: Open(%q) = %v", form.name, path, err)
+			}
+			if got, err := io.ReadAll(r); string(got) != want || err != nil {
+				t.Errorf("%s: %q has %q, %v, want %q", form.name, path, got, err, want)
+			}
+			if err := r.Close(); err != nil {
+				t.Errorf("%s: Close = %v", form.name, err)
+			}
+		}
+		n, err := tree.Lookup("e")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tree.Open(t.Context(), n); err == nil {
+			t.Errorf("%s: Open of a directory succeeds", form.name)
+		}
+	}
+}
+
+// TestWalkOrder checks what an unpacker relies on, and that contents come as they lie.
+func TestWalkOrder(t *testing.T) {
+	layers := []imagetest.Layer{
+		imagetest.Files(imagetest.File("z/z", "1"), imagetest.File("a/a", "2"), imagetest.Link("m", "z/z")),
+		imagetest.Files(imagetest.File("b", "3"), imagetest.Symlink("a/s", "b"), imagetest.Dir("z/d/d")),
+	}
+	for _, form := range forms {
+		var got []string
+		err := read(t, form.opt, layers...).Walk(t.Context(), func(n *rootfs.Node, content io.Reader) error {
+			s := n.Path
+			if content != nil {
+				b, err := io.ReadAll(content)
+				if err != nil {
+					return err
+				}
+				s += "=" + string(b)
+			}
+			got = append(got, s)
+			return nil
+		})
+		if want := "[. a z z/d z/d/d m=1 z/z a/a=2 b=3 a/s]"; err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%s: Walk showed %v, %v, want %s", form.name, got, err, want)
+		}
+	}
+}
+
+func TestWalkSkip(t *testing.T) {
+	layers := []imagetest.Layer{imagetest.Files(imagetest.File("a", "1"), imagetest.Link("b", "a"), imagetest.Link("c", "a"), imagetest.Dir("d"))}
+	stop := errors.New("stop")
+	for _, form := range forms {
+		var got []string
+		err := read(t, form.opt, layers...).Walk(t.Context(), func(n *rootfs.Node, content io.Reader) error {
+			got = append(got, fmt.Sprint(n.Path, content != nil))
+			switch n.Path {
+			case "a", "d":
+				return rootfs.SkipName
+			case "c":
+				return stop
+			}
+			return nil
+		})
+		if want := "[.false dfalse atrue btrue cfalse]"; err != stop || fmt.Sprint(got) != want {
+			t.Errorf("%s: Walk showed %v, %v, want %s and its visitor's error", form.name, got, err, want)
+		}
+	}
+}
+
+func TestStat(t *testing.T) {
+	tree := read(t, rootfs.Options{},
+		imagetest.Files(imagetest.File("a", strings.Repeat("x", 4097)), imagetest.Link("b", "a"), imagetest.File("c", "x"), imagetest.File("gone", "xxx")),
+		imagetest.Files(imagetest.Whiteout("gone"), imagetest.Symlink("s", "c").Xattr("user.a", "1")))
+	if got, want := tree.Stat(), (rootfs.Stat{Entries: 5, Inodes: 4, Bytes: 4098, Pages: 12288, Xattrs: 1}); got != want {
+		t.Errorf("Stat = %+v, want %+v", got, want)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	var many []imagetest.Entry
+	for i := range 20 {
+		many = append(many, imagetest.File(fmt.Sprint("f", i), ""))
+	}
+	zeros := make([]byte, 4<<20)
+	for _, tc := range []struct {
+		name   string
+		opt    rootfs.Options
+		layers []imagetest.Layer
+		want   string
+	}{
+		{"entries of a layer", rootfs.Options{MaxEntries: 10}, []imagetest.Layer{imagetest.Files(many...)}, "more than 10 entries"},
+		{"entries of the tree", rootfs.Options{MaxEntries: 22}, []imagetest.Layer{imagetest.Files(many...), imagetest.Files(imagetest.File("x/y", ""))}, "more than 22 entries"},
+		{"bomb in a file", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{imagetest.Files(imagetest.File("big", string(zeros)))}, "more than 1 MiB"},
+		{"bomb behind the archive", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{{Tar: zeros}}, "more than 1 MiB"},
+		{"bomb of holes", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{imagetest.Files(imagetest.PAXSparse("s", "x", 0, 1<<40))}, "more than 1 MiB"},
+		{"bomb of layers", rootfs.Options{MaxBytes: 5 << 20}, []imagetest.Layer{imagetest.Files(imagetest.File("a", string(zeros))), imagetest.Files(imagetest.File("b", string(zeros)))}, "more than 5 MiB"},
+	} {
+		for _, memory := range []int64{0, 1} {
+			tc.opt.Memory = memory
+			tree, err := rootfs.Read(t.Context(), stack(t, tc.layers), tc.opt)
+			if err == nil {
+				tree.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%s, memory %d: Read = %v, want an error that says %q", tc.name, memory, err, tc.want)
+			}
+		}
+	}
+}
+
+// broken is a layer that fails in a way of its own.
+type broken struct {
+	data []byte
+	err  error // at the end of data, or on Open if there are none
+}
+
+func (b broken) Open(context.Context) (io.ReadCloser, error) {
+	if b.data == nil {
+		return nil, b.err
+	}
+	return io.NopCloser(io.MultiReader(bytes.NewReader(b.data), failing{b.err})), nil
+}
+func (b broken) String() string { return "the broken layer" }
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestCause checks that the error of the source comes through: what decides whether to try again, and the cause where
+// the decompressor sees only garbage.
+func TestCause(t *testing.T) {
+	cause := errors.New("digest is wrong")
+	whole := imagetest.Files(imagetest.File("f", strings.Repeat("some content ", 1000))).Blob(t).Data
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2] ^= 0x10
+	for _, tc := range []struct {
+		name string
+		data []byte
+	}{
+		{"on open", nil},
+		{"at once", []byte{}},
+		{"in the middle", whole[:len(whole)/2]},
+		{"after all", whole},
+		{"after garbage", flipped},
+		{"after the wrong magic", []byte("BZh9")},
+	} {
+		for _, memory := range []int64{0, 1} {
+			good := imagetest.Files(imagetest.File("g", "g")).Blob(t)
+			tree, err := rootfs.Read(t.Context(), []rootfs.Layer{good, broken{tc.data, cause}}, rootfs.Options{Memory: memory})
+			if err == nil {
+				tree.Close()
+			}
+			if !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), "the broken layer: ") {
+				t.Errorf("%s: Read = %v, want %q of the layer", tc.name, err, cause)
+			}
+		}
+	}
+}
+
+// hanging is a layer whose source blocks until the context is done.
+type hanging struct{}
+
+func (hanging) Open(ctx context.Context) (io.ReadCloser, error) {
+	return io.NopCloser(blocked{ctx}), nil
+}
+func (hanging) String() string { return "the hanging layer" }
+
+type blocked struct{ ctx context.Context }
+
+func (b blocked) Read([]byte) (int, error) { <-b.ctx.Done(); return 0, b.ctx.Err() }
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	started := make(chan struct{})
+	go func() { <-started; cancel() }()
+	close(started)
+	if _, err := rootfs.Read(ctx, []rootfs.Layer{hanging{}}, rootfs.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Read = %v, want context.Canceled", err)
+	}
+	// One layer's failure ends the others.
+	cause := errors.New("no such blob")
+	if _, err := rootfs.Read(t.Context(), []rootfs.Layer{hanging{}, broken{err: cause}}, rootfs.Options{}); !errors.Is(err, cause) {
+		t.Errorf("Read = %v, want %v", err, cause)
+	}
+	tree := read(t, rootfs.Options{}, imagetest.Files(imagetest.File("f", "f")))
+	if err := tree.Walk(ctx, func(*rootfs.Node, io.Reader) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Walk = %v, want context.Canceled", err)
+	}
+}

@@ -1,0 +1,93 @@
+package rootfs_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// TestUmoci has umoci, the OCI project's own unpacker, unpack the corpus. Where a case says that umoci does otherwise,
+// it must: a note that has become untrue is an error too.
+func TestUmoci(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to give files their owners and to make devices")
+	}
+	if _, err := exec.LookPath("umoci"); err != nil {
+		t.Skip("needs umoci")
+	}
+	for _, tc := range imagetest.Cases() {
+		if tc.Refused != "" || tc.NoDir != "" || tc.Slow {
+			continue
+		}
+		t.Run(tc.Name, func(t *testing.T) {
+			t.Parallel()
+			tree, err := rootfs.Read(t.Context(), stack(t, tc.Layers), rootfs.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tree.Close()
+			want, err := report.FromTree(t.Context(), tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, out := umoci(t, tc.Layers)
+			var diffs []string
+			if got == nil {
+				diffs = []string{"umoci fails: " + out}
+			} else {
+				diffs = report.Diff(want.Map(described), got.Map(described), 10)
+			}
+			if tc.Umoci != "" {
+				if len(diffs) == 0 {
+					t.Errorf("umoci agrees, though the case says that it %s", tc.Umoci)
+				}
+				return
+			}
+			for _, d := range diffs {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// described leaves out the times of directories that no layer describes: umoci takes the time of day.
+func described(_ string, f *report.File) {
+	if f.ModTime.Equal(time.Unix(0, 0)) || time.Since(f.ModTime) < time.Hour {
+		f.ModTime = time.Time{}
+	}
+}
+
+// umoci unpacks layers, stored with gzip because it knows little else, and returns nil and its words if it fails.
+func umoci(t *testing.T, layers []imagetest.Layer) (report.Tree, string) {
+	t.Helper()
+	dir := t.TempDir()
+	layers = slices.Clone(layers)
+	for i := range layers {
+		layers[i].Compression, layers[i].MediaType = imagetest.Gzip, ""
+	}
+	path, err := layout.Write(filepath.Join(dir, "layout"), empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(imagetest.Image(t, layers...), layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "latest"})); err != nil {
+		t.Fatal(err)
+	}
+	bundle := filepath.Join(dir, "bundle")
+	if out, err := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", filepath.Join(dir, "layout")+":latest", bundle).CombinedOutput(); err != nil {
+		return nil, string(out)
+	}
+	got, err := report.FromDir(filepath.Join(bundle, "rootfs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got, ""
+}
