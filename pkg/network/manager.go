@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -229,7 +230,7 @@ func (m *Manager) look(now time.Time) {
 	for _, nl := range list {
 		a := nl.Attrs()
 		there[a.Index] = true
-		if a.Flags&unix.IFF_LOOPBACK != 0 && a.Name == "lo" {
+		if a.Flags&net.FlagLoopback != 0 {
 			continue
 		}
 		l := m.links[a.Index]
