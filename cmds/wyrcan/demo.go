@@ -47,6 +47,9 @@ initrd.
 		s.until = demoWords
 		s.args = append(s.args, "demo=once")
 	}
+	if !s.verbose {
+		s.args = append(s.args, "quiet")
+	}
 	img, err := demoImage(kernel, init, s.arch)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ type session struct {
 	arch, kernel, initrd, memory, until string
 	cpus                                int
 	timeout                             time.Duration
+	verbose                             bool
 	args, append, qemu                  list
 }
 
@@ -27,6 +28,7 @@ func (s *session) flags(f *flagSet) {
 	f.Var(&s.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&s.append, "append", "pass `ARG` to Wyrcan; may be repeated")
 	f.Var(&s.qemu, "qemu", "pass `OPTION` to QEMU; may be repeated")
+	f.BoolVar(&s.verbose, "v", false, "show what Wyrcan's kernel says too")
 	f.StringVar(&s.until, "until", "", "run unattended; succeed once the console shows `TEXT`, and print the time of each stage")
 	f.DurationVar(&s.timeout, "timeout", 10*time.Minute, "with -until, fail after this `TIME`")
 }
@@ -46,6 +48,9 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 		return nil, usage("there is no machine of architecture %q: want amd64 or arm64", s.arch)
 	}
 	m := &machine{arch: s.arch, kernel: kernel, initrd: initrd, memory: s.memory, cpus: s.cpus, extra: s.qemu, until: s.until}
+	if !s.verbose {
+		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
+	}
 	m.args = append(m.args, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true})
 	for _, a := range append(list{"console=" + b.console}, s.args...) {
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true})
