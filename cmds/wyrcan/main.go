@@ -50,6 +50,10 @@ func (c *cmd) subcommands() []subcommand {
 	return []subcommand{
 		{"run", "boot an image in QEMU, through Wyrcan", c.boot},
 		{"demo", "boot a small container made on the spot, from a registry of its own", c.demo},
+		{"check", "tell whether an image is bootable, and what it needs", c.check},
+		{"morph", "make kernel, initrd and command line of an image", c.morph},
+		{"unpack", "write the files of an image into a directory", c.unpack},
+		{"kexec", "reboot this machine into an image", c.kexec},
 		{"push", "send an image to a registry", c.push},
 		{"serve", "offer Wyrcan to machines that boot from the network", c.netboot},
 	}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+const version = "6.1.0-40-amd64"
+
+// bootable is a bootable container: in what follows the mistakes are added to it.
+func bootable() []imagetest.Entry {
+	return []imagetest.Entry{
+		imagetest.Dir("boot"),
+		imagetest.File("boot/vmlinuz", string(imagetest.BzImage(version))),
+		imagetest.Symlink("boot/wyrcan.kernel", "vmlinuz"),
+		imagetest.File("boot/wyrcan.cmdline", "quiet\n"),
+		imagetest.Dir("bin"),
+		imagetest.File("bin/sh", "a shell").Mode(0o755),
+		imagetest.File("bin/init", "#!/bin/sh\n").Mode(0o755),
+		imagetest.Symlink("init", "bin/init"),
+		imagetest.Symlink("lib", "usr/lib"),
+		imagetest.File("usr/lib/modules/"+version+"/kernel/x.ko.xz", "driver"),
+		imagetest.File("usr/lib/firmware/x.bin", "firmware"),
+	}
+}
+
+// withWyrinit puts what stands in for wyrinit beside the tool.
+func withWyrinit(t *testing.T, c *cmd) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(c.home, "wyrinit"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
+	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
+	bare := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("usr"))))
+	for _, row := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + version + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 modules, 1 firmware files", " MiB at least", "bootable      yes"}},
+		{"no init", []string{bad}, notBootable, []string{"bootable      no: the image is not bootable: /init"}},
+		{"no modules", []string{bare}, 0, []string{"warning       the image has no modules for its kernel", "bootable      yes"}},
+		{"no image", []string{"oci:/nowhere"}, notExamined, nil},
+		{"wrong use", []string{good, "-root", "nfs"}, 2, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c, stdout, _ := tool(t, append([]string{"check"}, row.args...)...)
+			withWyrinit(t, c)
+			err := c.run(context.Background())
+			var s *status
+			code := 0
+			if errors.As(err, &s) {
+				code = s.code
+			}
+			if code != row.code {
+				t.Errorf("status %d (%v), want %d", code, err, row.code)
+			}
+			for _, want := range row.want {
+				if !strings.Contains(stdout.String(), want) {
+					t.Errorf("%q is not in\n%s", want, stdout)
+				}
+			}
+		})
+	}
+	c, stdout, _ := tool(t, "check", "-json", good)
+	withWyrinit(t, c)
+	if err := c.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || !r.Bootable || r.Version != version || r.Memory == 0 {
+		t.Errorf("-json gives %+v, %v", r, err)
+	}
+}
+
+func TestMorph(t *testing.T) {
+	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
+	dir := t.TempDir()
+	c, stdout, _ := tool(t, "morph", img, "-kernel", dir+"/k", "-initrd", dir+"/i.x", "-cmdline", dir+"/c", "-arg", "a b", "-arg=debug")
+	withWyrinit(t, c)
+	if err := c.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(dir + "/c"); err != nil || string(b) != "quiet a b debug\n" || stdout.Len() > 0 {
+		t.Errorf("the command line is %q, %v; printed %q", b, err, stdout)
+	}
+	if b, err := os.ReadFile(dir + "/k"); err != nil || !bytes.Equal(b, imagetest.BzImage(version)) {
+		t.Errorf("the kernel is not the image's: %v", err)
+	}
+	files := cpioNames(t, dir+"/i.x")
+	for _, want := range []string{"bin/init", "init", "usr/lib/firmware/x.bin", "boot/wyrcan.cmdline"} {
+		if !slices.Contains(files, want) {
+			t.Errorf("the initrd has no %s: %q", want, files)
+		}
+	}
+	if slices.Contains(files, "boot/vmlinuz") {
+		t.Error("the initrd holds the kernel too")
+	}
+	if got := names(t, dir); !cmp.Equal(got, []string{"c", "i.x", "k"}) {
+		t.Errorf("morph left %q", got)
+	}
+}
+
+// cpioNames lists a compressed archive with the system's own programs.
+func cpioNames(t *testing.T, file string) []string {
+	t.Helper()
+	out, err := exec.Command("sh", "-c", `zstd -dcq <"$0" | cpio -t --quiet`, file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("zstd and cpio: %v\n%s", err, out)
+	}
+	var names []string
+	for line := range strings.Lines(string(out)) {
+		names = append(names, strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(line), "./"), "/"))
+	}
+	return names
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// Files that were there stay as they were when morph fails, and none appears.
+func TestMorphFails(t *testing.T) {
+	good := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
+	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("boot/vmlinuz"))))
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/k", []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{good}, "-kernel and -initrd"},
+		{[]string{bad, "-kernel", dir + "/k", "-initrd", dir + "/i"}, "not bootable"},
+		{[]string{good, "-kernel", dir + "/k", "-initrd", dir + "/absent/i"}, "absent"},
+		{[]string{good, "-kernel", dir + "/k", "-initrd", dir + "/i", "-wyrinit", "/nowhere"}, "cannot find /nowhere"},
+	} {
+		c, _, _ := tool(t, append([]string{"morph"}, row.args...)...)
+		withWyrinit(t, c)
+		if err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("morph %q = %v, want an error with %q", row.args, err, row.want)
+		}
+		if b, err := os.ReadFile(dir + "/k"); err != nil || string(b) != "before" || len(names(t, dir)) != 1 {
+			t.Errorf("morph %q left %q, and in k %q", row.args, names(t, dir), b)
+		}
+	}
+}
+
+// What kexec refuses it refuses before anything is loaded.
+func TestKexecRefused(t *testing.T) {
+	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "usage"},
+		{[]string{bad, "-load", "-force"}, "exclude each other"},
+		{[]string{bad, "-load"}, "not bootable"},
+	} {
+		c, _, _ := tool(t, append([]string{"kexec"}, row.args...)...)
+		withWyrinit(t, c)
+		if err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("kexec %q = %v, want an error with %q", row.args, err, row.want)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// A report is what check finds out about an image.
+type report struct {
+	Image    string   `json:"image"`
+	Digest   string   `json:"digest"`
+	Platform string   `json:"platform"`
+	Layers   int      `json:"layers"`
+	Download int64    `json:"downloadBytes"`
+	Files    int      `json:"files"`
+	Unpacked int64    `json:"unpackedBytes"`
+	Bootable bool     `json:"bootable"`
+	Reason   string   `json:"reason,omitempty"` // why it is not
+	Kernel   string   `json:"kernel,omitempty"`
+	Format   string   `json:"kernelFormat,omitempty"`
+	Version  string   `json:"kernelVersion,omitempty"`
+	Modules  int      `json:"modules"`  // drivers for that kernel
+	Firmware int      `json:"firmware"` // files
+	Init     string   `json:"init,omitempty"`
+	Cmdline  string   `json:"cmdline"`
+	Initrd   int64    `json:"initrdBytes,omitempty"`
+	Packing  string   `json:"initrdPacking,omitempty"`
+	Memory   int64    `json:"memoryBytes,omitempty"` // the least that boots all of it
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Exit statuses of check besides 0, bootable, and 2, a wrong use.
+const (
+	notBootable = 1
+	notExamined = 3
+)
+
+// check is "wyrcan check".
+func (c *cmd) check(ctx context.Context, args []string) error {
+	var r recipe
+	f := c.flags("check", "[OPTION...] IMAGE", `Tell whether IMAGE is bootable by Wyrcan: which kernel and init it has, how much
+memory a machine needs to boot all of it, and what of it will not survive.
+
+The exit status is 0 if it is bootable, 1 if it is not, 2 for a wrong use of
+this program and 3 if the image could not be read.
+`)
+	asJSON := f.Bool("json", false, "write one JSON object")
+	r.flags(f)
+	rest, err := f.parse(args, 1, false)
+	if err != nil {
+		return err
+	}
+	opt, err := r.options(c)
+	if err != nil {
+		return unexamined(err)
+	}
+	img, tree, err := c.tree(ctx, rest[0], "")
+	if err != nil {
+		return unexamined(err)
+	}
+	defer tree.Close()
+	found, err := examine(ctx, img, tree, opt)
+	if err != nil {
+		return unexamined(fmt.Errorf("cannot examine %s: %w", rest[0], err))
+	}
+	if *asJSON {
+		e := json.NewEncoder(c.stdout)
+		e.SetIndent("", "  ")
+		err = e.Encode(found)
+	} else {
+		err = found.print(c.stdout)
+	}
+	if err == nil && !found.Bootable {
+		return &status{code: notBootable} // the report says why
+	}
+	return err
+}
+
+// unexamined gives err the status of an image that could not be read, unless it has one of its own.
+func unexamined(err error) error {
+	if errors.As(err, new(*status)) {
+		return err
+	}
+	return &status{code: notExamined, err: err}
+}
+
+// examine makes the bundle of an image, to see what becomes of it.
+func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundle.Options) (*report, error) {
+	stat := tree.Stat()
+	r := &report{
+		Image: img.Name, Digest: img.Digest.String(), Platform: img.Platform.String(),
+		Layers: len(img.Layers), Download: img.Size(), Files: stat.Entries, Unpacked: stat.Bytes,
+	}
+	plan, err := bundle.Inspect(ctx, tree, opt)
+	if err != nil {
+		r.Reason = err.Error()
+		return r, ctx.Err()
+	}
+	defer plan.Close()
+	k := plan.Kernel
+	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
+	r.Packing, r.Warnings = plan.Packing.String(), plan.Warnings
+	b, err := plan.Make(ctx)
+	if err != nil {
+		r.Reason = err.Error()
+		return r, ctx.Err()
+	}
+	defer b.Close()
+	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, b.Cmdline, b.Size, b.Memory
+	return r, r.count(ctx, tree)
+}
+
+// count counts the drivers for the kernel and the firmware, and warns where there are none.
+func (r *report) count(ctx context.Context, tree *rootfs.Tree) error {
+	modules := under(tree, path.Join("lib/modules", r.Version))
+	firmware := under(tree, "lib/firmware")
+	err := tree.Walk(ctx, func(n *rootfs.Node, _ io.Reader) error {
+		switch base := path.Base(n.Path); {
+		case n.Dir():
+		case strings.HasPrefix(n.Path, modules) && (strings.HasSuffix(base, ".ko") || strings.Contains(base, ".ko.")):
+			r.Modules++
+		case strings.HasPrefix(n.Path, firmware):
+			r.Firmware++
+		}
+		return nil
+	})
+	if r.Modules == 0 && r.Version != "" {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the image has no modules for its kernel: /lib/modules/%s is missing or empty, so only drivers that are built in will work", r.Version))
+	}
+	return err
+}
+
+// under returns what the paths of all that is in a directory begin with, all links to it followed; nothing begins so if
+// it does not exist.
+func under(tree *rootfs.Tree, dir string) string {
+	n, err := tree.Lookup(dir)
+	if err != nil {
+		return "\x00"
+	}
+	return n.Path + "/"
+}
+
+// print writes the report for people.
+func (r *report) print(w io.Writer) error {
+	verdict := "yes"
+	if !r.Bootable {
+		verdict = "no: " + r.Reason
+	}
+	rows := [][2]string{
+		{"image", r.Image},
+		{"digest", r.Digest},
+		{"platform", r.Platform},
+		{"layers", fmt.Sprintf("%d, %.1f MB to download", r.Layers, float64(r.Download)/1e6)},
+		{"files", fmt.Sprintf("%d, %.1f MB unpacked", r.Files, float64(r.Unpacked)/1e6)},
+	}
+	if r.Kernel != "" {
+		rows = append(rows, [2]string{"kernel", fmt.Sprintf("%s (%s, %s)", r.Kernel, r.Version, r.Format)}, [2]string{"init", r.Init})
+	}
+	if r.Bootable {
+		rows = append(rows,
+			[2]string{"drivers", fmt.Sprintf("%d modules, %d firmware files", r.Modules, r.Firmware)},
+			[2]string{"command line", r.Cmdline},
+			[2]string{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
+			[2]string{"memory", fmt.Sprintf("%d MiB at least", (r.Memory+1<<20-1)>>20)},
+		)
+	}
+	for _, warning := range r.Warnings {
+		rows = append(rows, [2]string{"warning", warning})
+	}
+	var errs []error
+	for _, row := range append(rows, [2]string{"bootable", verdict}) {
+		_, err := fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-14s%s", row[0], row[1]), " "))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
