@@ -1,0 +1,230 @@
+package integration
+
+import (
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// The times that steps may take at most under plain emulation, beside another
+// machine and a busy host. Each is many times what it takes.
+const (
+	bootTime  = 90 * time.Second  // from power-on to wyrboot's first line
+	stepTime  = 60 * time.Second  // one stage of wyrboot
+	kexecTime = 120 * time.Second // from the last stage to the container's first word
+)
+
+// words begin the lines of the test container's /init.
+const words = "wyrcan-demo: "
+
+// kernelLayer is a layer with a kernel where a distribution keeps it, and the
+// link to it.
+func kernelLayer(t *testing.T) imagetest.Layer {
+	t.Helper()
+	kernel, err := os.ReadFile(artefact(t, "wyrcan.kernel"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return imagetest.Layer{Compression: imagetest.Zstd, Entries: []imagetest.Entry{
+		imagetest.Dir("boot"),
+		imagetest.File("boot/vmlinuz-test", string(kernel)),
+		imagetest.Symlink("boot/wyrcan.kernel", "/boot/vmlinuz-test"),
+	}}
+}
+
+// initLayer is a layer with an /init that says what it finds, and more files.
+func initLayer(t *testing.T, more ...imagetest.Entry) imagetest.Layer {
+	t.Helper()
+	init, err := os.ReadFile(artefact(t, "wyrcan.demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return imagetest.Files(append([]imagetest.Entry{
+		imagetest.Dir("usr"), imagetest.Dir("usr/sbin"),
+		imagetest.File("usr/sbin/init", string(init)).Mode(0o755),
+		imagetest.Symlink("init", "usr/sbin/init"),
+	}, more...)...)
+}
+
+// fromGuest is how a machine in QEMU's user network calls an image on this host.
+func fromGuest(ref string) string { return strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) }
+
+// rebootsOnEnter waits for a failure's last sentence, presses Enter, and makes
+// sure that nothing was booted.
+func (v *vm) rebootsOnEnter() {
+	v.t.Helper()
+	v.wait(`press Enter to reboot now`, stepTime)
+	v.send("\r")
+	v.exit(stepTime)
+	v.never(`wyrboot: starts kernel|` + words)
+}
+
+// TestBoot is the whole way: DHCP, an index with images for two architectures, a
+// kernel behind an absolute link, a command line from the image and from two
+// arguments, one of them quoted.
+func TestBoot(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	mine := imagetest.Image(t, kernelLayer(t), initLayer(t,
+		imagetest.File("boot/wyrcan.cmdline", " console=ttyS0\n\tpanic=-1\n")))
+	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "s390x"}}.Image(t)
+	ref := fromGuest(registry.Push(t, "bootable:1", imagetest.Index(t, other, mine)))
+
+	v := machine{cmdline: `quiet wyr.img=` + ref + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.start(t)
+	v.wait(`^wyrboot: Wyrcan \S+, the container bootloader$`, bootTime)
+	v.wait(`^wyrboot: stage drivers [0-9.]+ s$`, stepTime)
+	v.wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
+	for _, stage := range []string{"network", "pull", "convert", "load"} {
+		v.wait(`^wyrboot: stage `+stage+` [0-9.]+ s$`, stepTime)
+	}
+	const line = "console=ttyS0 panic=-1 quiet log-buf-len=1M demo=once"
+	if got := v.wait(`^`+words+`command line +(.*)\n`, kexecTime)[1]; got != line {
+		t.Errorf("the container's command line is %q, want %q", got, line)
+	}
+	v.wait(`^`+words+`the container's own words`, stepTime)
+	v.exit(stepTime)
+}
+
+// TestDeadLink gives the machine a card whose cable leads nowhere, before one that
+// leads to the registry.
+func TestDeadLink(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
+
+	v := machine{
+		nics:    []string{"hubport,hubid=1,model=e1000e", userNIC("virtio-net-pci")},
+		cmdline: "wyr.img=" + ref,
+	}.start(t)
+	v.wait(`^wyrboot: stage drivers`, bootTime)
+	v.wait(`^wyrboot: \S+ \(virtio_net.*10\.0\.2\.15/24`, stepTime)
+	v.wait(`^wyrboot: image `, stepTime)
+}
+
+// TestNoImage boots without arguments: the help, Enter, a reboot.
+func TestNoImage(t *testing.T) {
+	t.Parallel()
+	v := machine{}.start(t)
+	v.wait(`^wyrboot: no container image is named`, bootTime)
+	for _, argument := range []string{"wyr.img=IMAGE", "wyr.arg=ARG", `wyr.net.\[KIND.\]FILE.SECTION.KEY=VALUE`, "wyr.efi=write", "wyr.efi=clear"} {
+		v.wait(`^ +`+argument, stepTime)
+	}
+	v.wait(`Press Enter to reboot\.`, stepTime)
+	v.send("\r")
+	v.exit(stepTime)
+}
+
+// TestRegistryComesUp starts the registry when the machine has already been
+// refused by nobody.
+func TestRegistryComesUp(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	ref := registry.Push(t, "bootable", imagetest.Image(t, initLayer(t)))
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	ref = strings.Replace(ref, registry.Host, address, 1)
+
+	v := machine{cmdline: "wyr.img=" + fromGuest(ref)}.start(t)
+	v.wait(`^wyrboot: cannot get \S+: .*; tries again in \S+ \(try 2\)`, bootTime)
+	v.wait(`\(try 3\)`, stepTime)
+	if l, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go forward(l, registry.Host)
+	v.wait(`^wyrboot: image `, stepTime)
+}
+
+// forward hands the connections of l to the address.
+func forward(l net.Listener, address string) {
+	for {
+		from, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer from.Close()
+			to, err := net.Dial("tcp", address)
+			if err != nil {
+				return
+			}
+			defer to.Close()
+			go io.Copy(to, from)
+			io.Copy(from, to)
+		}()
+	}
+}
+
+// TestDamagedBlobs spoils an image's layer: a bit of it, then its end. Every attempt
+// must fail, whatever arrived of it; healed, the same machine boots.
+func TestDamagedBlobs(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	kernel, init := kernelLayer(t), initLayer(t)
+	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, kernel, init)))
+	digest, err := kernel.Blob(t).Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoil := func(do imagetest.Effect) {
+		registry.Heal()
+		registry.Fail(imagetest.Fault{Path: digest.String(), Do: do})
+	}
+	spoil(imagetest.Flip(4 << 20))
+	v := machine{cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once"}.start(t)
+	v.wait(`^wyrboot: cannot get .*their digest is .*\(try 2\)`, bootTime+stepTime)
+	spoil(imagetest.Truncate(1000)) // also of each answer that would go on where it broke
+	v.wait(`^wyrboot: cannot get .*the download from \S+ broke after .*; tries again`, 2*stepTime)
+	v.never(`wyrboot: starts kernel|` + words)
+	registry.Heal()
+	v.wait(`^wyrboot: stage pull`, 2*stepTime)
+	v.wait(`^`+words+`the container's own words`, kexecTime)
+	v.exit(stepTime)
+}
+
+// TestRefusals names images that cannot be booted, and arguments that mean nothing.
+func TestRefusals(t *testing.T) {
+	registry := imagetest.Serve(t)
+	noKernel := fromGuest(registry.Push(t, "nokernel", imagetest.Image(t, initLayer(t))))
+	noInit := fromGuest(registry.Push(t, "noinit", imagetest.Image(t, kernelLayer(t))))
+	foreign := fromGuest(registry.Push(t, "foreign", imagetest.Spec{
+		Platform: v1.Platform{OS: "linux", Architecture: "s390x"}, Layers: []imagetest.Layer{initLayer(t)},
+	}.Image(t)))
+	absent := strings.Replace(noKernel, "nokernel", "absent", 1)
+
+	for _, tt := range []struct {
+		name    string
+		cmdline string
+		want    []string // regular expressions, in order
+	}{
+		{"no kernel", "wyr.img=" + noKernel, []string{`cannot boot \S+/nokernel\S*: the image is not bootable: /?boot/wyrcan\.kernel`}},
+		{"no init", "wyr.img=" + noInit, []string{`cannot boot \S+/noinit\S*: the image is not bootable: /?init`}},
+		{"wrong platform", "wyr.img=" + foreign, []string{`cannot get \S+/foreign\S*: .*s390x`}},
+		{"absent", "wyr.img=" + absent, []string{`cannot get \S+/absent\S*: .*does not have it`}},
+		{"strange arguments", `wyr.efi=maybe wyr.net.x=y wyr.imgs=z wyr.root=disk wyr.img="a b" wyr.img=UPPER/Case`, []string{
+			`wyr\.efi=maybe is ignored: `, `wyr\.net\.x=y is ignored: `, `wyr\.imgs=z is ignored: .*wyr\.img is the nearest`,
+			`wyr\.root=disk is ignored: `, `wyr\.img is given more than once`, `cannot get UPPER/Case: `,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v := machine{cmdline: tt.cmdline}.start(t)
+			for _, want := range tt.want {
+				v.wait(`^wyrboot: `+want, bootTime+stepTime)
+			}
+			v.rebootsOnEnter()
+		})
+	}
+}
