@@ -4,6 +4,7 @@
 # make test     all tests; make test-unit, those without a machine to boot;
 #               make test-slow, those that take long
 # make bench    how fast and how large
+# make push     sends Wyrcan, as a container that it can boot, to a registry as REF=NAME
 # make clean    removes out/
 #
 # KERNEL=FILE MODULES=DIR   another kernel than the distribution's package
@@ -25,9 +26,9 @@ export PATH := $(PATH):/usr/sbin:/sbin
 LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= -X $(MODULE)/cmds/wyrboot.version=$(VERSION)
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test test-unit test-slow bench clean FORCE
+.PHONY: all run demo test test-unit test-slow bench push clean FORCE
 
-all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan
+all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan out/wyrcan.oci
 
 include firmware.mk
 
@@ -72,6 +73,13 @@ out/%.cpio.zst: out/%.cpio
 out/wyrcan.initrd: out/busybox.cpio.zst out/modules.cpio.zst
 	cat $^ > $@
 	truncate -s %4 $@
+
+# Wyrcan is a bootable container too.
+out/wyrcan.oci: out/wyrcan.kernel out/modules.cpio out/busybox.cpio $(wildcard tools/oci/*.go)
+	go run ./tools/oci -kernel out/wyrcan.kernel -arch $(ARCH) -version $(VERSION) -o $@ out/modules.cpio out/busybox.cpio
+
+push: out/wyrcan out/wyrcan.oci
+	out/wyrcan push out/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
 
 QEMU := qemu-system-x86_64=qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
 
