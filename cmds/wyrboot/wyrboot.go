@@ -103,15 +103,9 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	c.sayf("Wyrcan %s, the container bootloader", version)
 	c.took("kernel", uptime())
 
-	drivers := &coldplug.Loader{Logf: c.sayf}
-	c.stage("drivers", func() error {
-		if _, err := drivers.Load(ctx); err != nil {
-			c.sayf("some hardware may stay without a driver: %v", err)
-		}
-		return nil
-	})
-	go drivers.Watch(ctx)
-
+	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
+		c.sayf("some hardware may stay without a driver: %v", err)
+	}
 	if err := c.configure(ctx); err != nil {
 		return err
 	}
@@ -141,6 +135,35 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	c.sayf("starts kernel %s of %s after %.1f s", b.Version, c.config.Image, uptime().Seconds())
 	c.console.Flush(2 * time.Second)
 	return kexec.Jump()
+}
+
+// drivers loads those of the hardware that is there, and goes on in the background for what appears later. Network cards
+// without one are named, for without the network there is no boot.
+func (c *cmd) drivers(ctx context.Context) error {
+	l := &coldplug.Loader{Logf: c.sayf}
+	found, err := l.Load(ctx)
+	if err != nil {
+		return err
+	}
+	said := map[string]bool{}
+	say := func(missing []coldplug.Device) {
+		for _, d := range missing {
+			if !said[d.Name] {
+				c.sayf("this initrd has no driver for the %s", d)
+			}
+			said[d.Name] = true
+		}
+	}
+	say(found.Missing)
+	go l.Watch(ctx)
+	go func() {
+		select {
+		case <-l.Settled():
+			say(l.Result().Missing)
+		case <-ctx.Done():
+		}
+	}()
+	return nil
 }
 
 // configure finds out what to boot, and does what wyr.efi= asks for that need not wait for a validated configuration.
