@@ -21,7 +21,7 @@ import (
 // fetch downloads the image and returns its tree. What time may heal (a registry that is down, a line that breaks) is
 // tried again for as long as it takes; what it cannot heal is returned at once.
 func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
-	source := &image.Source{Logf: c.sayf}
+	source := &image.Source{Logf: c.sayf, Roots: image.BootRoots()}
 	for try := 1; ; try++ {
 		var tree *rootfs.Tree
 		err := c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })

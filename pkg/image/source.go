@@ -149,12 +149,21 @@ func (s *Source) roots() *x509.CertPool {
 	if pool, err := x509.SystemCertPool(); err == nil && !pool.Equal(x509.NewCertPool()) {
 		return pool
 	}
-	return compiledRoots()
+	return addRoots(x509.NewCertPool())
 }
 
-// compiledRoots returns Mozilla's list of certificate authorities as it was when this program was built.
-func compiledRoots() *x509.CertPool {
-	pool := x509.NewCertPool()
+// BootRoots returns the certificate authorities for a boot environment: those compiled in, and those that somebody put
+// where the system's are kept (/etc/ssl/certs), such as that of a registry of one's own.
+func BootRoots() *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	return addRoots(pool)
+}
+
+// addRoots adds Mozilla's list of certificate authorities as it was when this program was built, and returns pool.
+func addRoots(pool *x509.CertPool) *x509.CertPool {
 	for root := range bundle.Roots() {
 		cert, err := x509.ParseCertificate(root.Certificate)
 		if err != nil {
