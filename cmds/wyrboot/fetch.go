@@ -57,7 +57,11 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		return nil, err
 	}
 	total := img.Size()
-	c.sayf("image %s, %s, %d layers, %s", img.Name, img.Digest, len(img.Layers), console.Bytes(total))
+	layers := "1 layer"
+	if n := len(img.Layers); n != 1 {
+		layers = fmt.Sprintf("%d layers", n)
+	}
+	c.sayf("image %s, %s, %s in %s", img.Name, img.Digest, console.Bytes(total), layers)
 	mem, err := memory.Read("/proc/meminfo")
 	if err != nil {
 		return nil, err
@@ -72,18 +76,18 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		console.Progress{Out: c.console, Label: "wyrboot: pull", Read: func() (int64, int64) { return done.Load(), total }}.Run(progress)
 	}()
 	defer func() { stop(); <-shown }()
-	layers := make([]rootfs.Layer, len(img.Layers))
+	stack := make([]rootfs.Layer, len(img.Layers))
 	for i, l := range img.Layers {
-		layers[i] = l
+		stack[i] = l
 	}
 	if c.config.NetKeep {
 		kept, err := keptNetwork(c.net.Files)
 		if err != nil {
 			return nil, err
 		}
-		layers = append(layers, kept)
+		stack = append(stack, kept)
 	}
-	return rootfs.Read(ctx, layers, rootfs.Options{Memory: mem.Available / 2})
+	return rootfs.Read(ctx, stack, rootfs.Options{Memory: mem.Available / 2})
 }
 
 // convert turns the tree into what kexec takes.
