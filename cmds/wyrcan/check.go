@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -168,7 +169,7 @@ func (r *report) print(w io.Writer) error {
 	if r.Bootable {
 		rows = append(rows,
 			[2]string{"drivers", fmt.Sprintf("%d modules, %d firmware files", r.Modules, r.Firmware)},
-			[2]string{"command line", r.Cmdline},
+			[2]string{"command line", cmp.Or(r.Cmdline, "(empty)")},
 			[2]string{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
 			[2]string{"memory", fmt.Sprintf("%d MiB at least", (r.Memory+1<<20-1)>>20)},
 		)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -174,33 +173,53 @@ type stage struct {
 
 // watch copies the console to out until it has shown the words, and tells whether it has.
 func (w *watcher) watch(console io.Reader, out io.Writer) bool {
-	// The lines in which wyrboot says how long a stage took.
-	said := regexp.MustCompile(`wyrboot: stage (\S+) ([0-9]+(?:\.[0-9]+)?) s`)
-	r := bufio.NewReader(console)
+	var line []byte // what the console's last line has so far: a prompt never ends one
+	buf := make([]byte, 4096)
 	for {
-		line, err := r.ReadSlice('\n')
-		out.Write(line)
-		now := time.Since(w.begin)
-		if bytes.Contains(line, []byte("wyrboot: ")) {
-			if w.first == 0 {
-				w.first = now
+		n, err := console.Read(buf)
+		out.Write(buf[:n])
+		line = append(line, buf[:n]...)
+		for {
+			whole, rest, ended := bytes.Cut(line, []byte("\n"))
+			if w.see(whole, ended) {
+				return true
 			}
-			w.last = now
+			if !ended {
+				break
+			}
+			line = rest
 		}
-		if f := said.FindSubmatch(line); f != nil {
+		if len(line) > 1<<16 {
+			line = line[len(line)-1<<12:] // no text of interest is as long
+		}
+		if err != nil {
+			return false
+		}
+	}
+}
+
+// see looks at a line, or at the beginning of one that has not ended, and tells whether it has the words.
+func (w *watcher) see(line []byte, ended bool) bool {
+	now := time.Since(w.begin)
+	if ended && bytes.Contains(line, []byte("wyrboot: ")) {
+		if w.first == 0 {
+			w.first = now
+		}
+		w.last = now
+		// The lines in which wyrboot says how long a stage took.
+		f := regexp.MustCompile(`wyrboot: stage (\S+) ([0-9]+(?:\.[0-9]+)?) s`).FindSubmatch(line)
+		if f != nil {
 			if took, err := time.ParseDuration(string(f[2]) + "s"); err == nil {
 				w.stages = append(w.stages, stage{string(f[1]), took})
 			}
 		}
-		// The command line, which the kernel prints, may hold the words too; those are not the container's.
-		if bytes.Contains(line, []byte(w.until)) && !bytes.Contains(line, []byte("ommand line: ")) {
-			w.words = now
-			return true
-		}
-		if err != nil && err != bufio.ErrBufferFull { // a longer line comes in pieces
-			return false
-		}
 	}
+	// The command line, which the kernel prints, may hold the words too; those are not the container's.
+	if bytes.Contains(line, []byte(w.until)) && !bytes.Contains(line, []byte("ommand line: ")) {
+		w.words = now
+		return true
+	}
+	return false
 }
 
 // table returns the times of all stages, "" if Wyrcan never spoke.
