@@ -133,7 +133,7 @@ func TestInitrdSize(t *testing.T) {
 func TestInitrdFiles(t *testing.T) {
 	records := initrd(t)
 
-	for _, name := range []string{"cat", "dmesg", "free", "gosh", "init", "ip", "ls", "lsmod", "modprobe", "mount", "ping", "ps", "shutdown", "wget"} {
+	for _, name := range []string{"cat", "dmesg", "free", "gosh", "init", "ip", "ls", "lsmod", "modprobe", "mount", "ping", "ps", "shutdown", "wget", "wyrboot", "wyrefi", "wyrnet"} {
 		rec, ok := records["bbin/"+name]
 		if !ok {
 			t.Errorf("no command %s", name)
@@ -143,8 +143,10 @@ func TestInitrdFiles(t *testing.T) {
 			t.Errorf("bbin/%s is no link to the one busybox", name)
 		}
 	}
-	if got := string(content(t, records, "init")); got != "bbin/init" {
-		t.Errorf("/init is a link to %q, want bbin/init", got)
+	for name, want := range map[string]string{"init": "bbin/init", "bin/uinit": "../bbin/wyrboot", "bin/sh": "../bbin/wyrboot"} {
+		if got := string(content(t, records, name)); got != want {
+			t.Errorf("%s is a link to %q, want %q", name, got, want)
+		}
 	}
 	if rec := records["usr/lib/wyrcan/wyrinit"]; rec.Mode != cpio.S_IFREG|0o755 {
 		t.Errorf("usr/lib/wyrcan/wyrinit has mode %o, want a program", rec.Mode)

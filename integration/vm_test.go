@@ -275,3 +275,10 @@ func TestStrip(t *testing.T) {
 		t.Errorf("strip = %q, want %q", got, want)
 	}
 }
+
+// said returns all that the machine has said so far.
+func (v *vm) said() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return string(v.text)
+}

@@ -1,0 +1,56 @@
+package integration
+
+import (
+	"strings"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// TestDrivers gives the machine cards of many kinds, eight being the most. All but one
+// lead nowhere; their drivers must load all the same.
+func TestDrivers(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
+
+	cards := []struct{ model, driver string }{
+		{"e1000", "e1000"}, {"e1000e", "e1000e"}, {"vmxnet3", "vmxnet3"}, {"pcnet", "pcnet32"}, {"rtl8139", "8139cp"},
+		{"i82559er", "e100"}, {"tulip", "tulip"},
+	}
+	m := machine{nics: []string{userNIC("virtio-net-pci")}, cmdline: "wyr.img=" + ref}
+	for _, card := range cards {
+		m.nics = append(m.nics, "hubport,hubid=1,model="+card.model)
+	}
+	v := m.start(t)
+	v.wait(`^wyrboot: stage drivers`, bootTime)
+	v.wait(`^wyrboot: image `, stepTime)
+
+	said := v.said()
+	for _, card := range cards {
+		if !strings.Contains(said, "wyrboot: driver "+card.driver+" loaded") {
+			t.Errorf("driver %s of the %s card was not loaded", card.driver, card.model)
+		}
+	}
+	v.never(`wyrboot: cannot load driver`)
+}
+
+// TestLateCard has one card only, on USB, which appears after the first look
+// at the hardware, behind two drivers of its bus.
+func TestLateCard(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
+
+	v := machine{
+		nics:    []string{"none"},
+		qemu:    []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb", "-device", "usb-kbd"},
+		cmdline: "wyr.img=" + ref,
+	}.start(t)
+	v.wait(`^wyrboot: driver cdc_ether loaded`, bootTime)
+	v.wait(`^wyrboot: \S+ \(cdc_ether.*10\.0\.2\.15/24`, stepTime)
+	v.wait(`^wyrboot: image `, stepTime)
+	if !strings.Contains(v.said(), "wyrboot: driver usbhid loaded") {
+		t.Error("the USB keyboard got no driver")
+	}
+}
