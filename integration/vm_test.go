@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ type machine struct {
 	memory  string   // as -m takes it; "" is 1G
 	nics    []string // values of -nic; nil is one virtio card in the user network
 	qemu    []string // further options
+	reboots bool     // where it would, as a machine does; else a reboot ends it
 
 	// firmware boots what its options say, and neither kernel nor initrd.
 	firmware []string
@@ -44,6 +46,7 @@ type vm struct {
 	log  string // file with all that the serial line said
 	qemu *qemu.VM
 	done chan struct{} // closed when QEMU has ended
+	stop func()        // ends the machine, and makes room for another; may be called again
 
 	mu   sync.Mutex
 	text []byte        // without escapes and carriage returns
@@ -58,7 +61,8 @@ type vm struct {
 func (m machine) start(t *testing.T) *vm {
 	t.Helper()
 	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
+	free := sync.OnceFunc(func() { <-slots })
+	t.Cleanup(free)
 
 	dir, err := filepath.Abs("../out/test")
 	if err != nil {
@@ -77,7 +81,10 @@ func (m machine) start(t *testing.T) *vm {
 	if memory == "" {
 		memory = "1G"
 	}
-	args := []string{"-m", memory, "-smp", "2", "-no-reboot", "-device", "virtio-rng-pci"}
+	args := []string{"-m", memory, "-smp", "2", "-device", "virtio-rng-pci"}
+	if !m.reboots {
+		args = append(args, "-no-reboot")
+	}
 	nics := m.nics
 	if nics == nil {
 		nics = []string{userNIC("virtio-net-pci")}
@@ -105,9 +112,13 @@ func (m machine) start(t *testing.T) *vm {
 		defer close(v.done)
 		v.qemu.Wait() // its error is that it was killed, below
 	}()
-	t.Cleanup(func() {
+	v.stop = func() {
 		cancel()
 		<-v.done
+		free()
+	}
+	t.Cleanup(func() {
+		v.stop()
 		if t.Failed() {
 			t.Logf("the serial line is in %s; the machine was\n%s", v.log, v.qemu.CmdlineQuoted())
 			return
@@ -138,8 +149,18 @@ func (v *vm) Close() error { return v.file.Close() }
 // ends of a line; text arrives in pieces, so what ends in a group wants a \n.
 func (v *vm) wait(pattern string, timeout time.Duration) []string {
 	v.t.Helper()
-	re := regexp.MustCompile("(?m)" + pattern)
 	begin := time.Now()
+	groups, err := v.match(pattern, timeout)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.t.Logf("%5.1f s: %s", time.Since(begin).Seconds(), strings.TrimSpace(groups[0]))
+	return groups
+}
+
+// match is wait for who can do without the match.
+func (v *vm) match(pattern string, timeout time.Duration) ([]string, error) {
+	re := regexp.MustCompile("(?m)" + pattern)
 	deadline := time.After(timeout)
 	for ended := false; ; {
 		v.mu.Lock()
@@ -160,17 +181,16 @@ func (v *vm) wait(pattern string, timeout time.Duration) []string {
 
 		switch {
 		case match != nil:
-			v.t.Logf("%5.1f s: %s", time.Since(begin).Seconds(), strings.TrimSpace(groups[0]))
-			return groups
+			return groups, nil
 		case ended:
-			v.t.Fatalf("the machine ended without %q; its last lines:\n%s", pattern, v.tail())
+			return nil, fmt.Errorf("the machine ended without %q; its last lines:\n%s", pattern, v.tail())
 		}
 		select {
 		case <-more:
 		case <-v.done:
 			ended = true
 		case <-deadline:
-			v.t.Fatalf("no %q within %v; the last lines:\n%s", pattern, timeout, v.tail())
+			return nil, fmt.Errorf("no %q within %v; the last lines:\n%s", pattern, timeout, v.tail())
 		}
 	}
 }

@@ -1,0 +1,129 @@
+package integration
+
+import (
+	"encoding/pem"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// firmwareTime is what firmware, boot loader and a menu may take until the kernel's first word.
+const firmwareTime = 90 * time.Second
+
+// OVMF starts kernel and initrd as a boot loader would, by the kernel's EFI stub.
+func TestEFI(t *testing.T) {
+	t.Parallel()
+	m := machine{cmdline: consoles + " wyr.img=" + demo(t), qemu: newNVRAM(t).efi()}
+	if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+}
+
+// The medium starts by itself, whatever it is plugged into, and boots what NVRAM says, which stays as it was.
+func TestISO(t *testing.T) {
+	for name, device := range map[string]string{"CD": asCD, "disk": asDisk} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stored := configured(t, demo(t))
+			vars := newNVRAM(t, stored)
+			v := vars.from(medium(t, artefact(t, "wyrcan.iso"), device)...).reachesLinux(t, firmwareTime)
+			if line := v.spoke(); line != "console=ttyS0 demo=once" {
+				t.Errorf("the container's command line is %q", line)
+			}
+			v.exit(20 * time.Second)
+			if got := vars.wyrcan(t); string(got) != string(stored.Data) {
+				t.Errorf("NVRAM holds %q, held %q", got, stored.Data)
+			}
+		})
+	}
+}
+
+// QEMU's network cards have iPXE in their ROMs, for BIOS and for EFI.
+func TestIPXE(t *testing.T) {
+	run := func(t *testing.T, firmware []string, dir string) {
+		m := machine{nics: []string{}, firmware: append(firmware, netboot(dir, "http://"+serveDir(t, dir)+"/boot.ipxe")...)}
+		if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
+			t.Errorf("the container's command line is %q", line)
+		}
+	}
+	t.Run("EFI", func(t *testing.T) {
+		t.Parallel()
+		dir := bootDir(t, nil)
+		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "#!ipxe", docImage, demo(t), docServer, serveDir(t, dir), docQuiet, consoles))
+		run(t, newNVRAM(t).efi(), dir)
+	})
+	// A registry whose authority, and whose address, only the second initrd knows.
+	t.Run("BIOS with files", func(t *testing.T) {
+		t.Parallel()
+		registry := imagetest.ServeTLS(t)
+		_, port, err := net.SplitHostPort(registry.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		registry.Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t)))
+		const name = "example.com" // the certificate's
+		dir := bootDir(t, map[string]string{
+			"extra/etc/hosts":  "10.0.2.2 " + name + "\n",
+			"my-authority.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: registry.CA().Raw})),
+		})
+		archive := exec.Command("sh", "-e", "-c", documented(t, "iPXE", "cpio -o"))
+		archive.Dir = dir
+		if out, err := archive.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "extra.cpio quiet", docImage, net.JoinHostPort(name, port)+"/demo", docServer, serveDir(t, dir), docQuiet, consoles))
+		run(t, nil, dir)
+	})
+}
+
+func TestPXELINUX(t *testing.T) {
+	t.Parallel()
+	dir := bootDir(t, map[string]string{
+		"pxelinux.0":           "/usr/lib/PXELINUX/pxelinux.0",
+		"ldlinux.c32":          "/usr/lib/syslinux/modules/bios/ldlinux.c32",
+		"pxelinux.cfg/default": documented(t, "PXELINUX", "DEFAULT", docImage, demo(t), docQuiet, consoles),
+	})
+	m := machine{nics: []string{}, firmware: netboot(dir, "pxelinux.0")}
+	if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+}
+
+// The card has no ROM, so that OVMF itself fetches GRUB.
+func TestGRUB(t *testing.T) {
+	t.Parallel()
+	dir := bootDir(t, map[string]string{
+		"grubnetx64.efi": "/usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi",
+		"grub/grub.cfg":  documented(t, "GRUB", "menuentry", docImage, demo(t)+` "wyr.arg=two words"`, docQuiet, consoles),
+	})
+	m := machine{nics: []string{}, firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
+	m.firmware[len(m.firmware)-1] += ",romfile="
+	if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once two words" {
+		t.Errorf("the container's command line is %q", line)
+	}
+}
+
+// Wyrcan boots itself, which boots the container: three kernels. The last one gets the quoted argument.
+func TestChain(t *testing.T) {
+	t.Parallel()
+	index, err := layout.ImageIndexFromPath(artefact(t, "wyrcan.oci"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := imagetest.Serve(t)
+	image := fromGuest(registry.Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t))))
+	wyrcan := fromGuest(registry.Push(t, "wyrcan", index))
+	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image, "registry.example/wyrcan", wyrcan, "\n", "")
+	m := machine{cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
+	v := m.start(t)
+	v.wait(`wyrboot: starts kernel \S+ of `+wyrcan, 2*time.Minute)
+	if line := v.spoke(); line != "quiet loglevel=3 console=ttyS0 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+}

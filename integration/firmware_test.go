@@ -1,0 +1,201 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/integration/ovmf"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// wyrcanGUID is the vendor of the EFI variable Wyrcan, which holds the configuration.
+const wyrcanGUID = "6987e713-a5ff-4ec2-ad55-c1fca471ed2d"
+
+// consoles are the arguments that make Wyrcan and the demo container heard, and the latter power off.
+const consoles = "console=ttyS0 wyr.arg=console=ttyS0 wyr.arg=demo=once"
+
+// demo serves the demo container and returns the name by which a machine finds it.
+func demo(t *testing.T) string {
+	t.Helper()
+	return fromGuest(imagetest.Serve(t).Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t))))
+}
+
+// spoke waits until the demo container has spoken, and returns its kernel's command line.
+func (v *vm) spoke() string {
+	v.t.Helper()
+	line := v.wait(`wyrcan-demo: command line +(.*)\n`, 3*time.Minute)[1]
+	v.wait(`wyrcan-demo: the container's own words`, 10*time.Second)
+	return line
+}
+
+// reachesLinux starts a machine from firmware, and once more if that does not get as far as a kernel: under emulation,
+// OVMF hangs once in a while before it has started anything. A kernel told to be quiet leaves the first word to wyrboot.
+func (m machine) reachesLinux(t *testing.T, within time.Duration) *vm {
+	t.Helper()
+	const linux = `Linux version \S+|^wyrboot: Wyrcan \S+`
+	v := m.start(t)
+	if _, err := v.match(linux, within); err != nil {
+		t.Logf("RETRY: the firmware started no kernel: %v", err)
+		v.stop()
+		v = m.start(t)
+		v.wait(linux, within)
+	}
+	return v
+}
+
+// An nvram is OVMF's variable store, as a file.
+type nvram string
+
+// newNVRAM returns a fresh store with these variables.
+func newNVRAM(t *testing.T, vars ...ovmf.Variable) nvram {
+	t.Helper()
+	s, err := ovmf.Open("/usr/share/OVMF/OVMF_VARS_4M.fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range vars {
+		if err := s.Add(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "vars.fd")
+	if err := s.WriteFile(file); err != nil {
+		t.Fatal(err)
+	}
+	return nvram(file)
+}
+
+// configured is a stored configuration that boots the image, in the words of Wyrcan 2.1.
+func configured(t *testing.T, image string) ovmf.Variable {
+	t.Helper()
+	data, err := json.Marshal(map[string]any{"network": map[string]any{}, "cmdline": []string{"console=ttyS0", "demo=once"}, "image": image})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ovmf.Variable{Name: "Wyrcan", GUID: wyrcanGUID, Attributes: 7, Data: data}
+}
+
+// wyrcan returns the stored configuration, nil if there is none.
+func (n nvram) wyrcan(t *testing.T) []byte {
+	t.Helper()
+	s, err := ovmf.Open(string(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := s.Lookup("Wyrcan", wyrcanGUID)
+	return v.Data
+}
+
+// efi is a machine's firmware with this store.
+func (n nvram) efi() []string {
+	return []string{"-machine", "q35",
+		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+		"-drive", "if=pflash,format=raw,unit=1,file=" + string(n)}
+}
+
+// from is an EFI machine that starts from what the options say, and has a network card that does not ask to.
+func (n nvram) from(options ...string) machine {
+	return machine{nics: []string{}, firmware: append(n.efi(), options...),
+		qemu: []string{"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="}}
+}
+
+// The ways in which a medium is attached. With bootindex OVMF does not try the network first.
+const (
+	asCD    = "ide-cd,drive=medium,bootindex=1"
+	asDisk  = "virtio-blk-pci,drive=medium,bootindex=1"
+	asStick = "usb-storage,drive=medium,bootindex=1"
+)
+
+func medium(t *testing.T, file, device string) []string {
+	t.Helper()
+	drive := "if=none,id=medium,format=raw,readonly=on,file=" + file
+	if device == asCD {
+		drive += ",media=cdrom"
+	}
+	return []string{"-device", "qemu-xhci", "-drive", drive, "-device", device}
+}
+
+// documented returns the first block of lines to copy that docs/booting.md has below the heading and that holds the word,
+// with replacements, old and new by turns, that make it true for this network.
+func documented(t *testing.T, heading, word string, replacements ...string) string {
+	t.Helper()
+	b, err := os.ReadFile("../docs/booting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(b), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("docs/booting.md has no %q", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, block := range regexp.MustCompile(`(?m)(^    .*\n)+`).FindAllString(section, -1) {
+		block = regexp.MustCompile(`(?m)^    `).ReplaceAllString(block, "")
+		if strings.Contains(block, word) {
+			return strings.NewReplacer(replacements...).Replace(block)
+		}
+	}
+	t.Fatalf("docs/booting.md has no lines with %q under %q", word, heading)
+	return ""
+}
+
+// The names that the documentation uses, and the words that make both systems heard.
+const (
+	docImage  = "registry.example/debian"
+	docServer = "server.example"
+	docQuiet  = "quiet"
+)
+
+// serveDir serves files over HTTP and returns the address for machines. TFTP is QEMU's own.
+func serveDir(t *testing.T, dir string) string {
+	t.Helper()
+	s := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(s.Close)
+	return fromGuest(s.Listener.Addr().String())
+}
+
+// bootDir is a directory with Wyrcan's kernel and initrd, and these files: text by name, or, where the text is an
+// absolute path, the file there.
+func bootDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	all := map[string]string{"wyrcan.kernel": artefact(t, "wyrcan.kernel"), "wyrcan.initrd": artefact(t, "wyrcan.initrd")}
+	for name, what := range files {
+		all[name] = what
+	}
+	for name, what := range all {
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if filepath.IsAbs(what) {
+			err = os.Symlink(what, to)
+		} else {
+			err = os.WriteFile(to, []byte(what), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// netboot is a network card that boots from QEMU's TFTP server, which has dir, the file.
+func netboot(dir, file string) []string {
+	return []string{"-netdev", fmt.Sprintf("user,id=net,tftp=%s,bootfile=%s", dir, file), "-device", "virtio-net-pci,netdev=net,bootindex=1"}
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
