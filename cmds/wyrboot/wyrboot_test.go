@@ -1,0 +1,60 @@
+package main
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+func TestBackoff(t *testing.T) {
+	for failures, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 1000: 30 * time.Second} {
+		low, high := want, time.Duration(0)
+		for range 100 {
+			d := backoff(failures)
+			low, high = min(low, d), max(high, d)
+		}
+		if low < want*3/4 || high > want*5/4 {
+			t.Errorf("backoff(%d) is between %v and %v, want %v give or take a quarter", failures, low, high, want)
+		}
+		if low == high {
+			t.Errorf("backoff(%d) is always %v: machines would come back in step", failures, low)
+		}
+	}
+}
+
+// The files are put on top of an image in which /etc/systemd leads elsewhere.
+func TestKeptNetwork(t *testing.T) {
+	kept, err := keptNetwork([]netconf.File{{Name: "lan", Kind: netconf.Network, Sections: []netconf.Section{
+		{Name: "Match", Entries: []netconf.Entry{{Key: "Name", Value: "eth0"}}},
+		{Name: "Network", Entries: []netconf.Entry{{Key: "Address", Value: "192.0.2.2/24"}}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := imagetest.Files(imagetest.Dir("etc"), imagetest.Dir("conf"), imagetest.Symlink("etc/systemd", "/conf"))
+	tree, err := rootfs.Read(t.Context(), []rootfs.Layer{image.Blob(t), kept}, rootfs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	n, err := tree.Lookup("/etc/systemd/network/lan.network")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Path != "conf/network/lan.network" || n.Mode&0o777 != 0o644 {
+		t.Errorf("the file is %s with mode %o, want conf/network/lan.network with 644", n.Path, n.Mode)
+	}
+	r, err := tree.Open(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	const want = "[Match]\nName=eth0\n\n[Network]\nAddress=192.0.2.2/24\n"
+	if b, err := io.ReadAll(r); err != nil || string(b) != want {
+		t.Errorf("the file holds %q, %v, want %q", b, err, want)
+	}
+}
