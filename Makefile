@@ -111,9 +111,13 @@ test-slow: all out/wyrcan.demo
 	for f in out/first/*; do cmp "$$f" "out/$${f##*/}" || exit; done
 	go test -timeout 60m -tags slow ./integration
 
+# Needs root: it unpacks a Debian.
 bench: all
+	tools/need $(QEMU) debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
+	  zstd=zstd bsdtar=libarchive-tools
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
+	go run ./tools/bench -kernel
 
 clean:
 	rm -rf out

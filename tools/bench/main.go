@@ -1,0 +1,312 @@
+// Bench measures how fast an image becomes an initramfs, beside the other ways to make one of it.
+//
+// Synopsis:
+//
+//	bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel]
+//	bench -floor IMAGE
+//
+// Description:
+//
+//	A bootable Debian of three layers is made once, in DIR, and served by docker's registry on loopback. Then each way
+//	has its turn, N times round, so that what else the machine does meets all of them alike. Medians go to standard
+//	output as a table, with the ratio to the floor: the time that it takes to download, hash and decompress the layers,
+//	all at once, and do nothing with them, which is what -floor does.
+//
+//	With -kernel it then times how long the image's own kernel takes to unpack the result, for each form of it, in
+//	QEMU without hardware's help.
+//
+//	The ways need root, and Debian's packages debootstrap, docker-registry, skopeo, umoci, cpio, zstd and
+//	libarchive-tools.
+//
+// Options:
+//
+//	-runs:   how often each way has its turn
+//	-dir:    where the image, the registry and what the ways write are
+//	-wyrcan: the host tool
+//	-kernel: the kernel's own time too
+//	-floor:  be the floor for IMAGE
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sync/errgroup"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
+)
+
+type cmd struct {
+	stdout io.Writer
+	runs   int
+	dir    string
+	wyrcan string
+	kernel bool
+	floor  string
+}
+
+func main() {
+	c, err := command(os.Args)
+	if err == nil {
+		err = c.run(context.Background())
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		log.Fatalf("bench: %v", err)
+	}
+}
+
+func command(args []string) (*cmd, error) {
+	c := &cmd{stdout: os.Stdout}
+	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	f.IntVar(&c.runs, "runs", 5, "give each way `N` turns")
+	f.StringVar(&c.dir, "dir", "out/bench", "work in `DIR`")
+	f.StringVar(&c.wyrcan, "wyrcan", "out/wyrcan", "the host tool is `FILE`")
+	f.BoolVar(&c.kernel, "kernel", false, "time the kernel's unpacking too")
+	f.StringVar(&c.floor, "floor", "", "be the floor for `IMAGE`")
+	if err := f.Parse(args[1:]); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 || c.runs < 1 {
+		return nil, errors.New("usage: bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel]")
+	}
+	return c, nil
+}
+
+func (c *cmd) run(ctx context.Context) error {
+	if c.floor != "" {
+		return floor(ctx, c.floor)
+	}
+	dir, err := filepath.Abs(c.dir)
+	if err != nil {
+		return err
+	}
+	layout := filepath.Join(dir, "oci")
+	if _, err := os.Stat(layout); err != nil {
+		if err := run("tools/bench/image", layout); err != nil {
+			return err
+		}
+	}
+	if err := run("go", "build", "-o", dir+"/crane", "github.com/google/go-containerregistry/cmd/crane"); err != nil {
+		return err
+	}
+	host, stop, err := serve(dir)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	ref := host + "/debian:1"
+	if err := run("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "oci:"+layout+":debian", "docker://"+ref); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	wyrcan, err := filepath.Abs(c.wyrcan)
+	if err != nil {
+		return err
+	}
+	ways := ways(self, wyrcan, dir+"/crane", ref)
+	results, err := c.measure(dir, ways)
+	if err != nil {
+		return err
+	}
+	if err := c.table(ways, results); err != nil || !c.kernel {
+		return err
+	}
+	return c.unpacking(ctx, dir, wyrcan, ref)
+}
+
+// run runs a program that prepares something.
+func run(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// serve starts docker's registry, which keeps its blobs in dir, and returns its address.
+func serve(dir string) (host string, stop func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	host = l.Addr().String()
+	l.Close()
+	config := filepath.Join(dir, "registry.yml")
+	text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/registry}}\nhttp: {addr: %q}\n", dir, host)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return "", nil, err
+	}
+	server := exec.Command("docker-registry", "serve", config)
+	if err := server.Start(); err != nil {
+		return "", nil, err
+	}
+	stop = func() { server.Process.Kill(); server.Wait() }
+	for range 200 {
+		resp, err := http.Get("http://" + host + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+			return host, stop, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	stop()
+	return "", nil, errors.New("docker-registry does not answer")
+}
+
+// floor downloads, hashes and decompresses the layers of an image, all at once.
+func floor(ctx context.Context, ref string) error {
+	img, err := new(image.Source).Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range img.Layers {
+		g.Go(func() error {
+			rc, err := l.Open(ctx)
+			if err != nil {
+				return err
+			}
+			defer rc.Close()
+			zr, err := gzip.NewReader(rc)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(io.Discard, zr); err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, rc)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// A way makes an initramfs of an image, in a directory of its own, as the file "initrd".
+type way struct {
+	name   string
+	script string
+}
+
+func ways(self, wyrcan, crane, ref string) []way {
+	unpack := "skopeo --insecure-policy copy --quiet --src-tls-verify=false docker://" + ref + " oci:oci:x && umoci unpack --image oci:x bundle >log 2>&1 && cd bundle/rootfs && find . | cpio -o -H newc --quiet"
+	return []way{
+		{"the floor: download, hash, gunzip", self + " -floor " + ref},
+		{"wyrcan morph", wyrcan + " morph " + ref + " -kernel kernel -initrd initrd -cmdline cmdline -root initramfs"},
+		{"skopeo, umoci, cpio, zstd -1 -T0", unpack + " | zstd -1 -T0 -q >../../initrd"},
+		{"skopeo, umoci, cpio, gzip -1", unpack + " | gzip -1 >../../initrd"},
+		{"crane export, bsdtar, zstd -1 -T0 (hard links wrong)", crane + " export --insecure " + ref + " - | bsdtar -cf - --format newc @- | zstd -1 -T0 -q >initrd"},
+	}
+}
+
+// A result is what one turn took.
+type result struct {
+	wall, cpu time.Duration
+	memory    int64 // peak of anonymous and shared memory; 0 if the machine does not say
+	size      int64 // of the initramfs
+}
+
+// measure gives each way its turns.
+func (c *cmd) measure(dir string, ways []way) (map[string][]result, error) {
+	results := make(map[string][]result)
+	for turn := range c.runs {
+		for _, w := range ways {
+			r, err := once(filepath.Join(dir, "turn"), w.script)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+			fmt.Fprintf(os.Stderr, "%d of %d: %s: %.2f s\n", turn+1, c.runs, w.name, r.wall.Seconds())
+			results[w.name] = append(results[w.name], r)
+		}
+	}
+	return results, nil
+}
+
+// once runs a script in an empty directory.
+func once(dir, script string) (result, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return result{}, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return result{}, err
+	}
+	defer os.RemoveAll(dir)
+	g := newGroup()
+	defer g.close()
+	// The shell joins the group before it starts anything.
+	sh := exec.Command("bash", "-c", "set -eo pipefail; "+g.join()+script)
+	sh.Dir = dir
+	// skopeo notes which blobs it has seen where, and uses that.
+	sh.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_RUNTIME_DIR="+dir)
+	var stderr strings.Builder
+	sh.Stderr = &stderr
+	begin := time.Now()
+	if err := sh.Start(); err != nil {
+		return result{}, err
+	}
+	peak := g.watch()
+	err := sh.Wait()
+	r := result{wall: time.Since(begin), memory: peak()}
+	if err != nil {
+		return result{}, fmt.Errorf("%w\n%s", err, stderr.String())
+	}
+	r.cpu = sh.ProcessState.UserTime() + sh.ProcessState.SystemTime()
+	if info, err := os.Stat(filepath.Join(dir, "initrd")); err == nil {
+		r.size = info.Size()
+	}
+	return r, nil
+}
+
+// median returns the median of what f says of each result.
+func median[T cmp.Ordered](results []result, f func(result) T) T {
+	values := make([]T, len(results))
+	for i, r := range results {
+		values[i] = f(r)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// table prints the medians, the first way being the floor.
+func (c *cmd) table(ways []way, results map[string][]result) error {
+	fmt.Fprintf(c.stdout, "%d processors, medians of %d turns\n\n", runtime.NumCPU(), c.runs)
+	fmt.Fprint(c.stdout, "| way | wall | to the floor | CPU | memory | initrd |\n| --- | ---: | ---: | ---: | ---: | ---: |\n")
+	wall := func(r result) time.Duration { return r.wall }
+	least := median(results[ways[0].name], wall)
+	var errs []error
+	for _, w := range ways {
+		r := results[w.name]
+		m := median(r, wall)
+		_, err := fmt.Fprintf(c.stdout, "| %s | %.2f s | %.2f | %.2f s | %s | %s |\n", w.name, m.Seconds(), m.Seconds()/least.Seconds(),
+			median(r, func(r result) time.Duration { return r.cpu }).Seconds(),
+			megabytes(median(r, func(r result) int64 { return r.memory })),
+			megabytes(median(r, func(r result) int64 { return r.size })))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func megabytes(n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f MB", float64(n)/1e6)
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// unpacking prints how long the image's kernel takes to unpack its files, in each form of them.
+func (c *cmd) unpacking(ctx context.Context, dir, wyrcan, ref string) error {
+	work := filepath.Join(dir, "forms")
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	script := wyrcan + " morph " + ref + " -kernel kernel -initrd initrd -cmdline cmdline -root initramfs && zstd -dcq initrd >none && zstd -1 -T0 -q none -o zstd && gzip -1 -c none >gzip"
+	sh := exec.CommandContext(ctx, "bash", "-c", script)
+	sh.Dir, sh.Stderr = work, os.Stderr
+	if err := sh.Run(); err != nil {
+		return err
+	}
+	times := make(map[string][]time.Duration)
+	forms := []string{"none", "zstd", "gzip"}
+	for range min(c.runs, 3) {
+		for _, form := range forms {
+			took, err := unpack(ctx, filepath.Join(work, "kernel"), filepath.Join(work, form))
+			if err != nil {
+				return fmt.Errorf("unpacking %s: %w", form, err)
+			}
+			times[form] = append(times[form], took)
+		}
+	}
+	fmt.Fprintf(c.stdout, "\nThe kernel's own time to unpack, under emulation:\n\n| form | bytes | time |\n| --- | ---: | ---: |\n")
+	for _, form := range forms {
+		info, err := os.Stat(filepath.Join(work, form))
+		if err != nil {
+			return err
+		}
+		slices.Sort(times[form])
+		fmt.Fprintf(c.stdout, "| %s | %s | %.2f s |\n", form, megabytes(info.Size()), times[form][len(times[form])/2].Seconds())
+	}
+	return nil
+}
+
+// unpack boots a kernel up to the point where it has unpacked its initramfs, and returns how long that took by its own
+// clock. There is no first program: the kernel panics, and the machine ends.
+func unpack(ctx context.Context, kernel, initrd string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-cx16", "-m", "3G", "-smp", "2",
+		"-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
+		"-append", "console=ttyS0 rdinit=/nothing root=/dev/nothing panic=-1").Output()
+	if err != nil {
+		return 0, err
+	}
+	begin, err1 := stamp(out, "Trying to unpack rootfs image as initramfs")
+	end, err2 := stamp(out, "Freeing initrd memory")
+	if bytes.Contains(out, []byte("Initramfs unpacking failed")) {
+		return 0, errors.New("the kernel could not unpack it")
+	}
+	return end - begin, errors.Join(err1, err2)
+}
+
+// stamp returns the time of a line of the kernel's.
+func stamp(log []byte, text string) (time.Duration, error) {
+	m := regexp.MustCompile(`\[ *([0-9]+\.[0-9]+)\] ` + regexp.QuoteMeta(text)).FindSubmatch(log)
+	if m == nil {
+		return 0, fmt.Errorf("the kernel did not say %q", text)
+	}
+	s, err := strconv.ParseFloat(string(m[1]), 64)
+	return time.Duration(s * float64(time.Second)), err
+}
