@@ -1,0 +1,262 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// spoil serves an image whose one layer is served by f, and returns that layer as s has it, and its bytes.
+func spoil(t *testing.T, s *Source, size int64, f func(w http.ResponseWriter, r *http.Request, blob []byte)) (*Layer, []byte) {
+	t.Helper()
+	img := randomImage(t, size, 1, amd64)
+	blob := stored(t, img, 0)
+	layers, _ := img.Layers()
+	digest, _ := layers[0].Digest()
+	host := newRegistry(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/blobs/"+digest.String()) {
+				f(w, r, blob)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	})
+	push(t, host+"/x:1", img)
+	got, err := s.Resolve(context.Background(), host+"/x:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Layers[0], blob
+}
+
+// first returns the offset that a request asks to begin at.
+func first(r *http.Request) int {
+	var n int
+	fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &n)
+	return n
+}
+
+// The connection breaks every 100 000 bytes.
+func TestResume(t *testing.T) {
+	const piece = 100_000
+	for _, row := range []struct {
+		name    string
+		ranges  bool
+		allowed int64 // bytes sent over what the layer has
+	}{
+		{"with Range", true, 0},
+		{"without Range", false, 1 << 40},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var sent atomic.Int64
+			breaks := piece
+			l, blob := spoil(t, fast(t), 1_000_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
+				from := 0
+				if row.ranges {
+					from = first(r)
+				}
+				rest := blob[from:]
+				w.Header().Set("Content-Length", strconv.Itoa(len(rest)))
+				if from > 0 {
+					w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(blob)-1, len(blob)))
+					w.WriteHeader(http.StatusPartialContent)
+				}
+				n := breaks
+				if !row.ranges {
+					breaks += piece // it must get further each time, or nothing would ever arrive
+				}
+				sent.Add(int64(min(n, len(rest))))
+				w.Write(rest[:min(n, len(rest))])
+			})
+			b, err := readAll(t, l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(b, blob) {
+				t.Error("what arrived is not what was sent")
+			}
+			if over := sent.Load() - int64(len(blob)); over > row.allowed {
+				t.Errorf("%d bytes were sent twice, want none", over)
+			}
+		})
+	}
+}
+
+func TestBrokenBlob(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		serve func(w http.ResponseWriter, r *http.Request, blob []byte)
+		want  string
+		heals bool
+	}{
+		{"a flipped bit", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			b := bytes.Clone(blob)
+			b[len(b)/2] ^= 1
+			w.Write(b)
+		}, "its bytes are wrong", true},
+		{"a flipped last bit", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			b := bytes.Clone(blob)
+			b[len(b)-1] ^= 1
+			w.Write(b)
+		}, "its bytes are wrong", true},
+		{"cut short where it is stored", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			b := blob[:len(blob)-1]
+			if from := first(r); from >= len(b) {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+				return
+			}
+			w.Write(b)
+		}, "416", false},
+		{"cut short, no Range", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.Write(blob[:len(blob)/2])
+		}, "broke", true},
+		{"longer, said so", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(blob)+1))
+			w.Write(append(bytes.Clone(blob), 0))
+		}, "where the manifest says", true},
+		{"longer, not said", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.(http.Flusher).Flush()
+			w.Write(append(bytes.Clone(blob), 0))
+		}, "longer than", true},
+		{"not there", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.WriteHeader(http.StatusNotFound)
+		}, "does not have it", false},
+		{"denied", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.WriteHeader(http.StatusForbidden)
+		}, "denies access", false},
+		{"down", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.WriteHeader(http.StatusBadGateway)
+		}, "502", true},
+		{"stalls", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(blob)))
+			w.Write(blob[:10])
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, "no byte for", true},
+		{"does not answer", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			<-r.Context().Done()
+		}, "no byte for", true},
+		{"the wrong part", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			if first(r) > 0 {
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(blob)-1, len(blob)))
+				w.WriteHeader(http.StatusPartialContent)
+				w.Write(blob)
+				return
+			}
+			w.Write(blob[:10])
+		}, "in place of the bytes from 10 on", true},
+		{"resets", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			panic(http.ErrAbortHandler)
+		}, "cannot reach", true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := fast(t)
+			if strings.Contains(row.want, "no byte for") {
+				s.Stall = 200 * time.Millisecond
+			}
+			l, blob := spoil(t, s, 20_000, row.serve)
+			b, err := readAll(t, l)
+			if err == nil || !strings.Contains(err.Error(), row.want) || Heals(err) != row.heals {
+				t.Errorf("reading = %v (heals: %v), want an error with %q (heals: %v)", err, Heals(err), row.want, row.heals)
+			}
+			if len(b) > len(blob) {
+				t.Errorf("reading gave %d bytes of %d", len(b), len(blob))
+			}
+		})
+	}
+}
+
+// What is wrong in the registry's storage stays wrong.
+func TestDamagedForGood(t *testing.T) {
+	l, _ := spoil(t, fast(t), 2000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
+		b := bytes.Clone(blob)
+		b[0] ^= 1
+		w.Write(b)
+	})
+	for n := 1; n <= maxDamaged; n++ {
+		if _, err := readAll(t, l); Heals(err) != (n < maxDamaged) {
+			t.Errorf("download %d: Heals(%v) = %v", n, err, Heals(err))
+		}
+	}
+}
+
+// A bit that flips on its way to the configuration is asked for again without troubling anybody.
+func TestDamagedConfig(t *testing.T) {
+	img := randomImage(t, 100, 1, amd64)
+	config, _ := img.ConfigName()
+	raw, _ := img.RawConfigFile()
+	var asked atomic.Int32
+	host := newRegistry(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, config.String()) && asked.Add(1) == 1 {
+				b := bytes.Clone(raw)
+				b[3] ^= 1
+				w.Write(b)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	})
+	push(t, host+"/x:1", img)
+	if _, err := fast(t).Resolve(context.Background(), host+"/x:1"); err != nil || asked.Load() != 2 {
+		t.Errorf("Resolve = %v after %d requests, want success after 2", err, asked.Load())
+	}
+}
+
+// The caller's own wish to stop is not a failure of the registry.
+func TestCancel(t *testing.T) {
+	l, _ := spoil(t, fast(t), 100_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
+		w.Write(blob[:1000])
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	rc, err := l.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	time.AfterFunc(20*time.Millisecond, cancel)
+	_, err = io.ReadAll(rc)
+	if !errors.Is(err, context.Canceled) || Heals(err) {
+		t.Errorf("reading = %v (heals: %v), want context.Canceled", err, Heals(err))
+	}
+}
+
+func TestForeignLayer(t *testing.T) {
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	host := newRegistry(t, nil)
+	layer, err := random.Layer(100, types.DockerForeignLayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.Append(randomImage(t, 100, 1, amd64), mutate.Addendum{Layer: layer, URLs: []string{other.URL + "/layer"}, MediaType: types.DockerForeignLayer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	push(t, host+"/x:1", img)
+	got, err := fast(t).Resolve(context.Background(), host+"/x:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = readAll(t, got.Layers[1])
+	if err == nil || !strings.Contains(err.Error(), "foreign") || Heals(err) || elsewhere.Load() != 0 {
+		t.Errorf("reading = %v with %d requests to its address, want a lasting error and none", err, elsewhere.Load())
+	}
+}
