@@ -36,7 +36,7 @@ func TestISO(t *testing.T) {
 			if line := v.spoke(); line != "console=ttyS0 demo=once" {
 				t.Errorf("the container's command line is %q", line)
 			}
-			v.exit(20 * time.Second)
+			v.exit(stepTime)
 			if got := vars.wyrcan(t); string(got) != string(stored.Data) {
 				t.Errorf("NVRAM holds %q, held %q", got, stored.Data)
 			}

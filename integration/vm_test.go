@@ -30,6 +30,7 @@ type machine struct {
 	nics    []string // values of -nic; nil is one virtio card in the user network
 	qemu    []string // further options
 	reboots bool     // where it would, as a machine does; else a reboot ends it
+	netns   string   // the network namespace that QEMU runs in; "" is this process's
 
 	// firmware boots what its options say, and neither kernel nor initrd.
 	firmware []string
@@ -92,8 +93,12 @@ func (m machine) start(t *testing.T) *vm {
 	for _, nic := range nics {
 		args = append(args, "-nic", nic)
 	}
+	command := accelerated(t)
+	if m.netns != "" {
+		command = "ip netns exec " + m.netns + " " + command
+	}
 	options := []qemu.Fn{
-		qemu.WithQEMUCommand(accelerated(t)),
+		qemu.WithQEMUCommand(command),
 		qemu.ArbitraryArgs(append(append(args, m.firmware...), m.qemu...)...),
 		qemu.WithSerialOutput(v),
 	}

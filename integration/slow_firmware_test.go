@@ -1,0 +1,268 @@
+//go:build slow
+
+package integration
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netns"
+
+	"gitlab.com/wyrcan/wyrcan/integration/ovmf"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// edit waits for the menu of the medium, and puts text behind what its entry says.
+func (v *vm) edit(text string) {
+	v.t.Helper()
+	v.wait(`Boot in \d`, firmwareTime)
+	v.send("e")
+	time.Sleep(time.Second)
+	v.send("\x1b[F") // End: the editor begins at the start of the line
+	time.Sleep(time.Second)
+	v.send(" " + text + "\r")
+}
+
+// The whole of what a person with the medium does: the arguments once, with wyr.efi=write; yes; then no key any more, in
+// this run and in the next; and wyr.efi=clear.
+func TestPersist(t *testing.T) {
+	t.Parallel()
+	vars := newNVRAM(t)
+	m := vars.from(medium(t, artefact(t, "wyrcan.iso"), asCD)...)
+	image := demo(t)
+
+	m.reboots = true
+	v := m.start(t)
+	v.edit("wyr.img=" + image + " wyr.arg=console=ttyS0 wyr.efi=write")
+	v.wait(`wyrboot: Wyrcan`, firmwareTime)
+	v.wait(`(?i)brick`, stepTime)
+	v.wait(`\[yes/no\]`, stepTime)
+	v.send("yes\r")
+	v.wait(`wyrboot: NVRAM holds the configuration`, 3*time.Minute)
+	v.wait(`wyrboot: reboots`, stepTime)
+	v.wait(`Boot in \d`, firmwareTime)
+	if line := v.spoke(); line != "console=ttyS0" {
+		t.Errorf("the container's command line is %q", line)
+	}
+	v.wait(`press Enter to power off`, stepTime)
+	v.send("\r")
+	v.exit(stepTime)
+	stored, err := config.Unmarshal(vars.wyrcan(t))
+	if want := (config.Config{Image: image, Args: []string{"console=ttyS0"}}); err != nil || !cmp.Equal(stored, want) {
+		t.Errorf("NVRAM holds %+v, %v, want %+v", stored, err, want)
+	}
+
+	m.reboots = false
+	v = m.start(t)
+	v.edit("wyr.efi=clear")
+	v.wait(`wyrboot: Wyrcan`, firmwareTime)
+	v.wait(`\[yes/no\]`, stepTime)
+	v.send("yes\r")
+	v.wait(`wyrboot: NVRAM is cleared`, stepTime)
+	v.exit(stepTime)
+	if got := vars.wyrcan(t); got != nil {
+		t.Errorf("after wyr.efi=clear NVRAM holds %s", got)
+	}
+}
+
+// Any answer but yes leaves NVRAM alone, and the machine boots all the same.
+func TestPersistNot(t *testing.T) {
+	t.Parallel()
+	vars := newNVRAM(t)
+	m := machine{cmdline: consoles + " wyr.efi=write wyr.img=" + demo(t), qemu: vars.efi()}
+	v := m.reachesLinux(t, firmwareTime)
+	v.wait(`\[yes/no\]`, 2*time.Minute)
+	v.send("y\r")
+	v.spoke()
+	v.exit(stepTime)
+	if got := vars.wyrcan(t); got != nil {
+		t.Errorf("after another answer NVRAM holds %s", got)
+	}
+}
+
+// The medium, written to a stick.
+func TestStick(t *testing.T) {
+	t.Parallel()
+	m := newNVRAM(t, configured(t, demo(t))).from(medium(t, artefact(t, "wyrcan.iso"), asStick)...)
+	m.reachesLinux(t, firmwareTime).spoke()
+}
+
+// One file, from a medium of nothing else and from the network by the firmware's own means.
+func TestUKI(t *testing.T) {
+	t.Run("CD", func(t *testing.T) {
+		t.Parallel()
+		iso := filepath.Join(t.TempDir(), "uki.iso")
+		out, err := exec.Command("go", "run", "../tools/iso", "-boot", artefact(t, "wyrcan.efi"), "-o", iso).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		newNVRAM(t, configured(t, demo(t))).from(medium(t, iso, asCD)...).reachesLinux(t, firmwareTime).spoke()
+	})
+	t.Run("TFTP", func(t *testing.T) {
+		t.Parallel()
+		dir := bootDir(t, map[string]string{"wyrcan.efi": artefact(t, "wyrcan.efi")})
+		card := netboot(dir, "wyrcan.efi")
+		card[len(card)-1] += ",romfile=" // not iPXE
+		m := machine{nics: []string{}, firmware: append(newNVRAM(t, configured(t, demo(t))).efi(), card...)}
+		m.reachesLinux(t, 3*time.Minute).spoke()
+	})
+	for _, name := range []string{"wyrcan.efi", "wyrcan.iso"} {
+		t.Run("HTTP "+name, func(t *testing.T) {
+			t.Parallel()
+			dir := bootDir(t, map[string]string{name: artefact(t, name)})
+			vars := newNVRAM(t, append(bootFrom("http://"+serveDir(t, dir)+"/"+name), configured(t, demo(t)))...)
+			vars.from().reachesLinux(t, 3*time.Minute).spoke()
+		})
+	}
+}
+
+// bootFrom are the variables of a machine whose owner has entered a URL to boot from, and nothing else (UEFI 2.10, 3.1.3).
+func bootFrom(url string) []ovmf.Variable {
+	le := binary.LittleEndian
+	const messaging, uri = 3, 24
+	path := le.AppendUint16([]byte{messaging, uri}, uint16(4+len(url)))
+	path = append(append(path, url...), 0x7f, 0xff, 4, 0)
+	option := le.AppendUint32(nil, 1) // active
+	option = le.AppendUint16(option, uint16(len(path)))
+	for _, c := range append(utf16.Encode([]rune("Wyrcan")), 0) {
+		option = le.AppendUint16(option, c)
+	}
+	const global = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	return []ovmf.Variable{
+		{Name: "Boot0077", GUID: global, Attributes: 7, Data: append(option, path...)},
+		{Name: "BootOrder", GUID: global, Attributes: 7, Data: []byte{0x77, 0}},
+	}
+}
+
+// A lab is an Ethernet with a DHCP server that knows nothing of booting, and this host, each in a network namespace.
+type lab struct {
+	t     *testing.T
+	space string // where this host is, with address 10.77.0.1 on the bridge "lab"
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("a network of its own needs root")
+	}
+	l := &lab{t: t, space: "wyrcan-lab"}
+	const dhcp = "wyrcan-dhcp"
+	t.Cleanup(func() {
+		for _, space := range []string{l.space, dhcp} {
+			exec.Command("ip", "netns", "delete", space).Run() // it may not be there yet
+		}
+	})
+	for _, line := range []string{
+		"netns add " + l.space,
+		"netns add " + dhcp,
+		"-n " + l.space + " link set lo up",
+		"-n " + l.space + " link add lab type bridge",
+		"-n " + l.space + " address add 10.77.0.1/24 dev lab",
+		"-n " + l.space + " link set lab up",
+		"-n " + l.space + " link add port type veth peer name dhcp netns " + dhcp,
+		"-n " + l.space + " link set port master lab up",
+		"-n " + l.space + " tuntap add tap0 mode tap",
+		"-n " + l.space + " link set tap0 master lab up",
+		"-n " + dhcp + " address add 10.77.0.2/24 dev dhcp",
+		"-n " + dhcp + " link set dhcp up",
+	} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", line, err, out)
+		}
+	}
+	l.background(dhcp, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=dhcp", "--bind-interfaces",
+		"--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-option=option:router,10.77.0.1", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
+	return l
+}
+
+// background runs a program in a network namespace until the test ends. What it said is told if the test fails.
+func (l *lab) background(space string, argv ...string) {
+	l.t.Helper()
+	c := exec.Command("ip", append([]string{"netns", "exec", space}, argv...)...)
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	if err := c.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		c.Process.Kill()
+		c.Wait()
+		if l.t.Failed() {
+			l.t.Logf("%s said\n%s", argv[0], said.Bytes())
+		}
+	})
+}
+
+// demo serves the demo container to the lab, and returns its name there.
+func (l *lab) demo() string {
+	l.t.Helper()
+	registry := imagetest.Serve(l.t)
+	registry.Push(l.t, "demo", imagetest.Image(l.t, kernelLayer(l.t), initLayer(l.t)))
+	listener, err := l.listen("10.77.0.1:5000")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { listener.Close() })
+	go forward(listener, registry.Host)
+	return "10.77.0.1:5000/demo"
+}
+
+// listen is net.Listen inside of the lab. A socket stays in the namespace of the thread that made it.
+func (l *lab) listen(address string) (net.Listener, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	there, err := netns.GetFromName(l.space)
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	if err := netns.Set(there); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp4", address)
+	return listener, errors.Join(err, netns.Set(home))
+}
+
+// wyrcan serve -dhcp, beside the lab's own server, boots each kind of machine that comes along.
+func TestServe(t *testing.T) {
+	for name, firmware := range map[string]func(t *testing.T) []string{
+		"iPXE on BIOS": func(t *testing.T) []string { return []string{"-device", "virtio-net-pci,netdev=net,bootindex=1"} },
+		"iPXE on EFI": func(t *testing.T) []string {
+			return append(newNVRAM(t).efi(), "-device", "virtio-net-pci,netdev=net,bootindex=1")
+		},
+		"UEFI PXE": func(t *testing.T) []string {
+			return append(newNVRAM(t).efi(), "-device", "virtio-net-pci,netdev=net,bootindex=1,romfile=")
+		},
+		"UEFI HTTP": func(t *testing.T) []string {
+			return append(newNVRAM(t).efi(), "-device", "virtio-net-pci,netdev=net,romfile=",
+				"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no")
+		},
+	} {
+		t.Run(name, func(t *testing.T) { // one at a time: the lab has one bridge
+			l := newLab(t)
+			l.background(l.space, artefact(t, "wyrcan"), "serve", "-dhcp", "lab", l.demo(),
+				"-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0")
+			m := machine{nics: []string{}, firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware(t)...), netns: l.space}
+			if line := m.reachesLinux(t, 3*time.Minute).spoke(); line != "console=ttyS0 demo=once" {
+				t.Errorf("the container's command line is %q", line)
+			}
+		})
+	}
+}
