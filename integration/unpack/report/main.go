@@ -1,0 +1,60 @@
+// Report is the /init of a system that consists of an initramfs alone. It compares every path of / with what the file
+// /expected says, in the form of package report, prints the differences and powers the machine off.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "report: this is the first process of a test system, and of nothing else")
+		os.Exit(1)
+	}
+	if err := run(); err != nil {
+		fmt.Printf("report: %v\n", err)
+	}
+	time.Sleep(time.Second) // the serial line has its own pace
+	unix.Sync()
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+		fmt.Printf("report: cannot power off: %v\n", err)
+	}
+}
+
+func run() error {
+	f, err := os.Open("/expected")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	want, err := report.Parse(f)
+	if err != nil {
+		return fmt.Errorf("cannot read what is expected: %w", err)
+	}
+	// A path of 4095 bytes leaves no room for a slash before it.
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	got, err := report.FromDir(".")
+	if err != nil {
+		return fmt.Errorf("cannot read /: %w", err)
+	}
+	// The test's own, and what the archive inside the kernel brings.
+	for p := range got {
+		if _, ok := want[p]; !ok && (p == "init" || p == "expected" || p == "root" || p == "dev" || strings.HasPrefix(p, "dev/")) {
+			delete(got, p)
+		}
+	}
+	diffs := report.Diff(want, got, 100)
+	for _, d := range diffs {
+		fmt.Printf("report: %s\n", d)
+	}
+	fmt.Printf("report: %d paths, %d differences\n", len(got), len(diffs))
+	return nil
+}

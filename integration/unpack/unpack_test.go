@@ -1,0 +1,203 @@
+// Package unpack has a kernel unpack what package initrd writes. The corpus of package imagetest, each image below a
+// directory of its own, becomes one initramfs; its /init compares every path with what the image says.
+package unpack
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+func TestKernel(t *testing.T) {
+	kernel, err := filepath.Abs("../../out/wyrcan.kernel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(kernel); err != nil {
+		t.Fatalf("%v: run make first", err)
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "init")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./report")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build = %v: %s", err, out)
+	}
+	for _, c := range []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd} {
+		t.Run(c.String(), func(t *testing.T) {
+			tree := corpus(t, c == initrd.Zstd && !testing.Short())
+			file := filepath.Join(dir, c.String())
+			write(t, tree, file, program, c)
+			log := boot(t, kernel, file)
+			m := regexp.MustCompile(`report: (\d+) paths, (\d+) differences`).FindSubmatch(log)
+			switch {
+			case m == nil:
+				t.Errorf("the kernel did not come to the report; its last words:\n%s", log[max(0, len(log)-3000):])
+			case string(m[2]) != "0":
+				for _, l := range regexp.MustCompile(`report: .*`).FindAll(log, -1) {
+					t.Errorf("%s", l)
+				}
+			case string(m[1]) != fmt.Sprint(tree.Stat().Entries):
+				t.Errorf("the kernel has %s paths, want %d", m[1], tree.Stat().Entries)
+			default:
+				t.Logf("%s", m[0])
+			}
+		})
+	}
+}
+
+// corpus is one tree with all images in it that an initramfs can hold.
+func corpus(t *testing.T, slow bool) *rootfs.Tree {
+	t.Helper()
+	// The root itself, and the longest path that Linux takes, have no place below a directory.
+	all := imagetest.Layer{Entries: []imagetest.Entry{
+		imagetest.Dir(".").Mode(0o711).Owner(7, 8).At(imagetest.Epoch.Add(time.Minute)),
+		imagetest.File(strings.Repeat("d/", 2047)+"f", "deep"),
+	}}
+	for i, tc := range imagetest.Cases() {
+		if tc.Refused != "" || tc.NotInitrd != "" || strings.Contains(tc.NoDir, "GiB") || tc.Name == "path of 4095 bytes" || tc.Slow && !slow {
+			continue
+		}
+		tree := read(t, tc.Layers...)
+		all.Entries = append(all.Entries, below(t, fmt.Sprintf("case-%03d", i), tree)...)
+		if err := tree.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := read(t, all)
+	t.Cleanup(func() { tree.Close() })
+	return tree
+}
+
+func read(t *testing.T, layers ...imagetest.Layer) *rootfs.Tree {
+	t.Helper()
+	var in []rootfs.Layer
+	for _, l := range layers {
+		in = append(in, l.Blob(t))
+	}
+	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// below returns a tree as members of an archive below a directory.
+func below(t *testing.T, dir string, tree *rootfs.Tree) []imagetest.Entry {
+	t.Helper()
+	var out []imagetest.Entry
+	var first *rootfs.Node
+	err := tree.Walk(t.Context(), func(n *rootfs.Node, content io.Reader) error {
+		path := filepath.Join(dir, n.Path)
+		var e imagetest.Entry
+		switch n.Mode & unix.S_IFMT {
+		case unix.S_IFREG:
+			e = imagetest.File(path, "")
+			if content != nil {
+				b, err := io.ReadAll(content)
+				if err != nil {
+					return err
+				}
+				e = imagetest.File(path, string(b))
+			}
+		case unix.S_IFDIR:
+			e = imagetest.Dir(path)
+		case unix.S_IFLNK:
+			e = imagetest.Symlink(path, n.Target)
+		case unix.S_IFCHR:
+			e = imagetest.Char(path, int64(n.Major), int64(n.Minor))
+		case unix.S_IFBLK:
+			e = imagetest.Block(path, int64(n.Major), int64(n.Minor))
+		case unix.S_IFIFO:
+			e = imagetest.FIFO(path)
+		}
+		if first != nil && n.Same(first) {
+			e = imagetest.Link(path, filepath.Join(dir, first.Path))
+		} else {
+			first = n
+		}
+		e = e.Mode(int64(n.Mode&0o7777)).Owner(int(n.UID), int(n.GID)).At(n.ModTime).Format(tar.FormatGNU)
+		if n.ModTime.Nanosecond() != 0 {
+			e = e.Format(tar.FormatPAX)
+		}
+		out = append(out, e)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// write writes the initramfs, with the program as its /init and a description of the tree.
+func write(t *testing.T, tree *rootfs.Tree, file, program string, c initrd.Compression) {
+	t.Helper()
+	want, err := report.FromTree(t.Context(), tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = want.Map(func(path string, f *report.File) {
+		f.ModTime = time.Unix(min(max(f.ModTime.Unix(), 0), 1<<32-1), 0)
+		if f.Mode&unix.S_IFMT == unix.S_IFLNK {
+			f.Same = path // the kernel makes single ones of them
+		}
+	})
+	var expected bytes.Buffer
+	if err := want.Write(&expected); err != nil {
+		t.Fatal(err)
+	}
+	init, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	extra := func(path string, content []byte) initrd.File {
+		return initrd.File{
+			Node:    rootfs.Node{Path: path, Mode: unix.S_IFREG | 0o755, Size: int64(len(content)), Links: 1},
+			Content: bytes.NewReader(content),
+		}
+	}
+	if _, err := initrd.Write(t.Context(), out, tree, initrd.Options{
+		Compression: c,
+		Extra:       []initrd.File{extra("init", init), extra("expected", expected.Bytes())},
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// boot starts the kernel and returns what it says on the serial line until the machine is off.
+func boot(t *testing.T, kernel, initrd string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-cx16", "-m", "1500M", "-smp", "2",
+		"-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel, "-initrd", initrd,
+		"-append", "console=ttyS0 quiet panic=-1 initramfs_options=size=90%,nr_inodes=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("QEMU = %v", err)
+	}
+	if bytes.Contains(out, []byte("Initramfs unpacking failed")) {
+		t.Errorf("the kernel says that unpacking failed")
+	}
+	return out
+}
