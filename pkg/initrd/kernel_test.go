@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/u-root/u-root/pkg/cpio"
@@ -92,4 +93,21 @@ func boot(data []byte) (report.Tree, error) {
 		return nil, fmt.Errorf("%d bytes at the end, want one trailer and nothing behind it", len(trailer))
 	}
 	return t, nil
+}
+
+// order lists an archive's names as they stand.
+func order(t *testing.T, data []byte) []string {
+	t.Helper()
+	var names []string
+	r := cpio.Newc.Reader(bytes.NewReader(data))
+	for {
+		rec, err := r.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, rec.Name)
+	}
 }
