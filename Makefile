@@ -81,7 +81,8 @@ out/wyrcan.oci: out/wyrcan.kernel out/modules.cpio out/busybox.cpio $(wildcard t
 push: out/wyrcan out/wyrcan.oci
 	out/wyrcan push out/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
 
-QEMU := qemu-system-x86_64=qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
+QEMU := qemu-system-x86_64=qemu-system-x86 /usr/lib/ipxe/qemu/efi-virtio.rom=ipxe-qemu \
+  /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
 
 run: all out/wyrcan.demo
 	tools/need $(QEMU)
@@ -91,16 +92,20 @@ demo: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan demo -once
 
-# Go runs the tests again when one of the files that they open has changed.
+# Go runs the tests again when one of the files that they open has changed. One
+# package after the other: each starts two machines at a time.
 test: all out/wyrcan.demo test-unit
-	tools/need $(QEMU) /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common
-	go test -timeout 20m ./integration
+	tools/need $(QEMU) $(PEERS)
+	go test -p 1 -timeout 40m ./integration/...
+
+# What the tests have for their other side.
+PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd /lib/systemd/systemd-networkd=systemd \
+  docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio
 
 test-unit:
-	tools/need depmod=kmod xz=xz-utils zstd=zstd cpio=cpio skopeo=skopeo docker-registry=docker-registry \
-	  mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+	tools/need depmod=kmod xz=xz-utils zstd=zstd mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso $(PEERS)
 	go vet ./...
-	go test $$(go list ./... | grep -v '/integration$$')
+	go test $$(go list ./... | grep -v /integration)
 
 # The second build must give the bytes of the first.
 test-slow: all out/wyrcan.demo
@@ -109,7 +114,7 @@ test-slow: all out/wyrcan.demo
 	rm -f out/*.cpio out/*.zst out/wyrinit
 	$(MAKE) all out/wyrcan.demo
 	for f in out/first/*; do cmp "$$f" "out/$${f##*/}" || exit; done
-	go test -timeout 60m -tags slow ./integration
+	go test -p 1 -timeout 80m -tags slow ./integration/...
 
 # Needs root: it unpacks a Debian.
 bench: all

@@ -22,7 +22,7 @@ func TestUmoci(t *testing.T) {
 		t.Skip("needs root, to give files their owners and to make devices")
 	}
 	if _, err := exec.LookPath("umoci"); err != nil {
-		t.Skip("needs umoci")
+		t.Fatalf("%v: install umoci", err)
 	}
 	for _, tc := range imagetest.Cases() {
 		if tc.Refused != "" || tc.NoDir != "" || tc.Slow {
