@@ -85,7 +85,17 @@ func (b *blob) broke(err error) error {
 		cause: err,
 		heals: true,
 	}
-	return b.registry.source.pause(b.ctx, b.failed, err)
+	return b.pause(err)
+}
+
+// pause waits after a failure, longer where there is something to lose.
+func (b *blob) pause(err error) error {
+	s := b.registry.source
+	p := s.asking()
+	if b.offset > 0 {
+		p = s.resuming()
+	}
+	return s.pause(b.ctx, p, b.failed, err)
 }
 
 // connect makes the connection that goes on at b.offset, in several tries if need be.
@@ -96,7 +106,7 @@ func (b *blob) connect() error {
 			return nil
 		}
 		b.failed++
-		if err := b.registry.source.pause(b.ctx, b.failed, err); err != nil {
+		if err := b.pause(err); err != nil {
 			return err
 		}
 	}

@@ -96,6 +96,29 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A registry that is away for longer than a request would be tried does not send a download back to its beginning.
+func TestResumeAfterOutage(t *testing.T) {
+	var asked atomic.Int32
+	l, blob := spoil(t, fast(t), 100_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
+		switch n := asked.Add(1); {
+		case n == 1:
+			w.Header().Set("Content-Length", strconv.Itoa(len(blob)))
+			w.Write(blob[:10])
+		case n < 12:
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			if first(r) != 10 {
+				t.Errorf("the download goes on at %d, want 10", first(r))
+			}
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(blob))
+		}
+	})
+	if b, err := readAll(t, l); err != nil || !bytes.Equal(b, blob) {
+		t.Errorf("reading = %d bytes, %v", len(b), err)
+	}
+}
+
 func TestBrokenBlob(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -164,6 +187,7 @@ func TestBrokenBlob(t *testing.T) {
 		}, "cannot reach", true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			s := fast(t)
 			if strings.Contains(row.want, "no byte for") {
 				s.Stall = 200 * time.Millisecond

@@ -224,24 +224,35 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*b
 	return &body{ReadCloser: resp.Body, resp: resp, stall: stall, timer: timer, ctx: inner, cancel: cancel}, nil
 }
 
-// persist calls f until it succeeds, fails for good, or has failed s.Tries times.
+// A patience is how much of a registry's trouble is waited out here, before whoever asked is told of it.
+type patience struct {
+	tries int           // failures in a row
+	wait  time.Duration // what the registry may ask to wait
+}
+
+// asking is the patience for what costs nothing to ask for anew.
+func (s *Source) asking() patience { return patience{s.tries(), 5 * time.Second} }
+
+// resuming is that for the rest of a download: whoever is told of its failure can only begin at its beginning.
+func (s *Source) resuming() patience { return patience{4 * s.tries(), time.Minute} }
+
+// persist calls f until it succeeds, fails for good, or has failed too often.
 func (s *Source) persist(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
 		if err == nil {
 			return nil
 		}
-		if err := s.pause(ctx, n, err); err != nil {
+		if err := s.pause(ctx, s.asking(), n, err); err != nil {
 			return err
 		}
 	}
 }
 
 // pause waits before a request is made again after its nth failure in a row, or returns the error if it should not be.
-// A registry that wants a longer wait than a short one is left to whoever has the time for it.
-func (s *Source) pause(ctx context.Context, n int, err error) error {
+func (s *Source) pause(ctx context.Context, p patience, n int, err error) error {
 	var f *fault
-	if !errors.As(err, &f) || !f.heals || f.damaged || n >= s.tries() || f.after > 5*time.Second {
+	if !errors.As(err, &f) || !f.heals || f.damaged || n >= p.tries || f.after > p.wait {
 		return err
 	}
 	wait := max(s.backoff(n), f.after)

@@ -82,7 +82,7 @@ func randomImage(t *testing.T, size int64, n int, p v1.Platform) v1.Image {
 
 // fast is a source for this machine that does not wait long.
 func fast(t *testing.T) *Source {
-	return &Source{Stall: 5 * time.Second, Backoff: time.Millisecond, Logf: t.Logf, Platform: amd64}
+	return &Source{Stall: 5 * time.Second, Tries: 3, Backoff: time.Millisecond, Logf: t.Logf, Platform: amd64}
 }
 
 var amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}

@@ -32,8 +32,8 @@ type Source struct {
 	Transport http.RoundTripper
 	// Stall is how long a connection may give no byte before it counts as broken; 0 stands for 30 seconds.
 	Stall time.Duration
-	// Tries is how often one request is made before its failure is told; 0 stands for 5. A download that makes
-	// progress starts to count anew.
+	// Tries is how often one request is made before its failure is told; 0 stands for 5. A download that has begun may
+	// fail four times as often, and starts to count anew when it makes progress.
 	Tries int
 	// Backoff is the wait after the first failure, doubled with each; 0 stands for 200 milliseconds.
 	Backoff time.Duration
