@@ -16,7 +16,7 @@ KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
 FIRMWARE ?=
 MODULE   := gitlab.com/wyrcan/wyrcan
-SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go')
+SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' ! -name '*_test.go')
 
 # Debian keeps depmod and mkfs where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -109,11 +109,11 @@ test-unit:
 
 # The second build must give the bytes of the first.
 test-slow: all out/wyrcan.demo
-	tools/need $(QEMU)
+	tools/need $(QEMU) $(PEERS)
 	rm -rf out/first && mkdir out/first && mv out/wyrcan.* out/first
 	rm -f out/*.cpio out/*.zst out/wyrinit
 	$(MAKE) all out/wyrcan.demo
-	for f in out/first/*; do cmp "$$f" "out/$${f##*/}" || exit; done
+	for f in out/first/*; do diff -r "$$f" "out/$${f##*/}" || exit; done
 	go test -p 1 -timeout 80m -tags slow ./integration/...
 
 # Needs root: it unpacks a Debian.
