@@ -30,6 +30,10 @@ var wyrnet string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// The tests wait for servers and timers more than they compute.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "wyrnet")
 		if err != nil {

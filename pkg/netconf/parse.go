@@ -37,10 +37,10 @@ func (w Warning) String() string {
 type section[T any] struct {
 	name string
 	keys []key[T]
-	// open is called when a heading of this name is met; nil where all headings of the name add to one section.
-	open func(*T)
-	// close is called after the last line of it and may refuse the section as a whole by returning why.
-	close func(*T) string
+	// A section that may stand more than once has all three: open begins one, check says after its last line why it is no use as a
+	// whole, and drop takes it back. Headings of any other name add to one section.
+	open, drop func(*T)
+	check      func(*T) string
 }
 
 // key is a row of the table of supported keys: its name, what docs/networking.md says about it, and how its value is taken.
@@ -115,37 +115,47 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
 		if t.open != nil {
 			t.open(to)
 		}
+		spoilt := false
 		for _, e := range s.Entries {
 			w.Key, w.Value = e.Key, e.Value
-			if w.Reason = set(to, t, e, f.Kind); w.Reason != "" {
+			switch why, err := set(to, t, e, f.Kind); {
+			case err != nil && t.open != nil:
+				// Half a route may lead elsewhere than the whole one, so systemd takes none.
+				spoilt = true
+				w.Reason = err.Error() + ", the section is ignored"
+				warn(w)
+			case err != nil:
+				w.Reason = err.Error() + ", ignored"
+				warn(w)
+			case why != "":
+				w.Reason = why
 				warn(w)
 			}
 		}
-		if t.close != nil {
-			if reason := t.close(to); reason != "" {
-				warn(Warning{File: f.fileName(), Section: s.Name, Reason: reason})
+		switch {
+		case spoilt:
+			t.drop(to)
+		case t.check != nil:
+			if reason := t.check(to); reason != "" {
+				t.drop(to)
+				warn(Warning{File: f.fileName(), Section: s.Name, Reason: reason + ", the section is ignored"})
 			}
 		}
 	}
 }
 
-// set takes one line and returns why it was not taken.
-func set[T any](to *T, t section[T], e Entry, kind Kind) string {
+// set takes one line. It returns an error for a value that is wrong, and a word for a key that has no effect.
+func set[T any](to *T, t section[T], e Entry, kind Kind) (word string, err error) {
 	i := slices.IndexFunc(t.keys, func(k key[T]) bool { return k.name == e.Key })
-	if i < 0 {
-		if strings.HasPrefix(e.Key, "X-") {
-			return ""
-		}
-		if known(kind, t.name, e.Key) {
-			return "key is known to systemd but not supported here, ignored"
-		}
-		return "unknown key, ignored"
+	switch {
+	case i >= 0 && t.keys[i].set == nil:
+		return "", nil
+	case i >= 0:
+		return "", t.keys[i].set(to, e.Value)
+	case strings.HasPrefix(e.Key, "X-"):
+		return "", nil
+	case known(kind, t.name, e.Key):
+		return "key is known to systemd but not supported here, ignored", nil
 	}
-	if t.keys[i].set == nil {
-		return ""
-	}
-	if err := t.keys[i].set(to, e.Value); err != nil {
-		return err.Error() + ", ignored"
-	}
-	return ""
+	return "unknown key, ignored", nil
 }

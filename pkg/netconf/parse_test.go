@@ -92,6 +92,7 @@ func TestNetwork(t *testing.T) {
 			r := n.Routes[0]
 			return []any{r.Destination.String(), r.Gateway.String(), r.OnLink, *r.Metric, r.Table, *r.Scope, r.MTU}
 		}, []any{"10.0.0.0/8", "10.0.0.1", true, uint32(7), uint32(254), uint8(253), 1400}},
+		{"a bad value drops its section", "[Route]\nGateway=10.0.0.1\nMetric=many\n[Route]\nGateway=10.0.0.2\nBogus=1", gateways, []string{"10.0.0.2"}},
 		{"empty route", "[Route]\nMetric=1\n[Route]\nGateway=10.0.0.1", gateways, []string{"10.0.0.1"}},
 		{"mixed families", "[Route]\nDestination=10.0.0.0/8\nSource=2001:db8::/64\n", gateways, []string(nil)},
 		{"IPv6 by way of IPv4", "[Route]\nDestination=2001:db8::/64\nGateway=10.0.0.1\n", gateways, []string(nil)},
@@ -153,6 +154,7 @@ func TestWarnings(t *testing.T) {
 		{"number", "[DHCPv4]\nRouteMetric=-1\n", []string{"lan.network: [DHCPv4] RouteMetric=-1: not a number from 0 to 4294967295, ignored"}},
 		{"MTU", "[Link]\nMTUBytes=12\n", []string{"lan.network: [Link] MTUBytes=12: an MTU is at least 68, ignored"}},
 		{"one bad word of several", "[Network]\nDNS=1.1.1.1 x 2.2.2.2\n", []string{`lan.network: [Network] DNS=1.1.1.1 x 2.2.2.2: "x" is not the address of a name server, ignored`}},
+		{"bad value in a section that may repeat", "[Route]\nGateway=10.0.0.1\nMetric=many\n", []string{"lan.network: [Route] Metric=many: not a number from 0 to 4294967295, the section is ignored"}},
 		{"route without anything", "[Route]\nMetric=1\n", []string{"lan.network: [Route]: none of Gateway=, Destination=, Source=, PreferredSource=, the section is ignored"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -92,8 +92,7 @@ func addressKeys() []key[NetworkConfig] {
 			case "ipv6", "":
 				lastAddress(c).NoDAD6 = false
 			case "ipv4", "both":
-				lastAddress(c).NoDAD6 = s == "ipv4"
-				return errors.New("IPv4 addresses are not probed here")
+				lastAddress(c).NoDAD6 = s == "ipv4" // IPv4 addresses are not probed here: docs/networking.md
 			default:
 				b, err := parseBool(s)
 				if err != nil {
@@ -117,19 +116,15 @@ func inverted[T any](set func(*T, string) error) func(*T, string) error {
 	}
 }
 
-func closeAddress(c *NetworkConfig) string {
+func checkAddress(c *NetworkConfig) string {
 	a := lastAddress(c)
-	reason := ""
 	switch {
 	case !a.Prefix.IsValid():
-		reason = "no valid Address=, the section is ignored"
+		return "no Address="
 	case a.Peer.IsValid() && a.Peer.Addr().Is4() != a.Prefix.Addr().Is4():
-		reason = "Peer= is of another family than Address=, the section is ignored"
+		return "Peer= is of another family than Address="
 	}
-	if reason != "" {
-		c.Addresses = c.Addresses[:len(c.Addresses)-1]
-	}
-	return reason
+	return ""
 }
 
 func lastRoute(c *NetworkConfig) *Route { return last(c.Routes) }
@@ -226,32 +221,28 @@ func routeKeys() []key[NetworkConfig] {
 	}
 }
 
-func closeRoute(c *NetworkConfig) string {
+func checkRoute(c *NetworkConfig) string {
 	r := lastRoute(c)
-	fam := 0
-	reason := ""
+	bits := 0
 	for _, a := range []netip.Addr{r.Destination.Addr(), r.Source.Addr(), r.PreferredSource} {
 		if !a.IsValid() {
 			continue
 		}
-		if fam != 0 && fam != a.BitLen() {
-			reason = "IPv4 and IPv6 are mixed, the section is ignored"
+		if bits != 0 && bits != a.BitLen() {
+			return "IPv4 and IPv6 are mixed"
 		}
-		fam = a.BitLen()
+		bits = a.BitLen()
 	}
+	gateway := r.Gateway.IsValid() || r.GatewayFrom != ""
 	switch {
-	case reason != "":
-	case r.Gateway.IsValid() && fam == 128 && r.Gateway.Is4(): // the other way round is RFC 5549
-		reason = "an IPv6 route cannot have an IPv4 gateway, the section is ignored"
-	case fam == 0 && !r.Gateway.IsValid() && r.GatewayFrom == "":
-		reason = "none of Gateway=, Destination=, Source=, PreferredSource=, the section is ignored"
-	case r.OnLink && !r.Gateway.IsValid() && r.GatewayFrom == "":
-		reason = "GatewayOnLink= without Gateway=, the section is ignored"
+	case bits == 128 && r.Gateway.Is4(): // the other way round is RFC 5549
+		return "an IPv6 route cannot have an IPv4 gateway"
+	case bits == 0 && !gateway:
+		return "none of Gateway=, Destination=, Source=, PreferredSource="
+	case r.OnLink && !gateway:
+		return "GatewayOnLink= without Gateway="
 	}
-	if reason != "" {
-		c.Routes = c.Routes[:len(c.Routes)-1]
-	}
-	return reason
+	return ""
 }
 
 func parseScope(s string) (uint8, error) {
@@ -361,11 +352,9 @@ func ruleKeys() []key[NetworkConfig] {
 	}
 }
 
-func closeRule(c *NetworkConfig) string {
-	r := lastRule(c)
-	if r.From.IsValid() && r.To.IsValid() && r.From.Addr().Is4() != r.To.Addr().Is4() {
-		c.Rules = c.Rules[:len(c.Rules)-1]
-		return "IPv4 and IPv6 are mixed, the section is ignored"
+func checkRule(c *NetworkConfig) string {
+	if r := lastRule(c); r.From.IsValid() && r.To.IsValid() && r.From.Addr().Is4() != r.To.Addr().Is4() {
+		return "IPv4 and IPv6 are mixed"
 	}
 	return ""
 }
@@ -387,10 +376,9 @@ func neighborKeys() []key[NetworkConfig] {
 	}
 }
 
-func closeNeighbor(c *NetworkConfig) string {
+func checkNeighbor(c *NetworkConfig) string {
 	if e := lastNeighbor(c); !e.Address.IsValid() || e.MAC == nil {
-		c.Neighbors = c.Neighbors[:len(c.Neighbors)-1]
-		return "needs both Address= and LinkLayerAddress=, the section is ignored"
+		return "needs both Address= and LinkLayerAddress="
 	}
 	return ""
 }

@@ -64,6 +64,9 @@ func (l *link) hasCarrier() bool {
 	return l.attrs.RawFlags&need == need && l.attrs.RawFlags&unix.IFF_DORMANT == 0
 }
 
+// loopback reports whether the link is the one to the machine itself.
+func (l *link) loopback() bool { return l.attrs.Flags&net.FlagLoopback != 0 }
+
 // notice prints a line about the link once.
 func (l *link) notice(text string) {
 	if !l.notices[text] {
@@ -125,7 +128,9 @@ func (l *link) prepare() bool {
 		l.fail("set the MTU", netlink.LinkSetMTU(nl, c.Link.MTU))
 	}
 	l.prepareFlags(nl)
-	l.prepareIP(nl)
+	if !l.loopback() {
+		l.prepareIP(nl)
+	}
 	if master != nil && l.attrs.MasterIndex != master.Attrs().Index {
 		if master.Type() == "bond" && l.attrs.RawFlags&unix.IFF_UP != 0 {
 			l.fail("take it down", netlink.LinkSetDown(nl)) // bond_enslave refuses one that is up
@@ -282,7 +287,7 @@ func (l *link) start(now time.Time) {
 		l.ctx, l.stop = context.WithCancel(l.m.ctx)
 	}
 	ctx, c := l.ctx, l.conf
-	if len(l.attrs.HardwareAddr) != 6 || !l.hasCarrier() {
+	if len(l.attrs.HardwareAddr) != 6 || l.loopback() || !l.hasCarrier() {
 		return // neither DHCP nor router solicitation is defined here for anything but Ethernet
 	}
 	if c.DHCP4 && l.dhcp4Since.IsZero() {

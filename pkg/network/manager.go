@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -230,9 +229,6 @@ func (m *Manager) look(now time.Time) {
 	for _, nl := range list {
 		a := nl.Attrs()
 		there[a.Index] = true
-		if a.Flags&net.FlagLoopback != 0 {
-			continue
-		}
 		l := m.links[a.Index]
 		if l == nil {
 			l = m.newLink(nl, now)
@@ -279,7 +275,9 @@ func (m *Manager) newLink(nl netlink.Link, now time.Time) *link {
 		notices:   map[string]bool{},
 	}
 	names := predictableNames("/sys", l.name)
-	l.applyLinkFile(nl, names)
+	if !l.loopback() {
+		l.applyLinkFile(nl, names)
+	}
 	if fresh, err := netlink.LinkByIndex(l.index); err == nil { // with its new name, address and alternative names
 		l.attrs = fresh.Attrs()
 		l.name = l.attrs.Name
@@ -313,6 +311,8 @@ func (m *Manager) report(now time.Time) {
 	reach, part, pending := false, false, false
 	var servers []netip.Addr
 	var search []string
+	links = slices.DeleteFunc(links, (*link).loopback) // it may have addresses, but leads nowhere
+	states = states[:len(links)]
 	for i, l := range links {
 		states[i] = l.state(now)
 	}

@@ -67,7 +67,6 @@ func rule(r netconf.Rule, fam int) *netlink.Rule {
 	}
 	if r.Type > 1 {
 		n.Type = r.Type
-		n.Table = -1
 	}
 	if r.SuppressPrefix != nil {
 		n.SuppressPrefixlen = *r.SuppressPrefix

@@ -159,9 +159,8 @@ func (l *link) wantLease4(w *wanted, lease *lease4) {
 			continue
 		}
 		onLink(host(gateway))
+		s.Gateway = gateway
 		r := l.staticRoute(s)
-		r.family = unix.AF_INET
-		r.gateway = gateway
 		if s.Protocol == 0 {
 			r.protocol = unix.RTPROT_DHCP
 		}
@@ -236,9 +235,10 @@ func (l *link) wantAdvert(w *wanted, a advert, now time.Time) {
 			if s.GatewayFrom != "ipv6ra" {
 				continue
 			}
+			s.Gateway = gateway
 			r := l.staticRoute(s)
 			own := with(a.preference)
-			r.family, r.gateway, r.expires = unix.AF_INET6, gateway, a.until
+			r.expires = a.until
 			if s.Protocol == 0 {
 				r.protocol = unix.RTPROT_RA
 			}

@@ -1,0 +1,363 @@
+package network_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// networkd is the real systemd-networkd, which decides what a configuration means. It is the host's, or with NETWORKD_ROOT
+// that of another version of the distribution, unpacked in a directory.
+const networkd = "/lib/systemd/systemd-networkd"
+
+func networkdRoot() string { return os.Getenv("NETWORKD_ROOT") }
+
+// oracleCase is a configuration that wyrnet and systemd-networkd have to make the same of.
+type oracleCase struct {
+	name string
+	// files is the text of all files, each after a line "-- NAME --".
+	files string
+	// links is the number of Ethernet links; 0 is two.
+	links int
+	// serve sets up the other side; nil: both links have a carrier and there is nobody.
+	serve func(*world)
+	// needs are kinds of devices that a kernel may lack.
+	needs []string
+	// since is the first version of systemd-networkd that does this; an earlier one is no judge of it.
+	since int
+	// slow is for what takes systemd-networkd long while nothing can be seen of it.
+	slow bool
+	// then is called some seconds in, for what changes while both run.
+	then func(*world)
+}
+
+// split parts the files of a case.
+func split(t *testing.T, text string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	name := ""
+	for line := range strings.Lines(text) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "-- "); ok {
+			name = strings.TrimSuffix(n, " --")
+			files[name] = ""
+			continue
+		}
+		if name == "" {
+			t.Fatalf("%q stands before the first file", line)
+		}
+		files[name] += line
+	}
+	return files
+}
+
+// TestOracle applies each configuration with wyrnet and with systemd-networkd in two like worlds and compares what the kernel
+// has then.
+func TestOracle(t *testing.T) {
+	needRoot(t, "dnsmasq", "radvd", networkdRoot()+networkd)
+	lacking := map[string]bool{}
+	for _, kind := range []string{"vlan", "bond", "dummy", "vrf", "ipvlan", "macvlan", "vxlan", "bridge"} {
+		lacking[kind] = !hasKind(t, kind)
+	}
+	version, err := exec.Command("chroot", networkdRoot()+"/", networkd, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("against %s", strings.SplitN(string(version), "\n", 2)[0])
+	var judge int
+	if _, err := fmt.Sscanf(string(version), "systemd %d", &judge); err != nil {
+		t.Fatalf("%q is no version: %v", version, err)
+	}
+	seen := map[string]bool{}
+	for _, c := range oracleCases {
+		if seen[c.name] {
+			t.Errorf("two cases are called %s", c.name)
+		}
+		seen[c.name] = true
+		t.Run(c.name, func(t *testing.T) {
+			for _, kind := range c.needs {
+				if lacking[kind] {
+					t.Skipf("this kernel has no %s: TestGuest runs this case under one that has", kind)
+				}
+			}
+			if judge < c.since {
+				t.Skipf("systemd-networkd %d does something else than %d and later", judge, c.since)
+			}
+			t.Parallel()
+			c.run(t)
+		})
+	}
+}
+
+// hasKind tries whether the kernel makes such devices.
+func hasKind(t *testing.T, kind string) bool {
+	w := newWorld(t, 1)
+	args := map[string][]string{
+		"vlan": {"link", "eth0", "type", "vlan", "id", "1"}, "macvlan": {"link", "eth0", "type", "macvlan"}, "ipvlan": {"link", "eth0", "type", "ipvlan"},
+		"vxlan": {"type", "vxlan", "id", "1", "dev", "eth0", "dstport", "4789"}, "vrf": {"type", "vrf", "table", "9"},
+	}[kind]
+	if args == nil {
+		args = []string{"type", kind}
+	}
+	return exec.Command("ip", append([]string{"-n", w.client, "link", "add", "name", "probe"}, args...)...).Run() == nil
+}
+
+func (c oracleCase) run(t *testing.T) {
+	files := split(t, c.files)
+	links := c.links
+	if links == 0 {
+		links = 2
+	}
+	ours, theirs := newWorld(t, links), newWorld(t, links)
+	for _, w := range []*world{ours, theirs} {
+		if c.serve != nil {
+			c.serve(w)
+		} else {
+			for i := range links {
+				w.peer(i)
+			}
+		}
+	}
+	us := ours.wyrnet(files, "-k", "-t", "60s")
+	them, run := theirs.networkd(files)
+	if c.then != nil {
+		time.Sleep(3 * time.Second)
+		c.then(ours)
+		c.then(theirs)
+	}
+	// systemd-networkd has come to rest when nothing changed for three seconds; then wyrnet has as long again.
+	var want snapshot
+	begin := time.Now()
+	rest := begin
+	for time.Since(begin) < 25*time.Second && (time.Since(rest) < 3*time.Second || c.slow && time.Since(begin) < 15*time.Second) {
+		time.Sleep(time.Second)
+		now := theirs.snapshot()
+		now.Names = theirs.networkdNames(run)
+		if !cmp.Equal(now, want) {
+			want, rest = now, time.Now()
+		}
+	}
+	var diff string
+	for begin := time.Now(); time.Since(begin) < 15*time.Second; time.Sleep(time.Second) {
+		got := ours.snapshot()
+		got.Names = ours.resolvNames()
+		if diff = cmp.Diff(want, got); diff == "" {
+			return
+		}
+	}
+	t.Errorf("systemd-networkd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-networkd says:\n%s", diff, us.output(), them.output())
+}
+
+// networkd starts systemd-networkd with the files, as the only ones, and returns its runtime directory.
+func (w *world) networkd(files map[string]string) (p *process, run string) {
+	w.t.Helper()
+	conf, empty, run := filepath.Join(w.dir, "conf"), filepath.Join(w.dir, "empty"), filepath.Join(w.dir, "run")
+	w.writeFiles(conf, files)
+	w.writeFiles(empty, nil)
+	w.writeFiles(filepath.Join(run, "systemd/netif"), nil) // systemd's PID 1 makes it
+	// networkd runs as its own user, who must get at the files and write the state.
+	w.run("chown", strings.TrimSpace(w.run("chroot", networkdRoot()+"/", "id", "-u", "systemd-network")), filepath.Join(run, "systemd/netif"))
+	for dir := w.dir; strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	// A read-only /sys is systemd's sign of a container, in which it waits for no udev.
+	return w.start(w.client, "unshare", "--mount", "sh", "-ec", fmt.Sprintf(`
+		mount --make-rprivate /
+		root=%s
+		if [ "$root" ]; then
+			for dir in proc sys dev; do mount --bind /$dir $root/$dir; done
+		fi
+		mkdir -p $root/etc/systemd/network
+		mount --bind %s $root/etc/systemd/network
+		mount --bind %s $root/usr/lib/systemd/network
+		mount --bind %s $root/run
+		mount -o remount,bind,ro $root/sys
+		export SYSTEMD_LOG_TARGET=console SYSTEMD_LOG_LEVEL=info
+		exec chroot $root/ %s`, networkdRoot(), conf, empty, run, networkd)), run
+}
+
+// snapshot is what the kernel has, without what differs from run to run.
+type snapshot struct {
+	Links     map[string]any
+	Addresses map[string][]string
+	Routes    []string
+	Rules     []string
+	Names     string
+}
+
+func (w *world) snapshot() snapshot {
+	s := snapshot{Links: map[string]any{}, Addresses: map[string][]string{}}
+	for _, l := range w.json("-d", "addr") {
+		name := l["ifname"].(string)
+		s.Links[name] = linkFacts(l, w)
+		for _, a := range l["addr_info"].([]any) {
+			s.Addresses[name] = append(s.Addresses[name], facts(a.(map[string]any), addressFacts))
+		}
+		slices.Sort(s.Addresses[name])
+	}
+	for _, family := range []string{"-4", "-6"} {
+		for _, r := range w.json("-d", family, "route", "show", "table", "all") {
+			if r["table"] == "255" || r["type"] == "multicast" {
+				continue // the kernel's own
+			}
+			if dev := r["dev"]; dev == "lo" {
+				r["dev"] = nil // unreachable ones, whose device depends on the version of iproute2
+			}
+			s.Routes = append(s.Routes, family+" "+facts(r, routeFacts))
+		}
+		for _, r := range w.json(family, "rule") {
+			s.Rules = append(s.Rules, family+" "+facts(r, nil))
+		}
+	}
+	slices.Sort(s.Routes)
+	slices.Sort(s.Rules)
+	return s
+}
+
+func (w *world) json(args ...string) []map[string]any {
+	w.t.Helper()
+	out, err := exec.Command("ip", append([]string{"-n", w.client, "-j", "-N"}, args...)...).Output()
+	if err != nil {
+		w.t.Fatalf("ip %s: %v", strings.Join(args, " "), err)
+	}
+	var list []map[string]any
+	if len(strings.TrimSpace(string(out))) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(out, &list); err != nil {
+		w.t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return slices.DeleteFunc(list, func(m map[string]any) bool { return len(m) == 0 })
+}
+
+// addressFacts and routeFacts are what counts of an address and a route. Lifetimes count as limited or not.
+var (
+	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label", "dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
+	routeFacts   = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
+	linkLocal4   = regexp.MustCompile(`169\.254\.\d+\.\d+`)
+)
+
+// facts writes the members that count in the order of their names.
+func facts(m map[string]any, count []string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		v := m[k]
+		switch k {
+		case "valid_life_time", "expires":
+			if f, ok := v.(float64); ok && f < 4294967295 {
+				out = append(out, "limited")
+			}
+			continue
+		case "metrics": // an MTU and the like; what of an advertisement is put there depends on systemd's version
+			for _, e := range v.([]any) {
+				delete(e.(map[string]any), "hoplimit")
+				if m["protocol"] == "9" {
+					delete(e.(map[string]any), "mtu")
+				}
+			}
+			if b, _ := json.Marshal(v); string(b) == "[{}]" {
+				continue
+			}
+		case "flags":
+			v = slices.DeleteFunc(slices.Clone(v.([]any)), func(f any) bool { return f == "linkdown" || f == "dead" })
+			if len(v.([]any)) == 0 {
+				continue
+			}
+		}
+		if count != nil && !slices.Contains(count, k) || v == nil || v == false {
+			continue
+		}
+		b, _ := json.Marshal(v)
+		out = append(out, k+"="+string(b))
+	}
+	return linkLocal4.ReplaceAllString(strings.Join(out, " "), "169.254.x.x")
+}
+
+// linkFacts are what counts of a link.
+func linkFacts(l map[string]any, w *world) map[string]any {
+	out := map[string]any{}
+	for _, k := range []string{"mtu", "address", "master", "group", "ifalias", "altnames", "inet6_addr_gen_mode", "operstate", "link"} {
+		if v := l[k]; v != nil {
+			out[k] = v
+		}
+	}
+	var flags []string
+	for _, f := range l["flags"].([]any) {
+		flags = append(flags, f.(string))
+	}
+	slices.Sort(flags)
+	out["flags"] = flags
+	if info, ok := l["linkinfo"].(map[string]any); ok {
+		out["kind"] = info["info_kind"]
+		out["data"] = withoutTimers(info["info_data"])
+		out["port"] = withoutTimers(info["info_slave_data"])
+	}
+	return out
+}
+
+// withoutTimers drops what counts down, and identifiers made of it.
+func withoutTimers(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	m = maps.Clone(m)
+	for k := range m {
+		if strings.HasSuffix(k, "timer") || slices.Contains([]string{"topology_change", "topology_change_detected", "gc_timer", "ad_info", "state", "mii_status", "port_no", "no", "id", "designated_cost", "designated_port",
+			"link_failure_count", "ad_aggregator_id", "ad_actor_oper_port_state", "ad_actor_oper_port_state_str", "ad_partner_oper_port_state", "ad_partner_oper_port_state_str", "hello_timer"}, k) {
+			delete(m, k)
+		}
+	}
+	return m
+}
+
+// networkdNames are the name servers, domains and time servers that systemd-networkd tells resolved.
+func (w *world) networkdNames(run string) string {
+	var dns, domains []string
+	paths, _ := filepath.Glob(filepath.Join(run, "systemd/netif/links/*"))
+	slices.Sort(paths)
+	for _, p := range paths {
+		b, _ := os.ReadFile(p)
+		for line := range strings.Lines(string(b)) {
+			k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch k {
+			case "DNS":
+				dns = append(dns, strings.Fields(v)...)
+			case "DOMAINS":
+				domains = append(domains, strings.Fields(v)...)
+			}
+		}
+	}
+	return names(dns, domains)
+}
+
+func (w *world) resolvNames() string {
+	b, _ := os.ReadFile(w.resolvConf())
+	var domains []string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "search" {
+			domains = f[1:]
+		}
+	}
+	return names(w.resolvers(), domains)
+}
+
+func names(dns, domains []string) string {
+	for i, d := range dns {
+		dns[i], _, _ = strings.Cut(d, "%") // systemd knows the link from the file
+	}
+	slices.Sort(dns) // systemd keeps what routers say in no order
+	slices.Sort(domains)
+	return fmt.Sprintf("dns %v domains %v", slices.Compact(dns), slices.Compact(domains))
+}
