@@ -26,6 +26,8 @@ type Options struct {
 	// Extra come right after the root directory, in this order. They take the place of what the tree has at their
 	// paths, which must not be a directory unless the extra file is one.
 	Extra []File
+	// Consume gives the memory of the tree's contents back as they are written; they cannot be read again.
+	Consume bool
 	// Last come after all else. The kernel stops at what it has no room for, so where these are, everything is.
 	Last []File
 }
@@ -102,7 +104,11 @@ func (a *archive) write(ctx context.Context, t *rootfs.Tree) error {
 	for _, to := range a.opt.Move {
 		a.moved[to] = true
 	}
-	err := t.Walk(ctx, func(n *rootfs.Node, content io.Reader) error {
+	walk := t.Walk
+	if a.opt.Consume {
+		walk = t.Consume
+	}
+	err := walk(ctx, func(n *rootfs.Node, content io.Reader) error {
 		if n.Path == "." {
 			return a.begin(n)
 		}

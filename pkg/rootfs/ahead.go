@@ -4,7 +4,7 @@ import "io"
 
 // ahead reads from a source in a goroutine of its own, so that the stages of a pipeline run on different cores.
 type ahead struct {
-	full chan chunk
+	full chan piece
 	free chan []byte
 	stop chan struct{}
 	done chan struct{}
@@ -14,7 +14,7 @@ type ahead struct {
 	err  error  // what comes after rest
 }
 
-type chunk struct {
+type piece struct {
 	buf []byte
 	n   int
 	err error
@@ -23,7 +23,7 @@ type chunk struct {
 // readAhead starts reading r in chunks of up to size bytes, count of them ahead.
 func readAhead(r io.Reader, size, count int) *ahead {
 	a := &ahead{
-		full: make(chan chunk, count+1), // a place for each buffer: sending never blocks
+		full: make(chan piece, count+1), // a place for each buffer: sending never blocks
 		free: make(chan []byte, count+1),
 		stop: make(chan struct{}),
 		done: make(chan struct{}),
@@ -39,7 +39,7 @@ func (a *ahead) fill(r io.Reader, size int) {
 	defer close(a.done)
 	next := min(size, 32<<10)
 	for {
-		var c chunk
+		var c piece
 		select {
 		case c.buf = <-a.free:
 		case <-a.stop:

@@ -24,18 +24,8 @@ type inode struct {
 	layer int32 // where it is from; -1: from no layer
 	seq   int32 // the number of its entry in that layer's archive
 	links int32 // names in the merged tree
-	where place
-	off   int64 // in the spool that where names
+	off   int64 // of a regular file's content, in the layer's spool
 }
-
-// place says where a regular file's content is.
-type place uint8
-
-const (
-	inStream  place = iota // in the compressed layer
-	inContent              // in the layer's spool of uncompressed contents
-	inKept                 // in its spool of contents kept though memory is tight
-)
 
 // entry is one member of a layer's archive.
 type entry struct {

@@ -20,9 +20,8 @@ type Layer interface {
 
 // Options bound what Read may use. The zero value suits a machine with memory to spare.
 type Options struct {
-	// Memory is how many bytes of uncompressed contents may be kept, those of files that upper layers replace
-	// included; 0 is no limit. A layer whose contents do not fit is kept as it is stored, and Walk decompresses it a
-	// second time. Until a layer is read to its end both may be kept.
+	// Memory is how many bytes of contents may be kept as they are, those of files that upper layers replace included;
+	// 0 is no limit. What is over that is kept packed, in about half the room, which costs a little time.
 	Memory int64
 	// MaxBytes is how much all layers together may hold uncompressed; 0 is 64 GiB. It is what stops a compression
 	// bomb.
@@ -30,9 +29,6 @@ type Options struct {
 	// MaxEntries is how many files the tree may have at any time, and how many members each layer; 0 is 1 << 20.
 	// The index takes less than 1 KiB for each, plus its name.
 	MaxEntries int
-	// Keep names files, by their paths in a layer, whose contents are to be kept uncompressed whatever Memory says,
-	// so that Tree.Open gets at them quickly. nil keeps none.
-	Keep func(path string) bool
 }
 
 func (o Options) withDefaults() Options {
@@ -67,23 +63,11 @@ func (b *bounds) pass(n int64) error {
 	return nil
 }
 
-// stored is a layer that was read: its index, and its contents in one form or the other.
+// stored is a layer that was read.
 type stored struct {
 	name    string
 	index   index
-	blob    *spool // as it came; nil where content has all that is in it
-	content *spool // regular files, one after the other; nil where memory was too short
-	kept    *spool // those that Options.Keep named; may be nil
-}
-
-func (s *stored) Close() error {
-	var errs []error
-	for _, sp := range []*spool{s.blob, s.content, s.kept} {
-		if sp != nil {
-			errs = append(errs, sp.Close())
-		}
-	}
-	return errors.Join(errs...)
+	content *spool
 }
 
 // source is a layer as it arrives. It remembers why reading it failed: a wrong digest is the cause, the
@@ -128,9 +112,12 @@ const (
 // spooled in the caller's.
 func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored, err error) {
 	s := &stored{name: l.String()}
+	if s.content, err = newSpool(&b.contents); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
-			s.Close()
+			s.content.Close()
 		}
 	}()
 	ctx, cancel := context.WithCancel(ctx)
@@ -142,34 +129,10 @@ func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored
 	}
 	defer rc.Close()
 	src := &source{ctx: ctx, r: rc}
-	var in io.Reader = src
-	if b.Memory > 0 {
-		if s.blob, err = newSpool("layer"); err != nil {
-			return nil, err
-		}
-		in = io.TeeReader(src, s.blob)
-	}
-	if s.content, err = newSpool("contents"); err != nil {
-		return nil, err
-	}
-	if err := s.take(in, number, b); err != nil {
+	if err := s.take(src, number, b); err != nil {
 		return nil, src.cause(err)
 	}
-	if s.content != nil && s.blob != nil {
-		err := s.blob.Close()
-		s.blob = nil
-		if err != nil {
-			return nil, err
-		}
-	}
-	for _, sp := range []*spool{s.blob, s.content, s.kept} {
-		if sp != nil {
-			if err := sp.seal(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return s, nil
+	return s, s.content.seal()
 }
 
 // take reads the layer from in, to its end also where the archive ends before.
@@ -219,65 +182,19 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 	if b.text.Add(e.weight()) > maxText {
 		return fmt.Errorf("is %w: names and attributes take more than %d MiB", errTooMuch, maxText>>20)
 	}
-	if !e.regular() || e.size == 0 {
-		s.index.add(e)
-		return nil
-	}
-
-	sparse := isSparse(h)
-	if sparse {
-		// Its holes are not in the archive, so nobody has counted them.
-		if err := b.pass(e.size); err != nil {
-			return err
+	if e.regular() {
+		if isSparse(h) {
+			// Its holes are not in the archive, so nobody has counted them.
+			if err := b.pass(e.size); err != nil {
+				return err
+			}
 		}
-	}
-	to := s.place(&e, b)
-	if to == nil {
-		s.index.add(e)
-		return nil // tar.Reader.Next skips it
-	}
-	e.off = to.end
-	if sparse {
-		_, err = to.readSparse(r)
-	} else {
-		_, err = to.ReadFrom(r)
-	}
-	if err != nil {
-		return fmt.Errorf("breaks off: %w", err)
+		e.off = s.content.end
+		if _, err := s.content.ReadFrom(r); err != nil {
+			return fmt.Errorf("breaks off: %w", err)
+		}
 	}
 	s.index.add(e)
-	return nil
-}
-
-// place decides where a file's content goes: nil is nowhere.
-func (s *stored) place(e *entry, b *bounds) *spool {
-	if b.Memory > 0 && b.Keep != nil && b.Keep(e.path) {
-		if s.kept == nil {
-			sp, err := newSpool("kept")
-			if err != nil {
-				return nil // then it is read from the stream
-			}
-			s.kept = sp
-		}
-		e.where = inKept
-		return s.kept
-	}
-	if s.content == nil {
-		return nil
-	}
-	if b.contents.take(e.size) {
-		e.where = inContent
-		return s.content
-	}
-	// Memory is too short for this layer: its contents will come from its stored form, all of them.
-	b.contents.give(s.content.end)
-	s.content.Close()
-	s.content = nil
-	for old := range s.index.all {
-		if old.where == inContent {
-			old.where, old.off = inStream, 0
-		}
-	}
 	return nil
 }
 

@@ -194,7 +194,7 @@ func (t *Tree) Close() error {
 	var errs []error
 	for _, s := range t.layers {
 		if s != nil {
-			errs = append(errs, s.Close())
+			errs = append(errs, s.content.Close())
 		}
 	}
 	return errors.Join(errs...)
