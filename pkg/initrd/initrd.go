@@ -1,7 +1,6 @@
 package initrd
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -59,18 +58,24 @@ func Write(ctx context.Context, w io.Writer, t *rootfs.Tree, opt Options) (Resul
 	if err != nil {
 		return Result{}, err
 	}
+	out := writeBehind(cw)
 	a := &archive{
-		buf:   bufio.NewWriterSize(cw, 256<<10),
 		moved: map[string]bool{},
 		extra: map[string]bool{},
 		opt:   opt,
 	}
-	a.rec = cpio.Newc.Writer(&counter{w: a.buf, n: &a.result.Size})
-	if err := a.write(ctx, t); err != nil {
-		cw.Close()
+	a.rec = cpio.Newc.Writer(&counter{w: out, n: &a.result.Size})
+	err = a.write(ctx, t)
+	if e := out.Close(); err == nil {
+		err = e
+	}
+	if e := cw.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
 		return Result{}, err
 	}
-	return a.result, cw.Close()
+	return a.result, nil
 }
 
 // counter counts what passes.
@@ -87,7 +92,6 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // archive is one being written.
 type archive struct {
-	buf    *bufio.Writer
 	rec    cpio.RecordWriter
 	opt    Options
 	moved  map[string]bool // where Move put something
@@ -137,10 +141,7 @@ func (a *archive) write(ctx context.Context, t *rootfs.Tree) error {
 	if err := a.putFiles(a.opt.Last); err != nil {
 		return err
 	}
-	if err := cpio.WriteTrailer(a.rec); err != nil {
-		return err
-	}
-	return a.buf.Flush()
+	return cpio.WriteTrailer(a.rec)
 }
 
 // begin writes the root directory, without whose record the kernel leaves its own, writable to all, and Options.Extra.
