@@ -171,7 +171,7 @@ func TestLayoutDamagedLayer(t *testing.T) {
 }
 
 // writeTar writes an archive of names and contents, and a link that leads to itself.
-func writeTar(t *testing.T, file string, content ...string) {
+func writeTar(t testing.TB, file string, content ...string) {
 	t.Helper()
 	var b bytes.Buffer
 	tw := tar.NewWriter(&b)
