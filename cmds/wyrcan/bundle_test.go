@@ -55,6 +55,9 @@ func TestCheck(t *testing.T) {
 		want []string
 	}{
 		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + version + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 modules, 1 firmware files", " MiB at least", "bootable      yes"}},
+		{"enough memory", []string{good, "-m", "4G"}, 0, []string{"bootable      yes"}},
+		{"too little memory", []string{good, "-m", "32M"}, notBootable, []string{"bootable      no: too little memory"}},
+		{"no memory", []string{good, "-m", "much"}, 2, nil},
 		{"no init", []string{bad}, notBootable, []string{"bootable      no: the image is not bootable: /init"}},
 		{"no modules", []string{bare}, 0, []string{"warning       the image has no modules for its kernel", "bootable      yes"}},
 		{"no image", []string{"oci:/nowhere"}, notExamined, nil},

@@ -56,6 +56,7 @@ this program and 3 if the image could not be read.
 `)
 	asJSON := f.Bool("json", false, "write one JSON object")
 	r.flags(f)
+	r.machine(f)
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err

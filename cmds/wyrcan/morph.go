@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 )
@@ -18,14 +19,14 @@ func (c *cmd) morph(ctx context.Context, args []string) error {
 initramfs, and the command line, for servers and boot loaders that want files.
 After a failure the files are as they were.
 
-A machine whose memory is less than twice what the image holds needs
-initramfs_options=size=100%,nr_inodes=0 on its command line, which Wyrcan itself
-adds where it is needed: nothing here knows the machine.
+With -m the command line holds what a machine with that memory needs to boot all
+of the image, and an image that it cannot boot is refused, as Wyrcan does.
 `)
 	kernel := f.String("kernel", "", "write the kernel to `FILE`")
 	initrd := f.String("initrd", "", "write the initramfs to `FILE`")
 	cmdline := f.String("cmdline", "", "write the command line to `FILE` (default standard output)")
 	r.flags(f)
+	r.machine(f)
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err
@@ -50,18 +51,19 @@ adds where it is needed: nothing here knows the machine.
 	for _, w := range plan.Warnings {
 		fmt.Fprintf(c.stderr, "wyrcan: %s\n", w)
 	}
-	line, err := plan.Cmdline(0, 0)
+	b, err := plan.Make(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot morph %s: %w", rest[0], err)
 	}
+	defer b.Close()
 	var files outputs
 	defer files.clear()
 	err = errors.Join(
-		files.write(*kernel, plan.WriteKernel),
-		files.write(*initrd, func(w io.Writer) error { return plan.WriteInitrd(ctx, w) }),
+		files.write(*kernel, io.NewSectionReader(b.Kernel, 0, 1<<62)),
+		files.write(*initrd, io.NewSectionReader(b.Initrd, 0, 1<<62)),
 	)
 	if *cmdline != "" {
-		err = errors.Join(err, files.write(*cmdline, func(w io.Writer) error { _, err := fmt.Fprintln(w, line); return err }))
+		err = errors.Join(err, files.write(*cmdline, strings.NewReader(b.Cmdline+"\n")))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot morph %s: %w", rest[0], err)
@@ -70,7 +72,7 @@ adds where it is needed: nothing here knows the machine.
 		return err
 	}
 	if *cmdline == "" {
-		fmt.Fprintln(c.stdout, line)
+		fmt.Fprintln(c.stdout, b.Cmdline)
 	}
 	return nil
 }
@@ -79,13 +81,13 @@ adds where it is needed: nothing here knows the machine.
 type outputs []*os.File
 
 // write writes a file under another name for now.
-func (o *outputs) write(name string, content func(io.Writer) error) error {
+func (o *outputs) write(name string, content io.Reader) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".")
 	if err != nil {
 		return err
 	}
 	*o = append(*o, f)
-	if err := content(f); err != nil {
+	if _, err := io.Copy(f, content); err != nil {
 		return err
 	}
 	return f.Chmod(0o644)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
@@ -33,6 +36,7 @@ type recipe struct {
 	args    list
 	root    string
 	wyrinit string
+	memory  size // 0 if unknown
 }
 
 func (r *recipe) flags(f *flagSet) {
@@ -41,9 +45,35 @@ func (r *recipe) flags(f *flagSet) {
 	f.StringVar(&r.wyrinit, "wyrinit", "", "the first process is `FILE` (default wyrinit beside this program)")
 }
 
+// A size is an option in bytes, with K, M or G for powers of 1024.
+type size int64
+
+func (s *size) String() string { return fmt.Sprint(int64(*s)) }
+
+func (s *size) Set(text string) error {
+	number, shift := text, 0
+	if i := strings.IndexAny(text, "KMG"); i >= 0 && i == len(text)-1 {
+		number, shift = text[:i], 10*(1+strings.IndexByte("KMG", text[i]))
+	}
+	n, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return errors.New("want a number with K, M or G after it")
+	}
+	*s = size(n << shift)
+	return nil
+}
+
+// machine is an option for the memory of the machine that will boot.
+func (r *recipe) machine(f *flagSet) {
+	f.Var(&r.memory, "m", "for a machine with `SIZE` of memory, such as 512M or 4G")
+}
+
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	opt := bundle.Options{Args: r.args}
+	// A kernel finds a little less than the machine has: itself, its page tables and what the firmware keeps are gone.
+	opt.Memory.Total = int64(r.memory) / 16 * 15
+	opt.Memory.Available = opt.Memory.Total
 	switch r.root {
 	case "initramfs":
 		return opt, nil
