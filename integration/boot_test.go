@@ -16,9 +16,9 @@ import (
 // The times that steps may take at most under plain emulation, beside another
 // machine and a busy host. Each is many times what it takes.
 const (
-	bootTime  = 90 * time.Second  // from power-on to wyrboot's first line
-	stepTime  = 60 * time.Second  // one stage of wyrboot
-	kexecTime = 120 * time.Second // from the last stage to the container's first word
+	bootTime  = 180 * time.Second // from power-on to wyrboot's first line
+	stepTime  = 120 * time.Second // one stage of wyrboot
+	kexecTime = 240 * time.Second // from the last stage to the container's first word
 )
 
 // words begin the lines of the test container's /init.
@@ -62,7 +62,7 @@ func (v *vm) rebootsOnEnter() {
 	v.t.Helper()
 	v.wait(`press Enter to reboot now`, stepTime)
 	v.send("\r")
-	v.exit(stepTime)
+	v.exit(50 * time.Second) // before it would reboot without
 	v.never(`wyrboot: starts kernel|` + words)
 }
 
