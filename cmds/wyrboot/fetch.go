@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -21,7 +23,11 @@ import (
 // fetch downloads the image and returns its tree. What time may heal (a registry that is down, a line that breaks) is
 // tried again for as long as it takes; what it cannot heal is returned at once.
 func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
-	source := &image.Source{Logf: c.sayf, Roots: image.BootRoots()}
+	logins, err := credentials.Read(credentials.File)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.sayf("registries are asked without credentials: %v", err)
+	}
+	source := &image.Source{Logf: c.sayf, Roots: image.BootRoots(), Auth: logins.For}
 	for try := 1; ; try++ {
 		var tree *rootfs.Tree
 		err := c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })

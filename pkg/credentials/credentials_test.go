@@ -1,0 +1,87 @@
+package credentials
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// auth is base64 of "name:pass:word".
+const auth = "bmFtZTpwYXNzOndvcmQ="
+
+func TestRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "auth.json")
+	text := `{"credsStore": "desktop", "auths": {
+		"registry.example:5000": {"auth": "` + auth + `"},
+		"https://index.docker.io/v1/": {"username": "hub", "password": "secret"},
+		"registry.example/part": {"auth": "` + auth + `"},
+		"token.example": {"identitytoken": "refresh"}
+	}}`
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Read(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for registry, want := range map[string]authn.AuthConfig{
+		"registry.example:5000": {Username: "name", Password: "pass:word"},
+		"index.docker.io":       {Username: "hub", Password: "secret"},
+		"docker.io":             {Username: "hub", Password: "secret"},
+		"token.example":         {IdentityToken: "refresh"},
+		"registry.example":      {},
+		"other.example":         {},
+	} {
+		got, err := c.For(registry).Authorization()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Auth = "" // the form it had in the file
+		if *got != want {
+			t.Errorf("For(%q) = %+v, want %+v", registry, *got, want)
+		}
+	}
+	if got, _ := Credentials(nil).For("x").Authorization(); *got != (authn.AuthConfig{}) {
+		t.Errorf("without a file: %+v", got)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Read(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	for text, want := range map[string]string{
+		"":                                     "docker or podman login",
+		"[]":                                   "docker or podman login",
+		`{"auths": {"a": {"auth": "sëcret"}}}`: `the entry for "a"`,
+		`{"auths": {"a": "secret"}}`:           `the entry for "a"`,
+		strings.Repeat(" ", maxFile+1):         "1024 KiB",
+	} {
+		name := filepath.Join(dir, "auth.json")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Read(name)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "cret") {
+			t.Errorf("Read of %.40q: %v, want an error with %q and no secret", text, err, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"auths": {"https://registry.example/": {"auth": "` + auth + `"}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := parse(b)
+		for registry := range c {
+			if _, e := c.For(registry).Authorization(); e != nil || err != nil {
+				t.Errorf("For(%q) = %v, after %v", registry, e, err)
+			}
+		}
+	})
+}
