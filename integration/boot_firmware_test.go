@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/pem"
 	"net"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -58,10 +59,10 @@ func TestIPXE(t *testing.T) {
 		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "#!ipxe", docImage, demo(t), docServer, serveDir(t, dir), docQuiet, consoles))
 		run(t, newNVRAM(t).efi(), dir)
 	})
-	// A registry whose authority, and whose address, only the second initrd knows.
+	// A registry whose authority, login and address only the second initrd knows.
 	t.Run("BIOS with files", func(t *testing.T) {
 		t.Parallel()
-		registry := imagetest.ServeTLS(t)
+		registry := imagetest.ServeTLS(t, login)
 		_, port, err := net.SplitHostPort(registry.Host)
 		if err != nil {
 			t.Fatal(err)
@@ -70,6 +71,7 @@ func TestIPXE(t *testing.T) {
 		const name = "example.com" // the certificate's
 		dir := bootDir(t, map[string]string{
 			"extra/etc/hosts":  "10.0.2.2 " + name + "\n",
+			"auth.json":        `{"auths": {"` + net.JoinHostPort(name, port) + `": {"auth": "bWU6c2VjcmV0"}}}`, // me:secret
 			"my-authority.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: registry.CA().Raw})),
 		})
 		archive := exec.Command("sh", "-e", "-c", documented(t, "iPXE", "cpio -o"))
@@ -79,6 +81,18 @@ func TestIPXE(t *testing.T) {
 		}
 		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "extra.cpio quiet", docImage, net.JoinHostPort(name, port)+"/demo", docServer, serveDir(t, dir), docQuiet, consoles))
 		run(t, nil, dir)
+	})
+}
+
+// login lets nobody at a registry but who has the password.
+func login(registry http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name, password, ok := r.BasicAuth(); !ok || name != "me" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		registry.ServeHTTP(w, r)
 	})
 }
 

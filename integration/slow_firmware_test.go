@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -157,8 +158,8 @@ func newLab(t *testing.T) *lab {
 	if os.Geteuid() != 0 {
 		t.Skip("a network of its own needs root")
 	}
-	l := &lab{t: t, space: "wyrcan-lab"}
-	const dhcp = "wyrcan-dhcp"
+	l := &lab{t: t, space: fmt.Sprintf("wyrcan-lab-%d", os.Getpid())}
+	dhcp := fmt.Sprintf("wyrcan-dhcp-%d", os.Getpid())
 	t.Cleanup(func() {
 		for _, space := range []string{l.space, dhcp} {
 			exec.Command("ip", "netns", "delete", space).Run() // it may not be there yet
