@@ -73,6 +73,11 @@ func parseNetDev(f File, warn func(Warning)) *NetDevConfig {
 	slices.SortStableFunc(n.Bond, func(a, b Option) int {
 		return slices.Index(bondOrder, a.Name) - slices.Index(bondOrder, b.Name)
 	})
+	// The default VLAN can be set while filtering is off alone: __br_vlan_set_default_pvid in net/bridge/br_vlan.c.
+	slices.SortStableFunc(n.Bridge, func(a, b Option) int {
+		filtering := map[bool]int{true: 1}
+		return filtering[a.Name == "vlan_filtering"] - filtering[b.Name == "vlan_filtering"]
+	})
 	refuse := func(section, reason string) *NetDevConfig {
 		warn(Warning{File: f.fileName(), Section: section, Reason: reason + ", the file is ignored"})
 		return nil

@@ -1,0 +1,218 @@
+package network_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/u-root/u-root/pkg/cpio"
+	"golang.org/x/sys/unix"
+)
+
+// guestModules are what a guest needs to see the host's files, and the devices that a host's kernel may lack.
+var guestModules = []string{
+	"virtio_pci", "9pnet_virtio", "9p", "af_packet", "ipv6", "veth", "bridge", "8021q", "bonding", "dummy", "macvlan", "ipvlan", "vxlan", "vrf",
+}
+
+// moduleParameters keep bonding and dummy from making a device that no case asked for.
+var moduleParameters = map[string]string{"bonding": "max_bonds=0", "dummy": "numdummies=0"}
+
+// TestGuest runs the cases of TestOracle that need devices which this host's kernel lacks, in a virtual machine with the
+// distribution's kernel and the host's own programs: this test, wyrnet and systemd-networkd.
+func TestGuest(t *testing.T) {
+	needRoot(t, "qemu-system-x86_64", "depmod")
+	kernel, modules := os.Getenv("KERNEL"), os.Getenv("MODULES")
+	if kernel == "" {
+		kernel, modules = "../../out/kernel/vmlinuz", "../../out/kernel/modules"
+	}
+	if _, err := os.Stat(kernel); err != nil {
+		t.Skipf("%v: make gets the kernel", err)
+	}
+	var cases []string
+	for _, c := range oracleCases {
+		if slices.ContainsFunc(c.needs, func(kind string) bool { return !hasKind(t, kind) }) {
+			cases = append(cases, c.name)
+		}
+	}
+	if len(cases) == 0 {
+		t.Skip("this host's kernel has all kinds of devices: TestOracle has run all cases")
+	}
+	initrd := filepath.Join(t.TempDir(), "initrd")
+	f, err := os.Create(initrd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeGuest(f, modules, "TestOracle/^("+strings.Join(cases, "|")+")$"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	accel := []string{"-accel", "tcg", "-cpu", "max,-cx16"}
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil && regexp.MustCompile(`(?m)^flags.*\b(vmx|svm)\b`).Match(b) && unix.Access("/dev/kvm", unix.W_OK) == nil {
+		accel = []string{"-accel", "kvm", "-cpu", "host"}
+	}
+	qemu := exec.Command("qemu-system-x86_64", append(accel, "-m", "1G", "-smp", "2", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
+		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1",
+		"-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap", "-device", "virtio-9p-pci,fsdev=host,mount_tag=host")...)
+	var out bytes.Buffer
+	qemu.Stdout, qemu.Stderr = &out, &out
+	if err := qemu.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := time.AfterFunc(9*time.Minute, func() { qemu.Process.Kill() })
+	defer stop.Stop()
+	qemu.Wait()
+	for _, name := range cases {
+		if !regexp.MustCompile(`--- PASS: TestOracle/` + regexp.QuoteMeta(name) + ` `).Match(out.Bytes()) {
+			t.Errorf("%s has not passed in the guest", name)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the guest says:\n%s", out.Bytes())
+	}
+}
+
+// writeGuest writes an initramfs of this very program, wyrnet and the modules.
+func writeGuest(w io.Writer, modules, pattern string) error {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	command, err := os.ReadFile(wyrnet)
+	if err != nil {
+		return err
+	}
+	records := []cpio.Record{
+		cpio.Directory("dev", 0o755), cpio.Directory("host", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1),
+		cpio.StaticFile("init", string(self), 0o755), cpio.StaticFile("wyrnet", string(command), 0o755), cpio.StaticFile("pattern", pattern, 0o644),
+	}
+	paths, err := resolveModules(modules)
+	if err != nil {
+		return err
+	}
+	var list strings.Builder
+	for i, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("module%d", i)
+		fmt.Fprintf(&list, "%s %s\n", name, moduleParameters[moduleName(p)])
+		records = append(records, cpio.StaticFile(name, string(b), 0o644))
+	}
+	records = append(records, cpio.StaticFile("modules", list.String(), 0o644))
+	archive := cpio.Newc.Writer(w)
+	for _, r := range records {
+		if err := archive.WriteRecord(r); err != nil {
+			return err
+		}
+	}
+	return cpio.WriteTrailer(archive)
+}
+
+func moduleName(path string) string {
+	name, _, _ := strings.Cut(filepath.Base(path), ".ko")
+	return strings.ReplaceAll(name, "-", "_")
+}
+
+// resolveModules returns the paths of the guest's modules with what they depend on, dependencies first. What the kernel has
+// built in is left out. The directory holds kernel/ and is called by the kernel's release, at last behind a link.
+func resolveModules(dir string) ([]string, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	if inside, _ := filepath.Glob(filepath.Join(real, "*/kernel")); len(inside) == 1 {
+		real = filepath.Dir(inside[0])
+	}
+	base := strings.TrimSuffix(filepath.Dir(real), "/lib/modules")
+	dep, err := exec.Command("depmod", "-n", "-b", base, filepath.Base(real)).Output()
+	if err != nil {
+		return nil, fmt.Errorf("depmod: %w", err)
+	}
+	needs := map[string][]string{}
+	where := map[string]string{}
+	for line := range strings.Lines(string(dep)) {
+		path, deps, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok || !strings.Contains(path, ".ko") || strings.ContainsAny(path, " \t") {
+			continue // the aliases and symbols that follow
+		}
+		if _, twice := where[moduleName(path)]; twice {
+			continue
+		}
+		where[moduleName(path)] = path
+		needs[moduleName(path)] = strings.Fields(deps)
+	}
+	var out []string
+	var add func(path string)
+	add = func(path string) {
+		for _, d := range needs[moduleName(path)] {
+			add(d)
+		}
+		if full := filepath.Join(real, path); !slices.Contains(out, full) {
+			out = append(out, full)
+		}
+	}
+	for _, m := range guestModules {
+		if p, ok := where[m]; ok {
+			add(p)
+		}
+	}
+	return out, nil
+}
+
+// guest is this program as the first process of the guest: it makes the host's root its own, read-only, and runs the tests.
+func guest() error {
+	list, err := os.ReadFile("/modules")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(list)) {
+		name, parameters, _ := strings.Cut(strings.TrimSpace(line), " ")
+		b, err := os.ReadFile("/" + name)
+		if err != nil {
+			return err
+		}
+		if err := unix.InitModule(b, parameters); err != nil && err != unix.EEXIST {
+			fmt.Printf("module %s: %v\n", line, err)
+		}
+	}
+	if err := unix.Mount("host", "/host", "9p", unix.MS_RDONLY, "trans=virtio,version=9p2000.L,cache=loose,msize=262144"); err != nil {
+		return fmt.Errorf("cannot mount the host's root: %w", err)
+	}
+	for _, m := range []struct{ dir, kind string }{
+		{"proc", "proc"}, {"sys", "sysfs"}, {"dev", "devtmpfs"}, {"tmp", "tmpfs"}, {"run", "tmpfs"},
+	} {
+		if err := unix.Mount(m.kind, "/host/"+m.dir, m.kind, 0, ""); err != nil {
+			return fmt.Errorf("cannot mount %s: %w", m.dir, err)
+		}
+	}
+	for _, name := range []string{"init", "wyrnet"} {
+		b, err := os.ReadFile("/" + name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile("/host/run/"+name, b, 0o755); err != nil {
+			return err
+		}
+	}
+	pattern, err := os.ReadFile("/pattern")
+	if err != nil {
+		return err
+	}
+	tests := exec.Command("/run/init", "-test.v", "-test.timeout=8m", "-test.run", string(pattern))
+	tests.SysProcAttr = &unix.SysProcAttr{Chroot: "/host"}
+	tests.Dir = "/"
+	tests.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=/tmp", "WYRNET=/run/wyrnet", "IN_GUEST=1"}
+	tests.Stdin, tests.Stdout, tests.Stderr = os.Stdin, os.Stdout, os.Stderr // there is no /dev/null out here
+	return tests.Run()
+}
