@@ -186,7 +186,9 @@ func (c *cursor) pass(i int) error {
 	if !c.release || c.released >= i {
 		return nil
 	}
-	from, to := c.s.chunks[c.released].off, c.s.stored
+	// Only whole pages are given back: the page in which the last release ended goes with this one.
+	const page = 4 << 10
+	from, to := c.s.chunks[c.released].off&^(page-1), (c.s.stored+page-1)&^(page-1)
 	if i < len(c.s.chunks) {
 		to = c.s.chunks[i].off
 	}
