@@ -184,7 +184,7 @@ func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
 	}
 	if !again {
 		if a.ino == math.MaxUint32 {
-			return fmt.Errorf("%q is one file too many: an initramfs numbers them with 32 bits", path)
+			return fmt.Errorf("%s is one file too many: an initramfs numbers them with 32 bits", rootfs.Quote(path))
 		}
 		a.ino++
 	}
@@ -201,7 +201,7 @@ func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
 		r.ReaderAt, r.FileSize = &sequential{r: content}, uint64(n.Size)
 	}
 	if err := a.rec.WriteRecord(r); err != nil {
-		return fmt.Errorf("cannot write %q: %w", path, err)
+		return fmt.Errorf("cannot write %s: %w", rootfs.Quote(path), err)
 	}
 	a.result.Records++
 	return nil
@@ -213,20 +213,20 @@ func clamp(t time.Time) uint64 { return uint64(min(max(t.Unix(), 0), math.MaxUin
 // check refuses what the kernel would drop, or read as something else.
 func check(n *rootfs.Node, path string) error {
 	if len(path) > maxPath {
-		return fmt.Errorf("%q has a path of %d bytes; Linux takes %d", path, len(path), maxPath)
+		return fmt.Errorf("%s has a path of %d bytes; Linux takes %d", rootfs.Quote(path), len(path), maxPath)
 	}
 	for name := range strings.SplitSeq(path, "/") {
 		if len(name) > maxName {
-			return fmt.Errorf("%q has a name of %d bytes in it; Linux takes %d", path, len(name), maxName)
+			return fmt.Errorf("%s has a name of %d bytes in it; Linux takes %d", rootfs.Quote(path), len(name), maxName)
 		}
 	}
 	switch {
 	case path == cpio.Trailer:
-		return fmt.Errorf("%q is the name that ends an initramfs; a file cannot have it", path)
+		return fmt.Errorf("%s is the name that ends an initramfs; a file cannot have it", rootfs.Quote(path))
 	case len(n.Target) > maxPath:
-		return fmt.Errorf("%q is a symbolic link to a path of %d bytes; Linux takes %d", path, len(n.Target), maxPath)
+		return fmt.Errorf("%s is a symbolic link to a path of %d bytes; Linux takes %d", rootfs.Quote(path), len(n.Target), maxPath)
 	case n.Size > maxSize:
-		return fmt.Errorf("%q has %d bytes; a file in an initramfs can have at most %d (4 GiB - 1)", path, n.Size, maxSize)
+		return fmt.Errorf("%s has %d bytes; a file in an initramfs can have at most %d (4 GiB - 1)", rootfs.Quote(path), n.Size, maxSize)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -188,6 +189,15 @@ func newEntry(h *tar.Header) (entry, error) {
 		}
 	}
 	return e, nil
+}
+
+// Quote quotes a path for a message, which a path of a megabyte would make unreadable.
+func Quote(path string) string {
+	const most = 160
+	if len(path) <= most {
+		return strconv.Quote(path)
+	}
+	return strconv.Quote(path[:most/2]) + "..." + strconv.Quote(path[len(path)-most/4:])
 }
 
 // weight is roughly what the entry's own text takes.

@@ -157,7 +157,7 @@ func (s *stored) take(in io.Reader, number int32, b *bounds) error {
 			return fmt.Errorf("is no intact tar archive: %w", err)
 		}
 		if err := s.member(tr, h, number, seq, b); err != nil {
-			return fmt.Errorf("%q %w", h.Name, err)
+			return fmt.Errorf("%s %w", Quote(h.Name), err)
 		}
 	}
 	if _, err := io.Copy(io.Discard, out); err != nil {

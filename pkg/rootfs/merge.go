@@ -79,7 +79,7 @@ func (m *merger) apply(x *index, layer int32) error {
 			m.empty(e.path)
 		}
 		if err != nil {
-			return fmt.Errorf("%q %w", e.path, err)
+			return fmt.Errorf("%s %w", Quote(e.path), err)
 		}
 	}
 	return m.settle()
@@ -222,7 +222,7 @@ func (m *merger) link(e *entry) error {
 		return nil
 	}
 	if target.ino.dir() {
-		return fmt.Errorf("is a hard link to %q, a directory", e.link)
+		return fmt.Errorf("is a hard link to %s, a directory", Quote(e.link))
 	}
 	if target == at.kids[name] {
 		target.layer = m.layer
@@ -254,11 +254,11 @@ func (m *merger) settle() error {
 			target, err := resolve(m.root, e.link, false, nil)
 			switch {
 			case err != nil:
-				return fmt.Errorf("%q is a hard link to %q, which does not exist", e.path, e.link)
+				return fmt.Errorf("%s is a hard link to %s, which does not exist", Quote(e.path), Quote(e.link))
 			case target.ino.dir():
-				return fmt.Errorf("%q is a hard link to %q, a directory", e.path, e.link)
+				return fmt.Errorf("%s is a hard link to %s, a directory", Quote(e.path), Quote(e.link))
 			case len(chain) > len(m.waiting):
-				return fmt.Errorf("%q is a hard link to itself by way of others", e.path)
+				return fmt.Errorf("%s is a hard link to itself by way of others", Quote(e.path))
 			}
 			ino = target.ino
 		}
