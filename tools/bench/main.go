@@ -39,10 +39,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -61,10 +63,12 @@ type cmd struct {
 }
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	c, err := command(os.Args)
 	if err == nil {
-		err = c.run(context.Background())
+		err = c.run(ctx)
 	}
+	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		log.Fatalf("bench: %v", err)
 	}
@@ -122,7 +126,7 @@ func (c *cmd) run(ctx context.Context) error {
 		return err
 	}
 	ways := ways(self, wyrcan, dir+"/crane", ref)
-	results, err := c.measure(dir, ways)
+	results, err := c.measure(ctx, dir, ways)
 	if err != nil {
 		return err
 	}
@@ -225,11 +229,11 @@ type result struct {
 }
 
 // measure gives each way its turns.
-func (c *cmd) measure(dir string, ways []way) (map[string][]result, error) {
+func (c *cmd) measure(ctx context.Context, dir string, ways []way) (map[string][]result, error) {
 	results := make(map[string][]result)
 	for turn := range c.runs {
 		for _, w := range ways {
-			r, err := once(filepath.Join(dir, "turn"), w.script)
+			r, err := once(ctx, filepath.Join(dir, "turn"), w.script)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", w.name, err)
 			}
@@ -241,7 +245,7 @@ func (c *cmd) measure(dir string, ways []way) (map[string][]result, error) {
 }
 
 // once runs a script in an empty directory.
-func once(dir, script string) (result, error) {
+func once(ctx context.Context, dir, script string) (result, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return result{}, err
 	}
@@ -252,7 +256,9 @@ func once(dir, script string) (result, error) {
 	g := newGroup()
 	defer g.close()
 	// The shell joins the group before it starts anything.
-	sh := exec.Command("bash", "-c", "set -eo pipefail; "+g.join()+script)
+	sh := exec.CommandContext(ctx, "bash", "-c", "set -eo pipefail; "+g.join()+script)
+	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	sh.Cancel = func() error { return syscall.Kill(-sh.Process.Pid, syscall.SIGKILL) } // all of the pipe
 	sh.Dir = dir
 	// skopeo notes which blobs it has seen where, and uses that.
 	sh.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_RUNTIME_DIR="+dir)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -29,15 +30,25 @@ func TestTable(t *testing.T) {
 
 func TestOnce(t *testing.T) {
 	dir := t.TempDir() + "/turn"
-	r, err := once(dir, "printf 12345 | cat >initrd; sleep 0.05")
+	r, err := once(t.Context(), dir, "printf 12345 | cat >initrd; sleep 0.05")
 	if err != nil || r.size != 5 || r.wall < 50*time.Millisecond {
 		t.Errorf("once = %+v, %v", r, err)
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("once left its directory behind")
 	}
-	if _, err := once(dir, "echo broken >&2; false | cat >initrd"); err == nil || !strings.Contains(err.Error(), "broken") {
+	if _, err := once(t.Context(), dir, "echo broken >&2; false | cat >initrd"); err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("once of a pipe that breaks = %v, want an error with what it said", err)
+	}
+}
+
+// Nothing runs on when somebody presses Ctrl-C.
+func TestOnceInterrupted(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if _, err := once(ctx, t.TempDir()+"/turn", "sleep 60 | sleep 60"); err == nil || time.Since(begin) > 30*time.Second {
+		t.Errorf("once = %v after %v", err, time.Since(begin))
 	}
 }
 
@@ -49,7 +60,7 @@ func TestGroup(t *testing.T) {
 	}
 	g.close()
 	// tail keeps the last lines, and this is one; nobody takes it.
-	r, err := once(t.TempDir()+"/turn", `head -c 100000000 /dev/zero | { tail || true; } | sleep 0.5`)
+	r, err := once(t.Context(), t.TempDir()+"/turn", `head -c 100000000 /dev/zero | { tail || true; } | sleep 0.5`)
 	if err != nil {
 		t.Fatal(err)
 	}
