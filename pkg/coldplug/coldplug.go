@@ -42,8 +42,9 @@ type Loader struct {
 	Release string
 
 	// Params gives the parameters of modules by name, "max_bonds=2" for
-	// "bonding". It goes before the defaults of this package, which keep
-	// bonding and dummy from making a link that nobody asked for.
+	// "bonding". They come after the defaults of this package, which keep
+	// bonding and dummy from making a link that nobody asked for, and before
+	// those of the kernel's command line (bonding.max_bonds=2).
 	Params map[string]string
 
 	// Quiet is how long no new driver must have been asked for until
@@ -59,6 +60,7 @@ type Loader struct {
 	open    sync.Once
 	openErr error
 	index   *index
+	options options
 	probe   *kmodule.Prober
 	events  *uevents
 
@@ -76,12 +78,6 @@ type Result struct {
 	Loaded  []string // modules, in the order in which they were ready
 	Failed  []error  // a sentence each; a module without its device is none
 	Missing []Device // network cards that no module here and no driver of the kernel serves
-}
-
-// defaultParams keeps modules from making links of their own.
-var defaultParams = map[string]string{
-	"bonding": "max_bonds=0",
-	"dummy":   "numdummies=0",
 }
 
 func (l *Loader) logf(format string, args ...any) {
@@ -118,6 +114,7 @@ func (l *Loader) start() error {
 			l.openErr = fmt.Errorf("cannot load drivers for kernel %s: %w", release, l.openErr)
 			return
 		}
+		l.options = readOptions(l.path("proc/cmdline"))
 		l.probe, l.openErr = kmodule.NewProber(kmodule.ProbeOpts{
 			RootDir:        l.path(),
 			KVer:           release,
@@ -168,7 +165,7 @@ func (l *Loader) scan(ctx context.Context) (found bool, err error) {
 			fresh = append(fresh, alias)
 		}
 	}
-	return len(fresh) > 0, l.loadAll(ctx, l.index.lookup(fresh...))
+	return len(fresh) > 0, l.loadAll(ctx, fresh...)
 }
 
 // claim says whether the caller is the first to deal with a modalias.
@@ -231,12 +228,15 @@ func answerKernel() {
 	}
 }
 
-// loadAll loads modules in parallel. kmodule's Prober lets each be loaded once,
-// after those it depends on, whoever asks first.
-func (l *Loader) loadAll(ctx context.Context, modules []string) error {
+// loadAll loads the modules that serve the modaliases, in parallel. kmodule's Prober
+// lets each be loaded once, after those it depends on, whoever asks first.
+func (l *Loader) loadAll(ctx context.Context, modaliases ...string) error {
 	var g errgroup.Group
 	g.SetLimit(2 * runtime.NumCPU())
-	for _, m := range modules {
+	for _, m := range l.index.lookup(modaliases...) {
+		if l.options.barred[m] {
+			continue
+		}
 		g.Go(func() error {
 			if ctx.Err() == nil {
 				l.load(m) // its failure is in the Result: the others still count
@@ -253,6 +253,12 @@ func (l *Loader) loadAll(ctx context.Context, modules []string) error {
 func (l *Loader) load(name string) error {
 	var err error
 	for _, m := range l.index.plan(name) {
+		// kmodule gives what it loads as a dependency no parameters.
+		for _, dep := range slices.Backward(l.index.deps[m]) {
+			if l.params(dep) != "" {
+				l.insert(dep)
+			}
+		}
 		if e := l.insert(m); m == name {
 			err = e
 		}
@@ -276,12 +282,8 @@ func (l *Loader) insert(name string) error {
 	l.mu.Unlock()
 
 	a.once.Do(func() {
-		params, ok := l.Params[name]
-		if !ok {
-			params = defaultParams[name]
-		}
 		begin := time.Now()
-		err := l.probe.Probe(name, params)
+		err := l.probe.Probe(name, l.params(name))
 
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -360,7 +362,7 @@ func (l *Loader) Watch(ctx context.Context) error {
 			continue
 		}
 		settle.Reset(quiet)
-		if err := l.loadAll(ctx, l.index.lookup(alias)); err != nil {
+		if err := l.loadAll(ctx, alias); err != nil {
 			return err
 		}
 	}

@@ -240,6 +240,46 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+func TestOptions(t *testing.T) {
+	l, loaded := machine(t, map[string]string{
+		"pci/0000:00:03.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00",
+		"pci/0000:00:04.0": "pci:v000010ECd00008139sv00001AF4sd00001100bc02sc00i00",
+	})
+	l.Params = map[string]string{"e1000e": "debug=1"}
+	if err := os.MkdirAll(l.path("proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const line = `quiet wyr.img=x e1000e.IntMode=0,1 bonding.max_bonds=2 mii.x="a b" bonding.flag modprobe.blacklist=8139too,no-such .a= b.=` + "\n"
+	if err := os.WriteFile(l.path("proc/cmdline"), []byte(line), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	got := loaded()
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"8139cp", "e1000e", "mii"}, got); diff != "" {
+		t.Errorf("loaded (-want +got):\n%s", diff)
+	}
+	if !slices.Contains(l.Result().Loaded, "mii") {
+		t.Error("mii was loaded as a dependency, without its parameter")
+	}
+	for module, want := range map[string]string{
+		"e1000e":  "debug=1 IntMode=0,1",
+		"bonding": "max_bonds=0 max_bonds=2 flag",
+		"mii":     `x="a b"`,
+		"dummy":   "numdummies=0",
+		"8139cp":  "",
+	} {
+		if got := l.params(module); got != want {
+			t.Errorf("params(%q) = %q, want %q", module, got, want)
+		}
+	}
+	if err := l.Add(context.Background(), "8139too"); err != nil || !slices.Contains(loaded(), "8139too") {
+		t.Errorf("a module that no alias may load does not load by its name: %v", err)
+	}
+}
+
 func TestLoadFails(t *testing.T) {
 	l, _ := machine(t, map[string]string{
 		"pci/0000:00:03.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00",
