@@ -147,13 +147,14 @@ func bootFrom(url string) []ovmf.Variable {
 	}
 }
 
-// A lab is an Ethernet with a DHCP server that knows nothing of booting, and this host, each in a network namespace.
+// A lab is an Ethernet with a DHCP server and this host, each in a network namespace.
 type lab struct {
 	t     *testing.T
 	space string // where this host is, with address 10.77.0.1 on the bridge "lab"
 }
 
-func newLab(t *testing.T) *lab {
+// newLab sets up a lab whose DHCP server, dnsmasq, knows of booting what these lines of its configuration say.
+func newLab(t *testing.T, booting string) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("a network of its own needs root")
@@ -183,7 +184,9 @@ func newLab(t *testing.T) *lab {
 			t.Fatalf("ip %s: %v: %s", line, err, out)
 		}
 	}
-	l.background(dhcp, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=dhcp", "--bind-interfaces",
+	conf := filepath.Join(t.TempDir(), "dnsmasq.conf")
+	write(t, conf, booting)
+	l.background(dhcp, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--port=0", "--interface=dhcp", "--bind-interfaces",
 		"--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-option=option:router,10.77.0.1", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
 	return l
 }
@@ -241,29 +244,58 @@ func (l *lab) listen(address string) (net.Listener, error) {
 	return listener, errors.Join(err, netns.Set(home))
 }
 
-// wyrcan serve -dhcp, beside the lab's own server, boots each kind of machine that comes along.
+// Network cards that boot: QEMU's own with iPXE, and those without a ROM, for which OVMF has PXE and HTTP boot.
+const (
+	cardIPXE = "virtio-net-pci,netdev=net,bootindex=1"
+	cardPXE  = "virtio-net-pci,netdev=net,bootindex=1,romfile="
+)
+
+// onlyHTTP leaves OVMF nothing but HTTP boot.
+func onlyHTTP() []string {
+	return []string{"-device", "virtio-net-pci,netdev=net,romfile=",
+		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"}
+}
+
+// boot starts a machine of the lab, and waits for the container.
+func (l *lab) boot(firmware ...string) {
+	l.t.Helper()
+	m := machine{nics: []string{}, firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware...), netns: l.space}
+	if line := m.reachesLinux(l.t, 3*time.Minute).spoke(); line != "console=ttyS0 demo=once" {
+		l.t.Errorf("the container's command line is %q", line)
+	}
+}
+
+// serve runs wyrcan serve.
+func (l *lab) serve(more ...string) {
+	l.t.Helper()
+	l.background(l.space, append([]string{artefact(l.t, "wyrcan"), "serve", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
+}
+
+// wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along. They come
+// one at a time: the lab has one bridge.
 func TestServe(t *testing.T) {
 	for name, firmware := range map[string]func(t *testing.T) []string{
-		"iPXE on BIOS": func(t *testing.T) []string { return []string{"-device", "virtio-net-pci,netdev=net,bootindex=1"} },
-		"iPXE on EFI": func(t *testing.T) []string {
-			return append(newNVRAM(t).efi(), "-device", "virtio-net-pci,netdev=net,bootindex=1")
-		},
-		"UEFI PXE": func(t *testing.T) []string {
-			return append(newNVRAM(t).efi(), "-device", "virtio-net-pci,netdev=net,bootindex=1,romfile=")
-		},
-		"UEFI HTTP": func(t *testing.T) []string {
-			return append(newNVRAM(t).efi(), "-device", "virtio-net-pci,netdev=net,romfile=",
-				"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no")
-		},
+		"iPXE on BIOS": func(t *testing.T) []string { return []string{"-device", cardIPXE} },
+		"iPXE on EFI":  func(t *testing.T) []string { return append(newNVRAM(t).efi(), "-device", cardIPXE) },
+		"UEFI PXE":     func(t *testing.T) []string { return append(newNVRAM(t).efi(), "-device", cardPXE) },
+		"UEFI HTTP":    func(t *testing.T) []string { return append(newNVRAM(t).efi(), onlyHTTP()...) },
 	} {
-		t.Run(name, func(t *testing.T) { // one at a time: the lab has one bridge
-			l := newLab(t)
-			l.background(l.space, artefact(t, "wyrcan"), "serve", "-dhcp", "lab", l.demo(),
-				"-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0")
-			m := machine{nics: []string{}, firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware(t)...), netns: l.space}
-			if line := m.reachesLinux(t, 3*time.Minute).spoke(); line != "console=ttyS0 demo=once" {
-				t.Errorf("the container's command line is %q", line)
-			}
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, "")
+			l.serve("-dhcp", "lab")
+			l.boot(firmware(t)...)
+		})
+	}
+}
+
+// A DHCP server with the documented lines needs no word from wyrcan serve.
+func TestDocumentedDHCP(t *testing.T) {
+	lines := documented(t, "UEFI PXE and HTTP boot", "dhcp-boot", docServer, "10.77.0.1")
+	for name, firmware := range map[string][]string{"PXE": {"-device", cardPXE}, "HTTP": onlyHTTP()} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, lines)
+			l.serve()
+			l.boot(append(newNVRAM(t).efi(), firmware...)...)
 		})
 	}
 }
