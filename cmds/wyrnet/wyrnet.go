@@ -24,6 +24,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -48,12 +49,13 @@ type cmd struct {
 	keep    bool
 }
 
-func command(stdout io.Writer, args []string) (*cmd, error) {
+func command(stdout, stderr io.Writer, args []string) (*cmd, error) {
 	c := &cmd{stdout: stdout}
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	f.StringVar(&c.root, "C", "/", "read the files below another root")
+	f.SetOutput(stderr)
+	f.StringVar(&c.root, "C", "/", "read the files below another `ROOT`")
 	f.StringVar(&c.resolv, "r", "", "write name servers to `FILE` instead of /etc/resolv.conf")
-	f.DurationVar(&c.timeout, "t", 2*time.Minute, "give up after so long")
+	f.DurationVar(&c.timeout, "t", 2*time.Minute, "give up after so long, a `DURATION` such as 30s")
 	f.BoolVar(&c.keep, "k", false, "keep running until a signal ends it")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
@@ -92,7 +94,10 @@ func (c *cmd) run(ctx context.Context) error {
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
-	c, err := command(os.Stdout, os.Args)
+	c, err := command(os.Stdout, os.Stderr, os.Args)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
 	if err == nil {
 		err = c.run(ctx)
 	}

@@ -23,6 +23,18 @@ func resolvConf(servers []netip.Addr, search []string) []byte {
 	return b.Bytes()
 }
 
+// domains returns the names that can stand in resolv.conf: a server on the network must not be able to write another line.
+func domains(names []string) []string {
+	var out []string
+	for _, n := range names {
+		n = strings.TrimSuffix(n, ".")
+		if n != "" && len(n) < 254 && strings.Trim(n, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 // writeFile replaces the file in one step, so that a resolver never reads half of it.
 func writeFile(path string, text []byte) (err error) {
 	if old, readErr := os.ReadFile(path); readErr == nil && bytes.Equal(old, text) {

@@ -132,7 +132,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 	c := l.conf
 	ntp := func(list []netip.Addr) { s.NTP = appendNew(s.NTP, texts(list)) }
 	if s.Carrier || c.ConfigureWithoutCarrier {
-		s.DNS, s.Domains, s.NTP = slices.Clone(c.DNS), slices.Clone(c.Domains), slices.Clone(c.NTP)
+		s.DNS, s.Domains, s.NTP = slices.Clone(c.DNS), domains(c.Domains), slices.Clone(c.NTP)
 	}
 	if lease := l.lease4; lease != nil {
 		s.Servers = append(s.Servers, "DHCP server "+lease.server.String())
@@ -141,7 +141,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 			s.DNS = appendNew(s.DNS, lease.dns)
 		}
 		if c.DHCPv4.UseDomains {
-			s.Domains = appendNew(s.Domains, lease.domains)
+			s.Domains = appendNew(s.Domains, domains(lease.domains))
 		}
 		if c.DHCPv4.UseNTP {
 			ntp(lease.ntp)
@@ -153,7 +153,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 			s.DNS = appendNew(s.DNS, lease.dns)
 		}
 		if c.DHCPv6.UseDomains {
-			s.Domains = appendNew(s.Domains, lease.domains)
+			s.Domains = appendNew(s.Domains, domains(lease.domains))
 		}
 		if c.DHCPv6.UseNTP {
 			ntp(lease.ntp)
@@ -171,7 +171,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 		}
 		for _, d := range a.search {
 			if c.RA.UseDomains && !ended(d.until, now) {
-				s.Domains = appendNew(s.Domains, d.domains)
+				s.Domains = appendNew(s.Domains, domains(d.domains))
 			}
 		}
 	}

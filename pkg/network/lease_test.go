@@ -1,0 +1,264 @@
+package network
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/mdlayher/ndp"
+	"github.com/vishvananda/netlink"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+// testLink is eth0 with a configuration, as the loop has it before anything is set.
+func testLink(t testing.TB, text string) *link {
+	f, _, err := netconf.Read(strings.NewReader("[Match]\nName=eth0\n"+text), "lan", netconf.Network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := netconf.Parse([]netconf.File{f})
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	return &link{
+		name: "eth0", conf: c.Networks[0], dev: netconf.Device{Name: "eth0", MAC: mac}, attrs: &netlink.LinkAttrs{Name: "eth0", HardwareAddr: mac},
+		adverts: map[netip.Addr]advert{},
+	}
+}
+
+// hear takes in an advertisement without acting on it.
+func (l *link) hear(a advert) { l.adverts[a.router] = a }
+
+func ack(t testing.TB, options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
+	mods := []dhcpv4.Modifier{
+		dhcpv4.WithMessageType(dhcpv4.MessageTypeAck), dhcpv4.WithYourIP(net.IPv4(10, 0, 0, 5)), dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 0, 1))),
+	}
+	for _, o := range options {
+		mods = append(mods, dhcpv4.WithOption(o))
+	}
+	p, err := dhcpv4.New(mods...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestRoutesOfLease holds which routes come of which options.
+func TestRoutesOfLease(t *testing.T) {
+	cidr := func(s string) *net.IPNet {
+		_, n, err := net.ParseCIDR(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	router := dhcpv4.OptRouter(net.IPv4(10, 0, 0, 1))
+	for _, tt := range []struct {
+		name, text string
+		options    []dhcpv4.Option
+		want       []string
+	}{
+		{"router", "", []dhcpv4.Option{router}, []string{"10.0.0.1/32", "default via 10.0.0.1"}},
+		{"no router", "", nil, nil},
+		{"two routers", "", []dhcpv4.Option{dhcpv4.OptRouter(net.IPv4(10, 0, 0, 1), net.IPv4(10, 0, 0, 2))}, []string{"10.0.0.1/32", "default via 10.0.0.1"}},
+		{"a router that is none", "", []dhcpv4.Option{dhcpv4.OptRouter(net.IPv4zero)}, nil},
+		{"classless routes hide the router", "", []dhcpv4.Option{router, dhcpv4.OptClasslessStaticRoute(&dhcpv4.Route{Dest: cidr("10.8.0.0/16"), Router: net.IPv4(10, 0, 0, 9)})},
+			[]string{"10.0.0.9/32", "10.8.0.0/16 via 10.0.0.9"}},
+		{"a classless route on the link", "", []dhcpv4.Option{dhcpv4.OptClasslessStaticRoute(&dhcpv4.Route{Dest: cidr("10.9.0.0/16"), Router: net.IPv4zero})}, []string{"10.9.0.0/16"}},
+		{"name servers near and far", "", []dhcpv4.Option{router, dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3), net.IPv4(9, 9, 9, 9))},
+			[]string{"10.0.0.1/32", "10.0.0.3/32", "default via 10.0.0.1", "9.9.9.9/32 via 10.0.0.1"}},
+		{"a far name server and no way", "", []dhcpv4.Option{dhcpv4.OptDNS(net.IPv4(9, 9, 9, 9))}, nil},
+		{"none wanted", "[DHCPv4]\nUseRoutes=no\nRoutesToDNS=no", []dhcpv4.Option{router, dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3))}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := testLink(t, tt.text)
+			lease, err := readLease4(ack(t, tt.options...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.lease4 = lease
+			var got []string
+			for _, r := range l.wanted(time.Now()).routes {
+				got = append(got, describe(r))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("routes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestLeaseLies holds that a server cannot write into resolv.conf what it likes, nor give a mask that is none.
+func TestLeaseLies(t *testing.T) {
+	lease, err := readLease4(ack(t, dhcpv4.OptDomainName("good.example\nnameserver 6.6.6.6"), dhcpv4.OptDNS(net.IPv4(0, 0, 0, 0), net.IPv4(224, 0, 0, 1), net.IPv4(10, 0, 0, 3))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := domains(lease.domains); got != nil {
+		t.Errorf("domains = %q", got)
+	}
+	if diff := cmp.Diff([]string{"10.0.0.3"}, texts(lease.dns)); diff != "" {
+		t.Errorf("name servers (-want +got):\n%s", diff)
+	}
+	bad := ack(t)
+	bad.UpdateOption(dhcpv4.OptSubnetMask(net.IPMask{255, 0, 255, 0}))
+	if lease, err := readLease4(bad); err == nil {
+		t.Errorf("the mask ff00ff00 was taken: %v", lease.prefix)
+	}
+}
+
+func TestLeaseTimes(t *testing.T) {
+	seconds := func(code dhcpv4.OptionCode, n byte) dhcpv4.Option { return dhcpv4.OptGeneric(code, []byte{0, 0, 0, n}) }
+	for _, tt := range []struct {
+		name            string
+		options         []dhcpv4.Option
+		lifetime, renew time.Duration
+	}{
+		{"none", nil, 0, 0},
+		{"half", []dhcpv4.Option{seconds(dhcpv4.OptionIPAddressLeaseTime, 100)}, 100 * time.Second, 50 * time.Second},
+		{"T1", []dhcpv4.Option{seconds(dhcpv4.OptionIPAddressLeaseTime, 100), seconds(dhcpv4.OptionRenewTimeValue, 7)}, 100 * time.Second, 7 * time.Second},
+		{"T1 after the end", []dhcpv4.Option{seconds(dhcpv4.OptionIPAddressLeaseTime, 10), seconds(dhcpv4.OptionRenewTimeValue, 70)}, 10 * time.Second, 5 * time.Second},
+		{"without end", []dhcpv4.Option{dhcpv4.OptGeneric(dhcpv4.OptionIPAddressLeaseTime, []byte{255, 255, 255, 255})}, 0, 0},
+	} {
+		l, err := readLease4(ack(t, tt.options...))
+		if err != nil || l.lifetime != tt.lifetime || l.renew != tt.renew {
+			t.Errorf("%s: lifetime %v, renewal after %v, %v; want %v and %v", tt.name, l.lifetime, l.renew, err, tt.lifetime, tt.renew)
+		}
+	}
+}
+
+// TestUsable holds which offers count.
+func TestUsable(t *testing.T) {
+	with := func(f func(*dhcpv4.DHCPv4)) *dhcpv4.DHCPv4 {
+		p := ack(t)
+		f(p)
+		return p
+	}
+	deny := netconf.DHCPv4{DenyList: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	allow := netconf.DHCPv4{AllowList: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}, DenyList: deny.DenyList}
+	for _, tt := range []struct {
+		name string
+		conf netconf.DHCPv4
+		p    *dhcpv4.DHCPv4
+		want bool
+	}{
+		{"plain", netconf.DHCPv4{}, ack(t), true},
+		{"of a proxy", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4zero }), false},
+		{"broadcast", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4bcast }), false},
+		{"multicast", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4(224, 0, 0, 9) }), false},
+		{"of nobody", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.Options.Del(dhcpv4.OptionServerIdentifier) }), false},
+		{"denied", deny, ack(t), false},
+		{"allowed", allow, ack(t), true},
+	} {
+		if got := (&dhcp4{conf: tt.conf}).usable(tt.p); got != tt.want {
+			t.Errorf("%s: usable = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestAdvertLifetimes holds what of an advertisement counts when.
+func TestAdvertLifetimes(t *testing.T) {
+	now := time.Now()
+	router := netip.MustParseAddr("fe80::1%eth0")
+	l := testLink(t, "")
+	l.hear(readAdvert(&ndp.RouterAdvertisement{
+		RouterLifetime: 30 * time.Second,
+		Options: []ndp.Option{
+			&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Minute, PreferredLifetime: 10 * time.Second, Prefix: netip.MustParseAddr("2001:db8::")},
+			&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Minute, PreferredLifetime: time.Hour, Prefix: netip.MustParseAddr("2001:db8:bad::")},
+			&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Minute, Prefix: netip.MustParseAddr("fe80::")},
+		},
+	}, router, now))
+	for _, tt := range []struct {
+		after     time.Duration
+		addresses int
+		lapsed    bool
+		routes    []string
+	}{
+		{0, 1, false, []string{"2001:db8::/64", "default via fe80::1"}},
+		{11 * time.Second, 1, true, []string{"2001:db8::/64", "default via fe80::1"}},
+		{31 * time.Second, 1, true, []string{"2001:db8::/64"}},
+		{61 * time.Second, 0, false, nil},
+	} {
+		w := l.wanted(now.Add(tt.after))
+		var routes []string
+		for _, r := range w.routes {
+			routes = append(routes, describe(r))
+		}
+		if diff := cmp.Diff(tt.routes, routes); diff != "" {
+			t.Errorf("after %v, routes (-want +got):\n%s", tt.after, diff)
+		}
+		if len(w.addresses) != tt.addresses || tt.addresses > 0 && (w.addresses[0].lapsed != tt.lapsed || w.addresses[0].prefix.String() != "2001:db8::ff:fe00:1/64") {
+			t.Errorf("after %v, addresses are %v", tt.after, w.addresses)
+		}
+	}
+}
+
+func TestLinkLocal4(t *testing.T) {
+	seen := map[netip.Prefix]bool{}
+	for i := range 1000 {
+		p := linkLocal4(net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}, 0).prefix
+		if b := p.Addr().As4(); b[0] != 169 || b[1] != 254 || b[2] == 0 || b[2] == 255 || p.Bits() != 16 {
+			t.Fatalf("%v is no address of RFC 3927", p)
+		}
+		seen[p] = true
+	}
+	if len(seen) < 900 {
+		t.Errorf("1000 links share %d addresses", len(seen))
+	}
+}
+
+// FuzzServers holds that no packet from the network brings this down, and that what comes of it can be told to the kernel.
+func FuzzServers(f *testing.F) {
+	f.Add(ack(f, dhcpv4.OptRouter(net.IPv4(10, 0, 0, 1)), dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3))).ToBytes())
+	ra, err := ndp.MarshalMessage(&ndp.RouterAdvertisement{RouterLifetime: time.Hour, Options: []ndp.Option{
+		&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Hour, PreferredLifetime: time.Hour, Prefix: netip.MustParseAddr("2001:db8::")},
+		&ndp.RecursiveDNSServer{Lifetime: time.Hour, Servers: []netip.Addr{netip.MustParseAddr("fe80::53")}},
+	}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ra)
+	solicit, err := dhcpv6.NewSolicit(net.HardwareAddr{2, 0, 0, 0, 0, 1}, dhcpv6.WithIANA(dhcpv6.OptIAAddress{IPv6Addr: net.ParseIP("2001:db8::5"), ValidLifetime: time.Hour, PreferredLifetime: time.Hour}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(solicit.ToBytes())
+	now := time.Now()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l := testLink(t, "[Network]\nDHCP=yes\n[Route]\nDestination=10.50.0.0/16\nGateway=_dhcp4\n[Route]\nDestination=2001:db8:50::/48\nGateway=_ipv6ra\n")
+		if p, err := dhcpv4.FromBytes(b); err == nil && (&dhcp4{}).usable(p) {
+			if lease, err := readLease4(p); err == nil {
+				l.lease4 = lease
+			}
+		}
+		if m, err := dhcpv6.MessageFromBytes(b); err == nil {
+			l.lease6 = readLease6(m, now)
+		}
+		if m, err := ndp.ParseMessage(b); err == nil {
+			if ra, ok := m.(*ndp.RouterAdvertisement); ok {
+				l.hear(readAdvert(ra, netip.MustParseAddr("fe80::1%eth0"), now))
+			}
+		}
+		w := l.wanted(now)
+		for _, a := range w.addresses {
+			if !a.prefix.IsValid() || a.prefix.Addr().IsUnspecified() || a.prefix.Addr().IsMulticast() {
+				t.Errorf("address %v", a.prefix)
+			}
+			addressRequest(0, 0, 1, a).Serialize()
+		}
+		for _, r := range w.routes {
+			routeRequest(0, 0, 1, r, now).Serialize()
+		}
+		var s LinkState
+		l.names(&s, now)
+		if text := string(resolvConf(s.DNS, s.Domains)); strings.Count(text, "\n") > len(s.DNS)+1 {
+			t.Errorf("resolv.conf is %q", text)
+		}
+	})
+}
