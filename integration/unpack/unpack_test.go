@@ -38,11 +38,16 @@ func TestKernel(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build = %v: %s", err, out)
 	}
-	for _, c := range []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd} {
-		t.Run(c.String(), func(t *testing.T) {
-			tree := corpus(t, c == initrd.Zstd && !testing.Short())
-			file := filepath.Join(dir, c.String())
-			write(t, tree, file, program, c)
+	for name, opt := range map[string]initrd.Options{
+		"plain":            {},
+		"gzip":             {Compression: initrd.Gzip},
+		"zstd":             {Compression: initrd.Zstd},
+		"zstd in parallel": {Compression: initrd.Zstd, Parallel: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := corpus(t, opt.Parallel && !testing.Short())
+			file := filepath.Join(t.TempDir(), "initrd")
+			write(t, tree, file, program, opt)
 			log := boot(t, kernel, file)
 			m := regexp.MustCompile(`report: (\d+) paths, (\d+) differences`).FindSubmatch(log)
 			switch {
@@ -145,7 +150,7 @@ func below(t *testing.T, dir string, tree *rootfs.Tree) []imagetest.Entry {
 }
 
 // write writes the initramfs, with the program as its /init and a description of the tree.
-func write(t *testing.T, tree *rootfs.Tree, file, program string, c initrd.Compression) {
+func write(t *testing.T, tree *rootfs.Tree, file, program string, opt initrd.Options) {
 	t.Helper()
 	want, err := report.FromTree(t.Context(), tree)
 	if err != nil {
@@ -176,10 +181,8 @@ func write(t *testing.T, tree *rootfs.Tree, file, program string, c initrd.Compr
 			Content: bytes.NewReader(content),
 		}
 	}
-	if _, err := initrd.Write(t.Context(), out, tree, initrd.Options{
-		Compression: c,
-		Extra:       []initrd.File{extra("init", init), extra("expected", expected.Bytes())},
-	}); err != nil {
+	opt.Extra = []initrd.File{extra("init", init), extra("expected", expected.Bytes())}
+	if _, err := initrd.Write(t.Context(), out, tree, opt); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -187,7 +190,7 @@ func write(t *testing.T, tree *rootfs.Tree, file, program string, c initrd.Compr
 // boot starts the kernel and returns what it says on the serial line until the machine is off.
 func boot(t *testing.T, kernel, initrd string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-cx16", "-m", "1500M", "-smp", "2",
 		"-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel, "-initrd", initrd,

@@ -38,17 +38,22 @@ func (c Compression) writer(w io.Writer, level int) (io.WriteCloser, error) {
 		}
 		return zw, zw.SetConcurrency(1<<20, 2*runtime.GOMAXPROCS(0))
 	case Zstd:
-		if level == 0 {
-			level = 1
-		}
-		// The kernel takes windows up to 128 MiB; these have 32 MiB at most.
-		zw, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)))
+		zw, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstdLevel(level)))
 		if err != nil {
 			return nil, fmt.Errorf("cannot compress with zstd: %w", err)
 		}
 		return zw, nil
 	}
 	return nil, fmt.Errorf("there is no compression number %d", int(c))
+}
+
+// zstdLevel turns a level of zstd(1) into one of the package's. The kernel takes windows up to 128 MiB; these have at
+// most 32 MiB.
+func zstdLevel(level int) zstd.EncoderLevel {
+	if level == 0 {
+		level = 1
+	}
+	return zstd.EncoderLevelFromZstd(level)
 }
 
 type nopCloser struct{ io.Writer }

@@ -17,6 +17,10 @@ type Options struct {
 	Compression Compression
 	Level       int // of zstd(1) or gzip(1); 0 is the fastest
 
+	// Parallel compresses with zstd on all processors. The result is several archives in a row, which the kernel reads
+	// as one; cpio(1) stops at the end of the first. Other forms are not changed by it.
+	Parallel bool
+
 	// Skip leaves a path out. A directory that is left out takes nothing below it along, and the kernel drops what
 	// has no parent.
 	Skip func(*rootfs.Node) bool
@@ -54,28 +58,50 @@ const (
 // Write writes the tree as one archive, as one frame or member where it is compressed: the kernel reads no further
 // than the first. Parents come before what is in them, and contents in the order in which Walk reads them.
 func Write(ctx context.Context, w io.Writer, t *rootfs.Tree, opt Options) (Result, error) {
-	cw, err := opt.Compression.writer(w, opt.Level)
+	a := &archive{opt: opt, moved: map[string]bool{}, extra: map[string]bool{}}
+	var out io.WriteCloser
+	var err error
+	if opt.Parallel && opt.Compression == Zstd {
+		a.segments, err = newSegmented(w, opt.Level)
+		out = a.segments
+	} else {
+		out, err = newSingle(w, opt.Compression, opt.Level)
+	}
 	if err != nil {
 		return Result{}, err
 	}
-	out := writeBehind(cw)
-	a := &archive{
-		moved: map[string]bool{},
-		extra: map[string]bool{},
-		opt:   opt,
-	}
-	a.rec = cpio.Newc.Writer(&counter{w: out, n: &a.result.Size})
+	a.out = &counter{w: out, n: &a.result.Size}
+	a.rec = cpio.Newc.Writer(a.out)
 	err = a.write(ctx, t)
 	if e := out.Close(); err == nil {
-		err = e
-	}
-	if e := cw.Close(); err == nil {
 		err = e
 	}
 	if err != nil {
 		return Result{}, err
 	}
 	return a.result, nil
+}
+
+// single is one archive in one frame.
+type single struct {
+	*behind
+	frame io.WriteCloser
+}
+
+func newSingle(w io.Writer, c Compression, level int) (*single, error) {
+	frame, err := c.writer(w, level)
+	if err != nil {
+		return nil, err
+	}
+	return &single{writeBehind(frame), frame}, nil
+}
+
+func (s *single) Close() error {
+	err := s.behind.Close()
+	if e := s.frame.Close(); err == nil {
+		err = e
+	}
+	return err
 }
 
 // counter counts what passes.
@@ -92,7 +118,11 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // archive is one being written.
 type archive struct {
-	rec    cpio.RecordWriter
+	rec cpio.RecordWriter
+	out io.Writer // where rec writes
+
+	segments *segmented // nil for a single archive
+
 	opt    Options
 	moved  map[string]bool // where Move put something
 	extra  map[string]bool // what Extra put where: true is a directory
@@ -182,16 +212,8 @@ func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
 	if n.Symlink() || n.Dir() {
 		links = 1 // init/initramfs.c links neither
 	}
-	if !again {
-		if a.ino == math.MaxUint32 {
-			return fmt.Errorf("%s is one file too many: an initramfs numbers them with 32 bits", rootfs.Quote(path))
-		}
-		a.ino++
-	}
-	a.last = n
-
 	r := cpio.Record{Info: cpio.Info{
-		Name: path, Ino: uint64(a.ino), Mode: uint64(n.Mode), UID: uint64(n.UID), GID: uint64(n.GID),
+		Name: path, Mode: uint64(n.Mode), UID: uint64(n.UID), GID: uint64(n.GID),
 		NLink: uint64(max(1, links)), MTime: clamp(n.ModTime), Rmajor: uint64(n.Major), Rminor: uint64(n.Minor),
 	}}
 	switch {
@@ -200,11 +222,44 @@ func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
 	case n.Regular() && content != nil && n.Size > 0:
 		r.ReaderAt, r.FileSize = &sequential{r: content}, uint64(n.Size)
 	}
+	if !again {
+		// Hard links do not reach from one archive into another, so one begins only here.
+		if err := a.cut(r.FileSize); err != nil {
+			return fmt.Errorf("cannot write %s: %w", rootfs.Quote(path), err)
+		}
+		if a.ino == math.MaxUint32 {
+			return fmt.Errorf("%s is one file too many: an initramfs numbers them with 32 bits", rootfs.Quote(path))
+		}
+		a.ino++
+	}
+	a.last = n
+
+	r.Ino = uint64(a.ino)
 	if err := a.rec.WriteRecord(r); err != nil {
 		return fmt.Errorf("cannot write %s: %w", rootfs.Quote(path), err)
 	}
 	a.result.Records++
 	return nil
+}
+
+// cut begins another archive before a file of this size where that is due.
+func (a *archive) cut(size uint64) error {
+	if a.segments == nil {
+		return nil
+	}
+	if a.result.Records > 0 {
+		if !a.segments.full(int64(size)) && size <= segmentSize {
+			return nil
+		}
+		if err := cpio.WriteTrailer(a.rec); err != nil {
+			return err
+		}
+		if err := a.segments.end(); err != nil {
+			return err
+		}
+	}
+	a.rec = cpio.Newc.Writer(a.out)
+	return a.segments.begin(int64(size))
 }
 
 // clamp makes a time the unsigned 32 bits that the kernel takes: -5 would become the year 2106.

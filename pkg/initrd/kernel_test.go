@@ -17,11 +17,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boot says what init/initramfs.c makes of an archive, with an error for all that it does in silence and that is never
-// meant: what it drops, what it writes twice, and what lies behind the archive's end.
+// boot says what init/initramfs.c makes of archives in a row, with an error for all that it does in silence and that is
+// never meant: what it drops, what it writes twice, and what lies behind an archive's end.
 func boot(data []byte) (report.Tree, error) {
 	t := report.Tree{}
-	links := map[[2]uint64]string{} // by number and type, as find_link does
+	for len(data) > 0 {
+		size, err := unpackOne(t, data)
+		if err != nil {
+			return nil, err
+		}
+		data = data[size:]
+	}
+	return t, nil
+}
+
+// unpackOne unpacks one archive and returns its size.
+func unpackOne(t report.Tree, data []byte) (int64, error) {
+	links := map[[2]uint64]string{} // by number and type, as find_link does; forgotten at the trailer
 	r := cpio.Newc.Reader(bytes.NewReader(data))
 	end := int64(0)
 	for {
@@ -30,29 +42,29 @@ func boot(data []byte) (report.Tree, error) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		end = (rec.FilePos + int64(rec.FileSize) + 3) &^ 3
 		name, mode := rec.Name, uint32(rec.Mode)
 		kind := mode & unix.S_IFMT
 		if _, again := t[name]; again {
-			return nil, fmt.Errorf("%q is there twice", name)
+			return 0, fmt.Errorf("%q is there twice", name)
 		}
 		if len(t) == 0 && name != "." {
-			return nil, fmt.Errorf("%q comes before the root directory, which would keep the kernel's own mode", name)
+			return 0, fmt.Errorf("%q comes before the root directory, which would keep the kernel's own mode", name)
 		}
 		if parent := t[path.Dir(name)]; name != "." && parent.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return nil, fmt.Errorf("%q comes before its parent: dropped", name)
+			return 0, fmt.Errorf("%q comes before its parent: dropped", name)
 		}
 		if len(name)+1 > unix.PathMax || len(path.Base(name)) > 255 {
-			return nil, fmt.Errorf("%q is too long: dropped", name)
+			return 0, fmt.Errorf("%q is too long: dropped", name)
 		}
 		if rec.FileSize > 0 && kind != unix.S_IFREG && kind != unix.S_IFLNK {
-			return nil, fmt.Errorf("%q has content and is no file: dropped", name)
+			return 0, fmt.Errorf("%q has content and is no file: dropped", name)
 		}
 		body := make([]byte, rec.FileSize)
 		if _, err := rec.ReadAt(body, 0); err != nil && err != io.EOF {
-			return nil, err
+			return 0, err
 		}
 		f := report.File{
 			Mode: mode, UID: uint32(rec.UID), GID: uint32(rec.GID), ModTime: time.Unix(int64(rec.MTime), 0),
@@ -65,34 +77,34 @@ func boot(data []byte) (report.Tree, error) {
 		case unix.S_IFLNK:
 			f.Target = string(body)
 			if f.Target == "" || len(f.Target) >= unix.PathMax || strings.Contains(f.Target, "\x00") {
-				return nil, fmt.Errorf("%q has a target that cannot be", name)
+				return 0, fmt.Errorf("%q has a target that cannot be", name)
 			}
 		}
 		id := [2]uint64{rec.Ino, uint64(kind)}
 		if first, ok := links[id]; ok && rec.NLink >= 2 && kind != unix.S_IFDIR && kind != unix.S_IFLNK {
 			old := t[first]
 			if len(body) > 0 {
-				return nil, fmt.Errorf("%q brings content though %q has the same number: written again in place", name, first)
+				return 0, fmt.Errorf("%q brings content though %q has the same number: written again in place", name, first)
 			}
 			f.Size, f.Sum, f.Same = old.Size, old.Sum, first
 			g := old
 			g.Same = f.Same
 			if d := report.Diff(report.Tree{name: g}, report.Tree{name: f}, 1); len(d) > 0 {
-				return nil, fmt.Errorf("%q would change %q: %s", name, first, d[0])
+				return 0, fmt.Errorf("%q would change %q: %s", name, first, d[0])
 			}
 		} else if ok {
-			return nil, fmt.Errorf("%q has the number of %q and is no link to it", name, first)
+			return 0, fmt.Errorf("%q has the number of %q and is no link to it", name, first)
 		}
 		if _, ok := links[id]; !ok {
 			links[id] = name
 		}
 		t[name] = f
 	}
-	trailer := data[end:]
-	if len(trailer) != 124 || string(trailer[110:121]) != cpio.Trailer+"\x00" {
-		return nil, fmt.Errorf("%d bytes at the end, want one trailer and nothing behind it", len(trailer))
+	const size = 124 // of a trailer
+	if int64(len(data)) < end+size || string(data[end+110:end+121]) != cpio.Trailer+"\x00" {
+		return 0, fmt.Errorf("no trailer at %d of %d bytes", end, len(data))
 	}
-	return t, nil
+	return end + size, nil
 }
 
 // order lists an archive's names as they stand.

@@ -1,0 +1,130 @@
+package initrd
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// segmented compresses with zstd on all processors. A single frame is made by one processor, and the kernel ends an
+// archive where a frame ends; so this is several archives in a row, each in a frame of its own, which the kernel reads
+// as one. A file larger than a segment has an archive for itself, which is compressed while it is written.
+type segmented struct {
+	enc   *zstd.Encoder
+	level zstd.EncoderLevel
+	todo  chan func(io.Writer) error // in the order of the archives
+	done  chan struct{}
+	err   error // of the writer, to be read after done
+
+	buf  *bytes.Buffer
+	pipe *io.PipeWriter
+}
+
+const segmentSize = 4 << 20
+
+func newSegmented(w io.Writer, level int) (*segmented, error) {
+	// Each takes a segment and its buffers: more than so many are not worth the memory.
+	workers := min(runtime.GOMAXPROCS(0), 16)
+	s := &segmented{level: zstdLevel(level), todo: make(chan func(io.Writer) error, workers), done: make(chan struct{})}
+	var err error
+	if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(s.level), zstd.WithEncoderConcurrency(workers)); err != nil {
+		return nil, fmt.Errorf("cannot compress with zstd: %w", err)
+	}
+	go func() {
+		defer close(s.done)
+		for write := range s.todo {
+			if s.err = write(w); s.err != nil {
+				break
+			}
+		}
+	}()
+	return s, nil
+}
+
+// full says whether a file of this size belongs into the next segment.
+func (s *segmented) full(size int64) bool {
+	return s.pipe != nil || s.buf != nil && s.buf.Len() > 0 && int64(s.buf.Len())+size > segmentSize
+}
+
+// begin starts a segment whose first file has this size.
+func (s *segmented) begin(size int64) error {
+	if size <= segmentSize {
+		s.buf = new(bytes.Buffer)
+		return nil
+	}
+	pr, pw := io.Pipe()
+	s.pipe = pw
+	return s.do(func(w io.Writer) error {
+		zw, err := zstd.NewWriter(w, zstd.WithEncoderLevel(s.level))
+		if err == nil {
+			_, err = io.Copy(zw, pr)
+		}
+		if err == nil {
+			err = zw.Close()
+		}
+		return err
+	}, pr)
+}
+
+// do queues work, and has the pipe that it would read fail if the writer has failed.
+func (s *segmented) do(write func(io.Writer) error, pr *io.PipeReader) error {
+	work := write
+	if pr != nil {
+		work = func(w io.Writer) error {
+			err := write(w)
+			pr.CloseWithError(err)
+			return err
+		}
+	}
+	select {
+	case s.todo <- work:
+		if pr != nil {
+			go func() { <-s.done; pr.CloseWithError(s.err) }()
+		}
+		return nil
+	case <-s.done:
+		return s.err
+	}
+}
+
+// end ends the segment.
+func (s *segmented) end() error {
+	if s.pipe != nil {
+		err := s.pipe.Close()
+		s.pipe = nil
+		return err
+	}
+	if s.buf == nil || s.buf.Len() == 0 {
+		return nil
+	}
+	packed := make(chan []byte, 1)
+	data := s.buf.Bytes()
+	s.buf = nil
+	go func() { packed <- s.enc.EncodeAll(data, nil) }()
+	return s.do(func(w io.Writer) error {
+		_, err := w.Write(<-packed)
+		return err
+	}, nil)
+}
+
+// Write takes a part of the segment.
+func (s *segmented) Write(p []byte) (int, error) {
+	if s.pipe != nil {
+		return s.pipe.Write(p)
+	}
+	return s.buf.Write(p)
+}
+
+// Close ends the last segment and returns when all is written.
+func (s *segmented) Close() error {
+	err := s.end()
+	close(s.todo)
+	<-s.done
+	if s.err != nil {
+		return s.err
+	}
+	return err
+}
