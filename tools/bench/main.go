@@ -101,7 +101,7 @@ func (c *cmd) run(ctx context.Context) error {
 	}
 	layout := filepath.Join(dir, "oci")
 	if _, err := os.Stat(layout); err != nil {
-		if err := run("tools/bench/image", layout); err != nil {
+		if err := run("tools/debian-image", layout, "openssh-server", "iputils-ping", "libcap2-bin", "perl", "python3"); err != nil {
 			return err
 		}
 	}
