@@ -68,7 +68,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		layers = fmt.Sprintf("%d layers", n)
 	}
 	c.sayf("image %s, %s, %s in %s", img.Name, img.Digest, console.Bytes(total), layers)
-	mem, err := memory.Read("/proc/meminfo")
+	mem, err := c.room(total)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 	defer func() { stop(); <-shown }()
 	stack := make([]rootfs.Layer, len(img.Layers))
 	for i, l := range img.Layers {
-		stack[i] = l
+		stack[i] = watched{l}
 	}
 	if c.config.NetKeep {
 		kept, err := keptNetwork(c.net.Files)
@@ -93,17 +93,17 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		}
 		stack = append(stack, kept)
 	}
-	return rootfs.Read(ctx, stack, rootfs.Options{Memory: mem.Available / 2})
+	return rootfs.Read(ctx, stack, rootfs.Options{Memory: bundle.Spool(mem, total)})
 }
 
 // convert turns the tree into what kexec takes.
 func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, error) {
-	opt := bundle.Options{Args: c.config.Args}
+	opt := bundle.Options{Args: c.config.Args, Grow: enough}
 	if c.config.NetKeep {
 		opt.Args = append(slices.Clone(opt.Args), c.keptArgument(tree))
 	}
 	var err error
-	if opt.Memory, err = memory.Read("/proc/meminfo"); err != nil {
+	if opt.Memory, err = memory.Read(meminfo); err != nil {
 		return nil, err
 	}
 	switch opt.Wyrinit, err = os.ReadFile(wyrinit); {

@@ -41,6 +41,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"golang.org/x/sys/unix"
 )
@@ -89,6 +90,8 @@ type cmd struct {
 	config    config.Config
 	confirmed bool // somebody answered yes to wyr.efi=write
 	net       *network.Manager
+
+	stopDrivers context.CancelFunc // ends the loading of what appears later
 }
 
 // run boots the machine. It returns only when it cannot, and then why.
@@ -140,6 +143,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 // drivers loads those of the hardware that is there, and goes on in the background for what appears later. Network cards
 // without one are named, for without the network there is no boot.
 func (c *cmd) drivers(ctx context.Context) error {
+	ctx, c.stopDrivers = context.WithCancel(ctx)
 	l := &coldplug.Loader{Logf: c.sayf}
 	found, err := l.Load(ctx)
 	if err != nil {
@@ -189,6 +193,13 @@ func (c *cmd) load(ctx context.Context, b *bundle.Bundle) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	debug.FreeOSMemory()
+	mem, err := memory.Read(meminfo)
+	if err != nil {
+		return err
+	}
+	if err := b.CanLoad(mem); err != nil {
+		return err
+	}
 	if err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline); err != nil {
 		return err
 	}

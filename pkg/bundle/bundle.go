@@ -30,6 +30,9 @@ type Options struct {
 	Args    []string    // for the container's kernel, after those in the image
 	Wyrinit []byte      // the program that stands in for /init at first; nil leaves it out
 	Memory  memory.Info // of the machine that will boot; zero if unknown, which checks nothing
+
+	// Grow is asked by Make, now and then, whether the initrd may grow further; nil is always. Its error is Make's.
+	Grow func() error
 }
 
 // Plan is what a bundle will be, found out by looking at the tree alone.
@@ -56,6 +59,8 @@ type Bundle struct {
 	Version        string // of the kernel
 	Size           int64  // of the initrd in bytes
 	Memory         int64  // in bytes, the least with which the container boots completely
+
+	kernelSize int64
 }
 
 // Close frees the memory.
@@ -212,7 +217,8 @@ func (p *Plan) WriteKernel(w io.Writer) error {
 	return err
 }
 
-// Make makes the bundle in memory. The plan's kernel goes over to it.
+// Make makes the bundle in memory. The plan's kernel goes over to it, and of the tree's contents no more is left than
+// names: their memory is given back on the way, for the initrd to have.
 func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	f, err := memfd("initrd")
 	if err != nil {
@@ -228,7 +234,11 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 }
 
 func (p *Plan) finish(ctx context.Context, b *Bundle) error {
-	if err := p.WriteInitrd(ctx, b.Initrd); err != nil {
+	w := io.Writer(b.Initrd)
+	if p.opt.Grow != nil {
+		w = &watched{w: w, grow: p.opt.Grow}
+	}
+	if err := p.write(ctx, w, true); err != nil {
 		return err
 	}
 	info, err := b.Initrd.Stat()
@@ -236,6 +246,10 @@ func (p *Plan) finish(ctx context.Context, b *Bundle) error {
 		return err
 	}
 	b.Size, b.Memory = info.Size(), needs(p.Stat, info.Size())
+	if info, err = b.Kernel.Stat(); err != nil {
+		return err
+	}
+	b.kernelSize = info.Size()
 	if total := p.opt.Memory.Total; total != 0 {
 		if err := canBoot(total, p.Stat, b.Size); err != nil {
 			return err

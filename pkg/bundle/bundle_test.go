@@ -2,9 +2,13 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -176,12 +180,54 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s: Inspect = %v, %v, want a refusal", name, p, err)
 		}
 	}
-	if err := CanDownload(memory.Info{Total: 1 << 30, Available: 1 << 29}, 1<<30); err == nil ||
-		!strings.Contains(err.Error(), "have 1024 MiB and this machine has 512 MiB free") {
-		t.Errorf("CanDownload = %v", err)
+	half := memory.Info{Total: 1 << 30, Available: 1 << 29}
+	for size, want := range map[int64]string{
+		1 << 30:         "takes 1072 MiB and this machine has 512 MiB free",
+		1 << 29:         "takes 560 MiB and this machine has 512 MiB free",
+		1<<29 - reserve: "",
+	} {
+		if got := fmt.Sprint(CanDownload(half, size)); !strings.Contains(got, cmp.Or(want, "<nil>")) {
+			t.Errorf("CanDownload(%d) = %v, want %q", size, got, want)
+		}
 	}
-	if err := CanDownload(memory.Info{Total: 1 << 30, Available: 1 << 29}, 1<<29); err != nil {
-		t.Errorf("CanDownload = %v", err)
+	b := &Bundle{Size: 200 << 20, kernelSize: 20 << 20}
+	if err := b.CanLoad(half); err != nil {
+		t.Errorf("CanLoad = %v", err)
+	}
+	half.Available = 450 << 20
+	if err := b.CanLoad(half); err == nil || !strings.Contains(err.Error(), "takes 456 MiB and this machine has 450 MiB free") {
+		t.Errorf("CanLoad = %v, want a refusal", err)
+	}
+}
+
+// TestGrow ends the making of an initrd when the memory does.
+func TestGrow(t *testing.T) {
+	enough := errors.New("enough")
+	left := 2
+	random := make([]byte, 6<<20)
+	rand.NewChaCha8([32]byte{}).Read(random)
+	p := inspect(t, Options{Grow: func() error {
+		if left--; left < 0 {
+			return enough
+		}
+		return nil
+	}}, bootable(imagetest.File("usr/data", string(random)))...)
+	if b, err := p.Make(t.Context()); !errors.Is(err, enough) {
+		t.Errorf("Make = %v, %v, want %v", b, err, enough)
+	}
+}
+
+// TestSpool: what may be kept leaves room for all layers, packed.
+func TestSpool(t *testing.T) {
+	for _, c := range []struct{ available, size, want int64 }{
+		{1 << 30, 100 << 20, 826 << 20},
+		{198 << 20, 100 << 20, 1},
+		{100 << 20, 100 << 20, 1},
+	} {
+		m := memory.Info{Total: 2 << 30, Available: c.available}
+		if got := Spool(m, c.size); got != c.want {
+			t.Errorf("Spool(%d MiB, %d MiB) = %d, want %d", c.available>>20, c.size>>20, got, c.want)
+		}
 	}
 }
 

@@ -16,8 +16,12 @@ import (
 )
 
 // WriteInitrd writes the initramfs: the whole tree but the kernel, and what wyrinit needs to finish it.
-func (p *Plan) WriteInitrd(ctx context.Context, w io.Writer) error {
+func (p *Plan) WriteInitrd(ctx context.Context, w io.Writer) error { return p.write(ctx, w, false) }
+
+// write is WriteInitrd that may give the memory of the tree's contents back on the way.
+func (p *Plan) write(ctx context.Context, w io.Writer, consume bool) error {
 	opt := initrd.Options{
+		Consume:     consume,
 		Compression: p.Packing,
 		Skip:        func(n *rootfs.Node) bool { return n.Same(p.node) },
 	}

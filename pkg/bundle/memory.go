@@ -2,22 +2,24 @@ package bundle
 
 import (
 	"fmt"
+	"io"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// What a booted container takes besides its files and its initrd, measured with Debian's kernels and systemd.
+// What a booted container takes besides its files, measured with Debian's kernels and systemd.
 const (
-	systemNeeds = 98 << 20 // a kernel, its page tables, and the processes of a small system: 110 MiB with 11500 files
-	inodeNeeds  = 1 << 10  // shmem_inode_cache and dentry, for every file, directory and link
-	pageSize    = 4096
+	kernelNeeds  = 40 << 20 // what the kernel takes out of MemTotal until its first process runs
+	processNeeds = 64 << 20 // what the processes of a small system take later, out of what the initrd has left
+	inodeNeeds   = 1 << 10  // shmem_inode_cache and dentry, for every file, directory and link
+	pageSize     = 4096
 )
 
 // needs is the least memory with which the container boots completely: the initrd stays whole until it is unpacked.
 func needs(s rootfs.Stat, initrd int64) int64 {
-	return systemNeeds + initrd + s.Pages + int64(s.Inodes)*inodeNeeds
+	return kernelNeeds + max(initrd, processNeeds) + s.Pages + int64(s.Inodes)*inodeNeeds
 }
 
 // underCap tells whether the tree fits into the root that the kernel makes on its own: a tmpfs of half the memory that is
@@ -33,14 +35,56 @@ func underCap(total int64, s rootfs.Stat, initrd int64) bool {
 // the stable kernels that it was backported to, Debian's 6.1 and 6.12 among them).
 const liftCap = "initramfs_options=size=100%,nr_inodes=0"
 
+// reserve is what the boot environment itself needs beside images: the index of an image's files, the buffers of its
+// (de)compressors, and what the kernel does not give away.
+const reserve = 48 << 20
+
+// Tight tells whether the memory may be too little for an image whose layers have size bytes: they are held while the
+// initrd is made of them, and that, which is seldom larger than they are, three times while it is loaded.
+func Tight(m memory.Info, size int64) bool { return m.Available < 3*size+reserve }
+
+// Spool returns how many bytes of an image's files may be kept as they are while its layers of size bytes are read. The
+// rest is packed, less tightly than the layers were. It is always positive.
+func Spool(m memory.Info, size int64) int64 {
+	return max(1, m.Available-size*3/2-reserve)
+}
+
 // CanDownload refuses an image that this machine cannot even hold as it comes, before anything is downloaded. size is
 // the sum of its layers as the manifest gives them.
 func CanDownload(m memory.Info, size int64) error {
-	if size <= m.Available {
+	if size+reserve <= m.Available {
 		return nil
 	}
-	return fmt.Errorf("too little memory: the image's layers alone have %s and this machine has %s free; use a smaller image or add memory",
-		console.MiB(size), console.MiB(m.Available))
+	return fmt.Errorf("too little memory: to hold the image's layers takes %s and this machine has %s free; use a smaller image or add memory",
+		console.MiB(size+reserve), console.MiB(m.Available))
+}
+
+// watched is a file in memory that asks now and then whether it may go on growing.
+type watched struct {
+	w     io.Writer
+	grow  func() error
+	asked int64 // bytes since
+}
+
+func (f *watched) Write(p []byte) (int, error) {
+	if f.asked += int64(len(p)); f.asked > 1<<20 {
+		f.asked = 0
+		if err := f.grow(); err != nil {
+			return 0, err
+		}
+	}
+	return f.w.Write(p)
+}
+
+// CanLoad refuses a bundle that the running kernel could not take: kexec_file_load(2) reads both files into memory of its
+// own, and from there into the pages that the next kernel will find them in (kernel/kexec_file.c).
+func (b *Bundle) CanLoad(m memory.Info) error {
+	const kernels = 16 << 20 // what it keeps free for itself, and the page tables
+	if need := 2*(b.Size+b.kernelSize) + kernels; need > m.Available {
+		return fmt.Errorf("too little memory: to load the container's kernel and initrd takes %s and this machine has %s free; use a smaller image or add memory",
+			console.MiB(need), console.MiB(m.Available))
+	}
+	return nil
 }
 
 // canBoot refuses a container that would not boot completely on a machine with total bytes of memory.

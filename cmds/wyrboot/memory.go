@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// modules is where the initrd has the drivers: about 50 MB of memory.
+const modules = "/lib/modules"
+
+// room reads how much memory there is for an image whose layers have size bytes. Where that may be too little, what the
+// boot can do without from here on is given up: drivers for hardware that may still appear, and heap that waits to be
+// collected.
+func (c *cmd) room(size int64) (memory.Info, error) {
+	mem, err := memory.Read(meminfo)
+	if err != nil || !bundle.Tight(mem, size) {
+		return mem, err
+	}
+	debug.SetGCPercent(25)
+	if _, err := os.Stat(modules); err != nil {
+		return mem, nil
+	}
+	c.stopDrivers()
+	if err := os.RemoveAll(modules); err != nil {
+		c.sayf("cannot give up the drivers: %v", err)
+	}
+	before := mem.Available
+	if mem, err = memory.Read(meminfo); err == nil {
+		c.sayf("memory is tight: giving up the drivers that are not in use frees %s", console.MiB(mem.Available-before))
+	}
+	return mem, err
+}
+
+const meminfo = "/proc/meminfo"
+
+// enough returns an error when the memory is about to run out, before the kernel ends this process for it.
+func enough() error {
+	const least = 24 << 20
+	mem, err := memory.Read(meminfo)
+	if err == nil && mem.Available < least {
+		err = fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; use a smaller image or add memory",
+			console.MiB(mem.Total), console.MiB(mem.Available))
+	}
+	return err
+}
+
+// watched is a layer that ends with an error when the memory does, for what it becomes is kept there.
+type watched struct{ rootfs.Layer }
+
+func (l watched) Open(ctx context.Context) (io.ReadCloser, error) {
+	r, err := l.Layer.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedReader{ReadCloser: r}, nil
+}
+
+type watchedReader struct {
+	io.ReadCloser
+	unseen int // bytes
+}
+
+func (r *watchedReader) Read(p []byte) (int, error) {
+	if r.unseen > 1<<20 {
+		r.unseen = 0
+		if err := enough(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := r.ReadCloser.Read(p)
+	r.unseen += n
+	return n, err
+}
