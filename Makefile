@@ -81,6 +81,11 @@ out/wyrcan.oci: out/wyrcan.kernel out/modules.cpio out/busybox.cpio $(wildcard t
 push: out/wyrcan out/wyrcan.oci
 	out/wyrcan push out/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
 
+# What the tests boot is a Debian, of layers that debootstrap and apt have made.
+out/debian.oci: tools/debian-image
+	tools/need debootstrap=debootstrap umoci=umoci
+	tools/debian-image $@ runc libcap2-bin iputils-ping busybox-static
+
 QEMU := qemu-system-x86_64=qemu-system-x86 /usr/lib/ipxe/qemu/efi-virtio.rom=ipxe-qemu \
   /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
 
@@ -94,7 +99,7 @@ demo: all out/wyrcan.demo
 
 # Go runs the tests again when one of the files that they open has changed. One
 # package after the other: each starts two machines at a time.
-test: all out/wyrcan.demo test-unit
+test: all out/wyrcan.demo out/debian.oci test-unit
 	tools/need $(QEMU) $(PEERS)
 	go test -p 1 -timeout 40m ./integration/...
 
@@ -108,7 +113,7 @@ test-unit:
 	go test $$(go list ./... | grep -v /integration)
 
 # The second build must give the bytes of the first.
-test-slow: all out/wyrcan.demo
+test-slow: all out/wyrcan.demo out/debian.oci
 	tools/need $(QEMU) $(PEERS)
 	rm -rf out/first && mkdir out/first && mv out/wyrcan.* out/first
 	rm -f out/*.cpio out/*.zst out/wyrinit
@@ -117,12 +122,13 @@ test-slow: all out/wyrcan.demo
 	go test -p 1 -timeout 80m -tags slow ./integration/...
 
 # Needs root: it unpacks a Debian.
-bench: all
+bench: all out/debian.oci
 	tools/need $(QEMU) debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
 	  zstd=zstd bsdtar=libarchive-tools
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
 	go run ./tools/bench -kernel
+	go test -run '^$$' -bench Memory -benchtime 1x -timeout 90m ./integration/debian
 
 clean:
 	rm -rf out

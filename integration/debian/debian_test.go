@@ -1,0 +1,120 @@
+package debian
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// over is where nothing more is to be expected of a machine: its container has said all, or Wyrcan waits for a person.
+const over = `report: done|the machine reboots in|reboots in a minute|Kernel panic`
+
+// TestDebian boots a Debian whose layers came from debootstrap and apt, and has it say how it is.
+func TestDebian(t *testing.T) {
+	registry := imagetest.Serve(t)
+	ref := registry.Push(t, "debian", debian(t))
+	cmdline := "quiet wyr.img=" + strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
+
+	// Half of what is free would not hold the files here: the argument that lifts this limit is there.
+	t.Run("whole", func(t *testing.T) {
+		log := machine{memory: "480M", cmdline: cmdline, until: over}.run(t)
+		complete(t, log)
+		lines(t, log, map[string]bool{
+			`^wyrboot: .*command line "console=ttyS0 panic=-1 initramfs_options=size=100%,nr_inodes=0"$`: true,
+			`lose their extended attributes`:                               false,
+			`^report: capability: /usr/lib/witness/clock cap_sys_time=ep$`: true,
+			`^report: capability: (/usr)?/bin/ping cap_net_raw=ep$`:        true,
+			`^report: runc: a container speaks$`:                           true,
+			`^report: runc: .*pivot_root`:                                  false,
+		})
+	})
+
+	// The control: what wyrinit is for fails without it, and wyrboot has said so. Here the memory is plenty.
+	t.Run("wyr.root=initramfs", func(t *testing.T) {
+		log := machine{memory: "1536M", cmdline: cmdline + " wyr.root=initramfs", until: over}.run(t)
+		lines(t, log, map[string]bool{
+			`^wyrboot: .*command line "console=ttyS0 panic=-1"$`:      true,
+			`^wyrboot: 2 files lose their extended attributes`:        true,
+			`^witness: ".*": xattrs is map\[\], want map.*capability`: true,
+			`^witness: \d+ paths, 2 differences$`:                     true,
+			`^report: systemd is running$`:                            true,
+			`^report: capability: `:                                   false,
+			`^report: runc: .*pivot_root.*[Ii]nvalid argument`:        true,
+			`^report: runc: a container speaks$`:                      false,
+		})
+	})
+
+	t.Run("too little memory", func(t *testing.T) {
+		log := machine{memory: "384M", cmdline: cmdline, until: over}.run(t)
+		lines(t, log, map[string]bool{
+			`^wyrboot: .*too little memory: .*\d+ MiB.*\d+ MiB.*; use a smaller image or add memory$`: true,
+			`^wyrboot: starts kernel|^witness: `:                                                      false,
+		})
+		asked := len(registry.Requests())
+		log = machine{memory: "256M", cmdline: cmdline, until: over}.run(t)
+		lines(t, log, map[string]bool{
+			`^wyrboot: .*too little memory: to hold the image's layers takes \d+ MiB and this machine has \d+ MiB free`: true,
+		})
+		for _, request := range registry.Requests()[asked:] {
+			if strings.Contains(request, "/blobs/") {
+				t.Errorf("the machine asked for %q though it cannot hold the layers", request)
+			}
+		}
+	})
+
+	// What a boot loader starts without the argument that it would need: the kernel says "write error" and starts what it
+	// has unpacked by then, but wyrinit does not.
+	t.Run("partial", func(t *testing.T) {
+		dir := t.TempDir()
+		kernel, initrd := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd")
+		out, err := exec.Command(artefact(t, "wyrcan"), "morph", ref, "-kernel", kernel, "-initrd", initrd, "-wyrinit", artefact(t, "wyrinit")).CombinedOutput()
+		if err != nil {
+			t.Fatalf("wyrcan morph = %v: %s", err, out)
+		}
+		log := machine{memory: "512M", kernel: kernel, initrd: initrd, until: over}.run(t)
+		lines(t, log, map[string]bool{
+			`Initramfs unpacking failed: write error`:                              true,
+			`^wyrinit: the memory was too little to unpack the whole container.*$`: true,
+			`^witness: |systemd`: false,
+		})
+	})
+}
+
+// complete fails the test unless the machine has all of the container, and nothing else.
+func complete(t testing.TB, log string) {
+	t.Helper()
+	lines(t, log, map[string]bool{
+		`^witness: \d+ paths, 0 differences$`:             true,
+		`^witness: processes: /usr/lib/witness/witness$`:  true,
+		`^witness: mount: \d+ \d+ \d+:\d+ / / rw`:         true, // the root
+		`^witness: mount: \d+ \d+ \d+:\d+ \S+ /\S+`:       false,
+		`^witness: .*(/\.wyrcan|descriptor|cannot)`:       false,
+		`^witness: kernel: .*Freeing initrd memory: \d+K`: true,
+		`[Uu]npacking failed`:                             false,
+		`^wyrinit: `:                                      false,
+		`^report: systemd is running$`:                    true,
+		`^report: failed: `:                               false,
+	})
+	if t.Failed() {
+		for _, l := range regexp.MustCompile(`(?m)^(witness|report|wyrboot|wyrinit): .*`).FindAllString(log, -1) {
+			t.Log(l)
+		}
+	}
+}
+
+// lines checks for each pattern whether a line of the log matches it.
+func lines(t testing.TB, log string, want map[string]bool) {
+	t.Helper()
+	for pattern, there := range want {
+		switch match := regexp.MustCompile("(?m)" + pattern).FindString(log); {
+		case there && match == "":
+			t.Errorf("the machine did not say %q", pattern)
+		case !there && match != "":
+			t.Errorf("the machine said %q", match)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package debian
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"golang.org/x/sys/unix"
+)
+
+// debian is the image that tools/debian-image made, with a layer of these tests on top: the witness in the place of
+// /init, a unit that speaks at the end of the boot, and a program with a capability of its own. A last layer lists what
+// umoci makes of all that, for the witness to compare with what was booted.
+func debian(t testing.TB) v1.Image {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: umoci gives files their owners and makes devices")
+	}
+	index, err := layout.ImageIndexFromPath(artefact(t, "debian.oci"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	img = onTop(t, img, witness(t, dir))
+	var list bytes.Buffer
+	if err := unpacked(t, img, dir).Write(&list); err != nil {
+		t.Fatal(err)
+	}
+	return onTop(t, img, imagetest.Files(imagetest.File("usr/lib/witness/expected", list.String())))
+}
+
+func onTop(t testing.TB, img v1.Image, layer imagetest.Layer) v1.Image {
+	t.Helper()
+	img, err := mutate.AppendLayers(img, layer.Blob(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// witness is the tests' own layer.
+func witness(t testing.TB, dir string) imagetest.Layer {
+	t.Helper()
+	program := filepath.Join(dir, "witness")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "./witness")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build = %v: %s", err, out)
+	}
+	init, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("witness/report.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const unit = "[Unit]\nDescription=Say how the system is\n[Service]\nExecStart=/usr/lib/witness/report\nStandardOutput=tty\nTTYPath=/dev/console\n"
+	return imagetest.Files(
+		imagetest.Dir("usr/lib/witness"),
+		imagetest.File("usr/lib/witness/witness", string(init)).Mode(0o755),
+		imagetest.File("usr/lib/witness/report", string(script)).Mode(0o755),
+		imagetest.File("usr/lib/witness/clock", "#!/bin/sh\n").Mode(0o750).Owner(12, 34).Xattr("security.capability", capability(unix.CAP_SYS_TIME)),
+		imagetest.File("usr/lib/systemd/system/report.service", unit),
+		imagetest.Symlink("usr/lib/systemd/system/multi-user.target.wants/report.service", "../report.service"),
+		imagetest.Symlink("init", "usr/lib/witness/witness"),
+	)
+}
+
+// capability is the attribute of a file that may do one thing: struct vfs_cap_data of linux/capability.h, revision 2.
+func capability(bit uint) string {
+	const revision, effective = 0x02000000, 1
+	data := make([]byte, 20)
+	binary.LittleEndian.PutUint32(data, revision|effective)
+	binary.LittleEndian.PutUint32(data[4:], 1<<bit)
+	return string(data)
+}
+
+// unpacked is what umoci, which shares no code with Wyrcan, makes of the image, as far as an initramfs can hold it.
+func unpacked(t testing.TB, img v1.Image, dir string) report.Tree {
+	t.Helper()
+	at := filepath.Join(dir, "layout")
+	path, err := layout.Write(at, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "debian"})); err != nil {
+		t.Fatal(err)
+	}
+	bundle := filepath.Join(dir, "bundle")
+	if out, err := exec.Command("umoci", "unpack", "--image", at+":debian", bundle).CombinedOutput(); err != nil {
+		t.Fatalf("umoci unpack = %v: %s", err, out)
+	}
+	tree, err := report.FromDir(filepath.Join(bundle, "rootfs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel, err := filepath.EvalSymlinks(filepath.Join(bundle, "rootfs/vmlinuz")) // which the initramfs does not have
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(tree, "boot/"+filepath.Base(kernel))
+	if err := os.RemoveAll(bundle); err != nil {
+		t.Fatal(err)
+	}
+	return tree.Map(func(path string, f *report.File) {
+		f.ModTime = time.Unix(f.ModTime.Unix(), 0)
+		if f.Mode&unix.S_IFMT == unix.S_IFLNK {
+			f.Same = path
+		}
+	})
+}

@@ -1,0 +1,47 @@
+package debian
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// BenchmarkMemory finds the smallest machine that boots the Debian completely, in steps of 16 MiB. Every step either
+// has all files, with their contents, or ends in a sentence of wyrboot's; anything else is a failure.
+func BenchmarkMemory(b *testing.B) {
+	registry := imagetest.Serve(b)
+	ref := strings.Replace(registry.Push(b, "debian", debian(b)), "127.0.0.1:", "10.0.2.2:", 1)
+	for b.Loop() {
+		const step = 16
+		small, large := 128/step, 1024/step // refused, complete
+		for large-small > 1 {
+			m := (small + large) / 2
+			if boots(b, m*step, ref) {
+				large = m
+			} else {
+				small = m
+			}
+		}
+		b.ReportMetric(float64(large*step), "MiB")
+	}
+}
+
+// boots tells whether a machine of that size boots the image completely.
+func boots(b *testing.B, mib int, ref string) bool {
+	b.Helper()
+	log := machine{
+		memory:  fmt.Sprint(mib, "M"),
+		cmdline: "quiet wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
+		until:   over,
+	}.run(b)
+	if refusal := regexp.MustCompile(`(?m)^wyrboot: .*(too little|not enough) memory.*$`).FindString(log); refusal != "" {
+		b.Logf("-m %d: %s", mib, refusal)
+		return false
+	}
+	complete(b, log)
+	lines(b, log, map[string]bool{`^report: systemd is running$`: true})
+	return true
+}

@@ -1,0 +1,147 @@
+// Witness is the /init of the Debian that package debian boots. It is there before systemd touches anything: it compares
+// every path of / with what /usr/lib/witness/expected says, looks for what may be left of Wyrcan, prints what it finds,
+// and becomes /sbin/init.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"golang.org/x/sys/unix"
+)
+
+const expected = "/usr/lib/witness/expected"
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "witness: this is the first process of a test system, and of nothing else")
+		os.Exit(1)
+	}
+	for _, look := range []func() error{files, leftovers} {
+		if err := look(); err != nil {
+			say("%v", err)
+		}
+	}
+	const init = "/sbin/init"
+	if err := unix.Exec(init, append([]string{init}, os.Args[1:]...), os.Environ()); err != nil {
+		say("cannot start %s: %v", init, err)
+	}
+}
+
+// say prints one line.
+func say(format string, args ...any) { fmt.Printf("witness: "+format+"\n", args...) }
+
+// files compares the whole root.
+func files() error {
+	f, err := os.Open(expected)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	want, err := report.Parse(f)
+	if err != nil {
+		return fmt.Errorf("cannot read what is expected: %w", err)
+	}
+	got, err := report.FromDir("/")
+	if err != nil {
+		return fmt.Errorf("cannot read /: %w", err)
+	}
+	delete(got, strings.TrimPrefix(expected, "/"))
+	for _, builtin := range []string{"dev", "dev/console", "root"} { // from the archive inside the kernel
+		if _, ok := want[builtin]; !ok {
+			delete(got, builtin)
+		}
+	}
+	diffs := report.Diff(want, got, 20)
+	for _, d := range diffs {
+		say("%s", d)
+	}
+	say("%d paths, %d differences", len(got), len(diffs))
+	return nil
+}
+
+// leftovers looks for processes, mounts and files that are not the container's, and for what the kernel said about the
+// unpacking.
+func leftovers() error {
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("cannot mount /proc: %w", err)
+	}
+	defer unix.Unmount("/proc", 0)
+
+	processes, err := programs()
+	if err != nil {
+		return err
+	}
+	say("processes: %s", strings.Join(processes, " "))
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 4 && fields[4] != "/proc" { // proc_pid_mountinfo(5)
+			say("mount: %s", strings.TrimSpace(line))
+		}
+	}
+	if _, err := os.Lstat(handover.Dir); !errors.Is(err, fs.ErrNotExist) {
+		say("%s is still there: %v", handover.Dir, err)
+	}
+	descriptors, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, d := range descriptors {
+		if n, err := strconv.Atoi(d.Name()); err == nil && n > 2 {
+			if to, err := os.Readlink("/proc/self/fd/" + d.Name()); err == nil && !strings.HasPrefix(to, "/proc/") && !strings.HasPrefix(to, "anon_inode:") {
+				say("descriptor %d is open: %s", n, to)
+			}
+		}
+	}
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(info)) {
+		if key, _, _ := strings.Cut(line, ":"); slices.Contains([]string{"MemTotal", "MemAvailable", "Shmem"}, key) {
+			say("memory: %s", strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return kernelLog()
+}
+
+// programs returns what runs: the paths of all processes that are not threads of the kernel.
+func programs() ([]string, error) {
+	dirs, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, d := range dirs {
+		if exe, err := os.Readlink(d); err == nil {
+			out = append(out, exe)
+		}
+	}
+	return out, nil
+}
+
+// kernelLog prints what the kernel says about the initramfs.
+func kernelLog() error {
+	buf := make([]byte, 1<<20)
+	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, buf)
+	if err != nil {
+		return fmt.Errorf("cannot read the kernel's log: %w", err)
+	}
+	for line := range strings.Lines(string(buf[:n])) {
+		if strings.Contains(line, "nitramfs") || strings.Contains(line, "initrd memory") {
+			say("kernel: %s", strings.TrimSpace(line))
+		}
+	}
+	return nil
+}
