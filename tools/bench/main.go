@@ -7,7 +7,7 @@
 //
 // Description:
 //
-//	A bootable Debian of three layers is made once, in DIR, and served by docker's registry on loopback. Then each way
+//	A bootable Debian of several layers is made once, in DIR, and served by docker's registry on loopback. Then each way
 //	has its turn, N times round, so that what else the machine does meets all of them alike. Medians go to standard
 //	output as a table, with the ratio to the floor: the time that it takes to download, hash and decompress the layers,
 //	all at once, and do nothing with them, which is what -floor does.
