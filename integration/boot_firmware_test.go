@@ -15,7 +15,7 @@ import (
 )
 
 // firmwareTime is what firmware, boot loader and a menu may take until the kernel's first word.
-const firmwareTime = 90 * time.Second
+const firmwareTime = 2 * time.Minute
 
 // OVMF starts kernel and initrd as a boot loader would, by the kernel's EFI stub.
 func TestEFI(t *testing.T) {

@@ -37,10 +37,11 @@ func (v *vm) spoke() string {
 }
 
 // reachesLinux starts a machine from firmware, and once more if that does not get as far as a kernel: under emulation,
-// OVMF hangs once in a while before it has started anything. A kernel told to be quiet leaves the first word to wyrboot.
+// OVMF hangs once in a while before it has started anything. A kernel told to be quiet prints only what troubles it, or
+// leaves the first word to wyrboot.
 func (m machine) reachesLinux(t *testing.T, within time.Duration) *vm {
 	t.Helper()
-	const linux = `Linux version \S+|^wyrboot: Wyrcan \S+`
+	const linux = `^\[ *\d+\.\d{6}\] |^wyrboot: Wyrcan `
 	v := m.start(t)
 	if _, err := v.match(linux, within); err != nil {
 		t.Logf("RETRY: the firmware started no kernel: %v", err)

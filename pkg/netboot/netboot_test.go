@@ -177,6 +177,16 @@ func TestHTTP(t *testing.T) {
 	l.wait(t, `asks for "missing", which is not here`)
 
 	// What is built anew is served anew; what is gone is said.
+	other := bytes.Replace(b, []byte("initrd"), []byte("INITRD"), 1)
+	if err := os.WriteFile(s.Files[UKIName], other, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(s.Files[UKIName], time.Time{}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, got := get(t, "GET", web+"/"+UKIName); !bytes.Equal(got, other) {
+		t.Errorf("after a build the unified kernel image is not the new one")
+	}
 	if err := os.WriteFile(s.Files[InitrdName], []byte("new"), 0o644); err != nil {
 		t.Fatal(err)
 	}

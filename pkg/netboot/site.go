@@ -15,6 +15,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/uki"
@@ -27,7 +28,6 @@ const (
 	UKIName      = "wyrcan.efi"
 	ScriptName   = "boot.ipxe"            // for iPXE
 	PXELINUXName = "pxelinux.cfg/default" // for PXELINUX
-	maxUKI       = 1 << 30
 )
 
 // Site is what a network offers. Files are opened when a machine asks, so that what make builds anew is served anew.
@@ -37,10 +37,21 @@ type Site struct {
 	Files map[string]string
 	// Cmdline is the kernel's command line for every machine: in the scripts, and in the unified kernel image.
 	Cmdline string
+
+	program *program
 }
 
-// check opens all there is once.
+// A program is the unified kernel image with the site's command line, made once for all machines that ask at a time.
+type program struct {
+	mu     sync.Mutex
+	bytes  []byte
+	time   time.Time // of the file that bytes were made of
+	signed bool
+}
+
+// check opens all there is once. It comes before all else.
 func (s *Site) check(logf func(string, ...any)) error {
+	s.program = new(program)
 	for _, name := range []string{KernelName, InitrdName} {
 		if s.Files[name] == "" {
 			return fmt.Errorf("there is no %s to offer", name)
@@ -99,15 +110,21 @@ func (s *Site) open(name string) (*file, error) {
 		return &file{ReadSeeker: f, Closer: f, time: info.ModTime()}, nil
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxUKI))
-	if err != nil {
-		return nil, err
+	p := s.program
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bytes == nil || !p.time.Equal(info.ModTime()) {
+		b, err := io.ReadAll(f)
+		if err != nil {
+			return nil, err
+		}
+		err = uki.SetCmdline(b, s.Cmdline)
+		if err != nil && !errors.Is(err, uki.ErrSigned) {
+			return nil, fmt.Errorf("%s: %w", from, err)
+		}
+		p.bytes, p.time, p.signed = b, info.ModTime(), err != nil
 	}
-	err = uki.SetCmdline(b, s.Cmdline)
-	if err != nil && !errors.Is(err, uki.ErrSigned) {
-		return nil, fmt.Errorf("%s: %w", from, err)
-	}
-	return &file{ReadSeeker: bytes.NewReader(b), Closer: io.NopCloser(nil), time: info.ModTime(), signed: err != nil}, nil
+	return &file{ReadSeeker: bytes.NewReader(p.bytes), Closer: io.NopCloser(nil), time: p.time, signed: p.signed}, nil
 }
 
 func text(s string) *file { return &file{ReadSeeker: strings.NewReader(s), Closer: io.NopCloser(nil)} }
