@@ -312,6 +312,7 @@ Kind=bond
 MACAddress=02:00:00:00:0a:00
 MTUBytes=1400
 [Bond]
+Mode=balance-rr
 PacketsPerSlave=3
 ResendIGMP=4
 AllSlavesActive=yes
@@ -328,7 +329,7 @@ Address=10.0.0.5/24
 `},
 	{name: "bond-xor", needs: []string{"bond"}, files: bondOf("balance-xor", "TransmitHashPolicy=layer2+3\nMIIMonitorSec=100ms\n")},
 	{name: "bond-broadcast", needs: []string{"bond"}, files: bondOf("broadcast", "MIIMonitorSec=100ms\n")},
-	{name: "bond-tlb", needs: []string{"bond"}, files: bondOf("balance-tlb", "DynamicTransmitLoadBalancing=no\nLearnPacketIntervalSec=5\nMIIMonitorSec=100ms\n")},
+	{name: "bond-tlb", needs: []string{"bond"}, files: bondOf("balance-tlb", "DynamicTransmitLoadBalancing=no\nMIIMonitorSec=100ms\n")},
 	{name: "bond-alb", needs: []string{"bond"}, files: bondOf("balance-alb", "MIIMonitorSec=100ms\n")},
 	{name: "bond-arp", needs: []string{"bond"}, files: bondOf("active-backup", "ARPIntervalSec=1\nARPIPTargets=10.0.0.1 10.0.0.2\nARPValidate=all\nARPAllTargets=all\n")},
 	{name: "bond-vlan-bridge", needs: []string{"bond", "vlan", "bridge"}, files: `-- b.netdev --
@@ -352,7 +353,7 @@ Kind=bridge
 MACAddress=none
 -- a.network --
 [Match]
-Name=eth*
+Name=eth0
 [Network]
 Bond=b0
 -- b.network --
@@ -370,6 +371,7 @@ Bridge=br0
 [Match]
 Name=br0
 [Network]
+LinkLocalAddressing=no
 Address=10.0.0.5/24
 Gateway=10.0.0.1
 `},
@@ -377,6 +379,7 @@ Gateway=10.0.0.1
 [NetDev]
 Name=red
 Kind=vrf
+MACAddress=02:00:00:00:11:00
 [VRF]
 Table=42
 -- red.network --
@@ -409,8 +412,9 @@ Address=10.0.0.5/24
 `},
 }
 
-// bondOf is a bond of both links.
+// bondOf is a bond of one link: which of several becomes active first, and has its address where each member has another, is
+// for the kernel's timers to say.
 func bondOf(mode, settings string) string {
 	return "-- b.netdev --\n[NetDev]\nName=b0\nKind=bond\nMACAddress=02:00:00:00:0a:00\n[Bond]\nMode=" + mode + "\n" + settings +
-		"-- a.network --\n[Match]\nName=eth*\n[Network]\nBond=b0\n-- up.network --\n[Match]\nName=b0\n[Network]\nAddress=10.0.0.5/24\nGateway=10.0.0.1\n"
+		"-- a.network --\n[Match]\nName=eth0\n[Network]\nBond=b0\n-- up.network --\n[Match]\nName=b0\n[Network]\nAddress=10.0.0.5/24\nGateway=10.0.0.1\n"
 }

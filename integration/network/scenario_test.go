@@ -332,7 +332,7 @@ func TestNeverUp(t *testing.T) {
 	out := p.output()
 	for _, want := range []string{
 		"a.network: [Network] Bogus=1: unknown key, ignored",
-		"a.network: [Address] Address=1.2.3: not an IP address, ignored",
+		"a.network: [Address] Address=1.2.3: not an IP address, the section is ignored",
 		"cannot make nowhere: a.network names it but there is no .netdev file for it",
 		"cannot set the route default via 198.51.100.1: network is unreachable",
 	} {
@@ -345,4 +345,79 @@ func TestNeverUp(t *testing.T) {
 	}
 	files["b.network"] = "[Match]\nName=eth1\n[Network]\nAddress=10.9.0.9/24\nGateway=10.9.0.1\nLinkLocalAddressing=no\nDNS=10.9.0.1\n"
 	w.online(w.wyrnet(files), 20*time.Second)
+}
+
+// TestRenamed has its link renamed by somebody else while it is in use: the file that fits the new name counts then.
+func TestRenamed(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, 1)
+	w.peer(0)
+	w.wyrnet(map[string]string{
+		"a.network": "[Match]\nName=eth0\n[Network]\nAddress=10.1.0.5/24\n",
+		"b.network": "[Match]\nName=lan0\n[Network]\nAddress=10.2.0.5/24\n",
+	}, "-k")
+	w.eventually("eth0 has its address", func() bool { return w.hasAddress("eth0", "10.1.0.5/24") })
+	w.ip("link", "set", "eth0", "down")
+	w.ip("link", "set", "eth0", "name", "lan0")
+	w.eventually("lan0 has another", func() bool { return w.hasAddress("lan0", "10.2.0.5/24") && !w.hasAddress("lan0", "10.1.0.5/24") })
+}
+
+// TestLinkFile renames by a .link file, which knows the kernel's name; a .network file knows the new one.
+func TestLinkFile(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, 2)
+	w.peer(0)
+	w.peer(1)
+	out := w.online(w.wyrnet(map[string]string{
+		"10-lan.link":    "[Match]\nMACAddress=02:00:00:00:00:01\n[Link]\nName=lan0\nMTUBytes=1400\nAlternativeName=uplink\nAlias=the way out\nTransmitQueueLength=77\n",
+		"20-all.link":    "[Match]\nOriginalName=*\n[Link]\nMACAddress=02:00:00:00:00:77\n",
+		"10-old.network": "[Match]\nName=eth0\n[Network]\nAddress=10.1.0.5/24\n",
+		"20-new.network": "[Match]\nName=uplink\n[Network]\nAddress=10.2.0.5/24\nLinkLocalAddressing=no\n",
+	}), 20*time.Second)
+	link := w.ip("-d", "link", "show", "dev", "lan0")
+	for _, want := range []string{"mtu 1400", "altname uplink", "alias the way out", "qlen 77", "02:00:00:00:00:01"} {
+		if !strings.Contains(link, want) {
+			t.Errorf("%q is not in\n%s\n%s", want, link, out)
+		}
+	}
+	if !w.hasAddress("lan0", "10.2.0.5/24") || w.hasAddress("lan0", "10.1.0.5/24") {
+		t.Errorf("the file of the new name does not count:\n%s", w.ip("addr"))
+	}
+	if other := w.ip("link", "show", "dev", "eth1"); !strings.Contains(other, "02:00:00:00:00:77") {
+		t.Errorf("the second .link file does not count for the other link:\n%s", other)
+	}
+}
+
+// TestBridgeAddress holds the deviation from systemd that a server sees the machine it knows: a bridge without MACAddress=
+// has that of its member.
+func TestBridgeAddress(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "dnsmasq")
+	w := newWorld(t, 1)
+	w.peer(0, "10.9.0.1/24")
+	w.dnsmasq("--interface=peer0", basicRange, dns, "--dhcp-host=02:00:00:00:00:01,10.9.0.77")
+	w.online(w.wyrnet(map[string]string{
+		"br.netdev":    "[NetDev]\nName=br0\nKind=bridge\n",
+		"port.network": "[Match]\nName=eth0\n[Network]\nBridge=br0\n",
+		"up.network":   "[Match]\nName=br0\n[Network]\nDHCP=ipv4\n",
+	}), 30*time.Second)
+	if !w.hasAddress("br0", "10.9.0.77/24") {
+		t.Errorf("the server does not know the bridge:\n%s", w.ip("addr"))
+	}
+}
+
+// TestRequired holds that a link which is not required does not make the machine online.
+func TestRequired(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, 1)
+	w.peer(0)
+	files := map[string]string{"a.network": "[Match]\nName=eth0\n[Link]\nRequiredForOnline=no\n[Network]\nAddress=10.1.0.5/24\nGateway=10.1.0.1\nDNS=10.1.0.1\n"}
+	p := w.wyrnet(files, "-t", "4s")
+	<-p.done
+	if p.err == nil {
+		t.Errorf("wyrnet calls this online:\n%s", p.output())
+	}
 }

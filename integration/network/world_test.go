@@ -69,6 +69,9 @@ func needRoot(t *testing.T, programs ...string) {
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
+	if err := exec.Command("unshare", "--net", "true").Run(); err != nil {
+		t.Skipf("root may not make network namespaces here (an unprivileged container?): %v", err)
+	}
 	for _, p := range append(programs, "ip") {
 		if _, err := exec.LookPath(p); err != nil {
 			t.Fatalf("%v: install iproute2, dnsmasq-base, radvd and systemd", err)

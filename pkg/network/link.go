@@ -378,7 +378,9 @@ func (l *link) drop() {
 	}
 	l.stop, l.dhcp4Since, l.raSince, l.dhcp6Mode = nil, time.Time{}, time.Time{}, ""
 	l.lease4, l.lease6, l.adverts = nil, nil, map[netip.Addr]advert{}
-	l.apply(wanted{}, time.Now())
+	if l.conf != nil {
+		l.apply(wanted{}, time.Now())
+	}
 	clear(l.again)
 }
 

@@ -236,9 +236,11 @@ func (m *Manager) look(now time.Time) {
 		}
 		l.attrs = a
 		l.dev.MAC = a.HardwareAddr
-		if l.name != a.Name { // renamed by somebody
+		if l.name != a.Name { // by somebody else: another file may fit it now
+			m.logf("%s: renamed to %s", l.name, a.Name)
 			l.name = a.Name
-			l.dev = device(nl, l.kernelName)
+			l.drop()
+			m.adopt(l, nl)
 		}
 		l.kernel = l.kernel[:0]
 		for _, addr := range addrs {
@@ -274,24 +276,30 @@ func (m *Manager) newLink(nl netlink.Link, now time.Time) *link {
 		trouble:   map[string]string{},
 		notices:   map[string]bool{},
 	}
-	names := predictableNames("/sys", l.name)
 	if !l.loopback() {
-		l.applyLinkFile(nl, names)
+		l.applyLinkFile(nl, predictableNames("/sys", l.name))
 	}
 	if fresh, err := netlink.LinkByIndex(l.index); err == nil { // with its new name, address and alternative names
+		nl = fresh
 		l.attrs = fresh.Attrs()
 		l.name = l.attrs.Name
-		l.dev = device(fresh, l.kernelName)
 	}
+	m.adopt(l, nl)
+	return l
+}
+
+// adopt finds the configuration of a link by what it is now.
+func (m *Manager) adopt(l *link, nl netlink.Link) {
+	l.dev = device(nl, l.kernelName)
 	// The link is not renamed without a .link file, but it answers to the names that systemd would give it.
-	l.dev.AltNames = appendNew(l.dev.AltNames, names.all())
+	l.dev.AltNames = appendNew(l.dev.AltNames, predictableNames("/sys", l.name).all())
+	l.conf, l.prepared, l.ruled = nil, false, false
 	for _, c := range m.conf.Networks {
 		if c.Match.Fits(l.dev, m.host) {
 			l.conf = c
 			break
 		}
 	}
-	return l
 }
 
 // sorted returns the links in the order of their index, which is the order in which the kernel found them.

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,7 +23,7 @@ type LinkState struct {
 	Config     string // the .network file that it follows; "" if none fits
 
 	Managed   bool           // it follows a file that does not leave it alone
-	Usable    bool           // carrier, an address of more than local use, and nothing of the file is left undone
+	Usable    bool           // carrier, an address of more than local use, and a way out or nothing of the file left undone
 	Pending   bool           // a server or router is still being waited for
 	Addresses []netip.Prefix // those set here, and no link-local ones
 	Gateways  []netip.Addr   // of default routes
@@ -34,7 +33,7 @@ type LinkState struct {
 	Servers   []string // who gave it: "DHCP server 10.0.2.2", "router fe80::1"
 	Leased    bool     // its IPv4 address is a DHCP server's
 	Hostname  string   // that a DHCP server has for the machine
-	Problem   string   // why it is not usable; "" if it is
+	Problem   string   // what is missing or has failed
 }
 
 // String is a line about the link for a person.
@@ -113,7 +112,8 @@ func (l *link) state(now time.Time) LinkState {
 	l.names(&s, now)
 	s.Pending = l.pending()
 	s.Problem = l.problem(ready, now)
-	s.Usable = s.Carrier && ready && len(l.trouble) == 0 && s.Problem == ""
+	// Where there is a way out, a setting that failed is told and no more.
+	s.Usable = s.Carrier && ready && (s.Problem == "" || len(s.Gateways) > 0)
 	return s
 }
 
@@ -214,6 +214,8 @@ func (l *link) problem(ready bool, now time.Time) string {
 			parts = append(parts, fmt.Sprintf("no answer to DHCPv6 in %s", waited(l.raSince)))
 		case c.AcceptRA && !l.raSince.IsZero():
 			parts = append(parts, fmt.Sprintf("no usable router's advertisement in %s", waited(l.raSince)))
+		case c.Bond+c.Bridge != "":
+			parts = append(parts, "member of "+c.Bond+c.Bridge)
 		case len(l.addresses) > 0:
 			parts = append(parts, "its address is not confirmed to be free yet")
 		default:
@@ -231,11 +233,11 @@ func (l *link) problem(ready bool, now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// why is the error for a machine that did not get online: a sentence that names each link.
-func (m *Manager) why(cause error) error {
+// missing tells for each link what it lacks.
+func (m *Manager) missing() string {
 	states := m.State()
 	if len(states) == 0 {
-		return errors.New("no network interface was found: is the driver of the network card there?")
+		return "no network interface was found: is the driver of the network card there?"
 	}
 	var parts []string
 	for _, s := range states {
@@ -244,5 +246,10 @@ func (m *Manager) why(cause error) error {
 		}
 		parts = append(parts, s.String())
 	}
-	return fmt.Errorf("no network link can reach out: %s (%w)", strings.Join(parts, "; "), cause)
+	return strings.Join(parts, "; ")
+}
+
+// why is the error for a machine that did not get online.
+func (m *Manager) why(cause error) error {
+	return fmt.Errorf("no network link can reach out: %s (%w)", m.missing(), cause)
 }
