@@ -4,6 +4,7 @@
 //
 //	bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel]
 //	bench -floor IMAGE
+//	bench -form FORM IMAGE
 //
 // Description:
 //
@@ -25,6 +26,8 @@
 //	-wyrcan: the host tool
 //	-kernel: the kernel's own time too
 //	-floor:  be the floor for IMAGE
+//	-form:   make an initramfs in this form of IMAGE, in memory, as the boot environment does
+//	-only:   give turns only to the ways whose names contain TEXT, and to the floor
 package main
 
 import (
@@ -60,6 +63,9 @@ type cmd struct {
 	wyrcan string
 	kernel bool
 	floor  string
+	form   string
+	image  string // for form
+	only   string
 }
 
 func main() {
@@ -82,8 +88,14 @@ func command(args []string) (*cmd, error) {
 	f.StringVar(&c.wyrcan, "wyrcan", "out/wyrcan", "the host tool is `FILE`")
 	f.BoolVar(&c.kernel, "kernel", false, "time the kernel's unpacking too")
 	f.StringVar(&c.floor, "floor", "", "be the floor for `IMAGE`")
+	f.StringVar(&c.form, "form", "", "make an initramfs in `FORM` in memory")
+	f.StringVar(&c.only, "only", "", "only the ways with `TEXT` in their names")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
+	}
+	if c.form != "" && f.NArg() == 1 {
+		c.image = f.Arg(0)
+		return c, nil
 	}
 	if f.NArg() > 0 || c.runs < 1 {
 		return nil, errors.New("usage: bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel]")
@@ -94,6 +106,14 @@ func command(args []string) (*cmd, error) {
 func (c *cmd) run(ctx context.Context) error {
 	if c.floor != "" {
 		return floor(ctx, c.floor)
+	}
+	if c.form != "" {
+		for _, f := range forms() {
+			if f.name == c.form {
+				return f.write(ctx, c.image)
+			}
+		}
+		return fmt.Errorf("there is no form %q", c.form)
 	}
 	dir, err := filepath.Abs(c.dir)
 	if err != nil {
@@ -126,6 +146,7 @@ func (c *cmd) run(ctx context.Context) error {
 		return err
 	}
 	ways := ways(self, wyrcan, dir+"/crane", ref)
+	ways = slices.DeleteFunc(ways, func(w way) bool { return w.name != ways[0].name && !strings.Contains(w.name, c.only) })
 	results, err := c.measure(ctx, dir, ways)
 	if err != nil {
 		return err
@@ -212,13 +233,18 @@ type way struct {
 
 func ways(self, wyrcan, crane, ref string) []way {
 	unpack := "skopeo --insecure-policy copy --quiet --src-tls-verify=false docker://" + ref + " oci:oci:x && umoci unpack --image oci:x bundle >log 2>&1 && cd bundle/rootfs && find . | cpio -o -H newc --quiet"
-	return []way{
+	list := []way{
 		{"the floor: download, hash, gunzip", self + " -floor " + ref},
+	}
+	for _, f := range forms() {
+		list = append(list, way{f.about, self + " -form " + f.name + " " + ref})
+	}
+	return append(list, []way{
 		{"wyrcan morph", wyrcan + " morph " + ref + " -kernel kernel -initrd initrd -cmdline cmdline -root initramfs"},
 		{"skopeo, umoci, cpio, zstd -1 -T0", unpack + " | zstd -1 -T0 -q >../../initrd"},
 		{"skopeo, umoci, cpio, gzip -1", unpack + " | gzip -1 >../../initrd"},
 		{"crane export, bsdtar, zstd -1 -T0 (hard links wrong)", crane + " export --insecure " + ref + " - | bsdtar -cf - --format newc @- | zstd -1 -T0 -q >initrd"},
-	}
+	}...)
 }
 
 // A result is what one turn took.
