@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,28 +180,58 @@ func Parse(r io.Reader) (Tree, error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, 1<<20)
 	for s.Scan() {
-		var f File
-		var p string
-		var sec, nsec int64
-		var n int
-		line := strings.NewReader(s.Text())
-		if _, err := fmt.Fscanf(line, "%q %o %d %d %d %q %d %d %q %d %d %q %d", &p, &f.Mode, &f.UID, &f.GID, &f.Size, &f.Sum, &sec, &nsec, &f.Target, &f.Major, &f.Minor, &f.Same, &n); err != nil {
-			return nil, fmt.Errorf("line %q: %w", s.Text(), err)
-		}
+		l := line{rest: s.Text()}
+		p := l.text()
+		f := File{Mode: uint32(l.number(8)), UID: uint32(l.number(10)), GID: uint32(l.number(10)), Size: l.number(10), Sum: l.text()}
+		sec, nsec := l.number(10), l.number(10)
 		f.ModTime = time.Unix(sec, nsec)
-		for range n {
-			var k, v string
-			if _, err := fmt.Fscanf(line, " %q %q", &k, &v); err != nil {
-				return nil, fmt.Errorf("line %q: %w", s.Text(), err)
-			}
+		f.Target, f.Major, f.Minor, f.Same = l.text(), uint32(l.number(10)), uint32(l.number(10)), l.text()
+		for n := l.number(10); n > 0 && l.err == nil; n-- {
 			if f.Xattrs == nil {
 				f.Xattrs = map[string]string{}
 			}
-			f.Xattrs[k] = v
+			k := l.text()
+			f.Xattrs[k] = l.text()
+		}
+		if l.err == nil && l.rest != "" {
+			l.err = fmt.Errorf("%q is too much", l.rest)
+		}
+		if l.err != nil {
+			return nil, fmt.Errorf("line %q: %w", s.Text(), l.err)
 		}
 		t[p] = f
 	}
 	return t, s.Err()
+}
+
+// line is a line being read, field by field. The fmt package would take minutes for a large tree in an emulated machine.
+type line struct {
+	rest string
+	err  error
+}
+
+func (l *line) text() string {
+	if l.err != nil {
+		return ""
+	}
+	var quoted, s string
+	if quoted, l.err = strconv.QuotedPrefix(l.rest); l.err != nil {
+		return ""
+	}
+	l.rest = strings.TrimPrefix(l.rest[len(quoted):], " ")
+	s, l.err = strconv.Unquote(quoted)
+	return s
+}
+
+func (l *line) number(base int) int64 {
+	if l.err != nil {
+		return 0
+	}
+	var n int64
+	field, rest, _ := strings.Cut(l.rest, " ")
+	l.rest = rest
+	n, l.err = strconv.ParseInt(field, base, 64)
+	return n
 }
 
 // Map returns a copy in which change has edited each file, to leave out what a comparison is not about.
