@@ -28,6 +28,7 @@ var moduleParameters = map[string]string{"bonding": "max_bonds=0", "dummy": "num
 // TestGuest runs the cases of TestOracle that need devices which this host's kernel lacks, in a virtual machine with the
 // distribution's kernel and the host's own programs: this test, wyrnet and systemd-networkd.
 func TestGuest(t *testing.T) {
+	t.Parallel()
 	needRoot(t, "qemu-system-x86_64", "depmod")
 	kernel, modules := os.Getenv("KERNEL"), os.Getenv("MODULES")
 	if kernel == "" {

@@ -66,6 +66,7 @@ func split(t *testing.T, text string) map[string]string {
 // TestOracle applies each configuration with wyrnet and with systemd-networkd in two like worlds and compares what the kernel
 // has then.
 func TestOracle(t *testing.T) {
+	t.Parallel()
 	needRoot(t, "dnsmasq", "radvd", networkdRoot()+networkd)
 	lacking := map[string]bool{}
 	for _, kind := range []string{"vlan", "bond", "dummy", "vrf", "ipvlan", "macvlan", "vxlan", "bridge"} {

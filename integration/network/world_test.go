@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	// The tests wait for servers and timers more than they compute.
 	parallel := "16"
 	if os.Getenv("IN_GUEST") != "" {
-		parallel = "6"
+		parallel = "3"
 	}
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err)

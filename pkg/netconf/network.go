@@ -246,6 +246,16 @@ func Default() []File {
 	}}}
 }
 
+// OrDefault adds Default to files of which none is a .network file: they may rename links, but give no way to the world.
+func OrDefault(files []File) []File {
+	for _, f := range files {
+		if f.Kind == Network {
+			return files
+		}
+	}
+	return append(Default(), files...)
+}
+
 // networkDefaults returns what systemd.network(5) says an empty file means, with the two deviations that docs/networking.md names.
 func networkDefaults(name string) *NetworkConfig {
 	return &NetworkConfig{

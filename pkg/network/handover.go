@@ -14,9 +14,7 @@ import (
 // bonds and bridges keep the hardware address of their first member, and DHCP servers are told the hardware address, so
 // that they see the machine that they know.
 func HandOver(files []netconf.File) []netconf.File {
-	if len(files) == 0 {
-		files = netconf.Default()
-	}
+	files = netconf.OrDefault(files)
 	out := make([]netconf.File, len(files))
 	for i, f := range files {
 		f.Sections = slices.Clone(f.Sections)

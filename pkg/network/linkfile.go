@@ -63,10 +63,8 @@ func (l *link) applyLinkFile(nl netlink.Link, names predictable) {
 // newName is the name that the first policy gives, else the one in the file, else the present one.
 func newName(c *netconf.LinkConfig, present string, names predictable) string {
 	for _, p := range c.Policies {
-		if p == "keep" || p == "kernel" {
-			// keep is for names that user space gave and kernel for those that the kernel calls predictable. Neither is known of any
-			// link at the moment at which it is first seen here.
-			continue
+		if p == "keep" && names.user || p == "kernel" && names.kernel {
+			return present
 		}
 		if n := names.byPolicy(p); n != "" {
 			return n

@@ -21,7 +21,7 @@ import (
 // Manager configures the network of the namespace that it runs in. The zero value asks DHCP servers and routers on every
 // Ethernet link.
 type Manager struct {
-	// Files is the configuration; empty means netconf.Default.
+	// Files is the configuration; without a .network file netconf.Default is part of it.
 	Files []netconf.File
 	// ResolvConf is the file for name servers; empty means /etc/resolv.conf.
 	ResolvConf string
@@ -93,12 +93,8 @@ func (m *Manager) logf(format string, args ...any) {
 }
 
 func (m *Manager) begin() error {
-	files := m.Files
-	if len(files) == 0 {
-		files = netconf.Default()
-	}
 	var warnings []netconf.Warning
-	m.conf, warnings = netconf.Parse(files)
+	m.conf, warnings = netconf.Parse(netconf.OrDefault(m.Files))
 	for _, w := range warnings {
 		m.logf("%s", w)
 	}

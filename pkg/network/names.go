@@ -14,6 +14,9 @@ import (
 // A name that does not exist for the link is empty.
 type predictable struct {
 	onboard, slot, path, mac string
+
+	// Who gave the present name: user space, or the kernel that can tell what is where. NET_NAME_* in linux/netdevice.h.
+	user, kernel bool
 }
 
 func (p predictable) byPolicy(policy string) string {
@@ -53,6 +56,12 @@ func predictableNames(sys, name string) predictable {
 			return ""
 		}
 		return strings.TrimSpace(string(b))
+	}
+	switch attr(class, "name_assign_type") {
+	case "2":
+		p.kernel = true
+	case "3", "4":
+		p.user = true
 	}
 	if attr(class, "type") != "1" {
 		return p // ARPHRD_ETHER alone has the prefix en

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
 // sysfs makes a tree out of lines: "PATH = content", "PATH -> target".
@@ -85,6 +87,12 @@ func TestPredictableNames(t *testing.T) {
 			class/net/eth0/address = 52:54:00:12:34:56
 			class/net/eth0/addr_assign_type = 0
 		`, predictable{mac: "enx525400123456"}},
+		{"named by somebody", `
+			class/net/eth0/type = 1
+			class/net/eth0/address = 52:54:00:12:34:56
+			class/net/eth0/addr_assign_type = 0
+			class/net/eth0/name_assign_type = 4
+		`, predictable{mac: "enx525400123456", user: true}},
 		{"made up by the kernel", `
 			class/net/eth0/type = 1
 			class/net/eth0/address = 52:54:00:12:34:56
@@ -102,5 +110,28 @@ func TestPredictableNames(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestNewName(t *testing.T) {
+	names := predictable{slot: "ens3", path: "enp0s3", mac: "enx525400123456"}
+	user, kernel := names, names
+	user.user, kernel.kernel = true, true
+	for _, tt := range []struct {
+		conf  netconf.LinkConfig
+		names predictable
+		want  string
+	}{
+		{netconf.LinkConfig{}, names, "eth0"},
+		{netconf.LinkConfig{NewName: "lan0"}, names, "lan0"},
+		{netconf.LinkConfig{Policies: []string{"onboard", "path"}, NewName: "lan0"}, names, "enp0s3"},
+		{netconf.LinkConfig{Policies: []string{"keep", "kernel", "database", "onboard", "slot", "path"}}, names, "ens3"},
+		{netconf.LinkConfig{Policies: []string{"keep", "slot"}}, user, "eth0"},
+		{netconf.LinkConfig{Policies: []string{"kernel", "slot"}}, kernel, "eth0"},
+		{netconf.LinkConfig{Policies: []string{"database", "onboard"}, NewName: "lan0"}, names, "lan0"},
+	} {
+		if got := newName(&tt.conf, "eth0", tt.names); got != tt.want {
+			t.Errorf("policies %q, name %q: %s, want %s", tt.conf.Policies, tt.conf.NewName, got, tt.want)
+		}
 	}
 }
