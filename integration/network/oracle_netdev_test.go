@@ -101,6 +101,45 @@ Name=br0
 DHCP=ipv4
 LinkLocalAddressing=no
 `},
+	{name: "handed-over-bridge", handedOver: true, needs: []string{"bridge"}, serve: dhcp(full, two), files: `-- br.netdev --
+[NetDev]
+Name=br0
+Kind=bridge
+-- a.network --
+[Match]
+Name=eth0
+[Network]
+Bridge=br0
+-- up.network --
+[Match]
+Name=br0
+[Network]
+DHCP=ipv4
+LinkLocalAddressing=no
+`},
+	{name: "handed-over-bond", handedOver: true, needs: []string{"bond"}, files: `-- b.netdev --
+[NetDev]
+Name=b0
+Kind=bond
+[Bond]
+Mode=active-backup
+MIIMonitorSec=100ms
+-- a.network --
+[Match]
+Name=eth0
+[Network]
+Bond=b0
+-- up.network --
+[Match]
+Name=b0
+[Network]
+Address=10.0.0.5/24
+LinkLocalAddressing=no
+`},
+	{name: "handed-over-dhcp", handedOver: true, serve: func(w *world) {
+		w.peer(0, "10.9.0.1/24")
+		w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,1h", "--dhcp-host=id:01:02:00:00:00:00:01,10.9.0.78", two)
+	}, files: eth0("[Network]\nDHCP=ipv4\n")},
 	{name: "macvlan", needs: []string{"macvlan"}, files: `-- m.netdev --
 [NetDev]
 Name=mv0

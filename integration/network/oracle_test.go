@@ -12,9 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+	"gitlab.com/wyrcan/wyrcan/pkg/network"
 )
 
 // networkd is the real systemd-networkd, which decides what a configuration means. It is the host's, or with NETWORKD_ROOT
@@ -38,6 +42,8 @@ type oracleCase struct {
 	since int
 	// until, unless 0, is the last version that does this; what later ones do is a mistake of theirs.
 	until int
+	// handedOver is for systemd-networkd to have the files that wyr.net.keep=yes leaves it, which are to do the same.
+	handedOver bool
 	// slow is for what takes systemd-networkd long while nothing can be seen of it.
 	slow bool
 	// then is called some seconds in, for what changes while both run.
@@ -140,6 +146,9 @@ func (c oracleCase) run(t *testing.T) {
 		}
 	}
 	us := ours.wyrnet(files, "-k", "-t", "60s")
+	if c.handedOver {
+		files = handOver(t, files)
+	}
 	them, run := theirs.networkd(files)
 	if c.then != nil {
 		time.Sleep(pace(3))
@@ -170,6 +179,24 @@ func (c oracleCase) run(t *testing.T) {
 		}
 	}
 	t.Errorf("systemd-networkd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-networkd says:\n%s", diff, us.output(), them.output())
+}
+
+// handOver is what becomes of the files in the booted container.
+func handOver(t *testing.T, files map[string]string) map[string]string {
+	t.Helper()
+	root := fstest.MapFS{}
+	for name, text := range files {
+		root["etc/systemd/network/"+name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	read, warnings := netconf.ReadDirs(root, netconf.Dirs)
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
+	}
+	out := map[string]string{}
+	for _, f := range network.HandOver(read) {
+		out[f.Name+"."+string(f.Kind)] = f.String()
+	}
+	return out
 }
 
 // networkd starts systemd-networkd with the files, as the only ones, and returns its runtime directory.

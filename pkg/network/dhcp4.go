@@ -256,7 +256,7 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 		option(61, id)
 	}
 	if !d.conf.Anonymize {
-		if name := d.sentHostname(); name != "" {
+		if name := sentHostname(d.conf.SendHostname, d.conf.Hostname, d.hostname); name != "" {
 			mods = append(mods, dhcpv4.WithOption(dhcpv4.OptHostName(name)))
 		}
 		if d.conf.VendorClass != "" {
@@ -283,16 +283,17 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 	return mods
 }
 
-func (d *dhcp4) sentHostname() string {
+// sentHostname is what a server is told: the configured name, else the machine's if it has one.
+func sentHostname(send bool, configured, own string) string {
 	switch {
-	case !d.conf.SendHostname:
+	case !send:
 		return ""
-	case d.conf.Hostname != "":
-		return d.conf.Hostname
-	case d.hostname == "localhost" || d.hostname == "(none)":
+	case configured != "":
+		return configured
+	case own == "localhost" || own == "(none)":
 		return ""
 	}
-	return d.hostname
+	return own
 }
 
 // clientID is option 61 (RFC 2132 9.14): the hardware address, or with a DUID the form of RFC 4361.

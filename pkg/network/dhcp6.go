@@ -164,7 +164,7 @@ func (d *dhcp6) modifiers() []dhcpv6.Modifier {
 			m.UpdateOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionCode(code), OptionData: data})
 		})
 	}
-	if name := d.hostname; d.conf.SendHostname && !d.inform && name != "" {
+	if name := sentHostname(d.conf.SendHostname, d.conf.Hostname, d.hostname); name != "" && !d.inform {
 		mods = append(mods, dhcpv6.WithFQDN(1, name)) // RFC 4704: the server may do the forward record
 	}
 	if len(d.conf.UserClass) > 0 {

@@ -132,6 +132,20 @@ func TestLeaseTimes(t *testing.T) {
 	}
 }
 
+func TestSentHostname(t *testing.T) {
+	for _, tt := range []struct {
+		send            bool
+		configured, own string
+		want            string
+	}{
+		{true, "", "box", "box"}, {true, "rack7", "box", "rack7"}, {false, "rack7", "box", ""}, {true, "", "localhost", ""}, {true, "", "(none)", ""}, {true, "", "", ""},
+	} {
+		if got := sentHostname(tt.send, tt.configured, tt.own); got != tt.want {
+			t.Errorf("sentHostname(%v, %q, %q) = %q, want %q", tt.send, tt.configured, tt.own, got, tt.want)
+		}
+	}
+}
+
 // TestUsable holds which offers count.
 func TestUsable(t *testing.T) {
 	with := func(f func(*dhcpv4.DHCPv4)) *dhcpv4.DHCPv4 {

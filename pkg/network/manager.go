@@ -125,6 +125,10 @@ func thisHost() netconf.Host {
 	if line, err := os.ReadFile("/proc/cmdline"); err == nil {
 		h.KernelCmdline = strings.Fields(string(line))
 	}
+	// The flag is the processor's own word for being an emulated one.
+	if cpu, err := os.ReadFile("/proc/cpuinfo"); err == nil && strings.Contains(string(cpu), " hypervisor") {
+		h.Virtualization = "vm"
+	}
 	return h
 }
 
