@@ -228,18 +228,27 @@ func answerKernel() {
 	}
 }
 
-// loadAll loads the modules that serve the modaliases, in parallel. kmodule's Prober
-// lets each be loaded once, after those it depends on, whoever asks first.
+// loadAll loads the modules that serve the modaliases. Those of different devices load
+// in parallel; those that may want the same device in the order of modules.order,
+// since the first one gets it. On USB they may all want the same: a modalias there is
+// that of an interface, and a driver can take the whole device.
 func (l *Loader) loadAll(ctx context.Context, modaliases ...string) error {
+	groups := make(map[string][]string)
+	for _, alias := range modaliases {
+		group := alias
+		if strings.HasPrefix(alias, "usb:") {
+			group = "usb:"
+		}
+		groups[group] = append(groups[group], alias)
+	}
 	var g errgroup.Group
 	g.SetLimit(2 * runtime.NumCPU())
-	for _, m := range l.index.lookup(modaliases...) {
-		if l.options.barred[m] {
-			continue
-		}
+	for _, group := range groups {
 		g.Go(func() error {
-			if ctx.Err() == nil {
-				l.load(m) // its failure is in the Result: the others still count
+			for _, m := range l.index.lookup(group...) {
+				if ctx.Err() == nil && !l.options.barred[m] {
+					l.load(m) // its failure is in the Result: the others still count
+				}
 			}
 			return ctx.Err()
 		})

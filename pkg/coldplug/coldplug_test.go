@@ -33,6 +33,8 @@ kernel/crypto/crc32c_generic.ko:
 kernel/fs/efivarfs/efivarfs.ko:
 kernel/drivers/usb/host/ehci-pci.ko:
 kernel/drivers/usb/host/ohci-pci.ko:
+kernel/drivers/net/usb/cdc_ether.ko:
+kernel/drivers/net/usb/cdc_subset.ko:
 kernel/a/chicken.ko:
 kernel/a/egg.ko:
 `,
@@ -44,6 +46,8 @@ alias pci:v000010ECd00008139sv*sd*bc*sc*i* 8139cp
 alias pci:v000014E4d0000168Asv*sd*bc*sc*i* bnx2x
 alias pci:v*d*sv*sd*bc0Csc03i20* ehci_pci
 alias pci:v*d*sv*sd*bc0Csc03i10* ohci_pci
+alias usb:v*p*d*dc*dsc*dp*ic02isc06ip00in* cdc_ether
+alias usb:v0525pA4A2d*dc*dsc*dp*ic*isc*ip*in* cdc_subset
 alias mdio:0000000000011100110010010001???? realtek
 alias fs-efivarfs efivarfs
 alias crc32c-generic crc32c_generic
@@ -120,7 +124,16 @@ func TestLoad(t *testing.T) {
 			name:    "two drivers want the card",
 			devices: map[string]string{"pci/0000:00:03.0": "pci:v000010ECd00008139sv00001AF4sd00001100bc02sc00i00"},
 			want:    []string{"8139cp", "8139too", "mii"},
-			order:   [][]string{{"mii", "8139cp"}, {"mii", "8139too"}},
+			order:   [][]string{{"mii", "8139too"}, {"8139too", "8139cp"}},
+		},
+		{
+			name: "two drivers want the interfaces of one USB device",
+			devices: map[string]string{
+				"usb/1-1:1.0": "usb:v0525pA4A2d0000dc02dsc00dp00ic02isc06ip00in00",
+				"usb/1-1:1.1": "usb:v0525pA4A2d0000dc02dsc00dp00ic0Aisc00ip00in01",
+			},
+			want:  []string{"cdc_ether", "cdc_subset"},
+			order: [][]string{{"cdc_ether", "cdc_subset"}},
 		},
 		{
 			name:    "a PHY driver before the card's",

@@ -16,11 +16,17 @@ import (
 // "pci:v00008086", which leaves a PCI device only its own vendor's to try.
 const prefixLen = 13
 
-// alias is one line of modules.alias.
-type alias struct{ pattern, module string }
+// alias is one line of modules.alias. Where several modules serve a device, the one
+// with the earlier line goes first: depmod writes them in the order of modules.order,
+// in which the kernel would try them if they were built in.
+type alias struct {
+	pattern, module string
+	line            int
+}
 
 // index is what depmod(8) wrote about one kernel's modules.
 type index struct {
+	lines   int                 // of modules.alias so far
 	aliases map[string][]alias  // by the literal beginning of the pattern, prefixLen bytes at most
 	builtin map[string][]alias  // the same of what the kernel has inside
 	inside  map[string]bool     // names of what the kernel has inside
@@ -88,7 +94,7 @@ func readIndex(root, release string) (*index, error) {
 	for _, entry := range strings.Split(string(b), "\x00") {
 		key, pattern, _ := strings.Cut(entry, "=")
 		if module, ok := strings.CutSuffix(key, ".alias"); ok {
-			put(x.builtin, alias{pattern, module})
+			put(x.builtin, alias{pattern: pattern, module: module})
 		}
 	}
 	return x, nil
@@ -117,7 +123,8 @@ func (x *index) takeDep(line string) {
 func (x *index) takeAlias(line string) {
 	rest, ok := strings.CutPrefix(line, "alias ")
 	if i := strings.LastIndexByte(rest, ' '); ok && i > 0 {
-		put(x.aliases, alias{rest[:i], rest[i+1:]})
+		x.lines++
+		put(x.aliases, alias{rest[:i], rest[i+1:], x.lines})
 	}
 }
 
@@ -146,27 +153,35 @@ func (x *index) takeSoftdep(line string) {
 // takeBuiltin takes "kernel/a/b.ko".
 func (x *index) takeBuiltin(line string) { x.inside[moduleName(line)] = true }
 
-// lookup returns the modules that serve any of the modaliases, each once.
+// lookup returns the modules that serve any of the modaliases, each once, in the order
+// in which they are to be loaded.
 func (x *index) lookup(modaliases ...string) []string {
-	var modules []string
+	var found []alias
 	for _, m := range modaliases {
-		modules = append(modules, find(x.aliases, m)...)
+		found = append(found, find(x.aliases, m)...)
 	}
-	slices.Sort(modules)
-	return slices.Compact(modules)
+	slices.SortFunc(found, func(a, b alias) int { return a.line - b.line })
+	var modules []string
+	for _, a := range found {
+		if !slices.Contains(modules, a.module) {
+			modules = append(modules, a.module)
+		}
+	}
+	return modules
 }
 
-func find(in map[string][]alias, modalias string) []string {
-	var modules []string
+// find returns the aliases that a modalias matches.
+func find(in map[string][]alias, modalias string) []alias {
+	var found []alias
 	name := underscored(modalias)
 	for n := 0; n <= min(len(name), prefixLen); n++ {
 		for _, a := range in[name[:n]] {
 			if match(a.pattern, modalias) {
-				modules = append(modules, a.module)
+				found = append(found, a)
 			}
 		}
 	}
-	return modules
+	return found
 }
 
 // resolve returns the module of that name, or those that have it as an alias.
