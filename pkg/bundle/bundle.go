@@ -90,11 +90,11 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err != nil {
 		return nil, err
 	}
-	p.Packing = choose(packings, opt.Memory, p.Stat)
+	p.Packing = choose(packings, opt.Memory, p.booted())
 	p.warn(ctx)
 	if opt.Memory.Total != 0 {
 		// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
-		if err := canBoot(opt.Memory.Total, p.Stat, p.Stat.Bytes/5); err != nil {
+		if err := canBoot(opt.Memory.Total, p.booted(), p.booted().Bytes/5); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +198,7 @@ func (p *Plan) read(ctx context.Context, path string, most int64) ([]byte, error
 // without is added.
 func (p *Plan) Cmdline(initrd, total int64) (string, error) {
 	line := p.cmdline
-	if total != 0 && !underCap(total, p.Stat, initrd) && !has(line, "initramfs_options") && !usesRamfs(line) {
+	if total != 0 && !underCap(total, p.booted(), initrd) && !has(line, "initramfs_options") && !usesRamfs(line) {
 		line = join(line, liftCap)
 	}
 	return line, fits(line, p.Kernel.MaxCmdline)
@@ -245,13 +245,13 @@ func (p *Plan) finish(ctx context.Context, b *Bundle) error {
 	if err != nil {
 		return err
 	}
-	b.Size, b.Memory = info.Size(), needs(p.Stat, info.Size())
+	b.Size, b.Memory = info.Size(), needs(p.booted(), info.Size())
 	if info, err = b.Kernel.Stat(); err != nil {
 		return err
 	}
 	b.kernelSize = info.Size()
 	if total := p.opt.Memory.Total; total != 0 {
-		if err := canBoot(total, p.Stat, b.Size); err != nil {
+		if err := canBoot(total, p.booted(), b.Size); err != nil {
 			return err
 		}
 	}

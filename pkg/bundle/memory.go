@@ -22,6 +22,15 @@ func needs(s rootfs.Stat, initrd int64) int64 {
 	return kernelNeeds + max(initrd, processNeeds) + s.Pages + int64(s.Inodes)*inodeNeeds
 }
 
+// booted sums up what will be in the booted root: all but the kernel.
+func (p *Plan) booted() rootfs.Stat {
+	s := p.Stat
+	s.Inodes--
+	s.Bytes -= p.node.Size
+	s.Pages -= (p.node.Size + pageSize - 1) &^ (pageSize - 1)
+	return s
+}
+
 // underCap tells whether the tree fits into the root that the kernel makes on its own: a tmpfs of half the memory that is
 // free once the initrd is set aside, and as many inodes as that has pages (mm/shmem.c, shmem_default_max_blocks and
 // shmem_default_max_inodes). Beyond it the kernel says "write error" and boots what was unpacked by then.
