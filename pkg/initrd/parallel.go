@@ -19,8 +19,15 @@ type segmented struct {
 	done  chan struct{}
 	err   error // of the writer, to be read after done
 
-	buf  *bytes.Buffer
+	free chan *segment
+	buf  *segment
 	pipe *io.PipeWriter
+}
+
+// segment is an archive that is being made or compressed; used again, as memory costs more to get than to fill.
+type segment struct {
+	bytes.Buffer
+	packed []byte
 }
 
 const segmentSize = 4 << 20
@@ -28,7 +35,7 @@ const segmentSize = 4 << 20
 func newSegmented(w io.Writer, level int) (*segmented, error) {
 	// Each takes a segment and its buffers: more than so many are not worth the memory.
 	workers := min(runtime.GOMAXPROCS(0), 16)
-	s := &segmented{level: zstdLevel(level), todo: make(chan func(io.Writer) error, workers), done: make(chan struct{})}
+	s := &segmented{level: zstdLevel(level), todo: make(chan func(io.Writer) error, workers), done: make(chan struct{}), free: make(chan *segment, 2*workers)}
 	var err error
 	if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(s.level), zstd.WithEncoderConcurrency(workers)); err != nil {
 		return nil, fmt.Errorf("cannot compress with zstd: %w", err)
@@ -52,7 +59,13 @@ func (s *segmented) full(size int64) bool {
 // begin starts a segment whose first file has this size.
 func (s *segmented) begin(size int64) error {
 	if size <= segmentSize {
-		s.buf = new(bytes.Buffer)
+		select {
+		case s.buf = <-s.free:
+			s.buf.Reset()
+		default:
+			s.buf = new(segment)
+			s.buf.Grow(segmentSize + segmentSize/16) // with room for headers
+		}
 		return nil
 	}
 	pr, pw := io.Pipe()
@@ -100,12 +113,20 @@ func (s *segmented) end() error {
 	if s.buf == nil || s.buf.Len() == 0 {
 		return nil
 	}
-	packed := make(chan []byte, 1)
-	data := s.buf.Bytes()
+	packed := make(chan struct{})
+	seg := s.buf
 	s.buf = nil
-	go func() { packed <- s.enc.EncodeAll(data, nil) }()
+	go func() {
+		seg.packed = s.enc.EncodeAll(seg.Bytes(), seg.packed[:0])
+		close(packed)
+	}()
 	return s.do(func(w io.Writer) error {
-		_, err := w.Write(<-packed)
+		<-packed
+		_, err := w.Write(seg.packed)
+		select {
+		case s.free <- seg:
+		default:
+		}
 		return err
 	}, nil)
 }

@@ -104,8 +104,8 @@ func (s *source) cause(err error) error {
 
 // Sizes of the pipeline's stages: what arrives, and what comes out of the decompressor.
 const (
-	rawChunk, rawChunks         = 256 << 10, 4
-	archiveChunk, archiveChunks = 1 << 20, 3
+	rawChunk, rawChunks         = 128 << 10, 4
+	archiveChunk, archiveChunks = 256 << 10, 3
 )
 
 // readLayer takes in one layer: it arrives and is hashed in one goroutine, is decompressed in a second, indexed and
