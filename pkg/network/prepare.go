@@ -1,0 +1,180 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// prepare sets what has to be set before the link goes up, takes it up and makes what stands on it. It reports whether it
+// got that far: a link waits for the bond or bridge that it belongs to.
+func (l *link) prepare() bool {
+	nl := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}
+	c := l.conf
+	master, ok := l.master()
+	if !ok {
+		return false
+	}
+	if mac := c.Link.MAC; mac != nil && mac.String() != l.attrs.HardwareAddr.String() {
+		l.fail("set the hardware address", whileDown(nl, func() error { return netlink.LinkSetHardwareAddr(nl, mac) }))
+	}
+	if c.Link.MTU != 0 && c.Link.MTU != l.attrs.MTU {
+		l.fail("set the MTU", netlink.LinkSetMTU(nl, c.Link.MTU))
+	}
+	l.prepareFlags(nl)
+	if !l.loopback() {
+		l.prepareIP(nl)
+	}
+	if master != nil && l.attrs.MasterIndex != master.Attrs().Index {
+		if master.Type() == "bond" && l.attrs.RawFlags&unix.IFF_UP != 0 {
+			l.fail("take it down", netlink.LinkSetDown(nl)) // bond_enslave refuses one that is up
+		}
+		l.fail("put it into "+master.Attrs().Name, netlink.LinkSetMaster(nl, master))
+		l.preparePort(master)
+	}
+	switch {
+	case c.Link.Up():
+		l.fail("bring it up", netlink.LinkSetUp(nl))
+	case c.Link.Activation == "down" || c.Link.Activation == "always-down":
+		l.fail("take it down", netlink.LinkSetDown(nl))
+	}
+	for _, names := range [][]string{c.VLAN, c.MACVLAN, c.MACVTAP, c.IPVLAN, c.VXLAN} {
+		for _, name := range names {
+			l.stack(name)
+		}
+	}
+	return true
+}
+
+// master finds the device that the link is to be put into, nil if there is none; ok is false while it does not exist yet.
+func (l *link) master() (master netlink.Link, ok bool) {
+	for _, name := range []string{l.conf.Bond, l.conf.Bridge, l.conf.VRF} {
+		if name == "" {
+			continue
+		}
+		m, err := netlink.LinkByName(name)
+		if err != nil {
+			l.fail("put it into "+name, errors.New("there is no such device, nor a .netdev file that makes it"))
+			return nil, false
+		}
+		l.fail("put it into "+name, nil)
+		if v, isVRF := m.(*netlink.Vrf); isVRF {
+			l.vrfTable = v.Table
+		}
+		return m, true
+	}
+	return nil, true
+}
+
+// stack makes a device on top of this link.
+func (l *link) stack(name string) {
+	c := l.m.netDev(name)
+	if c == nil {
+		l.fail("make "+name, fmt.Errorf("%s.network names it but there is no .netdev file for it", l.conf.Name))
+		return
+	}
+	l.fail("make "+name, l.m.makeNetDev(c, l.index))
+}
+
+// prepareFlags sets the flags and the group of the device.
+func (l *link) prepareFlags(nl netlink.Link) {
+	type setter = func(netlink.Link) error
+	s := l.conf.Link
+	for _, f := range []struct {
+		what    string
+		want    *bool
+		on, off setter
+	}{
+		{"ARP", s.ARP, netlink.LinkSetARPOn, netlink.LinkSetARPOff},
+		{"multicast", s.Multicast, netlink.LinkSetMulticastOn, netlink.LinkSetMulticastOff},
+		{"all-multicast", s.AllMulticast, netlink.LinkSetAllmulticastOn, netlink.LinkSetAllmulticastOff},
+		{"promiscuous mode", s.Promisc, netlink.SetPromiscOn, netlink.SetPromiscOff},
+	} {
+		if f.want == nil {
+			continue
+		}
+		set := f.off
+		if *f.want {
+			set = f.on
+		}
+		l.fail("set "+f.what, set(nl))
+	}
+	if s.Group != nil {
+		l.fail("set the group", netlink.LinkSetGroup(nl, int(*s.Group)))
+	}
+}
+
+// preparePort sets what the file says of the link as a member of its bond or bridge.
+func (l *link) preparePort(master netlink.Link) {
+	name, c := master.Attrs().Name, l.conf
+	set := func(path, value string) {
+		l.fail("set "+filepath.Base(path), os.WriteFile(filepath.Join("/sys/class/net", path), []byte(value), 0))
+	}
+	switch master.Type() {
+	case "bond":
+		if c.PrimarySlave {
+			set(filepath.Join(name, "bonding/primary"), l.name)
+		}
+		if c.ActiveSlave {
+			set(filepath.Join(name, "bonding/active_slave"), l.name)
+		}
+	case "bridge":
+		if c.Port.Cost != 0 {
+			set(filepath.Join(l.name, "brport/path_cost"), fmt.Sprint(c.Port.Cost))
+		}
+		if c.Port.Priority != nil {
+			set(filepath.Join(l.name, "brport/priority"), fmt.Sprint(*c.Port.Priority))
+		}
+		for _, f := range c.Port.Flags {
+			set(filepath.Join(l.name, "brport", f.Name), map[bool]string{true: "1", false: "0"}[f.On])
+		}
+	}
+}
+
+// prepareIP decides what the kernel does on its own: link-local addresses yes or no, router advertisements never, as they are
+// taken in here.
+func (l *link) prepareIP(nl netlink.Link) {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
+		l.fail("set the way of IPv6 link-local addresses", netlink.LinkSetIP6AddrGenMode(nl, l.addrGenMode()))
+		l.sysctl("ipv6", "accept_ra", "0")
+	}
+	for _, s := range l.conf.Sysctl {
+		if s.Value != "" {
+			l.sysctl(s.Family, s.Key, s.Value)
+		}
+	}
+}
+
+// Modes of IFLA_INET6_ADDR_GEN_MODE: linux/if_link.h.
+const (
+	genModeEUI64 = iota
+	genModeNone
+	genModeStablePrivacy
+	genModeRandom
+)
+
+func (l *link) addrGenMode() int {
+	switch {
+	case !l.conf.LinkLocal6:
+		return genModeNone
+	case l.conf.AddrGenMode == "none":
+		return genModeNone
+	case l.conf.AddrGenMode == "stable-privacy":
+		return genModeStablePrivacy
+	case l.conf.AddrGenMode == "random":
+		return genModeRandom
+	}
+	return genModeEUI64
+}
+
+func (l *link) sysctl(family, key, value string) {
+	path := filepath.Join("/proc/sys/net", family, "conf", l.name, key)
+	err := os.WriteFile(path, []byte(value), 0)
+	if err != nil {
+		l.notice(fmt.Sprintf("cannot set %s to %s: %v", key, value, err))
+	}
+}
