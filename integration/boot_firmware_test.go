@@ -14,8 +14,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// firmwareTime is what firmware, boot loader and a menu may take until the kernel's first word.
-const firmwareTime = 2 * time.Minute
+// firmwareTime is what firmware, boot loader and a menu may take until the first word of a kernel: a quarter of a minute
+// where nothing else runs, and many times that under emulation on a busy host.
+const firmwareTime = 4 * time.Minute
 
 // OVMF starts kernel and initrd as a boot loader would, by the kernel's EFI stub.
 func TestEFI(t *testing.T) {
@@ -136,7 +137,7 @@ func TestChain(t *testing.T) {
 	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image, "registry.example/wyrcan", wyrcan, "\n", "")
 	m := machine{cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
 	v := m.start(t)
-	v.wait(`wyrboot: starts kernel \S+ of `+wyrcan, 2*time.Minute)
+	v.wait(`wyrboot: starts kernel \S+ of `+wyrcan, firmwareTime)
 	if line := v.spoke(); line != "quiet loglevel=3 console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}

@@ -31,7 +31,7 @@ func demo(t *testing.T) string {
 // spoke waits until the demo container has spoken, and returns its kernel's command line.
 func (v *vm) spoke() string {
 	v.t.Helper()
-	line := v.wait(`wyrcan-demo: command line +(.*)\n`, 3*time.Minute)[1]
+	line := v.wait(`wyrcan-demo: command line +(.*)\n`, firmwareTime)[1]
 	v.wait(`wyrcan-demo: the container's own words`, 10*time.Second)
 	return line
 }

@@ -51,7 +51,7 @@ func TestPersist(t *testing.T) {
 	v.wait(`(?i)brick`, stepTime)
 	v.wait(`\[yes/no\]`, stepTime)
 	v.send("yes\r")
-	v.wait(`wyrboot: NVRAM holds the configuration`, 3*time.Minute)
+	v.wait(`wyrboot: NVRAM holds the configuration`, firmwareTime)
 	v.wait(`wyrboot: reboots`, stepTime)
 	v.wait(`Boot in \d`, firmwareTime)
 	if line := v.spoke(); line != "console=ttyS0" {
@@ -84,7 +84,7 @@ func TestPersistNot(t *testing.T) {
 	vars := newNVRAM(t)
 	m := machine{cmdline: consoles + " wyr.efi=write wyr.img=" + demo(t), qemu: vars.efi()}
 	v := m.reachesLinux(t, firmwareTime)
-	v.wait(`\[yes/no\]`, 2*time.Minute)
+	v.wait(`\[yes/no\]`, firmwareTime)
 	v.send("y\r")
 	v.spoke()
 	v.exit(stepTime)
@@ -117,14 +117,14 @@ func TestUKI(t *testing.T) {
 		card := netboot(dir, "wyrcan.efi")
 		card[len(card)-1] += ",romfile=" // not iPXE
 		m := machine{nics: []string{}, firmware: append(newNVRAM(t, configured(t, demo(t))).efi(), card...)}
-		m.reachesLinux(t, 3*time.Minute).spoke()
+		m.reachesLinux(t, firmwareTime).spoke()
 	})
 	for _, name := range []string{"wyrcan.efi", "wyrcan.iso"} {
 		t.Run("HTTP "+name, func(t *testing.T) {
 			t.Parallel()
 			dir := bootDir(t, map[string]string{name: artefact(t, name)})
 			vars := newNVRAM(t, append(bootFrom("http://"+serveDir(t, dir)+"/"+name), configured(t, demo(t)))...)
-			vars.from().reachesLinux(t, 3*time.Minute).spoke()
+			vars.from().reachesLinux(t, firmwareTime).spoke()
 		})
 	}
 }
@@ -260,7 +260,7 @@ func onlyHTTP() []string {
 func (l *lab) boot(firmware ...string) {
 	l.t.Helper()
 	m := machine{nics: []string{}, firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware...), netns: l.space}
-	if line := m.reachesLinux(l.t, 3*time.Minute).spoke(); line != "console=ttyS0 demo=once" {
+	if line := m.reachesLinux(l.t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
 		l.t.Errorf("the container's command line is %q", line)
 	}
 }
