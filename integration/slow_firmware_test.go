@@ -38,7 +38,7 @@ func (v *vm) edit(text string) {
 
 // The whole of what a person with the medium does: the arguments once, with wyr.efi=write; yes; then no key any more, in
 // this run and in the next; and wyr.efi=clear.
-func TestPersist(t *testing.T) {
+func TestSlowPersist(t *testing.T) {
 	t.Parallel()
 	vars := newNVRAM(t)
 	m := vars.from(medium(t, artefact(t, "wyrcan.iso"), asCD)...)
@@ -79,7 +79,7 @@ func TestPersist(t *testing.T) {
 }
 
 // Any answer but yes leaves NVRAM alone, and the machine boots all the same.
-func TestPersistNot(t *testing.T) {
+func TestSlowPersistNot(t *testing.T) {
 	t.Parallel()
 	vars := newNVRAM(t)
 	m := machine{cmdline: consoles + " wyr.efi=write wyr.img=" + demo(t), qemu: vars.efi()}
@@ -94,14 +94,14 @@ func TestPersistNot(t *testing.T) {
 }
 
 // The medium, written to a stick.
-func TestStick(t *testing.T) {
+func TestSlowStick(t *testing.T) {
 	t.Parallel()
 	m := newNVRAM(t, configured(t, demo(t))).from(medium(t, artefact(t, "wyrcan.iso"), asStick)...)
 	m.reachesLinux(t, firmwareTime).spoke()
 }
 
 // One file, from a medium of nothing else and from the network by the firmware's own means.
-func TestUKI(t *testing.T) {
+func TestSlowUKI(t *testing.T) {
 	t.Run("CD", func(t *testing.T) {
 		t.Parallel()
 		iso := filepath.Join(t.TempDir(), "uki.iso")
@@ -273,7 +273,7 @@ func (l *lab) serve(more ...string) {
 
 // wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along. They come
 // one at a time: the lab has one bridge.
-func TestServe(t *testing.T) {
+func TestSlowServe(t *testing.T) {
 	for name, firmware := range map[string]func(t *testing.T) []string{
 		"iPXE on BIOS": func(t *testing.T) []string { return []string{"-device", cardIPXE} },
 		"iPXE on EFI":  func(t *testing.T) []string { return append(newNVRAM(t).efi(), "-device", cardIPXE) },
@@ -289,7 +289,7 @@ func TestServe(t *testing.T) {
 }
 
 // A DHCP server with the documented lines needs no word from wyrcan serve.
-func TestDocumentedDHCP(t *testing.T) {
+func TestSlowDocumentedDHCP(t *testing.T) {
 	lines := documented(t, "UEFI PXE and HTTP boot", "dhcp-boot", docServer, "10.77.0.1")
 	for name, firmware := range map[string][]string{"PXE": {"-device", cardPXE}, "HTTP": onlyHTTP()} {
 		t.Run(name, func(t *testing.T) {
