@@ -45,7 +45,7 @@ func TestKernel(t *testing.T) {
 		"zstd in parallel": {Compression: initrd.Zstd, Parallel: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree := corpus(t, opt.Parallel && !testing.Short())
+			tree := corpus(t, opt.Parallel && slow)
 			file := filepath.Join(t.TempDir(), "initrd")
 			write(t, tree, file, program, opt)
 			log := boot(t, kernel, file)

@@ -97,7 +97,20 @@ func sumFile(p string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	return sum(f)
+	fi, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if fi.Size() > 4096 {
+		return sum(f)
+	}
+	// io.Copy would take 32 KiB for each of many small files.
+	b, err := io.ReadAll(io.LimitReader(f, fi.Size()))
+	if err != nil {
+		return "", err
+	}
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:]), nil
 }
 
 func sum(r io.Reader) (string, error) {
@@ -109,10 +122,13 @@ func sum(r io.Reader) (string, error) {
 }
 
 func xattrs(p string) (map[string]string, error) {
-	buf := make([]byte, 64<<10)
-	n, err := unix.Llistxattr(p, buf)
-	if err == unix.ENOTSUP {
+	n, err := unix.Llistxattr(p, nil)
+	if err == unix.ENOTSUP || err == nil && n == 0 {
 		return nil, nil
+	}
+	buf := make([]byte, 64<<10)
+	if err == nil {
+		n, err = unix.Llistxattr(p, buf)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the extended attributes of %q: %w", p, err)

@@ -1,0 +1,6 @@
+//go:build slow
+
+package unpack
+
+// slow is whether images with more than a hundred thousand files are among those that the kernel unpacks.
+const slow = true
