@@ -92,6 +92,27 @@ func TestBoot(t *testing.T) {
 	v.exit(stepTime)
 }
 
+// TestKeptNetwork boots with a static address, and a VLAN whose driver no device asks for, and leaves the address to a
+// container that has no systemd-networkd: as ip=.
+func TestKeptNetwork(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, kernelLayer(t), initLayer(t))))
+
+	v := machine{cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
+		" wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.Address=10.0.2.77/24 wyr.net.lan.Network.Gateway=10.0.2.2" +
+		" wyr.net.lan.Network.DNS=10.0.2.3 wyr.net.lan.Network.VLAN=v7" +
+		" wyr.net.netdev.v7.NetDev.Name=v7 wyr.net.netdev.v7.NetDev.Kind=vlan wyr.net.netdev.v7.VLAN.Id=7" +
+		" wyr.net.v7.Match.Name=v7 wyr.net.v7.Network.Address=192.0.2.7/24"}.start(t)
+	v.wait(`^wyrboot: v7 .*192\.0\.2\.7/24`, bootTime+stepTime)
+	v.wait(`^wyrboot: stage load`, 4*stepTime)
+	const line = "console=ttyS0 demo=once ip=10.0.2.77::10.0.2.2:255.255.255.0::eth0:off:10.0.2.3:"
+	if got := v.wait(`^`+words+`command line +(.*)\n`, kexecTime)[1]; got != line {
+		t.Errorf("the container's command line is %q, want %q", got, line)
+	}
+	v.exit(stepTime)
+}
+
 // TestDeadLink gives the machine a card whose cable leads nowhere, before one that
 // leads to the registry.
 func TestDeadLink(t *testing.T) {

@@ -28,7 +28,11 @@ func (c *cmd) online(ctx context.Context) error {
 	for _, w := range warnings {
 		c.sayf("%s", w)
 	}
-	c.net = &network.Manager{Files: files, Logf: c.sayf}
+	c.net = &network.Manager{
+		Files:   files,
+		Logf:    c.sayf,
+		Modules: func(alias string) error { return c.loader.Add(ctx, alias) },
+	}
 	for {
 		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := c.net.Up(limited)

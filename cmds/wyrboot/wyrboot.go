@@ -91,6 +91,7 @@ type cmd struct {
 	confirmed bool // somebody answered yes to wyr.efi=write
 	net       *network.Manager
 
+	loader      *coldplug.Loader
 	stopDrivers context.CancelFunc // ends the loading of what appears later
 }
 
@@ -145,6 +146,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 func (c *cmd) drivers(ctx context.Context) error {
 	ctx, c.stopDrivers = context.WithCancel(ctx)
 	l := &coldplug.Loader{Logf: c.sayf}
+	c.loader = l
 	found, err := l.Load(ctx)
 	if err != nil {
 		return err
