@@ -120,6 +120,7 @@ test-slow: all out/wyrcan.demo
 	$(MAKE) all out/wyrcan.demo
 	for f in out/first/*; do diff -r "$$f" "out/$${f##*/}" || exit; done
 	go test -timeout 60m -tags slow -run "^TestSlow" ./integration
+	go test -timeout 30m -tags slow ./integration/unpack
 
 # Needs root: it unpacks a Debian.
 bench: all out/debian.oci
