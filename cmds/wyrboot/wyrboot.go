@@ -135,7 +135,6 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if c.persist() {
 		c.reboot()
 	}
-	console.KernelLog("wyrboot: starts kernel " + b.Version + " of " + c.config.Image)
 	c.sayf("starts kernel %s of %s after %.1f s", b.Version, c.config.Image, uptime().Seconds())
 	c.console.Flush(2 * time.Second)
 	return kexec.Jump()
