@@ -35,7 +35,7 @@ func TestGuest(t *testing.T) {
 		kernel, modules = "../../out/kernel/vmlinuz", "../../out/kernel/modules"
 	}
 	if _, err := os.Stat(kernel); err != nil {
-		t.Skipf("%v: make gets the kernel", err)
+		t.Fatalf("%v: run make first", err)
 	}
 	var cases []string
 	for _, c := range oracleCases {
