@@ -195,22 +195,31 @@ func (d *dhcp4) extend(ctx context.Context, client *nclient4.Client, old *lease4
 // answer to an earlier sending counts: a server may spend seconds on finding out whether an address is free.
 func exchange4(ctx context.Context, client *nclient4.Client, message *dhcpv4.DHCPv4, times int, fits nclient4.Matcher) (*dhcpv4.DHCPv4, error) {
 	begin := time.Now()
-	for n := range times {
+	return repeat(ctx, times, func(once context.Context) (*dhcpv4.DHCPv4, error) {
 		message.NumSeconds = uint16(min(time.Since(begin).Seconds(), 65535))
+		return client.SendAndRead(once, client.RemoteAddr(), message, fits)
+	})
+}
+
+// repeat sends until there is an answer, each time waiting longer for it: RFC 2131 4.1, RFC 8415 15. Only silence is a
+// reason to send again.
+func repeat[T any](ctx context.Context, times int, send func(once context.Context) (T, error)) (T, error) {
+	var none T
+	for n := range times {
 		once, cancel := context.WithTimeout(ctx, wait(n))
-		answer, err := client.SendAndRead(once, client.RemoteAddr(), message, fits)
+		answer, err := send(once)
 		expired := once.Err() != nil
 		cancel()
 		switch {
 		case err == nil:
 			return answer, nil
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return none, ctx.Err()
 		case !expired:
-			return nil, err
+			return none, err
 		}
 	}
-	return nil, errNoAnswer
+	return none, errNoAnswer
 }
 
 // usable reports whether the offer or acknowledgement gives an address and comes from a server that the configuration allows.

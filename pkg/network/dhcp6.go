@@ -131,23 +131,11 @@ func (d *dhcp6) obtain(ctx context.Context, client *nclient6.Client) (*dhcpv6.Me
 
 func exchange6(ctx context.Context, client *nclient6.Client, message *dhcpv6.Message, times int, fits nclient6.Matcher) (*dhcpv6.Message, error) {
 	begin := time.Now()
-	for n := range times {
+	return repeat(ctx, times, func(once context.Context) (*dhcpv6.Message, error) {
 		// In hundredths of a second, with an end: RFC 8415 21.9.
 		message.UpdateOption(dhcpv6.OptElapsedTime(min(time.Since(begin), 65535*10*time.Millisecond)))
-		once, cancel := context.WithTimeout(ctx, wait(n))
-		answer, err := client.SendAndRead(once, client.RemoteAddr(), message, fits)
-		expired := once.Err() != nil
-		cancel()
-		switch {
-		case err == nil:
-			return answer, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case !expired:
-			return nil, err
-		}
-	}
-	return nil, errNoAnswer
+		return client.SendAndRead(once, client.RemoteAddr(), message, fits)
+	})
 }
 
 func (d *dhcp6) modifiers() []dhcpv6.Modifier {
