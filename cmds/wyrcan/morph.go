@@ -38,6 +38,7 @@ of the image, and an image that it cannot boot is refused, as Wyrcan does.
 	if err != nil {
 		return err
 	}
+	opt.Single = true // for lsinitramfs, cpio and whoever wants to look
 	_, tree, err := c.tree(ctx, rest[0], "")
 	if err != nil {
 		return err

@@ -38,16 +38,22 @@ func TestKernel(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build = %v: %s", err, out)
 	}
-	for name, opt := range map[string]initrd.Options{
-		"plain":            {},
-		"gzip":             {Compression: initrd.Gzip},
-		"zstd":             {Compression: initrd.Zstd},
-		"zstd in parallel": {Compression: initrd.Zstd, Parallel: true},
+	for _, tc := range []struct {
+		name   string
+		pack   initrd.Compression
+		memory int64 // what of the contents may wait as it is
+		write  bool  // as one archive, as for a person's own boot loader
+	}{
+		{"plain, in place", initrd.None, 0, false},
+		{"gzip", initrd.Gzip, 0, true},
+		{"zstd", initrd.Zstd, 0, true},
+		{"zstd, partly packed before", initrd.Zstd, 1 << 20, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			tree := corpus(t, opt.Parallel && slow)
+		t.Run(tc.name, func(t *testing.T) {
+			tree := corpus(t, tc.memory, slow && !tc.write && tc.pack == initrd.Zstd)
 			file := filepath.Join(t.TempDir(), "initrd")
-			write(t, tree, file, program, opt)
+			paths := tree.Stat().Entries
+			write(t, tree, file, program, tc.pack, tc.write)
 			log := boot(t, kernel, file)
 			m := regexp.MustCompile(`report: (\d+) paths, (\d+) differences`).FindSubmatch(log)
 			switch {
@@ -57,8 +63,8 @@ func TestKernel(t *testing.T) {
 				for _, l := range regexp.MustCompile(`report: .*`).FindAll(log, -1) {
 					t.Errorf("%s", l)
 				}
-			case string(m[1]) != fmt.Sprint(tree.Stat().Entries):
-				t.Errorf("the kernel has %s paths, want %d", m[1], tree.Stat().Entries)
+			case string(m[1]) != fmt.Sprint(paths):
+				t.Errorf("the kernel has %s paths, want %d", m[1], paths)
 			default:
 				t.Logf("%s", m[0])
 			}
@@ -66,36 +72,45 @@ func TestKernel(t *testing.T) {
 	}
 }
 
-// corpus is one tree with all images in it that an initramfs can hold.
-func corpus(t *testing.T, slow bool) *rootfs.Tree {
+// corpus is one tree with all images in it that an initramfs can hold, and some files that an upper layer replaces or
+// removes between those of a lower one.
+func corpus(t *testing.T, memory int64, slow bool) *rootfs.Tree {
 	t.Helper()
+	text := func(n int) string { return strings.Repeat("some text ", n) }
 	// The root itself, and the longest path that Linux takes, have no place below a directory.
 	all := imagetest.Layer{Entries: []imagetest.Entry{
 		imagetest.Dir(".").Mode(0o711).Owner(7, 8).At(imagetest.Epoch.Add(time.Minute)),
 		imagetest.File(strings.Repeat("d/", 2047)+"f", "deep"),
 	}}
+	// What makes the lower layer the one that a plain archive is made in the place of.
+	all.Entries = append(all.Entries, imagetest.File("large", text(2<<20)))
+	var above imagetest.Layer
 	for i, tc := range imagetest.Cases() {
 		if tc.Refused != "" || tc.NotInitrd != "" || strings.Contains(tc.NoDir, "GiB") || tc.Name == "path of 4095 bytes" || tc.Slow && !slow {
 			continue
 		}
-		tree := read(t, tc.Layers...)
+		tree := read(t, 0, tc.Layers...)
 		all.Entries = append(all.Entries, below(t, fmt.Sprintf("case-%03d", i), tree)...)
+		if i%10 == 0 {
+			all.Entries = append(all.Entries, imagetest.File(fmt.Sprintf("gone-%03d", i), text(i)), imagetest.File(fmt.Sprintf("new-%03d", i), text(i)))
+			above.Entries = append(above.Entries, imagetest.Whiteout(fmt.Sprintf("gone-%03d", i)), imagetest.File(fmt.Sprintf("new-%03d", i), "new"))
+		}
 		if err := tree.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tree := read(t, all)
+	tree := read(t, memory, all, above)
 	t.Cleanup(func() { tree.Close() })
 	return tree
 }
 
-func read(t *testing.T, layers ...imagetest.Layer) *rootfs.Tree {
+func read(t *testing.T, memory int64, layers ...imagetest.Layer) *rootfs.Tree {
 	t.Helper()
 	var in []rootfs.Layer
 	for _, l := range layers {
 		in = append(in, l.Blob(t))
 	}
-	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{})
+	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{Memory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +165,7 @@ func below(t *testing.T, dir string, tree *rootfs.Tree) []imagetest.Entry {
 }
 
 // write writes the initramfs, with the program as its /init and a description of the tree.
-func write(t *testing.T, tree *rootfs.Tree, file, program string, opt initrd.Options) {
+func write(t *testing.T, tree *rootfs.Tree, file, program string, pack initrd.Compression, single bool) {
 	t.Helper()
 	want, err := report.FromTree(t.Context(), tree)
 	if err != nil {
@@ -181,8 +196,23 @@ func write(t *testing.T, tree *rootfs.Tree, file, program string, opt initrd.Opt
 			Content: bytes.NewReader(content),
 		}
 	}
-	opt.Extra = []initrd.File{extra("init", init), extra("expected", expected.Bytes())}
-	if _, err := initrd.Write(t.Context(), out, tree, opt); err != nil {
+	opt := initrd.Options{Compression: pack, Extra: []initrd.File{extra("init", init), extra("expected", expected.Bytes())}}
+	if single {
+		if _, err := initrd.Write(t.Context(), out, tree, opt); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	made, _, err := initrd.Make(t.Context(), tree, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.Close()
+	info, err := made.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, io.NewSectionReader(made, 0, info.Size())); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,6 +31,9 @@ type Options struct {
 	Wyrinit []byte      // the program that stands in for /init at first; nil leaves it out
 	Memory  memory.Info // of the machine that will boot; zero if unknown, which checks nothing
 
+	// Single has the initrd be one archive, which other programs than Linux can read to its end as well.
+	Single bool
+
 	// Grow is asked by Make, now and then, whether the initrd may grow further; nil is always. Its error is Make's.
 	Grow func() error
 }
@@ -90,7 +93,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err != nil {
 		return nil, err
 	}
-	p.Packing = choose(packings, opt.Memory, p.booted())
+	p.Packing = choose(packings, opt.Memory, p.booted(), tree.Packed())
 	p.warn(ctx)
 	if opt.Memory.Total != 0 {
 		// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
@@ -220,12 +223,16 @@ func (p *Plan) WriteKernel(w io.Writer) error {
 // Make makes the bundle in memory. The plan's kernel goes over to it, and of the tree's contents no more is left than
 // names: their memory is given back on the way, for the initrd to have.
 func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
-	f, err := memfd("initrd")
+	opt, err := p.initrdOptions()
+	if err != nil {
+		return nil, err
+	}
+	f, _, err := initrd.Make(ctx, p.tree, opt)
 	if err != nil {
 		return nil, err
 	}
 	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version}
-	if err := p.finish(ctx, b); err != nil {
+	if err := p.finish(b); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -233,14 +240,7 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	return b, nil
 }
 
-func (p *Plan) finish(ctx context.Context, b *Bundle) error {
-	w := io.Writer(b.Initrd)
-	if p.opt.Grow != nil {
-		w = &watched{w: w, grow: p.opt.Grow}
-	}
-	if err := p.write(ctx, w, true); err != nil {
-		return err
-	}
+func (p *Plan) finish(b *Bundle) error {
 	info, err := b.Initrd.Stat()
 	if err != nil {
 		return err

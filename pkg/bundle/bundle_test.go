@@ -217,10 +217,12 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// TestSpool: what may be kept leaves room for all layers, packed.
+// TestSpool: what may be kept leaves room for all layers, packed, and for a plain initrd of that size to be loaded.
 func TestSpool(t *testing.T) {
 	for _, c := range []struct{ available, size, want int64 }{
-		{1 << 30, 100 << 20, 826 << 20},
+		{1 << 30, 100 << 20, 960 << 20 * 2 / 7},
+		{300 << 20, 100 << 20, 236 << 20 * 2 / 7},
+		{250 << 20, 120 << 20, 22 << 20},
 		{198 << 20, 100 << 20, 1},
 		{100 << 20, 100 << 20, 1},
 	} {

@@ -2,8 +2,6 @@ package bundle
 
 import (
 	"bytes"
-	"context"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,23 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteInitrd writes the initramfs: the whole tree but the kernel, and what wyrinit needs to finish it.
-func (p *Plan) WriteInitrd(ctx context.Context, w io.Writer) error { return p.write(ctx, w, false) }
-
-// write is WriteInitrd that may give the memory of the tree's contents back on the way.
-func (p *Plan) write(ctx context.Context, w io.Writer, consume bool) error {
+// initrdOptions say what the initramfs is: the whole tree but the kernel, and what wyrinit needs to finish it.
+func (p *Plan) initrdOptions() (initrd.Options, error) {
 	opt := initrd.Options{
-		Consume:     consume,
 		Compression: p.Packing,
 		Skip:        func(n *rootfs.Node) bool { return n.Same(p.node) },
+		Single:      p.opt.Single,
+		Grow:        p.opt.Grow,
 	}
-	if p.opt.Wyrinit != nil && !p.bare {
-		if err := p.addWyrinit(&opt); err != nil {
-			return err
-		}
+	if p.opt.Wyrinit == nil || p.bare {
+		return opt, nil
 	}
-	_, err := initrd.Write(ctx, w, p.tree, opt)
-	return err
+	err := p.addWyrinit(&opt)
+	return opt, err
 }
 
 // addWyrinit puts wyrinit in the place of /init, and beside it what handover says. The list comes first in the archive

@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"fmt"
-	"io"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
@@ -52,10 +51,11 @@ const reserve = 48 << 20
 // initrd is made of them, and that, which is seldom larger than they are, three times while it is loaded.
 func Tight(m memory.Info, size int64) bool { return m.Available < 3*size+reserve }
 
-// Spool returns how many bytes of an image's files may be kept as they are while its layers of size bytes are read. The
-// rest is packed, less tightly than the layers were. It is always positive.
+// Spool returns how many bytes of an image's files may be kept as they are while its layers of size bytes are read: so
+// many that the initrd that they become, uncompressed, can be loaded (see roomy), and that all of them fit where it is
+// more. The rest is packed, about as tightly as the layers were. It is always positive.
 func Spool(m memory.Info, size int64) int64 {
-	return max(1, m.Available-size*3/2-reserve)
+	return max(1, min((m.Available-slack)*2/7, m.Available-size*3/2-reserve))
 }
 
 // CanDownload refuses an image that this machine cannot even hold as it comes, before anything is downloaded. size is
@@ -66,23 +66,6 @@ func CanDownload(m memory.Info, size int64) error {
 	}
 	return fmt.Errorf("too little memory: to hold the image's layers takes %s and this machine has %s free; use a smaller image or add memory",
 		console.MiB(size+reserve), console.MiB(m.Available))
-}
-
-// watched is a file in memory that asks now and then whether it may go on growing.
-type watched struct {
-	w     io.Writer
-	grow  func() error
-	asked int64 // bytes since
-}
-
-func (f *watched) Write(p []byte) (int, error) {
-	if f.asked += int64(len(p)); f.asked > 1<<20 {
-		f.asked = 0
-		if err := f.grow(); err != nil {
-			return 0, err
-		}
-	}
-	return f.w.Write(p)
 }
 
 // CanLoad refuses a bundle that the running kernel could not take: kexec_file_load(2) reads both files into memory of its

@@ -57,19 +57,31 @@ func byVersion(version string) []initrd.Compression {
 	return []initrd.Compression{initrd.None, initrd.Gzip}
 }
 
-// choose takes the fastest form that the memory allows. A plain initramfs costs no work to make and the least to unpack,
-// but the loading kernel holds it three times for a moment (the spool, kexec_file_load's buffer, the segments) and the
-// booting one twice, packed and unpacked. zstd costs both a little work and takes about a third of the room.
-func choose(known []initrd.Compression, m memory.Info, s rootfs.Stat) initrd.Compression {
-	size := s.Bytes + int64(s.Entries)*128 // about what the headers and names take
-	roomy := m.Total != 0 && m.Available > 3*size+64<<20 && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
-	if roomy {
-		return initrd.None
+// choose takes the fastest form that the memory allows. A plain initramfs costs no work to make, where the contents have
+// waited as they are, and the least to unpack. zstd costs both a little work and takes about a third of the room.
+func choose(known []initrd.Compression, m memory.Info, s rootfs.Stat, waiting bool) initrd.Compression {
+	order := []initrd.Compression{initrd.Zstd, initrd.Gzip, initrd.None}
+	if roomy(m, s) {
+		order = []initrd.Compression{initrd.None}
+		if waiting {
+			order = []initrd.Compression{initrd.Zstd, initrd.None} // which most of it is already
+		}
 	}
-	for _, c := range []initrd.Compression{initrd.Zstd, initrd.Gzip} {
+	for _, c := range order {
 		if slices.Contains(known, c) {
 			return c
 		}
 	}
 	return initrd.None
+}
+
+// slack is what is left to the loading kernel beside a plain initramfs.
+const slack = 64 << 20
+
+// roomy tells whether a plain initramfs can be loaded and booted. Beside the files themselves, which it is made in the place
+// of, the loading kernel holds it twice for a moment (kexec_file_load's buffer, the segments), with gaps where upper layers
+// have replaced something; the booting one twice, packed and unpacked.
+func roomy(m memory.Info, s rootfs.Stat) bool {
+	size := s.Bytes + int64(s.Entries)*128 // about what the headers and names take
+	return m.Total != 0 && m.Available > size*5/2+slack && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
 }

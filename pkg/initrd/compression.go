@@ -38,7 +38,7 @@ func (c Compression) writer(w io.Writer, level int) (io.WriteCloser, error) {
 		}
 		return zw, zw.SetConcurrency(1<<20, 2*runtime.GOMAXPROCS(0))
 	case Zstd:
-		zw, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstdLevel(level)))
+		zw, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstdLevel(level)), zstd.WithConcurrentBlocks(true))
 		if err != nil {
 			return nil, fmt.Errorf("cannot compress with zstd: %w", err)
 		}

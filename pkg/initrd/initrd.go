@@ -6,20 +6,16 @@ import (
 	"io"
 	"math"
 	"strings"
-	"time"
 
 	"github.com/u-root/u-root/pkg/cpio"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
 // Options say what goes into the archive and how it is compressed. The zero value is the whole tree, uncompressed.
 type Options struct {
 	Compression Compression
 	Level       int // of zstd(1) or gzip(1); 0 is the fastest
-
-	// Parallel compresses with zstd on all processors. The result is several archives in a row, which the kernel reads
-	// as one; cpio(1) stops at the end of the first. Other forms are not changed by it.
-	Parallel bool
 
 	// Skip leaves a path out. A directory that is left out takes nothing below it along, and the kernel drops what
 	// has no parent.
@@ -29,10 +25,12 @@ type Options struct {
 	// Extra come right after the root directory, in this order. They take the place of what the tree has at their
 	// paths, which must not be a directory unless the extra file is one.
 	Extra []File
-	// Consume gives the memory of the tree's contents back as they are written; they cannot be read again.
-	Consume bool
 	// Last come after all else. The kernel stops at what it has no room for, so where these are, everything is.
 	Last []File
+	// Single has Make write one archive too, in one frame, for what reads no further than the first: cpio(1).
+	Single bool
+	// Grow is asked by Make, now and then, whether the archive may take more memory; nil is always. Its error is Make's.
+	Grow func() error
 }
 
 // File is a file that the tree does not have.
@@ -58,28 +56,23 @@ const (
 // Write writes the tree as one archive, as one frame or member where it is compressed: the kernel reads no further
 // than the first. Parents come before what is in them, and contents in the order in which Walk reads them.
 func Write(ctx context.Context, w io.Writer, t *rootfs.Tree, opt Options) (Result, error) {
-	a := &archive{opt: opt, moved: map[string]bool{}, extra: map[string]bool{}}
-	var out io.WriteCloser
-	var err error
-	if opt.Parallel && opt.Compression == Zstd {
-		a.segments, err = newSegmented(w, opt.Level)
-		out = a.segments
-	} else {
-		out, err = newSingle(w, opt.Compression, opt.Level)
-	}
+	return write(ctx, w, t.Walk, opt)
+}
+
+// walk is rootfs.Tree's Walk or Consume.
+type walk func(context.Context, func(*rootfs.Node, io.Reader) error) error
+
+func write(ctx context.Context, w io.Writer, walk walk, opt Options) (Result, error) {
+	out, err := newSingle(w, opt.Compression, opt.Level)
 	if err != nil {
 		return Result{}, err
 	}
-	a.out = &counter{w: out, n: &a.result.Size}
-	a.rec = cpio.Newc.Writer(a.out)
-	err = a.write(ctx, t)
+	a := newArchive(out, opt)
+	err = a.write(ctx, walk)
 	if e := out.Close(); err == nil {
 		err = e
 	}
-	if err != nil {
-		return Result{}, err
-	}
-	return a.result, nil
+	return a.result, err
 }
 
 // single is one archive in one frame.
@@ -119,59 +112,101 @@ func (c *counter) Write(p []byte) (int, error) {
 // archive is one being written.
 type archive struct {
 	rec cpio.RecordWriter
-	out io.Writer // where rec writes
+	out *counter // where rec writes
 
 	segments *segmented // nil for a single archive
+	// For Make: what comes after the directories, and whether a file is in the archive already.
+	endHead func() error
+	keep    func(*rootfs.Node) (bool, error)
 
 	opt    Options
 	moved  map[string]bool // where Move put something
 	extra  map[string]bool // what Extra put where: true is a directory
-	ino    uint32
-	last   *rootfs.Node // the file whose names are being written
+	number uint32          // of the last file with several names
+	last   *rootfs.Node    // the file whose names are being written
+	header []byte          // scratch
+	buf    []byte          // scratch
 	result Result
 }
 
-func (a *archive) write(ctx context.Context, t *rootfs.Tree) error {
-	for _, f := range a.opt.Extra {
+func newArchive(out io.Writer, opt Options) *archive {
+	a := &archive{opt: opt, moved: map[string]bool{}, extra: map[string]bool{}}
+	a.out = &counter{w: out, n: &a.result.Size}
+	a.rec = cpio.Newc.Writer(a.out)
+	for _, f := range opt.Extra {
 		a.extra[f.Node.Path] = f.Node.Dir()
 	}
-	for _, to := range a.opt.Move {
+	for _, to := range opt.Move {
 		a.moved[to] = true
 	}
-	walk := t.Walk
-	if a.opt.Consume {
-		walk = t.Consume
-	}
+	return a
+}
+
+// write writes what a walk visits.
+func (a *archive) write(ctx context.Context, walk walk) error {
+	headed := a.endHead == nil
 	err := walk(ctx, func(n *rootfs.Node, content io.Reader) error {
-		if n.Path == "." {
-			return a.begin(n)
+		if !headed && !n.Dir() {
+			headed = true
+			if err := a.endHead(); err != nil {
+				return err
+			}
 		}
-		if a.opt.Skip != nil && a.opt.Skip(n) {
-			return rootfs.SkipName
-		}
-		dir, replaced := a.extra[n.Path]
-		to, moves := a.opt.Move[n.Path]
-		switch {
-		case moves && n.Dir():
-			return fmt.Errorf("cannot move the directory %q", n.Path)
-		case moves:
-			return a.put(n, to, content)
-		case replaced && n.Dir() && !dir:
-			return fmt.Errorf("cannot put a file in the place of the directory %q", n.Path)
-		case replaced:
-			return rootfs.SkipName
-		case a.moved[n.Path]:
-			return fmt.Errorf("cannot move a file to %q: the image has one there", n.Path)
-		}
-		return a.put(n, n.Path, content)
+		return a.visit(n, content)
 	})
+	if err == nil && !headed {
+		err = a.endHead()
+	}
 	if err != nil {
 		return err
 	}
 	if err := a.putFiles(a.opt.Last); err != nil {
 		return err
 	}
-	return cpio.WriteTrailer(a.rec)
+	return a.end()
+}
+
+func (a *archive) visit(n *rootfs.Node, content io.Reader) error {
+	if n.Path == "." {
+		return a.begin(n)
+	}
+	if a.opt.Skip != nil && a.opt.Skip(n) {
+		return rootfs.SkipName
+	}
+	dir, replaced := a.extra[n.Path]
+	to, moves := a.opt.Move[n.Path]
+	switch {
+	case moves && n.Dir():
+		return fmt.Errorf("cannot move the directory %q", n.Path)
+	case moves:
+		return a.put(n, to, content)
+	case replaced && n.Dir() && !dir:
+		return fmt.Errorf("cannot put a file in the place of the directory %q", n.Path)
+	case replaced:
+		return rootfs.SkipName
+	case a.moved[n.Path]:
+		return fmt.Errorf("cannot move a file to %q: the image has one there", n.Path)
+	}
+	if a.keep != nil && content != nil {
+		if err := check(n, n.Path); err != nil {
+			return err
+		}
+		if kept, err := a.keep(n); err != nil || kept {
+			return err
+		}
+	}
+	return a.put(n, n.Path, content)
+}
+
+// end writes the trailer.
+func (a *archive) end() error {
+	if a.segments != nil && !a.segments.open() {
+		return nil
+	}
+	if err := cpio.WriteTrailer(a.rec); err != nil || a.segments == nil {
+		return err
+	}
+	return a.segments.end()
 }
 
 // begin writes the root directory, without whose record the kernel leaves its own, writable to all, and Options.Extra.
@@ -212,58 +247,76 @@ func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
 	if n.Symlink() || n.Dir() {
 		links = 1 // init/initramfs.c links neither
 	}
-	r := cpio.Record{Info: cpio.Info{
-		Name: path, Mode: uint64(n.Mode), UID: uint64(n.UID), GID: uint64(n.GID),
-		NLink: uint64(max(1, links)), MTime: clamp(n.ModTime), Rmajor: uint64(n.Major), Rminor: uint64(n.Minor),
-	}}
+	f := spool.File{
+		Path: path, Mode: n.Mode, UID: n.UID, GID: n.GID, ModTime: n.ModTime.Unix(), Links: uint32(max(1, links)),
+	}
 	switch {
 	case n.Symlink():
-		r.ReaderAt, r.FileSize = strings.NewReader(n.Target), uint64(len(n.Target))
-	case n.Regular() && content != nil && n.Size > 0:
-		r.ReaderAt, r.FileSize = &sequential{r: content}, uint64(n.Size)
+		content, f.Size = strings.NewReader(n.Target), int64(len(n.Target))
+	case n.Regular() && content != nil:
+		f.Size = n.Size
 	}
 	if !again {
 		// Hard links do not reach from one archive into another, so one begins only here.
-		if err := a.cut(r.FileSize); err != nil {
+		if err := a.cut(f.Size); err != nil {
 			return fmt.Errorf("cannot write %s: %w", rootfs.Quote(path), err)
 		}
-		if a.ino == math.MaxUint32 {
-			return fmt.Errorf("%s is one file too many: an initramfs numbers them with 32 bits", rootfs.Quote(path))
+		if links > 1 {
+			a.number++
 		}
-		a.ino++
+	}
+	if links > 1 {
+		f.Number = a.number
 	}
 	a.last = n
-
-	r.Ino = uint64(a.ino)
-	if err := a.rec.WriteRecord(r); err != nil {
+	err := a.record(n, f, content)
+	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", rootfs.Quote(path), err)
 	}
 	a.result.Records++
 	return nil
 }
 
-// cut begins another archive before a file of this size where that is due.
-func (a *archive) cut(size uint64) error {
-	if a.segments == nil {
-		return nil
+// record writes one with u-root's writer if it has no content. Otherwise that would begin with a new buffer for each.
+func (a *archive) record(n *rootfs.Node, f spool.File, content io.Reader) error {
+	if f.Size == 0 {
+		return a.rec.WriteRecord(cpio.Record{Info: cpio.Info{
+			Ino: uint64(f.Number), Name: f.Path, Mode: uint64(f.Mode), UID: uint64(f.UID), GID: uint64(f.GID),
+			NLink: uint64(f.Links), MTime: uint64(min(max(f.ModTime, 0), math.MaxUint32)), Rmajor: uint64(n.Major), Rminor: uint64(n.Minor),
+		}})
 	}
-	if a.result.Records > 0 {
-		if !a.segments.full(int64(size)) && size <= segmentSize {
-			return nil
-		}
-		if err := cpio.WriteTrailer(a.rec); err != nil {
+	a.header = spool.Header(a.header[:0], f)
+	if _, err := a.out.Write(a.header); err != nil {
+		return err
+	}
+	if a.buf == nil {
+		a.buf = make([]byte, 256<<10)
+	}
+	for left := f.Size; left > 0; {
+		part := a.buf[:min(left, int64(len(a.buf)))]
+		if _, err := io.ReadFull(content, part); err != nil {
 			return err
 		}
-		if err := a.segments.end(); err != nil {
+		if _, err := a.out.Write(part); err != nil {
 			return err
 		}
+		left -= int64(len(part))
 	}
-	a.rec = cpio.Newc.Writer(a.out)
-	return a.segments.begin(int64(size))
+	_, err := a.out.Write(make([]byte, spool.Padded(f.Size)-f.Size))
+	return err
 }
 
-// clamp makes a time the unsigned 32 bits that the kernel takes: -5 would become the year 2106.
-func clamp(t time.Time) uint64 { return uint64(min(max(t.Unix(), 0), math.MaxUint32)) }
+// cut begins another archive before a file of this size where that is due.
+func (a *archive) cut(size int64) error {
+	if a.segments == nil || a.segments.fits(size) {
+		return nil
+	}
+	if err := a.end(); err != nil {
+		return err
+	}
+	a.rec = cpio.Newc.Writer(a.out)
+	return a.segments.begin(size)
+}
 
 // check refuses what the kernel would drop, or read as something else.
 func check(n *rootfs.Node, path string) error {
@@ -284,26 +337,4 @@ func check(n *rootfs.Node, path string) error {
 		return fmt.Errorf("%s has %d bytes; a file in an initramfs can have at most %d (4 GiB - 1)", rootfs.Quote(path), n.Size, maxSize)
 	}
 	return nil
-}
-
-// sequential is a reader seen as the io.ReaderAt that a cpio.Record wants. It is read from its beginning to its end.
-type sequential struct {
-	r   io.Reader
-	pos int64
-}
-
-func (s *sequential) ReadAt(p []byte, off int64) (int, error) {
-	if off != s.pos {
-		return 0, fmt.Errorf("read at %d of a stream that is at %d", off, s.pos)
-	}
-	n := 0
-	for n < len(p) {
-		m, err := s.r.Read(p[n:])
-		n += m
-		s.pos += int64(m)
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
 }

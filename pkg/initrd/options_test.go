@@ -11,7 +11,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
-	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"golang.org/x/sys/unix"
@@ -150,48 +149,6 @@ func oneFrame(b []byte) ([]byte, error) {
 	return io.ReadAll(zr)
 }
 
-// TestParallel checks that several archives in a row hold the same as a single one.
-func TestParallel(t *testing.T) {
-	var entries []imagetest.Entry
-	for i := range 300 {
-		entries = append(entries, imagetest.File(fmt.Sprintf("f%03d", i), strings.Repeat(fmt.Sprint(i, " "), 20_000)))
-		if i%3 == 0 {
-			entries = append(entries, imagetest.Link(fmt.Sprintf("l%03d", i), fmt.Sprintf("f%03d", i)))
-		}
-	}
-	large := imagetest.File("large", strings.Repeat("0123456789abcdef", 1<<20))
-	tree := read(t, imagetest.Files(append(entries, large, imagetest.Link("z", "large"), imagetest.File("zz", "zz"))...))
-	want, err := boot(write(t, tree, initrd.Options{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var buf bytes.Buffer
-	res, err := initrd.Write(t.Context(), &buf, tree, initrd.Options{Compression: initrd.Zstd, Parallel: true, Last: []initrd.File{file("last", "")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	zr, err := zstd.NewReader(&buf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer zr.Close()
-	data, err := io.ReadAll(zr)
-	if err != nil || int64(len(data)) != res.Size {
-		t.Fatalf("unpacked %d bytes, %v, want %d", len(data), err, res.Size)
-	}
-	if n := bytes.Count(data, []byte("TRAILER!!!")); n < 5 {
-		t.Errorf("wrote %d archives, want several", n)
-	}
-	got, err := boot(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	delete(got, "last")
-	for _, d := range report.Diff(want, got, 10) {
-		t.Error(d)
-	}
-}
-
 // full is a device without room.
 type full struct{ room int }
 
@@ -204,7 +161,7 @@ func (f *full) Write(p []byte) (int, error) {
 
 func TestWriteError(t *testing.T) {
 	tree := read(t, imagetest.Files(imagetest.File("f", strings.Repeat("some text ", 500_000)), imagetest.File("g", "g"), imagetest.File("h", strings.Repeat("more", 2_000_000)), imagetest.File("i", "i")))
-	for _, opt := range []initrd.Options{{}, {Compression: initrd.Gzip}, {Compression: initrd.Zstd}, {Compression: initrd.Zstd, Parallel: true}} {
+	for _, opt := range []initrd.Options{{}, {Compression: initrd.Gzip}, {Compression: initrd.Zstd}} {
 		if _, err := initrd.Write(t.Context(), &full{1000}, tree, opt); !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("%+v: Write = %v, want %v", opt, err, unix.ENOSPC)
 		}

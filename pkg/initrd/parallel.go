@@ -51,9 +51,12 @@ func newSegmented(w io.Writer, level int) (*segmented, error) {
 	return s, nil
 }
 
-// full says whether a file of this size belongs into the next segment.
-func (s *segmented) full(size int64) bool {
-	return s.pipe != nil || s.buf != nil && s.buf.Len() > 0 && int64(s.buf.Len())+size > segmentSize
+// open says whether a segment was begun.
+func (s *segmented) open() bool { return s.pipe != nil || s.buf != nil }
+
+// fits says whether a file of this size belongs into the segment that is open.
+func (s *segmented) fits(size int64) bool {
+	return s.buf != nil && int64(s.buf.Len())+size <= segmentSize
 }
 
 // begin starts a segment whose first file has this size.
@@ -110,7 +113,7 @@ func (s *segmented) end() error {
 		s.pipe = nil
 		return err
 	}
-	if s.buf == nil || s.buf.Len() == 0 {
+	if s.buf == nil {
 		return nil
 	}
 	packed := make(chan struct{})
@@ -128,6 +131,16 @@ func (s *segmented) end() error {
 		default:
 		}
 		return err
+	}, nil)
+}
+
+// add puts an archive that is packed already behind those that were ended.
+func (s *segmented) add(r io.Reader, done func() error) error {
+	return s.do(func(w io.Writer) error {
+		if _, err := io.Copy(w, r); err != nil {
+			return err
+		}
+		return done()
 	}, nil)
 }
 

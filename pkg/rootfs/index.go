@@ -22,18 +22,18 @@ type inode struct {
 	target       string // of a symbolic link
 	xattrs       map[string]string
 
-	layer int32 // where it is from; -1: from no layer
-	seq   int32 // the number of its entry in that layer's archive
-	links int32 // names in the merged tree
-	off   int64 // of a regular file's content, in the layer's spool
+	path  string // in its layer's archive: from the root, clean; empty is the root itself
+	layer int32  // where it is from; -1: from no layer
+	seq   int32  // the number of its entry in that layer's archive
+	links int32  // names in the merged tree
+	off   int64  // of a regular file's content, in the layer's spool
 }
 
 // entry is one member of a layer's archive.
 type entry struct {
-	inode
-	path string // from the root, clean; empty is the root itself
-	link string // a hard link's target in the same form
-	kind kind
+	inode        // path is that of the entry, whatever its kind
+	link  string // a hard link's target in the same form
+	kind  kind
 }
 
 type kind uint8
@@ -118,7 +118,8 @@ var errSkip = errors.New("no file")
 
 // newEntry reads what a member's header says.
 func newEntry(h *tar.Header) (entry, error) {
-	e := entry{path: clean(h.Name)}
+	var e entry
+	e.path = clean(h.Name)
 	if strings.HasPrefix(e.path, aufsPrefix) || strings.Contains(e.path, "/"+aufsPrefix) {
 		if path.Base(e.path) != whOpaque {
 			return entry{}, errSkip

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
 // Layer is one layer of an image as a registry stores it.
@@ -21,7 +23,7 @@ type Layer interface {
 // Options bound what Read may use. The zero value suits a machine with memory to spare.
 type Options struct {
 	// Memory is how many bytes of contents may be kept as they are, those of files that upper layers replace included;
-	// 0 is no limit. What is over that is kept packed, in about half the room, which costs a little time.
+	// 0 is no limit. What is over that is kept packed with zstd, as it would be in an initramfs.
 	Memory int64
 	// MaxBytes is how much all layers together may hold uncompressed; 0 is 64 GiB. It is what stops a compression
 	// bomb.
@@ -50,7 +52,7 @@ var errTooMuch = errors.New("too much")
 // bounds is what the layers of an image share while they are read.
 type bounds struct {
 	Options
-	contents budget
+	contents spool.Room
 	bytes    atomic.Int64
 	text     atomic.Int64
 }
@@ -67,7 +69,7 @@ func (b *bounds) pass(n int64) error {
 type stored struct {
 	name    string
 	index   index
-	content *spool
+	content *spool.Spool
 }
 
 // source is a layer as it arrives. It remembers why reading it failed: a wrong digest is the cause, the
@@ -112,7 +114,7 @@ const (
 // spooled in the caller's.
 func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored, err error) {
 	s := &stored{name: l.String()}
-	if s.content, err = newSpool(&b.contents); err != nil {
+	if s.content, err = spool.New(&b.contents); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -132,7 +134,7 @@ func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored
 	if err := s.take(src, number, b); err != nil {
 		return nil, src.cause(err)
 	}
-	return s, s.content.seal()
+	return s, s.content.Seal()
 }
 
 // take reads the layer from in, to its end also where the archive ends before.
@@ -189,9 +191,11 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 				return err
 			}
 		}
-		e.off = s.content.end
-		if _, err := s.content.ReadFrom(r); err != nil {
-			return fmt.Errorf("breaks off: %w", err)
+		if e.size > 0 {
+			f := spool.File{Path: e.path, Mode: e.mode, UID: e.uid, GID: e.gid, ModTime: e.sec, Size: e.size}
+			if e.off, err = s.content.Add(f, r); err != nil {
+				return fmt.Errorf("breaks off: %w", err)
+			}
 		}
 	}
 	s.index.add(e)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
 // Tree is the file system that an image's layers make together. Its methods may be used from several goroutines,
@@ -62,7 +64,7 @@ type Stat struct {
 // The caller closes the tree.
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	b := &bounds{Options: opt.withDefaults()}
-	b.contents.limit = b.Memory
+	b.contents.Limit = b.Memory
 	t := &Tree{layers: make([]*stored, len(layers))}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
@@ -184,6 +186,38 @@ func (t *Tree) All(yield func(*Node) bool) {
 			return
 		}
 	}
+}
+
+// Place is where the content of a file waits to be written.
+type Place struct {
+	Spool *spool.Spool
+	Off   int64 // in its stream
+	// Intact says that the record there is the one that an archive of the tree is to have: the file has one name, and that
+	// which it had in its layer.
+	Intact bool
+}
+
+// Place returns where the content of a node is. There is none if the node is no regular file, or empty.
+func (t *Tree) Place(n *Node) (Place, bool) {
+	i := n.ino
+	if i == nil || !i.regular() || i.size == 0 {
+		return Place{}, false
+	}
+	return Place{t.layers[i.layer].content, i.off, i.links == 1 && n.Path == i.path}, true
+}
+
+// Spools returns where the contents of all layers wait, lowest first.
+func (t *Tree) Spools() []*spool.Spool {
+	var list []*spool.Spool
+	for _, s := range t.layers {
+		list = append(list, s.content)
+	}
+	return list
+}
+
+// Packed says whether there was too little memory to keep all contents as they are.
+func (t *Tree) Packed() bool {
+	return slices.ContainsFunc(t.Spools(), func(s *spool.Spool) bool { return !s.Plain() })
 }
 
 // Stat returns the sums.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
 // SkipName is what Walk's visit returns for a path that it leaves out: a content that came with it is then offered
@@ -18,10 +20,14 @@ func (t *Tree) Open(_ context.Context, n *Node) (io.ReadCloser, error) {
 	if !n.Regular() {
 		return nil, fmt.Errorf("%q is not a regular file", n.Path)
 	}
-	return io.NopCloser(t.section(newCursor(t.layers[n.ino.layer].content), n.ino)), nil
+	c := t.layers[n.ino.layer].content.NewCursor(false)
+	return struct {
+		io.Reader
+		io.Closer
+	}{section(c, n.ino), c}, nil
 }
 
-func (t *Tree) section(c *cursor, i *inode) *io.SectionReader {
+func section(c *spool.Cursor, i *inode) *io.SectionReader {
 	return io.NewSectionReader(c, i.off, i.size)
 }
 
@@ -38,7 +44,7 @@ func (t *Tree) Consume(ctx context.Context, visit func(n *Node, content io.Reade
 	return t.walk(ctx, true, visit)
 }
 
-func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, content io.Reader) error) error {
+func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, content io.Reader) error) (err error) {
 	var files []*dentry
 	for d := range t.root.all {
 		if !d.ino.dir() {
@@ -57,7 +63,16 @@ func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, conte
 		return cmp.Or(cmp.Compare(a.ino.layer, b.ino.layer), cmp.Compare(a.ino.seq, b.ino.seq))
 	})
 
-	var c *cursor
+	var c *spool.Cursor
+	var from *spool.Spool
+	defer func() {
+		if c == nil {
+			return
+		}
+		if e := c.Close(); err == nil {
+			err = e
+		}
+	}()
 	var last *inode
 	for _, d := range files {
 		if err := ctx.Err(); err != nil {
@@ -65,15 +80,15 @@ func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, conte
 		}
 		var content io.Reader
 		if i := d.ino; i != last && i.regular() {
-			spool := t.layers[i.layer].content
-			if c == nil || c.s != spool {
-				if err := c.finish(); err != nil {
-					return err
+			if s := t.layers[i.layer].content; s != from {
+				if c != nil {
+					if err := c.Close(); err != nil {
+						return err
+					}
 				}
-				c = newCursor(spool)
-				c.release = release
+				c, from = s.NewCursor(release), s
 			}
-			content = t.section(c, i)
+			content = section(c, i)
 		}
 		switch err := visit(d.node(), content); {
 		case err == nil:
@@ -82,5 +97,5 @@ func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, conte
 			return err
 		}
 	}
-	return c.finish()
+	return nil
 }

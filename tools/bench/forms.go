@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
@@ -16,20 +13,16 @@ import (
 type form struct {
 	name  string // for -form
 	about string
-	opt   initrd.Options
+	pack  initrd.Compression
 	tight bool
 }
 
 func forms() []form {
-	zstd := initrd.Options{Compression: initrd.Zstd}
-	all := initrd.Options{Compression: initrd.Zstd, Parallel: true}
 	return []form{
-		{"none", "in memory, uncompressed", initrd.Options{}, false},
-		{"zstd", "in memory, zstd", zstd, false},
-		{"zstd-all", "in memory, zstd on all processors", all, false},
-		{"tight", "in memory, which is short, uncompressed", initrd.Options{}, true},
-		{"tight-zstd", "in memory, which is short, zstd", zstd, true},
-		{"tight-zstd-all", "in memory, which is short, zstd on all processors", all, true},
+		{"none", "in memory, uncompressed", initrd.None, false},
+		{"zstd", "in memory, zstd", initrd.Zstd, false},
+		{"tight", "in memory, which is short, zstd", initrd.Zstd, true},
+		{"tight-gzip", "in memory, which is short, gzip", initrd.Gzip, true},
 	}
 }
 
@@ -52,16 +45,11 @@ func (f form) write(ctx context.Context, ref string) error {
 		return err
 	}
 	defer tree.Close()
-	fd, err := unix.MemfdCreate("initrd", unix.MFD_CLOEXEC)
+	out, _, err := initrd.Make(ctx, tree, initrd.Options{Compression: f.pack})
 	if err != nil {
-		return fmt.Errorf("cannot make a file in memory: %w", err)
-	}
-	out := os.NewFile(uintptr(fd), "initrd")
-	defer out.Close()
-	f.opt.Consume = true
-	if _, err := initrd.Write(ctx, out, tree, f.opt); err != nil {
 		return err
 	}
+	defer out.Close()
 	// The size is read from a file called initrd; the content is not.
 	info, err := out.Stat()
 	if err != nil {

@@ -1,0 +1,300 @@
+package initrd_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"golang.org/x/sys/unix"
+)
+
+// kept is how much of the contents may wait as they are: what Make is given depends on that.
+var kept = map[string]int64{"all": 0, "some": 20 << 10, "nothing": 1}
+
+var compressions = []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd}
+
+// keeping is read with a bound to what is kept as it is.
+func keeping(t testing.TB, memory int64, layers []imagetest.Layer) (*rootfs.Tree, error) {
+	t.Helper()
+	var in []rootfs.Layer
+	for _, l := range layers {
+		in = append(in, l.Blob(t))
+	}
+	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{Memory: memory})
+	if err == nil {
+		t.Cleanup(func() { tree.Close() })
+	}
+	return tree, err
+}
+
+// made makes an archive in memory and returns it uncompressed.
+func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
+	t.Helper()
+	f, res, err := initrd.Make(t.Context(), tree, opt)
+	if err != nil {
+		t.Fatalf("%v: Make = %v", opt.Compression, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, info.Size())
+	if _, err := f.ReadAt(data, 0); err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	switch opt.Compression {
+	case initrd.Gzip:
+		data, err = oneMember(data)
+	case initrd.Zstd:
+		if opt.Single {
+			data, err = oneFrame(data)
+			break
+		}
+		data, err = allFrames(data)
+	}
+	if err != nil {
+		t.Fatalf("%v: %v", opt.Compression, err)
+	}
+	if int64(len(data)) != res.Size {
+		t.Errorf("%v: %d bytes unpacked, Make said %d", opt.Compression, len(data), res.Size)
+	}
+	return data
+}
+
+// allFrames unpacks frames in a row, each of which must be whole archives: the kernel does not go on in the next.
+func allFrames(b []byte) ([]byte, error) {
+	zr, err := zstd.NewReader(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer zr.Close()
+	var all []byte
+	for len(b) > 0 {
+		var h zstd.Header
+		if err := h.Decode(b); err != nil {
+			return nil, err
+		}
+		if h.WindowSize > 128<<20 {
+			return nil, fmt.Errorf("window of %d bytes", h.WindowSize)
+		}
+		n := h.HeaderSize
+		for last := false; !last; { // RFC 8878, section 3.1.1.2
+			block := int(b[n]) | int(b[n+1])<<8 | int(b[n+2])<<16
+			size := block >> 3
+			if block>>1&3 == 1 { // of a byte that repeats
+				size = 1
+			}
+			last, n = block&1 == 1, n+3+size
+		}
+		if h.HasCheckSum {
+			n += 4
+		}
+		data, err := zr.DecodeAll(b[:n], nil)
+		if err != nil {
+			return nil, err
+		}
+		if tree, err := boot(data); err != nil && !strings.Contains(err.Error(), "before its parent") && !strings.Contains(err.Error(), "before the root") {
+			return nil, fmt.Errorf("a frame that is no archive: %v, %w", tree, err)
+		}
+		all, b = append(all, data...), b[n:]
+	}
+	return all, nil
+}
+
+// TestMakeCorpus compares what is made of each image with the image, however its contents have waited.
+func TestMakeCorpus(t *testing.T) {
+	for _, tc := range imagetest.Cases() {
+		if tc.Refused != "" || tc.Slow || strings.Contains(tc.NoDir, "GiB") {
+			continue
+		}
+		t.Run(tc.Name, func(t *testing.T) {
+			for name, memory := range kept {
+				for _, c := range compressions {
+					tree, err := keeping(t, memory, tc.Layers)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if tc.NotInitrd != "" {
+						_, _, err := initrd.Make(t.Context(), tree, initrd.Options{Compression: c})
+						if err == nil || !strings.Contains(err.Error(), tc.NotInitrd) {
+							t.Errorf("%s kept, %v: Make = %v, want an error that says %q", name, c, err, tc.NotInitrd)
+						}
+						continue
+					}
+					want, err := report.FromTree(t.Context(), tree)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got, err := boot(made(t, tree, initrd.Options{Compression: c}))
+					if err != nil {
+						t.Fatalf("%s kept, %v: %v", name, c, err)
+					}
+					for _, d := range report.Diff(want.Map(carried), got, 10) {
+						t.Errorf("%s kept, %v: %s", name, c, d)
+					}
+				}
+			}
+		})
+	}
+}
+
+// FuzzMake makes archives of random stacks, with enough in one layer that nobody replaces for the archive to be made in
+// its place.
+func FuzzMake(f *testing.F) {
+	for seed := range uint64(150) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		layers := imagetest.Random(r)
+		l := &layers[r.IntN(len(layers))]
+		l.Entries = append(l.Entries, imagetest.File("large", strings.Repeat("large ", r.IntN(400_000))), imagetest.Dir("z"), imagetest.File("z/z", "z"))
+		c, memory := compressions[r.IntN(3)], r.Int64N(3)*r.Int64N(100_000)
+		tree, err := keeping(t, memory, layers)
+		if err != nil {
+			return
+		}
+		want, err := report.FromTree(t.Context(), tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt := initrd.Options{Compression: c, Extra: []initrd.File{dir(".w"), file(".w/f", "first")}, Last: []initrd.File{file(".last", "last")}}
+		skip := []string{"", "a", "b/a", "large"}[r.IntN(4)]
+		opt.Skip = func(n *rootfs.Node) bool { return n.Path == skip && !n.Dir() }
+		if n, err := tree.Lstat("c"); err == nil && !n.Dir() {
+			opt.Move = map[string]string{"c": "moved"}
+		}
+		opt.Single = r.IntN(4) == 0
+		data := made(t, tree, opt)
+		if n := bytes.Count(data, []byte("TRAILER!!!")); opt.Single && n != 1 {
+			t.Errorf("%d archives, want one", n)
+		}
+		got, err := boot(data)
+		if err != nil {
+			t.Fatalf("%v, %d kept: %v\n%s", c, memory, err, imagetest.Describe(layers))
+		}
+		if names := order(t, data); names[len(names)-1] != ".last" {
+			t.Errorf("%q comes last", names[len(names)-1])
+		}
+		for _, path := range []string{".w", ".w/f", ".last"} {
+			if _, ok := got[path]; !ok {
+				t.Errorf("%s is missing", path)
+			}
+			delete(got, path)
+		}
+		want = rename(want.Map(carried), skip, opt.Move)
+		if diffs := report.Diff(named(want), named(got), 10); len(diffs) > 0 {
+			t.Errorf("%v, %d kept: %q\n%s", c, memory, diffs, imagetest.Describe(layers))
+		}
+	})
+}
+
+// rename does to what is expected what Skip and Move do.
+func rename(tree report.Tree, skip string, move map[string]string) report.Tree {
+	out := report.Tree{}
+	for path, f := range tree {
+		if path == skip && f.Mode&unix.S_IFMT != unix.S_IFDIR {
+			continue
+		}
+		if to, ok := move[path]; ok {
+			path = to
+		}
+		out[path] = f
+	}
+	return out
+}
+
+// named has the names of one file be links of the least of them.
+func named(tree report.Tree) report.Tree {
+	least := map[string]string{}
+	for path, f := range tree {
+		if l, ok := least[f.Same]; !ok || path < l {
+			least[f.Same] = path
+		}
+	}
+	return tree.Map(func(_ string, f *report.File) { f.Same = least[f.Same] })
+}
+
+// TestMakeInPlace looks at the file that an uncompressed archive is: the largest layer's contents are where they were,
+// and no memory is kept for what upper layers replace.
+func TestMakeInPlace(t *testing.T) {
+	const mib = 1 << 20
+	layers := []imagetest.Layer{
+		imagetest.Files(imagetest.File("small", noise(mib))),
+		imagetest.Files(imagetest.File("large", noise(28*mib)), imagetest.File("gone", noise(mib)), imagetest.File("b", noise(2*mib)), imagetest.Link("c", "b")),
+		imagetest.Files(imagetest.Whiteout("gone")),
+	}
+	tree, err := keeping(t, 0, layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := tree.Lstat("large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, ok := tree.Place(n)
+	if !ok || !place.Intact {
+		t.Fatalf("Place = %+v, %v, want an intact one", place, ok)
+	}
+	f, res, err := initrd.Make(t.Context(), tree, initrd.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got := make([]byte, 100)
+	if _, err := f.ReadAt(got, 4*mib+place.Off); err != nil || string(got) != noise(28 * mib)[:100] {
+		t.Errorf("the content of the large file was moved, %v", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	if used := st.Blocks * 512; st.Size != res.Size || used > 31*mib+mib/4 || used < 31*mib {
+		t.Errorf("the file has %d bytes in %d of memory, want %d in little more than 31 MiB", st.Size, used, res.Size)
+	}
+}
+
+// TestMakeGrow has the memory end on the way.
+func TestMakeGrow(t *testing.T) {
+	full := errors.New("no memory left")
+	text := strings.Repeat("some text ", 500_000)
+	for _, c := range compressions {
+		for name, memory := range kept {
+			tree, err := keeping(t, memory, []imagetest.Layer{
+				imagetest.Files(imagetest.File("a", text), imagetest.File("b", "b")),
+				imagetest.Files(imagetest.File("c", text+noise(3<<20)), imagetest.File("d", "d")),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := false
+			f, _, err := initrd.Make(t.Context(), tree, initrd.Options{Compression: c, Grow: func() error { asked = true; return full }})
+			if !asked || !errors.Is(err, full) {
+				t.Errorf("%v, %s kept: asked %v, Make = %v, want %v", c, name, asked, err, full)
+			}
+			if err == nil {
+				f.Close()
+			}
+		}
+	}
+}
+
+// noise is n bytes that nothing packs.
+func noise(n int) string {
+	b := make([]byte, n)
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return string(b)
+}

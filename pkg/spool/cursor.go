@@ -1,0 +1,170 @@
+package spool
+
+import (
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Cursor reads a spool. It keeps the frame that it has unpacked last, for small files lie side by side, and is quick
+// where reading goes forward.
+type Cursor struct {
+	s        *Spool
+	release  bool
+	released int64 // of what is kept as it is, a place in the stream
+	next     int   // the first frame that was not released
+
+	at     int // the frame in data
+	data   []byte
+	packed []byte // scratch
+	all    *zstd.Decoder
+
+	long   int // the frame that is read as a stream
+	pos    int64
+	stream *zstd.Decoder
+}
+
+// NewCursor returns a cursor at the beginning. One that releases gives the memory of what lies before the place that it
+// reads at back: nobody can read that again.
+func (s *Spool) NewCursor(release bool) *Cursor {
+	return &Cursor{s: s, release: release, at: -1, long: -1}
+}
+
+// frameAt returns the number of the frame that has what is at off.
+func (s *Spool) frameAt(off int64) int {
+	return sort.Search(len(s.frames), func(i int) bool { return s.frames[i].End > off })
+}
+
+// ReadAt implements io.ReaderAt for the stream.
+func (c *Cursor) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) && off < c.s.end {
+		if err := c.pass(off); err != nil {
+			return done, err
+		}
+		var n int
+		var err error
+		if off < c.s.plain {
+			n, err = c.s.f.ReadAt(p[done:min(int64(len(p)), int64(done)+c.s.plain-off)], Front+off)
+		} else {
+			n, err = c.unpack(p[done:], off)
+		}
+		done += n
+		off += int64(n)
+		if err != nil {
+			return done, err
+		}
+	}
+	if done < len(p) {
+		return done, io.EOF
+	}
+	return done, nil
+}
+
+// unpack reads what one frame has of what is wanted.
+func (c *Cursor) unpack(p []byte, off int64) (int, error) {
+	i := c.s.frameAt(off)
+	f := c.s.frames[i]
+	var n int
+	var err error
+	if f.Size() <= FrameSize+int64(len(trailer)) {
+		if err = c.load(i); err == nil {
+			n = copy(p, c.data[off-f.Begin:f.End-f.Begin])
+		}
+	} else if err = c.seek(i, off); err == nil {
+		n, err = io.ReadFull(c.stream, p[:min(int64(len(p)), f.End-off)])
+		c.pos += int64(n)
+	}
+	if err != nil {
+		return n, fmt.Errorf("cannot unpack what was kept in memory: %w", err)
+	}
+	return n, nil
+}
+
+// load unpacks a whole frame.
+func (c *Cursor) load(i int) (err error) {
+	if c.at == i {
+		return nil
+	}
+	if c.all == nil {
+		if c.all, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true)); err != nil {
+			return err
+		}
+	}
+	f := c.s.frames[i]
+	if int64(cap(c.packed)) < f.size {
+		c.packed = make([]byte, f.size)
+	}
+	c.at = -1
+	if _, err := c.s.f.ReadAt(c.packed[:f.size], f.off); err != nil {
+		return err
+	}
+	if c.data, err = c.all.DecodeAll(c.packed[:f.size], c.data[:0]); err != nil {
+		return err
+	}
+	if int64(len(c.data)) != f.Size() {
+		return io.ErrUnexpectedEOF
+	}
+	c.at = i
+	return nil
+}
+
+// seek has the stream at a place of a large frame.
+func (c *Cursor) seek(i int, off int64) (err error) {
+	f := c.s.frames[i]
+	if c.long != i || c.pos > off {
+		in := io.NewSectionReader(c.s.f, f.off, f.size)
+		if c.stream == nil {
+			c.stream, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+		} else {
+			err = c.stream.Reset(in)
+		}
+		if err != nil {
+			return err
+		}
+		c.long, c.pos = i, f.Begin
+	}
+	n, err := io.CopyN(io.Discard, c.stream, off-c.pos)
+	c.pos += n
+	return err
+}
+
+// pass gives back what lies before off.
+func (c *Cursor) pass(off int64) error {
+	if !c.release || c.s.taken {
+		return nil
+	}
+	const step = 1 << 20
+	plain := min(off, c.s.plain)
+	if plain-c.released >= step || plain == c.s.plain && c.released < plain {
+		// Of the page that the place is in, the rest is still wanted.
+		to := (Front + plain) &^ (page - 1)
+		if plain == c.s.plain {
+			to = Front + plain
+		}
+		if err := c.s.punch((Front+c.released)&^(page-1), to); err != nil {
+			return err
+		}
+		c.released = plain
+	}
+	for ; c.next < len(c.s.frames) && c.s.frames[c.next].End <= off; c.next++ {
+		f := c.s.frames[c.next]
+		if err := c.s.punch(f.off, f.off+f.size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close gives back what is left, if the cursor releases.
+func (c *Cursor) Close() error {
+	if c.all != nil {
+		c.all.Close()
+	}
+	if c.stream != nil {
+		c.stream.Close()
+	}
+	return c.pass(c.s.end)
+}

@@ -1,0 +1,89 @@
+package spool
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Room is the memory that several spools share. Its zero value has no limit.
+type Room struct {
+	// Limit is how many bytes may be kept as they are; 0 is no limit. What comes when it is reached is packed.
+	Limit int64
+	// Level is how packing weighs time against size; 0 is the fastest.
+	Level zstd.EncoderLevel
+
+	used atomic.Int64
+	once sync.Once
+	enc  *zstd.Encoder      // for frames that are at hand as a whole
+	long chan *zstd.Encoder // for those that are not; as many as may be busy at a time
+	err  error
+}
+
+// take asks for n bytes and says whether they fit.
+func (r *Room) take(n int64) bool {
+	if used := r.used.Add(n); r.Limit == 0 || used <= r.Limit {
+		return true
+	}
+	r.used.Add(-n)
+	return false
+}
+
+// window is how far back the packed form refers. A larger one saves less than it takes in memory, here and in the
+// kernel that unpacks.
+const window = FrameSize
+
+func (r *Room) start() error {
+	r.once.Do(func() {
+		workers := min(runtime.GOMAXPROCS(0), 16)
+		r.enc, r.err = zstd.NewWriter(nil, r.options(workers)...)
+		r.long = make(chan *zstd.Encoder, workers)
+		for range workers {
+			r.long <- nil
+		}
+	})
+	if r.err != nil {
+		return fmt.Errorf("cannot compress with zstd: %w", r.err)
+	}
+	return nil
+}
+
+func (r *Room) options(workers int) []zstd.EOption {
+	return []zstd.EOption{
+		zstd.WithEncoderLevel(max(r.Level, zstd.SpeedFastest)), zstd.WithWindowSize(window),
+		zstd.WithEncoderConcurrency(workers), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false),
+	}
+}
+
+// pack appends the packed form of p.
+func (r *Room) pack(dst, p []byte) ([]byte, error) {
+	if err := r.start(); err != nil {
+		return nil, err
+	}
+	return r.enc.EncodeAll(p, dst), nil
+}
+
+// packLong has write write what w gets packed. Not more than one for each processor does so at a time.
+func (r *Room) packLong(w io.Writer, write func(io.Writer) error) error {
+	if err := r.start(); err != nil {
+		return err
+	}
+	enc := <-r.long
+	defer func() { r.long <- enc }()
+	var err error
+	if enc == nil {
+		enc, err = zstd.NewWriter(w, r.options(1)...)
+		if err != nil {
+			return fmt.Errorf("cannot compress with zstd: %w", err)
+		}
+	}
+	enc.Reset(w)
+	if err := write(enc); err != nil {
+		return err
+	}
+	return enc.Close()
+}

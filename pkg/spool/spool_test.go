@@ -1,0 +1,257 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/u-root/u-root/pkg/cpio"
+	"golang.org/x/sys/unix"
+)
+
+// mixed is n bytes of noise, text and zeros by turns.
+func mixed(n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, n)
+	for i := 0; i < n; i += 300_000 {
+		part := b[i:min(n, i+300_000)]
+		switch i / 300_000 % 8 {
+		case 0, 1:
+			for j := range part {
+				part[j] = byte(r.Uint32())
+			}
+		case 2, 3:
+			copy(part, bytes.Repeat([]byte("some text "), 30_000))
+		}
+	}
+	return b
+}
+
+func blocks(t *testing.T, s *Spool) int64 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(s.f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+// kept is a file that was added.
+type kept struct {
+	File
+	data []byte
+	off  int64
+}
+
+// fill adds files of many sizes, some larger than a frame.
+func fill(t *testing.T, s *Spool) []kept {
+	t.Helper()
+	data := mixed(12<<20 + 12345)
+	var files []kept
+	for i, rest := 0, data; len(rest) > 0; i++ {
+		n := min(len(rest), []int{1, 3_000_001, 70_000, 4, 99_999, 1_000_000, 17, 2_500_000}[i%8])
+		f := kept{File: File{Path: fmt.Sprintf("dir/%0*d", 1+i%5, i), Mode: unix.S_IFREG | 0o644, UID: 1, GID: 2, ModTime: 3, Size: int64(n)}, data: rest[:n]}
+		var err error
+		if f.off, err = s.Add(f.File, bytes.NewReader(f.data)); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+		rest = rest[n:]
+	}
+	if err := s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// rooms are those that a spool may have: nothing may depend on which.
+var rooms = map[string]int64{"plenty": 0, "some": 3<<20 + 200_000, "none": 1}
+
+func TestSpool(t *testing.T) {
+	for name, limit := range rooms {
+		t.Run(name, func(t *testing.T) {
+			room := &Room{Limit: limit}
+			s, err := New(room)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			files := fill(t, s)
+			if limit > 0 && room.used.Load() > limit {
+				t.Errorf("keeps %d bytes as they are, want at most %d", room.used.Load(), limit)
+			}
+			if s.Plain() != (limit == 0) {
+				t.Errorf("Plain = %v with a limit of %d", s.Plain(), limit)
+			}
+			if got := blocks(t, s); got >= s.Len() {
+				t.Errorf("takes %d bytes of memory for %d, with megabytes of zeros among them", got, s.Len())
+			}
+
+			c := s.NewCursor(false)
+			defer c.Close()
+			r := rand.New(rand.NewPCG(3, 4))
+			for range 300 {
+				f := files[r.IntN(len(files))]
+				off := r.IntN(len(f.data))
+				p := make([]byte, 1+r.IntN(len(f.data)-off))
+				if n, err := c.ReadAt(p, f.off+int64(off)); err != nil || !bytes.Equal(p[:n], f.data[off:off+len(p)]) {
+					t.Fatalf("ReadAt(%d bytes, %d in %s) = %d, %v, want the right ones", len(p), off, f.Path, n, err)
+				}
+			}
+			if n, err := c.ReadAt(make([]byte, 8), s.Len()-4); n > 4 || err != io.EOF {
+				t.Errorf("ReadAt over the end = %d, %v, want at most 4 and the end", n, err)
+			}
+
+			// Reading from the beginning to the end gives all memory back on the way.
+			c = s.NewCursor(true)
+			last := blocks(t, s)
+			for i, f := range files {
+				got := make([]byte, len(f.data))
+				if _, err := c.ReadAt(got, f.off); err != nil || !bytes.Equal(got, f.data) {
+					t.Fatalf("%s is wrong, %v", f.Path, err)
+				}
+				if i == len(files)/2 {
+					if now := blocks(t, s); now >= last {
+						t.Errorf("half read, and still %d bytes of %d are taken", now, last)
+					}
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := blocks(t, s); got > page {
+				t.Errorf("all read, and still %d bytes are taken", got)
+			}
+		})
+	}
+}
+
+// records reads an archive, and what follows it, with u-root's package.
+func records(t *testing.T, data []byte) map[string]string {
+	t.Helper()
+	got := map[string]string{}
+	r := cpio.Newc.Reader(bytes.NewReader(data))
+	for {
+		rec, err := r.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return got
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, rec.FileSize)
+		if _, err := rec.ReadAt(body, 0); err != nil && err != io.EOF {
+			t.Fatal(err)
+		}
+		got[rec.Name] = string(body)
+	}
+}
+
+// TestArchive checks that what is kept is what an archive needs: as it is, with a trailer behind it; packed, each frame
+// by itself.
+func TestArchive(t *testing.T) {
+	for name, limit := range rooms {
+		t.Run(name, func(t *testing.T) {
+			s, err := New(&Room{Limit: limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			files := fill(t, s)
+			got := map[string]string{}
+			add := func(data []byte) {
+				for path, content := range records(t, data) {
+					got[path] = content
+				}
+			}
+			plain := make([]byte, s.plain)
+			if _, err := s.f.ReadAt(plain, Front); err != nil && len(plain) > 0 {
+				t.Fatal(err)
+			}
+			add(append(plain, trailer...))
+			seen := map[int64]bool{}
+			for _, f := range files {
+				frame, ok := s.Frame(f.off)
+				if !ok || seen[frame.Begin] {
+					continue
+				}
+				seen[frame.Begin] = true
+				r, done := s.TakeFrame(frame)
+				zr, err := zstd.NewReader(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				data, err := io.ReadAll(zr)
+				if err != nil || int64(len(data)) != frame.Size() {
+					t.Fatalf("a frame has %d bytes, %v, want %d", len(data), err, frame.Size())
+				}
+				if n := len(records(t, data)); n != frame.Records {
+					t.Errorf("a frame has %d records, want %d", n, frame.Records)
+				}
+				add(data)
+				zr.Close()
+				if err := done(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, f := range files {
+				if got[f.Path] != string(f.data) {
+					t.Errorf("%s is not there as it was", f.Path)
+				}
+			}
+			if len(got) != len(files) {
+				t.Errorf("%d files, want %d", len(got), len(files))
+			}
+		})
+	}
+}
+
+// TestHeader compares headers with those that u-root's package writes.
+func TestHeader(t *testing.T) {
+	for _, f := range []File{
+		{Path: "a", Mode: unix.S_IFREG | 0o4755, UID: 1, GID: 1<<32 - 2, ModTime: 1234567890, Size: 7},
+		{Path: "usr/bin/ab", Mode: unix.S_IFREG, ModTime: -1, Size: 1},
+		{Path: "x/y", Mode: unix.S_IFREG, Size: 1, Links: 3, Number: 77},
+		{Path: strings.Repeat("x", 4095), Mode: unix.S_IFREG, ModTime: 1 << 40, Size: 1<<32 - 1},
+	} {
+		var want bytes.Buffer
+		err := cpio.Newc.Writer(&want).WriteRecord(cpio.Record{
+			ReaderAt: bytes.NewReader(nil),
+			Info: cpio.Info{
+				Name: f.Path, Mode: uint64(f.Mode), UID: uint64(f.UID), GID: uint64(f.GID), NLink: uint64(max(1, f.Links)), Ino: uint64(f.Number),
+				MTime: uint64(min(max(f.ModTime, 0), 1<<32-1)), FileSize: uint64(f.Size),
+			},
+		})
+		if err == nil || int64(want.Len()) != HeaderSize(f.Path) {
+			t.Fatalf("u-root's header has %d bytes, %v, want %d and a complaint about the content", want.Len(), err, HeaderSize(f.Path))
+		}
+		if got := Header(nil, f); !bytes.Equal(got, want.Bytes()) {
+			t.Errorf("Header(%.20q) = %q, want %q", f.Path, got, want.Bytes())
+		}
+	}
+	var want bytes.Buffer
+	if err := cpio.WriteTrailer(cpio.Newc.Writer(&want)); err != nil || !bytes.Equal(trailer, want.Bytes()) {
+		t.Errorf("the trailer is %q, want %q, %v", trailer, want.Bytes(), err)
+	}
+}
+
+// TestShort has a content end too early.
+func TestShort(t *testing.T) {
+	for name, limit := range rooms {
+		for _, size := range []int64{10, 3 << 20} {
+			s, err := New(&Room{Limit: limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Add(File{Path: "f", Size: size}, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s: Add of 5 bytes of %d = %v, want %v", name, size, err, io.ErrUnexpectedEOF)
+			}
+			s.Close()
+		}
+	}
+}
