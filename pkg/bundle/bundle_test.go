@@ -233,6 +233,14 @@ func TestSpool(t *testing.T) {
 	}
 }
 
+func TestLevel(t *testing.T) {
+	for total, want := range map[int64]int{512 << 20: 7, 900 << 20: 7, 1100 << 20: 0, 8 << 30: 0} {
+		if got := Level(memory.Info{Total: total}, 200<<20); got != want {
+			t.Errorf("Level with %d MiB = %d, want %d", total>>20, got, want)
+		}
+	}
+}
+
 func TestPacking(t *testing.T) {
 	config := "boot/config-" + version
 	for name, c := range map[string]struct {

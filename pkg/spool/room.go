@@ -14,8 +14,8 @@ import (
 type Room struct {
 	// Limit is how many bytes may be kept as they are; 0 is no limit. What comes when it is reached is packed.
 	Limit int64
-	// Level is how packing weighs time against size; 0 is the fastest.
-	Level zstd.EncoderLevel
+	// Level is that of zstd(1) to pack with; 0 is the fastest.
+	Level int
 
 	used atomic.Int64
 	once sync.Once
@@ -54,7 +54,7 @@ func (r *Room) start() error {
 
 func (r *Room) options(workers int) []zstd.EOption {
 	return []zstd.EOption{
-		zstd.WithEncoderLevel(max(r.Level, zstd.SpeedFastest)), zstd.WithWindowSize(window),
+		zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(max(r.Level, 1))), zstd.WithWindowSize(window),
 		zstd.WithEncoderConcurrency(workers), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false),
 	}
 }
