@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,13 +66,8 @@ func TestCheck(t *testing.T) {
 			c, stdout, _ := tool(t, append([]string{"check"}, row.args...)...)
 			withWyrinit(t, c)
 			err := c.run(context.Background())
-			var s *status
-			code := 0
-			if errors.As(err, &s) {
-				code = s.code
-			}
-			if code != row.code {
-				t.Errorf("status %d (%v), want %d", code, err, row.code)
+			if code(err) != row.code {
+				t.Errorf("status %d (%v), want %d", code(err), err, row.code)
 			}
 			for _, want := range row.want {
 				if !strings.Contains(stdout.String(), want) {
@@ -176,21 +170,49 @@ func TestMorphFails(t *testing.T) {
 	}
 }
 
-// What kexec refuses it refuses before anything is loaded.
+// What kexec refuses it refuses before anything is loaded, and what this system cannot do before anything is read.
 func TestKexecRefused(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, as kexec does")
+	}
 	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
+	const (
+		loaded, disabled, systemd = "sys/kernel/kexec_loaded", "proc/sys/kernel/kexec_load_disabled", "run/systemd/system/x"
+	)
+	able := map[string]string{loaded: "0\n", disabled: "0\n", systemd: ""}
 	for _, row := range []struct {
-		args []string
-		want string
+		args   []string
+		system map[string]string
+		code   int
+		want   string
 	}{
-		{nil, "usage"},
-		{[]string{bad, "-load", "-force"}, "exclude each other"},
-		{[]string{bad, "-load"}, "not bootable"},
+		{nil, able, 2, "usage"},
+		{[]string{"a", "b"}, able, 2, "usage"},
+		{[]string{bad, "-load", "-force"}, able, 2, "exclude each other"},
+		{[]string{"-unload", "-load"}, able, 2, "exclude each other"},
+		{[]string{"-unload", bad}, able, 2, "takes no IMAGE"},
+		{[]string{bad}, able, 1, "not bootable"},
+		{[]string{bad, "-load"}, map[string]string{loaded: "0\n"}, 1, "not bootable"},
+		{[]string{"oci:/nowhere"}, map[string]string{loaded: "0\n"}, 1, "not run by systemd"},
+		{[]string{"oci:/nowhere"}, map[string]string{systemd: ""}, 1, "built without kexec"},
+		{[]string{"oci:/nowhere"}, map[string]string{loaded: "0\n", disabled: "1\n", systemd: ""}, 1, "kexec_load_disabled=1"},
+		{[]string{"oci:/nowhere"}, able, 1, "/nowhere"},
 	} {
 		c, _, _ := tool(t, append([]string{"kexec"}, row.args...)...)
 		withWyrinit(t, c)
-		if err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("kexec %q = %v, want an error with %q", row.args, err, row.want)
+		c.root = t.TempDir()
+		for name, content := range row.system {
+			file := filepath.Join(c.root, name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := c.run(context.Background())
+		if code(err) != row.code || err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("kexec %q on %q = %v, want status %d and an error with %q", row.args, row.system, err, row.code, row.want)
 		}
 	}
 }

@@ -2,77 +2,180 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // kexec is "wyrcan kexec".
 func (c *cmd) kexec(ctx context.Context, args []string) error {
 	var r recipe
-	f := c.flags("kexec", "[OPTION...] IMAGE", `Reboot this machine into IMAGE: load its kernel, with everything else of it as
-the initramfs, have systemd stop all services, and start it. Needs root.
+	f := c.flags("kexec", "[OPTION...] IMAGE", `Reboot this machine into IMAGE without its firmware: load the image's kernel,
+with everything else of it as the initramfs, then have systemd stop all services,
+unmount what it can and start that kernel (systemctl kexec). Needs root, and
+memory for the image twice.
+
+In two steps, to choose the moment: wyrcan kexec -load IMAGE, then, when it is
+time, systemctl kexec. Until then wyrcan kexec -unload takes it back. A loaded
+kernel is lost with an ordinary reboot.
+
+The image is fetched, verified and checked before anything is stopped, and this
+system stays as it was if one of that fails.
 `)
 	load := f.Bool("load", false, "only load: systemctl kexec, later, starts it")
-	force := f.Bool("force", false, "start it at once, without stopping any service; file systems are synced, no more")
+	unload := f.Bool("unload", false, "forget what was loaded; takes no IMAGE")
+	force := f.Bool("force", false, "start at once, with no service stopped and nothing unmounted; file systems are synced, no more. Without IMAGE, start what was loaded")
 	r.flags(f)
-	rest, err := f.parse(args, 1, false)
+	rest, err := f.parse(args, 0, true)
 	if err != nil {
 		return err
 	}
-	if *load && *force {
-		return usage("kexec: -load and -force exclude each other")
+	switch {
+	case *load && *force, *unload && (*load || *force):
+		return usage("kexec: -load, -unload and -force exclude each other")
+	case *unload && len(rest) > 0:
+		return usage("kexec: -unload takes no IMAGE: it forgets whichever was loaded")
+	case len(rest) > 1, len(rest) == 0 && !*unload && !*force:
+		return usage("usage: wyrcan kexec [OPTION...] IMAGE")
 	}
-	opt, err := r.options(c)
-	if err != nil {
+	if err := c.kexecReady(*load || *unload || *force); err != nil {
+		return fmt.Errorf("kexec: %w", err)
+	}
+	switch {
+	case *unload:
+		return kexec.Unload()
+	case len(rest) == 0:
+		return c.jump()
+	}
+	if err := c.load(ctx, rest[0], r); err != nil {
 		return err
 	}
-	if opt.Memory, err = memory.Read("/proc/meminfo"); err != nil {
-		return err
-	}
-	if os.Geteuid() != 0 {
-		return usage("kexec: loading a kernel needs root")
-	}
-	b, err := c.bundle(ctx, rest[0], opt)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	if err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline); err != nil {
-		return fmt.Errorf("cannot load the kernel of %s: %w", rest[0], err)
-	}
-	wait, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := kexec.Wait(wait); err != nil {
-		return fmt.Errorf("cannot load the kernel of %s: %w", rest[0], err)
-	}
-	fmt.Fprintf(c.stderr, "wyrcan: kernel %s of %s is loaded, command line %q\n", b.Version, rest[0], b.Cmdline)
 	switch {
 	case *load:
+		fmt.Fprintln(c.stderr, "wyrcan: systemctl kexec starts it, wyrcan kexec -unload forgets it")
 		return nil
 	case *force:
-		return kexec.Jump()
+		return c.jump()
 	}
+	fmt.Fprintln(c.stderr, "wyrcan: systemd stops the services and starts it")
 	systemctl := exec.CommandContext(ctx, "systemctl", "kexec")
 	systemctl.Stdout, systemctl.Stderr = c.stderr, c.stderr
 	if err := systemctl.Run(); err != nil {
-		return fmt.Errorf("cannot have systemd stop the services: %w; the kernel stays loaded, wyrcan kexec -force starts one without", err)
+		return fmt.Errorf("cannot have systemd stop the services: systemctl kexec: %w; the kernel stays loaded: wyrcan kexec -force starts it all the same, wyrcan kexec -unload forgets it", err)
 	}
 	return nil
 }
 
-// bundle makes the bundle of an image, in memory.
+// kexecReady tells what would keep this system from starting another kernel, before anything is downloaded for it. alone
+// is whether systemd has no part in it.
+func (c *cmd) kexecReady(alone bool) error {
+	if os.Geteuid() != 0 {
+		return errors.New("starting another kernel needs root")
+	}
+	if _, err := os.Stat(filepath.Join(c.root, "/sys/kernel/kexec_loaded")); errors.Is(err, fs.ErrNotExist) {
+		return errors.New("the running kernel cannot start another: it was built without kexec, or /sys is not mounted")
+	}
+	// A one-way switch: Documentation/admin-guide/sysctl/kernel.rst.
+	if b, err := os.ReadFile(filepath.Join(c.root, "/proc/sys/kernel/kexec_load_disabled")); err == nil && strings.TrimSpace(string(b)) == "1" {
+		return errors.New("the running kernel forbids it until the next reboot (sysctl kernel.kexec_load_disabled=1)")
+	}
+	// What tells that systemd is the init: sd_booted(3).
+	if _, err := os.Stat(filepath.Join(c.root, "/run/systemd/system")); err != nil && !alone {
+		return errors.New("this system is not run by systemd, which would stop its services: load with -load and reboot the way that your init starts a loaded kernel, or start at once with -force")
+	}
+	return nil
+}
+
+// load makes the image the one that the running kernel will start.
+func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
+	opt, err := r.options(c)
+	if err != nil {
+		return err
+	}
+	b, err := c.bundle(ctx, ref, opt)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	debug.FreeOSMemory() // of what made the bundle: the kernel takes it once more
+	mem, err := memory.Read(meminfo)
+	if err == nil {
+		err = b.CanLoad(mem)
+	}
+	if err == nil {
+		err = kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
+	}
+	if err == nil {
+		wait, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		err = kexec.Wait(wait)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot load the kernel of %s: %w", ref, err)
+	}
+	fmt.Fprintf(c.stderr, "wyrcan: kernel %s of %s is loaded, with an initrd of %s and the command line %q\n", b.Version, ref, console.Bytes(b.Size), b.Cmdline)
+	return nil
+}
+
+// jump starts what is loaded.
+func (c *cmd) jump() error {
+	loaded, err := kexec.Loaded()
+	if err != nil {
+		return err
+	}
+	if !loaded {
+		return errors.New("kexec: no kernel is loaded: name an IMAGE")
+	}
+	fmt.Fprintln(c.stderr, "wyrcan: starting it at once")
+	return kexec.Jump()
+}
+
+const meminfo = "/proc/meminfo"
+
+// enough returns an error when the memory is about to run out: the kernel would end other programs of this system for it.
+func enough() error {
+	const least = 64 << 20
+	mem, err := memory.Read(meminfo)
+	if err == nil && mem.Available < least {
+		err = fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; end other programs, use a smaller image or add memory",
+			console.MiB(mem.Total), console.MiB(mem.Available))
+	}
+	return err
+}
+
+// bundle makes the bundle of an image in memory, for this machine.
 func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bundle.Bundle, error) {
-	_, tree, err := c.tree(ctx, ref, "")
+	var err error
+	if opt.Memory, err = memory.Read(meminfo); err != nil {
+		return nil, err
+	}
+	opt.Grow = enough
+	img, m, err := c.open(ctx, ref, platform(""))
+	if err != nil {
+		return nil, err
+	}
+	defer m.end()
+	if err := bundle.CanDownload(opt.Memory, img.Size()); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)
+	}
+	tree, err := read(ctx, ref, img, rootfs.Options{Memory: bundle.Spool(opt.Memory, img.Size())})
 	if err != nil {
 		return nil, err
 	}
 	defer tree.Close()
+	m.end()
 	plan, err := bundle.Inspect(ctx, tree, opt)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)

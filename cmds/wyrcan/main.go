@@ -37,6 +37,7 @@ type cmd struct {
 	stderr io.Writer
 	args   []string // without the name of the program
 	home   string   // the directory where make leaves what belongs together: this program, wyrcan.kernel, wyrcan.initrd
+	root   string   // where /proc, /sys and /run are looked into for what this system can do; "" is /
 }
 
 // A subcommand is a line of the tool's help.
@@ -63,17 +64,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := command(os.Args).run(ctx)
 	stop()
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return
+	if code := code(err); code != 0 {
+		var s *status
+		if !errors.As(err, &s) || s.err != nil {
+			fmt.Fprintf(os.Stderr, "wyrcan: %v\n", err)
+		}
+		os.Exit(code)
 	}
-	var s *status
-	if !errors.As(err, &s) {
-		s = &status{code: 1, err: err}
-	}
-	if s.err != nil {
-		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s.err)
-	}
-	os.Exit(s.code)
 }
 
 func command(args []string) *cmd {
@@ -86,9 +83,26 @@ type status struct {
 	err  error // nil: all was said
 }
 
-func (s *status) Error() string { return fmt.Sprintf("exit status %d: %v", s.code, s.err) }
+func (s *status) Error() string {
+	if s.err == nil {
+		return fmt.Sprintf("exit status %d", s.code)
+	}
+	return s.err.Error()
+}
 
 func (s *status) Unwrap() error { return s.err }
+
+// code returns the exit status for the error of a run.
+func code(err error) int {
+	var s *status
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &s):
+		return s.code
+	}
+	return 1
+}
 
 // usage is a failure of the one who typed.
 func usage(format string, args ...any) error {

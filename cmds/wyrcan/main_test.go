@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
-	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +18,7 @@ func tool(t *testing.T, args ...string) (c *cmd, stdout, stderr *bytes.Buffer) {
 func TestUsage(t *testing.T) {
 	for _, row := range []struct {
 		args   []string
-		code   int // -1: no status of its own
+		code   int
 		stdout string
 		err    string
 	}{
@@ -38,16 +36,8 @@ func TestUsage(t *testing.T) {
 	} {
 		c, stdout, _ := tool(t, row.args...)
 		err := c.run(context.Background())
-		var s *status
-		code := 0
-		switch {
-		case errors.As(err, &s):
-			code = s.code
-		case err != nil && !errors.Is(err, flag.ErrHelp):
-			code = 1
-		}
-		if code != row.code || !strings.Contains(stdout.String(), row.stdout) || row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
-			t.Errorf("wyrcan %q: status %d, %v, stdout %q; want status %d, %q, %q", row.args, code, err, stdout, row.code, row.err, row.stdout)
+		if code(err) != row.code || !strings.Contains(stdout.String(), row.stdout) || row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
+			t.Errorf("wyrcan %q: status %d, %v, stdout %q; want status %d, %q, %q", row.args, code(err), err, stdout, row.code, row.err, row.stdout)
 		}
 	}
 }

@@ -13,22 +13,28 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// tree reads the layers of an image.
+// tree finds an image for an architecture, "" for this machine's, and reads its layers.
 func (c *cmd) tree(ctx context.Context, ref, arch string) (*image.Image, *rootfs.Tree, error) {
 	img, m, err := c.open(ctx, ref, platform(arch))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer m.end()
+	tree, err := read(ctx, ref, img, rootfs.Options{})
+	return img, tree, err
+}
+
+// read reads the layers of the image that was asked for as ref.
+func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options) (*rootfs.Tree, error) {
 	layers := make([]rootfs.Layer, len(img.Layers))
 	for i, l := range img.Layers {
 		layers[i] = l
 	}
-	tree, err := rootfs.Read(ctx, layers, rootfs.Options{})
+	tree, err := rootfs.Read(ctx, layers, opt)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, err)
+		return nil, fmt.Errorf("cannot read %s: %w", ref, err)
 	}
-	return img, tree, nil
+	return tree, nil
 }
 
 // A recipe is the options of whatever makes a bundle.

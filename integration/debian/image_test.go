@@ -26,6 +26,18 @@ func debian(t testing.TB) v1.Image {
 	if os.Getuid() != 0 {
 		t.Skip("needs root: umoci gives files their owners and makes devices")
 	}
+	dir := t.TempDir()
+	img := onTop(t, made(t), witness(t, dir))
+	var list bytes.Buffer
+	if err := unpacked(t, img, dir).Write(&list); err != nil {
+		t.Fatal(err)
+	}
+	return onTop(t, img, imagetest.Files(imagetest.File("usr/lib/witness/expected", list.String())))
+}
+
+// made is the image as tools/debian-image made it.
+func made(t testing.TB) v1.Image {
+	t.Helper()
 	index, err := layout.ImageIndexFromPath(artefact(t, "debian.oci"))
 	if err != nil {
 		t.Fatal(err)
@@ -38,13 +50,7 @@ func debian(t testing.TB) v1.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	img = onTop(t, img, witness(t, dir))
-	var list bytes.Buffer
-	if err := unpacked(t, img, dir).Write(&list); err != nil {
-		t.Fatal(err)
-	}
-	return onTop(t, img, imagetest.Files(imagetest.File("usr/lib/witness/expected", list.String())))
+	return img
 }
 
 func onTop(t testing.TB, img v1.Image, layer imagetest.Layer) v1.Image {

@@ -55,6 +55,22 @@ func explain(err error) error {
 	return err
 }
 
+// Unload makes the running kernel forget what was loaded. It is no error if nothing was.
+func Unload() error {
+	err := unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD)
+	if errors.Is(err, unix.ENOSYS) {
+		// No segments: kexec_load(2).
+		if _, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, 0, 0, 0, 0, 0, 0); errno != 0 {
+			return fmt.Errorf("cannot unload the kernel: kexec_load: %w", errno)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot unload the kernel: kexec_file_load: %w", err)
+	}
+	return nil
+}
+
 // Loaded tells whether a kernel is loaded and ready to be jumped to.
 func Loaded() (bool, error) {
 	b, err := os.ReadFile(loadedFile)

@@ -1,0 +1,179 @@
+package debian
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// TestKexec has a Debian, as it runs on any server, reboot into a container that docker's registry serves: wyrcan kexec.
+func TestKexec(t *testing.T) {
+	registry := dockerRegistry(t)
+	push := func(name string, img v1.Image) string {
+		t.Helper()
+		dir := t.TempDir()
+		path, err := layout.Write(dir, empty.Index)
+		if err == nil {
+			err = path.AppendImage(img)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref := registry + "/" + name
+		if out, err := exec.Command(artefact(t, "wyrcan"), "push", dir, ref).CombinedOutput(); err != nil {
+			t.Fatalf("wyrcan push = %v: %s", err, out)
+		}
+		return ref
+	}
+	container := strings.Replace(push("container", demo(t)), "127.0.0.1:", "10.0.2.2:", 1)
+
+	dir := t.TempDir()
+	kernel, initrd, cmdline := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd"), filepath.Join(dir, "cmdline")
+	const memory = "1200M"
+	out, err := exec.Command(artefact(t, "wyrcan"), "morph", push("server", server(t)), "-m", memory,
+		"-kernel", kernel, "-initrd", initrd, "-cmdline", cmdline, "-wyrinit", artefact(t, "wyrinit")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("wyrcan morph = %v: %s", err, out)
+	}
+	line, err := os.ReadFile(cmdline)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	const words = `^wyrcan-demo: the container's own words`
+	for _, row := range []struct {
+		name, option string
+		want         map[string]bool
+	}{
+		{"systemctl kexec", "", map[string]bool{
+			`^wyrcan: systemd stops the services and starts it$`: true,
+			`^server: stopped in order$`:                         true,
+			`wyrcan: starting it at once`:                        false,
+			words:                                                true,
+		}},
+		{"at once", "-force", map[string]bool{
+			`^wyrcan: starting it at once$`: true,
+			`^server: stopped in order$`:    false,
+			words:                           true,
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			log := machine{memory: memory, kernel: kernel, initrd: initrd,
+				cmdline: strings.TrimSpace(string(line)) + " server.image=" + container + " server.option=" + row.option}.run(t)
+			lines(t, log, row.want)
+			lines(t, log, map[string]bool{
+				`^server: loaded: 1, unloaded: 0$`: true,
+				`wyrcan: kernel \S+ of ` + container + ` is loaded, with an initrd of .* and the command line "console=ttyS0 quiet panic=-1 demo=once"$`: true,
+				`^wyrcan-demo: command line +console=ttyS0 quiet panic=-1 demo=once$`:                                                                    true,
+				`^server: wyrcan has failed`: false,
+			})
+		})
+	}
+}
+
+// demo is a container of which no more is to be seen than that it runs: kernel, /init, and a command line of its own.
+func demo(t *testing.T) v1.Image {
+	t.Helper()
+	read := func(name string) string {
+		b, err := os.ReadFile(artefact(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	return imagetest.Image(t, imagetest.Files(
+		imagetest.Dir("boot"),
+		imagetest.File("boot/wyrcan.kernel", read("wyrcan.kernel")),
+		imagetest.File("boot/wyrcan.cmdline", "console=ttyS0\n"),
+		imagetest.File("init", read("wyrcan.demo")).Mode(0o755),
+	))
+}
+
+// server is Debian with the host tool, and a unit that uses it once the system is up: first to load the container and
+// to forget it, then with the option that the kernel's command line has. Another unit speaks when it is stopped.
+func server(t *testing.T) v1.Image {
+	t.Helper()
+	const onConsole = "StandardOutput=tty\nStandardError=inherit\nTTYPath=/dev/console\n"
+	const script = `#!/bin/sh
+for word in $(cat /proc/cmdline); do
+	case $word in server.*) eval "${word#server.}" ;; esac
+done
+state() { cat /sys/kernel/kexec_loaded; }
+wyrcan kexec -load "$image"
+loaded=$(state)
+wyrcan kexec -unload
+echo "server: loaded: $loaded, unloaded: $(state)"
+wyrcan kexec $option "$image" -arg "quiet panic=-1" -arg demo=once || {
+	echo "server: wyrcan has failed: $?"
+	systemctl poweroff --force --force
+}
+`
+	program := func(name string) imagetest.Entry {
+		b, err := os.ReadFile(artefact(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return imagetest.File("usr/local/bin/"+name, string(b)).Mode(0o755)
+	}
+	unit := func(name, text string) imagetest.Entry {
+		return imagetest.File("usr/lib/systemd/system/"+name, text)
+	}
+	wants := func(name string) imagetest.Entry {
+		return imagetest.Symlink("usr/lib/systemd/system/multi-user.target.wants/"+name, "../"+name)
+	}
+	return onTop(t, made(t), imagetest.Files(
+		program("wyrcan"), program("wyrinit"),
+		imagetest.File("usr/local/bin/reboot-into", script).Mode(0o755),
+		unit("service.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"+
+			"ExecStop=/bin/echo server: stopped in order\n"+onConsole),
+		unit("reboot-into.service", "[Unit]\nWants=network-online.target\nAfter=network-online.target service.service\n"+
+			"[Service]\nExecStart=/usr/local/bin/reboot-into\n"+onConsole),
+		wants("service.service"), wants("reboot-into.service"),
+	))
+}
+
+// dockerRegistry runs docker's registry server until the test ends, and returns its address.
+func dockerRegistry(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := l.Addr().String()
+	l.Close()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.yml")
+	text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n", dir, host)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := exec.Command("docker-registry", "serve", config)
+	var said bytes.Buffer
+	server.Stdout, server.Stderr = &said, &said
+	if err := server.Start(); err != nil {
+		t.Fatalf("%v: install Debian's package docker-registry", err)
+	}
+	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get("http://" + host + "/v2/"); err == nil {
+			resp.Body.Close()
+			return host
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("docker-registry does not answer: %s", said.String())
+		}
+	}
+}
