@@ -25,7 +25,7 @@ func installFirmware(src, dst string, modules []*module) (files int, size int64,
 		if err != nil {
 			return 0, 0, err
 		}
-		names = append(names, info.firmware...)
+		names = append(names, info.Firmware...)
 	}
 	slices.Sort(names)
 

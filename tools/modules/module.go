@@ -1,18 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
-	"debug/elf"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"gitlab.com/wyrcan/wyrcan/pkg/modinfo"
 )
 
 // module is one kernel module of a source directory.
@@ -20,30 +13,7 @@ type module struct {
 	name string // as the kernel writes it, with underscores
 	path string // below the module directory, without the compression's suffix
 	file string // on the disk
-	info *modinfo
-}
-
-// modinfo is what a module says about itself in its ELF section .modinfo: a
-// row of KEY=VALUE strings, each ended by a zero byte (include/linux/moduleinfo.h).
-type modinfo struct {
-	depends  []string // names of the modules it cannot be linked without
-	softdeps []string // names or aliases of those it wants beside it, before or after
-	aliases  []string
-	firmware []string // names and patterns below a firmware directory
-}
-
-// moduleName gives the module name of a file name, or "" where it is no module.
-func moduleName(file string) string {
-	base := filepath.Base(file)
-	i := strings.Index(base, ".ko")
-	if i <= 0 {
-		return ""
-	}
-	switch base[i:] {
-	case ".ko", ".ko.gz", ".ko.xz", ".ko.zst":
-		return strings.ReplaceAll(base[:i], "-", "_")
-	}
-	return ""
+	info *modinfo.Info
 }
 
 // read returns the module as the linker wrote it, signature included. Modules
@@ -59,32 +29,11 @@ func readDecompressed(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r io.Reader
-	switch filepath.Ext(file) {
-	case ".gz":
-		r, err = gzip.NewReader(bytes.NewReader(b))
-	case ".xz":
-		r, err = xz.NewReader(bytes.NewReader(b))
-	case ".zst":
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(bytes.NewReader(b)); err == nil {
-			defer d.Close()
-			r = d
-		}
-	default:
-		return b, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot decompress %s: %w", file, err)
-	}
-	if b, err = io.ReadAll(r); err != nil {
-		return nil, fmt.Errorf("cannot decompress %s: %w", file, err)
-	}
-	return b, nil
+	return modinfo.Decompress(file, b)
 }
 
 // load reads the module's information, once.
-func (m *module) load() (*modinfo, error) {
+func (m *module) load() (*modinfo.Info, error) {
 	if m.info != nil {
 		return m.info, nil
 	}
@@ -92,44 +41,10 @@ func (m *module) load() (*modinfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.info, err = parseModinfo(b); err != nil {
+	if m.info, err = modinfo.Parse(b); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.file, err)
 	}
 	return m.info, nil
-}
-
-func parseModinfo(b []byte) (*modinfo, error) {
-	f, err := elf.NewFile(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	s := f.Section(".modinfo")
-	if s == nil {
-		return nil, errors.New("no .modinfo section: not a kernel module")
-	}
-	data, err := s.Data()
-	if err != nil {
-		return nil, err
-	}
-	info := new(modinfo)
-	for _, entry := range strings.Split(string(data), "\x00") {
-		key, value, _ := strings.Cut(entry, "=")
-		switch key {
-		case "depends":
-			info.depends = append(info.depends, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
-		case "softdep":
-			for _, word := range strings.Fields(value) {
-				if word != "pre:" && word != "post:" {
-					info.softdeps = append(info.softdeps, word)
-				}
-			}
-		case "alias":
-			info.aliases = append(info.aliases, value)
-		case "firmware":
-			info.firmware = append(info.firmware, value)
-		}
-	}
-	return info, nil
 }
 
 // install writes the module below dir and returns its size in bytes.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -16,34 +14,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/u-root/u-root/pkg/cpio"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 const version = "6.1.0-test"
-
-// kernelModule makes the smallest file that passes for a module: an ELF header,
-// the section .modinfo with the given entries, and the names of the sections.
-func kernelModule(entries ...string) []byte {
-	modinfo := []byte(strings.Join(entries, "\x00") + "\x00")
-	names := []byte("\x00.modinfo\x00.shstrtab\x00")
-	const header, section = 64, 64
-	at := uint64(header)
-	sections := []elf.Section64{
-		{},
-		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_ALLOC), Off: at, Size: uint64(len(modinfo)), Addralign: 1},
-		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: at + uint64(len(modinfo)), Size: uint64(len(names)), Addralign: 1},
-	}
-	h := elf.Header64{
-		Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: header,
-		Shoff: at + uint64(len(modinfo)+len(names)), Shentsize: section, Shnum: uint16(len(sections)), Shstrndx: 2,
-	}
-	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
-
-	var b bytes.Buffer
-	for _, part := range []any{h, modinfo, names, sections} {
-		binary.Write(&b, binary.LittleEndian, part) // a Buffer takes everything
-	}
-	return b.Bytes()
-}
 
 // pack compresses as distributions do, with the tool of that suffix.
 func pack(t *testing.T, b []byte, tool ...string) []byte {
@@ -77,17 +52,17 @@ func write(t *testing.T, files map[string][]byte) string {
 func kernel(t *testing.T) string {
 	dir := "lib/modules/" + version + "/"
 	return filepath.Join(write(t, map[string][]byte{
-		dir + "kernel/drivers/net/ethernet/realtek/r8169.ko":      kernelModule("license=GPL", "firmware=rtl_nic/rtl8168h-2.fw", "firmware=rtl_nic/gone.fw", "softdep=pre: realtek", "depends=libphy", "alias=pci:v000010ECd00008168sv*sd*bc*sc*i*", "name=r8169"),
-		dir + "kernel/drivers/net/ethernet/cavium/liquidio.ko.xz": pack(t, kernelModule("firmware=liquidio/lio_*.bin", "depends=", "name=liquidio"), "xz", "--check=crc32"),
-		dir + "kernel/drivers/net/ethernet/broadcom/bnx2x.ko.gz":  pack(t, kernelModule("depends=libcrc32c,inside", "name=bnx2x"), "gzip"),
-		dir + "kernel/drivers/net/phy/libphy.ko":                  kernelModule("depends=", "name=libphy"),
-		dir + "kernel/elsewhere/realtek.ko.zst":                   pack(t, kernelModule("depends=libphy", "name=realtek"), "zstd"),
-		dir + "kernel/lib/libcrc32c.ko":                           kernelModule("depends=", "softdep=pre: crc32c", "name=libcrc32c"),
-		dir + "kernel/crypto/crc32c-generic.ko":                   kernelModule("depends=", "alias=crc32c", "name=crc32c_generic"),
-		dir + "kernel/net/8021q/8021q.ko":                         kernelModule("depends=", "name=8021q"),
-		dir + "kernel/drivers/net/dummy.ko":                       kernelModule("depends=", "softdep=post: nothing-of-that-name", "name=dummy"),
-		dir + "kernel/drivers/net/dummynot.ko":                    kernelModule("depends=", "name=dummynot"),
-		dir + "kernel/sound/beep.ko":                              kernelModule("depends=", "name=beep"),
+		dir + "kernel/drivers/net/ethernet/realtek/r8169.ko":      imagetest.Module("license=GPL", "firmware=rtl_nic/rtl8168h-2.fw", "firmware=rtl_nic/gone.fw", "softdep=pre: realtek", "depends=libphy", "alias=pci:v000010ECd00008168sv*sd*bc*sc*i*", "name=r8169"),
+		dir + "kernel/drivers/net/ethernet/cavium/liquidio.ko.xz": pack(t, imagetest.Module("firmware=liquidio/lio_*.bin", "depends=", "name=liquidio"), "xz", "--check=crc32"),
+		dir + "kernel/drivers/net/ethernet/broadcom/bnx2x.ko.gz":  pack(t, imagetest.Module("depends=libcrc32c,inside", "name=bnx2x"), "gzip"),
+		dir + "kernel/drivers/net/phy/libphy.ko":                  imagetest.Module("depends=", "name=libphy"),
+		dir + "kernel/elsewhere/realtek.ko.zst":                   pack(t, imagetest.Module("depends=libphy", "name=realtek"), "zstd"),
+		dir + "kernel/lib/libcrc32c.ko":                           imagetest.Module("depends=", "softdep=pre: crc32c", "name=libcrc32c"),
+		dir + "kernel/crypto/crc32c-generic.ko":                   imagetest.Module("depends=", "alias=crc32c", "name=crc32c_generic"),
+		dir + "kernel/net/8021q/8021q.ko":                         imagetest.Module("depends=", "name=8021q"),
+		dir + "kernel/drivers/net/dummy.ko":                       imagetest.Module("depends=", "softdep=post: nothing-of-that-name", "name=dummy"),
+		dir + "kernel/drivers/net/dummynot.ko":                    imagetest.Module("depends=", "name=dummynot"),
+		dir + "kernel/sound/beep.ko":                              imagetest.Module("depends=", "name=beep"),
 		dir + "modules.builtin":                                   []byte("kernel/lib/inside.ko\n"),
 		dir + "modules.order":                                     nil,
 		dir + "modules.builtin.modinfo":                           []byte("inside.alias=x\x00"),
@@ -213,10 +188,10 @@ func TestRefusals(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{"a missing dependency", "kernel/drivers/net/dummy.ko", kernelModule("depends=absent"), "module dummy depends on absent, which "},
+		{"a missing dependency", "kernel/drivers/net/dummy.ko", imagetest.Module("depends=absent"), "module dummy depends on absent, which "},
 		{"no module", "kernel/drivers/net/dummy.ko", []byte("#!/bin/sh" + strings.Repeat(" ", 64)), "dummy.ko: bad magic number"},
 		{"cut short", "kernel/drivers/net/dummy.ko.xz", []byte("\xfd7zXZ\x00"), "cannot decompress "},
-		{"firmware from outside", "kernel/drivers/net/dummy.ko", kernelModule("firmware=../../etc/shadow"), `firmware name "../../etc/shadow" leaves the firmware directory`},
+		{"firmware from outside", "kernel/drivers/net/dummy.ko", imagetest.Module("firmware=../../etc/shadow"), `firmware name "../../etc/shadow" leaves the firmware directory`},
 		{"nothing there", "kernel/README", nil, "no kernel modules in "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

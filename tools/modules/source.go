@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/modinfo"
 )
 
 // source is a kernel's module directory.
@@ -27,7 +29,7 @@ func openSource(dir string) (*source, error) {
 		if err != nil {
 			return err
 		}
-		name := moduleName(file)
+		name := modinfo.Name(file)
 		if name == "" || d.IsDir() {
 			return nil
 		}
@@ -52,7 +54,7 @@ func openSource(dir string) (*source, error) {
 		return nil, err
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
-		s.builtin[moduleName(lines.Text())] = true
+		s.builtin[modinfo.Name(lines.Text())] = true
 	}
 	return s, nil
 }
@@ -71,7 +73,7 @@ func (s *source) choose(paths []string) ([]*module, error) {
 		if err != nil {
 			return err
 		}
-		for _, name := range info.depends {
+		for _, name := range info.Depends {
 			name = strings.ReplaceAll(name, "-", "_")
 			dep := s.byName[name]
 			if dep == nil && s.builtin[name] {
@@ -84,7 +86,7 @@ func (s *source) choose(paths []string) ([]*module, error) {
 				return err
 			}
 		}
-		for _, name := range info.softdeps {
+		for _, name := range info.Softdeps {
 			deps, err := s.resolve(name)
 			if err != nil {
 				return err
@@ -126,7 +128,7 @@ func (s *source) resolve(name string) ([]*module, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, alias := range info.aliases {
+		for _, alias := range info.Aliases {
 			ok, err := path.Match(strings.ReplaceAll(alias, "-", "_"), name)
 			if err == nil && ok {
 				found = append(found, m)
