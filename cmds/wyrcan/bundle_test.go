@@ -30,7 +30,7 @@ func bootable() []imagetest.Entry {
 		imagetest.File("bin/init", "#!/bin/sh\n").Mode(0o755),
 		imagetest.Symlink("init", "bin/init"),
 		imagetest.Symlink("lib", "usr/lib"),
-		imagetest.File("usr/lib/modules/"+version+"/kernel/x.ko.xz", "driver"),
+		imagetest.File("usr/lib/modules/"+version+"/kernel/x.ko", string(imagetest.Module("license=GPL"))),
 		imagetest.File("usr/lib/firmware/x.bin", "firmware"),
 	}
 }
@@ -47,18 +47,20 @@ func TestCheck(t *testing.T) {
 	good := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
 	bare := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("usr"))))
+	empty := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+version))))
 	for _, row := range []struct {
 		name string
 		args []string
 		code int
 		want []string
 	}{
-		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + version + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 modules, 1 firmware files", " MiB at least", "bootable      yes"}},
+		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + version + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 module, 1 firmware file\ncommand", " MiB at least", "bootable      yes"}},
 		{"enough memory", []string{good, "-m", "4G"}, 0, []string{"bootable      yes"}},
 		{"too little memory", []string{good, "-m", "32M"}, notBootable, []string{"bootable      no: too little memory"}},
 		{"no memory", []string{good, "-m", "much"}, 2, nil},
 		{"no init", []string{bad}, notBootable, []string{"bootable      no: the image is not bootable: /init"}},
-		{"no modules", []string{bare}, 0, []string{"warning       the image has no modules for its kernel", "bootable      yes"}},
+		{"no modules", []string{bare}, 0, []string{"warning       the image has no /lib/modules/" + version, "bootable      yes"}},
+		{"no module", []string{empty}, 0, []string{"warning       there are no modules in /lib/modules/" + version, "drivers       0 modules, 1 firmware file\n"}},
 		{"no image", []string{"oci:/nowhere"}, notExamined, nil},
 		{"wrong use", []string{good, "-root", "nfs"}, 2, nil},
 	} {

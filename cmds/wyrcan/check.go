@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
@@ -31,12 +30,15 @@ type report struct {
 	Version  string   `json:"kernelVersion,omitempty"`
 	Modules  int      `json:"modules"`  // drivers for that kernel
 	Firmware int      `json:"firmware"` // files
+	Missing  []driver `json:"firmwareMissing,omitempty"`
 	Init     string   `json:"init,omitempty"`
 	Cmdline  string   `json:"cmdline"`
 	Initrd   int64    `json:"initrdBytes,omitempty"`
 	Packing  string   `json:"initrdPacking,omitempty"`
 	Memory   int64    `json:"memoryBytes,omitempty"` // the least that boots all of it
 	Warnings []string `json:"warnings,omitempty"`
+
+	drivers *driverSet
 }
 
 // Exit statuses of check besides 0, bootable, and 2, a wrong use.
@@ -49,12 +51,15 @@ const (
 func (c *cmd) check(ctx context.Context, args []string) error {
 	var r recipe
 	f := c.flags("check", "[OPTION...] IMAGE", `Tell whether IMAGE is bootable by Wyrcan: which kernel and init it has, how much
-memory a machine needs to boot all of it, and what of it will not survive.
+memory a machine needs to boot all of it, what of it will not survive, and which
+firmware its drivers name that it does not have: hardware may need that, virtual
+machines do not.
 
 The exit status is 0 if it is bootable, 1 if it is not, 2 for a wrong use of
 this program and 3 if the image could not be read.
 `)
 	asJSON := f.Bool("json", false, "write one JSON object")
+	verbose := f.Bool("v", false, "name every driver that lacks firmware, and the files")
 	r.flags(f)
 	r.machine(f)
 	rest, err := f.parse(args, 1, false)
@@ -79,7 +84,7 @@ this program and 3 if the image could not be read.
 		e.SetIndent("", "  ")
 		err = e.Encode(found)
 	} else {
-		err = found.print(c.stdout)
+		err = found.print(c.stdout, *verbose)
 	}
 	if err == nil && !found.Bootable {
 		return &status{code: notBootable} // the report says why
@@ -111,6 +116,9 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
 	r.Packing, r.Warnings = plan.Packing.String(), plan.Warnings
+	if err := r.count(ctx, tree); err != nil { // before the bundle, which takes the files' contents over
+		return r, err
+	}
 	b, err := plan.Make(ctx)
 	if err != nil {
 		r.Reason = err.Error()
@@ -118,27 +126,30 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 	}
 	defer b.Close()
 	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, b.Cmdline, b.Size, b.Memory
-	return r, r.count(ctx, tree)
+	return r, nil
 }
 
-// count counts the drivers for the kernel and the firmware, and warns where there are none.
+// count counts the drivers for the kernel and the firmware, and warns where there are none or damaged ones.
 func (r *report) count(ctx context.Context, tree *rootfs.Tree) error {
-	modules := under(tree, path.Join("lib/modules", r.Version))
-	firmware := under(tree, "lib/firmware")
-	err := tree.Walk(ctx, func(n *rootfs.Node, _ io.Reader) error {
-		switch base := path.Base(n.Path); {
-		case n.Dir():
-		case strings.HasPrefix(n.Path, modules) && (strings.HasSuffix(base, ".ko") || strings.Contains(base, ".ko.")):
-			r.Modules++
-		case strings.HasPrefix(n.Path, firmware):
-			r.Firmware++
-		}
+	if r.Version == "" {
 		return nil
-	})
-	if r.Modules == 0 && r.Version != "" {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the image has no modules for its kernel: /lib/modules/%s is missing or empty, so only drivers that are built in will work", r.Version))
 	}
-	return err
+	var err error
+	if r.drivers, err = findDrivers(ctx, tree, r.Version); err != nil {
+		return err
+	}
+	r.Modules, r.Firmware, r.Missing = r.drivers.modules, r.drivers.firmware, r.drivers.missing
+	if dir := "/lib/modules/" + r.Version; r.Modules == 0 {
+		if _, err := tree.Lookup(dir); err == nil { // else there is a warning already
+			r.Warnings = append(r.Warnings, fmt.Sprintf("there are no modules in %s, so only drivers that are built into the kernel will work", dir))
+		}
+	}
+	const most = 3
+	r.Warnings = append(r.Warnings, r.drivers.damaged[:min(most, len(r.drivers.damaged))]...)
+	if n := len(r.drivers.damaged) - most; n > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s damaged", plural(n, "more driver")))
+	}
+	return nil
 }
 
 // under returns what the paths of all that is in a directory begin with, all links to it followed; nothing begins so if
@@ -152,7 +163,7 @@ func under(tree *rootfs.Tree, dir string) string {
 }
 
 // print writes the report for people.
-func (r *report) print(w io.Writer) error {
+func (r *report) print(w io.Writer, verbose bool) error {
 	verdict := "yes"
 	if !r.Bootable {
 		verdict = "no: " + r.Reason
@@ -167,9 +178,14 @@ func (r *report) print(w io.Writer) error {
 	if r.Kernel != "" {
 		rows = append(rows, [2]string{"kernel", fmt.Sprintf("%s (%s, %s)", r.Kernel, r.Version, r.Format)}, [2]string{"init", r.Init})
 	}
+	if r.drivers != nil {
+		rows = append(rows, [2]string{"drivers", plural(r.Modules, "module") + ", " + plural(r.Firmware, "firmware file")})
+		for _, row := range r.drivers.rows(verbose) {
+			rows = append(rows, [2]string{"firmware", row})
+		}
+	}
 	if r.Bootable {
 		rows = append(rows,
-			[2]string{"drivers", fmt.Sprintf("%d modules, %d firmware files", r.Modules, r.Firmware)},
 			[2]string{"command line", cmp.Or(r.Cmdline, "(empty)")},
 			[2]string{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
 			[2]string{"memory", fmt.Sprintf("%d MiB at least", (r.Memory+1<<20-1)>>20)},

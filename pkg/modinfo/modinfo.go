@@ -82,11 +82,11 @@ func Decompress(file string, b []byte) ([]byte, error) {
 func Parse(module []byte) (*Info, error) {
 	f, err := elf.NewFile(bytes.NewReader(module))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("not a kernel module: %w", err)
 	}
 	s := f.Section(".modinfo")
 	if s == nil {
-		return nil, errors.New("no .modinfo section: not a kernel module")
+		return nil, errors.New("not a kernel module: it has no section .modinfo")
 	}
 	data, err := io.ReadAll(io.LimitReader(s.Open(), maxModinfo))
 	if err != nil {

@@ -189,7 +189,7 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		{"a missing dependency", "kernel/drivers/net/dummy.ko", imagetest.Module("depends=absent"), "module dummy depends on absent, which "},
-		{"no module", "kernel/drivers/net/dummy.ko", []byte("#!/bin/sh" + strings.Repeat(" ", 64)), "dummy.ko: bad magic number"},
+		{"no module", "kernel/drivers/net/dummy.ko", []byte("#!/bin/sh" + strings.Repeat(" ", 64)), "dummy.ko: not a kernel module: bad magic number"},
 		{"cut short", "kernel/drivers/net/dummy.ko.xz", []byte("\xfd7zXZ\x00"), "cannot decompress "},
 		{"firmware from outside", "kernel/drivers/net/dummy.ko", imagetest.Module("firmware=../../etc/shadow"), `firmware name "../../etc/shadow" leaves the firmware directory`},
 		{"nothing there", "kernel/README", nil, "no kernel modules in "},

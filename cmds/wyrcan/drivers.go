@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/modinfo"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// A driver is one that names firmware which the image does not have.
+type driver struct {
+	Name    string   `json:"driver"`
+	Kind    string   `json:"kind"`
+	Named   int      `json:"named"` // files that it names: no one device wants them all
+	Missing []string `json:"missing"`
+}
+
+// none tells whether the image has nothing of what the driver names.
+func (d *driver) none() bool { return len(d.Missing) == d.Named }
+
+// Kinds of drivers that a machine may need to come up at all.
+const (
+	network = "network"
+	storage = "storage"
+)
+
+// kindOf tells what a driver is for by its place below the module directory, or below the kernel's source.
+func kindOf(file string) string {
+	file = strings.TrimPrefix(file, "kernel/")
+	for _, k := range []struct{ dir, kind string }{
+		{"drivers/net/wireless/", "wireless"},
+		{"drivers/net/", network}, {"drivers/infiniband/", network}, {"drivers/staging/qlge/", network},
+		{"drivers/scsi/", storage}, {"drivers/ata/", storage}, {"drivers/block/", storage}, {"drivers/nvme/", storage},
+		{"drivers/message/", storage}, {"drivers/mmc/", storage}, {"drivers/ufs/", storage}, {"drivers/md/", storage},
+		{"drivers/gpu/", "graphics"}, {"drivers/video/", "graphics"},
+		{"drivers/media/", "media"}, {"sound/", "sound"},
+		{"drivers/bluetooth/", "bluetooth"}, {"drivers/usb/", "USB"}, {"drivers/crypto/", "crypto"},
+	} {
+		if strings.HasPrefix(file, k.dir) {
+			return k.kind
+		}
+	}
+	return "other"
+}
+
+// A driverSet is the drivers of an image, and the firmware that it has.
+type driverSet struct {
+	modules  int
+	firmware int
+	missing  []driver
+	damaged  []string // sentences
+}
+
+// findDrivers looks at the modules of a kernel version, at what is built into that kernel, and at the firmware that they name.
+func findDrivers(ctx context.Context, tree *rootfs.Tree, version string) (*driverSet, error) {
+	dir := path.Join("lib/modules", version)
+	modules, fw := under(tree, dir), newFirmware(tree, version)
+	set := &driverSet{firmware: fw.count}
+	var mu sync.Mutex
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	err := tree.Walk(gctx, func(n *rootfs.Node, content io.Reader) error {
+		name := modinfo.Name(n.Path)
+		if name == "" || content == nil || !strings.HasPrefix(n.Path, modules) {
+			return nil
+		}
+		set.modules++
+		b, err := io.ReadAll(content)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error {
+			var info *modinfo.Info
+			b, err := modinfo.Decompress(path.Base(n.Path), b)
+			if err == nil {
+				info, err = modinfo.Parse(b)
+			}
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				set.damaged = append(set.damaged, fmt.Sprintf("the driver /%s is damaged: %v", n.Path, err))
+				return nil
+			}
+			missing, named, err := fw.missing(gctx, info.Firmware)
+			if len(missing) > 0 {
+				mu.Lock()
+				defer mu.Unlock()
+				set.missing = append(set.missing, driver{name, kindOf(strings.TrimPrefix(n.Path, modules)), named, missing})
+			}
+			return err
+		})
+		return nil
+	})
+	// What the walk failed of is what the group failed of, where there is both.
+	if err = errors.Join(g.Wait(), err); err != nil {
+		return nil, err
+	}
+	builtin, err := readSmall(ctx, tree, path.Join(dir, "modules.builtin.modinfo"))
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range modinfo.ParseBuiltin(builtin) {
+		missing, named, err := fw.missing(ctx, b.Firmware)
+		if err != nil {
+			return nil, err
+		}
+		if len(missing) > 0 {
+			set.missing = append(set.missing, driver{b.Name, kindOf(b.File), named, missing})
+		}
+	}
+	slices.SortFunc(set.missing, func(a, b driver) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(set.damaged)
+	return set, nil
+}
+
+// readSmall reads a file that is text for the most part; nil if there is none.
+func readSmall(ctx context.Context, tree *rootfs.Tree, name string) ([]byte, error) {
+	n, err := tree.Lookup(name)
+	if err != nil || !n.Regular() {
+		return nil, nil
+	}
+	r, err := tree.Open(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	const most = 64 << 20
+	return io.ReadAll(io.LimitReader(r, most))
+}
+
+// firmware is what an image has below its firmware directories.
+type firmware struct {
+	tree  *rootfs.Tree
+	dirs  []string // that exist, in the order in which the kernel looks
+	count int      // files
+	names []string // of all below them, for patterns
+}
+
+// newFirmware lists the firmware of an image for a kernel version, in the places of drivers/base/firmware_loader/main.c, fw_path.
+func newFirmware(tree *rootfs.Tree, version string) *firmware {
+	f := &firmware{tree: tree}
+	var prefixes []string
+	for _, dir := range []string{"lib/firmware/updates/" + version, "lib/firmware/updates", "lib/firmware/" + version, "lib/firmware"} {
+		if n, err := tree.Lookup(dir); err == nil && n.Dir() {
+			f.dirs = append(f.dirs, n.Path)
+			prefixes = append(prefixes, n.Path+"/")
+		}
+	}
+	for n := range tree.All {
+		for i, prefix := range prefixes {
+			rest, ok := strings.CutPrefix(n.Path, prefix)
+			if !ok || n.Dir() {
+				continue
+			}
+			f.names = append(f.names, rest)
+			if i == len(prefixes)-1 { // the last holds the others
+				f.count++
+			}
+		}
+	}
+	return f
+}
+
+// suffixes are those of files that the kernel decompresses: CONFIG_FW_LOADER_COMPRESS.
+func suffixes() []string { return []string{"", ".zst", ".xz"} }
+
+// missing returns which of the names are not there, and how many there are.
+func (f *firmware) missing(ctx context.Context, names []string) (missing []string, named int, err error) {
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
+		}
+		if name == "" {
+			continue
+		}
+		named++
+		if !f.has(name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing, named, nil
+}
+
+// has tells whether a file of that name, or one that the name as a pattern matches, is there.
+func (f *firmware) has(name string) bool {
+	for _, dir := range f.dirs {
+		for _, suffix := range suffixes() {
+			if n, err := f.tree.Lookup(dir + "/" + name + suffix); err == nil && n.Regular() {
+				return true
+			}
+		}
+	}
+	if !strings.ContainsAny(name, "*?[") {
+		return false
+	}
+	return slices.ContainsFunc(f.names, func(have string) bool {
+		for _, suffix := range suffixes() {
+			if ok, err := path.Match(name+suffix, have); ok && err == nil {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// rows are the lines of a report about the drivers: a summary, or all if verbose.
+func (s *driverSet) rows(verbose bool) []string {
+	if verbose {
+		var rows []string
+		for _, d := range s.missing {
+			rows = append(rows, fmt.Sprintf("missing for %s (%s): %s", d.Name, d.Kind, strings.Join(d.Missing, ", ")))
+		}
+		return rows
+	}
+	kinds := make(map[string][]string) // the names of those that have none
+	some := 0
+	for _, d := range s.missing {
+		if d.none() {
+			kinds[d.Kind] = append(kinds[d.Kind], d.Name)
+		} else {
+			some++
+		}
+	}
+	var rows, others []string
+	for _, kind := range []string{network, storage} {
+		if names := kinds[kind]; len(names) > 0 {
+			rows = append(rows, fmt.Sprintf("none for %s: %s", plural(len(names), kind+" driver"), summary(names)))
+		}
+		delete(kinds, kind)
+	}
+	total := 0
+	for kind, names := range kinds {
+		others = append(others, fmt.Sprintf("%d %s", len(names), kind))
+		total += len(names)
+	}
+	slices.Sort(others)
+	if total > 0 {
+		rows = append(rows, fmt.Sprintf("none for %s: %s", plural(total, "more driver"), strings.Join(others, ", ")))
+	}
+	if some > 0 {
+		rows = append(rows, fmt.Sprintf("not all for %s", plural(some, "driver")))
+	}
+	if len(rows) > 0 {
+		rows[len(rows)-1] += " (-v names all)"
+	}
+	return rows
+}
+
+// plural is a number of things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// packed is content in the form that a suffix stands for.
+func packed(t *testing.T, suffix string, content []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	var w interface {
+		Write([]byte) (int, error)
+		Close() error
+	}
+	var err error
+	switch suffix {
+	case ".gz":
+		w = gzip.NewWriter(&b)
+	case ".xz":
+		w, err = xz.NewWriter(&b)
+	case ".zst":
+		w, err = zstd.NewWriter(&b)
+	default:
+		return string(content)
+	}
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// driverless is a bootable container whose drivers want firmware, of which it has some.
+func driverless(t *testing.T) []imagetest.Entry {
+	const modules, firmware = "usr/lib/modules/" + version + "/", "usr/lib/firmware/"
+	module := func(file, suffix string, names ...string) imagetest.Entry {
+		var entries []string
+		for _, n := range names {
+			entries = append(entries, "firmware="+n)
+		}
+		return imagetest.File(modules+file+suffix, packed(t, suffix, imagetest.Module(entries...)))
+	}
+	entries := append(bootable(),
+		module("kernel/drivers/net/ethernet/broadcom/bnx2.ko", ".zst", "bnx2/b.fw", "bnx2/a.fw", "bnx2/a.fw"),
+		module("kernel/drivers/net/ethernet/broadcom/tg3.ko", ".xz", "tigon/there.bin", "tigon/gone.bin"),
+		module("kernel/drivers/net/ethernet/intel/ice.ko", ".gz", "intel/ice/ddp/ice.pkg"),
+		module("kernel/drivers/net/wireless/intel/iwlwifi/iwlwifi.ko", "", "iwlwifi-1.ucode"),
+		module("kernel/drivers/net/ethernet/cavium/liquidio.ko", "", "liquidio/lio_*.bin"),
+		module("kernel/drivers/scsi/qla2xxx/qla2xxx.ko", "", "ql2400_fw.bin", "ql2500_[x]*"),
+		module("kernel/drivers/ata/ahci.ko", ""),
+		module("updates/dkms/mine.ko", "", "mine/for-all.bin", "mine/for-this.bin", ""),
+		imagetest.File(modules+"kernel/drivers/net/broken.ko", "no driver"),
+		imagetest.File(modules+"kernel/drivers/net/readme.ko.txt", "no driver"),
+		imagetest.File("usr/lib/modules/another/kernel/drivers/net/other.ko", string(imagetest.Module("firmware=other.bin"))),
+		imagetest.File(modules+"modules.builtin.modinfo", "e100.file=drivers/net/ethernet/intel/e100\x00e100.firmware=e100/d101m_ucode.bin\x00e100.license=GPL\x00x.alias=y\x00"),
+		imagetest.File(firmware+"tigon/there.bin.xz", "a file that nobody unpacks"),
+		imagetest.File(firmware+"intel/ice-1.pkg.zst", "a file"),
+		imagetest.Symlink(firmware+"intel/ice/ddp/ice.pkg.zst", "../../ice-1.pkg.zst"),
+		imagetest.Symlink(firmware+"iwlwifi-1.ucode", "nowhere"),
+		imagetest.File(firmware+"liquidio/lio_23xx.bin.zst", "a file"),
+		imagetest.File(firmware+"updates/mine/for-all.bin", "a file"),
+		imagetest.File(firmware+"updates/"+version+"/mine/for-this.bin.xz", "a file"),
+	)
+	for i := range 7 {
+		entries = append(entries, module(fmt.Sprintf("kernel/drivers/net/many%d.ko", i), "", "many.bin"))
+	}
+	return entries
+}
+
+// The firmware that drivers name is looked for where and how the kernel does, and what is not there is told by driver.
+func TestCheckFirmware(t *testing.T) {
+	img := onDisk(t, imagetest.Image(t, imagetest.Files(driverless(t)...)))
+	check := func(options ...string) string {
+		t.Helper()
+		c, stdout, _ := tool(t, append([]string{"check", img}, options...)...)
+		withWyrinit(t, c)
+		if err := c.run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return stdout.String()
+	}
+	about := func(report string) []string {
+		var lines []string
+		for line := range strings.Lines(report) {
+			for _, label := range []string{"drivers ", "firmware ", "warning "} {
+				if rest, ok := strings.CutPrefix(line, label); ok {
+					lines = append(lines, strings.TrimSpace(rest))
+				}
+			}
+		}
+		return lines
+	}
+	const damaged = "the driver /usr/lib/modules/" + version + "/kernel/drivers/net/broken.ko is damaged: not a kernel module: EOF"
+	want := []string{
+		"17 modules, 8 firmware files",
+		"none for 9 network drivers: bnx2, e100, many0, many1, many2 and 4 more",
+		"none for 1 storage driver: qla2xxx",
+		"none for 1 more driver: 1 wireless",
+		"not all for 1 driver (-v names all)",
+		damaged,
+	}
+	if diff := cmp.Diff(want, about(check())); diff != "" {
+		t.Errorf("the report about drivers (-want +got):\n%s", diff)
+	}
+
+	missing := []driver{{"bnx2", "network", 2, []string{"bnx2/a.fw", "bnx2/b.fw"}}, {"e100", "network", 1, []string{"e100/d101m_ucode.bin"}},
+		{"iwlwifi", "wireless", 1, []string{"iwlwifi-1.ucode"}}}
+	for i := range 7 {
+		missing = append(missing, driver{fmt.Sprintf("many%d", i), "network", 1, []string{"many.bin"}})
+	}
+	missing = append(missing, driver{"qla2xxx", "storage", 2, []string{"ql2400_fw.bin", "ql2500_[x]*"}}, driver{"tg3", "network", 2, []string{"tigon/gone.bin"}})
+	want = []string{want[0]}
+	for _, d := range missing {
+		want = append(want, "missing for "+d.Name+" ("+d.Kind+"): "+strings.Join(d.Missing, ", "))
+	}
+	want = append(want, damaged)
+	if diff := cmp.Diff(want, about(check("-v"))); diff != "" {
+		t.Errorf("the report of -v about drivers (-want +got):\n%s", diff)
+	}
+
+	var r report
+	if err := json.Unmarshal([]byte(check("-json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(missing, r.Missing); diff != "" || r.Modules != 17 || r.Firmware != 8 {
+		t.Errorf("-json: %d modules, %d files, firmware missing (-want +got):\n%s", r.Modules, r.Firmware, diff)
+	}
+}
+
+// An image whose drivers have all that they want is one about which nothing is said.
+func TestCheckNoFirmware(t *testing.T) {
+	for _, set := range []*driverSet{{}, {modules: 3, firmware: 4}} {
+		if rows := append(set.rows(false), set.rows(true)...); len(rows) > 0 {
+			t.Errorf("%+v: %q", set, rows)
+		}
+	}
+}
