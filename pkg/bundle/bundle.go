@@ -4,6 +4,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type Options struct {
 	Args    []string    // for the container's kernel, after those in the image
 	Wyrinit []byte      // the program that stands in for /init at first; nil leaves it out
 	Memory  memory.Info // of the machine that will boot; zero if unknown, which checks nothing
+	Arch    string      // of that machine, as GOARCH names it; "" is this one's
 
 	// Single has the initrd be one archive, which other programs than Linux can read to its end as well.
 	Single bool
@@ -37,6 +39,8 @@ type Options struct {
 	// Grow is asked by Make, now and then, whether the initrd may grow further; nil is always. Its error is Make's.
 	Grow func() error
 }
+
+func (o *Options) arch() string { return cmp.Or(o.Arch, runtime.GOARCH) }
 
 // Plan is what a bundle will be, found out by looking at the tree alone.
 type Plan struct {
@@ -122,8 +126,8 @@ func (p *Plan) findKernel(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the image is not bootable: %s is %w", node.Path, err)
 	}
-	if k.Arch != runtime.GOARCH {
-		return fmt.Errorf("the image is not bootable here: %s is a kernel for %s and this machine is %s", node.Path, k.Arch, runtime.GOARCH)
+	if arch := p.opt.arch(); k.Arch != arch {
+		return fmt.Errorf("the image is not bootable on %s: %s is a kernel for %s", arch, node.Path, k.Arch)
 	}
 	if k.Image != nil {
 		if p.image, err = memfd("kernel"); err != nil {

@@ -77,7 +77,7 @@ func TestNotBootable(t *testing.T) {
 		"kernel is a dir":        {bootable(imagetest.Symlink("boot/wyrcan.kernel", "/bin")), "/bin, which is no file"},
 		"kernel is text":         {bootable(imagetest.File("boot/vmlinuz", "hello")), "boot/vmlinuz is not a Linux kernel"},
 		"kernel is cut short":    {bootable(imagetest.File("boot/vmlinuz", kernel[:len(kernel)-1])), "cut short"},
-		"kernel for arm64":       {bootable(imagetest.File("boot/vmlinuz", strings.Repeat("\x00", 56)+"ARM\x64")), "a kernel for arm64 and this machine is amd64"},
+		"kernel for arm64":       {bootable(imagetest.File("boot/vmlinuz", strings.Repeat("\x00", 56)+"ARM\x64")), "not bootable on amd64: boot/vmlinuz is a kernel for arm64"},
 		"no init":                {bootable()[:7], "/init, which is to be its first program"},
 		"dangling init":          {bootable(imagetest.Symlink("init", "/sbin/gone")), "file does not exist"},
 		"init is not executable": {bootable(imagetest.File("bin/init", "#!/bin/sh")), "no executable file"},
@@ -92,6 +92,32 @@ func TestNotBootable(t *testing.T) {
 		p, err := Inspect(t.Context(), tree(t, c.entries...), Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: Inspect = %v, %v, want an error with %q", name, p, err, c.want)
+		}
+	}
+}
+
+// What is bootable is a question of the machine that will boot, not of the one that asks.
+func TestArch(t *testing.T) {
+	arm := []imagetest.Entry{imagetest.File("boot/vmlinuz", string(imagetest.Arm64Image(version))), imagetest.File("bin/init", elfHeader(183)).Mode(0o755)}
+	amd := []imagetest.Entry{imagetest.File("bin/init", elfHeader(62)).Mode(0o755)}
+	for _, c := range []struct {
+		arch    string
+		entries []imagetest.Entry
+		want    string
+	}{
+		{"arm64", arm, ""},
+		{"amd64", amd, ""},
+		{"arm64", amd, "not bootable on arm64: boot/vmlinuz is a kernel for amd64"},
+		{"arm64", append(amd, arm[0]), "another architecture (EM_X86_64)"},
+		{"amd64", append(arm, imagetest.File("boot/vmlinuz", string(imagetest.BzImage(version)))), "another architecture (EM_AARCH64)"},
+		{"riscv64", arm, "not bootable on riscv64"},
+	} {
+		p, err := Inspect(t.Context(), tree(t, bootable(c.entries...)...), Options{Arch: c.arch})
+		if err == nil {
+			defer p.Close()
+		}
+		if c.want == "" && (err != nil || p.Kernel.Arch != c.arch) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("on %s: Inspect = %v, %v, want an error with %q", c.arch, p, err, c.want)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +38,7 @@ func (p *Plan) findInit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", node.Path, err)
 	}
-	interpreter, err := interpreterOf(head)
+	interpreter, err := interpreterOf(head, p.opt.arch())
 	if err != nil {
 		return fmt.Errorf("the image is not bootable: %s, its /init, is %w", node.Path, err)
 	}
@@ -53,8 +52,8 @@ func (p *Plan) findInit(ctx context.Context) error {
 }
 
 // interpreterOf returns the program that runs this one: of a script (fs/binfmt_script.c), or the dynamic linker of an ELF
-// program. It is empty where there is none, or where the file is of a form that only binfmt_misc could run.
-func interpreterOf(file []byte) (string, error) {
+// program for that architecture. It is empty where there is none, or where the file is of a form that only binfmt_misc could run.
+func interpreterOf(file []byte, arch string) (string, error) {
 	if line, ok := bytes.CutPrefix(file, []byte("#!")); ok {
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		if words := strings.Fields(string(line)); len(words) > 0 {
@@ -73,7 +72,7 @@ func interpreterOf(file []byte) (string, error) {
 		return "", fmt.Errorf("a damaged program: %v", err)
 	}
 	runs := false
-	for _, m := range machines[runtime.GOARCH] {
+	for _, m := range machines[arch] {
 		runs = runs || m == f.Machine
 	}
 	if !runs {

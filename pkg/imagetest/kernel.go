@@ -17,3 +17,12 @@ func BzImage(version string) []byte {
 	le.PutUint32(b[0x238:], 2047)
 	return b
 }
+
+// Arm64Image returns a file that is an arm64 kernel by its header (Documentation/arch/arm64/booting.rst), with its banner
+// where one comes late. It does not boot.
+func Arm64Image(version string) []byte {
+	b := make([]byte, 3<<20)
+	copy(b[56:], "ARM\x64")
+	copy(b[1<<20-7:], "Linux version "+version+" (builder@host)")
+	return b
+}

@@ -13,13 +13,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-func arm64Image(version string) []byte {
-	b := make([]byte, 3<<20)
-	copy(b[56:], "ARM\x64")
-	copy(b[1<<20-7:], "Linux version "+version+" (builder@host)")
-	return b
-}
-
 func gzipped(b []byte) []byte {
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
@@ -65,7 +58,7 @@ func efi(sections map[string][]byte) []byte {
 func TestParse(t *testing.T) {
 	old := imagetest.BzImage("2.6.20")
 	binary.LittleEndian.PutUint16(old[0x206:], 0x205)
-	bz, arm := imagetest.BzImage("6.1.0-40-amd64"), arm64Image("6.12.1")
+	bz, arm := imagetest.BzImage("6.1.0-40-amd64"), imagetest.Arm64Image("6.12.1")
 	for name, c := range map[string]struct {
 		file  []byte
 		want  Kernel
@@ -103,7 +96,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	bz, arm := imagetest.BzImage("6.1"), arm64Image("6.1")
+	bz, arm := imagetest.BzImage("6.1"), imagetest.Arm64Image("6.1")
 	uki := efi(map[string][]byte{".linux": bz})
 	for name, c := range map[string]struct {
 		file []byte
