@@ -70,7 +70,7 @@ this program and 3 if the image could not be read.
 	if err != nil {
 		return unexamined(err)
 	}
-	img, tree, err := c.tree(ctx, rest[0], "")
+	img, tree, err := c.tree(ctx, rest[0], r.arch)
 	if err != nil {
 		return unexamined(err)
 	}

@@ -37,10 +37,10 @@ initrd.
 	if err != nil {
 		return err
 	}
-	if kernel, err = c.artefact(kernel, "wyrcan.kernel"); err != nil {
+	if kernel, err = c.artefact(kernel, "wyrcan.kernel", s.arch); err != nil {
 		return err
 	}
-	if init, err = c.artefact(init, "wyrcan.demo"); err != nil {
+	if init, err = c.artefact(init, "wyrcan.demo", s.arch); err != nil {
 		return err
 	}
 	if once {
@@ -50,7 +50,7 @@ initrd.
 	if !s.verbose {
 		s.args = append(s.args, "quiet")
 	}
-	img, err := demoImage(kernel, init, s.arch)
+	img, err := demoImage(kernel, init, string(s.arch))
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 		return nil, err
 	}
 	opt.Grow = enough
-	img, m, err := c.open(ctx, ref, platform(""))
+	img, m, err := c.open(ctx, ref, arch("").platform())
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"run"}, 2, "", "usage: wyrcan run"},
 		{[]string{"run", "a", "b"}, 2, "", "usage: wyrcan run"},
 		{[]string{"run", "-frob", "a"}, 2, "", "-frob"},
-		{[]string{"run", "a", "-arch", "vax"}, 1, "", "cannot find"},
+		{[]string{"run", "a", "-arch", "vax"}, 2, "", `no machine of architecture "vax"`},
+		{[]string{"run", "a", "-arch", "aarch64"}, 1, "", "cannot find"},
+		{[]string{"check", "a", "-arch", ""}, 2, "", "want an architecture"},
 		{[]string{"push", "/nowhere", "UPPER"}, 2, "", "not the name of an image"},
 		{[]string{"push", "/nowhere", "x"}, 1, "", `cannot read the image layout "/nowhere"`},
 	} {

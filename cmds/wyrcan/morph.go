@@ -39,7 +39,7 @@ of the image, and an image that it cannot boot is refused, as Wyrcan does.
 		return err
 	}
 	opt.Single = true // for lsinitramfs, cpio and whoever wants to look
-	_, tree, err := c.tree(ctx, rest[0], "")
+	_, tree, err := c.tree(ctx, rest[0], r.arch)
 	if err != nil {
 		return err
 	}

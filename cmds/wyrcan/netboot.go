@@ -39,13 +39,13 @@ network be told beside it. Addresses are never given out.
 		return usage("usage: wyrcan serve [OPTION...] [IMAGE]")
 	}
 	o.Files = make(map[string]string)
-	if o.Files[netboot.KernelName], err = c.artefact(kernel, netboot.KernelName); err != nil {
+	if o.Files[netboot.KernelName], err = c.artefact(kernel, netboot.KernelName, ""); err != nil {
 		return err
 	}
-	if o.Files[netboot.InitrdName], err = c.artefact(initrd, netboot.InitrdName); err != nil {
+	if o.Files[netboot.InitrdName], err = c.artefact(initrd, netboot.InitrdName, ""); err != nil {
 		return err
 	}
-	if program, err := c.artefact(efi, netboot.UKIName); err == nil {
+	if program, err := c.artefact(efi, netboot.UKIName, ""); err == nil {
 		o.Files[netboot.UKIName] = program
 	} else if efi != "" {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net"
-	"runtime"
 	"strings"
 	"time"
 
@@ -12,15 +11,17 @@ import (
 
 // A session is what run and demo have in common: the options of the machine.
 type session struct {
-	arch, kernel, initrd, memory, until string
-	cpus                                int
-	timeout                             time.Duration
-	verbose                             bool
-	args, append, qemu                  list
+	arch                          arch
+	kernel, initrd, memory, until string
+	cpus                          int
+	timeout                       time.Duration
+	verbose                       bool
+	args, append, qemu            list
 }
 
 func (s *session) flags(f *flagSet) {
-	f.StringVar(&s.arch, "arch", runtime.GOARCH, "architecture of the machine: `amd64 or arm64`")
+	s.arch = here
+	f.Var(&s.arch, "arch", "`ARCHITECTURE` of the machine: amd64 or arm64")
 	f.StringVar(&s.kernel, "kernel", "", "boot `FILE` as Wyrcan's kernel (default wyrcan.kernel beside this program)")
 	f.StringVar(&s.initrd, "initrd", "", "boot `FILE` as Wyrcan's initrd (default wyrcan.initrd beside this program)")
 	f.StringVar(&s.memory, "m", "2G", "memory of the machine, a `SIZE` as QEMU takes it")
@@ -35,19 +36,19 @@ func (s *session) flags(f *flagSet) {
 
 // machine returns the machine that boots the image ref, a name that the guest can resolve.
 func (s *session) machine(c *cmd, ref string) (*machine, error) {
-	kernel, err := c.artefact(s.kernel, "wyrcan.kernel")
-	if err != nil {
-		return nil, err
-	}
-	initrd, err := c.artefact(s.initrd, "wyrcan.initrd")
-	if err != nil {
-		return nil, err
-	}
-	b, ok := boards()[s.arch]
+	b, ok := boards()[string(s.arch)]
 	if !ok {
 		return nil, usage("there is no machine of architecture %q: want amd64 or arm64", s.arch)
 	}
-	m := &machine{arch: s.arch, kernel: kernel, initrd: initrd, memory: s.memory, cpus: s.cpus, extra: s.qemu, until: s.until}
+	kernel, err := c.artefact(s.kernel, "wyrcan.kernel", s.arch)
+	if err != nil {
+		return nil, err
+	}
+	initrd, err := c.artefact(s.initrd, "wyrcan.initrd", s.arch)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{arch: string(s.arch), kernel: kernel, initrd: initrd, memory: s.memory, cpus: s.cpus, extra: s.qemu, until: s.until}
 	if !s.verbose {
 		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
 	}
@@ -96,7 +97,7 @@ an image that lies on this machine is served to it.
 		return err
 	}
 	defer reg.Close()
-	if err := reg.store(ctx, c, ref, platform(s.arch)); err != nil {
+	if err := reg.store(ctx, c, ref, s.arch.platform()); err != nil {
 		return err
 	}
 	return s.start(ctx, c, reg.ref())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,10 +32,14 @@ func home() string {
 	return filepath.Dir(exe)
 }
 
-// artefact returns the path of a file that make left beside this program, unless given names another.
-func (c *cmd) artefact(given, file string) (string, error) {
+// artefact returns the path of a file that make left beside this program, unless given names another. For another
+// architecture than this machine's it may be in a directory called like that.
+func (c *cmd) artefact(given, file string, a arch) (string, error) {
 	if given == "" {
-		given = filepath.Join(c.home, file)
+		given = filepath.Join(c.home, a.name(), file)
+		if _, err := os.Stat(given); err != nil || a == here {
+			given = filepath.Join(c.home, file)
+		}
 	}
 	if _, err := os.Stat(given); err != nil {
 		return "", fmt.Errorf("cannot find %s: run make, or name another with its option", given)
@@ -42,12 +47,42 @@ func (c *cmd) artefact(given, file string) (string, error) {
 	return given, nil
 }
 
-// platform returns the platform of an option -arch.
-func platform(arch string) v1.Platform {
-	if arch == "" || arch == runtime.GOARCH {
-		return v1.Platform{}
+// An arch is an option for an architecture, as GOARCH names it, with a variant perhaps: "arm/v7".
+type arch string
+
+// here is this machine's.
+const here = arch(runtime.GOARCH)
+
+func (a *arch) String() string { return string(*a) }
+
+// Set takes docker's platforms and uname's machines too.
+func (a *arch) Set(text string) error {
+	text = strings.TrimPrefix(text, "linux/")
+	switch text {
+	case "":
+		return errors.New("want an architecture, such as amd64 or arm64")
+	case "x86_64":
+		text = "amd64"
+	case "aarch64":
+		text = "arm64"
 	}
-	return v1.Platform{OS: "linux", Architecture: arch}
+	*a = arch(text)
+	return nil
+}
+
+// name is the architecture without its variant.
+func (a arch) name() string {
+	name, _, _ := strings.Cut(string(a), "/")
+	return name
+}
+
+// platform returns what images for the architecture are made for.
+func (a arch) platform() v1.Platform {
+	if a == "" || a == here {
+		return v1.Platform{} // and as much of it as this machine has
+	}
+	_, variant, _ := strings.Cut(string(a), "/")
+	return v1.Platform{OS: "linux", Architecture: a.name(), Variant: variant}
 }
 
 // source returns where images come from for the person at this machine.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +17,8 @@ import (
 )
 
 // tree finds an image for an architecture, "" for this machine's, and reads its layers.
-func (c *cmd) tree(ctx context.Context, ref, arch string) (*image.Image, *rootfs.Tree, error) {
-	img, m, err := c.open(ctx, ref, platform(arch))
+func (c *cmd) tree(ctx context.Context, ref string, a arch) (*image.Image, *rootfs.Tree, error) {
+	img, m, err := c.open(ctx, ref, a.platform())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,6 +45,7 @@ type recipe struct {
 	args    list
 	root    string
 	wyrinit string
+	arch    arch // of the machine that will boot
 	memory  size // 0 if unknown
 }
 
@@ -69,17 +73,23 @@ func (s *size) Set(text string) error {
 	return nil
 }
 
-// machine is an option for the memory of the machine that will boot.
+// machine is options for the machine that will boot, if it is not this one.
 func (r *recipe) machine(f *flagSet) {
+	r.arch = here
+	f.Var(&r.arch, "arch", "for a machine of this `ARCHITECTURE`: amd64 or arm64")
 	f.Var(&r.memory, "m", "for a machine with `SIZE` of memory, such as 512M or 4G")
 }
 
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
-	opt := bundle.Options{Args: r.args}
+	opt := bundle.Options{Args: r.args, Arch: r.arch.name()}
 	// A kernel finds a little less than the machine has: itself, its page tables and what the firmware keeps are gone.
 	opt.Memory.Total = int64(r.memory) / 16 * 15
 	opt.Memory.Available = opt.Memory.Total
+	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]
+	if !ok {
+		return opt, usage("there are no bootable containers for -arch %s: want amd64 or arm64", r.arch)
+	}
 	switch r.root {
 	case "initramfs":
 		return opt, nil
@@ -87,10 +97,17 @@ func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	default:
 		return opt, usage("-root is initramfs or nothing, not %q", r.root)
 	}
-	file, err := c.artefact(r.wyrinit, "wyrinit")
+	file, err := c.artefact(r.wyrinit, "wyrinit", r.arch)
 	if err != nil {
 		return opt, err
 	}
-	opt.Wyrinit, err = os.ReadFile(file)
-	return opt, err
+	if opt.Wyrinit, err = os.ReadFile(file); err != nil {
+		return opt, err
+	}
+	// One that the container's kernel could not run would be a panic there.
+	program, err := elf.NewFile(bytes.NewReader(opt.Wyrinit))
+	if err == nil && program.Machine != want {
+		return opt, fmt.Errorf("%s is a program for another architecture (%v): make out/%s/wyrinit, or name one with -wyrinit", file, program.Machine, r.arch.name())
+	}
+	return opt, nil
 }

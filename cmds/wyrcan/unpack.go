@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -24,7 +23,8 @@ func (c *cmd) unpack(ctx context.Context, args []string) error {
 layers describe, with owners, modes, times, links, devices and extended
 attributes. Nothing outside DIR is written, and after a failure DIR is as it was.
 `)
-	arch := f.String("arch", runtime.GOARCH, "unpack the image for this `ARCHITECTURE`")
+	machine := here
+	f.Var(&machine, "arch", "unpack the image for this `ARCHITECTURE`, with a variant perhaps: arm/v7")
 	mine := f.Bool("no-owner", os.Geteuid() != 0, "all files are yours: without owners, devices and security attributes, which need root")
 	rest, err := f.parse(args, 2, false)
 	if err != nil {
@@ -39,7 +39,7 @@ attributes. Nothing outside DIR is written, and after a failure DIR is as it was
 		return err
 	}
 	defer place.clear()
-	_, tree, err := c.tree(ctx, rest[0], *arch)
+	_, tree, err := c.tree(ctx, rest[0], machine)
 	if err != nil {
 		return err
 	}
