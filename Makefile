@@ -11,6 +11,7 @@
 # FIRMWARE=DIR              adds the firmware that its network drivers name
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
+OTHER    := $(filter-out $(ARCH),amd64 arm64)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
@@ -28,7 +29,7 @@ LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= -X $(MODULE)/cmds/wyrboot
 .DELETE_ON_ERROR:
 .PHONY: all run demo test test-unit test-slow bench push clean FORCE
 
-all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan out/wyrcan.oci
+all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan out/wyrcan.oci $(OTHER:%=out/%/wyrinit)
 
 include firmware.mk
 
@@ -54,6 +55,10 @@ out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go)
 PROGRAM = CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -buildid=' -o $@
 out/wyrinit: $(SOURCES)
 	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
+# The tool makes initrds for machines of the other architecture too.
+$(OTHER:%=out/%/wyrinit): out/%/wyrinit: $(SOURCES)
+	mkdir -p $(@D)
+	GOARCH=$* $(PROGRAM) ./cmds/wyrinit
 out/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
 	GOARCH=$(ARCH) $(PROGRAM) ./integration/payload
 out/wyrcan: $(SOURCES)
