@@ -28,6 +28,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // A cmd is one run of the tool: the world as it sees it.
@@ -61,9 +62,15 @@ func (c *cmd) subcommands() []subcommand {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx := untilSignal(context.Background())
 	err := command(os.Args).run(ctx)
-	stop()
+	var s *ended
+	if err != nil && errors.As(context.Cause(ctx), &s) {
+		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s)
+		// Who started this program, a shell's loop for one, wants to know that it did not end by itself.
+		syscall.Kill(syscall.Getpid(), s.signal)
+		time.Sleep(time.Second) // it may reach another thread
+	}
 	if code := code(err); code != 0 {
 		var s *status
 		if !errors.As(err, &s) || s.err != nil {
@@ -71,6 +78,34 @@ func main() {
 		}
 		os.Exit(code)
 	}
+}
+
+// ended is why a run came to no end of its own.
+type ended struct{ signal syscall.Signal }
+
+func (e *ended) Error() string {
+	if e.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "ended by a signal: " + e.signal.String()
+}
+
+// untilSignal returns a context that ends when this program is asked to: what it has begun is then removed. Asked again,
+// it ends at once. What the one who started it has it ignore, as nohup does, stays ignored.
+func untilSignal(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		s := (<-signals).(syscall.Signal)
+		signal.Stop(signals)
+		cancel(&ended{s})
+	}()
+	return ctx
 }
 
 func command(args []string) *cmd {
@@ -116,6 +151,9 @@ func (c *cmd) run(ctx context.Context) error {
 	}
 	switch c.args[0] {
 	case "help", "-help", "--help", "-h":
+		if len(c.args) > 1 && c.args[0] == "help" {
+			return (&cmd{stdout: c.stdout, stderr: c.stderr, args: []string{c.args[1], "-help"}}).run(ctx)
+		}
 		c.help(c.stdout)
 		return nil
 	}

@@ -3,10 +3,70 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
+
+// TestMain lets a test run the program itself, with its signals and its exit status: see process.
+func TestMain(m *testing.M) {
+	if os.Getenv("WYRCAN_TEST") == "" {
+		os.Exit(m.Run())
+	}
+	main()
+}
+
+// process returns a process of the program with these arguments.
+func process(args ...string) *exec.Cmd {
+	p := exec.Command(os.Args[0], args...)
+	p.Env = append(os.Environ(), "WYRCAN_TEST=main")
+	return p
+}
+
+// Whoever ends the program early finds nothing of what it began, one sentence, and a process that ended by the signal.
+func TestSignal(t *testing.T) {
+	registry := imagetest.Serve(t)
+	ref := registry.Push(t, "slow", imagetest.Image(t, imagetest.Files(append(bootable(), imagetest.File("data", strings.Repeat("much ", 1<<20)))...)))
+	arrived := make(chan bool, 100)
+	registry.Fail(imagetest.Fault{Path: imagetest.Blobs, Skip: 1, Do: func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+		arrived <- true
+		<-req.Context().Done()
+	}})
+	dir := t.TempDir()
+	for _, row := range []struct {
+		args   []string
+		signal syscall.Signal
+		says   string
+	}{
+		{[]string{"unpack", "-no-owner", ref, dir + "/root"}, syscall.SIGINT, "wyrcan: interrupted\n"},
+		{[]string{"morph", "-root", "initramfs", ref, "-kernel", dir + "/k", "-initrd", dir + "/i"}, syscall.SIGTERM, "wyrcan: ended by a signal: terminated\n"},
+		{[]string{"check", "-root", "initramfs", ref}, syscall.SIGHUP, "wyrcan: ended by a signal: hangup\n"},
+	} {
+		p := process(row.args...)
+		var said bytes.Buffer
+		p.Stdout, p.Stderr = &said, &said
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-arrived
+		if err := p.Process.Signal(row.signal); err != nil {
+			t.Fatal(err)
+		}
+		p.Wait() // what its status is comes next
+		if status := p.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != row.signal || said.String() != row.says {
+			t.Errorf("%v upon %v: %v, it said %q, want %q", row.args, row.signal, p.ProcessState, said.String(), row.says)
+		}
+		if left := names(t, dir); len(left) > 0 {
+			t.Errorf("%v upon %v left %q", row.args, row.signal, left)
+		}
+	}
+}
 
 // tool returns a run of the tool with these arguments, and what it prints.
 func tool(t *testing.T, args ...string) (c *cmd, stdout, stderr *bytes.Buffer) {
@@ -25,6 +85,8 @@ func TestUsage(t *testing.T) {
 		{nil, 2, "", ""},
 		{[]string{"help"}, 0, "usage: wyrcan COMMAND", ""},
 		{[]string{"-help"}, 0, "usage: wyrcan COMMAND", ""},
+		{[]string{"help", "check"}, 0, "usage: wyrcan check", ""},
+		{[]string{"help", "frobnicate"}, 2, "", `"frobnicate" is no command`},
 		{[]string{"frobnicate"}, 2, "", `"frobnicate" is no command`},
 		{[]string{"run", "-help"}, 0, "usage: wyrcan run", ""},
 		{[]string{"run"}, 2, "", "usage: wyrcan run"},

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -111,8 +112,10 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	}
 	if m.until == "" {
 		fmt.Fprintf(c.stderr, "wyrcan: starting %s; Ctrl-A, then X, ends it\n", argv[0])
-		q := exec.Command(argv[0], argv[1:]...)
+		q := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		q.Stdin, q.Stdout, q.Stderr = c.stdin, c.stdout, c.stderr
+		q.Cancel = func() error { return q.Process.Signal(syscall.SIGTERM) } // it has a terminal to put right
+		q.WaitDelay = 10 * time.Second
 		return started(q.Run(), argv[0])
 	}
 	ctx, cancel := context.WithCancel(ctx)
