@@ -59,10 +59,14 @@ initrd.
 		return err
 	}
 	defer reg.Close()
+	m, err := s.machine(c, reg.ref())
+	if err != nil {
+		return err
+	}
 	if err := reg.put(ctx, img); err != nil {
 		return err
 	}
-	return s.start(ctx, c, reg.ref())
+	return s.start(ctx, c, m)
 }
 
 // A file is an entry of a layer.

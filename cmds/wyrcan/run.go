@@ -2,21 +2,30 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 )
 
 // A session is what run and demo have in common: the options of the machine.
 type session struct {
-	arch                          arch
-	kernel, initrd, memory, until string
-	cpus                          int
-	timeout                       time.Duration
-	verbose                       bool
-	args, append, qemu            list
+	arch    arch
+	kernel  string // a file, as is initrd
+	initrd  string
+	memory  string
+	cpus    int
+	verbose bool
+	until   string
+	timeout time.Duration
+	args    list // for the container
+	append  list // for Wyrcan
+	qemu    list // for QEMU
 }
 
 func (s *session) flags(f *flagSet) {
@@ -40,15 +49,21 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	if !ok {
 		return nil, usage("there is no machine of architecture %q: want amd64 or arm64", s.arch)
 	}
-	kernel, err := c.artefact(s.kernel, "wyrcan.kernel", s.arch)
+	if _, err := exec.LookPath(b.program); err != nil {
+		return nil, started(err, b.program)
+	}
+	file, err := c.artefact(s.kernel, "wyrcan.kernel", s.arch)
 	if err != nil {
+		return nil, err
+	}
+	if err := runs(file, string(s.arch)); err != nil {
 		return nil, err
 	}
 	initrd, err := c.artefact(s.initrd, "wyrcan.initrd", s.arch)
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{arch: string(s.arch), kernel: kernel, initrd: initrd, memory: s.memory, cpus: s.cpus, extra: s.qemu, until: s.until}
+	m := &machine{arch: string(s.arch), kernel: file, initrd: initrd, memory: s.memory, cpus: s.cpus, extra: s.qemu, until: s.until}
 	if !s.verbose {
 		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
 	}
@@ -62,12 +77,29 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	return m, nil
 }
 
-// start runs the session's machine with the image ref.
-func (s *session) start(ctx context.Context, c *cmd, ref string) error {
-	m, err := s.machine(c, ref)
+// runs refuses a kernel of which a machine of that architecture would show nothing at all.
+func runs(file, arch string) error {
+	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	k, err := kernel.Parse(f, info.Size())
+	if err != nil {
+		return fmt.Errorf("%s is %w", file, err)
+	}
+	if k.Arch != arch {
+		return fmt.Errorf("%s is a kernel for %s, and the machine is %s: name another with -kernel and -initrd", file, k.Arch, arch)
+	}
+	return nil
+}
+
+// start runs the session's machine.
+func (s *session) start(ctx context.Context, c *cmd, m *machine) error {
 	if s.until != "" {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.timeout)
@@ -90,17 +122,25 @@ an image that lies on this machine is served to it.
 	}
 	ref := rest[0]
 	if !local(ref) {
-		return s.start(ctx, c, fromGuest(ref))
+		m, err := s.machine(c, fromGuest(ref))
+		if err != nil {
+			return err
+		}
+		return s.start(ctx, c, m)
 	}
 	reg, err := serve()
 	if err != nil {
 		return err
 	}
 	defer reg.Close()
+	m, err := s.machine(c, reg.ref())
+	if err != nil {
+		return err
+	}
 	if err := reg.store(ctx, c, ref, s.arch.platform()); err != nil {
 		return err
 	}
-	return s.start(ctx, c, reg.ref())
+	return s.start(ctx, c, m)
 }
 
 // fromGuest returns the name by which the guest finds an image that this machine calls ref: loopback is not the

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,9 +12,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
@@ -148,6 +154,37 @@ func demoFiles(t *testing.T) (kernel, init string) {
 	return dir + "/kernel", dir + "/init"
 }
 
+// decompressed is img with its layers as plain archives, of the given media type.
+func decompressed(t *testing.T, img v1.Image, as types.MediaType) v1.Image {
+	t.Helper()
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: config.OS, Architecture: config.Architecture})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		rc, err := l.Uncompressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(rc)
+		if err := errors.Join(err, rc.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if out, err = mutate.AppendLayers(out, static.NewLayer(b, as)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
 // What the embedded registry serves is what went in, for the demo container and for one that lies on this machine.
 func TestServe(t *testing.T) {
 	kernel, init := demoFiles(t)
@@ -171,6 +208,16 @@ func TestServe(t *testing.T) {
 	if err := path.AppendImage(demo); err != nil {
 		t.Fatal(err)
 	}
+	saved, plain := filepath.Join(t.TempDir(), "saved.tar"), filepath.Join(t.TempDir(), "plain.tar")
+	tag := name.MustParseReference("demo")
+	if err := tarball.WriteToFile(saved, tag, demo); err != nil {
+		t.Fatal(err)
+	}
+	if err := tarball.WriteToFile(plain, tag, decompressed(t, demo, types.DockerUncompressedLayer)); err != nil {
+		t.Fatal(err)
+	}
+	foreign := onDisk(t, decompressed(t, demo, types.DockerForeignLayer))
+
 	reg, err := serve()
 	if err != nil {
 		t.Fatal(err)
@@ -183,8 +230,11 @@ func TestServe(t *testing.T) {
 	}
 	c, _, stderr := tool(t)
 	for name, put := range map[string]func() error{
-		"the demo": func() error { return reg.put(context.Background(), demo) },
-		"a layout": func() error { return reg.store(context.Background(), c, dir, src.Platform) },
+		"the demo":                   func() error { return reg.put(context.Background(), demo) },
+		"a layout":                   func() error { return reg.store(context.Background(), c, dir, src.Platform) },
+		"an archive of docker's":     func() error { return reg.store(context.Background(), c, saved, src.Platform) },
+		"one of plain layers":        func() error { return reg.store(context.Background(), c, plain, src.Platform) },
+		"a layout of foreign layers": func() error { return reg.store(context.Background(), c, foreign, src.Platform) },
 	} {
 		if err := put(); err != nil {
 			t.Fatal(err)

@@ -16,8 +16,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
@@ -72,7 +75,7 @@ func (r *localRegistry) put(ctx context.Context, img v1.Image) error {
 	if err != nil {
 		return err
 	}
-	return remote.Write(tag, img, remote.WithContext(ctx))
+	return remote.Write(tag, img, remote.WithContext(ctx), remote.WithNondistributable)
 }
 
 // store makes the image that ref names, on this machine, the image.
@@ -90,7 +93,7 @@ func (r *localRegistry) store(ctx context.Context, c *cmd, ref string, p v1.Plat
 }
 
 // rebuild makes go-containerregistry's image of one of ours: the layers and the configuration under a new manifest,
-// for an archive may have none.
+// for an archive may have none. The image goes to a registry once: layers may not be read again.
 func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
 	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
 		Architecture: src.Config.Architecture, OS: src.Config.OS, Variant: src.Config.Variant,
@@ -100,7 +103,17 @@ func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
 		return nil, err
 	}
 	for _, l := range src.Layers {
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return l.Open(ctx) }, tarball.WithCompressionLevel(gzip.BestSpeed))
+		var layer v1.Layer
+		var err error
+		switch {
+		case l.DiffID == (v1.Hash{}):
+			layer, err = tarball.LayerFromOpener(func() (io.ReadCloser, error) { return l.Open(ctx) }, tarball.WithCompressionLevel(gzip.BestSpeed))
+		case l.Size < 0 || l.Digest == l.DiffID:
+			// As docker save has them: compressed on its way.
+			layer = stream.NewLayer(&lazy{open: func() (io.ReadCloser, error) { return l.Open(ctx) }}, stream.WithCompressionLevel(gzip.BestSpeed))
+		default:
+			layer, err = partial.CompressedToLayer(&stored{ctx, l})
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -109,6 +122,40 @@ func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
 		}
 	}
 	return img, nil
+}
+
+// stored is a layer that goes as it is.
+type stored struct {
+	ctx   context.Context // of reading it
+	layer *image.Layer
+}
+
+func (s *stored) Digest() (v1.Hash, error)            { return s.layer.Digest, nil }
+func (s *stored) DiffID() (v1.Hash, error)            { return s.layer.DiffID, nil }
+func (s *stored) Size() (int64, error)                { return s.layer.Size, nil }
+func (s *stored) MediaType() (types.MediaType, error) { return s.layer.MediaType, nil }
+func (s *stored) Compressed() (io.ReadCloser, error)  { return s.layer.Open(s.ctx) }
+
+// lazy is opened when it is read.
+type lazy struct {
+	open func() (io.ReadCloser, error)
+	rc   io.ReadCloser
+}
+
+func (l *lazy) Read(p []byte) (n int, err error) {
+	if l.rc == nil {
+		if l.rc, err = l.open(); err != nil {
+			return 0, err
+		}
+	}
+	return l.rc.Read(p)
+}
+
+func (l *lazy) Close() error {
+	if l.rc == nil {
+		return nil
+	}
+	return l.rc.Close()
 }
 
 // local tells whether an IMAGE lies on this machine.
