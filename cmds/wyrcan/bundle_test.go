@@ -159,6 +159,10 @@ func TestMorphFails(t *testing.T) {
 		{[]string{good}, "-kernel and -initrd"},
 		{[]string{bad, "-kernel", dir + "/k", "-initrd", dir + "/i"}, "not bootable"},
 		{[]string{good, "-kernel", dir + "/k", "-initrd", dir + "/absent/i"}, "absent"},
+		{[]string{good, "-kernel", dir + "/k", "-initrd", "/dev/full"}, "no space left"},
+		{[]string{good, "-kernel", dir + "/k", "-initrd", "/"}, "cannot write /: it is a directory"},
+		{[]string{good, "-kernel", "-", "-initrd", "-", "-cmdline", dir + "/c"}, "not several"},
+		{[]string{good, "-kernel", dir + "/k", "-initrd", "-"}, "not several"},
 		{[]string{good, "-kernel", dir + "/k", "-initrd", dir + "/i", "-wyrinit", "/nowhere"}, "cannot find /nowhere"},
 	} {
 		c, _, _ := tool(t, append([]string{"morph"}, row.args...)...)
@@ -169,6 +173,38 @@ func TestMorphFails(t *testing.T) {
 		if b, err := os.ReadFile(dir + "/k"); err != nil || string(b) != "before" || len(names(t, dir)) != 1 {
 			t.Errorf("morph %q left %q, and in k %q", row.args, names(t, dir), b)
 		}
+	}
+}
+
+// What is no file is written to and stays what it is: standard output, a device, what a link leads to.
+func TestMorphElsewhere(t *testing.T) {
+	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
+	dir := t.TempDir()
+	if err := os.Symlink("kernel-1", dir+"/kernel"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/kernel-1", []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, stdout, _ := tool(t, "morph", img, "-kernel", dir+"/kernel", "-initrd", "-", "-cmdline", "/dev/null")
+	withWyrinit(t, c)
+	if err := c.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/initrd", stdout.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if files := cpioNames(t, dir+"/initrd"); !slices.Contains(files, "bin/init") {
+		t.Errorf("on standard output came an initrd of %q", files)
+	}
+	if b, err := os.ReadFile(dir + "/kernel-1"); err != nil || !bytes.Equal(b, imagetest.BzImage(version)) {
+		t.Errorf("where the link leads is not the kernel: %v", err)
+	}
+	if got := names(t, dir); !cmp.Equal(got, []string{"initrd", "kernel", "kernel-1"}) {
+		t.Errorf("morph left %q", got)
+	}
+	if info, err := os.Stat("/dev/null"); err != nil || info.Mode().IsRegular() {
+		t.Errorf("/dev/null is now %v, %v", info.Mode(), err)
 	}
 }
 

@@ -75,7 +75,9 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	defer tree.Close()
+	packing := c.packing(rest[0], &opt)
 	found, err := examine(ctx, img, tree, opt)
+	packing.end()
 	if err != nil {
 		return unexamined(fmt.Errorf("cannot examine %s: %w", rest[0], err))
 	}

@@ -176,6 +176,8 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 	}
 	defer tree.Close()
 	m.end()
+	packing := c.packing(ref, &opt)
+	defer packing.end()
 	plan, err := bundle.Inspect(ctx, tree, opt)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)

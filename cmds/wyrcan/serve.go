@@ -165,6 +165,9 @@ func local(ref string) bool {
 	case "oci", "oci-archive", "docker-archive":
 		return true
 	}
+	if image.IsPath(ref) {
+		return true
+	}
 	info, err := os.Stat(ref)
 	if err != nil {
 		return false

@@ -116,9 +116,9 @@ type meter struct {
 	shown time.Time
 }
 
-// meter starts a line about what, which has total bytes.
+// meter starts a line about what, which has total bytes, 0 if unknown. Its time starts when there is something to show.
 func (c *cmd) meter(what string, total int64) *meter {
-	m := &meter{what: what, total: total, begin: time.Now()}
+	m := &meter{what: what, total: total}
 	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		m.out = f
 	}
@@ -129,6 +129,9 @@ func (m *meter) add(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.done += int64(n)
+	if m.begin.IsZero() {
+		m.begin = time.Now()
+	}
 	if m.out != nil && time.Since(m.shown) > 100*time.Millisecond {
 		m.shown = time.Now()
 		fmt.Fprintf(m.out, "\r%s\x1b[K", m.line(time.Since(m.begin)))

@@ -40,6 +40,20 @@ func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options)
 	return tree, nil
 }
 
+// packing shows how far the making of an initrd is: opt.Grow is asked after each MiB of it.
+func (c *cmd) packing(ref string, opt *bundle.Options) *meter {
+	m := c.meter("packing "+ref, 0)
+	grow := opt.Grow
+	opt.Grow = func() error {
+		m.add(1 << 20)
+		if grow != nil {
+			return grow()
+		}
+		return nil
+	}
+	return m
+}
+
 // A recipe is the options of whatever makes a bundle.
 type recipe struct {
 	args    list

@@ -44,13 +44,16 @@ attributes. Nothing outside DIR is written, and after a failure DIR is as it was
 		return err
 	}
 	defer tree.Close()
-	u := &unpacker{mine: *mine}
+	m := c.meter("writing "+dir, tree.Stat().Bytes)
+	defer m.end()
+	u := &unpacker{mine: *mine, meter: m}
 	if err := u.unpack(ctx, tree, place.dir); err != nil {
 		return fmt.Errorf("cannot unpack %s: %w", rest[0], err)
 	}
 	if err := place.keep(); err != nil {
 		return err
 	}
+	m.end()
 	if len(u.lost) > 0 {
 		fmt.Fprintf(c.stderr, "wyrcan: left out, as they need root: %s\n", summary(u.lost))
 	}
@@ -70,7 +73,10 @@ func newPlace(final string) (*place, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		dir, err := os.MkdirTemp(filepath.Dir(final), "."+filepath.Base(final)+".")
-		return &place{dir: dir, final: final}, err
+		if err != nil {
+			return nil, fmt.Errorf("cannot make %q: %w", final, err)
+		}
+		return &place{dir: dir, final: final}, nil
 	case err != nil:
 		return nil, err
 	case len(list) > 0:
@@ -118,8 +124,9 @@ func summary(names []string) string {
 
 // An unpacker writes a tree to a directory.
 type unpacker struct {
-	mine bool     // leave out what only root may do
-	lost []string // what was left out
+	mine  bool     // leave out what only root may do
+	lost  []string // what was left out
+	meter *meter
 
 	root   *os.Root
 	parent *os.File // the directory called name
@@ -206,6 +213,7 @@ func (u *unpacker) write(n, last *rootfs.Node, content io.Reader) error {
 		f := os.NewFile(uintptr(file), base)
 		if content != nil {
 			_, err = io.Copy(f, content)
+			u.meter.add(int(n.Size))
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err

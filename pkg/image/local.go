@@ -19,8 +19,9 @@ import (
 //	docker-archive:FILE[:NAME]   what "docker save" writes
 //	docker://NAME                an image at a registry
 //
-// A name without a form is that of a layout or an archive if there is one, else of an image at a registry. Files must
-// stay as they are while the image is in use; they are open only while they are read.
+// A name without a form is that of a layout or an archive if there is one, else of an image at a registry, unless it can
+// only be a path: one that begins with "/", "./" or "../". Files must stay as they are while the image is in use; they
+// are open only while they are read.
 func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	form, rest, _ := strings.Cut(name, ":")
 	file, ref, _ := strings.Cut(rest, ":")
@@ -34,15 +35,22 @@ func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	}
 	info, err := os.Stat(name)
 	switch {
-	case err != nil:
-		return s.Resolve(ctx, name)
-	case info.Mode().IsRegular():
+	case err == nil && info.Mode().IsRegular():
 		return s.archive(ctx, name, name, "", false)
+	case err == nil:
+		if _, err = os.Stat(filepath.Join(name, "oci-layout")); err == nil {
+			return s.layout(ctx, name, directory(name), "")
+		}
 	}
-	if _, err := os.Stat(filepath.Join(name, "oci-layout")); err != nil {
-		return s.Resolve(ctx, name) // a directory that happens to be called like the image
+	if IsPath(name) {
+		return nil, &fault{text: "it is neither an archive nor a layout", cause: err}
 	}
-	return s.layout(ctx, name, directory(name), "")
+	return s.Resolve(ctx, name) // a directory may happen to be called like the image
+}
+
+// IsPath tells whether a name can only be that of a file: no registry and no image is called so.
+func IsPath(name string) bool {
+	return strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") || name == "." || name == ".."
 }
 
 // files are what a layout or an archive consists of.
