@@ -46,13 +46,13 @@ out/kernel/modules: out/kernel/vmlinuz
 out/wyrcan.kernel: $(KERNEL) out/choice
 	cp $(KERNEL) $@
 
-out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go)
+out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go pkg/modinfo/*.go)
 	tools/need depmod=kmod
 	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE))
 
 # Programs that stand alone: the booted container's first process, the demo
 # container's /init, the tool for a person's own machine.
-PROGRAM = CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -buildid=' -o $@
+PROGRAM = CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -buildid= -X main.version=$(VERSION)' -o $@
 out/wyrinit: $(SOURCES)
 	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
 # The tool makes initrds for machines of the other architecture too.
@@ -61,7 +61,7 @@ $(OTHER:%=out/%/wyrinit): out/%/wyrinit: $(SOURCES)
 	GOARCH=$* $(PROGRAM) ./cmds/wyrinit
 out/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
 	GOARCH=$(ARCH) $(PROGRAM) ./integration/payload
-out/wyrcan: $(SOURCES)
+out/wyrcan: $(SOURCES) out/version
 	$(PROGRAM) ./cmds/wyrcan
 
 out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version

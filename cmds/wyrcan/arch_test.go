@@ -36,14 +36,14 @@ func bothArches(t *testing.T) v1.ImageIndex {
 		kernel  []byte
 		machine elf.Machine
 	}{
-		{"amd64", imagetest.BzImage(version), elf.EM_X86_64},
-		{"arm64", imagetest.Arm64Image(version), elf.EM_AARCH64},
+		{"amd64", imagetest.BzImage(release), elf.EM_X86_64},
+		{"arm64", imagetest.Arm64Image(release), elf.EM_AARCH64},
 	} {
 		images = append(images, imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: a.name}, Layers: []imagetest.Layer{imagetest.Files(
 			imagetest.File("boot/wyrcan.kernel", string(a.kernel)),
 			imagetest.File("boot/wyrcan.cmdline", a.name),
 			imagetest.File("init", program(a.machine, "init")).Mode(0o755),
-			imagetest.Dir("lib/modules/"+version),
+			imagetest.Dir("lib/modules/"+release),
 		)}}.Image(t))
 	}
 	return imagetest.Index(t, images...)
@@ -112,7 +112,7 @@ func TestArch(t *testing.T) {
 	if err != nil || out != string(other)+"\n" {
 		t.Fatalf("morph = %q, %v", out, err)
 	}
-	kernels := map[arch][]byte{"amd64": imagetest.BzImage(version), "arm64": imagetest.Arm64Image(version)}
+	kernels := map[arch][]byte{"amd64": imagetest.BzImage(release), "arm64": imagetest.Arm64Image(release)}
 	if b, err := os.ReadFile(to + "/kernel"); err != nil || !bytes.Equal(b, kernels[other]) {
 		t.Errorf("the kernel is another one than that for %s: %v", other, err)
 	}

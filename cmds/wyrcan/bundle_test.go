@@ -16,13 +16,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-const version = "6.1.0-40-amd64"
+const release = "6.1.0-40-amd64"
 
 // bootable is a bootable container: in what follows the mistakes are added to it.
 func bootable() []imagetest.Entry {
 	return []imagetest.Entry{
 		imagetest.Dir("boot"),
-		imagetest.File("boot/vmlinuz", string(imagetest.BzImage(version))),
+		imagetest.File("boot/vmlinuz", string(imagetest.BzImage(release))),
 		imagetest.Symlink("boot/wyrcan.kernel", "vmlinuz"),
 		imagetest.File("boot/wyrcan.cmdline", "quiet\n"),
 		imagetest.Dir("bin"),
@@ -30,7 +30,7 @@ func bootable() []imagetest.Entry {
 		imagetest.File("bin/init", "#!/bin/sh\n").Mode(0o755),
 		imagetest.Symlink("init", "bin/init"),
 		imagetest.Symlink("lib", "usr/lib"),
-		imagetest.File("usr/lib/modules/"+version+"/kernel/x.ko", string(imagetest.Module("license=GPL"))),
+		imagetest.File("usr/lib/modules/"+release+"/kernel/x.ko", string(imagetest.Module("license=GPL"))),
 		imagetest.File("usr/lib/firmware/x.bin", "firmware"),
 	}
 }
@@ -47,20 +47,20 @@ func TestCheck(t *testing.T) {
 	good := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
 	bare := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("usr"))))
-	empty := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+version))))
+	empty := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+release))))
 	for _, row := range []struct {
 		name string
 		args []string
 		code int
 		want []string
 	}{
-		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + version + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 module, 1 firmware file\ncommand", " MiB at least", "bootable      yes"}},
+		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + release + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 module, 1 firmware file\ncommand", " MiB at least", "bootable      yes"}},
 		{"enough memory", []string{good, "-m", "4G"}, 0, []string{"bootable      yes"}},
 		{"too little memory", []string{good, "-m", "32M"}, notBootable, []string{"bootable      no: too little memory"}},
 		{"no memory", []string{good, "-m", "much"}, 2, nil},
 		{"no init", []string{bad}, notBootable, []string{"bootable      no: the image is not bootable: /init"}},
-		{"no modules", []string{bare}, 0, []string{"warning       the image has no /lib/modules/" + version, "bootable      yes"}},
-		{"no module", []string{empty}, 0, []string{"warning       there are no modules in /lib/modules/" + version, "drivers       0 modules, 1 firmware file\n"}},
+		{"no modules", []string{bare}, 0, []string{"warning       the image has no /lib/modules/" + release, "bootable      yes"}},
+		{"no module", []string{empty}, 0, []string{"warning       there are no modules in /lib/modules/" + release, "drivers       0 modules, 1 firmware file\n"}},
 		{"no image", []string{"oci:/nowhere"}, notExamined, nil},
 		{"wrong use", []string{good, "-root", "nfs"}, 2, nil},
 	} {
@@ -84,7 +84,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r report
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || !r.Bootable || r.Version != version || r.Memory == 0 {
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || !r.Bootable || r.Version != release || r.Memory == 0 {
 		t.Errorf("-json gives %+v, %v", r, err)
 	}
 }
@@ -100,7 +100,7 @@ func TestMorph(t *testing.T) {
 	if b, err := os.ReadFile(dir + "/c"); err != nil || string(b) != "quiet a b debug\n" || stdout.Len() > 0 {
 		t.Errorf("the command line is %q, %v; printed %q", b, err, stdout)
 	}
-	if b, err := os.ReadFile(dir + "/k"); err != nil || !bytes.Equal(b, imagetest.BzImage(version)) {
+	if b, err := os.ReadFile(dir + "/k"); err != nil || !bytes.Equal(b, imagetest.BzImage(release)) {
 		t.Errorf("the kernel is not the image's: %v", err)
 	}
 	files := cpioNames(t, dir+"/i.x")
@@ -197,7 +197,7 @@ func TestMorphElsewhere(t *testing.T) {
 	if files := cpioNames(t, dir+"/initrd"); !slices.Contains(files, "bin/init") {
 		t.Errorf("on standard output came an initrd of %q", files)
 	}
-	if b, err := os.ReadFile(dir + "/kernel-1"); err != nil || !bytes.Equal(b, imagetest.BzImage(version)) {
+	if b, err := os.ReadFile(dir + "/kernel-1"); err != nil || !bytes.Equal(b, imagetest.BzImage(release)) {
 		t.Errorf("where the link leads is not the kernel: %v", err)
 	}
 	if got := names(t, dir); !cmp.Equal(got, []string{"initrd", "kernel", "kernel-1"}) {
@@ -205,6 +205,24 @@ func TestMorphElsewhere(t *testing.T) {
 	}
 	if info, err := os.Stat("/dev/null"); err != nil || info.Mode().IsRegular() {
 		t.Errorf("/dev/null is now %v, %v", info.Mode(), err)
+	}
+}
+
+func TestLostConsole(t *testing.T) {
+	for _, row := range []struct{ own, next, want string }{
+		{"", "", ""},
+		{"quiet", "quiet", ""},
+		{"console=ttyS0,115200n8 quiet", "quiet", "ttyS0,115200n8"},
+		{"console=tty0 console=ttyS1", "", "ttyS1"},
+		{"console=ttyS1 console=tty0", "", ""},
+		{"console=tty1", "", ""},
+		{"console=ttyS0", "console=hvc0", ""},
+		{"console=ttyAMA0", "noconsole=1", "ttyAMA0"},
+		{"console=", "", ""},
+	} {
+		if got := lostConsole(row.own, row.next); got != row.want {
+			t.Errorf("lostConsole(%q, %q) = %q, want %q", row.own, row.next, got, row.want)
+		}
 	}
 }
 

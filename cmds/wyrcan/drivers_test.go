@@ -49,7 +49,7 @@ func packed(t *testing.T, suffix string, content []byte) string {
 
 // driverless is a bootable container whose drivers want firmware, of which it has some.
 func driverless(t *testing.T) []imagetest.Entry {
-	const modules, firmware = "usr/lib/modules/" + version + "/", "usr/lib/firmware/"
+	const modules, firmware = "usr/lib/modules/" + release + "/", "usr/lib/firmware/"
 	module := func(file, suffix string, names ...string) imagetest.Entry {
 		var entries []string
 		for _, n := range names {
@@ -76,7 +76,7 @@ func driverless(t *testing.T) []imagetest.Entry {
 		imagetest.Symlink(firmware+"iwlwifi-1.ucode", "nowhere"),
 		imagetest.File(firmware+"liquidio/lio_23xx.bin.zst", "a file"),
 		imagetest.File(firmware+"updates/mine/for-all.bin", "a file"),
-		imagetest.File(firmware+"updates/"+version+"/mine/for-this.bin.xz", "a file"),
+		imagetest.File(firmware+"updates/"+release+"/mine/for-this.bin.xz", "a file"),
 	)
 	for i := range 7 {
 		entries = append(entries, module(fmt.Sprintf("kernel/drivers/net/many%d.ko", i), "", "many.bin"))
@@ -107,7 +107,7 @@ func TestCheckFirmware(t *testing.T) {
 		}
 		return lines
 	}
-	const damaged = "the driver /usr/lib/modules/" + version + "/kernel/drivers/net/broken.ko is damaged: not a kernel module: EOF"
+	const damaged = "the driver /usr/lib/modules/" + release + "/kernel/drivers/net/broken.ko is damaged: not a kernel module: EOF"
 	want := []string{
 		"17 modules, 8 firmware files",
 		"none for 9 network drivers: bnx2, e100, many0, many1, many2 and 4 more",

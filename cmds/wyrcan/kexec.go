@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
@@ -125,8 +126,32 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 	if err != nil {
 		return fmt.Errorf("cannot load the kernel of %s: %w", ref, err)
 	}
+	if own, err := os.ReadFile(filepath.Join(c.root, "/proc/cmdline")); err == nil {
+		if lost := lostConsole(string(own), b.Cmdline); lost != "" {
+			fmt.Fprintf(c.stderr, "wyrcan: this system has its console on %s, and the container's kernel is not told so: add -arg console=%[1]s\n", lost)
+		}
+	}
 	fmt.Fprintf(c.stderr, "wyrcan: kernel %s of %s is loaded, with an initrd of %s and the command line %q\n", b.Version, ref, console.Bytes(b.Size), b.Cmdline)
 	return nil
+}
+
+// lostConsole returns the console on which somebody watches a system started with the command line own, a serial line say,
+// if one started with next would have its console on the screen: the last console= is /dev/console
+// (Documentation/admin-guide/serial-console.rst).
+func lostConsole(own, next string) string {
+	last := func(line string) (console string) {
+		for _, a := range cmdline.Parse(line) {
+			if a.Key == "console" {
+				console = a.Value
+			}
+		}
+		return console
+	}
+	console := last(own)
+	if strings.HasPrefix(strings.TrimRight(console, "0123456789")+"0", "tty0") || last(next) != "" {
+		return "" // a screen, or the image's maker knows better
+	}
+	return console
 }
 
 // jump starts what is loaded.

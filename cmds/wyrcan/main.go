@@ -20,6 +20,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -60,6 +61,9 @@ func (c *cmd) subcommands() []subcommand {
 		{"serve", "offer Wyrcan to machines that boot from the network", c.netboot},
 	}
 }
+
+// version is set by the Makefile with -ldflags -X.
+var version string
 
 func main() {
 	ctx := untilSignal(context.Background())
@@ -156,6 +160,9 @@ func (c *cmd) run(ctx context.Context) error {
 		}
 		c.help(c.stdout)
 		return nil
+	case "version", "-version", "--version":
+		fmt.Fprintf(c.stdout, "wyrcan %s\n", cmp.Or(version, "of unknown version"))
+		return nil
 	}
 	for _, s := range c.subcommands() {
 		if s.name == c.args[0] {
@@ -175,7 +182,7 @@ An IMAGE is a name at a registry, [registry/]name[:tag][@digest], or on this
 machine oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
 the path of such a directory or file. Credentials are those of docker login.
 
-wyrcan COMMAND -help tells more about each.
+wyrcan COMMAND -help tells more about each, wyrcan version which one this is.
 `)
 }
 

@@ -85,6 +85,7 @@ func TestUsage(t *testing.T) {
 		{nil, 2, "", ""},
 		{[]string{"help"}, 0, "usage: wyrcan COMMAND", ""},
 		{[]string{"-help"}, 0, "usage: wyrcan COMMAND", ""},
+		{[]string{"version"}, 0, "wyrcan of unknown version\n", ""},
 		{[]string{"help", "check"}, 0, "usage: wyrcan check", ""},
 		{[]string{"help", "frobnicate"}, 2, "", `"frobnicate" is no command`},
 		{[]string{"frobnicate"}, 2, "", `"frobnicate" is no command`},
