@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,6 +87,14 @@ func TestCheck(t *testing.T) {
 	var r report
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || !r.Bootable || r.Version != release || r.Memory == 0 {
 		t.Errorf("-json gives %+v, %v", r, err)
+	}
+	// The memory that it names is enough, and it is the least.
+	for size, want := range map[int64]int{r.Memory: 0, r.Memory - 1<<20: notBootable} {
+		c, stdout, _ := tool(t, "check", good, "-m", fmt.Sprintf("%dM", size>>20))
+		withWyrinit(t, c)
+		if err := c.run(context.Background()); code(err) != want {
+			t.Errorf("with %d MiB, of which %d are the least: status %d, want %d\n%s", size>>20, r.Memory>>20, code(err), want, stdout)
+		}
 	}
 }
 

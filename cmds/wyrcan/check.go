@@ -35,7 +35,7 @@ type report struct {
 	Cmdline  string   `json:"cmdline"`
 	Initrd   int64    `json:"initrdBytes,omitempty"`
 	Packing  string   `json:"initrdPacking,omitempty"`
-	Memory   int64    `json:"memoryBytes,omitempty"` // the least that boots all of it
+	Memory   int64    `json:"memoryBytes,omitempty"` // of the smallest machine that boots all of it
 	Warnings []string `json:"warnings,omitempty"`
 
 	drivers *driverSet
@@ -127,7 +127,7 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 		return r, ctx.Err()
 	}
 	defer b.Close()
-	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, b.Cmdline, b.Size, b.Memory
+	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, b.Cmdline, b.Size, machineWith(b.Memory)
 	return r, nil
 }
 
@@ -174,7 +174,7 @@ func (r *report) print(w io.Writer, verbose bool) error {
 		{"image", r.Image},
 		{"digest", r.Digest},
 		{"platform", r.Platform},
-		{"layers", fmt.Sprintf("%d, %.1f MB to download", r.Layers, float64(r.Download)/1e6)},
+		{"layers", fmt.Sprintf("%d, %.1f MB as stored", r.Layers, float64(r.Download)/1e6)},
 		{"files", fmt.Sprintf("%d, %.1f MB unpacked", r.Files, float64(r.Unpacked)/1e6)},
 	}
 	if r.Kernel != "" {
@@ -190,7 +190,7 @@ func (r *report) print(w io.Writer, verbose bool) error {
 		rows = append(rows,
 			[2]string{"command line", cmp.Or(r.Cmdline, "(empty)")},
 			[2]string{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
-			[2]string{"memory", fmt.Sprintf("%d MiB at least", (r.Memory+1<<20-1)>>20)},
+			[2]string{"memory", fmt.Sprintf("%d MiB at least", r.Memory>>20)},
 		)
 	}
 	for _, warning := range r.Warnings {

@@ -94,11 +94,16 @@ func (r *recipe) machine(f *flagSet) {
 	f.Var(&r.memory, "m", "for a machine with `SIZE` of memory, such as 512M or 4G")
 }
 
+// found is what a kernel finds of a machine's memory: itself, its page tables and what the firmware keeps are gone.
+func found(machine int64) int64 { return machine / 16 * 15 }
+
+// machineWith is the smallest machine, in whole MiB, in which a kernel finds so much.
+func machineWith(memory int64) int64 { return ((memory+14)/15*16 + 1<<20 - 1) &^ (1<<20 - 1) }
+
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	opt := bundle.Options{Args: r.args, Arch: r.arch.name()}
-	// A kernel finds a little less than the machine has: itself, its page tables and what the firmware keeps are gone.
-	opt.Memory.Total = int64(r.memory) / 16 * 15
+	opt.Memory.Total = found(int64(r.memory))
 	opt.Memory.Available = opt.Memory.Total
 	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]
 	if !ok {
