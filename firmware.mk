@@ -32,9 +32,6 @@ out/wyrcan.iso: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools
 	go run ./tools/iso -arch $(ARCH) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -kernel out/wyrcan.kernel \
 	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
 
-# What the tests of firmware want beside QEMU.
-.PHONY: firmware-tools
-test test-slow: firmware-tools
-firmware-tools:
-	tools/need /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common \
-	  /usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi=grub-efi-amd64-bin cpio=cpio
+# The boot loaders that the tests start Wyrcan with.
+LOADERS := /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common \
+  /usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi=grub-efi-amd64-bin
