@@ -19,27 +19,16 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/u-root/pkg/cpio"
-)
 
-// artefact returns the path of a file that make has built.
-func artefact(t *testing.T, name string) string {
-	t.Helper()
-	file, err := filepath.Abs(filepath.Join("../out", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(file); err != nil {
-		t.Fatalf("%v: run make first", err)
-	}
-	return file
-}
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
+)
 
 // initrd returns the records of out/wyrcan.initrd by name. A name that is there
 // twice, in one archive or in both, is an error: the kernel would take the first
 // as it is and append the second to it.
 func initrd(t *testing.T) map[string]cpio.Record {
 	t.Helper()
-	f, err := os.Open(artefact(t, "wyrcan.initrd"))
+	f, err := os.Open(vm.Artefact(t, "wyrcan.initrd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +104,7 @@ func content(t *testing.T, records map[string]cpio.Record, name string) []byte {
 // stack can still be asked to load, with every Ethernet driver in it.
 func TestInitrdSize(t *testing.T) {
 	const limit = 20 << 20
-	fi, err := os.Stat(artefact(t, "wyrcan.initrd"))
+	fi, err := os.Stat(vm.Artefact(t, "wyrcan.initrd"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,22 +7,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
-
-// firmwareTime is what firmware, boot loader and a menu may take until the first word of a kernel: a quarter of a minute
-// where nothing else runs, and many times that under emulation on a busy host.
-const firmwareTime = 4 * time.Minute
 
 // OVMF starts kernel and initrd as a boot loader would, by the kernel's EFI stub.
 func TestEFI(t *testing.T) {
 	t.Parallel()
-	m := machine{cmdline: consoles + " wyr.img=" + demo(t), qemu: newNVRAM(t).efi()}
-	if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
+	m := vm.Machine{Cmdline: consoles + " wyr.img=" + demo(t), QEMU: newNVRAM(t).efi()}
+	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
 }
@@ -34,11 +30,11 @@ func TestISO(t *testing.T) {
 			t.Parallel()
 			stored := configured(t, demo(t))
 			vars := newNVRAM(t, stored)
-			v := vars.from(medium(t, artefact(t, "wyrcan.iso"), device)...).reachesLinux(t, firmwareTime)
-			if line := v.spoke(); line != "console=ttyS0 demo=once" {
+			v := vars.from(medium(t, vm.Artefact(t, "wyrcan.iso"), device)...).Start(t)
+			if line := spoke(t, v); line != "console=ttyS0 demo=once" {
 				t.Errorf("the container's command line is %q", line)
 			}
-			v.exit(stepTime)
+			v.Exit(stepTime)
 			if got := vars.wyrcan(t); string(got) != string(stored.Data) {
 				t.Errorf("NVRAM holds %q, held %q", got, stored.Data)
 			}
@@ -49,8 +45,8 @@ func TestISO(t *testing.T) {
 // QEMU's network cards have iPXE in their ROMs, for BIOS and for EFI.
 func TestIPXE(t *testing.T) {
 	run := func(t *testing.T, firmware []string, dir string) {
-		m := machine{nics: []string{}, firmware: append(firmware, netboot(dir, "http://"+serveDir(t, dir)+"/boot.ipxe")...)}
-		if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
+		m := vm.Machine{NICs: []string{}, Firmware: append(firmware, netboot(dir, "http://"+serveDir(t, dir)+"/boot.ipxe")...)}
+		if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
 			t.Errorf("the container's command line is %q", line)
 		}
 	}
@@ -104,8 +100,8 @@ func TestPXELINUX(t *testing.T) {
 		"ldlinux.c32":          "/usr/lib/syslinux/modules/bios/ldlinux.c32",
 		"pxelinux.cfg/default": documented(t, "PXELINUX", "DEFAULT", docImage, demo(t), docQuiet, consoles),
 	})
-	m := machine{nics: []string{}, firmware: netboot(dir, "pxelinux.0")}
-	if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
+	m := vm.Machine{NICs: []string{}, Firmware: netboot(dir, "pxelinux.0")}
+	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
 }
@@ -117,9 +113,9 @@ func TestGRUB(t *testing.T) {
 		"grubnetx64.efi": "/usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi",
 		"grub/grub.cfg":  documented(t, "GRUB", "menuentry", docImage, demo(t)+` "wyr.arg=two words"`, docQuiet, consoles),
 	})
-	m := machine{nics: []string{}, firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
-	m.firmware[len(m.firmware)-1] += ",romfile="
-	if line := m.reachesLinux(t, firmwareTime).spoke(); line != "console=ttyS0 demo=once two words" {
+	m := vm.Machine{NICs: []string{}, Firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
+	m.Firmware[len(m.Firmware)-1] += ",romfile="
+	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once two words" {
 		t.Errorf("the container's command line is %q", line)
 	}
 }
@@ -127,7 +123,7 @@ func TestGRUB(t *testing.T) {
 // Wyrcan boots itself, which boots the container: three kernels. The last one gets the quoted argument.
 func TestChain(t *testing.T) {
 	t.Parallel()
-	index, err := layout.ImageIndexFromPath(artefact(t, "wyrcan.oci"))
+	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "wyrcan.oci"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +131,10 @@ func TestChain(t *testing.T) {
 	image := fromGuest(registry.Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t))))
 	wyrcan := fromGuest(registry.Push(t, "wyrcan", index))
 	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image, "registry.example/wyrcan", wyrcan, "\n", "")
-	m := machine{cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
-	v := m.start(t)
-	v.wait(`wyrboot: starts kernel \S+ of `+wyrcan, firmwareTime)
-	if line := v.spoke(); line != "quiet loglevel=3 console=ttyS0 demo=once" {
+	m := vm.Machine{Cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
+	v := m.Start(t)
+	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
+	if line := spoke(t, v); line != "quiet loglevel=3 console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
 }

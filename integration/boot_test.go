@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
@@ -28,7 +29,7 @@ const words = "wyrcan-demo: "
 // link to it.
 func kernelLayer(t *testing.T) imagetest.Layer {
 	t.Helper()
-	kernel, err := os.ReadFile(artefact(t, "wyrcan.kernel"))
+	kernel, err := os.ReadFile(vm.Artefact(t, "wyrcan.kernel"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func kernelLayer(t *testing.T) imagetest.Layer {
 // initLayer is a layer with an /init that says what it finds, and more files.
 func initLayer(t *testing.T, more ...imagetest.Entry) imagetest.Layer {
 	t.Helper()
-	init, err := os.ReadFile(artefact(t, "wyrcan.demo"))
+	init, err := os.ReadFile(vm.Artefact(t, "wyrcan.demo"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +59,12 @@ func fromGuest(ref string) string { return strings.Replace(ref, "127.0.0.1:", "1
 
 // rebootsOnEnter waits for a failure's last sentence, presses Enter, and makes
 // sure that nothing was booted.
-func (v *vm) rebootsOnEnter() {
-	v.t.Helper()
-	v.wait(`press Enter to reboot now`, stepTime)
-	v.send("\r")
-	v.exit(50 * time.Second) // before it would reboot without
-	v.never(`wyrboot: starts kernel|` + words)
+func rebootsOnEnter(t *testing.T, v *vm.VM) {
+	t.Helper()
+	v.Wait(`press Enter to reboot now`, stepTime)
+	v.Send("\r")
+	v.Exit(50 * time.Second) // before it would reboot without
+	v.Never(`wyrboot: starts kernel|` + words)
 }
 
 // TestBoot is the whole way: DHCP, an index with images for two architectures, a
@@ -77,19 +78,19 @@ func TestBoot(t *testing.T) {
 	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "s390x"}}.Image(t)
 	ref := fromGuest(registry.Push(t, "bootable:1", imagetest.Index(t, other, mine)))
 
-	v := machine{cmdline: `quiet wyr.img=` + ref + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.start(t)
-	v.wait(`^wyrboot: Wyrcan \S+, the container bootloader$`, bootTime)
-	v.wait(`^wyrboot: stage drivers [0-9.]+ s$`, stepTime)
-	v.wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
+	v := vm.Machine{Cmdline: `quiet wyr.img=` + ref + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.Start(t)
+	v.Wait(`^wyrboot: Wyrcan \S+, the container bootloader$`, bootTime)
+	v.Wait(`^wyrboot: stage drivers [0-9.]+ s$`, stepTime)
+	v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
 	for _, stage := range []string{"network", "pull", "convert", "load"} {
-		v.wait(`^wyrboot: stage `+stage+` [0-9.]+ s$`, stepTime)
+		v.Wait(`^wyrboot: stage `+stage+` [0-9.]+ s$`, stepTime)
 	}
 	const line = "console=ttyS0 panic=-1 quiet log-buf-len=1M demo=once"
-	if got := v.wait(`^`+words+`command line +(.*)\n`, kexecTime)[1]; got != line {
+	if got := v.Wait(`^`+words+`command line +(.*)\n`, kexecTime)[1]; got != line {
 		t.Errorf("the container's command line is %q, want %q", got, line)
 	}
-	v.wait(`^`+words+`the container's own words`, stepTime)
-	v.exit(stepTime)
+	v.Wait(`^`+words+`the container's own words`, stepTime)
+	v.Exit(stepTime)
 }
 
 // TestKeptNetwork boots with a static address, and a VLAN whose driver no device asks for, and leaves the address to a
@@ -99,18 +100,18 @@ func TestKeptNetwork(t *testing.T) {
 	registry := imagetest.Serve(t)
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, kernelLayer(t), initLayer(t))))
 
-	v := machine{cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
+	v := vm.Machine{Cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
 		" wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.Address=10.0.2.77/24 wyr.net.lan.Network.Gateway=10.0.2.2" +
 		" wyr.net.lan.Network.DNS=10.0.2.3 wyr.net.lan.Network.VLAN=v7" +
 		" wyr.net.netdev.v7.NetDev.Name=v7 wyr.net.netdev.v7.NetDev.Kind=vlan wyr.net.netdev.v7.VLAN.Id=7" +
-		" wyr.net.v7.Match.Name=v7 wyr.net.v7.Network.Address=192.0.2.7/24"}.start(t)
-	v.wait(`^wyrboot: v7 .*192\.0\.2\.7/24`, bootTime+stepTime)
-	v.wait(`^wyrboot: stage load`, 4*stepTime)
+		" wyr.net.v7.Match.Name=v7 wyr.net.v7.Network.Address=192.0.2.7/24"}.Start(t)
+	v.Wait(`^wyrboot: v7 .*192\.0\.2\.7/24`, bootTime+stepTime)
+	v.Wait(`^wyrboot: stage load`, 4*stepTime)
 	const line = "console=ttyS0 demo=once ip=10.0.2.77::10.0.2.2:255.255.255.0::eth0:off:10.0.2.3:"
-	if got := v.wait(`^`+words+`command line +(.*)\n`, kexecTime)[1]; got != line {
+	if got := v.Wait(`^`+words+`command line +(.*)\n`, kexecTime)[1]; got != line {
 		t.Errorf("the container's command line is %q, want %q", got, line)
 	}
-	v.exit(stepTime)
+	v.Exit(stepTime)
 }
 
 // TestDeadLink gives the machine a card whose cable leads nowhere, before one that
@@ -120,26 +121,26 @@ func TestDeadLink(t *testing.T) {
 	registry := imagetest.Serve(t)
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
 
-	v := machine{
-		nics:    []string{"hubport,hubid=1,model=e1000e", userNIC("virtio-net-pci")},
-		cmdline: "wyr.img=" + ref,
-	}.start(t)
-	v.wait(`^wyrboot: stage drivers`, bootTime)
-	v.wait(`^wyrboot: \S+ \(virtio_net.*10\.0\.2\.15/24`, stepTime)
-	v.wait(`^wyrboot: image `, stepTime)
+	v := vm.Machine{
+		NICs:    []string{"hubport,hubid=1,model=e1000e", vm.UserNIC("virtio-net-pci")},
+		Cmdline: "wyr.img=" + ref,
+	}.Start(t)
+	v.Wait(`^wyrboot: stage drivers`, bootTime)
+	v.Wait(`^wyrboot: \S+ \(virtio_net.*10\.0\.2\.15/24`, stepTime)
+	v.Wait(`^wyrboot: image `, stepTime)
 }
 
 // TestNoImage boots without arguments: the help, Enter, a reboot.
 func TestNoImage(t *testing.T) {
 	t.Parallel()
-	v := machine{}.start(t)
-	v.wait(`^wyrboot: no container image is named`, bootTime)
+	v := vm.Machine{}.Start(t)
+	v.Wait(`^wyrboot: no container image is named`, bootTime)
 	for _, argument := range []string{"wyr.img=IMAGE", "wyr.arg=ARG", `wyr.net.\[KIND.\]FILE.SECTION.KEY=VALUE`, "wyr.efi=write", "wyr.efi=clear"} {
-		v.wait(`^ +`+argument, stepTime)
+		v.Wait(`^ +`+argument, stepTime)
 	}
-	v.wait(`Press Enter to reboot\.`, stepTime)
-	v.send("\r")
-	v.exit(stepTime)
+	v.Wait(`Press Enter to reboot\.`, stepTime)
+	v.Send("\r")
+	v.Exit(stepTime)
 }
 
 // TestRegistryComesUp starts the registry when the machine has already been
@@ -157,15 +158,15 @@ func TestRegistryComesUp(t *testing.T) {
 	l.Close()
 	ref = strings.Replace(ref, registry.Host, address, 1)
 
-	v := machine{cmdline: "wyr.img=" + fromGuest(ref)}.start(t)
-	v.wait(`^wyrboot: cannot get \S+: .*; tries again in \S+ \(try 2\)`, bootTime)
-	v.wait(`\(try 3\)`, stepTime)
+	v := vm.Machine{Cmdline: "wyr.img=" + fromGuest(ref)}.Start(t)
+	v.Wait(`^wyrboot: cannot get \S+: .*; tries again in \S+ \(try 2\)`, bootTime)
+	v.Wait(`\(try 3\)`, stepTime)
 	if l, err = net.Listen("tcp", address); err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	go forward(l, registry.Host)
-	v.wait(`^wyrboot: image `, stepTime)
+	v.Wait(`^wyrboot: image `, stepTime)
 }
 
 // forward hands the connections of l to the address.
@@ -204,15 +205,15 @@ func TestDamagedBlobs(t *testing.T) {
 		registry.Fail(imagetest.Fault{Path: digest.String(), Do: do})
 	}
 	spoil(imagetest.Flip(4 << 20))
-	v := machine{cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once"}.start(t)
-	v.wait(`^wyrboot: cannot get .*their digest is .*\(try 2\)`, bootTime+stepTime)
+	v := vm.Machine{Cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once"}.Start(t)
+	v.Wait(`^wyrboot: cannot get .*their digest is .*\(try 2\)`, bootTime+stepTime)
 	spoil(imagetest.Truncate(1000)) // also of each answer that would go on where it broke
-	v.wait(`^wyrboot: cannot get .*the download from \S+ broke after .*; tries again`, 2*stepTime)
-	v.never(`wyrboot: starts kernel|` + words)
+	v.Wait(`^wyrboot: cannot get .*the download from \S+ broke after .*; tries again`, 2*stepTime)
+	v.Never(`wyrboot: starts kernel|` + words)
 	registry.Heal()
-	v.wait(`^wyrboot: stage pull`, 2*stepTime)
-	v.wait(`^`+words+`the container's own words`, kexecTime)
-	v.exit(stepTime)
+	v.Wait(`^wyrboot: stage pull`, 2*stepTime)
+	v.Wait(`^`+words+`the container's own words`, kexecTime)
+	v.Exit(stepTime)
 }
 
 // TestRefusals names images that cannot be booted, and arguments that mean nothing.
@@ -241,11 +242,11 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			v := machine{cmdline: tt.cmdline}.start(t)
+			v := vm.Machine{Cmdline: tt.cmdline}.Start(t)
 			for _, want := range tt.want {
-				v.wait(`^wyrboot: `+want, bootTime+stepTime)
+				v.Wait(`^wyrboot: `+want, bootTime+stepTime)
 			}
-			v.rebootsOnEnter()
+			rebootsOnEnter(t, v)
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
@@ -18,21 +19,21 @@ func TestDrivers(t *testing.T) {
 		{"e1000", "e1000"}, {"e1000e", "e1000e"}, {"vmxnet3", "vmxnet3"}, {"pcnet", "pcnet32"}, {"rtl8139", "8139cp"},
 		{"i82559er", "e100"}, {"tulip", "tulip"},
 	}
-	m := machine{nics: []string{userNIC("virtio-net-pci")}, cmdline: "wyr.img=" + ref}
+	m := vm.Machine{NICs: []string{vm.UserNIC("virtio-net-pci")}, Cmdline: "wyr.img=" + ref}
 	for _, card := range cards {
-		m.nics = append(m.nics, "hubport,hubid=1,model="+card.model)
+		m.NICs = append(m.NICs, "hubport,hubid=1,model="+card.model)
 	}
-	v := m.start(t)
-	v.wait(`^wyrboot: stage drivers`, bootTime)
-	v.wait(`^wyrboot: image `, stepTime)
+	v := m.Start(t)
+	v.Wait(`^wyrboot: stage drivers`, bootTime)
+	v.Wait(`^wyrboot: image `, stepTime)
 
-	said := v.said()
+	said := v.Said()
 	for _, card := range cards {
 		if !strings.Contains(said, "wyrboot: driver "+card.driver+" loaded") {
 			t.Errorf("driver %s of the %s card was not loaded", card.driver, card.model)
 		}
 	}
-	v.never(`wyrboot: cannot load driver`)
+	v.Never(`wyrboot: cannot load driver`)
 }
 
 // TestLateCard has one card only, on USB, which appears after the first look
@@ -42,15 +43,15 @@ func TestLateCard(t *testing.T) {
 	registry := imagetest.Serve(t)
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
 
-	v := machine{
-		nics:    []string{"none"},
-		qemu:    []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb", "-device", "usb-kbd"},
-		cmdline: "wyr.img=" + ref,
-	}.start(t)
-	v.wait(`^wyrboot: driver cdc_ether loaded`, bootTime)
-	v.wait(`^wyrboot: \S+ \(cdc_ether.*10\.0\.2\.15/24`, stepTime)
-	v.wait(`^wyrboot: image `, stepTime)
-	if !strings.Contains(v.said(), "wyrboot: driver usbhid loaded") {
+	v := vm.Machine{
+		NICs:    []string{"none"},
+		QEMU:    []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb", "-device", "usb-kbd"},
+		Cmdline: "wyr.img=" + ref,
+	}.Start(t)
+	v.Wait(`^wyrboot: driver cdc_ether loaded`, bootTime)
+	v.Wait(`^wyrboot: \S+ \(cdc_ether.*10\.0\.2\.15/24`, stepTime)
+	v.Wait(`^wyrboot: image `, stepTime)
+	if !strings.Contains(v.Said(), "wyrboot: driver usbhid loaded") {
 		t.Error("the USB keyboard got no driver")
 	}
 }

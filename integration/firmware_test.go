@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/integration/ovmf"
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
@@ -29,27 +30,11 @@ func demo(t *testing.T) string {
 }
 
 // spoke waits until the demo container has spoken, and returns its kernel's command line.
-func (v *vm) spoke() string {
-	v.t.Helper()
-	line := v.wait(`wyrcan-demo: command line +(.*)\n`, firmwareTime)[1]
-	v.wait(`wyrcan-demo: the container's own words`, 10*time.Second)
-	return line
-}
-
-// reachesLinux starts a machine from firmware, and once more if that does not get as far as a kernel: under emulation,
-// OVMF hangs once in a while before it has started anything. A kernel told to be quiet prints only what troubles it, or
-// leaves the first word to wyrboot.
-func (m machine) reachesLinux(t *testing.T, within time.Duration) *vm {
+func spoke(t *testing.T, v *vm.VM) string {
 	t.Helper()
-	const linux = `\[ *\d+\.\d{6}\] |wyrboot: Wyrcan ` // a menu may leave its own text in front
-	v := m.start(t)
-	if _, err := v.match(linux, within); err != nil {
-		t.Logf("RETRY: the firmware started no kernel: %v", err)
-		v.stop()
-		v = m.start(t)
-		v.wait(linux, within)
-	}
-	return v
+	line := v.Wait(`wyrcan-demo: command line +(.*)\n`, vm.Patience)[1]
+	v.Wait(`wyrcan-demo: the container's own words`, 10*time.Second)
+	return line
 }
 
 // An nvram is OVMF's variable store, as a file.
@@ -103,9 +88,9 @@ func (n nvram) efi() []string {
 }
 
 // from is an EFI machine that starts from what the options say, and has a network card that does not ask to.
-func (n nvram) from(options ...string) machine {
-	return machine{nics: []string{}, firmware: append(n.efi(), options...),
-		qemu: []string{"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="}}
+func (n nvram) from(options ...string) vm.Machine {
+	return vm.Machine{NICs: []string{}, Firmware: append(n.efi(), options...),
+		QEMU: []string{"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="}}
 }
 
 // The ways in which a medium is attached. With bootindex OVMF does not try the network first.
@@ -167,7 +152,7 @@ func serveDir(t *testing.T, dir string) string {
 func bootDir(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	all := map[string]string{"wyrcan.kernel": artefact(t, "wyrcan.kernel"), "wyrcan.initrd": artefact(t, "wyrcan.initrd")}
+	all := map[string]string{"wyrcan.kernel": vm.Artefact(t, "wyrcan.kernel"), "wyrcan.initrd": vm.Artefact(t, "wyrcan.initrd")}
 	for name, what := range files {
 		all[name] = what
 	}

@@ -21,19 +21,23 @@ import (
 	"github.com/vishvananda/netns"
 
 	"gitlab.com/wyrcan/wyrcan/integration/ovmf"
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// edit waits for the menu of the medium, and puts text behind what its entry says.
-func (v *vm) edit(text string) {
-	v.t.Helper()
-	v.wait(`Boot in \d`, firmwareTime)
-	v.send("e")
+// menu is what the medium says first.
+const menu = `Boot in \d`
+
+// edit waits for the menu, and puts text behind what its entry says.
+func edit(t *testing.T, v *vm.VM, text string) {
+	t.Helper()
+	v.Wait(menu, vm.Patience)
+	v.Send("e")
 	time.Sleep(time.Second)
-	v.send("\x1b[F") // End: the editor begins at the start of the line
+	v.Send("\x1b[F") // End: the editor begins at the start of the line
 	time.Sleep(time.Second)
-	v.send(" " + text + "\r")
+	v.Send(" " + text + "\r")
 }
 
 // The whole of what a person with the medium does: the arguments once, with wyr.efi=write; yes; then no key any more, in
@@ -41,38 +45,39 @@ func (v *vm) edit(text string) {
 func TestSlowPersist(t *testing.T) {
 	t.Parallel()
 	vars := newNVRAM(t)
-	m := vars.from(medium(t, artefact(t, "wyrcan.iso"), asCD)...)
+	m := vars.from(medium(t, vm.Artefact(t, "wyrcan.iso"), asCD)...)
+	m.First = menu
 	image := demo(t)
 
-	m.reboots = true
-	v := m.start(t)
-	v.edit("wyr.img=" + image + " wyr.arg=console=ttyS0 wyr.efi=write")
-	v.wait(`wyrboot: Wyrcan`, firmwareTime)
-	v.wait(`(?i)brick`, stepTime)
-	v.wait(`\[yes/no\]`, stepTime)
-	v.send("yes\r")
-	v.wait(`wyrboot: NVRAM holds the configuration`, firmwareTime)
-	v.wait(`wyrboot: reboots`, stepTime)
-	v.wait(`Boot in \d`, firmwareTime)
-	if line := v.spoke(); line != "console=ttyS0" {
+	m.Reboots = true
+	v := m.Start(t)
+	edit(t, v, "wyr.img="+image+" wyr.arg=console=ttyS0 wyr.efi=write")
+	v.Wait(`wyrboot: Wyrcan`, vm.Patience)
+	v.Wait(`(?i)brick`, stepTime)
+	v.Wait(`\[yes/no\]`, stepTime)
+	v.Send("yes\r")
+	v.Wait(`wyrboot: NVRAM holds the configuration`, vm.Patience)
+	v.Wait(`wyrboot: reboots`, stepTime)
+	v.Wait(menu, vm.Patience)
+	if line := spoke(t, v); line != "console=ttyS0" {
 		t.Errorf("the container's command line is %q", line)
 	}
-	v.wait(`press Enter to power off`, stepTime)
-	v.send("\r")
-	v.exit(stepTime)
+	v.Wait(`press Enter to power off`, stepTime)
+	v.Send("\r")
+	v.Exit(stepTime)
 	stored, err := config.Unmarshal(vars.wyrcan(t))
 	if want := (config.Config{Image: image, Args: []string{"console=ttyS0"}}); err != nil || !cmp.Equal(stored, want) {
 		t.Errorf("NVRAM holds %+v, %v, want %+v", stored, err, want)
 	}
 
-	m.reboots = false
-	v = m.start(t)
-	v.edit("wyr.efi=clear")
-	v.wait(`wyrboot: Wyrcan`, firmwareTime)
-	v.wait(`\[yes/no\]`, stepTime)
-	v.send("yes\r")
-	v.wait(`wyrboot: NVRAM is cleared`, stepTime)
-	v.exit(stepTime)
+	m.Reboots = false
+	v = m.Start(t)
+	edit(t, v, "wyr.efi=clear")
+	v.Wait(`wyrboot: Wyrcan`, vm.Patience)
+	v.Wait(`\[yes/no\]`, stepTime)
+	v.Send("yes\r")
+	v.Wait(`wyrboot: NVRAM is cleared`, stepTime)
+	v.Exit(stepTime)
 	if got := vars.wyrcan(t); got != nil {
 		t.Errorf("after wyr.efi=clear NVRAM holds %s", got)
 	}
@@ -82,12 +87,12 @@ func TestSlowPersist(t *testing.T) {
 func TestSlowPersistNot(t *testing.T) {
 	t.Parallel()
 	vars := newNVRAM(t)
-	m := machine{cmdline: consoles + " wyr.efi=write wyr.img=" + demo(t), qemu: vars.efi()}
-	v := m.reachesLinux(t, firmwareTime)
-	v.wait(`\[yes/no\]`, firmwareTime)
-	v.send("y\r")
-	v.spoke()
-	v.exit(stepTime)
+	m := vm.Machine{Cmdline: consoles + " wyr.efi=write wyr.img=" + demo(t), QEMU: vars.efi()}
+	v := m.Start(t)
+	v.Wait(`\[yes/no\]`, vm.Patience)
+	v.Send("y\r")
+	spoke(t, v)
+	v.Exit(stepTime)
 	if got := vars.wyrcan(t); got != nil {
 		t.Errorf("after another answer NVRAM holds %s", got)
 	}
@@ -96,8 +101,8 @@ func TestSlowPersistNot(t *testing.T) {
 // The medium, written to a stick.
 func TestSlowStick(t *testing.T) {
 	t.Parallel()
-	m := newNVRAM(t, configured(t, demo(t))).from(medium(t, artefact(t, "wyrcan.iso"), asStick)...)
-	m.reachesLinux(t, firmwareTime).spoke()
+	m := newNVRAM(t, configured(t, demo(t))).from(medium(t, vm.Artefact(t, "wyrcan.iso"), asStick)...)
+	spoke(t, m.Start(t))
 }
 
 // One file, from a medium of nothing else and from the network by the firmware's own means.
@@ -105,26 +110,26 @@ func TestSlowUKI(t *testing.T) {
 	t.Run("CD", func(t *testing.T) {
 		t.Parallel()
 		iso := filepath.Join(t.TempDir(), "uki.iso")
-		out, err := exec.Command("go", "run", "../tools/iso", "-boot", artefact(t, "wyrcan.efi"), "-o", iso).CombinedOutput()
+		out, err := exec.Command("go", "run", "../tools/iso", "-boot", vm.Artefact(t, "wyrcan.efi"), "-o", iso).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		newNVRAM(t, configured(t, demo(t))).from(medium(t, iso, asCD)...).reachesLinux(t, firmwareTime).spoke()
+		spoke(t, newNVRAM(t, configured(t, demo(t))).from(medium(t, iso, asCD)...).Start(t))
 	})
 	t.Run("TFTP", func(t *testing.T) {
 		t.Parallel()
-		dir := bootDir(t, map[string]string{"wyrcan.efi": artefact(t, "wyrcan.efi")})
+		dir := bootDir(t, map[string]string{"wyrcan.efi": vm.Artefact(t, "wyrcan.efi")})
 		card := netboot(dir, "wyrcan.efi")
 		card[len(card)-1] += ",romfile=" // not iPXE
-		m := machine{nics: []string{}, firmware: append(newNVRAM(t, configured(t, demo(t))).efi(), card...)}
-		m.reachesLinux(t, firmwareTime).spoke()
+		m := vm.Machine{NICs: []string{}, Firmware: append(newNVRAM(t, configured(t, demo(t))).efi(), card...)}
+		spoke(t, m.Start(t))
 	})
 	for _, name := range []string{"wyrcan.efi", "wyrcan.iso"} {
 		t.Run("HTTP "+name, func(t *testing.T) {
 			t.Parallel()
-			dir := bootDir(t, map[string]string{name: artefact(t, name)})
+			dir := bootDir(t, map[string]string{name: vm.Artefact(t, name)})
 			vars := newNVRAM(t, append(bootFrom("http://"+serveDir(t, dir)+"/"+name), configured(t, demo(t)))...)
-			vars.from().reachesLinux(t, firmwareTime).spoke()
+			spoke(t, vars.from().Start(t))
 		})
 	}
 }
@@ -259,8 +264,8 @@ func onlyHTTP() []string {
 // boot starts a machine of the lab, and waits for the container.
 func (l *lab) boot(firmware ...string) {
 	l.t.Helper()
-	m := machine{nics: []string{}, firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware...), netns: l.space}
-	if line := m.reachesLinux(l.t, firmwareTime).spoke(); line != "console=ttyS0 demo=once" {
+	m := vm.Machine{NICs: []string{}, Firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware...), NetNS: l.space}
+	if line := spoke(l.t, m.Start(l.t)); line != "console=ttyS0 demo=once" {
 		l.t.Errorf("the container's command line is %q", line)
 	}
 }
@@ -268,7 +273,7 @@ func (l *lab) boot(firmware ...string) {
 // serve runs wyrcan serve.
 func (l *lab) serve(more ...string) {
 	l.t.Helper()
-	l.background(l.space, append([]string{artefact(l.t, "wyrcan"), "serve", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
+	l.background(l.space, append([]string{vm.Artefact(l.t, "wyrcan"), "serve", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
 }
 
 // wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along. They come

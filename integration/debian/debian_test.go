@@ -1,3 +1,4 @@
+// Package debian boots a real Debian, systemd and all, through what make built.
 package debian
 
 import (
@@ -6,23 +7,28 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 // over is where nothing more is to be expected of a machine: its container has said all, or Wyrcan waits for a person.
 const over = `report: done|the machine reboots in|reboots in a minute|Kernel panic`
 
+// patience is how long a machine may run: many times what it takes under plain emulation on an idle host.
+const patience = 15 * time.Minute
+
 // TestDebian boots a Debian whose layers came from debootstrap and apt, and has it say how it is.
 func TestDebian(t *testing.T) {
 	registry := imagetest.Serve(t)
 	img := debian(t)
 	ref := registry.Push(t, "debian", img)
-	cmdline := "quiet wyr.img=" + strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
+	cmdline := "panic=-1 wyr.img=" + strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
 
 	// Half of what is free would not hold the files here: the argument that lifts this limit is there.
 	t.Run("whole", func(t *testing.T) {
-		log := machine{memory: "480M", cmdline: cmdline, until: over}.run(t)
+		log := vm.Machine{Memory: "480M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		complete(t, log)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*command line "console=ttyS0 panic=-1 initramfs_options=size=100%,nr_inodes=0"$`: true,
@@ -37,7 +43,7 @@ func TestDebian(t *testing.T) {
 	// The control: what wyrinit is for fails without it, and wyrboot has said so. Besides the capabilities, systemd's
 	// package has an ACL for the journal. Here the memory is plenty.
 	t.Run("wyr.root=initramfs", func(t *testing.T) {
-		log := machine{memory: "1536M", cmdline: cmdline + " wyr.root=initramfs", until: over}.run(t)
+		log := vm.Machine{Memory: "1536M", Cmdline: cmdline + " wyr.root=initramfs"}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*command line "console=ttyS0 panic=-1"$`:      true,
 			`^wyrboot: 3 files lose their extended attributes`:        true,
@@ -51,13 +57,13 @@ func TestDebian(t *testing.T) {
 	})
 
 	t.Run("too little memory", func(t *testing.T) {
-		log := machine{memory: "384M", cmdline: cmdline, until: over}.run(t)
+		log := vm.Machine{Memory: "384M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*too little memory: .*\d+ MiB.*\d+ MiB.*; use a smaller image or add memory$`: true,
 			`^wyrboot: starts kernel|^witness: `:                                                      false,
 		})
 		asked := len(registry.Requests())
-		log = machine{memory: "256M", cmdline: cmdline, until: over}.run(t)
+		log = vm.Machine{Memory: "256M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*too little memory: to hold the image's layers takes \d+ MiB and this machine has \d+ MiB free`: true,
 		})
@@ -78,11 +84,11 @@ func TestDebian(t *testing.T) {
 	t.Run("partial", func(t *testing.T) {
 		dir := t.TempDir()
 		kernel, initrd := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd")
-		out, err := exec.Command(artefact(t, "wyrcan"), "morph", ref, "-kernel", kernel, "-initrd", initrd, "-wyrinit", artefact(t, "wyrinit")).CombinedOutput()
+		out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", ref, "-kernel", kernel, "-initrd", initrd, "-wyrinit", vm.Artefact(t, "wyrinit")).CombinedOutput()
 		if err != nil {
 			t.Fatalf("wyrcan morph = %v: %s", err, out)
 		}
-		log := machine{memory: "512M", kernel: kernel, initrd: initrd, until: over}.run(t)
+		log := vm.Machine{Memory: "512M", Kernel: kernel, Initrd: initrd, Cmdline: "panic=-1"}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`Initramfs unpacking failed: write error`:                              true,
 			`^wyrinit: the memory was too little to unpack the whole container.*$`: true,

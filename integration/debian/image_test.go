@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"golang.org/x/sys/unix"
@@ -38,7 +39,7 @@ func debian(t testing.TB) v1.Image {
 // made is the image as tools/debian-image made it.
 func made(t testing.TB) v1.Image {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(artefact(t, "debian.oci"))
+	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "debian.oci"))
 	if err != nil {
 		t.Fatal(err)
 	}

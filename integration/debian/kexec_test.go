@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
@@ -33,7 +34,7 @@ func TestKexec(t *testing.T) {
 			t.Fatal(err)
 		}
 		ref := registry + "/" + name
-		if out, err := exec.Command(artefact(t, "wyrcan"), "push", dir, ref).CombinedOutput(); err != nil {
+		if out, err := exec.Command(vm.Artefact(t, "wyrcan"), "push", dir, ref).CombinedOutput(); err != nil {
 			t.Fatalf("wyrcan push = %v: %s", err, out)
 		}
 		return ref
@@ -43,8 +44,8 @@ func TestKexec(t *testing.T) {
 	dir := t.TempDir()
 	kernel, initrd, cmdline := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd"), filepath.Join(dir, "cmdline")
 	const memory = "1200M"
-	out, err := exec.Command(artefact(t, "wyrcan"), "morph", push("server", server(t)), "-m", memory,
-		"-kernel", kernel, "-initrd", initrd, "-cmdline", cmdline, "-wyrinit", artefact(t, "wyrinit")).CombinedOutput()
+	out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", push("server", server(t)), "-m", memory,
+		"-kernel", kernel, "-initrd", initrd, "-cmdline", cmdline, "-wyrinit", vm.Artefact(t, "wyrinit")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("wyrcan morph = %v: %s", err, out)
 	}
@@ -71,8 +72,10 @@ func TestKexec(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			log := machine{memory: memory, kernel: kernel, initrd: initrd,
-				cmdline: strings.TrimSpace(string(line)) + " server.image=" + container + " server.option=" + row.option}.run(t)
+			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd,
+				Cmdline: strings.TrimSpace(string(line)) + " server.image=" + container + " server.option=" + row.option}.Start(t)
+			v.Exit(patience)
+			log := v.Said()
 			lines(t, log, row.want)
 			lines(t, log, map[string]bool{
 				`^server: loaded: 1, unloaded: 0$`: true,
@@ -88,7 +91,7 @@ func TestKexec(t *testing.T) {
 func demo(t *testing.T) v1.Image {
 	t.Helper()
 	read := func(name string) string {
-		b, err := os.ReadFile(artefact(t, name))
+		b, err := os.ReadFile(vm.Artefact(t, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +125,7 @@ wyrcan kexec $option "$image" -arg "quiet panic=-1" -arg demo=once || {
 }
 `
 	program := func(name string) imagetest.Entry {
-		b, err := os.ReadFile(artefact(t, name))
+		b, err := os.ReadFile(vm.Artefact(t, name))
 		if err != nil {
 			t.Fatal(err)
 		}

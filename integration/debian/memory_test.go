@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
@@ -32,11 +33,10 @@ func BenchmarkMemory(b *testing.B) {
 // boots tells whether a machine of that size boots the image completely.
 func boots(b *testing.B, mib int, ref string) bool {
 	b.Helper()
-	log := machine{
-		memory:  fmt.Sprint(mib, "M"),
-		cmdline: "quiet wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
-		until:   over,
-	}.run(b)
+	log := vm.Machine{
+		Memory:  fmt.Sprint(mib, "M"),
+		Cmdline: "panic=-1 wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
+	}.Start(b).Until(over, patience)
 	if refusal := regexp.MustCompile(`(?m)^wyrboot: .*(too little|not enough) memory.*$`).FindString(log); refusal != "" {
 		b.Logf("-m %d: %s", mib, refusal)
 		return false

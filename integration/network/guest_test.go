@@ -1,7 +1,6 @@
 package network_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/u-root/u-root/pkg/cpio"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
 // guestModules are what a guest needs to see the host's files, and the devices that a host's kernel may lack.
@@ -57,28 +58,19 @@ func TestGuest(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	accel := []string{"-accel", "tcg", "-cpu", "max,-cx16"}
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil && regexp.MustCompile(`(?m)^flags.*\b(vmx|svm)\b`).Match(b) && unix.Access("/dev/kvm", unix.W_OK) == nil {
-		accel = []string{"-accel", "kvm", "-cpu", "host"}
-	}
-	qemu := exec.Command("qemu-system-x86_64", append(accel, "-m", "1G", "-smp", "2", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
-		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1",
-		"-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap", "-device", "virtio-9p-pci,fsdev=host,mount_tag=host")...)
-	var out bytes.Buffer
-	qemu.Stdout, qemu.Stderr = &out, &out
-	if err := qemu.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop := time.AfterFunc(9*time.Minute, func() { qemu.Process.Kill() })
-	defer stop.Stop()
-	qemu.Wait()
+	v := vm.Machine{
+		Kernel: kernel, Initrd: initrd, Cmdline: "panic=-1", NICs: []string{"none"},
+		QEMU: []string{"-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap", "-device", "virtio-9p-pci,fsdev=host,mount_tag=host"},
+	}.Start(t)
+	v.Exit(9 * time.Minute)
+	said := v.Said()
 	for _, name := range cases {
-		if !regexp.MustCompile(`--- PASS: TestOracle/` + regexp.QuoteMeta(name) + ` `).Match(out.Bytes()) {
+		if !regexp.MustCompile(`--- PASS: TestOracle/` + regexp.QuoteMeta(name) + ` `).MatchString(said) {
 			t.Errorf("%s has not passed in the guest", name)
 		}
 	}
 	if t.Failed() {
-		t.Logf("the guest says:\n%s", out.Bytes())
+		t.Logf("the guest says:\n%s", said)
 	}
 }
 

@@ -2,5 +2,6 @@
 
 package unpack
 
-// slow is whether images with more than a hundred thousand files are among those that the kernel unpacks.
-const slow = true
+import "testing"
+
+func TestSlowKernel(t *testing.T) { unpacks(t, packed, true) }
