@@ -12,11 +12,9 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,47 +26,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 // bcrypt of "s3cret", the only scheme that docker's registry takes.
 const htpasswd = "wyr:$2b$04$Woli4x.QyxWjK/5SvvazNu84BX3ECu1QktSXD/.TcKnGy6sRrBoKS\n"
-
-// startDistribution runs docker's registry server, with TLS and a password if tls and auth say so, and returns its
-// address. The programs of these tests are installed by make: that they are not there is a failure.
-func startDistribution(t *testing.T, ready *http.Client, scheme, tls, auth string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "config.yml")
-	text := "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n" +
-		"storage: {filesystem: {rootdirectory: " + dir + "/data}}\n" +
-		"http: {addr: " + strconv.Quote(host) + tls + "}\n" + auth
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("docker-registry", "serve", file)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v: install Debian's packages docker-registry and skopeo", err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := ready.Get(scheme + "://" + host + "/v2/")
-		if err == nil {
-			resp.Body.Close()
-			return host
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("docker-registry does not answer: %v\n%s", err, out.String())
-		}
-	}
-}
 
 // skopeo runs skopeo, which keeps notes of what it pushed: in a home of its own.
 func skopeo(t *testing.T, args ...string) {
@@ -108,7 +71,7 @@ func ociImage(t *testing.T, size int64, n int) v1.Image {
 
 // Docker's own registry, filled by skopeo, in both kinds of manifest and with another compression than it was made with.
 func TestDistribution(t *testing.T) {
-	host := startDistribution(t, http.DefaultClient, "http", "", "")
+	host := imagetest.Distribution(t, "", "")
 	img := ociImage(t, 300_000, 3)
 	dir := t.TempDir()
 	path, err := layout.Write(dir, empty.Index)
@@ -177,7 +140,7 @@ func TestDistributionWithTLSAndPassword(t *testing.T) {
 	s := fast(t)
 	s.Roots = roots
 	s.Auth = func(string) authn.Authenticator { return &authn.Basic{Username: "wyr", Password: "s3cret"} }
-	host := startDistribution(t, &http.Client{Transport: s.transport()}, "https",
+	host := imagetest.Distribution(t,
 		fmt.Sprintf(", tls: {certificate: %s, key: %s/key.pem}", cert, dir),
 		fmt.Sprintf("auth: {htpasswd: {realm: wyr, path: %s/htpasswd}}\n", dir))
 
