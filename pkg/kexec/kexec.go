@@ -38,7 +38,7 @@ func explain(err error) error {
 		errno unix.Errno
 		says  string
 	}{
-		{unix.EPERM, "this kernel forbids kexec (locked down, or sysctl kernel.kexec_load_disabled=1)"},
+		{unix.EPERM, "this kernel is locked down and trusts no signature of the container's kernel, or it forbids kexec (sysctl kernel.kexec_load_disabled=1)"},
 		{unix.ENODATA, "Secure Boot asks for a signed kernel and the container's kernel has no signature"},
 		{unix.EKEYREJECTED, "the signature of the container's kernel does not fit it"},
 		{unix.ENOKEY, "the container's kernel is signed by a key that this machine does not trust"},

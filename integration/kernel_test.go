@@ -1,0 +1,50 @@
+package integration
+
+import (
+	"os"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/uki"
+)
+
+// read returns what a file holds.
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// pushed serves an image whose /boot/wyrcan.kernel this is and returns the name by which a machine finds it.
+func pushed(t *testing.T, kernel []byte) string {
+	t.Helper()
+	layer := imagetest.Files(imagetest.Dir("boot"), imagetest.File("boot/wyrcan.kernel", string(kernel)))
+	return fromGuest(imagetest.Serve(t).Push(t, "demo", imagetest.Image(t, layer, initLayer(t))))
+}
+
+// TestUnifiedKernel boots a container whose kernel is a unified kernel image: its kernel, and its command line in front of
+// the arguments, but the container as its initrd.
+func TestUnifiedKernel(t *testing.T) {
+	t.Parallel()
+	img := uki.Image{
+		Stub:    read(t, "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
+		Release: "ID=test\n",
+		Cmdline: "console=ttyS0 loglevel=5 panic=-1",
+		Initrd:  []byte("nobody unpacks this"),
+		Kernel:  read(t, vm.Artefact(t, "wyrcan.kernel")),
+	}
+	kernel, err := img.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := vm.Machine{Cmdline: "wyr.img=" + pushed(t, kernel) + " wyr.arg=loglevel=6 wyr.arg=demo=once"}.Start(t)
+	if line := spoke(t, v); line != "console=ttyS0 loglevel=5 panic=-1 loglevel=6 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+	v.Exit(stepTime)
+	v.Never(`Initramfs unpacking failed`)
+}
