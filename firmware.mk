@@ -32,6 +32,7 @@ out/wyrcan.iso: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools
 	go run ./tools/iso -arch $(ARCH) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -kernel out/wyrcan.kernel \
 	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
 
-# The boot loaders that the tests start Wyrcan with.
+# The boot loaders that the tests start Wyrcan with, and what signs it.
 LOADERS := /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common \
-  /usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi=grub-efi-amd64-bin
+  /usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi=grub-efi-amd64-bin \
+  sbsign=sbsigntool openssl=openssl

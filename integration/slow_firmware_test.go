@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -107,13 +108,17 @@ func TestSlowStick(t *testing.T) {
 
 // One file, from a medium of nothing else and from the network by the firmware's own means.
 func TestSlowUKI(t *testing.T) {
-	t.Run("CD", func(t *testing.T) {
+	t.Run("signed CD", func(t *testing.T) {
 		t.Parallel()
-		iso := filepath.Join(t.TempDir(), "uki.iso")
-		out, err := exec.Command("go", "run", "../tools/iso", "-boot", vm.Artefact(t, "wyrcan.efi"), "-o", iso).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
+		dir := t.TempDir()
+		if err := os.Symlink(filepath.Dir(vm.Artefact(t, "wyrcan.efi")), filepath.Join(dir, "out")); err != nil {
+			t.Fatal(err)
 		}
+		for _, step := range []string{"openssl req", "sbsign"} {
+			run(t, dir, "sh", "-e", "-c", documented(t, "Signing it with your own keys", step))
+		}
+		iso := filepath.Join(dir, "signed.iso")
+		run(t, "..", "go", "run", "./tools/iso", "-boot", filepath.Join(dir, "wyrcan.signed.efi"), "-o", iso)
 		spoke(t, newNVRAM(t, configured(t, demo(t))).from(medium(t, iso, asCD)...).Start(t))
 	})
 	t.Run("TFTP", func(t *testing.T) {
@@ -128,28 +133,75 @@ func TestSlowUKI(t *testing.T) {
 		t.Run("HTTP "+name, func(t *testing.T) {
 			t.Parallel()
 			dir := bootDir(t, map[string]string{name: vm.Artefact(t, name)})
-			vars := newNVRAM(t, append(bootFrom("http://"+serveDir(t, dir)+"/"+name), configured(t, demo(t)))...)
+			url := "http://" + serveDir(t, dir) + "/" + name
+			const messaging, uri = 3, 24
+			vars := newNVRAM(t, append(bootEntry(messaging, uri, []byte(url), ""), configured(t, demo(t)))...)
 			spoke(t, vars.from().Start(t))
 		})
 	}
 }
 
-// bootFrom are the variables of a machine whose owner has entered a URL to boot from, and nothing else (UEFI 2.10, 3.1.3).
-func bootFrom(url string) []ovmf.Variable {
+// run runs a program in that directory.
+func run(t *testing.T, dir string, argv ...string) {
+	t.Helper()
+	c := exec.Command(argv[0], argv[1:]...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v: %s", argv, err, out)
+	}
+}
+
+// A boot entry as efibootmgr writes it names a program on a disk, which no firmware would start by itself, and the line that
+// takes the place of the program's own.
+func TestSlowBootEntry(t *testing.T) {
+	t.Parallel()
+	entry := documented(t, "UEFI PXE and HTTP boot", "efibootmgr", docImage, demo(t), docQuiet, consoles)
+	words := regexp.MustCompile(`--loader '(.*)'[^']*--unicode '(.*)'`).FindStringSubmatch(entry)
+	if words == nil {
+		t.Fatalf("no program and no line in %q", entry)
+	}
+	disk, dir := filepath.Join(t.TempDir(), "disk"), "::"
+	run(t, ".", "mkfs.vfat", "-C", disk, fmt.Sprint(64<<10))
+	parts := strings.Split(strings.Trim(words[1], `\`), `\`)
+	for _, part := range parts[:len(parts)-1] {
+		dir += "/" + part
+		run(t, ".", "mmd", "-i", disk, dir)
+	}
+	run(t, ".", "mcopy", "-i", disk, vm.Artefact(t, "wyrcan.efi"), dir+"/"+parts[len(parts)-1])
+
+	const media, file = 4, 4
+	vars := newNVRAM(t, bootEntry(media, file, ucs2(words[1]), words[2])...)
+	if line := spoke(t, vars.from(medium(t, disk, "virtio-blk-pci,drive=medium")...).Start(t)); line != "console=ttyS0 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+}
+
+// bootEntry are the variables of a machine with one entry to boot from (UEFI 2.10, 3.1.3), whose path is one node, short
+// for a whole path as firmware knows to find it, and whose options are the line.
+func bootEntry(kind, subtype byte, node []byte, line string) []ovmf.Variable {
 	le := binary.LittleEndian
-	const messaging, uri = 3, 24
-	path := le.AppendUint16([]byte{messaging, uri}, uint16(4+len(url)))
-	path = append(append(path, url...), 0x7f, 0xff, 4, 0)
+	path := le.AppendUint16([]byte{kind, subtype}, uint16(4+len(node)))
+	path = append(append(path, node...), 0x7f, 0xff, 4, 0)
 	option := le.AppendUint32(nil, 1) // active
 	option = le.AppendUint16(option, uint16(len(path)))
-	for _, c := range append(utf16.Encode([]rune("Wyrcan")), 0) {
-		option = le.AppendUint16(option, c)
+	option = append(append(option, ucs2("Wyrcan")...), path...)
+	if line != "" {
+		option = append(option, ucs2(line)...)
 	}
 	const global = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 	return []ovmf.Variable{
-		{Name: "Boot0077", GUID: global, Attributes: 7, Data: append(option, path...)},
+		{Name: "Boot0077", GUID: global, Attributes: 7, Data: option},
 		{Name: "BootOrder", GUID: global, Attributes: 7, Data: []byte{0x77, 0}},
 	}
+}
+
+// ucs2 is a text as EFI has it, with its NUL.
+func ucs2(text string) []byte {
+	var b []byte
+	for _, c := range append(utf16.Encode([]rune(text)), 0) {
+		b = binary.LittleEndian.AppendUint16(b, c)
+	}
+	return b
 }
 
 // A lab is an Ethernet with a DHCP server and this host, each in a network namespace.
