@@ -7,19 +7,19 @@ import (
 )
 
 // TestShell opens the rescue shell after a failure and looks around: the commands
-// are there, the kernel's own wish for a module is granted, and leaving reboots.
-// (gosh does not take an exit right after a command that failed.)
+// are there, the kernel's own wish for a module is granted, and leaving reboots,
+// after a command that failed as well.
 func TestShell(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{Cmdline: "wyr.debug=shell wyr.img=UPPER/Case"}.Start(t)
 	v.Wait(`press Enter to get a shell`, bootTime+stepTime)
 	v.Send("\r")
-	v.Wait(`Leave the shell with exit`, stepTime)
+	v.Wait(`Leave the shell with exit 0 to reboot`, stepTime)
 	for _, step := range []struct{ command, want string }{
-		{"modprobe no-such-thing", `modprobe: this initrd has no kernel module for "no-such-thing"`},
 		{"cat /proc/sys/kernel/modprobe", `^/bbin/modprobe\n`},
 		{"ip link add name test0 type dummy && lsmod", `^dummy `},
 		{"ip link", `test0: `},
+		{"modprobe no-such-thing", `modprobe: this initrd has no kernel module for "no-such-thing"`},
 	} {
 		v.Wait(`^\$ `, stepTime)
 		v.Send(step.command + "\r")
@@ -27,6 +27,6 @@ func TestShell(t *testing.T) {
 	}
 	v.Never(`dummy0`)
 	v.Wait(`^\$ `, stepTime)
-	v.Send("exit\r")
+	v.Send("exit 0\r")
 	v.Exit(stepTime)
 }

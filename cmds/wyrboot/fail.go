@@ -43,12 +43,13 @@ func (c *cmd) fail(ctx context.Context, err error) {
 	c.reboot()
 }
 
-// shell runs u-root's gosh on the terminal where Enter was pressed, until it ends.
+// shell runs u-root's gosh on the terminal where Enter was pressed, until it ends. It does so only on an exit whose status
+// is zero, and an exit alone has that of the command before.
 func (c *cmd) shell(tty *os.File) {
 	shell := exec.Command("/bbin/gosh")
 	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty
 	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	fmt.Fprint(c.console, "Leave the shell with exit to reboot, or try again with wyrboot.\n")
+	fmt.Fprint(c.console, "Leave the shell with exit 0 to reboot, or try again with wyrboot.\n")
 	c.console.Flush(time.Second)
 	if err := shell.Run(); err != nil {
 		c.sayf("the shell ended: %v", err)
