@@ -28,6 +28,15 @@ func (w *world) online(p *process, within time.Duration) string {
 	return p.output()
 }
 
+// served returns a world whose first link leads to a DHCP server, dnsmasq with these options.
+func served(t *testing.T, links int, options ...string) (*world, *process) {
+	t.Helper()
+	needRoot(t, "dnsmasq")
+	w := newWorld(t, links)
+	w.peer(0, "10.9.0.1/24")
+	return w, w.dnsmasq(append([]string{"--interface=peer0", basicRange, dns}, options...)...)
+}
+
 func (w *world) resolvers() []string {
 	b, _ := os.ReadFile(w.resolvConf())
 	var out []string
@@ -143,10 +152,7 @@ func TestTwelveLinks(t *testing.T) {
 // TestLateLink has a second link that gets its lease after the machine is online: it is used all the same.
 func TestLateLink(t *testing.T) {
 	t.Parallel()
-	needRoot(t, "dnsmasq")
-	w := newWorld(t, 2)
-	w.peer(0, "10.9.0.1/24")
-	w.dnsmasq("--interface=peer0", basicRange, dns)
+	w, _ := served(t, 2)
 	w.wyrnet(nil, "-k")
 	w.eventually("eth0 has a default route", func() bool { return w.hasRoute("-4", "default", "10.9.0.1", "eth0") })
 	w.peer(1, "10.8.0.1/24")
@@ -158,10 +164,7 @@ func TestLateLink(t *testing.T) {
 // TestCableMoves takes the carrier away for good: what the link had goes, and comes back with the cable.
 func TestCableMoves(t *testing.T) {
 	t.Parallel()
-	needRoot(t, "dnsmasq")
-	w := newWorld(t, 1)
-	w.peer(0, "10.9.0.1/24")
-	w.dnsmasq("--interface=peer0", basicRange, dns)
+	w, _ := served(t, 1)
 	w.wyrnet(nil, "-k")
 	up := func() bool { return w.hasRoute("-4", "default", "10.9.0.1", "eth0") }
 	w.eventually("eth0 has a default route", up)
@@ -204,10 +207,7 @@ func TestTwoServers(t *testing.T) {
 // TestDenyList holds that servers which are not allowed are not listened to.
 func TestDenyList(t *testing.T) {
 	t.Parallel()
-	needRoot(t, "dnsmasq")
-	w := newWorld(t, 1)
-	w.peer(0, "10.9.0.1/24")
-	d := w.dnsmasq("--interface=peer0", basicRange, dns)
+	w, d := served(t, 1)
 	p := w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n[DHCPv4]\nDenyList=10.9.0.1\n"}, "-t", "5s")
 	<-p.done
 	if p.err == nil || !strings.Contains(d.output(), "DHCPOFFER") {
@@ -240,11 +240,8 @@ func TestSlowSwitch(t *testing.T) {
 // TestJumbo takes the MTU of the lease where nothing else is said.
 func TestJumbo(t *testing.T) {
 	t.Parallel()
-	needRoot(t, "dnsmasq")
-	w := newWorld(t, 1)
+	w, _ := served(t, 1, "--dhcp-option=option:mtu,9000")
 	w.far("link", "set", "peer0", "mtu", "9000")
-	w.peer(0, "10.9.0.1/24")
-	w.dnsmasq("--interface=peer0", basicRange, dns, "--dhcp-option=option:mtu,9000")
 	w.wyrnet(nil, "-k")
 	w.eventually("eth0 has the MTU of 9000", func() bool { return strings.Contains(w.ip("link", "show", "dev", "eth0"), "mtu 9000") })
 }
@@ -265,10 +262,7 @@ func TestHostRoute(t *testing.T) {
 // TestHostLease is the same with a server: RFC 3442's routes to a gateway outside of the /32.
 func TestHostLease(t *testing.T) {
 	t.Parallel()
-	needRoot(t, "dnsmasq")
-	w := newWorld(t, 1)
-	w.peer(0, "10.9.0.1/24")
-	w.dnsmasq("--interface=peer0", basicRange, dns, "--dhcp-host=02:00:00:00:00:01,10.9.0.77", "--dhcp-option=option:netmask,255.255.255.255", "--dhcp-option=option:classless-static-route,10.9.0.1/32,0.0.0.0,0.0.0.0/0,10.9.0.1")
+	w, _ := served(t, 1, "--dhcp-host=02:00:00:00:00:01,10.9.0.77", "--dhcp-option=option:netmask,255.255.255.255", "--dhcp-option=option:classless-static-route,10.9.0.1/32,0.0.0.0,0.0.0.0/0,10.9.0.1")
 	w.online(w.wyrnet(nil), 20*time.Second)
 	if !w.hasAddress("eth0", "10.9.0.77/32") || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") || !w.reaches("10.9.0.1") {
 		t.Errorf("the gateway is not reached:\n%s%s", w.ip("addr"), w.ip("route"))
@@ -394,10 +388,7 @@ func TestLinkFile(t *testing.T) {
 // has that of its member.
 func TestBridgeAddress(t *testing.T) {
 	t.Parallel()
-	needRoot(t, "dnsmasq")
-	w := newWorld(t, 1)
-	w.peer(0, "10.9.0.1/24")
-	w.dnsmasq("--interface=peer0", basicRange, dns, "--dhcp-host=02:00:00:00:00:01,10.9.0.77")
+	w, _ := served(t, 1, "--dhcp-host=02:00:00:00:00:01,10.9.0.77")
 	w.online(w.wyrnet(map[string]string{
 		"br.netdev":    "[NetDev]\nName=br0\nKind=bridge\n",
 		"port.network": "[Match]\nName=eth0\n[Network]\nBridge=br0\n",

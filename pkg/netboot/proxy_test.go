@@ -224,12 +224,25 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { served <- p.Serve(direct, true) }()
-	conn, err := net.DialUDP("udp4", nil, direct.LocalAddr().(*net.UDPAddr))
+	ack := asked(t, direct.LocalAddr(), client(pxe, iana.EFI_X86_64)...)
+	if ack.MessageType() != dhcpv4.MessageTypeAck || ack.BootFileName != "wyrcan.efi" {
+		t.Errorf("at port 4011: %v", ack)
+	}
+	direct.Close()
+	if err := <-served; err != nil {
+		t.Errorf("Serve = %v when its connection is closed", err)
+	}
+}
+
+// asked returns what the server at that address answers to a client's request.
+func asked(t *testing.T, server net.Addr, options ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	t.Helper()
+	conn, err := net.DialUDP("udp4", nil, server.(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.Write(message(t, dhcpv4.MessageTypeRequest, client(pxe, iana.EFI_X86_64)...).ToBytes()); err != nil {
+	if _, err := conn.Write(message(t, dhcpv4.MessageTypeRequest, options...).ToBytes()); err != nil {
 		t.Fatal(err)
 	}
 	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
@@ -238,14 +251,11 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ack, err := dhcpv4.FromBytes(b[:n])
-	if err != nil || ack.MessageType() != dhcpv4.MessageTypeAck || ack.BootFileName != "wyrcan.efi" {
-		t.Errorf("at port 4011: %v, %v", ack, err)
+	answer, err := dhcpv4.FromBytes(b[:n])
+	if err != nil {
+		t.Fatal(err)
 	}
-	direct.Close()
-	if err := <-served; err != nil {
-		t.Errorf("Serve = %v when its connection is closed", err)
-	}
+	return answer
 }
 
 // The whole, on a real interface: the loopback one is good enough to bind to.
@@ -262,22 +272,9 @@ func TestServeDHCP(t *testing.T) {
 	l.wait(t, `from 127.0.0.1; addresses are another server's to give`)
 	url := l.wait(t, `UEFI HTTP boot: (\S+)`)
 
-	conn, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: proxyPort})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.Write(message(t, dhcpv4.MessageTypeRequest, client(web, iana.EFI_X86_64_HTTP)...).ToBytes()); err != nil {
-		t.Fatal(err)
-	}
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	b := make([]byte, 2048)
-	n, err := conn.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ack, err := dhcpv4.FromBytes(b[:n]); err != nil || ack.BootFileNameOption() != url {
-		t.Errorf("told of %v, %v, want %s", ack, err, url)
+	ack := asked(t, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: proxyPort}, client(web, iana.EFI_X86_64_HTTP)...)
+	if ack.BootFileNameOption() != url {
+		t.Errorf("told of %v, want %s", ack, url)
 	}
 	cancel()
 	if err := <-done; err != nil {
