@@ -21,13 +21,16 @@ const patience = 15 * time.Minute
 
 // TestDebian boots a Debian whose layers came from debootstrap and apt, and has it say how it is.
 func TestDebian(t *testing.T) {
-	registry := imagetest.Serve(t)
 	img := debian(t)
-	ref := registry.Push(t, "debian", img)
-	cmdline := "panic=-1 wyr.img=" + strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
+	ref := imagetest.Serve(t).Push(t, "debian", img)
+	arguments := func(ref string) string {
+		return "panic=-1 wyr.img=" + strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
+	}
+	cmdline := arguments(ref)
 
 	// Half of what is free would not hold the files here: the argument that lifts this limit is there.
 	t.Run("whole", func(t *testing.T) {
+		t.Parallel()
 		log := vm.Machine{Memory: "480M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		complete(t, log)
 		lines(t, log, map[string]bool{
@@ -43,6 +46,7 @@ func TestDebian(t *testing.T) {
 	// The control: what wyrinit is for fails without it, and wyrboot has said so. Besides the capabilities, systemd's
 	// package has an ACL for the journal. Here the memory is plenty.
 	t.Run("wyr.root=initramfs", func(t *testing.T) {
+		t.Parallel()
 		log := vm.Machine{Memory: "1536M", Cmdline: cmdline + " wyr.root=initramfs"}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*command line "console=ttyS0 panic=-1"$`:      true,
@@ -57,6 +61,9 @@ func TestDebian(t *testing.T) {
 	})
 
 	t.Run("too little memory", func(t *testing.T) {
+		t.Parallel()
+		registry := imagetest.Serve(t) // of its own, to see what is asked of it
+		cmdline := arguments(registry.Push(t, "debian", img))
 		log := vm.Machine{Memory: "384M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*too little memory: .*\d+ MiB.*\d+ MiB.*; use a smaller image or add memory$`: true,
@@ -82,6 +89,7 @@ func TestDebian(t *testing.T) {
 	// What a boot loader starts without the argument that it would need: the kernel says "write error" and starts what it
 	// has unpacked by then, but wyrinit does not.
 	t.Run("partial", func(t *testing.T) {
+		t.Parallel()
 		dir := t.TempDir()
 		kernel, initrd := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd")
 		out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", ref, "-kernel", kernel, "-initrd", initrd, "-wyrinit", vm.Artefact(t, "wyrinit")).CombinedOutput()

@@ -41,7 +41,10 @@ func TestKernel(t *testing.T) {
 		{"zstd", initrd.Zstd, 0, true},
 		packed,
 	} {
-		t.Run(f.name, func(t *testing.T) { unpacks(t, f, false) })
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			unpacks(t, f, false)
+		})
 	}
 }
 

@@ -68,7 +68,7 @@ type VM struct {
 	kept bool   // whether it outlives a test that passes
 	qemu *qemu.VM
 	done chan struct{} // closed when QEMU has ended
-	stop func()        // see Stop
+	stop func()        // ends QEMU
 
 	mu   sync.Mutex
 	text []byte        // without escapes and carriage returns
@@ -175,11 +175,11 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	go func() {
 		defer close(v.done)
 		v.qemu.Wait() // its error is that it was killed, below
+		free()
 	}()
 	v.stop = func() {
 		cancel()
 		<-v.done
-		free()
 	}
 	t.Cleanup(func() {
 		v.Stop()
@@ -193,7 +193,7 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	return v, nil
 }
 
-// Stop ends the machine, and makes room for another. It may be called again.
+// Stop ends the machine. It may be called again.
 func (v *VM) Stop() { v.stop() }
 
 // Write takes what the serial line says.
