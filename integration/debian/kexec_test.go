@@ -1,16 +1,11 @@
 package debian
 
 import (
-	"bytes"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -22,7 +17,7 @@ import (
 
 // TestKexec has a Debian, as it runs on any server, reboot into a container that docker's registry serves: wyrcan kexec.
 func TestKexec(t *testing.T) {
-	registry := dockerRegistry(t)
+	registry := imagetest.Distribution(t, "", "")
 	push := func(name string, img v1.Image) string {
 		t.Helper()
 		dir := t.TempDir()
@@ -72,6 +67,7 @@ func TestKexec(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd,
 				Cmdline: strings.TrimSpace(string(line)) + " server.image=" + container + " server.option=" + row.option}.Start(t)
 			v.Exit(patience)
@@ -146,37 +142,4 @@ wyrcan kexec $option "$image" -arg "quiet panic=-1" -arg demo=once || {
 			"[Service]\nExecStart=/usr/local/bin/reboot-into\n"+onConsole),
 		wants("service.service"), wants("reboot-into.service"),
 	))
-}
-
-// dockerRegistry runs docker's registry server until the test ends, and returns its address.
-func dockerRegistry(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	config := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n", dir, host)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	server := exec.Command("docker-registry", "serve", config)
-	var said bytes.Buffer
-	server.Stdout, server.Stderr = &said, &said
-	if err := server.Start(); err != nil {
-		t.Fatalf("%v: install Debian's package docker-registry", err)
-	}
-	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if resp, err := http.Get("http://" + host + "/v2/"); err == nil {
-			resp.Body.Close()
-			return host
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("docker-registry does not answer: %s", said.String())
-		}
-	}
 }
