@@ -119,7 +119,7 @@ test-unit:
 	go test $$(go list ./... | grep -v /integration)
 
 # A second build, of a copy elsewhere, must give the same bytes. Then what is not in test.
-test-slow: all out/wyrcan.demo
+test-slow: all out/wyrcan.demo out/debian.oci
 	tools/need $(QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again

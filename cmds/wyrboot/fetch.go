@@ -87,7 +87,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		stack[i] = watched{l}
 	}
 	if c.config.NetKeep {
-		kept, err := keptNetwork(c.net.Files)
+		kept, err := keptNetwork(c.net.Files, c.net.State())
 		if err != nil {
 			return nil, err
 		}

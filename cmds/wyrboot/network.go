@@ -59,18 +59,29 @@ func (o overlay) Open(context.Context) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(o.tar)), nil
 }
 
+// first is before the names of kept files, so that they count before those of the image: systemd goes by names, and
+// nothing that people call files sorts before it.
+const first = "0-wyrcan-"
+
 // keptNetwork is what wyr.net.keep=yes puts on top of the image: the network files that made this boot possible, where
-// the container's systemd-networkd reads them.
-func keptNetwork(files []netconf.File) (rootfs.Layer, error) {
+// the container's systemd-networkd reads them. Files that choose links get a second name, by which they are the first that
+// fit: an image that has DHCP for all would leave a machine without such a server unreachable.
+func keptNetwork(files []netconf.File, links []network.LinkState) (rootfs.Layer, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	for _, f := range network.HandOver(files) {
-		text := f.String()
-		h := &tar.Header{Name: path.Join(network.Dir, f.Name+"."+string(f.Kind)), Mode: 0o644, Size: int64(len(text))}
+	for _, f := range network.HandOver(files, links) {
+		name, text := f.Name+"."+string(f.Kind), f.String()
+		h := &tar.Header{Name: path.Join(network.Dir, name), Mode: 0o644, Size: int64(len(text))}
 		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
 		if _, err := io.WriteString(w, text); err != nil {
+			return nil, err
+		}
+		if f.Kind == netconf.NetDev || f.Name == netconf.Autoconf {
+			continue
+		}
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: path.Join(network.Dir, first+name), Linkname: name, Mode: 0o777}); err != nil {
 			return nil, err
 		}
 	}

@@ -31,7 +31,7 @@ func TestKeptNetwork(t *testing.T) {
 	kept, err := keptNetwork([]netconf.File{{Name: "lan", Kind: netconf.Network, Sections: []netconf.Section{
 		{Name: "Match", Entries: []netconf.Entry{{Key: "Name", Value: "eth0"}}},
 		{Name: "Network", Entries: []netconf.Entry{{Key: "Address", Value: "192.0.2.2/24"}}},
-	}}})
+	}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,12 +41,14 @@ func TestKeptNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tree.Close()
-	n, err := tree.Lookup("/etc/systemd/network/lan.network")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n.Path != "conf/network/lan.network" || n.Mode&0o777 != 0o644 {
-		t.Errorf("the file is %s with mode %o, want conf/network/lan.network with 644", n.Path, n.Mode)
+	var n *rootfs.Node
+	for _, name := range []string{"lan.network", "0-wyrcan-lan.network"} {
+		if n, err = tree.Lookup("/etc/systemd/network/" + name); err != nil {
+			t.Fatal(err)
+		}
+		if n.Path != "conf/network/lan.network" || n.Mode&0o777 != 0o644 {
+			t.Errorf("%s is %s with mode %o, want conf/network/lan.network with 644", name, n.Path, n.Mode)
+		}
 	}
 	r, err := tree.Open(t.Context(), n)
 	if err != nil {

@@ -193,7 +193,7 @@ func handOver(t *testing.T, files map[string]string) map[string]string {
 		t.Fatal(warnings)
 	}
 	out := map[string]string{}
-	for _, f := range network.HandOver(read) {
+	for _, f := range network.HandOver(read, nil) {
 		out[f.Name+"."+string(f.Kind)] = f.String()
 	}
 	return out

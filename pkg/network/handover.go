@@ -6,14 +6,16 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
 // HandOver returns the files of the configuration in the form in which systemd-networkd does with them what was done here:
-// bonds and bridges keep the hardware address of their first member, and DHCP servers are told the hardware address, so
-// that they see the machine that they know.
-func HandOver(files []netconf.File) []netconf.File {
+// bonds and bridges keep the hardware address of their first member, DHCP servers are told the hardware address, so that they
+// see the machine that they know, and what is said of a link by the name that it has here is said of those that systemd's
+// udev may give it as well.
+func HandOver(files []netconf.File, links []LinkState) []netconf.File {
 	files = netconf.OrDefault(files)
 	out := make([]netconf.File, len(files))
 	for i, f := range files {
@@ -24,9 +26,34 @@ func HandOver(files []netconf.File) []netconf.File {
 		case f.Kind == netconf.Network && !has(f, "DHCPv4", "ClientIdentifier") && has(f, "Network", "DHCP"):
 			f = with(f, "DHCPv4", netconf.Entry{Key: "ClientIdentifier", Value: "mac"})
 		}
+		if more := otherNames(f, links); more != "" {
+			f = with(f, "Match", netconf.Entry{Key: "Name", Value: more})
+		}
 		out[i] = f
 	}
 	return out
+}
+
+// otherNames is what the Name= of a .network file lacks: the other names of links that it speaks of by the one that they have.
+func otherNames(f netconf.File, links []LinkState) string {
+	conf, _ := netconf.Parse([]netconf.File{f})
+	if len(conf.Networks) == 0 {
+		return ""
+	}
+	names := conf.Networks[0].Match.Name
+	named := func(name string) bool {
+		return len(names.List) > 0 && netconf.Match{Name: names}.Fits(netconf.Device{Name: name}, netconf.Host{}) != names.Negate
+	}
+	var more []string
+	for _, l := range links {
+		if named(l.Name) {
+			more = appendNew(more, slices.DeleteFunc(slices.Clone(l.AltNames), named))
+		}
+	}
+	if names.Negate && len(more) > 0 {
+		more[0] = "!" + more[0]
+	}
+	return strings.Join(more, " ")
 }
 
 // value is what the last line of the key says.

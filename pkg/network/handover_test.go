@@ -20,20 +20,25 @@ func read(t *testing.T, name string, kind netconf.Kind, text string) netconf.Fil
 }
 
 func TestHandOver(t *testing.T) {
+	links := []LinkState{{Name: "eth0", AltNames: []string{"ens3", "enp0s3"}}, {Name: "eth1", AltNames: []string{"enp0s4"}}, {Name: "b"}}
 	for _, tt := range []struct {
 		name       string
 		kind       netconf.Kind
 		text, want string
 	}{
-		{"static", netconf.Network, "[Match]\nName=eth0\n\n[Network]\nAddress=10.0.0.5/24\n", "[Match]\nName=eth0\n\n[Network]\nAddress=10.0.0.5/24\n"},
+		{"static", netconf.Network, "[Match]\nName=lan\n\n[Network]\nAddress=10.0.0.5/24\n", "[Match]\nName=lan\n\n[Network]\nAddress=10.0.0.5/24\n"},
 		{"dhcp", netconf.Network, "[Network]\nDHCP=yes\n", "[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\n"},
 		{"dhcp with a choice", netconf.Network, "[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=duid\n", "[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=duid\n"},
 		{"bond", netconf.NetDev, "[NetDev]\nName=b\nKind=bond\n", "[NetDev]\nName=b\nKind=bond\nMACAddress=none\n"},
 		{"bond with an address", netconf.NetDev, "[NetDev]\nName=b\nKind=bond\nMACAddress=02:00:00:00:00:01\n", "[NetDev]\nName=b\nKind=bond\nMACAddress=02:00:00:00:00:01\n"},
+		{"other names", netconf.Network, "[Match]\nName=eth0 eth2\n", "[Match]\nName=eth0 eth2\nName=ens3 enp0s3\n"},
+		{"a glob", netconf.Network, "[Match]\nName=eth*\nName=enp0s3\n", "[Match]\nName=eth*\nName=enp0s3\nName=ens3 enp0s4\n"},
+		{"all but one", netconf.Network, "[Match]\nName=!eth1\n", "[Match]\nName=!eth1\nName=!enp0s4\n"},
+		{"no name", netconf.Network, "[Match]\nType=ether\n", "[Match]\nType=ether\n"},
 		{"vlan", netconf.NetDev, "[NetDev]\nName=v\nKind=vlan\n", "[NetDev]\nName=v\nKind=vlan\n"},
 	} {
 		f := read(t, "f", tt.kind, tt.text)
-		all := HandOver([]netconf.File{f})
+		all := HandOver([]netconf.File{f}, links)
 		got := all[len(all)-1].String()
 		if got != tt.want {
 			t.Errorf("%s: HandOver gives\n%s\nwant\n%s", tt.name, got, tt.want)
@@ -42,7 +47,7 @@ func TestHandOver(t *testing.T) {
 			t.Errorf("%s: HandOver changed what it was given to\n%s", tt.name, f)
 		}
 	}
-	if got := HandOver(nil); len(got) != 1 || got[0].Name != netconf.Autoconf {
+	if got := HandOver(nil, links); len(got) != 1 || got[0].Name != netconf.Autoconf {
 		t.Errorf("HandOver of nothing = %v", got)
 	}
 }

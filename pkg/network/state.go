@@ -14,8 +14,9 @@ import (
 // LinkState is what one link is and has got.
 type LinkState struct {
 	Name       string
-	KernelName string // before it was renamed
-	Kind       string // of a virtual device: vlan, bond, …; "" for hardware
+	KernelName string   // before it was renamed
+	AltNames   []string // further names that a [Match] fits, those that systemd would give it included
+	Kind       string   // of a virtual device: vlan, bond, …; "" for hardware
 	Driver     string
 	MAC        net.HardwareAddr
 	MTU        int
@@ -82,7 +83,7 @@ func texts[T fmt.Stringer](list []T) []string {
 // state sums up the link.
 func (l *link) state(now time.Time) LinkState {
 	s := LinkState{
-		Name: l.name, KernelName: l.kernelName, Kind: l.dev.Kind, Driver: l.dev.Driver, MAC: l.attrs.HardwareAddr, MTU: l.attrs.MTU, Carrier: l.hasCarrier(),
+		Name: l.name, KernelName: l.kernelName, AltNames: l.dev.AltNames, Kind: l.dev.Kind, Driver: l.dev.Driver, MAC: l.attrs.HardwareAddr, MTU: l.attrs.MTU, Carrier: l.hasCarrier(),
 		Managed: l.conf != nil && !l.conf.Link.Unmanaged,
 	}
 	if l.conf == nil {
