@@ -93,7 +93,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		}
 		stack = append(stack, kept)
 	}
-	return rootfs.Read(ctx, stack, rootfs.Options{Memory: bundle.Spool(mem, total), Level: bundle.Level(mem, total)})
+	return rootfs.Read(ctx, stack, rootfs.Options{Memory: bundle.Spool(mem, total)})
 }
 
 // convert turns the tree into what kexec takes.

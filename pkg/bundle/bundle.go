@@ -232,6 +232,9 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 		return nil, err
 	}
 	f, _, err := initrd.Make(ctx, p.tree, opt)
+	if err == nil && p.Packing == initrd.Zstd && p.opt.Memory.Total != 0 {
+		f, err = p.fit(ctx, f)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package bundle
 
 import (
 	"bytes"
+	"context"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +28,15 @@ func (p *Plan) initrdOptions() (initrd.Options, error) {
 	}
 	err := p.addWyrinit(&opt)
 	return opt, err
+}
+
+// fit packs an initrd more tightly if that is what the container needs to boot.
+func (p *Plan) fit(ctx context.Context, f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err == nil && worthSqueezing(p.opt.Memory.Total, p.booted(), info.Size()) {
+		return initrd.Squeeze(ctx, f, p.opt.Grow)
+	}
+	return f, err
 }
 
 // addWyrinit puts wyrinit in the place of /init, and beside it what handover says. The list comes first in the archive

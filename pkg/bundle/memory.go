@@ -58,16 +58,6 @@ func Spool(m memory.Info, size int64) int64 {
 	return max(1, min((m.Available-slack)*2/7, m.Available-size*3/2-reserve))
 }
 
-// Level returns the level of zstd to pack with what Spool leaves no room for. The fastest one is a tenth larger than
-// the one that takes twice its time, which is worth it where the container may just so boot: where it unpacks to three
-// times what its layers are, as distributions' images do.
-func Level(m memory.Info, size int64) int {
-	if kernelNeeds+4*size > m.Total*9/10 {
-		return 7
-	}
-	return 0
-}
-
 // CanDownload refuses an image that this machine cannot even hold as it comes, before anything is downloaded. size is
 // the sum of its layers as the manifest gives them.
 func CanDownload(m memory.Info, size int64) error {
@@ -96,4 +86,10 @@ func canBoot(total int64, s rootfs.Stat, initrd int64) error {
 			console.MiB(need), console.MiB(s.Pages), console.MiB(initrd), console.MiB(total))
 	}
 	return nil
+}
+
+// worthSqueezing tells whether a container that would not boot with an initrd of that size might with a smaller one.
+func worthSqueezing(total int64, s rootfs.Stat, initrd int64) bool {
+	const best = 2 // no packing has been seen to halve what zstd's fastest level made
+	return needs(s, initrd) > total && needs(s, initrd/best) <= total
 }

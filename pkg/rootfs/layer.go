@@ -25,8 +25,6 @@ type Options struct {
 	// Memory is how many bytes of contents may be kept as they are, those of files that upper layers replace included;
 	// 0 is no limit. What is over that is kept packed with zstd, as it would be in an initramfs.
 	Memory int64
-	// Level is how tightly that is packed, a level of zstd(1); 0 is the fastest.
-	Level int
 	// MaxBytes is how much all layers together may hold uncompressed; 0 is 64 GiB. It is what stops a compression
 	// bomb.
 	MaxBytes int64

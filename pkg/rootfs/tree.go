@@ -64,7 +64,7 @@ type Stat struct {
 // The caller closes the tree.
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	b := &bounds{Options: opt.withDefaults()}
-	b.contents.Limit, b.contents.Level = b.Memory, b.Level
+	b.contents.Limit = b.Memory
 	t := &Tree{layers: make([]*stored, len(layers))}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))

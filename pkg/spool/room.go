@@ -14,8 +14,6 @@ import (
 type Room struct {
 	// Limit is how many bytes may be kept as they are; 0 is no limit. What comes when it is reached is packed.
 	Limit int64
-	// Level is that of zstd(1) to pack with; 0 is the fastest.
-	Level int
 
 	used atomic.Int64
 	once sync.Once
@@ -40,7 +38,7 @@ const window = FrameSize
 func (r *Room) start() error {
 	r.once.Do(func() {
 		workers := min(runtime.GOMAXPROCS(0), 16)
-		r.enc, r.err = zstd.NewWriter(nil, r.options(workers)...)
+		r.enc, r.err = zstd.NewWriter(nil, options(workers)...)
 		r.long = make(chan *zstd.Encoder, workers)
 		for range workers {
 			r.long <- nil
@@ -52,9 +50,9 @@ func (r *Room) start() error {
 	return nil
 }
 
-func (r *Room) options(workers int) []zstd.EOption {
+func options(workers int) []zstd.EOption {
 	return []zstd.EOption{
-		zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(max(r.Level, 1))), zstd.WithWindowSize(window),
+		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(window),
 		zstd.WithEncoderConcurrency(workers), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false),
 	}
 }
@@ -76,7 +74,7 @@ func (r *Room) packLong(w io.Writer, write func(io.Writer) error) error {
 	defer func() { r.long <- enc }()
 	var err error
 	if enc == nil {
-		enc, err = zstd.NewWriter(w, r.options(1)...)
+		enc, err = zstd.NewWriter(w, options(1)...)
 		if err != nil {
 			return fmt.Errorf("cannot compress with zstd: %w", err)
 		}

@@ -15,16 +15,14 @@ type form struct {
 	about string
 	pack  initrd.Compression
 	tight bool
-	level int // of zstd
 }
 
 func forms() []form {
 	return []form{
-		{"none", "in memory, uncompressed", initrd.None, false, 0},
-		{"zstd", "in memory, zstd", initrd.Zstd, false, 0},
-		{"tight", "in memory, which is short, zstd", initrd.Zstd, true, 0},
-		{"scant", "in memory, which is scant, zstd -7", initrd.Zstd, true, 7},
-		{"tight-gzip", "in memory, which is short, gzip", initrd.Gzip, true, 0},
+		{"none", "in memory, uncompressed", initrd.None, false},
+		{"zstd", "in memory, zstd", initrd.Zstd, false},
+		{"tight", "in memory, which is short, zstd", initrd.Zstd, true},
+		{"tight-gzip", "in memory, which is short, gzip", initrd.Gzip, true},
 	}
 }
 
@@ -40,14 +38,14 @@ func (f form) write(ctx context.Context, ref string) error {
 	}
 	var opt rootfs.Options
 	if f.tight {
-		opt.Memory, opt.Level = 1, f.level
+		opt.Memory = 1
 	}
 	tree, err := rootfs.Read(ctx, layers, opt)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	out, _, err := initrd.Make(ctx, tree, initrd.Options{Compression: f.pack, Level: f.level})
+	out, _, err := initrd.Make(ctx, tree, initrd.Options{Compression: f.pack})
 	if err != nil {
 		return err
 	}
