@@ -75,9 +75,9 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	defer tree.Close()
-	packing := c.packing(rest[0], &opt)
-	found, err := examine(ctx, img, tree, opt)
-	packing.end()
+	m := c.packing("examining "+rest[0], &opt)
+	found, err := examine(ctx, img, tree, opt, m)
+	m.end()
 	if err != nil {
 		return unexamined(fmt.Errorf("cannot examine %s: %w", rest[0], err))
 	}
@@ -103,7 +103,7 @@ func unexamined(err error) error {
 }
 
 // examine makes the bundle of an image, to see what becomes of it.
-func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundle.Options) (*report, error) {
+func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundle.Options, m *meter) (*report, error) {
 	stat := tree.Stat()
 	r := &report{
 		Image: img.Name, Digest: img.Digest.String(), Platform: img.Platform.String(),
@@ -118,7 +118,7 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
 	r.Packing, r.Warnings = plan.Packing.String(), plan.Warnings
-	if err := r.count(ctx, tree); err != nil { // before the bundle, which takes the files' contents over
+	if err := r.count(ctx, tree, m); err != nil { // before the bundle, which takes the files' contents over
 		return r, err
 	}
 	b, err := plan.Make(ctx)
@@ -132,12 +132,12 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 }
 
 // count counts the drivers for the kernel and the firmware, and warns where there are none or damaged ones.
-func (r *report) count(ctx context.Context, tree *rootfs.Tree) error {
+func (r *report) count(ctx context.Context, tree *rootfs.Tree, m *meter) error {
 	if r.Version == "" {
 		return nil
 	}
 	var err error
-	if r.drivers, err = findDrivers(ctx, tree, r.Version); err != nil {
+	if r.drivers, err = findDrivers(ctx, tree, r.Version, m); err != nil {
 		return err
 	}
 	r.Modules, r.Firmware, r.Missing = r.drivers.modules, r.drivers.firmware, r.drivers.missing

@@ -62,7 +62,7 @@ type driverSet struct {
 }
 
 // findDrivers looks at the modules of a kernel version, at what is built into that kernel, and at the firmware that they name.
-func findDrivers(ctx context.Context, tree *rootfs.Tree, version string) (*driverSet, error) {
+func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *meter) (*driverSet, error) {
 	dir := path.Join("lib/modules", version)
 	modules, fw := under(tree, dir), newFirmware(tree, version)
 	set := &driverSet{firmware: fw.count}
@@ -83,6 +83,7 @@ func findDrivers(ctx context.Context, tree *rootfs.Tree, version string) (*drive
 			var info *modinfo.Info
 			b, err := modinfo.Decompress(path.Base(n.Path), b)
 			if err == nil {
+				m.add(len(b))
 				info, err = modinfo.Parse(b)
 			}
 			if err != nil {

@@ -201,7 +201,7 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 	}
 	defer tree.Close()
 	m.end()
-	packing := c.packing(ref, &opt)
+	packing := c.packing("packing "+ref, &opt)
 	defer packing.end()
 	plan, err := bundle.Inspect(ctx, tree, opt)
 	if err != nil {

@@ -44,7 +44,7 @@ of the image, and an image that it cannot boot is refused, as Wyrcan does.
 		return err
 	}
 	defer tree.Close()
-	packing := c.packing(rest[0], &opt)
+	packing := c.packing("packing "+rest[0], &opt)
 	defer packing.end()
 	plan, err := bundle.Inspect(ctx, tree, opt)
 	if err != nil {

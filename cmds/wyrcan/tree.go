@@ -40,9 +40,9 @@ func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options)
 	return tree, nil
 }
 
-// packing shows how far the making of an initrd is: opt.Grow is asked after each MiB of it.
-func (c *cmd) packing(ref string, opt *bundle.Options) *meter {
-	m := c.meter("packing "+ref, 0)
+// packing shows as what how far the making of an initrd is: opt.Grow is asked after each MiB of it.
+func (c *cmd) packing(what string, opt *bundle.Options) *meter {
+	m := c.meter(what, 0)
 	grow := opt.Grow
 	opt.Grow = func() error {
 		m.add(1 << 20)
