@@ -126,7 +126,7 @@ test-slow: all out/wyrcan.demo out/debian.oci
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(MAKE) -C out/again VERSION='$(VERSION)' KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
-	for f in out/wyrcan*; do diff -r $$f out/again/$$f || exit; done
+	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	go test -p 1 -timeout 60m -tags slow -run '^TestSlow' ./integration/...
 
