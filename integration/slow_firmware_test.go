@@ -216,8 +216,9 @@ func newLab(t *testing.T, booting string) *lab {
 	if os.Geteuid() != 0 {
 		t.Skip("a network of its own needs root")
 	}
-	l := &lab{t: t, space: fmt.Sprintf("wyrcan-lab-%d", os.Getpid())}
-	dhcp := fmt.Sprintf("wyrcan-dhcp-%d", os.Getpid())
+	name := fmt.Sprintf("%d-%s", os.Getpid(), strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()))
+	l := &lab{t: t, space: "wyrcan-lab-" + name}
+	dhcp := "wyrcan-dhcp-" + name
 	t.Cleanup(func() {
 		for _, space := range []string{l.space, dhcp} {
 			exec.Command("ip", "netns", "delete", space).Run() // it may not be there yet
@@ -328,8 +329,7 @@ func (l *lab) serve(more ...string) {
 	l.background(l.space, append([]string{vm.Artefact(l.t, "wyrcan"), "serve", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
 }
 
-// wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along. They come
-// one at a time: the lab has one bridge.
+// wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along.
 func TestSlowServe(t *testing.T) {
 	for name, firmware := range map[string]func(t *testing.T) []string{
 		"iPXE on BIOS": func(t *testing.T) []string { return []string{"-device", cardIPXE} },
@@ -338,6 +338,7 @@ func TestSlowServe(t *testing.T) {
 		"UEFI HTTP":    func(t *testing.T) []string { return append(newNVRAM(t).efi(), onlyHTTP()...) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t, "")
 			l.serve("-dhcp", "lab")
 			l.boot(firmware(t)...)
@@ -350,6 +351,7 @@ func TestSlowDocumentedDHCP(t *testing.T) {
 	lines := documented(t, "UEFI PXE and HTTP boot", "dhcp-boot", docServer, "10.77.0.1")
 	for name, firmware := range map[string][]string{"PXE": {"-device", cardPXE}, "HTTP": onlyHTTP()} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t, lines)
 			l.serve()
 			l.boot(append(newNVRAM(t).efi(), firmware...)...)

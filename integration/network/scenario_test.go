@@ -215,9 +215,9 @@ func TestDenyList(t *testing.T) {
 	}
 }
 
-// TestSlowSwitch has a port that forwards nothing for a while after its carrier is there, as with spanning tree's 30 s
+// TestSpanningTree has a port that forwards nothing for a while after its carrier is there, as with spanning tree's 30 s
 // (here 7): the machine keeps asking and is there soon after.
-func TestSlowSwitch(t *testing.T) {
+func TestSpanningTree(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
 	w := newWorld(t, 1)
