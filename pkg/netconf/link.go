@@ -49,10 +49,7 @@ func linkTable() []section[LinkConfig] {
 				return err
 			}},
 			{"AlternativeName", "further names", list(func(c *l) *[]string { return &c.AltNames }, func(s string) (string, error) {
-				if s == "" || len(s) > 127 || strings.ContainsAny(s, "/: ") {
-					return "", errors.New("not an alternative name (127 characters at most)")
-				}
-				return s, nil
+				return s, validNameUpTo(s, 127)
 			})},
 			{"AlternativeNamesPolicy", "policies whose names become further names", list(func(c *l) *[]string { return &c.AltPolicies }, policy("database", "onboard", "slot", "path", "mac"))},
 			{"MACAddressPolicy", "`none` or `random`; `persistent` is none here", func(c *l, s string) error {

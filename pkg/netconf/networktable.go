@@ -224,9 +224,11 @@ func decimal(max uint64) func(string) (string, error) {
 }
 
 // validName is the kernel's rule for the name of a device: dev_valid_name in net/core/dev.c, and no number alone.
-func validName(s string) error {
-	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n%") || isDigits(s) || s == "all" || s == "default" {
-		return errors.New("not a name of a device (15 characters at most)")
+func validName(s string) error { return validNameUpTo(s, 15) }
+
+func validNameUpTo(s string, limit int) error {
+	if s == "" || len(s) > limit || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n%") || isDigits(s) || s == "all" || s == "default" {
+		return fmt.Errorf("not a name of a device (%d characters at most)", limit)
 	}
 	return nil
 }

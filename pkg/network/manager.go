@@ -233,6 +233,7 @@ func (m *Manager) look(now time.Time) {
 		if l == nil {
 			l = m.newLink(nl, now)
 			m.links[a.Index] = l
+			a = l.attrs // a .link file may have changed it since
 		}
 		l.attrs = a
 		l.dev.MAC = a.HardwareAddr

@@ -177,7 +177,8 @@ func multifunction(pci string) bool {
 	return err == nil && header[0]&0x80 != 0
 }
 
-// hotplugSlot is the number of the slot whose address the device or a bridge above it has; 0 if there is none.
+// hotplugSlot is the number of the slot whose address the device or a bridge above it has; 0 if there is none. The slot of a
+// bridge names what is behind it only if that has several functions, which then tell the names apart.
 func hotplugSlot(sys, pci string) int {
 	slots, err := os.ReadDir(filepath.Join(sys, "bus/pci/slots"))
 	if err != nil {
@@ -186,15 +187,25 @@ func hotplugSlot(sys, pci string) int {
 	for dir := pci; pciAddress.MatchString(filepath.Base(dir)); dir = filepath.Dir(dir) {
 		address, _, _ := strings.Cut(filepath.Base(dir), ".")
 		for _, s := range slots {
+			n, err := strconv.Atoi(s.Name()) // not "3-1", which the kernel makes of a second slot with the number 3
+			if err != nil || n <= 0 {
+				continue
+			}
 			b, err := os.ReadFile(filepath.Join(sys, "bus/pci/slots", s.Name(), "address"))
 			if err != nil || strings.TrimSpace(string(b)) != address {
 				continue
 			}
-			number, _, _ := strings.Cut(s.Name(), "-") // a second slot of the same number has a suffix
-			if n, err := strconv.Atoi(number); err == nil && n > 0 {
-				return n
+			if bridge(dir) && !multifunction(pci) {
+				return 0
 			}
+			return n
 		}
 	}
 	return 0
+}
+
+// bridge reports whether the class of the PCI device is that of a bridge to another PCI bus.
+func bridge(pci string) bool {
+	class, err := os.ReadFile(filepath.Join(pci, "class"))
+	return err == nil && strings.HasPrefix(string(class), "0x0604")
 }

@@ -66,6 +66,20 @@ func TestPredictableNames(t *testing.T) {
 			devices/pci0000:00/0000:00:1c.0/subsystem -> ../../../bus/pci
 			devices/pci0000:00/0000:00:1c.0/0000:02:00.0/subsystem -> ../../../../bus/pci
 		`, predictable{path: "enp2s0", mac: "enx525400123456"}},
+		{"behind a bridge in a slot", link("pci0000:00/0000:00:07.0/0000:01:03.0") + `
+			devices/pci0000:00/0000:00:07.0/subsystem -> ../../../bus/pci
+			devices/pci0000:00/0000:00:07.0/class = 0x060400
+			devices/pci0000:00/0000:00:07.0/0000:01:03.0/subsystem -> ../../../../bus/pci
+			bus/pci/slots/7/address = 0000:00:07
+			bus/pci/slots/3-1/address = 0000:01:03
+		`, predictable{path: "enp1s3", mac: "enx525400123456"}},
+		{"several functions behind a bridge in a slot", link("pci0000:00/0000:00:07.0/0000:01:00.0") + `
+			devices/pci0000:00/0000:00:07.0/subsystem -> ../../../bus/pci
+			devices/pci0000:00/0000:00:07.0/class = 0x060400
+			devices/pci0000:00/0000:00:07.0/0000:01:00.0/subsystem -> ../../../../bus/pci
+			devices/pci0000:00/0000:00:07.0/0000:01:00.0/config = ids and more..` + "\x80" + `
+			bus/pci/slots/7/address = 0000:00:07
+		`, predictable{slot: "ens7f0", path: "enp1s0f0", mac: "enx525400123456"}},
 		{"onboard, second function, second port", link("pci0000:00/0000:00:1f.6") + `
 			devices/pci0000:00/0000:00:1f.6/subsystem -> ../../../bus/pci
 			devices/pci0000:00/0000:00:1f.6/acpi_index = 2

@@ -1,0 +1,315 @@
+package network_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// udevd is the real systemd-udevd, which decides what a .link file means.
+const udevd = "/lib/systemd/systemd-udevd"
+
+// linkCases are .link files that wyrnet and systemd-udevd have to make the same of, on the cards of each guest of TestLinks.
+var linkCases = []struct{ name, files string }{
+	{"default", `-- 99-default.link --
+[Match]
+OriginalName=*
+[Link]
+NamePolicy=keep kernel database onboard slot path
+AlternativeNamesPolicy=database onboard slot path
+MACAddressPolicy=persistent
+`},
+	{"all names", `-- 73-usb-net-by-mac.link --
+[Match]
+Path=*-usb-*
+[Link]
+NamePolicy=mac
+-- 99-default.link --
+[Match]
+OriginalName=*
+[Link]
+NamePolicy=path
+AlternativeNamesPolicy=onboard slot path mac
+`},
+	{"given names", `-- a.link --
+[Match]
+MACAddress=02:00:00:00:00:11 02-00-00-00-00-99
+[Link]
+Name=lan0
+-- b.link --
+[Match]
+PermanentMACAddress=02:00:00:00:00:13
+[Link]
+NamePolicy=onboard
+Name=lan1
+-- c.link --
+[Match]
+MACAddress=02:00:00:00:00:14
+[Link]
+NamePolicy=onboard slot
+Name=uplink0
+MACAddress=02:00:00:00:00:98
+-- d.link --
+[Match]
+OriginalName=eth[0-3]
+[Link]
+AlternativeName=one two
+AlternativeName=a-name-that-is-longer-than-fifteen
+AlternativeName=no%name
+`},
+	{"settings", `-- a.link --
+[Match]
+Driver=virtio_net
+[Link]
+MTUBytes=1280
+Alias=a word or two
+TransmitQueueLength=500
+-- b.link --
+[Match]
+Driver=e1000*
+[Link]
+Alias=one
+MTUBytes=1300
+-- b.link.d/10-more.conf --
+[Link]
+Alias=two
+`},
+	{"matches", `-- 10.link --
+[Match]
+Path=pci-0000:00:05.0
+[Link]
+Name=first0
+-- 15.link --
+[Link]
+Alias=nobody
+-- 20.link --
+[Match]
+Driver=!virtio_net e1000
+[Link]
+Alias=others
+-- 30.link --
+[Match]
+OriginalName=*
+KernelVersion=<3
+[Link]
+Alias=old
+-- 40.link --
+[Match]
+Type=ether
+OriginalName=eth*
+Architecture=x86-64
+KernelVersion=>=4.0
+[Link]
+Alias=ethernet
+`},
+	{"bad values", `-- a.link --
+[Match]
+OriginalName=nothing
+OriginalName=
+Driver=e1000*
+[Link]
+NamePolicy=path
+NamePolicy=
+AlternativeName=gone
+AlternativeName=
+-- b.link --
+[Match]
+Path=pci-0000:00:05.0
+[Link]
+MTUBytes=many
+MACAddress=zero
+TransmitQueueLength=-1
+NoSuchKey=1
+NamePolicy=beauty path
+Alias=good
+[NoSuchSection]
+A=b
+`},
+}
+
+// linkGuests are machines with many kinds of network cards in many kinds of places.
+var linkGuests = map[string][]string{
+	// Cards in slots, one of two functions, one behind a bridge, one that the firmware calls onboard, one on USB.
+	"pc": {"-M", "pc",
+		"-device", "virtio-net-pci,addr=5,mac=02:00:00:00:00:11,romfile=",
+		"-device", "e1000,addr=6.0,multifunction=on,mac=02:00:00:00:00:12,romfile=",
+		"-device", "virtio-net-pci,addr=6.1,mac=02:00:00:00:00:13,romfile=",
+		"-device", "pci-bridge,id=bridge,chassis_nr=1,addr=7",
+		"-device", "rtl8139,bus=bridge,addr=3,mac=02:00:00:00:00:14,romfile=",
+		"-device", "vmxnet3,addr=8,mac=02:00:00:00:00:15,romfile=",
+		"-device", "virtio-net-pci,addr=9,acpi-index=7,mac=02:00:00:00:00:16,romfile=",
+		"-device", "qemu-xhci,addr=a", "-device", "usb-net,mac=40:00:00:00:00:17"},
+	// PCI Express: cards on the root bus, behind ports with and without hotplug, and behind a bridge to PCI.
+	"q35": {"-M", "q35",
+		"-device", "virtio-net-pci,addr=5,mac=02:00:00:00:00:11,romfile=",
+		"-device", "pcie-root-port,id=port1,chassis=1,slot=11,addr=6",
+		"-device", "e1000e,bus=port1,mac=02:00:00:00:00:12,romfile=",
+		"-device", "pcie-root-port,id=port2,chassis=2,slot=12,addr=7,hotplug=off",
+		"-device", "virtio-net-pci,bus=port2,mac=02:00:00:00:00:13,romfile=",
+		"-device", "pcie-pci-bridge,id=bridge,addr=8",
+		"-device", "e1000,bus=bridge,addr=4,mac=02:00:00:00:00:14,romfile=",
+		"-device", "vmxnet3,bus=pcie.0,addr=9.0,multifunction=on,mac=02:00:00:00:00:15,romfile=",
+		"-device", "e1000e,bus=pcie.0,addr=9.3,mac=02:00:00:00:00:16,romfile="},
+}
+
+// TestLinks gives the same .link files to wyrnet and to systemd-udevd, on machines with network cards as fresh as after power-on,
+// and compares the names and settings that the cards get.
+func TestLinks(t *testing.T) {
+	needRoot(t, "qemu-system-x86_64", "depmod", "udevadm", udevd)
+	if os.Getenv("IN_GUEST") == "" {
+		t.Parallel()
+		var names []string
+		for _, c := range linkCases {
+			names = append(names, strings.ReplaceAll(c.name, " ", "_"))
+		}
+		for name, cards := range linkGuests {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				passInGuest(t, "TestLinks", names, cards...)
+			})
+		}
+		return
+	}
+	t.Setenv("SYSTEMD_IGNORE_CHROOT", "1") // else udevadm does nothing, and says nothing
+	cards := findCards(t)
+	for _, c := range linkCases {
+		t.Run(c.name, func(t *testing.T) {
+			files := split(t, c.files)
+			cards.renew(t)
+			want, theirs := cards.udevd(t, files)
+			cards.renew(t)
+			w := &world{t: t, dir: t.TempDir()}
+			w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"), files)
+			w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"), map[string]string{"none.network": "[Match]\nName=*\n[Link]\nUnmanaged=yes\n"})
+			ours := exec.Command(wyrnet, "-C", filepath.Join(w.dir, "root"), "-r", w.resolvConf(), "-t", "3s")
+			said, _ := ours.CombinedOutput() // there is nothing to wait for, it says
+			if diff := cmp.Diff(want, cards.facts(t)); diff != "" {
+				t.Errorf("systemd-udevd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-udevd says:\n%s", diff, said, theirs)
+			}
+		})
+	}
+}
+
+// cards are the PCI devices with network links, by their directories in sysfs, and the drivers of each, by theirs.
+type cards struct {
+	drivers map[string]string
+	links   int
+}
+
+// links returns the directories of the network links that hardware has.
+func hardLinks(t *testing.T) []string {
+	t.Helper()
+	dirs, err := filepath.Glob("/sys/class/net/*/device")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
+
+func findCards(t *testing.T) cards {
+	t.Helper()
+	c := cards{drivers: map[string]string{}}
+	time.Sleep(pace(1)) // USB takes its time
+	for _, link := range hardLinks(t) {
+		c.links++
+		dir, err := filepath.EvalSymlinks(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ; ; dir = filepath.Dir(dir) {
+			if subsystem, _ := os.Readlink(filepath.Join(dir, "subsystem")); filepath.Base(subsystem) == "pci" {
+				break
+			}
+			if dir == "/" {
+				t.Fatalf("%s is not a PCI device's", link)
+			}
+		}
+		if c.drivers[dir], err = filepath.EvalSymlinks(filepath.Join(dir, "driver")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.links < 6 {
+		t.Fatalf("there are %d network cards", c.links)
+	}
+	return c
+}
+
+// renew takes all cards from their drivers and gives them back, one after the other, so that the kernel names them anew.
+func (c cards) renew(t *testing.T) {
+	t.Helper()
+	for _, what := range []string{"unbind", "bind"} {
+		for _, card := range slices.Sorted(maps.Keys(c.drivers)) {
+			if err := os.WriteFile(filepath.Join(c.drivers[card], what), []byte(filepath.Base(card)), 0o200); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deadline := time.Now().Add(pace(10))
+		for want := map[string]int{"unbind": 0, "bind": c.links}[what]; len(hardLinks(t)) != want; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("after %s there are %d links, want %d", what, len(hardLinks(t)), want)
+			}
+		}
+	}
+}
+
+// udevd has the real one treat the cards by the files, and no others, and returns what became of them and what it said.
+func (c cards) udevd(t *testing.T, files map[string]string) (got map[string]string, said string) {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir()}
+	conf, empty := filepath.Join(w.dir, "conf"), filepath.Join(w.dir, "empty")
+	w.writeFiles(conf, files)
+	w.writeFiles(empty, nil)
+	var out strings.Builder
+	daemon := exec.Command("unshare", "--mount", "sh", "-ec", fmt.Sprintf(`
+		mount --make-rprivate /
+		mount --bind %s /etc/systemd/network
+		mount --bind %s /usr/lib/systemd/network
+		export SYSTEMD_LOG_TARGET=console SYSTEMD_LOG_LEVEL=info
+		exec %s`, conf, empty, udevd))
+	daemon.Stdout, daemon.Stderr = &out, &out
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("systemd-udevd listens", func() bool { return exec.Command("udevadm", "control", "--ping").Run() == nil })
+	w.run("udevadm", "trigger", "--action=add", "--subsystem-match=net")
+	w.run("udevadm", "settle")
+	got = c.facts(t)
+	daemon.Process.Kill()
+	daemon.Wait()
+	if err := os.RemoveAll("/run/udev"); err != nil {
+		t.Fatal(err)
+	}
+	return got, out.String()
+}
+
+// facts are what counts of each card's links, by the place of the card.
+func (c cards) facts(t *testing.T) map[string]string {
+	t.Helper()
+	out, err := exec.Command("ip", "-j", "-d", "link").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var links []map[string]any
+	if err := json.Unmarshal(out, &links); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, l := range links {
+		if device, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/class/net/%s/device", l["ifname"])); err == nil {
+			if names, ok := l["altnames"].([]any); ok {
+				slices.SortFunc(names, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+			}
+			all[strings.TrimPrefix(device, "/sys/devices/")] = facts(l, []string{"ifname", "altnames", "address", "mtu", "txqlen", "ifalias"})
+		}
+	}
+	return all
+}
