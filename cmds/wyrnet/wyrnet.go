@@ -3,6 +3,7 @@
 // Synopsis:
 //
 //	wyrnet [-t DURATION] [-C ROOT] [-r FILE] [-k]
+//	wyrnet -n [-C ROOT] [-cmdline FILE | wyr.net.[KIND.]FILE.SECTION.KEY=VALUE...]
 //
 // Description:
 //
@@ -10,16 +11,25 @@
 //	prints what each link got. It ends as soon as one link can reach out; a link that is later than that is left alone
 //	then, unless -k is given.
 //
+//	With -n it changes nothing. It prints what is not understood in the files, by file, section and key, then for each link
+//	which file fits it and what that says, then the files that nothing follows. The files that wyr.net. arguments describe
+//	are read as if they had been written, in the place of those with the same name: the arguments given here, or those of
+//	the kernel's command line.
+//
 // Options:
 //
 //	-t DURATION  give up after so long (default 2m)
 //	-C ROOT      read the files below another root
 //	-r FILE      write name servers to FILE instead of /etc/resolv.conf
 //	-k           keep running: take in links that come late and renew leases, until a signal ends it
+//	-n           print what would be done, and do nothing
+//	-cmdline FILE
+//	             with -n, read the arguments from FILE instead of /proc/cmdline
 //
 // Example:
 //
 //	wyrnet -t 30s
+//	wyrnet -n 'wyr.net.lan.Match.Name=eth0 eth1' wyr.net.lan.Network.DHCP=yes
 package main
 
 import (
@@ -31,11 +41,15 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 )
@@ -47,6 +61,10 @@ type cmd struct {
 	resolv  string
 	timeout time.Duration
 	keep    bool
+
+	plan      bool
+	cmdline   string
+	arguments []string
 }
 
 func command(stdout, stderr io.Writer, args []string) (*cmd, error) {
@@ -57,10 +75,14 @@ func command(stdout, stderr io.Writer, args []string) (*cmd, error) {
 	f.StringVar(&c.resolv, "r", "", "write name servers to `FILE` instead of /etc/resolv.conf")
 	f.DurationVar(&c.timeout, "t", 2*time.Minute, "give up after so long, a `DURATION` such as 30s")
 	f.BoolVar(&c.keep, "k", false, "keep running until a signal ends it")
+	f.BoolVar(&c.plan, "n", false, "print what would be done, and do nothing; wyr.net. arguments may follow")
+	f.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "with -n, read the arguments from `FILE`")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
 	}
-	if f.NArg() > 0 {
+	if c.plan {
+		c.arguments = f.Args()
+	} else if f.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	return c, nil
@@ -71,6 +93,16 @@ func (c *cmd) run(ctx context.Context) error {
 	files, warnings := netconf.ReadDirs(os.DirFS(c.root), netconf.Dirs)
 	for _, w := range warnings {
 		logf("%s", w)
+	}
+	if c.plan {
+		described, err := c.described(logf)
+		if err != nil {
+			return err
+		}
+		files = slices.DeleteFunc(files, func(f netconf.File) bool {
+			return slices.ContainsFunc(described, func(d netconf.File) bool { return d.Name == f.Name && d.Kind == f.Kind })
+		})
+		return (&network.Manager{Files: append(files, described...)}).Plan(c.stdout)
 	}
 	var modules coldplug.Loader
 	m := &network.Manager{
@@ -89,6 +121,30 @@ func (c *cmd) run(ctx context.Context) error {
 		<-ctx.Done()
 	}
 	return nil
+}
+
+// described are the files that wyr.net. arguments describe.
+func (c *cmd) described(logf func(string, ...any)) ([]netconf.File, error) {
+	var args []cmdline.Arg
+	for _, a := range c.arguments { // the shell has taken the quotes away
+		key, value, has := strings.Cut(a, "=")
+		args = append(args, cmdline.Arg{Key: key, Value: value, HasValue: has})
+	}
+	if args == nil {
+		line, err := os.ReadFile(c.cmdline)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the kernel's command line: %w", err)
+		}
+		args = cmdline.Parse(string(line))
+	}
+	conf, warnings, err := config.Load(args, nil)
+	if err != nil && !errors.Is(err, config.ErrNoImage) {
+		return nil, err
+	}
+	for _, w := range warnings {
+		logf("%s", w)
+	}
+	return conf.Network, nil
 }
 
 func main() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ func TestCommand(t *testing.T) {
 		want    cmd
 		wantErr string
 	}{
-		{[]string{"wyrnet"}, cmd{root: "/", timeout: 2 * time.Minute}, ""},
-		{[]string{"wyrnet", "-t", "5s", "-C", "/x", "-r", "/y", "-k"}, cmd{root: "/x", resolv: "/y", timeout: 5 * time.Second, keep: true}, ""},
+		{[]string{"wyrnet"}, cmd{root: "/", timeout: 2 * time.Minute, cmdline: "/proc/cmdline"}, ""},
+		{[]string{"wyrnet", "-t", "5s", "-C", "/x", "-r", "/y", "-k"}, cmd{root: "/x", resolv: "/y", timeout: 5 * time.Second, keep: true, cmdline: "/proc/cmdline"}, ""},
+		{[]string{"wyrnet", "-n", "-cmdline", "/z", "a", "b"}, cmd{root: "/", timeout: 2 * time.Minute, plan: true, cmdline: "/z", arguments: []string{"a", "b"}}, ""},
 		{[]string{"wyrnet", "eth0"}, cmd{}, `unexpected argument "eth0"`},
 		{[]string{"wyrnet", "-t", "soon"}, cmd{}, "invalid value"},
 	} {
@@ -31,7 +33,7 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%q: %v", tt.args, err)
 			continue
 		}
-		if *c != tt.want {
+		if !reflect.DeepEqual(*c, tt.want) {
 			t.Errorf("%q = %+v, want %+v", tt.args, *c, tt.want)
 		}
 	}

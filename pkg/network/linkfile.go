@@ -49,12 +49,8 @@ func (l *link) applyLinkFile(nl netlink.Link, names predictable) {
 			l.name = name
 		}
 	}
-	alt := slices.Clone(c.AltNames)
-	for _, p := range c.AltPolicies {
-		alt = appendNew(alt, []string{names.byPolicy(p)})
-	}
-	for _, a := range alt {
-		if a != "" && a != l.name && !slices.Contains(l.dev.AltNames, a) {
+	for _, a := range alternatives(c, names) {
+		if a != l.name && !slices.Contains(l.dev.AltNames, a) {
 			try(fmt.Sprintf("add the name %q", a), netlink.LinkAddAltName(nl, a))
 		}
 	}
@@ -74,6 +70,17 @@ func newName(c *netconf.LinkConfig, present string, names predictable) string {
 		return c.NewName
 	}
 	return present
+}
+
+// alternatives are the further names that the file gives.
+func alternatives(c *netconf.LinkConfig, names predictable) []string {
+	out := slices.Clone(c.AltNames)
+	for _, p := range c.AltPolicies {
+		if n := names.byPolicy(p); n != "" {
+			out = appendNew(out, []string{n})
+		}
+	}
+	return out
 }
 
 // whileDown tries, and where the device is too busy tries again with it down. It stays down: it is brought up later.

@@ -1,0 +1,99 @@
+package network
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+func TestPlan(t *testing.T) {
+	found := func() []foundLink {
+		return []foundLink{
+			{netconf.Device{Name: "eth0", KernelName: "eth0", Driver: "e1000e", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Path: "pci-0000:00:05.0", Type: "ether"},
+				predictable{slot: "ens5", path: "enp0s5", mac: "enx020000000001"}},
+			{netconf.Device{Name: "eth1", KernelName: "eth1", Driver: "igb", Type: "ether"}, predictable{path: "enp0s6"}},
+			{netconf.Device{Name: "old", KernelName: "old", Kind: "dummy", Type: "ether"}, predictable{}},
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  string
+	}{
+		{"nothing", nil, `
+eth0 (e1000e, 02:00:00:00:00:01, pci-0000:00:05.0), also ens5 enp0s5 enx020000000001
+  autoconf.network: DHCPv4, DHCPv6, router advertisements
+eth1 (igb), also enp0s6
+  autoconf.network: DHCPv4, DHCPv6, router advertisements
+old (dummy)
+  autoconf.network: DHCPv4, DHCPv6, router advertisements
+`},
+		{"names and settings", map[string]string{
+			"a.link":    "[Match]\nDriver=e1000e\n[Link]\nNamePolicy=onboard\nName=lan0\nAlternativeName=uplink\nAlternativeNamesPolicy=slot\nMTUBytes=9000\nMACAddress=02:00:00:00:00:09\nAlias=the one\nTransmitQueueLength=9\n",
+			"b.link":    "[Match]\nDriver=igb\n",
+			"c.link":    "[Match]\nDriver=tg3\n[Link]\nName=x\n",
+			"1.network": "[Match]\nName=uplink\nMACAddress=02:00:00:00:00:09\n[Network]\nAddress=192.0.2.2/24\nGateway=192.0.2.1\nDNS=192.0.2.3\nDomains=a.example\nNTP=192.0.2.4\nLinkLocalAddressing=no\n[Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.9\n[Link]\nRequiredForOnline=no\nMTUBytes=1400\n",
+			"2.network": "[Match]\nName=enp0s6\n[Link]\nUnmanaged=yes\n",
+			"3.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\n",
+		}, `
+eth0 (e1000e, 02:00:00:00:00:01, pci-0000:00:05.0), also ens5 enp0s5 enx020000000001 uplink
+  a.link: name lan0, further name uplink, further name ens5, hardware address 02:00:00:00:00:09, MTU 9000, alias "the one", a queue of 9 packets
+  1.network: MTU 1400, address 192.0.2.2/24, route default via 192.0.2.1, route 198.51.100.0/24 via 192.0.2.9, DNS 192.0.2.3, domains a.example, NTP 192.0.2.4, not waited for
+eth1 (igb), also enp0s6
+  b.link: no change
+  2.network: left alone
+old (dummy)
+  no .network file fits it, it is left alone
+c.link: no link follows it
+3.network: no link follows it
+`},
+		{"devices", map[string]string{
+			"m.network":  "[Match]\nType=ether\nName=eth*\n[Network]\nBond=up\n",
+			"up.network": "[Match]\nName=up\n[Network]\nVLAN=v7\nVLAN=v8\nLinkLocalAddressing=no\n",
+			"v7.network": "[Match]\nKind=vlan\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n",
+			"1.netdev":   "[NetDev]\nName=v7\nKind=vlan\n[VLAN]\nId=7\n",
+			"2.netdev":   "[NetDev]\nName=up\nKind=bond\n",
+			"3.netdev":   "[NetDev]\nName=old\nKind=dummy\n",
+			"4.netdev":   "[NetDev]\nName=v9\nKind=vlan\n[VLAN]\nId=9\n",
+			"5.netdev":   "[Match]\nArchitecture=vax\n[NetDev]\nName=d\nKind=dummy\n",
+		}, `
+eth0 (e1000e, 02:00:00:00:00:01, pci-0000:00:05.0), also ens5 enp0s5 enx020000000001
+  m.network: in bond up
+eth1 (igb), also enp0s6
+  m.network: in bond up
+old (dummy)
+  no .network file fits it, it is left alone
+up (bond), made by 2.netdev
+  up.network: under v7 v8
+v7 (vlan), made by 1.netdev on up
+  v7.network: DHCPv4
+v8: up.network names it, but there is no such device, nor a .netdev file that makes it
+3.netdev: nothing is made of it: old is there already
+4.netdev: nothing is made of it: no .network file of a link names v9
+5.netdev: nothing is made of it: it is not for this machine
+`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var files []netconf.File
+			for name, text := range tt.files {
+				base, kind, _ := strings.Cut(name, ".")
+				files = append(files, read(t, base, netconf.Kind(kind), text))
+			}
+			conf, warnings := netconf.Parse(netconf.OrDefault(files))
+			if len(warnings) > 0 {
+				t.Fatal(warnings)
+			}
+			p := plan{conf: conf, host: netconf.Host{Architecture: "x86-64"}, there: map[string]bool{}, used: map[any]bool{}}
+			p.add(found())
+			var got strings.Builder
+			p.write(&got)
+			if diff := cmp.Diff(strings.TrimPrefix(tt.want, "\n"), got.String()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
