@@ -110,7 +110,7 @@ test: all out/wyrcan.demo out/debian.oci test-unit
 
 # What the tests have for their other side, and what they make images with.
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd /lib/systemd/systemd-networkd=systemd \
-  /lib/systemd/systemd-udevd=udev docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
+  /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   depmod=kmod xz=xz-utils zstd=zstd mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
 
 test-unit:

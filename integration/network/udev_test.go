@@ -111,6 +111,44 @@ KernelVersion=>=4.0
 [Link]
 Alias=ethernet
 `},
+	{"hardware", `-- 1.link --
+[Match]
+Driver=virtio_net vmxnet3
+[Link]
+TCPSegmentationOffload=no
+TCP6SegmentationOffload=no
+GenericSegmentationOffload=no
+GenericReceiveOffload=no
+TransmitChecksumOffload=no
+LargeReceiveOffload=no
+BitsPerSecond=2500M
+Duplex=half
+-- 2.link --
+[Match]
+Driver=e1000
+[Link]
+WakeOnLan=magic unicast
+ReceiveChecksumOffload=no
+ReceiveVLANCTAGHardwareAcceleration=no
+TransmitVLANCTAGHardwareAcceleration=no
+RxBufferSize=512
+TxBufferSize=max
+RxFlowControl=no
+TxFlowControl=no
+AutoNegotiationFlowControl=no
+-- 3.link --
+[Match]
+Driver=*
+[Link]
+AutoNegotiation=no
+BitsPerSecond=10M
+Duplex=half
+WakeOnLan=off
+RxBufferSize=max
+TxBufferSize=128
+ReceiveVLANCTAGFilter=no
+NTupleFilter=yes
+`},
 	{"bad values", `-- a.link --
 [Match]
 OriginalName=nothing
@@ -128,6 +166,9 @@ Path=pci-0000:00:05.0
 MTUBytes=many
 MACAddress=zero
 TransmitQueueLength=-1
+WakeOnLan=whistle
+Duplex=quarter
+RxBufferSize=0
 NoSuchKey=1
 NamePolicy=beauty path
 Alias=good
@@ -164,7 +205,7 @@ var linkGuests = map[string][]string{
 // TestLinks gives the same .link files to wyrnet and to systemd-udevd, on machines with network cards as fresh as after power-on,
 // and compares the names and settings that the cards get.
 func TestLinks(t *testing.T) {
-	needRoot(t, "qemu-system-x86_64", "depmod", "udevadm", udevd)
+	needRoot(t, "qemu-system-x86_64", "depmod", "udevadm", "ethtool", udevd)
 	if os.Getenv("IN_GUEST") == "" {
 		t.Parallel()
 		var names []string
@@ -185,6 +226,7 @@ func TestLinks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			files := split(t, c.files)
 			cards.renew(t)
+			cards.hardware = c.name == "hardware"
 			want, theirs := cards.udevd(t, files)
 			cards.renew(t)
 			w := &world{t: t, dir: t.TempDir()}
@@ -201,8 +243,9 @@ func TestLinks(t *testing.T) {
 
 // cards are the PCI devices with network links, by their directories in sysfs, and the drivers of each, by theirs.
 type cards struct {
-	drivers map[string]string
-	links   int
+	drivers  map[string]string
+	links    int
+	hardware bool // what ethtool(8) tells is a fact, too
 }
 
 // links returns the directories of the network links that hardware has.
@@ -308,7 +351,14 @@ func (c cards) facts(t *testing.T) map[string]string {
 			if names, ok := l["altnames"].([]any); ok {
 				slices.SortFunc(names, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 			}
-			all[strings.TrimPrefix(device, "/sys/devices/")] = facts(l, []string{"ifname", "altnames", "address", "mtu", "txqlen", "ifalias"})
+			place := strings.TrimPrefix(device, "/sys/devices/")
+			all[place] = facts(l, []string{"ifname", "altnames", "address", "mtu", "txqlen", "ifalias"})
+			for _, what := range []string{"", "-k", "-g", "-a"} {
+				if c.hardware { // not every card has all of them
+					out, _ := exec.Command("ethtool", strings.Fields(what+" "+l["ifname"].(string))...).Output()
+					all[place+" ethtool "+what] = string(out)
+				}
+			}
 		}
 	}
 	return all

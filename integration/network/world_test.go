@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -53,6 +54,10 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		if wyrnet = os.Getenv("WYRNET"); wyrnet == "" { // in a guest there is no go
 			wyrnet = filepath.Join(dir, "wyrnet")
+			if err := lookAtSources(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
 			build := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-o", wyrnet, "gitlab.com/wyrcan/wyrcan/cmds/wyrnet")
 			if out, err := build.CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "%v: %s\n", err, out)
@@ -61,6 +66,23 @@ func TestMain(m *testing.M) {
 		}
 		return m.Run()
 	}())
+}
+
+// lookAtSources looks at what wyrnet is made of, for go test to run these tests again when that changes: it goes by the files
+// that a test looks at itself, and little of wyrnet is in the test's own program.
+func lookAtSources() error {
+	for _, dir := range []string{"../../pkg", "../../cmds/wyrnet"} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err == nil && filepath.Ext(path) == ".go" {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // needRoot skips for a person who runs the tests without it; CI is root.

@@ -22,6 +22,7 @@ type LinkConfig struct {
 	MTU       int
 	Alias     string
 	TxQueue   *uint32 // TransmitQueueLength
+	Ethtool   Ethtool
 }
 
 func linkDefaults(name string) *LinkConfig { return &LinkConfig{Name: name} }
@@ -38,7 +39,7 @@ func linkTable() []section[LinkConfig] {
 	}
 	return []section[l]{
 		{name: "Match", keys: matchKeys(func(c *l) *Match { return &c.Match }, "OriginalName")},
-		{name: "Link", keys: []key[l]{
+		{name: "Link", keys: append([]key[l]{
 			{"Description", "", nil},
 			{"NamePolicy", "`keep`, `kernel`, `onboard`, `slot`, `path`, `mac`; `database` gives no name here", list(func(c *l) *[]string { return &c.Policies }, policy("kernel", "database", "onboard", "slot", "path", "mac", "keep"))},
 			{"Name", "name, if no policy gives one", func(c *l, s string) error {
@@ -76,6 +77,6 @@ func linkTable() []section[LinkConfig] {
 				return nil
 			}},
 			{"TransmitQueueLength", "in packets", optNumber(func(c *l) **uint32 { return &c.TxQueue }, 0, 4294967294)},
-		}},
+		}, ethtoolKeys()...)},
 	}
 }

@@ -222,6 +222,44 @@ func TestLink(t *testing.T) {
 	}
 }
 
+// TestEthtool is about what .link files say of the hardware; a word in want is part of the only warning.
+func TestEthtool(t *testing.T) {
+	yes, no, wake, off := true, false, uint32(1<<1|1<<5), uint32(0)
+	for _, tt := range []struct {
+		text string
+		want any
+	}{
+		{"AutoNegotiation=no\nBitsPerSecond=2500M\nDuplex=full", Ethtool{AutoNeg: &no, Speed: 2500, Duplex: "full"}},
+		{"BitsPerSecond=10G", Ethtool{Speed: 10000}},
+		{"BitsPerSecond=1500K", Ethtool{Speed: 2}},
+		{"BitsPerSecond=1G\nBitsPerSecond=fast", "not a number of bits"},
+		{"BitsPerSecond=9999999999T", "not a number of bits"},
+		{"BitsPerSecond=0", "not a number of bits"},
+		{"Duplex=both", "not one of half, full"},
+		{"WakeOnLan=magic\nWakeOnLan=unicast", Ethtool{WakeOn: &wake}},
+		{"WakeOnLan=off", Ethtool{WakeOn: &off}},
+		{"WakeOnLan=magic\nWakeOnLan=", Ethtool{}},
+		{"WakeOnLan=magic whistle", "not a list of off, phy"},
+		{"GenericReceiveOffload=no\nTCPSegmentationOffload=yes\nGenericReceiveOffload=yes", Ethtool{Offload: []Offload{{"tx-tcp-segmentation", true}, {"rx-gro", true}}}},
+		{"GenericReceiveOffload=no\nGenericReceiveOffload=", Ethtool{Offload: []Offload{}}},
+		{"LargeReceiveOffload=perhaps", "not a boolean"},
+		{"RxBufferSize=512\nTxBufferSize=max\nRxJumboBufferSize=9\nRxJumboBufferSize=", Ethtool{RxRing: 512, TxRing: RingMax}},
+		{"RxMiniBufferSize=0", "neither a number of entries nor max"},
+		{"RxFlowControl=yes\nTxFlowControl=no\nAutoNegotiationFlowControl=no", Ethtool{RxPause: &yes, TxPause: &no, AutoPause: &no}},
+	} {
+		c, warnings := parse(t, "a", Link, "[Match]\nOriginalName=*\n[Link]\n"+tt.text)
+		if word, ok := tt.want.(string); ok {
+			if len(warnings) != 1 || !strings.Contains(warnings[0], word) {
+				t.Errorf("%q: warnings %q, want one with %q", tt.text, warnings, word)
+			}
+			continue
+		}
+		if diff := cmp.Diff(tt.want, c.Links[0].Ethtool); diff != "" || len(warnings) > 0 {
+			t.Errorf("%q: %q (-want +got):\n%s", tt.text, warnings, diff)
+		}
+	}
+}
+
 // TestOrder holds that files are sorted by name byte by byte, whatever their order.
 func TestOrder(t *testing.T) {
 	var files []File

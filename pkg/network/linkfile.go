@@ -25,6 +25,7 @@ func (l *link) applyLinkFile(nl netlink.Link, names predictable) {
 			l.notice(fmt.Sprintf("%s.link: cannot %s: %v", c.Name, what, err))
 		}
 	}
+	applyEthtool(l.index, c.Ethtool, try)
 	mac := c.MAC
 	if c.MACPolicy == "random" && mac == nil {
 		mac = randomMAC()

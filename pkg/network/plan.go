@@ -212,9 +212,51 @@ func linkChanges(c *netconf.LinkConfig, f *foundLink) []string {
 	if c.TxQueue != nil {
 		out = append(out, fmt.Sprintf("a queue of %d packets", *c.TxQueue))
 	}
-	if len(out) == 0 {
+	if out = append(out, hardwareChanges(c.Ethtool)...); len(out) == 0 {
 		out = append(out, "no change")
 	}
+	return out
+}
+
+// hardwareChanges are those among them that ethtool(8) could make.
+func hardwareChanges(e netconf.Ethtool) []string {
+	var out []string
+	either := func(on *bool, yes, no string) {
+		switch {
+		case on != nil && *on:
+			out = append(out, yes)
+		case on != nil:
+			out = append(out, no)
+		}
+	}
+	either(e.AutoNeg, "speed negotiated", "speed not negotiated")
+	if e.Speed != 0 {
+		out = append(out, fmt.Sprintf("%d Mbit/s", e.Speed))
+	}
+	if e.Duplex != "" {
+		out = append(out, e.Duplex+" duplex")
+	}
+	if e.WakeOn != nil {
+		out = append(out, "wakes up on "+cmp.Or(strings.Join(e.WakeWords(), " "), "nothing"))
+	}
+	for _, o := range e.Offload {
+		either(&o.On, o.Name+" on", o.Name+" off")
+	}
+	for _, r := range []struct {
+		name string
+		size uint32
+	}{{"receive", e.RxRing}, {"small frames", e.RxMiniRing}, {"jumbo frames", e.RxJumboRing}, {"transmit", e.TxRing}} {
+		switch r.size {
+		case 0:
+		case netconf.RingMax:
+			out = append(out, "the largest ring for "+r.name)
+		default:
+			out = append(out, fmt.Sprintf("a ring of %d for %s", r.size, r.name))
+		}
+	}
+	either(e.RxPause, "pause frames heeded", "pause frames not heeded")
+	either(e.TxPause, "pause frames sent", "pause frames not sent")
+	either(e.AutoPause, "pause frames negotiated", "pause frames not negotiated")
 	return out
 }
 

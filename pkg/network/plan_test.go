@@ -35,6 +35,7 @@ old (dummy)
 		{"names and settings", map[string]string{
 			"a.link":    "[Match]\nDriver=e1000e\n[Link]\nNamePolicy=onboard\nName=lan0\nAlternativeName=uplink\nAlternativeNamesPolicy=slot\nMTUBytes=9000\nMACAddress=02:00:00:00:00:09\nAlias=the one\nTransmitQueueLength=9\n",
 			"b.link":    "[Match]\nDriver=igb\n",
+			"d.link":    "[Match]\nKind=dummy\n[Link]\nBitsPerSecond=10G\nDuplex=full\nAutoNegotiation=no\nWakeOnLan=magic phy\nTCPSegmentationOffload=no\nRxBufferSize=max\nTxBufferSize=64\nRxFlowControl=yes\n",
 			"c.link":    "[Match]\nDriver=tg3\n[Link]\nName=x\n",
 			"1.network": "[Match]\nName=uplink\nMACAddress=02:00:00:00:00:09\n[Network]\nAddress=192.0.2.2/24\nGateway=192.0.2.1\nDNS=192.0.2.3\nDomains=a.example\nNTP=192.0.2.4\nLinkLocalAddressing=no\n[Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.9\n[Link]\nRequiredForOnline=no\nMTUBytes=1400\n",
 			"2.network": "[Match]\nName=enp0s6\n[Link]\nUnmanaged=yes\n",
@@ -47,6 +48,7 @@ eth1 (igb), also enp0s6
   b.link: no change
   2.network: left alone
 old (dummy)
+  d.link: speed not negotiated, 10000 Mbit/s, full duplex, wakes up on phy magic, tx-tcp-segmentation off, the largest ring for receive, a ring of 64 for transmit, pause frames heeded
   no .network file fits it, it is left alone
 c.link: no link follows it
 3.network: no link follows it

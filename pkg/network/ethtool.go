@@ -1,0 +1,189 @@
+package network
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+// ethtool speaks the kernel's ethtool netlink (Documentation/networking/ethtool-netlink.rst) about one link.
+type ethtool struct {
+	family uint16
+	index  int
+}
+
+func newEthtool(index int) (ethtool, error) {
+	f, err := netlink.GenlFamilyGet("ethtool")
+	if err != nil {
+		return ethtool{}, fmt.Errorf("this kernel has no ethtool netlink: %w", err)
+	}
+	return ethtool{f.ID, index}, nil
+}
+
+// applyEthtool does what a .link file says about the hardware. Each thing that does not work is told by itself.
+func applyEthtool(index int, c netconf.Ethtool, try func(what string, err error)) {
+	if reflect.ValueOf(c).IsZero() {
+		return
+	}
+	e, err := newEthtool(index)
+	if err != nil {
+		try("set up the hardware", err)
+		return
+	}
+	set := func(what string, command uint8, attrs ...*nl.RtAttr) {
+		if len(attrs) > 0 {
+			_, err := e.send(command, attrs...)
+			try(what, err)
+		}
+	}
+	set("set the speed", unix.ETHTOOL_MSG_LINKMODES_SET, linkModes(c)...)
+	if c.WakeOn != nil {
+		set("set what wakes it up", unix.ETHTOOL_MSG_WOL_SET, wakeModes(*c.WakeOn))
+	}
+	if len(c.Offload) > 0 {
+		set("set the offloads", unix.ETHTOOL_MSG_FEATURES_SET, wantedFeatures(c.Offload))
+	}
+	rings, err := e.rings(c)
+	if err != nil {
+		try("find out how large the rings may be", err)
+	}
+	set("set the size of the rings", unix.ETHTOOL_MSG_RINGS_SET, rings...)
+	set("set flow control", unix.ETHTOOL_MSG_PAUSE_SET, switches([]switched{
+		{unix.ETHTOOL_A_PAUSE_RX, c.RxPause}, {unix.ETHTOOL_A_PAUSE_TX, c.TxPause}, {unix.ETHTOOL_A_PAUSE_AUTONEG, c.AutoPause},
+	})...)
+}
+
+// send executes a request about the link and returns what the kernel answers: attributes, without headers.
+func (e ethtool) send(command uint8, attrs ...*nl.RtAttr) ([]byte, error) {
+	request := nl.NewNetlinkRequest(int(e.family), unix.NLM_F_ACK)
+	request.AddData(&nl.Genlmsg{Command: command, Version: 1})
+	header := nl.NewRtAttr(1|unix.NLA_F_NESTED, nil) // ETHTOOL_A_*_HEADER is 1 in all messages
+	header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(e.index)))
+	request.AddData(header)
+	for _, a := range attrs {
+		request.AddData(a)
+	}
+	answers, err := request.Execute(unix.NETLINK_GENERIC, 0)
+	if err != nil || len(answers) == 0 {
+		return nil, err
+	}
+	if len(answers[0]) < nl.SizeofGenlmsg {
+		return nil, errors.New("the kernel's answer is too short")
+	}
+	return answers[0][nl.SizeofGenlmsg:], nil
+}
+
+func linkModes(c netconf.Ethtool) []*nl.RtAttr {
+	out := switches([]switched{{unix.ETHTOOL_A_LINKMODES_AUTONEG, c.AutoNeg}})
+	if c.Speed != 0 {
+		out = append(out, nl.NewRtAttr(unix.ETHTOOL_A_LINKMODES_SPEED, nl.Uint32Attr(c.Speed)))
+	}
+	switch c.Duplex { // DUPLEX_HALF and DUPLEX_FULL
+	case "half":
+		out = append(out, nl.NewRtAttr(unix.ETHTOOL_A_LINKMODES_DUPLEX, nl.Uint8Attr(0)))
+	case "full":
+		out = append(out, nl.NewRtAttr(unix.ETHTOOL_A_LINKMODES_DUPLEX, nl.Uint8Attr(1)))
+	}
+	return out
+}
+
+// wakeModes is the whole set of what wakes the machine up.
+func wakeModes(bits uint32) *nl.RtAttr {
+	set := nl.NewRtAttr(unix.ETHTOOL_A_WOL_MODES|unix.NLA_F_NESTED, nil)
+	set.AddRtAttr(unix.ETHTOOL_A_BITSET_NOMASK, nil)
+	list := set.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
+	for i := range uint32(32) {
+		if bits&(1<<i) != 0 {
+			list.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS_BIT|unix.NLA_F_NESTED, nil).AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_INDEX, nl.Uint32Attr(i))
+		}
+	}
+	return set
+}
+
+// wantedFeatures switches features by name. Those that the device does not have stay off, and the kernel does not mind.
+func wantedFeatures(list []netconf.Offload) *nl.RtAttr {
+	set := nl.NewRtAttr(unix.ETHTOOL_A_FEATURES_WANTED|unix.NLA_F_NESTED, nil)
+	bits := set.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
+	for _, o := range list {
+		bit := bits.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS_BIT|unix.NLA_F_NESTED, nil)
+		bit.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_NAME, nl.ZeroTerminated(o.Name))
+		if o.On {
+			bit.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_VALUE, nil)
+		}
+	}
+	return set
+}
+
+// switched is an attribute of one byte that is on, off, or not sent.
+type switched struct {
+	attr int
+	on   *bool
+}
+
+func switches(list []switched) []*nl.RtAttr {
+	var out []*nl.RtAttr
+	for _, s := range list {
+		if s.on == nil {
+			continue
+		}
+		value := uint8(0)
+		if *s.on {
+			value = 1
+		}
+		out = append(out, nl.NewRtAttr(s.attr, nl.Uint8Attr(value)))
+	}
+	return out
+}
+
+// rings are the sizes to set. Those that are to be as large as can be are asked for first.
+func (e ethtool) rings(c netconf.Ethtool) (out []*nl.RtAttr, err error) {
+	most := map[uint16]uint32{}
+	for _, r := range []struct {
+		size      uint32
+		attr, max uint16
+	}{
+		{c.RxRing, unix.ETHTOOL_A_RINGS_RX, unix.ETHTOOL_A_RINGS_RX_MAX},
+		{c.RxMiniRing, unix.ETHTOOL_A_RINGS_RX_MINI, unix.ETHTOOL_A_RINGS_RX_MINI_MAX},
+		{c.RxJumboRing, unix.ETHTOOL_A_RINGS_RX_JUMBO, unix.ETHTOOL_A_RINGS_RX_JUMBO_MAX},
+		{c.TxRing, unix.ETHTOOL_A_RINGS_TX, unix.ETHTOOL_A_RINGS_TX_MAX},
+	} {
+		if r.size == netconf.RingMax {
+			if len(most) == 0 {
+				if most, err = e.largestRings(); err != nil {
+					return nil, err
+				}
+			}
+			r.size = most[r.max]
+		}
+		if r.size != 0 {
+			out = append(out, nl.NewRtAttr(int(r.attr), nl.Uint32Attr(r.size)))
+		}
+	}
+	return out, nil
+}
+
+// largestRings returns the sizes that the hardware allows, by attribute.
+func (e ethtool) largestRings() (map[uint16]uint32, error) {
+	answer, err := e.send(unix.ETHTOOL_MSG_RINGS_GET)
+	if err != nil {
+		return nil, err
+	}
+	attrs, err := nl.ParseRouteAttr(answer)
+	if err != nil {
+		return nil, err
+	}
+	out := map[uint16]uint32{}
+	for _, a := range attrs {
+		if len(a.Value) == 4 {
+			out[a.Attr.Type] = binary.NativeEndian.Uint32(a.Value)
+		}
+	}
+	return out, nil
+}
