@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"encoding/binary"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -94,17 +96,22 @@ func TestBoot(t *testing.T) {
 }
 
 // TestKeptNetwork boots with a static address, and a VLAN whose driver no device asks for, and leaves the address to a
-// container that has no systemd-networkd: as ip=.
+// container that has no systemd-networkd: as ip=. Nobody asks the DHCP server that QEMU's user network always has.
 func TestKeptNetwork(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, kernelLayer(t), initLayer(t))))
 
-	v := vm.Machine{Cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
-		" wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.Address=10.0.2.77/24 wyr.net.lan.Network.Gateway=10.0.2.2" +
-		" wyr.net.lan.Network.DNS=10.0.2.3 wyr.net.lan.Network.VLAN=v7" +
-		" wyr.net.netdev.v7.NetDev.Name=v7 wyr.net.netdev.v7.NetDev.Kind=vlan wyr.net.netdev.v7.VLAN.Id=7" +
-		" wyr.net.v7.Match.Name=v7 wyr.net.v7.Network.Address=192.0.2.7/24"}.Start(t)
+	frames := filepath.Join(t.TempDir(), "frames")
+	v := vm.Machine{
+		NICs: []string{vm.UserNIC("virtio-net-pci", "id=lan")},
+		QEMU: []string{"-object", "filter-dump,id=frames,netdev=lan,file=" + frames},
+		Cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
+			" wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.Address=10.0.2.77/24 wyr.net.lan.Network.Gateway=10.0.2.2" +
+			" wyr.net.lan.Network.DNS=10.0.2.3 wyr.net.lan.Network.VLAN=v7" +
+			" wyr.net.netdev.v7.NetDev.Name=v7 wyr.net.netdev.v7.NetDev.Kind=vlan wyr.net.netdev.v7.VLAN.Id=7" +
+			" wyr.net.v7.Match.Name=v7 wyr.net.v7.Network.Address=192.0.2.7/24",
+	}.Start(t)
 	v.Wait(`^wyrboot: v7 .*192\.0\.2\.7/24`, bootTime+stepTime)
 	v.Wait(`^wyrboot: stage load`, 4*stepTime)
 	const line = "console=ttyS0 demo=once ip=10.0.2.77::10.0.2.2:255.255.255.0::eth0:off:10.0.2.3:"
@@ -112,6 +119,40 @@ func TestKeptNetwork(t *testing.T) {
 		t.Errorf("the container's command line is %q, want %q", got, line)
 	}
 	v.Exit(stepTime)
+	sent, asked := toPort(t, frames, 67)
+	if sent == 0 {
+		t.Error("no frame has IPv4: they are not those of this machine")
+	}
+	if asked > 0 {
+		t.Errorf("the machine has sent %d packets to DHCP servers, of which its files say nothing", asked)
+	}
+}
+
+// toPort counts the IPv4 packets of a dump that QEMU made, a pcap file of Ethernet frames, and those among them to the UDP port.
+func toPort(t *testing.T, dump string, port uint16) (all, to int) {
+	t.Helper()
+	b, err := os.ReadFile(dump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file, record, ethernet = 24, 16, 14 // lengths of headers
+	for b = b[min(file, len(b)):]; len(b) > record; {
+		n := int(binary.NativeEndian.Uint32(b[8:]))
+		if n > len(b)-record {
+			break // QEMU was ended amid it
+		}
+		frame := b[record : record+n]
+		b = b[record+n:]
+		if n < ethernet+20 || binary.BigEndian.Uint16(frame[12:]) != 0x0800 {
+			continue
+		}
+		all++
+		packet := frame[ethernet:]
+		if header := int(packet[0]&0xf) * 4; packet[9] == 17 && len(packet) >= header+4 && binary.BigEndian.Uint16(packet[header+2:]) == port {
+			to++
+		}
+	}
+	return all, to
 }
 
 // TestDeadLink gives the machine a card whose cable leads nowhere, before one that
