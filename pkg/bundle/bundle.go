@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
@@ -99,11 +100,10 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	}
 	p.Packing = choose(packings, opt.Memory, p.booted(), tree.Packed())
 	p.warn(ctx)
-	if opt.Memory.Total != 0 {
-		// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
-		if err := canBoot(opt.Memory.Total, p.booted(), p.booted().Bytes/5); err != nil {
-			return nil, err
-		}
+	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
+	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
+		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and this machine has %s; use a smaller image or add memory",
+			console.MiB(least), console.MiB(p.booted().Pages), console.MiB(total))
 	}
 	return p, nil
 }
