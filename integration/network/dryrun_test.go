@@ -20,7 +20,7 @@ func TestDryRun(t *testing.T) {
 		` wyr.net.netdev.br.NetDev.Name=br wyr.net.netdev.br.NetDev.Kind=bridge wyr.net.lan.Network.Colour=red`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	before := w.ip("-d", "addr")
+	before := w.snapshot()
 	p := w.wyrnet(map[string]string{
 		"a.link":      "[Match]\nOriginalName=eth0\n[Link]\nName=lan0\nMTUBytes=many\n",
 		"lan.network": "[Match]\nName=*\n[Network]\nDHCP=yes\n",
@@ -40,7 +40,7 @@ old.network: no link follows it
 	if diff := cmp.Diff(want, w.online(p, 20*time.Second)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(before, w.ip("-d", "addr")); diff != "" {
+	if diff := cmp.Diff(before, w.snapshot()); diff != "" {
 		t.Errorf("wyrnet -n has changed (-before +after):\n%s", diff)
 	}
 	if _, err := os.Stat(w.resolvConf()); err == nil {
