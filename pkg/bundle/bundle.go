@@ -214,16 +214,6 @@ func (p *Plan) Cmdline(initrd, total int64) (string, error) {
 // usesRamfs tells whether the kernel makes its root a ramfs, which has no limit: init/do_mounts.c, init_rootfs.
 func usesRamfs(line string) bool { return has(line, "root") || has(line, "rootfstype") }
 
-// WriteKernel writes the kernel as kexec and boot loaders take it.
-func (p *Plan) WriteKernel(w io.Writer) error {
-	info, err := p.image.Stat()
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(w, io.NewSectionReader(p.image, 0, info.Size()))
-	return err
-}
-
 // Make makes the bundle in memory. The plan's kernel goes over to it, and of the tree's contents no more is left than
 // names: their memory is given back on the way, for the initrd to have.
 func (p *Plan) Make(ctx context.Context) (*Bundle, error) {

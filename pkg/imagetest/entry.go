@@ -17,8 +17,7 @@ type Entry struct {
 	Header  tar.Header
 	Content []byte
 
-	raw   []byte             // the member as it is, instead of Header and Content
-	patch func(block []byte) // edits the member's last header block; its checksum is made anew
+	raw []byte // the member as it is, instead of Header and Content
 }
 
 func entry(kind byte, name string, mode int64) Entry {
@@ -104,9 +103,6 @@ func (e Entry) PAX(key, value string) Entry {
 // Xattr adds an extended attribute, as a PAX record of star's form.
 func (e Entry) Xattr(name, value string) Entry { return e.PAX("SCHILY.xattr."+name, value) }
 
-// Patch lets edit change the 512 bytes of the entry's (last) header block before its checksum is computed.
-func (e Entry) Patch(edit func(block []byte)) Entry { e.patch = edit; return e }
-
 // bytes returns the member's blocks.
 func (e Entry) bytes() ([]byte, error) {
 	if e.raw != nil {
@@ -117,17 +113,11 @@ func (e Entry) bytes() ([]byte, error) {
 	if err := tw.WriteHeader(&e.Header); err != nil {
 		return nil, fmt.Errorf("entry %q: %w", e.Header.Name, err)
 	}
-	end := buf.Len()
 	if _, err := tw.Write(e.Content); err != nil {
 		return nil, fmt.Errorf("entry %q: %w", e.Header.Name, err)
 	}
 	if err := tw.Flush(); err != nil {
 		return nil, fmt.Errorf("entry %q: %w", e.Header.Name, err)
-	}
-	if e.patch != nil {
-		block := buf.Bytes()[end-512 : end]
-		e.patch(block)
-		checksum(block)
 	}
 	return buf.Bytes(), nil
 }

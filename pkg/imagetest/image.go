@@ -81,12 +81,3 @@ func Index(t testing.TB, images ...v1.Image) v1.ImageIndex {
 	}
 	return mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), adds...)
 }
-
-// Nested is an OCI index whose members are indexes.
-func Nested(indexes ...v1.ImageIndex) v1.ImageIndex {
-	var adds []mutate.IndexAddendum
-	for _, idx := range indexes {
-		adds = append(adds, mutate.IndexAddendum{Add: idx})
-	}
-	return mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), adds...)
-}

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // Registry is a registry on loopback which lives as long as its test.
@@ -159,20 +158,6 @@ func (r *Registry) Push(t testing.TB, repo string, what remote.Taggable) string 
 	}
 	return ref.Name()
 }
-
-// PushManifest stores bytes as the manifest of repo, whatever they are, and returns the full name.
-func (r *Registry) PushManifest(t testing.TB, repo string, mediaType types.MediaType, manifest []byte) string {
-	t.Helper()
-	return r.Push(t, repo, rawManifest{mediaType, manifest})
-}
-
-type rawManifest struct {
-	mediaType types.MediaType
-	bytes     []byte
-}
-
-func (m rawManifest) RawManifest() ([]byte, error)        { return m.bytes, nil }
-func (m rawManifest) MediaType() (types.MediaType, error) { return m.mediaType, nil }
 
 // direct is a transport that asks a handler without a network between.
 type direct struct{ h http.Handler }
