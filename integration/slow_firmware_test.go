@@ -244,7 +244,8 @@ func newLab(t *testing.T, booting string) *lab {
 	}
 	conf := filepath.Join(t.TempDir(), "dnsmasq.conf")
 	write(t, conf, booting)
-	l.background(dhcp, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--port=0", "--interface=dhcp", "--bind-interfaces",
+	// Of two that start at the same time, one fails if both write the one file with their number.
+	l.background(dhcp, "dnsmasq", "--keep-in-foreground", "--pid-file=", "--conf-file="+conf, "--port=0", "--interface=dhcp", "--bind-interfaces",
 		"--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-option=option:router,10.77.0.1", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
 	return l
 }
