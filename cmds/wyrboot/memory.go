@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
@@ -42,15 +41,7 @@ func (c *cmd) room(size int64) (memory.Info, error) {
 const meminfo = "/proc/meminfo"
 
 // enough returns an error when the memory is about to run out, before the kernel ends this process for it.
-func enough() error {
-	const least = 24 << 20
-	mem, err := memory.Read(meminfo)
-	if err == nil && mem.Available < least {
-		err = fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; use a smaller image or add memory",
-			console.MiB(mem.Total), console.MiB(mem.Available))
-	}
-	return err
-}
+func enough() error { return bundle.Enough(meminfo, 24<<20, "use a smaller image or add memory") }
 
 // watched is a layer that ends with an error when the memory does, for what it becomes is kept there.
 type watched struct{ rootfs.Layer }

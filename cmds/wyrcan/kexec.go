@@ -171,13 +171,7 @@ const meminfo = "/proc/meminfo"
 
 // enough returns an error when the memory is about to run out: the kernel would end other programs of this system for it.
 func enough() error {
-	const least = 64 << 20
-	mem, err := memory.Read(meminfo)
-	if err == nil && mem.Available < least {
-		err = fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; end other programs, use a smaller image or add memory",
-			console.MiB(mem.Total), console.MiB(mem.Available))
-	}
-	return err
+	return bundle.Enough(meminfo, 64<<20, "end other programs, use a smaller image or add memory")
 }
 
 // bundle makes the bundle of an image in memory, for this machine.

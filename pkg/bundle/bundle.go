@@ -130,7 +130,7 @@ func (p *Plan) findKernel(ctx context.Context) error {
 		return fmt.Errorf("the image is not bootable on %s: %s is a kernel for %s", arch, node.Path, k.Arch)
 	}
 	if k.Image != nil {
-		if p.image, err = memfd("kernel"); err != nil {
+		if p.image, err = memory.File("kernel"); err != nil {
 			return err
 		}
 		defer file.Close()
@@ -149,7 +149,7 @@ func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, e
 		return nil, 0, err
 	}
 	defer r.Close()
-	f, err := memfd("kernel")
+	f, err := memory.File("kernel")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -159,15 +159,6 @@ func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, e
 		return nil, 0, err
 	}
 	return f, n, nil
-}
-
-// memfd makes a file that has no name and no limit but the memory itself: / and /tmp hold half of that at most.
-func memfd(name string) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a file in memory: %w", err)
-	}
-	return os.NewFile(uintptr(fd), name), nil
 }
 
 // findCmdline puts the command line together: what a unified kernel image brings, the image's file, the arguments given.

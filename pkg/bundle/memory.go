@@ -68,6 +68,16 @@ func CanDownload(m memory.Info, size int64) error {
 		console.MiB(size+reserve), console.MiB(m.Available))
 }
 
+// Enough returns an error when of the memory that a file in the form of /proc/meminfo tells of less than least bytes are
+// left, with a remedy for whoever reads it: before the kernel ends a process for it.
+func Enough(file string, least int64, remedy string) error {
+	m, err := memory.Read(file)
+	if err == nil && m.Available < least {
+		err = fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; %s", console.MiB(m.Total), console.MiB(m.Available), remedy)
+	}
+	return err
+}
+
 // CanLoad refuses a bundle that the running kernel could not take: kexec_file_load(2) reads both files into memory of its
 // own, and from there into the pages that the next kernel will find them in (kernel/kexec_file.c).
 func (b *Bundle) CanLoad(m memory.Info) error {

@@ -2,12 +2,10 @@ package initrd
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
-
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
@@ -28,7 +26,7 @@ func Make(ctx context.Context, t *rootfs.Tree, opt Options) (_ *os.File, _ Resul
 	var f *os.File
 	if base != nil {
 		f = base.Take()
-	} else if f, err = memfd(); err != nil {
+	} else if f, err = memory.File("initrd"); err != nil {
 		return nil, Result{}, err
 	}
 	defer func() {
@@ -49,14 +47,6 @@ func Make(ctx context.Context, t *rootfs.Tree, opt Options) (_ *os.File, _ Resul
 	return f, r, err
 }
 
-func memfd() (*os.File, error) {
-	fd, err := unix.MemfdCreate("initrd", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a file in memory: %w", err)
-	}
-	return os.NewFile(uintptr(fd), "initrd"), nil
-}
-
 // maker knows what of the tree is ready.
 type maker struct {
 	tree *rootfs.Tree
@@ -73,7 +63,8 @@ type frame struct {
 	begin int64
 }
 
-// readyAt returns where the record of a node is that is as the archive wants it.
+// readyAt returns where the record of a node is if the archive wants it as it is there. What comes to archive.keep is
+// wanted under its own name: that asks for the place alone.
 func (m *maker) readyAt(n *rootfs.Node) (rootfs.Place, bool) {
 	p, ok := m.tree.Place(n)
 	if !ok || !p.Intact || m.opt.Skip != nil && m.opt.Skip(n) {
@@ -143,8 +134,8 @@ func (m *maker) inPlace(ctx context.Context, base *spool.Spool, out *grower) (Re
 	var gaps []span // filled at the end, for contents may be read from them before
 	end := int64(0) // of what is kept of base
 	a.keep = func(n *rootfs.Node) (bool, error) {
-		p, ok := m.readyAt(n)
-		if !ok || p.Spool != base {
+		p, ok := m.tree.Place(n)
+		if !ok || !p.Intact || p.Spool != base {
 			return false, nil
 		}
 		gaps = append(gaps, span{end, p.Off - spool.HeaderSize(n.Path)})
@@ -179,8 +170,8 @@ func (m *maker) frames(ctx context.Context, out io.Writer) (Result, error) {
 	a.endHead = a.end
 	taken := map[frame]bool{}
 	a.keep = func(n *rootfs.Node) (bool, error) {
-		p, ok := m.readyAt(n)
-		if !ok {
+		p, ok := m.tree.Place(n)
+		if !ok || !p.Intact {
 			return false, nil
 		}
 		f, ok := p.Spool.Frame(p.Off)

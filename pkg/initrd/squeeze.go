@@ -7,7 +7,8 @@ import (
 	"os"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // squeezeWindow is how far back a tight archive refers: the kernel takes as much memory to unpack it.
@@ -18,7 +19,7 @@ const squeezeWindow = 8 << 20
 // one frame: to flush_buffer of init/initramfs.c another one may follow inside of it.
 func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, err error) {
 	defer f.Close()
-	tight, err := memfd()
+	tight, err := memory.File("initrd")
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +58,12 @@ func (e *eater) Read(p []byte) (int, error) {
 	if err := e.ctx.Err(); err != nil {
 		return 0, err
 	}
-	const step, page = 1 << 20, 4 << 10
-	if e.off-e.eaten >= step {
-		n := (e.off - e.eaten) &^ (page - 1)
-		if err := unix.Fallocate(int(e.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, e.eaten, n); err != nil {
+	if e.off-e.eaten >= 1<<20 {
+		to := e.off &^ (memory.Page - 1) // of the last page, the rest is still wanted
+		if err := memory.GiveBack(e.f, e.eaten, to); err != nil {
 			return 0, err
 		}
-		e.eaten += n
+		e.eaten = to
 	}
 	n, err := e.f.ReadAt(p, e.off)
 	e.off += int64(n)

@@ -1,4 +1,5 @@
-// Package memory reads how much memory the running machine has, as proc(5) tells it in /proc/meminfo.
+// Package memory tells how much memory the running machine has, as proc(5) tells it in /proc/meminfo, and makes files that
+// are in it.
 package memory
 
 import (

@@ -6,6 +6,8 @@ import (
 	"sort"
 
 	"github.com/klauspost/compress/zstd"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // Cursor reads a spool. It keeps the frame that it has unpacked last, for small files lie side by side, and is quick
@@ -144,14 +146,14 @@ func (c *Cursor) pass(off int64) error {
 		if plain == c.s.plain {
 			to = Front + plain
 		}
-		if err := c.s.punch((Front+c.released)&^(page-1), to); err != nil {
+		if err := memory.GiveBack(c.s.f, (Front+c.released)&^(page-1), to); err != nil {
 			return err
 		}
 		c.released = plain
 	}
 	for ; c.next < len(c.s.frames) && c.s.frames[c.next].End <= off; c.next++ {
 		f := c.s.frames[c.next]
-		if err := c.s.punch(f.off, f.off+f.size); err != nil {
+		if err := memory.GiveBack(c.s.f, f.off, f.off+f.size); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // Spool is the stream of records that one layer's files are. It is written first, from its beginning to its end; Seal
@@ -43,16 +43,16 @@ const (
 	// Front is how much room there is in the file before what is kept as it is. It takes no memory while unused.
 	Front = 4 << 20
 
-	page = 4 << 10
+	page = memory.Page
 )
 
 // New makes an empty spool.
 func New(room *Room) (*Spool, error) {
-	fd, err := unix.MemfdCreate("spool", unix.MFD_CLOEXEC)
+	f, err := memory.File("spool")
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a file in memory: %w", err)
+		return nil, err
 	}
-	return &Spool{f: os.NewFile(uintptr(fd), "spool"), room: room}, nil
+	return &Spool{f: f, room: room}, nil
 }
 
 // Add appends a file, whose content it reads to its end and which must have f.Size bytes. It returns where in the stream
@@ -254,7 +254,7 @@ func (s *Spool) Frame(off int64) (Frame, bool) {
 func (s *Spool) TakeFrame(f Frame) (r io.Reader, done func() error) {
 	i := s.frameAt(f.Begin)
 	s.frames[i].size = 0 // to cursors it holds nothing
-	return io.NewSectionReader(s.f, f.off, f.size), func() error { return s.punch(f.off, f.off+f.size) }
+	return io.NewSectionReader(s.f, f.off, f.size), func() error { return memory.GiveBack(s.f, f.off, f.off+f.size) }
 }
 
 // Take returns the file of a spool that is plain, for an archive to be made in its place: the stream begins at Front.
@@ -277,7 +277,7 @@ func (s *Spool) Fill(from, to int64) error {
 		if _, err := s.f.WriteAt(head, Front+from); err != nil {
 			return fmt.Errorf("cannot keep it in memory: %w", err)
 		}
-		if err := s.punch(Front+from+int64(len(head)), (Front+from+size)&^(page-1)); err != nil {
+		if err := memory.GiveBack(s.f, Front+from+int64(len(head)), (Front+from+size)&^(page-1)); err != nil {
 			return err
 		}
 		from += size
@@ -291,16 +291,4 @@ func (s *Spool) Close() error {
 		return nil
 	}
 	return s.f.Close()
-}
-
-// punch gives memory back: all pages that begin in this part of the file.
-func (s *Spool) punch(from, to int64) error {
-	from, to = (from+page-1)&^(page-1), (to+page-1)&^(page-1)
-	if from >= to {
-		return nil
-	}
-	if err := unix.Fallocate(int(s.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, from, to-from); err != nil {
-		return fmt.Errorf("cannot give memory back: %w", err)
-	}
-	return nil
 }
