@@ -2,7 +2,6 @@ package integration
 
 import (
 	"encoding/binary"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -206,28 +205,8 @@ func TestRegistryComesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go forward(l, registry.Host)
+	go vm.Forward(l, registry.Host)
 	v.Wait(`^wyrboot: image `, stepTime)
-}
-
-// forward hands the connections of l to the address.
-func forward(l net.Listener, address string) {
-	for {
-		from, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer from.Close()
-			to, err := net.Dial("tcp", address)
-			if err != nil {
-				return
-			}
-			defer to.Close()
-			go io.Copy(to, from)
-			io.Copy(from, to)
-		}()
-	}
 }
 
 // TestDamagedBlobs spoils an image's layer: a bit of it, then its end. Every attempt

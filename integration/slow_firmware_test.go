@@ -5,21 +5,18 @@ package integration
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/vishvananda/netns"
 
 	"gitlab.com/wyrcan/wyrcan/integration/ovmf"
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
@@ -278,29 +275,14 @@ func (l *lab) demo() string {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { listener.Close() })
-	go forward(listener, registry.Host)
+	go vm.Forward(listener, registry.Host)
 	return "10.77.0.1:5000/demo"
 }
 
-// listen is net.Listen inside of the lab. A socket stays in the namespace of the thread that made it.
-func (l *lab) listen(address string) (net.Listener, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		return nil, err
-	}
-	defer home.Close()
-	there, err := netns.GetFromName(l.space)
-	if err != nil {
-		return nil, err
-	}
-	defer there.Close()
-	if err := netns.Set(there); err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp4", address)
-	return listener, errors.Join(err, netns.Set(home))
+// listen is net.Listen inside of the lab.
+func (l *lab) listen(address string) (listener net.Listener, err error) {
+	err = vm.InNetNS(l.space, func() (err error) { listener, err = net.Listen("tcp4", address); return err })
+	return listener, err
 }
 
 // Network cards that boot: QEMU's own with iPXE, and those without a ROM, for which OVMF has PXE and HTTP boot.

@@ -5,19 +5,16 @@ package debian
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
@@ -120,25 +117,8 @@ func (s space) ip(line string) {
 	}
 }
 
-// do calls f inside of the namespace, where the sockets and devices that it makes stay.
-func (s space) do(f func() error) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		return err
-	}
-	defer home.Close()
-	there, err := netns.GetFromName(s.name)
-	if err != nil {
-		return err
-	}
-	defer there.Close()
-	if err := netns.Set(there); err != nil {
-		return err
-	}
-	return errors.Join(f(), netns.Set(home))
-}
+// do calls f inside of the namespace.
+func (s space) do(f func() error) error { return vm.InNetNS(s.name, f) }
 
 // forward hands connections to the address inside on to another outside.
 func (s space) forward(t *testing.T, inside, outside string) {
@@ -148,24 +128,7 @@ func (s space) forward(t *testing.T, inside, outside string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer from.Close()
-				to, err := net.Dial("tcp", outside)
-				if err != nil {
-					return
-				}
-				defer to.Close()
-				go io.Copy(to, from)
-				io.Copy(from, to)
-			}()
-		}
-	}()
+	go vm.Forward(listener, outside)
 }
 
 // ask calls an address from inside until somebody answers, and returns what they say.

@@ -1,0 +1,50 @@
+package vm
+
+import (
+	"errors"
+	"io"
+	"net"
+	"runtime"
+
+	"github.com/vishvananda/netns"
+)
+
+// InNetNS calls f inside of a named network namespace, where the sockets and devices that it makes stay.
+func InNetNS(name string, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	there, err := netns.GetFromName(name)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	if err := netns.Set(there); err != nil {
+		return err
+	}
+	return errors.Join(f(), netns.Set(home))
+}
+
+// Forward hands connections on to another address until the listener is closed.
+func Forward(l net.Listener, address string) {
+	for {
+		from, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer from.Close()
+			to, err := net.Dial("tcp", address)
+			if err != nil {
+				return
+			}
+			defer to.Close()
+			go io.Copy(to, from)
+			io.Copy(from, to)
+		}()
+	}
+}
