@@ -120,16 +120,20 @@ func TestGRUB(t *testing.T) {
 	}
 }
 
-// Wyrcan boots itself, which boots the container: three kernels. The last one gets the quoted argument.
-func TestChain(t *testing.T) {
-	t.Parallel()
+// itself serves Wyrcan as a container.
+func itself(t *testing.T) string {
+	t.Helper()
 	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "wyrcan.oci"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry := imagetest.Serve(t)
-	image := fromGuest(registry.Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t))))
-	wyrcan := fromGuest(registry.Push(t, "wyrcan", index))
+	return fromGuest(imagetest.Serve(t).Push(t, "wyrcan", index))
+}
+
+// Wyrcan boots itself, which boots the container: three kernels. The last one gets the quoted argument.
+func TestChain(t *testing.T) {
+	t.Parallel()
+	image, wyrcan := demo(t), itself(t)
 	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image, "registry.example/wyrcan", wyrcan, "\n", "")
 	m := vm.Machine{Cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
 	v := m.Start(t)

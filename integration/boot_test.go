@@ -92,6 +92,7 @@ func TestBoot(t *testing.T) {
 	}
 	v.Wait(`^`+words+`the container's own words`, stepTime)
 	v.Exit(stepTime)
+	v.Never(`kexec_file_load`)
 }
 
 // TestKeptNetwork boots with a static address, and a VLAN whose driver no device asks for, and leaves the address to a

@@ -26,6 +26,19 @@ func pushed(t *testing.T, kernel []byte) string {
 	return fromGuest(imagetest.Serve(t).Push(t, "demo", imagetest.Image(t, layer, initLayer(t))))
 }
 
+// TestShortHeader boots a kernel whose header says less than kexec_load needs to know, so that kexec_file_load loads it, as it
+// does every kernel under lockdown.
+func TestShortHeader(t *testing.T) {
+	t.Parallel()
+	kernel := read(t, vm.Artefact(t, "wyrcan.kernel"))
+	kernel[0x201] = 0x62 // it ends before handover_offset, which is for firmware
+	v := vm.Machine{Cmdline: consoles + " wyr.img=" + pushed(t, kernel)}.Start(t)
+	v.Wait(`wyrboot: loaded the kernel with kexec_file_load, which takes longer: a bzImage with a damaged header`, vm.Patience)
+	if line := spoke(t, v); line != "console=ttyS0 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+}
+
 // TestUnifiedKernel boots a container whose kernel is a unified kernel image: its kernel, and its command line in front of
 // the arguments, but the container as its initrd.
 func TestUnifiedKernel(t *testing.T) {

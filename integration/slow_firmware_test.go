@@ -81,6 +81,19 @@ func TestSlowPersist(t *testing.T) {
 	}
 }
 
+// EFI's runtime services outlive a kexec: Wyrcan as a container has only NVRAM to find its image in.
+func TestSlowChainNVRAM(t *testing.T) {
+	t.Parallel()
+	image, wyrcan := demo(t), itself(t)
+	m := vm.Machine{Cmdline: "console=ttyS0 wyr.arg=console=ttyS0 wyr.img=" + wyrcan, QEMU: newNVRAM(t, configured(t, image)).efi()}
+	v := m.Start(t)
+	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
+	v.Wait(`wyrboot: starts kernel \S+ of `+image, vm.Patience)
+	if line := spoke(t, v); line != "console=ttyS0 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+}
+
 // Any answer but yes leaves NVRAM alone, and the machine boots all the same.
 func TestSlowPersistNot(t *testing.T) {
 	t.Parallel()

@@ -16,6 +16,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
@@ -93,12 +94,12 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		}
 		stack = append(stack, kept)
 	}
-	return rootfs.Read(ctx, stack, rootfs.Options{Memory: bundle.Spool(mem, total)})
+	return rootfs.Read(ctx, stack, rootfs.Options{Memory: bundle.Spool(mem, kexec.Copies(), total)})
 }
 
 // convert turns the tree into what kexec takes.
 func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, error) {
-	opt := bundle.Options{Args: c.config.Args, Grow: enough}
+	opt := bundle.Options{Args: c.config.Args, Copies: kexec.Copies(), Grow: enough}
 	if c.config.NetKeep {
 		opt.Args = append(slices.Clone(opt.Args), c.keptArgument(tree))
 	}

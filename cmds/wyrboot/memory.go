@@ -8,6 +8,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
@@ -20,7 +21,7 @@ const modules = "/lib/modules"
 // collected.
 func (c *cmd) room(size int64) (memory.Info, error) {
 	mem, err := memory.Read(meminfo)
-	if err != nil || !bundle.Tight(mem, size) {
+	if err != nil || !bundle.Tight(mem, kexec.Copies(), size) {
 		return mem, err
 	}
 	debug.SetGCPercent(25)

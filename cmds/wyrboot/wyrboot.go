@@ -201,8 +201,12 @@ func (c *cmd) load(ctx context.Context, b *bundle.Bundle) error {
 	if err := b.CanLoad(mem); err != nil {
 		return err
 	}
-	if err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline); err != nil {
+	slow, err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
+	if err != nil {
 		return err
+	}
+	if slow != nil {
+		c.sayf("loaded the kernel with kexec_file_load, which takes longer: %v", slow)
 	}
 	return kexec.Wait(ctx)
 }

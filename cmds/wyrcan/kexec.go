@@ -116,7 +116,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 		err = b.CanLoad(mem)
 	}
 	if err == nil {
-		err = kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
+		_, err = kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
 	}
 	if err == nil {
 		wait, cancel := context.WithTimeout(ctx, time.Minute)
@@ -180,7 +180,7 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 	if opt.Memory, err = memory.Read(meminfo); err != nil {
 		return nil, err
 	}
-	opt.Grow = enough
+	opt.Grow, opt.Copies = enough, kexec.Copies()
 	img, m, err := c.open(ctx, ref, arch("").platform())
 	if err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 	if err := bundle.CanDownload(opt.Memory, img.Size()); err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)
 	}
-	tree, err := read(ctx, ref, img, rootfs.Options{Memory: bundle.Spool(opt.Memory, img.Size())})
+	tree, err := read(ctx, ref, img, rootfs.Options{Memory: bundle.Spool(opt.Memory, opt.Copies, img.Size())})
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ type Options struct {
 	Wyrinit []byte      // the program that stands in for /init at first; nil leaves it out
 	Memory  memory.Info // of the machine that will boot; zero if unknown, which checks nothing
 	Arch    string      // of that machine, as GOARCH names it; "" is this one's
+	Copies  int         // how often a running kernel holds the initrd while it loads it: kexec.Copies; 0 if none will
 
 	// Single has the initrd be one archive, which other programs than Linux can read to its end as well.
 	Single bool
@@ -68,7 +69,8 @@ type Bundle struct {
 	Size           int64  // of the initrd in bytes
 	Memory         int64  // in bytes, the least with which the container boots completely
 
-	kernelSize int64
+	loading int64 // bytes, what a running kernel takes to load it
+	held    int64 // of that, what it keeps until it jumps
 }
 
 // Close frees the memory.
@@ -98,7 +100,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err != nil {
 		return nil, err
 	}
-	p.Packing = choose(packings, opt.Memory, p.booted(), tree.Packed())
+	p.Packing = choose(packings, opt.Memory, opt.Copies, p.booted(), tree.Packed())
 	p.warn(ctx)
 	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
 	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
@@ -237,7 +239,11 @@ func (p *Plan) finish(b *Bundle) error {
 	if info, err = b.Kernel.Stat(); err != nil {
 		return err
 	}
-	b.kernelSize = info.Size()
+	b.held = b.Size + max(info.Size(), p.Kernel.Room)
+	b.loading = b.held
+	if p.opt.Copies > 1 {
+		b.loading += b.Size + info.Size()
+	}
 	if total := p.opt.Memory.Total; total != 0 {
 		if err := canBoot(total, p.booted(), b.Size); err != nil {
 			return err

@@ -216,12 +216,16 @@ func TestMemory(t *testing.T) {
 			t.Errorf("CanDownload(%d) = %v, want %q", size, got, want)
 		}
 	}
-	b := &Bundle{Size: 200 << 20, kernelSize: 20 << 20}
+	b := &Bundle{held: 220 << 20, loading: 440 << 20}
 	if err := b.CanLoad(half); err != nil {
 		t.Errorf("CanLoad = %v", err)
 	}
 	half.Available = 450 << 20
 	if err := b.CanLoad(half); err == nil || !strings.Contains(err.Error(), "takes 456 MiB and this machine has 450 MiB free") {
+		t.Errorf("CanLoad = %v, want a refusal", err)
+	}
+	small := memory.Info{Total: 430 << 20, Available: 1 << 30}
+	if err := b.CanLoad(small); err == nil || !strings.Contains(err.Error(), "take 220 MiB, and a kernel loads no more than half of the 430 MiB") {
 		t.Errorf("CanLoad = %v, want a refusal", err)
 	}
 }
@@ -245,16 +249,21 @@ func TestGrow(t *testing.T) {
 
 // TestSpool: what may be kept leaves room for all layers, packed, and for a plain initrd of that size to be loaded.
 func TestSpool(t *testing.T) {
-	for _, c := range []struct{ available, size, want int64 }{
-		{1 << 30, 100 << 20, 960 << 20 * 2 / 7},
-		{300 << 20, 100 << 20, 236 << 20 * 2 / 7},
-		{250 << 20, 120 << 20, 22 << 20},
-		{198 << 20, 100 << 20, 1},
-		{100 << 20, 100 << 20, 1},
+	for _, c := range []struct {
+		available, size int64
+		copies          int
+		want            int64
+	}{
+		{1 << 30, 100 << 20, 2, 960 << 20 * 2 / 7},
+		{1 << 30, 100 << 20, 1, 960 << 20 * 2 / 5},
+		{300 << 20, 100 << 20, 2, 236 << 20 * 2 / 7},
+		{250 << 20, 120 << 20, 2, 22 << 20},
+		{198 << 20, 100 << 20, 1, 1},
+		{100 << 20, 100 << 20, 1, 1},
 	} {
 		m := memory.Info{Total: 2 << 30, Available: c.available}
-		if got := Spool(m, c.size); got != c.want {
-			t.Errorf("Spool(%d MiB, %d MiB) = %d, want %d", c.available>>20, c.size>>20, got, c.want)
+		if got := Spool(m, c.copies, c.size); got != c.want {
+			t.Errorf("Spool(%d MiB, %d, %d MiB) = %d, want %d", c.available>>20, c.copies, c.size>>20, got, c.want)
 		}
 	}
 }

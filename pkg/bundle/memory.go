@@ -48,14 +48,16 @@ const liftCap = "initramfs_options=size=100%,nr_inodes=0"
 const reserve = 48 << 20
 
 // Tight tells whether the memory may be too little for an image whose layers have size bytes: they are held while the
-// initrd is made of them, and that, which is seldom larger than they are, three times while it is loaded.
-func Tight(m memory.Info, size int64) bool { return m.Available < 3*size+reserve }
+// initrd is made of them, and that, which is seldom larger than they are, as often again as Options.Copies says.
+func Tight(m memory.Info, copies int, size int64) bool {
+	return m.Available < int64(copies+1)*size+reserve
+}
 
 // Spool returns how many bytes of an image's files may be kept as they are while its layers of size bytes are read: so
 // many that the initrd that they become, uncompressed, can be loaded (see roomy), and that all of them fit where it is
 // more. The rest is packed, about as tightly as the layers were. It is always positive.
-func Spool(m memory.Info, size int64) int64 {
-	return max(1, min((m.Available-slack)*2/7, m.Available-size*3/2-reserve))
+func Spool(m memory.Info, copies int, size int64) int64 {
+	return max(1, min((m.Available-slack)*2/int64(2*copies+3), m.Available-size*3/2-reserve))
 }
 
 // CanDownload refuses an image that this machine cannot even hold as it comes, before anything is downloaded. size is
@@ -78,13 +80,17 @@ func Enough(file string, least int64, remedy string) error {
 	return err
 }
 
-// CanLoad refuses a bundle that the running kernel could not take: kexec_file_load(2) reads both files into memory of its
-// own, and from there into the pages that the next kernel will find them in (kernel/kexec_file.c).
+// CanLoad refuses a bundle that the running kernel could not take: it copies kernel and initrd into the pages that the next
+// one will find them in, of which it gives no more than half (kernel/kexec_core.c, sanity_check_segment_list).
 func (b *Bundle) CanLoad(m memory.Info) error {
 	const kernels = 16 << 20 // what it keeps free for itself, and the page tables
-	if need := 2*(b.Size+b.kernelSize) + kernels; need > m.Available {
+	if need := b.loading + kernels; need > m.Available {
 		return fmt.Errorf("too little memory: to load the container's kernel and initrd takes %s and this machine has %s free; use a smaller image or add memory",
 			console.MiB(need), console.MiB(m.Available))
+	}
+	if b.held > m.Total/2 {
+		return fmt.Errorf("too little memory: the container's kernel and initrd take %s, and a kernel loads no more than half of the %s of this machine; use a smaller image or add memory",
+			console.MiB(b.held), console.MiB(m.Total))
 	}
 	return nil
 }

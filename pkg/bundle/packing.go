@@ -59,9 +59,9 @@ func byVersion(version string) []initrd.Compression {
 
 // choose takes the fastest form that the memory allows. A plain initramfs costs no work to make, where the contents have
 // waited as they are, and the least to unpack. zstd costs both a little work and takes about a third of the room.
-func choose(known []initrd.Compression, m memory.Info, s rootfs.Stat, waiting bool) initrd.Compression {
+func choose(known []initrd.Compression, m memory.Info, copies int, s rootfs.Stat, waiting bool) initrd.Compression {
 	order := []initrd.Compression{initrd.Zstd, initrd.Gzip, initrd.None}
-	if roomy(m, s) {
+	if roomy(m, copies, s) {
 		order = []initrd.Compression{initrd.None}
 		if waiting {
 			order = []initrd.Compression{initrd.Zstd, initrd.None} // which most of it is already
@@ -79,9 +79,9 @@ func choose(known []initrd.Compression, m memory.Info, s rootfs.Stat, waiting bo
 const slack = 64 << 20
 
 // roomy tells whether a plain initramfs can be loaded and booted. Beside the files themselves, which it is made in the place
-// of, the loading kernel holds it twice for a moment (kexec_file_load's buffer, the segments), with gaps where upper layers
-// have replaced something; the booting one twice, packed and unpacked.
-func roomy(m memory.Info, s rootfs.Stat) bool {
+// of, the loading kernel holds copies of it, with gaps where upper layers have replaced something: half as much is allowed for
+// these. The booting one holds it twice, packed and unpacked.
+func roomy(m memory.Info, copies int, s rootfs.Stat) bool {
 	size := s.Bytes + int64(s.Entries)*128 // about what the headers and names take
-	return m.Total != 0 && m.Available > size*5/2+slack && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
+	return m.Total != 0 && m.Available > size*int64(2*copies+1)/2+slack && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
 }

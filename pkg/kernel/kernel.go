@@ -23,6 +23,7 @@ type Kernel struct {
 	Arch       string    // as GOARCH names it: "amd64", "arm64"
 	Version    string    // of the kernel, as uname -r prints it; empty if the file does not say
 	MaxCmdline int       // bytes that its command line may have, without the terminating NUL
+	Room       int64     // bytes of memory that it wants to be started in; 0 if the file does not say
 	Cmdline    string    // what a unified kernel image brings along; its own arguments go before others
 	Image      io.Reader // what kexec takes; nil where it is the file as it is
 }
@@ -69,6 +70,9 @@ func parseBzImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	protocol := le.Uint16(head[0x206:])
 	if protocol >= 0x206 {
 		k.MaxCmdline = int(le.Uint32(head[0x238:]))
+	}
+	if protocol >= 0x20a {
+		k.Room = int64(le.Uint32(head[0x260:]))
 	}
 	const xlfKernel64 = 1
 	if protocol < 0x20c || le.Uint16(head[0x236:])&xlfKernel64 == 0 {

@@ -1,5 +1,5 @@
-// Package kexec hands the machine to another kernel through u-root's boot/kexec and boot/linux packages: kexec_file_load(2),
-// else kexec_load(2), then reboot(2) with LINUX_REBOOT_CMD_KEXEC. It does not read, unpack or check kernels.
+// Package kexec hands the machine to another kernel: kexec_load(2) where it may, else kexec_file_load(2), then reboot(2) with
+// LINUX_REBOOT_CMD_KEXEC, the latter two through u-root's boot/kexec. It does not read, unpack or check kernels.
 package kexec
 
 import (
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
-	"github.com/u-root/u-root/pkg/boot/linux"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,14 +18,25 @@ import (
 const loadedFile = "/sys/kernel/kexec_loaded"
 
 // Load makes kernel, with initrd as its initramfs and cmdline as its command line, the one that Jump starts. Both files
-// are read by the running kernel from their start; nothing of them is needed afterwards. It uses kexec_file_load, which
-// is the only way under lockdown, and kexec_load where the running kernel was built without the former.
-func Load(kernel, initrd *os.File, cmdline string) error {
-	err := kexec.FileLoad(kernel, initrd, cmdline)
-	if errors.Is(err, unix.ENOSYS) {
-		return linux.KexecLoad(kernel, initrd, cmdline, nil, nil)
+// are read from their start; nothing of them is needed afterwards. On amd64 it uses kexec_load, which is several times as
+// fast (docs/benchmarks.md), and kexec_file_load where that is forbidden, as under lockdown, or cannot start the kernel: then
+// slow says why. On other architectures it is the other way round.
+func Load(kernel, initrd *os.File, cmdline string) (slow, err error) {
+	return load(kernel, initrd, cmdline)
+}
+
+// Copies tells how often the running kernel holds an initrd in memory while it is loaded, beside the file: once where it
+// goes straight into the pages that the next kernel finds it in, twice where kexec_file_load reads the file before.
+func Copies() int {
+	if segmentsAllowed() {
+		return 1
 	}
-	if err != nil {
+	return 2
+}
+
+// loadFiles has the running kernel read the files.
+func loadFiles(kernel, initrd *os.File, cmdline string) error {
+	if err := kexec.FileLoad(kernel, initrd, cmdline); err != nil {
 		return explain(err)
 	}
 	return nil

@@ -1,0 +1,274 @@
+package kexec
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+var le = binary.LittleEndian
+
+// Where struct boot_params has what: Documentation/arch/x86/zero-page.rst, and boot.rst for the setup header in its middle,
+// which comes out of the kernel's file, where it lies at the same place.
+const (
+	zeroPage = 4096
+
+	screenInfo, screenInfoEnd = 0x000, 0x040
+	screenExtMemK             = 0x002
+	acpiRSDP, acpiRSDPEnd     = 0x070, 0x078
+	extRamdiskImage           = 0x0c0
+	extRamdiskSize            = 0x0c4
+	extCmdLinePtr             = 0x0c8
+	efiInfo                   = 0x1c0
+	altMemK                   = 0x1e0
+	e820Entries               = 0x1e8
+	eddCounts, eddCountsEnd   = 0x1e9, 0x1eb
+	secureBoot, secureBootEnd = 0x1ec, 0x1ed
+	setupHeader               = 0x1f1
+	setupSects                = 0x1f1
+	jumpOffset                = 0x201 // of the jump at 0x200, which leads behind the header
+	typeOfLoader              = 0x210
+	loadFlags                 = 0x211
+	ramdiskImage              = 0x218
+	ramdiskSize               = 0x21c
+	cmdLinePtr                = 0x228
+	kernelAlignment           = 0x230
+	relocatable               = 0x234
+	xloadFlags                = 0x236
+	subarch, subarchEnd       = 0x23c, 0x240
+	setupData                 = 0x250
+	initSize                  = 0x260
+	setupHeaderEnd            = 0x268 // as far as this file reads it: protocol 2.12
+	mbrSignatures             = 0x290
+	mbrSignaturesEnd          = 0x2d0
+	e820Table                 = 0x2d0
+	eddBuf, eddBufEnd         = 0xd00, 0xeec
+)
+
+// able is what a kernel has to be able to do, in xloadflags, to be started as it is here: take over at its 64-bit entry, find
+// its initrd anywhere, and get along with the paging that the running kernel leaves behind. Linux can since 5.2.
+const able = 1<<0 | 1<<1 | 1<<5 // XLF_KERNEL_64, XLF_CAN_BE_LOADED_ABOVE_4G, XLF_5LEVEL
+
+// entry64 is where a bzImage's protected-mode part takes over in 64-bit mode: boot.rst, "64-bit Boot Protocol".
+const entry64 = 0x200
+
+// Types of struct setup_data: arch/x86/include/uapi/asm/setup_data.h. Of the first the kernel only makes sure that nothing
+// is put over it: here it holds EFI's memory map.
+const (
+	setupNone = 0
+	setupEFI  = 4
+	setupRNG  = 9
+)
+
+// load tries kexec_load first. What kexec_file_load says of a kernel that neither takes is the truer word: it is the one that
+// looks at signatures.
+func load(kernel, initrd *os.File, cmdline string) (slow, err error) {
+	slow = loadSegments(kernel, initrd, cmdline)
+	if slow == nil {
+		return nil, nil
+	}
+	if err := loadFiles(kernel, initrd, cmdline); !errors.Is(err, unix.ENOSYS) {
+		return slow, err
+	}
+	return nil, slow
+}
+
+// segmentsAllowed asks kexec_load for something that it does not know. It looks at permissions and lockdown first
+// (kernel/kexec.c, kexec_load_check).
+func segmentsAllowed() bool {
+	const unknownFlag = 1 << 15
+	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, 0, 0, 0, unknownFlag, 0, 0)
+	return errno == unix.EINVAL
+}
+
+// loadSegments loads with kexec_load(2). What the next kernel is told about the machine is what kexec_file_load tells it
+// (arch/x86/kernel/kexec-bzimage64.c). But the initrd does not lie in memory one more time on the way, and nobody computes
+// its SHA-256 twice: at the loading, and between the two kernels, in code that uses nothing that processors have for it.
+func loadSegments(kernel, initrd *os.File, cmdline string) error {
+	image, err := mapped(kernel)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(image)
+	content, err := mapped(initrd)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(content)
+	m, err := readMachine("/")
+	if err != nil {
+		return err
+	}
+	entry, segments, err := m.lay(image, content, cmdline)
+	if err != nil {
+		return err
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, uintptr(entry), uintptr(len(segments)), uintptr(unsafe.Pointer(&segments[0])), 0, 0, 0)
+	runtime.KeepAlive(segments)
+	if errno != 0 {
+		return fmt.Errorf("kexec_load: %w", errno)
+	}
+	return nil
+}
+
+// mapped is a file's content as the page cache has it.
+func mapped(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, &os.PathError{Op: "mmap", Path: f.Name(), Err: err}
+	}
+	return b, nil
+}
+
+// segment is struct kexec_segment: size bytes that are to lie at an address, with zeros behind them up to room.
+type segment struct {
+	content *byte
+	size    uint64
+	at      uint64
+	room    uint64
+}
+
+// lay lays out what the next kernel will find in memory, and returns the address that the running one has to jump to.
+func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, error) {
+	if len(image) < setupHeaderEnd || string(image[0x202:0x206]) != "HdrS" {
+		return 0, nil, errors.New("not a bzImage")
+	}
+	if le.Uint16(image[xloadFlags:])&able != able || image[relocatable] == 0 {
+		return 0, nil, errors.New("a kernel that cannot be started in 64-bit mode at any place")
+	}
+	sectors := int(image[setupSects])
+	if sectors == 0 {
+		sectors = 4 // as boot.rst has it, from before there was this field
+	}
+	code := (sectors + 1) * 512
+	headerEnd := 0x202 + int(image[jumpOffset])
+	room := pages(uint64(le.Uint32(image[initSize:])))
+	if code >= len(image) || len(image)-code > int(room) || headerEnd < setupHeaderEnd || headerEnd > mbrSignatures {
+		return 0, nil, errors.New("a bzImage with a damaged header")
+	}
+	// One block holds all but the kernel and the initrd: the zero page, the code that leads there, and what the zero page names.
+	block := make([]byte, zeroPage+trampolineSize)
+	free := slices.Clone(m.ram)
+	kernelAt, ok1 := take(free, room, uint64(le.Uint32(image[kernelAlignment:])))
+	blockAt, ok2 := take(free, uint64(len(block)+len(m.efiMap)+len(cmdline)+512), pageSize)
+	initrdAt, ok3 := take(free, uint64(len(initrd)), pageSize)
+	if !ok1 || !ok2 || !ok3 {
+		return 0, nil, unix.EADDRNOTAVAIL
+	}
+
+	var chain uint64 // the last piece of setup data; each names the one before it
+	setup := func(kind uint32, content []byte) uint64 {
+		at := blockAt + uint64(len(block))
+		block = le.AppendUint64(block, chain)
+		block = le.AppendUint32(block, kind)
+		block = le.AppendUint32(block, uint32(len(content)))
+		block = append(block, content...)
+		block = append(block, make([]byte, -len(block)&7)...)
+		chain = at
+		return at + 16
+	}
+	seed := make([]byte, 32)
+	rand.Read(seed)
+	setup(setupRNG, seed)
+	var efiMapAt uint64
+	if len(m.efiMap) > 0 {
+		setup(setupEFI, m.efiSetup)
+		efiMapAt = setup(setupNone, m.efiMap)
+	}
+	lineAt := blockAt + uint64(len(block))
+	block = append(append(block, cmdline...), 0)
+
+	params := block[:zeroPage]
+	copy(params[setupHeader:], image[setupHeader:headerEnd])
+	m.tell(params, efiMapAt)
+	params[typeOfLoader] = 0xd0 // kexec
+	params[loadFlags] = 0
+	le.PutUint64(params[setupData:], chain)
+	for _, p := range []struct {
+		low, high int
+		value     uint64
+	}{
+		{cmdLinePtr, extCmdLinePtr, lineAt},
+		{ramdiskImage, extRamdiskImage, initrdAt},
+		{ramdiskSize, extRamdiskSize, uint64(len(initrd))},
+	} {
+		le.PutUint32(params[p.low:], uint32(p.value))
+		le.PutUint32(params[p.high:], uint32(p.value>>32))
+	}
+	start := blockAt + zeroPage
+	copy(block[zeroPage:], trampoline(start, kernelAt+entry64, blockAt))
+
+	segments := []segment{{at: kernelAt}, {at: blockAt}, {at: initrdAt}}
+	for i, content := range [][]byte{image[code:], block, initrd} {
+		segments[i].content, segments[i].size, segments[i].room = &content[0], uint64(len(content)), pages(uint64(len(content)))
+	}
+	segments[0].room = room
+	return start, segments, nil
+}
+
+// take takes the highest free place that has room for size bytes: where the running kernel's allocator turns to last. Memory
+// that it allocates for the load and that is some segment's destination is what makes loading slow: it goes through a list of
+// all such pages for each page (kernel/kexec_core.c, kimage_alloc_page).
+func take(free []span, size, align uint64) (uint64, bool) {
+	if align < pageSize || align&(align-1) != 0 {
+		return 0, false
+	}
+	size = pages(size)
+	for i, s := range slices.Backward(free) {
+		if s.to < size {
+			continue
+		}
+		if at := (s.to - size) &^ (align - 1); at >= s.from {
+			free[i].to = at
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+const pageSize = 4096
+
+func pages(n uint64) uint64 { return (n + pageSize - 1) &^ (pageSize - 1) }
+
+// trampolineSize is the room for trampoline and for the stack that it needs.
+const trampolineSize = 4096
+
+// trampoline is the code, for the address at, that leads into a kernel. The running kernel jumps in 64-bit mode with all
+// memory mapped one to one, but with no segments that are worth their name, and nothing in the registers
+// (arch/x86/kernel/relocate_kernel_64.S); the next one wants the segments 0x10 and 0x18 and its zero page's address in RSI.
+func trampoline(at, entry, params uint64) []byte {
+	const gdt, size, stack = 0x50, 4 * 8, trampolineSize
+	b := []byte{
+		0x0f, 0x01, 0x15, gdt + size - 7, 0, 0, 0, // lgdt gdt+size(%rip)
+		0xb8, 0x18, 0, 0, 0, // mov $0x18, %eax
+		0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x8e, 0xe0, 0x8e, 0xe8, // mov %eax, %ds; %es; %ss; %fs; %gs
+	}
+	b = le.AppendUint64(append(b, 0x48, 0xbc), at+stack) // movabs $stack, %rsp
+	b = append(b,
+		0x6a, 0x10, // push $0x10
+		0x48, 0x8d, 0x05, 3, 0, 0, 0, // lea 3(%rip), %rax: behind the lretq
+		0x50,       // push %rax
+		0x48, 0xcb, // lretq
+	)
+	b = le.AppendUint64(append(b, 0x48, 0xbe), params) // movabs $params, %rsi
+	b = le.AppendUint64(append(b, 0x48, 0xb8), entry)  // movabs $entry, %rax
+	b = append(b, 0xff, 0xe0)                          // jmp *%rax
+	b = append(b, make([]byte, gdt-len(b))...)
+	b = le.AppendUint64(b, 0)
+	b = le.AppendUint64(b, 0)
+	b = le.AppendUint64(b, 0x00af9a000000ffff) // 0x10: code of 64 bits, all memory
+	b = le.AppendUint64(b, 0x00cf92000000ffff) // 0x18: data, all memory
+	b = le.AppendUint16(b, size-1)
+	return le.AppendUint64(b, at+gdt)
+}

@@ -1,0 +1,274 @@
+package kexec
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+)
+
+// fake is a machine with 1 GiB of memory below 4 GiB and one above, started by EFI. The files are those of Linux 6.1.
+func fake(t testing.TB, efi bool) *machine {
+	t.Helper()
+	params := make([]byte, zeroPage)
+	for i := range params {
+		params[i] = 0xee // what is not to be handed on
+	}
+	copy(params[screenInfo:], "a screen")
+	copy(params[acpiRSDP:], "pointers")
+	copy(params[eddBuf:], "a disk")
+	copy(params[efiInfo:], "EL64\x01\x02\x03\x04")
+	copy(params[efiInfo+24:], "\x05\x06\x07\x08")
+	params[secureBoot] = 2
+	files := map[string]string{
+		"sys/kernel/boot_params/data": string(params),
+		"proc/iomem": "00000000-00000fff : Reserved\n00001000-0009ffff : System RAM\n00100000-3fffffff : System RAM\n" +
+			"  01000000-02000000 : Kernel code\nfd000000-fdffffff : PCI Bus 0000:00\n100000000-13fffffff : System RAM\n",
+	}
+	for i, e := range []string{"0x0 0x9ffff System RAM", "0x100000 0x3fffffff System RAM", "0x100000000 0x13fffffff System RAM",
+		"0x40000000 0x4000ffff ACPI Tables", "0xfe000000 0xfeffffff Reserved", "0x50000000 0x5000ffff a new kind"} {
+		f := strings.SplitN(e, " ", 3)
+		for j, name := range []string{"start", "end", "type"} {
+			files[fmt.Sprintf("sys/firmware/memmap/%d/%s", i, name)] = f[j] + "\n"
+		}
+	}
+	if efi {
+		files["sys/firmware/efi/fw_vendor"] = "0x3fbee098\n"
+		files["sys/firmware/efi/config_table"] = "0x3f9ec018\n"
+		files["sys/firmware/efi/systab"] = "ACPI20=0x3fb7e014\nACPI=0x3fb7e000\nSMBIOS=0x3f9c6000\n"
+		for i := range 12 { // "10" sorts before "2"
+			for j, name := range []string{"type", "phys_addr", "virt_addr", "num_pages", "attribute"} {
+				files[fmt.Sprintf("sys/firmware/efi/runtime-map/%d/%s", i, name)] = fmt.Sprintf("%#x\n", 16*i+j)
+			}
+		}
+	}
+	root := t.TempDir()
+	for name, content := range files {
+		name = filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := readMachine(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// bzImage is the least of a kernel that can be laid out.
+func bzImage() []byte {
+	b := bytes.Repeat([]byte{0xcc}, 2*512+5000)
+	b[setupSects] = 1
+	b[jumpOffset] = 0x6a
+	copy(b[0x202:], "HdrS")
+	le.PutUint32(b[kernelAlignment:], 2<<20)
+	b[relocatable] = 1
+	le.PutUint16(b[xloadFlags:], 0x7f)
+	le.PutUint32(b[initSize:], 40<<20)
+	return b
+}
+
+// physical is what the next kernel finds in memory.
+type physical []segment
+
+func (p physical) at(address, n uint64) []byte {
+	for _, s := range p {
+		if address >= s.at && address+n <= s.at+s.size {
+			return unsafe.Slice(s.content, s.size)[address-s.at:][:n]
+		}
+	}
+	return nil
+}
+
+func TestLay(t *testing.T) {
+	for _, efi := range []bool{false, true} {
+		m := fake(t, efi)
+		initrd := bytes.Repeat([]byte("initrd"), 1000)
+		start, segments, err := m.lay(bzImage(), initrd, "console=ttyS0 quiet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := fits(m, start, segments); err != nil {
+			t.Error(err)
+		}
+		mem, zero := physical(segments), start-zeroPage
+		params := mem.at(zero, zeroPage)
+		both := func(low, high int) uint64 {
+			return uint64(le.Uint32(params[low:])) | uint64(le.Uint32(params[high:]))<<32
+		}
+		if got := mem.at(both(cmdLinePtr, extCmdLinePtr), 20); string(got) != "console=ttyS0 quiet\x00" {
+			t.Errorf("the command line is %q", got)
+		}
+		if got := mem.at(both(ramdiskImage, extRamdiskImage), both(ramdiskSize, extRamdiskSize)); !bytes.Equal(got, initrd) {
+			t.Errorf("the initrd has %d bytes, want %d", len(got), len(initrd))
+		}
+		if at := both(ramdiskImage, extRamdiskImage); at < 1<<32 {
+			t.Errorf("the initrd is at %#x, where memory is scarce", at)
+		}
+		for at, want := range map[int]string{screenInfo: "a ", acpiRSDP: "pointers", eddBuf: "a disk", typeOfLoader: "\xd0\x00", 0x1ef: "\x00",
+			// 0x100000 to 0x3fffffff, as kilobytes
+			altMemK: "\x00\xfc\x0f\x00", screenExtMemK: "\x00\xfc"} {
+			if got := params[at:][:len(want)]; string(got) != want {
+				t.Errorf("%#x holds %q, want %q", at, got, want)
+			}
+		}
+		var table []string
+		for i := range int(params[e820Entries]) {
+			e := params[e820Table+20*i:]
+			table = append(table, fmt.Sprintf("%x+%x:%d", le.Uint64(e), le.Uint64(e[8:]), le.Uint32(e[16:])))
+		}
+		if got, want := strings.Join(table, " "), "0+a0000:1 100000+3ff00000:1 40000000+10000:3 50000000+10000:2 fe000000+1000000:2 100000000+40000000:1"; got != want {
+			t.Errorf("the memory is %s, want %s", got, want)
+		}
+		// Registers, from the instructions that set them.
+		code := mem.at(start, trampolineSize)
+		if got := le.Uint64(code[0x2e:]); got != zero {
+			t.Errorf("RSI is %#x, want %#x", got, zero)
+		}
+		if got := le.Uint64(code[0x38:]); got != segments[0].at+entry64 {
+			t.Errorf("the kernel starts at %#x, lies at %#x", got, segments[0].at)
+		}
+
+		data := map[uint32][]byte{}
+		for at := le.Uint64(params[setupData:]); at != 0; {
+			head := mem.at(at, 16)
+			if head == nil {
+				t.Fatalf("setup data at %#x, where nothing is", at)
+			}
+			data[le.Uint32(head[8:])] = mem.at(at+16, uint64(le.Uint32(head[12:])))
+			at = le.Uint64(head)
+		}
+		if seed := data[setupRNG]; len(seed) != 32 || bytes.Equal(seed, make([]byte, 32)) {
+			t.Errorf("the seed is %x", seed)
+		}
+		info := params[efiInfo:][:32]
+		if !efi {
+			if len(data) != 1 || !bytes.Equal(info, make([]byte, 32)) {
+				t.Errorf("without EFI there are %d pieces of setup data and efi_info %x", len(data), info)
+			}
+			continue
+		}
+		setup := data[setupEFI]
+		if len(setup) != 96 || le.Uint64(setup) != 0x3fbee098 || le.Uint64(setup[16:]) != 0x3f9ec018 || le.Uint64(setup[24:]) != 0x3f9c6000 {
+			t.Errorf("efi_setup_data is %x", setup)
+		}
+		if string(info[:8]) != "EL64\x01\x02\x03\x04" || le.Uint32(info[8:]) != efiDescriptor || string(info[24:28]) != "\x05\x06\x07\x08" || params[secureBoot] != 2 {
+			t.Errorf("efi_info is %x, secure_boot %d", info, params[secureBoot])
+		}
+		efiMap := mem.at(uint64(le.Uint32(info[16:]))|uint64(le.Uint32(info[28:]))<<32, uint64(le.Uint32(info[20:])))
+		if len(efiMap) != 12*efiDescriptor || !bytes.Equal(efiMap, data[setupNone]) {
+			t.Fatalf("EFI's memory map has %d bytes", len(efiMap))
+		}
+		for i := range 12 {
+			for j := range 5 {
+				if got := le.Uint64(efiMap[i*efiDescriptor+8*j:]); got != uint64(16*i+j) {
+					t.Errorf("EFI's memory map, entry %d, field %d: %#x", i, j, got)
+				}
+			}
+		}
+	}
+}
+
+// fits checks what kexec_load asks of segments (kernel/kexec_core.c, sanity_check_segment_list), and that they are in RAM.
+func fits(m *machine, start uint64, segments []segment) error {
+	sorted := slices.Clone(segments)
+	slices.SortFunc(sorted, func(a, b segment) int { return int(int64(a.at) - int64(b.at)) })
+	var end uint64
+	inside := false
+	for _, s := range sorted {
+		if s.at%pageSize != 0 || s.room%pageSize != 0 || s.size > s.room || s.at < end {
+			return fmt.Errorf("a segment of %d bytes at %#x with room for %d, where %#x is the first free", s.size, s.at, s.room, end)
+		}
+		end = s.at + s.room
+		inside = inside || start >= s.at && start < end
+		if !slices.ContainsFunc(m.ram, func(r span) bool { return s.at >= r.from && end <= r.to }) {
+			return fmt.Errorf("a segment at %#x, where there is no memory", s.at)
+		}
+	}
+	if !inside {
+		return fmt.Errorf("the start, %#x, is in no segment", start)
+	}
+	return nil
+}
+
+// TestLayNot: what kexec_load cannot start is left to kexec_file_load.
+func TestLayNot(t *testing.T) {
+	m := fake(t, true)
+	for name, change := range map[string]func([]byte) []byte{
+		"nothing":        func(b []byte) []byte { return b[:0] },
+		"short":          func(b []byte) []byte { return b[:setupHeaderEnd-1] },
+		"no code":        func(b []byte) []byte { return b[:2*512] },
+		"no magic":       func(b []byte) []byte { b[0x202] = 0; return b },
+		"32 bits":        func(b []byte) []byte { b[xloadFlags] &^= 1; return b },
+		"4-level paging": func(b []byte) []byte { b[xloadFlags] &^= 1 << 5; return b },
+		"fixed":          func(b []byte) []byte { b[relocatable] = 0; return b },
+		"old header":     func(b []byte) []byte { b[jumpOffset] = 0x62; return b },
+		"long header":    func(b []byte) []byte { b[jumpOffset] = 0xff; return b },
+		"no alignment":   func(b []byte) []byte { le.PutUint32(b[kernelAlignment:], 0); return b },
+		"odd alignment":  func(b []byte) []byte { le.PutUint32(b[kernelAlignment:], 5<<20); return b },
+		"no room":        func(b []byte) []byte { le.PutUint32(b[initSize:], 4096); return b },
+		"too much room":  func(b []byte) []byte { le.PutUint32(b[initSize:], 3<<30); return b },
+	} {
+		if _, _, err := m.lay(change(bzImage()), []byte("initrd"), ""); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := readMachine(t.TempDir()); err == nil {
+		t.Error("a machine without /sys: no error")
+	}
+}
+
+// TestNoSectors: the number of sectors was not always there.
+func TestNoSectors(t *testing.T) {
+	b := bzImage()
+	b[setupSects] = 0
+	_, segments, err := fake(t, false).lay(b, []byte("initrd"), "")
+	if err != nil || segments[0].size != uint64(len(b)-5*512) {
+		t.Errorf("lay = %v, %v", segments, err)
+	}
+}
+
+func TestSegmentSize(t *testing.T) {
+	if n := unsafe.Sizeof(segment{}); n != 32 {
+		t.Errorf("struct kexec_segment has 32 bytes, segment %d", n)
+	}
+}
+
+func FuzzLay(f *testing.F) {
+	f.Add(bzImage(), 100, 20)
+	m := fake(f, true)
+	f.Fuzz(func(t *testing.T, image []byte, initrd, line int) {
+		if initrd <= 0 || initrd > 1<<20 || line < 0 || line > 1<<16 {
+			return
+		}
+		start, segments, err := m.lay(image, make([]byte, initrd), strings.Repeat("x", line))
+		if err != nil {
+			return
+		}
+		if err := fits(m, start, segments); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestCopies asks the running kernel, and leaves what it has loaded.
+func TestCopies(t *testing.T) {
+	before, _ := Loaded() // false as well where a kernel knows no kexec
+	if n := Copies(); n != 1 && n != 2 {
+		t.Errorf("Copies = %d", n)
+	}
+	if after, _ := Loaded(); after != before {
+		t.Errorf("loaded: %v before, %v after", before, after)
+	}
+	if os.Geteuid() != 0 && segmentsAllowed() {
+		t.Error("a kernel that lets anybody start another")
+	}
+}
