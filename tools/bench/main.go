@@ -13,8 +13,9 @@
 //	output as a table, with the ratio to the floor: the time that it takes to download, hash and decompress the layers,
 //	all at once, and do nothing with them, which is what -floor does.
 //
-//	With -kernel it then times how long the image's own kernel takes to unpack the result, for each form of it, in
-//	QEMU without hardware's help.
+//	With -kernel it then times, in QEMU without hardware's help, how long what make built takes to load the image's
+//	kernel and to get into it, in each of the two ways that there are, and how long that kernel takes to unpack the
+//	result, for each form of it.
 //
 //	The ways need root, and Debian's packages debootstrap, docker-registry, skopeo, umoci, cpio, zstd and
 //	libarchive-tools.
@@ -24,7 +25,7 @@
 //	-runs:   how often each way has its turn
 //	-dir:    where the image, the registry and what the ways write are
 //	-wyrcan: the host tool
-//	-kernel: the kernel's own time too
+//	-kernel: the kernels' own time too
 //	-floor:  be the floor for IMAGE
 //	-form:   make an initramfs in this form of IMAGE, in memory, as the boot environment does
 //	-only:   give turns only to the ways whose names contain TEXT, and to the floor
@@ -86,7 +87,7 @@ func command(args []string) (*cmd, error) {
 	f.IntVar(&c.runs, "runs", 5, "give each way `N` turns")
 	f.StringVar(&c.dir, "dir", "out/bench", "work in `DIR`")
 	f.StringVar(&c.wyrcan, "wyrcan", "out/wyrcan", "the host tool is `FILE`")
-	f.BoolVar(&c.kernel, "kernel", false, "time the kernel's unpacking too")
+	f.BoolVar(&c.kernel, "kernel", false, "time the kernels too")
 	f.StringVar(&c.floor, "floor", "", "be the floor for `IMAGE`")
 	f.StringVar(&c.form, "form", "", "make an initramfs in `FORM` in memory")
 	f.StringVar(&c.only, "only", "", "only the ways with `TEXT` in their names")
@@ -152,6 +153,9 @@ func (c *cmd) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.table(ways, results); err != nil || !c.kernel {
+		return err
+	}
+	if err := c.loading(ctx, dir, wyrcan, ref); err != nil {
 		return err
 	}
 	return c.unpacking(ctx, dir, wyrcan, ref)
