@@ -197,6 +197,9 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 	m.end()
 	packing := c.packing("packing "+ref, &opt)
 	defer packing.end()
+	if opt.Memory, err = memory.Read(meminfo); err != nil { // what the files have left of it
+		return nil, err
+	}
 	plan, err := bundle.Inspect(ctx, tree, opt)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)

@@ -40,6 +40,7 @@ func TestKernel(t *testing.T) {
 		{"gzip", initrd.Gzip, 0, true},
 		{"zstd", initrd.Zstd, 0, true},
 		packed,
+		{"mixed", initrd.Mixed, 1 << 20, false},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()

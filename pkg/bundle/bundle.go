@@ -100,7 +100,11 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err != nil {
 		return nil, err
 	}
-	p.Packing = choose(packings, opt.Memory, opt.Copies, p.booted(), tree.Packed())
+	var waiting int64
+	if tree.Packed() {
+		waiting = tree.Stored()
+	}
+	p.Packing = choose(packings, opt.Memory, opt.Copies, p.booted(), waiting)
 	p.warn(ctx)
 	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
 	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {

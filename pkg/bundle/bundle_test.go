@@ -278,6 +278,34 @@ func TestWorthSqueezing(t *testing.T) {
 	}
 }
 
+// TestChoose: the less memory there is, the smaller the form.
+func TestChoose(t *testing.T) {
+	s := rootfs.Stat{Bytes: 360 << 20, Pages: 370 << 20, Inodes: 11_000, Entries: 11_000}
+	all, old := byVersion("6.1"), byVersion("4.19")
+	for _, c := range []struct {
+		total, available, waiting int64 // MiB
+		copies                    int
+		known                     []initrd.Compression
+		want                      initrd.Compression
+	}{
+		{2048, 1600, 0, 1, all, initrd.None},
+		{2048, 1600, 300, 1, all, initrd.Mixed},
+		{2048, 1600, 300, 1, old, initrd.None},
+		{1000, 560, 250, 1, all, initrd.Mixed},
+		{1000, 560, 250, 1, old, initrd.Gzip},
+		{1000, 560, 250, 2, all, initrd.Zstd}, // cannot be loaded
+		{1000, 560, 0, 1, all, initrd.Zstd},
+		{720, 450, 250, 1, all, initrd.Zstd}, // cannot be booted
+		{720, 450, 150, 1, all, initrd.Mixed},
+		{560, 400, 100, 1, all, initrd.Zstd},
+	} {
+		m := memory.Info{Total: c.total << 20, Available: c.available << 20}
+		if got := choose(c.known, m, c.copies, s, c.waiting<<20); got != c.want {
+			t.Errorf("%d MiB, %d free, %d waiting: %v, want %v", c.total, c.available, c.waiting, got, c.want)
+		}
+	}
+}
+
 func TestPacking(t *testing.T) {
 	config := "boot/config-" + version
 	for name, c := range map[string]struct {

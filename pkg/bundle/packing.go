@@ -37,7 +37,7 @@ func byConfig(text []byte) []initrd.Compression {
 	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
 		switch s.Text() {
 		case "CONFIG_RD_ZSTD=y":
-			known = append(known, initrd.Zstd)
+			known = append(known, initrd.Zstd, initrd.Mixed)
 		case "CONFIG_RD_GZIP=y":
 			known = append(known, initrd.Gzip)
 		}
@@ -52,20 +52,24 @@ func byVersion(version string) []initrd.Compression {
 	a, _ := strconv.Atoi(major)
 	b, _ := strconv.Atoi(minor)
 	if a > 5 || a == 5 && b >= 9 {
-		return []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd}
+		return []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd, initrd.Mixed}
 	}
 	return []initrd.Compression{initrd.None, initrd.Gzip}
 }
 
 // choose takes the fastest form that the memory allows. A plain initramfs costs no work to make, where the contents have
-// waited as they are, and the least to unpack. zstd costs both a little work and takes about a third of the room.
-func choose(known []initrd.Compression, m memory.Info, copies int, s rootfs.Stat, waiting bool) initrd.Compression {
+// waited as they are, and the least to unpack. zstd costs both a little work and takes about a third of the room. Where some
+// of the contents are packed and some are not, it costs least to leave them so. waiting is how much memory they take if
+// any is packed, else 0.
+func choose(known []initrd.Compression, m memory.Info, copies int, s rootfs.Stat, waiting int64) initrd.Compression {
 	order := []initrd.Compression{initrd.Zstd, initrd.Gzip, initrd.None}
-	if roomy(m, copies, s) {
+	switch {
+	case waiting == 0 && roomy(m, copies, s):
 		order = []initrd.Compression{initrd.None}
-		if waiting {
-			order = []initrd.Compression{initrd.Zstd, initrd.None} // which most of it is already
-		}
+	case roomy(m, copies, s):
+		order = []initrd.Compression{initrd.Mixed, initrd.None}
+	case waiting != 0 && fitsMixed(m, copies, s, waiting):
+		order = []initrd.Compression{initrd.Mixed, initrd.Zstd, initrd.Gzip, initrd.None}
 	}
 	for _, c := range order {
 		if slices.Contains(known, c) {
@@ -84,4 +88,11 @@ const slack = 64 << 20
 func roomy(m memory.Info, copies int, s rootfs.Stat) bool {
 	size := s.Bytes + int64(s.Entries)*128 // about what the headers and names take
 	return m.Total != 0 && m.Available > size*int64(2*copies+1)/2+slack && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
+}
+
+// fitsMixed tells whether an initrd of that size can be loaded and booted, with something to spare, for the size is known
+// only when it is made.
+func fitsMixed(m memory.Info, copies int, s rootfs.Stat, size int64) bool {
+	size += size/32 + int64(s.Inodes)*128 // directories, ends of archives
+	return m.Available > size*int64(copies)+2*slack && size+slack < m.Total/2 && needs(s, size) < m.Total-m.Total/16
 }

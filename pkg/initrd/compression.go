@@ -13,15 +13,17 @@ import (
 // CONFIG_RD_GZIP.
 type Compression int
 
-// The forms that are written: parallel compressors for them make a single frame or member.
+// The forms that are written: parallel compressors for them make a single frame or member. Mixed is for Make alone, and
+// never a single archive: what waits packed with zstd goes over as that, everything else as it is.
 const (
 	None Compression = iota
 	Gzip
 	Zstd
+	Mixed
 )
 
-// String returns "none", "gzip" or "zstd".
-func (c Compression) String() string { return [...]string{"none", "gzip", "zstd"}[c] }
+// String returns "none", "gzip", "zstd" or "mixed".
+func (c Compression) String() string { return [...]string{"none", "gzip", "zstd", "mixed"}[c] }
 
 // writer returns a compressor to w, whose Close does not close w.
 func (c Compression) writer(w io.Writer, level int) (io.WriteCloser, error) {
@@ -44,7 +46,7 @@ func (c Compression) writer(w io.Writer, level int) (io.WriteCloser, error) {
 		}
 		return zw, nil
 	}
-	return nil, fmt.Errorf("there is no compression number %d", int(c))
+	return nil, fmt.Errorf("an archive cannot be written with compression %d", int(c))
 }
 
 // zstdLevel turns a level of zstd(1) into one of the package's. The kernel takes windows up to 128 MiB; these have at

@@ -12,8 +12,8 @@ import (
 
 // Make makes the archive in memory, out of the tree's contents: none of them can be read any more, and the file takes
 // their place. What waits as the record that it is to be (package spool) is not made again: uncompressed, the
-// largest layer's spool becomes the archive; with zstd, frames go over as they are. Then, and with
-// zstd always, it is several archives in a row, which the kernel reads as one; cpio(1) stops at the end of the first.
+// largest layer's spool becomes the archive; with zstd and mixed, frames go over as they are. Then, and with those two
+// always, it is several archives in a row, which the kernel reads as one; cpio(1) stops at the end of the first.
 func Make(ctx context.Context, t *rootfs.Tree, opt Options) (_ *os.File, _ Result, err error) {
 	m := &maker{tree: t, opt: opt}
 	var base *spool.Spool
@@ -39,7 +39,7 @@ func Make(ctx context.Context, t *rootfs.Tree, opt Options) (_ *os.File, _ Resul
 	switch {
 	case base != nil:
 		r, err = m.inPlace(ctx, base, out)
-	case opt.Compression == Zstd && !opt.Single:
+	case opt.Compression >= Zstd && !opt.Single:
 		r, err = m.frames(ctx, out)
 	default:
 		r, err = write(ctx, out, t.Consume, opt)
@@ -159,9 +159,9 @@ func (m *maker) inPlace(ctx context.Context, base *spool.Spool, out *grower) (Re
 	return a.result, nil
 }
 
-// frames compresses with zstd, on all processors, what is not packed yet.
+// frames compresses with zstd, on all processors, what is not packed yet, or stores it.
 func (m *maker) frames(ctx context.Context, out io.Writer) (Result, error) {
-	segments, err := newSegmented(out, m.opt.Level)
+	segments, err := newSegmented(out, m.opt.Compression, m.opt.Level)
 	if err != nil {
 		return Result{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ import (
 // kept is how much of the contents may wait as they are: what Make is given depends on that.
 var kept = map[string]int64{"all": 0, "some": 20 << 10, "nothing": 1}
 
-var compressions = []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd}
+var compressions = []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd, initrd.Mixed}
 
 // keeping is read with a bound to what is kept as it is.
 func keeping(t testing.TB, memory int64, layers []imagetest.Layer) (*rootfs.Tree, error) {
@@ -61,7 +62,9 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 			data, err = oneFrame(data)
 			break
 		}
-		data, err = allFrames(data)
+		data, err = allArchives(data)
+	case initrd.Mixed:
+		data, err = allArchives(data)
 	}
 	if err != nil {
 		t.Fatalf("%v: %v", opt.Compression, err)
@@ -72,15 +75,31 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 	return data
 }
 
-// allFrames unpacks frames in a row, each of which must be whole archives: the kernel does not go on in the next.
-func allFrames(b []byte) ([]byte, error) {
+// allArchives unpacks what is in a row, zeros between it excepted: archives as they are, and frames, each of which must be
+// whole archives: the kernel does not go on in the next.
+func allArchives(b []byte) ([]byte, error) {
 	zr, err := zstd.NewReader(nil)
 	if err != nil {
 		return nil, err
 	}
 	defer zr.Close()
 	var all []byte
-	for len(b) > 0 {
+	for size := len(b); len(b) > 0; {
+		if b[0] == 0 {
+			b = b[1:]
+			continue
+		}
+		if b[0] == '0' {
+			if (size-len(b))%4 != 0 {
+				return nil, fmt.Errorf("an archive at %d, which is no multiple of 4", size-len(b))
+			}
+			n, err := archiveSize(b)
+			if err != nil {
+				return nil, err
+			}
+			all, b = append(all, b[:n]...), b[n:]
+			continue
+		}
 		var h zstd.Header
 		if err := h.Decode(b); err != nil {
 			return nil, err
@@ -110,6 +129,24 @@ func allFrames(b []byte) ([]byte, error) {
 		all, b = append(all, data...), b[n:]
 	}
 	return all, nil
+}
+
+// archiveSize returns how many bytes an archive has, its trailer included.
+func archiveSize(b []byte) (int, error) {
+	padded := func(n uint64) int { return int(n+3) &^ 3 }
+	for at := 0; at+110 <= len(b); {
+		name, err1 := strconv.ParseUint(string(b[at+94:at+102]), 16, 32)
+		size, err2 := strconv.ParseUint(string(b[at+54:at+62]), 16, 32)
+		next := at + padded(110+name) + padded(size)
+		if err1 != nil || err2 != nil || next > len(b) {
+			break
+		}
+		if string(b[at+110:at+110+int(name)]) == "TRAILER!!!\x00" {
+			return next, nil
+		}
+		at = next
+	}
+	return 0, errors.New("an archive without an end")
 }
 
 // TestMakeCorpus compares what is made of each image with the image, however its contents have waited.
@@ -160,7 +197,7 @@ func FuzzMake(f *testing.F) {
 		layers := imagetest.Random(r)
 		l := &layers[r.IntN(len(layers))]
 		l.Entries = append(l.Entries, imagetest.File("large", strings.Repeat("large ", r.IntN(400_000))), imagetest.Dir("z"), imagetest.File("z/z", "z"))
-		c, memory := compressions[r.IntN(3)], r.Int64N(3)*r.Int64N(100_000)
+		c, memory := compressions[r.IntN(len(compressions))], r.Int64N(3)*r.Int64N(100_000)
 		tree, err := keeping(t, memory, layers)
 		if err != nil {
 			return
@@ -175,7 +212,7 @@ func FuzzMake(f *testing.F) {
 		if n, err := tree.Lstat("c"); err == nil && !n.Dir() {
 			opt.Move = map[string]string{"c": "moved"}
 		}
-		opt.Single = r.IntN(4) == 0
+		opt.Single = r.IntN(4) == 0 && c != initrd.Mixed
 		data := made(t, tree, opt)
 		if n := bytes.Count(data, []byte("TRAILER!!!")); opt.Single && n != 1 {
 			t.Errorf("%d archives, want one", n)

@@ -7,13 +7,16 @@ import (
 	"runtime"
 
 	"github.com/klauspost/compress/zstd"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
 // segmented compresses with zstd on all processors. A single frame is made by one processor, and the kernel ends an
 // archive where a frame ends; so this is several archives in a row, each in a frame of its own, which the kernel reads
-// as one. A file larger than a segment has an archive for itself, which is compressed while it is written.
+// as one. A file larger than a segment has an archive for itself, which is compressed while it is written. With Mixed the
+// archives are stored as they are, between those that are added.
 type segmented struct {
-	enc   *zstd.Encoder
+	enc   *zstd.Encoder // nil with Mixed
 	level zstd.EncoderLevel
 	todo  chan func(io.Writer) error // in the order of the archives
 	done  chan struct{}
@@ -32,18 +35,26 @@ type segment struct {
 
 const segmentSize = 4 << 20
 
-func newSegmented(w io.Writer, level int) (*segmented, error) {
+func newSegmented(w io.Writer, c Compression, level int) (*segmented, error) {
 	// Each takes a segment and its buffers: more than so many are not worth the memory.
 	workers := min(runtime.GOMAXPROCS(0), 16)
 	s := &segmented{level: zstdLevel(level), todo: make(chan func(io.Writer) error, workers), done: make(chan struct{}), free: make(chan *segment, 2*workers)}
-	var err error
-	if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(s.level), zstd.WithEncoderConcurrency(workers)); err != nil {
-		return nil, fmt.Errorf("cannot compress with zstd: %w", err)
+	if c == Zstd {
+		var err error
+		if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(s.level), zstd.WithEncoderConcurrency(workers)); err != nil {
+			return nil, fmt.Errorf("cannot compress with zstd: %w", err)
+		}
 	}
 	go func() {
 		defer close(s.done)
+		var n int64
+		out := &counter{w: w, n: &n}
 		for write := range s.todo {
-			if s.err = write(w); s.err != nil {
+			if s.err = write(out); s.err == nil && s.enc == nil {
+				// Records that are not packed begin at multiples of this.
+				_, s.err = out.Write(make([]byte, spool.Padded(n)-n))
+			}
+			if s.err != nil {
 				break
 			}
 		}
@@ -74,6 +85,10 @@ func (s *segmented) begin(size int64) error {
 	pr, pw := io.Pipe()
 	s.pipe = pw
 	return s.do(func(w io.Writer) error {
+		if s.enc == nil {
+			_, err := io.Copy(w, pr)
+			return err
+		}
 		zw, err := zstd.NewWriter(w, zstd.WithEncoderLevel(s.level))
 		if err == nil {
 			_, err = io.Copy(zw, pr)
@@ -120,12 +135,18 @@ func (s *segmented) end() error {
 	seg := s.buf
 	s.buf = nil
 	go func() {
-		seg.packed = s.enc.EncodeAll(seg.Bytes(), seg.packed[:0])
-		close(packed)
+		defer close(packed)
+		if s.enc != nil {
+			seg.packed = s.enc.EncodeAll(seg.Bytes(), seg.packed[:0])
+		}
 	}()
 	return s.do(func(w io.Writer) error {
 		<-packed
-		_, err := w.Write(seg.packed)
+		ready := seg.packed
+		if s.enc == nil {
+			ready = seg.Bytes()
+		}
+		_, err := w.Write(ready)
 		select {
 		case s.free <- seg:
 		default:

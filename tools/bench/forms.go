@@ -14,15 +14,16 @@ type form struct {
 	name  string // for -form
 	about string
 	pack  initrd.Compression
-	tight bool
+	keep  int64 // bytes of the files that may wait as they are; 0 is no limit
 }
 
 func forms() []form {
 	return []form{
-		{"none", "in memory, uncompressed", initrd.None, false},
-		{"zstd", "in memory, zstd", initrd.Zstd, false},
-		{"tight", "in memory, which is short, zstd", initrd.Zstd, true},
-		{"tight-gzip", "in memory, which is short, gzip", initrd.Gzip, true},
+		{"none", "in memory, uncompressed", initrd.None, 0},
+		{"zstd", "in memory, zstd", initrd.Zstd, 0},
+		{"mixed", "in memory, 150 MiB of it, mixed", initrd.Mixed, 150 << 20},
+		{"tight", "in memory, none to spare, zstd", initrd.Zstd, 1},
+		{"tight-gzip", "in memory, none to spare, gzip", initrd.Gzip, 1},
 	}
 }
 
@@ -36,11 +37,7 @@ func (f form) write(ctx context.Context, ref string) error {
 	for _, l := range img.Layers {
 		layers = append(layers, l)
 	}
-	var opt rootfs.Options
-	if f.tight {
-		opt.Memory = 1
-	}
-	tree, err := rootfs.Read(ctx, layers, opt)
+	tree, err := rootfs.Read(ctx, layers, rootfs.Options{Memory: f.keep})
 	if err != nil {
 		return err
 	}
