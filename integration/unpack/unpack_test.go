@@ -61,7 +61,7 @@ func unpacks(t *testing.T, f form, all bool) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build = %v: %s", err, out)
 	}
-	write(t, tree, file, program, initrd.Options{Compression: f.pack, Single: f.single})
+	write(t, tree, file, program, initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
 	v := vm.Machine{Initrd: file, Memory: "1500M", NICs: []string{"none"}, Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
 	v.Exit(5 * time.Minute)
 	v.Never(`Initramfs unpacking failed`)

@@ -59,6 +59,7 @@ type Plan struct {
 	image   *os.File     // what kexec takes of it
 	cmdline string       // without what only the size of the initrd can tell
 	bare    bool         // wyrinit stays out
+	plain   int64        // for initrd.Options
 }
 
 // Bundle is what kexec takes.
@@ -100,11 +101,11 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err != nil {
 		return nil, err
 	}
-	var waiting int64
-	if tree.Packed() {
-		waiting = tree.Stored()
+	var w waiting
+	if tree.Packed() && !opt.Single {
+		w.packed, w.loose = initrd.Waiting(tree)
 	}
-	p.Packing = choose(packings, opt.Memory, opt.Copies, p.booted(), waiting)
+	p.Packing, p.plain = choose(packings, opt.Memory, opt.Copies, p.booted(), w)
 	p.warn(ctx)
 	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
 	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {

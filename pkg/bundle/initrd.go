@@ -19,6 +19,7 @@ import (
 func (p *Plan) initrdOptions() (initrd.Options, error) {
 	opt := initrd.Options{
 		Compression: p.Packing,
+		Plain:       p.plain,
 		Skip:        func(n *rootfs.Node) bool { return n.Same(p.node) },
 		Single:      p.opt.Single,
 		Grow:        p.opt.Grow,

@@ -57,26 +57,27 @@ func byVersion(version string) []initrd.Compression {
 	return []initrd.Compression{initrd.None, initrd.Gzip}
 }
 
-// choose takes the fastest form that the memory allows. A plain initramfs costs no work to make, where the contents have
-// waited as they are, and the least to unpack. zstd costs both a little work and takes about a third of the room. Where some
-// of the contents are packed and some are not, it costs least to leave them so. waiting is how much memory they take if
-// any is packed, else 0.
-func choose(known []initrd.Compression, m memory.Info, copies int, s rootfs.Stat, waiting int64) initrd.Compression {
+// waiting is what the contents take that wait for the initrd, in bytes: initrd.Waiting.
+type waiting struct{ packed, loose int64 }
+
+// choose takes the fastest form that the memory allows, and says of how much of what is loose that is true with
+// initrd.Mixed. A plain initramfs costs no work to make, where all contents have waited as they are, and the least to
+// unpack. zstd costs both a little work and takes about a third of the room.
+func choose(known []initrd.Compression, m memory.Info, copies int, s rootfs.Stat, w waiting) (initrd.Compression, int64) {
 	order := []initrd.Compression{initrd.Zstd, initrd.Gzip, initrd.None}
-	switch {
-	case waiting == 0 && roomy(m, copies, s):
+	if roomy(m, copies, s) {
 		order = []initrd.Compression{initrd.None}
-	case roomy(m, copies, s):
-		order = []initrd.Compression{initrd.Mixed, initrd.None}
-	case waiting != 0 && fitsMixed(m, copies, s, waiting):
-		order = []initrd.Compression{initrd.Mixed, initrd.Zstd, initrd.Gzip, initrd.None}
+	}
+	plain := plainShare(m, copies, s, w)
+	if plain > 0 {
+		order = slices.Insert(order, 0, initrd.Mixed)
 	}
 	for _, c := range order {
 		if slices.Contains(known, c) {
-			return c
+			return c, plain
 		}
 	}
-	return initrd.None
+	return initrd.None, 0
 }
 
 // slack is what is left to the loading kernel beside a plain initramfs.
@@ -90,9 +91,21 @@ func roomy(m memory.Info, copies int, s rootfs.Stat) bool {
 	return m.Total != 0 && m.Available > size*int64(2*copies+1)/2+slack && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
 }
 
-// fitsMixed tells whether an initrd of that size can be loaded and booted, with something to spare, for the size is known
-// only when it is made.
-func fitsMixed(m memory.Info, copies int, s rootfs.Stat, size int64) bool {
-	size += size/32 + int64(s.Inodes)*128 // directories, ends of archives
-	return m.Available > size*int64(copies)+2*slack && size+slack < m.Total/2 && needs(s, size) < m.Total-m.Total/16
+// plainShare returns how much of what is loose may stay as it is, beside what is packed already, in an initrd that can be
+// loaded and booted; 0 if nothing is packed, or if it is not worth it.
+func plainShare(m memory.Info, copies int, s rootfs.Stat, w waiting) int64 {
+	if w.packed == 0 || m.Total == 0 {
+		return 0
+	}
+	limit := min(
+		m.Total-m.Total/64-needs(s, 0)+processNeeds, // to boot
+		m.Total/2-slack, // to be loaded, beside the kernel: see CanLoad
+		(m.Available-slack-slack/2)/int64(max(1, copies)), // likewise
+	)
+	const packs = 2 // times smaller, which zstd's fastest level makes the contents of an image at the least
+	plain := min(w.loose, (limit-w.packed-w.loose/packs)*packs/(packs-1))
+	if plain < w.loose/8 {
+		return 0
+	}
+	return plain
 }

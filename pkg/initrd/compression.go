@@ -14,7 +14,7 @@ import (
 type Compression int
 
 // The forms that are written: parallel compressors for them make a single frame or member. Mixed is for Make alone, and
-// never a single archive: what waits packed with zstd goes over as that, everything else as it is.
+// never a single archive: it is Zstd but for Options.Plain.
 const (
 	None Compression = iota
 	Gzip

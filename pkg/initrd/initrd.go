@@ -15,7 +15,8 @@ import (
 // Options say what goes into the archive and how it is compressed. The zero value is the whole tree, uncompressed.
 type Options struct {
 	Compression Compression
-	Level       int // of zstd(1) or gzip(1); 0 is the fastest
+	Level       int   // of zstd(1) or gzip(1); 0 is the fastest
+	Plain       int64 // with Mixed, how many bytes of what Waiting calls loose stay as they are
 
 	// Skip leaves a path out. A directory that is left out takes nothing below it along, and the kernel drops what
 	// has no parent.

@@ -104,6 +104,34 @@ func (m *maker) count() {
 	}
 }
 
+// Waiting tells of what Make would make an archive with Zstd or Mixed, in bytes: packed is the size of what is packed already
+// and goes over as it is, loose that of all other records, unpacked.
+func Waiting(t *rootfs.Tree) (packed, loose int64) {
+	m := &maker{tree: t}
+	m.count()
+	loose = m.head
+	taken := map[frame]bool{}
+	for n := range t.All {
+		if n.Dir() {
+			continue
+		}
+		var f spool.Frame
+		p, framed := m.readyAt(n)
+		if framed {
+			f, framed = p.Spool.Frame(p.Off)
+		}
+		key := frame{p.Spool, f.Begin}
+		switch {
+		case !framed || m.whole[key] != f.Records:
+			loose += spool.HeaderSize(n.Path) + spool.Padded(max(n.Size, int64(len(n.Target))))
+		case !taken[key]:
+			taken[key] = true
+			packed += f.Packed()
+		}
+	}
+	return packed, loose
+}
+
 // base returns the spool that an uncompressed archive can be made in the place of, if there is one: it has room for the
 // head, and holds not much more than what is wanted, for nothing is moved.
 func (m *maker) base() *spool.Spool {
@@ -159,9 +187,9 @@ func (m *maker) inPlace(ctx context.Context, base *spool.Spool, out *grower) (Re
 	return a.result, nil
 }
 
-// frames compresses with zstd, on all processors, what is not packed yet, or stores it.
+// frames compresses with zstd, on all processors, what is not packed yet and has to be.
 func (m *maker) frames(ctx context.Context, out io.Writer) (Result, error) {
-	segments, err := newSegmented(out, m.opt.Compression, m.opt.Level)
+	segments, err := newSegmented(out, m.opt)
 	if err != nil {
 		return Result{}, err
 	}

@@ -173,7 +173,7 @@ func TestMakeCorpus(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					got, err := boot(made(t, tree, initrd.Options{Compression: c}))
+					got, err := boot(made(t, tree, initrd.Options{Compression: c, Plain: 10 << 10}))
 					if err != nil {
 						t.Fatalf("%s kept, %v: %v", name, c, err)
 					}
@@ -206,7 +206,7 @@ func FuzzMake(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opt := initrd.Options{Compression: c, Extra: []initrd.File{dir(".w"), file(".w/f", "first")}, Last: []initrd.File{file(".last", "last")}}
+		opt := initrd.Options{Compression: c, Plain: r.Int64N(2) * r.Int64N(1_000_000), Extra: []initrd.File{dir(".w"), file(".w/f", "first")}, Last: []initrd.File{file(".last", "last")}}
 		skip := []string{"", "a", "b/a", "large"}[r.IntN(4)]
 		opt.Skip = func(n *rootfs.Node) bool { return n.Path == skip && !n.Dir() }
 		if n, err := tree.Lstat("c"); err == nil && !n.Dir() {
@@ -316,13 +316,37 @@ func TestMakeGrow(t *testing.T) {
 				t.Fatal(err)
 			}
 			asked := false
-			f, _, err := initrd.Make(t.Context(), tree, initrd.Options{Compression: c, Grow: func() error { asked = true; return full }})
+			f, _, err := initrd.Make(t.Context(), tree, initrd.Options{Compression: c, Plain: 1 << 20, Grow: func() error { asked = true; return full }})
 			if !asked || !errors.Is(err, full) {
 				t.Errorf("%v, %s kept: asked %v, Make = %v, want %v", c, name, asked, err, full)
 			}
 			if err == nil {
 				f.Close()
 			}
+		}
+	}
+}
+
+// TestWaiting: what is said to wait is what there is if nothing more is packed.
+func TestWaiting(t *testing.T) {
+	text := strings.Repeat("some text ", 500_000)
+	for name, memory := range kept {
+		tree, err := keeping(t, memory, []imagetest.Layer{
+			imagetest.Files(imagetest.File("a", text), imagetest.File("b", noise(100_000)), imagetest.File("c", "replaced")),
+			imagetest.Files(imagetest.Dir("d"), imagetest.File("c", text+noise(3<<20)), imagetest.File("d/d", "d"), imagetest.Symlink("e", "d/d")),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed, loose := initrd.Waiting(tree)
+		f, _, err := initrd.Make(t.Context(), tree, initrd.Options{Compression: initrd.Mixed, Plain: 2 * loose})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		// At most eight archives end, each with a record of 124 bytes. b was packed together with what was replaced.
+		if extra := size(t, f) - packed - loose; extra < 0 || extra > 1000 || name == "all" && packed > 0 || name == "nothing" && loose > 101_000 {
+			t.Errorf("%s kept: %d bytes packed, %d loose, and %d more", name, packed, loose, extra)
 		}
 	}
 }

@@ -13,10 +13,11 @@ import (
 
 // segmented compresses with zstd on all processors. A single frame is made by one processor, and the kernel ends an
 // archive where a frame ends; so this is several archives in a row, each in a frame of its own, which the kernel reads
-// as one. A file larger than a segment has an archive for itself, which is compressed while it is written. With Mixed the
-// archives are stored as they are, between those that are added.
+// as one. A file larger than a segment has an archive for itself, which is compressed while it is written. With Mixed
+// the first ones stay as they are.
 type segmented struct {
-	enc   *zstd.Encoder // nil with Mixed
+	enc   *zstd.Encoder
+	plain int64 // bytes of archives that may stay as they are
 	level zstd.EncoderLevel
 	todo  chan func(io.Writer) error // in the order of the archives
 	done  chan struct{}
@@ -30,28 +31,31 @@ type segmented struct {
 // segment is an archive that is being made or compressed; used again, as memory costs more to get than to fill.
 type segment struct {
 	bytes.Buffer
-	packed []byte
+	packed []byte // used again
+	ready  []byte // what is to be written: that, or what is in the buffer
 }
 
 const segmentSize = 4 << 20
 
-func newSegmented(w io.Writer, c Compression, level int) (*segmented, error) {
+func newSegmented(w io.Writer, opt Options) (*segmented, error) {
 	// Each takes a segment and its buffers: more than so many are not worth the memory.
 	workers := min(runtime.GOMAXPROCS(0), 16)
-	s := &segmented{level: zstdLevel(level), todo: make(chan func(io.Writer) error, workers), done: make(chan struct{}), free: make(chan *segment, 2*workers)}
-	if c == Zstd {
-		var err error
-		if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(s.level), zstd.WithEncoderConcurrency(workers)); err != nil {
-			return nil, fmt.Errorf("cannot compress with zstd: %w", err)
-		}
+	s := &segmented{level: zstdLevel(opt.Level), todo: make(chan func(io.Writer) error, workers), done: make(chan struct{}), free: make(chan *segment, 2*workers)}
+	mixed := opt.Compression == Mixed
+	if mixed {
+		s.plain = opt.Plain
+	}
+	var err error
+	if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(s.level), zstd.WithEncoderConcurrency(workers)); err != nil {
+		return nil, fmt.Errorf("cannot compress with zstd: %w", err)
 	}
 	go func() {
 		defer close(s.done)
 		var n int64
 		out := &counter{w: w, n: &n}
 		for write := range s.todo {
-			if s.err = write(out); s.err == nil && s.enc == nil {
-				// Records that are not packed begin at multiples of this.
+			if s.err = write(out); s.err == nil && mixed {
+				// The next one may be as it is, and so has to begin where records do.
 				_, s.err = out.Write(make([]byte, spool.Padded(n)-n))
 			}
 			if s.err != nil {
@@ -84,8 +88,9 @@ func (s *segmented) begin(size int64) error {
 	}
 	pr, pw := io.Pipe()
 	s.pipe = pw
+	stays := s.stays(size)
 	return s.do(func(w io.Writer) error {
-		if s.enc == nil {
+		if stays {
 			_, err := io.Copy(w, pr)
 			return err
 		}
@@ -98,6 +103,15 @@ func (s *segmented) begin(size int64) error {
 		}
 		return err
 	}, pr)
+}
+
+// stays says whether an archive of this size stays as it is.
+func (s *segmented) stays(size int64) bool {
+	if size > s.plain {
+		return false
+	}
+	s.plain -= size
+	return true
 }
 
 // do queues work, and has the pipe that it would read fail if the writer has failed.
@@ -134,19 +148,19 @@ func (s *segmented) end() error {
 	packed := make(chan struct{})
 	seg := s.buf
 	s.buf = nil
-	go func() {
-		defer close(packed)
-		if s.enc != nil {
+	if s.stays(int64(seg.Len())) {
+		seg.ready = seg.Bytes()
+		close(packed)
+	} else {
+		go func() {
 			seg.packed = s.enc.EncodeAll(seg.Bytes(), seg.packed[:0])
-		}
-	}()
+			seg.ready = seg.packed
+			close(packed)
+		}()
+	}
 	return s.do(func(w io.Writer) error {
 		<-packed
-		ready := seg.packed
-		if s.enc == nil {
-			ready = seg.Bytes()
-		}
-		_, err := w.Write(ready)
+		_, err := w.Write(seg.ready)
 		select {
 		case s.free <- seg:
 		default:

@@ -220,15 +220,6 @@ func (t *Tree) Packed() bool {
 	return slices.ContainsFunc(t.Spools(), func(s *spool.Spool) bool { return !s.Plain() })
 }
 
-// Stored returns how much memory the contents take, in bytes, those of files among them that upper layers have replaced.
-func (t *Tree) Stored() int64 {
-	var n int64
-	for _, s := range t.Spools() {
-		n += s.Stored()
-	}
-	return n
-}
-
 // Stat returns the sums.
 func (t *Tree) Stat() Stat { return t.stat }
 

@@ -34,6 +34,9 @@ type Frame struct {
 	off, size int64 // where it is in the file
 }
 
+// Packed returns how many bytes the frame has as it is.
+func (f Frame) Packed() int64 { return f.size }
+
 // Size returns how many bytes the frame has when it is unpacked.
 func (f Frame) Size() int64 { return f.End - f.Begin + int64(len(trailer)) }
 
@@ -238,15 +241,6 @@ func (s *Spool) Seal() error {
 
 // Plain says whether nothing is packed.
 func (s *Spool) Plain() bool { return !s.packing }
-
-// Stored returns how much memory the stream takes, in bytes.
-func (s *Spool) Stored() int64 {
-	n := s.plain
-	for _, f := range s.frames {
-		n += f.size
-	}
-	return n
-}
 
 // Len returns the length of the stream.
 func (s *Spool) Len() int64 { return s.end }

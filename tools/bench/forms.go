@@ -21,7 +21,7 @@ func forms() []form {
 	return []form{
 		{"none", "in memory, uncompressed", initrd.None, 0},
 		{"zstd", "in memory, zstd", initrd.Zstd, 0},
-		{"mixed", "in memory, 150 MiB of it, mixed", initrd.Mixed, 150 << 20},
+		{"mixed", "in memory, room for 150 MiB, mixed", initrd.Mixed, 150 << 20},
 		{"tight", "in memory, none to spare, zstd", initrd.Zstd, 1},
 		{"tight-gzip", "in memory, none to spare, gzip", initrd.Gzip, 1},
 	}
@@ -42,7 +42,7 @@ func (f form) write(ctx context.Context, ref string) error {
 		return err
 	}
 	defer tree.Close()
-	out, _, err := initrd.Make(ctx, tree, initrd.Options{Compression: f.pack})
+	out, _, err := initrd.Make(ctx, tree, initrd.Options{Compression: f.pack, Plain: f.keep})
 	if err != nil {
 		return err
 	}
