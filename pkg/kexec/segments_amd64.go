@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -159,10 +158,10 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, 
 	}
 	// One block holds all but the kernel and the initrd: the zero page, the code that leads there, and what the zero page names.
 	block := make([]byte, zeroPage+trampolineSize)
-	free := slices.Clone(m.ram)
-	kernelAt, ok1 := take(free, room, uint64(le.Uint32(image[kernelAlignment:])))
-	blockAt, ok2 := take(free, uint64(len(block)+len(m.efiMap)+len(cmdline)+512), pageSize)
-	initrdAt, ok3 := take(free, uint64(len(initrd)), pageSize)
+	free := places(m.ram, room+uint64(len(initrd)))
+	kernelAt, ok1 := free.take(room, uint64(le.Uint32(image[kernelAlignment:])))
+	initrdAt, ok2 := free.take(uint64(len(initrd)), pageSize)
+	blockAt, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), pageSize)
 	if !ok1 || !ok2 || !ok3 {
 		return 0, nil, unix.EADDRNOTAVAIL
 	}
@@ -215,26 +214,6 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, 
 	}
 	segments[0].room = room
 	return start, segments, nil
-}
-
-// take takes the highest free place that has room for size bytes: where the running kernel's allocator turns to last. Memory
-// that it allocates for the load and that is some segment's destination is what makes loading slow: it goes through a list of
-// all such pages for each page (kernel/kexec_core.c, kimage_alloc_page).
-func take(free []span, size, align uint64) (uint64, bool) {
-	if align < pageSize || align&(align-1) != 0 {
-		return 0, false
-	}
-	size = pages(size)
-	for i, s := range slices.Backward(free) {
-		if s.to < size {
-			continue
-		}
-		if at := (s.to - size) &^ (align - 1); at >= s.from {
-			free[i].to = at
-			return at, true
-		}
-	}
-	return 0, false
 }
 
 const pageSize = 4096

@@ -1,0 +1,86 @@
+package kexec
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestIdle reads flags as Linux shows them: a free block of four pages, a page of a program, a hole, a free page.
+func TestIdle(t *testing.T) {
+	var b []byte
+	for _, f := range []uint64{0, 1 << 10, 0, 0, 0, 1<<3 | 1<<5 | 1<<12, 1 << 20, 1 << 10} {
+		b = le.AppendUint64(b, f)
+	}
+	name := filepath.Join(t.TempDir(), "kpageflags")
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got, want := idle(f, span{pageSize, 8 * pageSize}), []bool{true, true, true, true, false, false, true}; !slices.Equal(got, want) {
+		t.Errorf("idle = %v, want %v", got, want)
+	}
+	if got := idle(f, span{0, 9 * pageSize}); got != nil {
+		t.Errorf("idle of what the kernel does not show = %v", got)
+	}
+}
+
+// TestTake compares what is taken with what counting at every place says.
+func TestTake(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		var free usable
+		for at := uint64(1 << 20); len(free) < 3; {
+			n := r.Uint64N(60)
+			p := place{span: span{at, at + n*pageSize}, idle: []bool{}}
+			for range n {
+				p.idle = append(p.idle, r.IntN(3) == 0)
+			}
+			if seed%3 == 0 {
+				p.idle = nil // not known
+			}
+			free = append(free, p)
+			at += (n + r.Uint64N(20)) * pageSize
+		}
+		var taken []span
+		for range 4 {
+			size, align := (1+r.Uint64N(30))*pageSize, uint64(pageSize)<<r.IntN(4)
+			want, wantIdle := int64(-1), int(size/pageSize)+1
+			for _, p := range free {
+				for at := (p.from + align - 1) &^ (align - 1); at+size <= p.to; at += align {
+					n := int(size / pageSize)
+					if p.idle != nil {
+						n = 0
+						for i := range size / pageSize {
+							if p.idle[(at-p.from)/pageSize+i] {
+								n++
+							}
+						}
+					}
+					if n <= wantIdle {
+						want, wantIdle = int64(at), n
+					}
+				}
+			}
+			at, ok := free.take(size, align)
+			if ok != (want >= 0) || ok && at != uint64(want) {
+				t.Fatalf("seed %d: take(%#x, %#x) = %#x, %v, want %#x", seed, size, align, at, ok, want)
+			}
+			if !ok {
+				continue
+			}
+			for _, s := range taken {
+				if at < s.to && s.from < at+size {
+					t.Fatalf("seed %d: %#x is taken twice", seed, at)
+				}
+			}
+			taken = append(taken, span{at, at + size})
+		}
+	}
+}
