@@ -52,7 +52,7 @@ const (
 )
 
 // able is what a kernel has to be able to do, in xloadflags, to be started as it is here: take over at its 64-bit entry, find
-// its initrd anywhere, and get along with the paging that the running kernel leaves behind. Linux can since 5.2.
+// its initrd anywhere, and get along with the paging that the running kernel leaves behind. Linux can since 5.3.
 const able = 1<<0 | 1<<1 | 1<<5 // XLF_KERNEL_64, XLF_CAN_BE_LOADED_ABOVE_4G, XLF_5LEVEL
 
 // entry64 is where a bzImage's protected-mode part takes over in 64-bit mode: boot.rst, "64-bit Boot Protocol".
