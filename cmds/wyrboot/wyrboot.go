@@ -128,7 +128,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 		return fmt.Errorf("cannot boot %s: %w", c.config.Image, err)
 	}
 	tree.Close() // its memory is wanted for the copies that kexec makes
-	c.sayf("kernel %s, command line %q", b.Version, b.Cmdline)
+	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", b.Version, console.Bytes(b.Size), b.Packing, b.Cmdline)
 	if err := c.stage("load", func() error { return c.load(ctx, b) }); err != nil {
 		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
 	}

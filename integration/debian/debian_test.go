@@ -43,6 +43,14 @@ func TestDebian(t *testing.T) {
 		})
 	})
 
+	// Some of the files have room to wait as they are, and stay so.
+	t.Run("some memory", func(t *testing.T) {
+		t.Parallel()
+		log := vm.Machine{Memory: "640M", Cmdline: cmdline}.Start(t).Until(over, patience)
+		complete(t, log)
+		lines(t, log, map[string]bool{`^wyrboot: kernel \S+, initrd of \S+ MB \(compression: mixed\), `: true})
+	})
+
 	// The control: what wyrinit is for fails without it, and wyrboot has said so. Besides the capabilities, systemd's
 	// package has an ACL for the journal. Here the memory is plenty.
 	t.Run("wyr.root=initramfs", func(t *testing.T) {

@@ -67,8 +67,9 @@ type Bundle struct {
 	Kernel, Initrd *os.File // without names, in memory
 	Cmdline        string
 	Version        string // of the kernel
-	Size           int64  // of the initrd in bytes
-	Memory         int64  // in bytes, the least with which the container boots completely
+	Packing        initrd.Compression
+	Size           int64 // of the initrd in bytes
+	Memory         int64 // in bytes, the least with which the container boots completely
 
 	loading int64 // bytes, what a running kernel takes to load it
 	held    int64 // of that, what it keeps until it jumps
@@ -226,7 +227,7 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version}
+	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version, Packing: p.Packing}
 	if err := p.finish(b); err != nil {
 		f.Close()
 		return nil, err
