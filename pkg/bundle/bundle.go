@@ -104,7 +104,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	}
 	var w waiting
 	if tree.Packed() && !opt.Single {
-		w.packed, w.loose = initrd.Waiting(tree)
+		w.packed, w.loose, w.held = initrd.Waiting(tree)
 	}
 	p.Packing, p.plain = choose(packings, opt.Memory, opt.Copies, p.booted(), w)
 	p.warn(ctx)

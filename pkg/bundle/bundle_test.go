@@ -283,24 +283,25 @@ func TestChoose(t *testing.T) {
 	s := rootfs.Stat{Bytes: 360 << 20, Pages: 370 << 20, Inodes: 11_000, Entries: 11_000} // 421 MiB with the kernel's needs
 	all, old := byVersion("6.1"), byVersion("4.19")
 	for _, c := range []struct {
-		total, available, packed, loose int64 // MiB
-		copies                          int
-		known                           []initrd.Compression
-		want                            initrd.Compression
-		plain                           int64 // MiB
+		total, available    int64 // MiB
+		packed, loose, held int64
+		copies              int
+		known               []initrd.Compression
+		want                initrd.Compression
+		plain               int64
 	}{
-		{2048, 1600, 0, 360, 1, all, initrd.None, 0},
-		{2048, 1600, 20, 300, 1, all, initrd.Mixed, 300},
-		{2048, 1600, 20, 300, 1, old, initrd.None, 300},
-		{1024, 560, 60, 180, 1, all, initrd.Mixed, 180},
-		{1024, 560, 60, 180, 1, old, initrd.Gzip, 180},
-		{1024, 560, 60, 180, 2, all, initrd.Mixed, 2 * (232 - 60 - 90)}, // to be loaded twice
-		{704, 560, 60, 180, 1, all, initrd.Mixed, 2 * (272 - 60 - 90)},  // to boot
-		{576, 560, 60, 180, 1, all, initrd.Zstd, 0},
-		{1024, 560, 0, 180, 1, all, initrd.Zstd, 0},
+		{2048, 1600, 0, 360, 400, 1, all, initrd.None, 0},
+		{2048, 1600, 20, 300, 350, 1, all, initrd.Mixed, 300},
+		{2048, 1600, 20, 300, 350, 1, old, initrd.None, 300},
+		{1024, 560, 60, 180, 260, 1, all, initrd.Mixed, 180},
+		{1024, 560, 60, 180, 260, 1, old, initrd.Gzip, 180},
+		{1024, 400, 60, 180, 260, 2, all, initrd.Mixed, 2 * ((400+260-96)/3 - 60 - 90)}, // to be loaded twice
+		{704, 560, 60, 180, 260, 1, all, initrd.Mixed, 2 * (272 - 60 - 90)},             // to boot
+		{576, 560, 60, 180, 260, 1, all, initrd.Zstd, 0},
+		{1024, 560, 0, 180, 260, 1, all, initrd.Zstd, 0},
 	} {
 		m := memory.Info{Total: c.total << 20, Available: c.available << 20}
-		got, plain := choose(c.known, m, c.copies, s, waiting{c.packed << 20, c.loose << 20})
+		got, plain := choose(c.known, m, c.copies, s, waiting{c.packed << 20, c.loose << 20, c.held << 20})
 		if got != c.want || plain>>20 != min(c.plain, c.loose) {
 			t.Errorf("%+v: %v, %d MiB plain", c, got, plain>>20)
 		}

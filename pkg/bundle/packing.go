@@ -58,7 +58,7 @@ func byVersion(version string) []initrd.Compression {
 }
 
 // waiting is what the contents take that wait for the initrd, in bytes: initrd.Waiting.
-type waiting struct{ packed, loose int64 }
+type waiting struct{ packed, loose, held int64 }
 
 // choose takes the fastest form that the memory allows, and says of how much of what is loose that is true with
 // initrd.Mixed. A plain initramfs costs no work to make, where all contents have waited as they are, and the least to
@@ -100,7 +100,7 @@ func plainShare(m memory.Info, copies int, s rootfs.Stat, w waiting) int64 {
 	limit := min(
 		m.Total-m.Total/64-needs(s, 0)+processNeeds, // to boot
 		m.Total/2-slack, // to be loaded, beside the kernel: see CanLoad
-		(m.Available-slack-slack/2)/int64(max(1, copies)), // likewise
+		(m.Available+w.held-slack-slack/2)/int64(1+copies), // to be there and to be loaded
 	)
 	const packs = 2 // times smaller, which zstd's fastest level makes the contents of an image at the least
 	plain := min(w.loose, (limit-w.packed-w.loose/packs)*packs/(packs-1))

@@ -105,11 +105,14 @@ func (m *maker) count() {
 }
 
 // Waiting tells of what Make would make an archive with Zstd or Mixed, in bytes: packed is the size of what is packed already
-// and goes over as it is, loose that of all other records, unpacked.
-func Waiting(t *rootfs.Tree) (packed, loose int64) {
+// and goes over as it is, loose that of all other records, unpacked. held is the memory that is given back on the way.
+func Waiting(t *rootfs.Tree) (packed, loose, held int64) {
 	m := &maker{tree: t}
 	m.count()
 	loose = m.head
+	for _, s := range t.Spools() {
+		held += s.Stored()
+	}
 	taken := map[frame]bool{}
 	for n := range t.All {
 		if n.Dir() {
@@ -129,7 +132,7 @@ func Waiting(t *rootfs.Tree) (packed, loose int64) {
 			packed += f.Packed()
 		}
 	}
-	return packed, loose
+	return packed, loose, held
 }
 
 // base returns the spool that an uncompressed archive can be made in the place of, if there is one: it has room for the

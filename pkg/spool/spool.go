@@ -242,6 +242,15 @@ func (s *Spool) Seal() error {
 // Plain says whether nothing is packed.
 func (s *Spool) Plain() bool { return !s.packing }
 
+// Stored returns how much memory the stream takes, in bytes.
+func (s *Spool) Stored() int64 {
+	n := s.plain
+	for _, f := range s.frames {
+		n += f.size
+	}
+	return n
+}
+
 // Len returns the length of the stream.
 func (s *Spool) Len() int64 { return s.end }
 
