@@ -108,7 +108,7 @@ func readMemory(dir string) ([]region, error) {
 	return all, nil
 }
 
-// readRAM reads which memory the running kernel uses as such, from lowest on, in order.
+// readRAM reads which memory the running kernel uses as such, from lowest on, in order and in whole pages.
 func readRAM(file string) ([]span, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -123,10 +123,20 @@ func readRAM(file string) ([]span, error) {
 		last, name, _ := strings.Cut(rest, " : ")
 		a, err1 := strconv.ParseUint(from, 16, 64)
 		b, err2 := strconv.ParseUint(last, 16, 64)
-		if name == "System RAM" && err1 == nil && err2 == nil && b > lowest {
+		if name != "System RAM" || err1 != nil || err2 != nil || b < lowest {
+			continue
+		}
+		// Setup data of a boot loader shows as RAM of its own, of any length.
+		if n := len(ram); n > 0 && ram[n-1].to == a {
+			ram[n-1].to = b + 1
+		} else {
 			ram = append(ram, span{max(a, lowest), b + 1})
 		}
 	}
+	for i, r := range ram {
+		ram[i] = span{pages(r.from), r.to &^ (pageSize - 1)}
+	}
+	ram = slices.DeleteFunc(ram, func(r span) bool { return r.from >= r.to })
 	return ram, s.Err()
 }
 

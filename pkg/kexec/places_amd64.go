@@ -90,21 +90,21 @@ func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
 		at = (p.to - size) &^ (align - 1)
 		return at, int(size / pageSize), p.to >= size && at >= p.from
 	}
-	n, begin := 0, p.from
-	for end := p.from; end < p.to; end += pageSize {
-		if p.idle[(end-p.from)/pageSize] {
+	n, first, want := 0, 0, int(size/pageSize)
+	for i, is := range p.idle {
+		if is {
 			n++
 		}
-		if end+pageSize-begin < size {
+		if i+1-first < want {
 			continue
 		}
-		if begin&(align-1) == 0 && (!ok || n <= fewest) {
+		if begin := p.from + uint64(first)*pageSize; begin&(align-1) == 0 && (!ok || n <= fewest) {
 			at, fewest, ok = begin, n, true
 		}
-		if p.idle[(begin-p.from)/pageSize] {
+		if p.idle[first] {
 			n--
 		}
-		begin += pageSize
+		first++
 	}
 	return at, fewest, ok
 }
