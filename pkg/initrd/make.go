@@ -39,7 +39,7 @@ func Make(ctx context.Context, t *rootfs.Tree, opt Options) (_ *os.File, _ Resul
 	switch {
 	case base != nil:
 		r, err = m.inPlace(ctx, base, out)
-	case opt.Compression >= Zstd && !opt.Single:
+	case (opt.Compression == Zstd || opt.Compression == Mixed) && !opt.Single:
 		r, err = m.frames(ctx, out)
 	default:
 		r, err = write(ctx, out, t.Consume, opt)
@@ -118,14 +118,9 @@ func Waiting(t *rootfs.Tree) (packed, loose, held int64) {
 		if n.Dir() {
 			continue
 		}
-		var f spool.Frame
-		p, framed := m.readyAt(n)
-		if framed {
-			f, framed = p.Spool.Frame(p.Off)
-		}
-		key := frame{p.Spool, f.Begin}
+		f, key, ok := m.frameOf(n)
 		switch {
-		case !framed || m.whole[key] != f.Records:
+		case !ok:
 			loose += spool.HeaderSize(n.Path) + spool.Padded(max(n.Size, int64(len(n.Target))))
 		case !taken[key]:
 			taken[key] = true
@@ -133,6 +128,17 @@ func Waiting(t *rootfs.Tree) (packed, loose, held int64) {
 		}
 	}
 	return packed, loose, held
+}
+
+// frameOf returns the frame that a node's record is in, if all that is in it is ready: it can go over as it is.
+func (m *maker) frameOf(n *rootfs.Node) (spool.Frame, frame, bool) {
+	p, ok := m.tree.Place(n)
+	if !ok || !p.Intact {
+		return spool.Frame{}, frame{}, false
+	}
+	f, ok := p.Spool.Frame(p.Off)
+	key := frame{p.Spool, f.Begin}
+	return f, key, ok && m.whole[key] == f.Records
 }
 
 // base returns the spool that an uncompressed archive can be made in the place of, if there is one: it has room for the
@@ -201,13 +207,8 @@ func (m *maker) frames(ctx context.Context, out io.Writer) (Result, error) {
 	a.endHead = a.end
 	taken := map[frame]bool{}
 	a.keep = func(n *rootfs.Node) (bool, error) {
-		p, ok := m.tree.Place(n)
-		if !ok || !p.Intact {
-			return false, nil
-		}
-		f, ok := p.Spool.Frame(p.Off)
-		key := frame{p.Spool, f.Begin}
-		if !ok || !taken[key] && m.whole[key] != f.Records {
+		f, key, ok := m.frameOf(n)
+		if !ok {
 			return false, nil
 		}
 		a.result.Records++
@@ -222,7 +223,7 @@ func (m *maker) frames(ctx context.Context, out io.Writer) (Result, error) {
 				return false, err
 			}
 		}
-		r, done := p.Spool.TakeFrame(f)
+		r, done := key.spool.TakeFrame(f)
 		return true, segments.add(r, done)
 	}
 	err = a.write(ctx, m.tree.Consume)

@@ -62,9 +62,9 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 			data, err = oneFrame(data)
 			break
 		}
-		data, err = allArchives(data)
+		data, err = allArchives(data, false)
 	case initrd.Mixed:
-		data, err = allArchives(data)
+		data, err = allArchives(data, true)
 	}
 	if err != nil {
 		t.Fatalf("%v: %v", opt.Compression, err)
@@ -75,9 +75,9 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 	return data
 }
 
-// allArchives unpacks what is in a row, zeros between it excepted: archives as they are, and frames, each of which must be
-// whole archives: the kernel does not go on in the next.
-func allArchives(b []byte) ([]byte, error) {
+// allArchives unpacks frames in a row, each of which must be whole archives: the kernel does not go on in the next. With mixed,
+// archives as they are and zeros may be between them.
+func allArchives(b []byte, mixed bool) ([]byte, error) {
 	zr, err := zstd.NewReader(nil)
 	if err != nil {
 		return nil, err
@@ -85,11 +85,11 @@ func allArchives(b []byte) ([]byte, error) {
 	defer zr.Close()
 	var all []byte
 	for size := len(b); len(b) > 0; {
-		if b[0] == 0 {
+		if mixed && b[0] == 0 {
 			b = b[1:]
 			continue
 		}
-		if b[0] == '0' {
+		if mixed && b[0] == '0' {
 			if (size-len(b))%4 != 0 {
 				return nil, fmt.Errorf("an archive at %d, which is no multiple of 4", size-len(b))
 			}

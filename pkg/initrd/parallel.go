@@ -31,8 +31,7 @@ type segmented struct {
 // segment is an archive that is being made or compressed; used again, as memory costs more to get than to fill.
 type segment struct {
 	bytes.Buffer
-	packed []byte // used again
-	ready  []byte // what is to be written: that, or what is in the buffer
+	packed []byte
 }
 
 const segmentSize = 4 << 20
@@ -148,19 +147,19 @@ func (s *segmented) end() error {
 	packed := make(chan struct{})
 	seg := s.buf
 	s.buf = nil
-	if s.stays(int64(seg.Len())) {
-		seg.ready = seg.Bytes()
+	ready := seg.Bytes()
+	if s.stays(int64(len(ready))) {
 		close(packed)
 	} else {
 		go func() {
-			seg.packed = s.enc.EncodeAll(seg.Bytes(), seg.packed[:0])
-			seg.ready = seg.packed
+			seg.packed = s.enc.EncodeAll(ready, seg.packed[:0])
+			ready = seg.packed
 			close(packed)
 		}()
 	}
 	return s.do(func(w io.Writer) error {
 		<-packed
-		_, err := w.Write(seg.ready)
+		_, err := w.Write(ready)
 		select {
 		case s.free <- seg:
 		default:

@@ -1,5 +1,5 @@
 // Package kexec hands the machine to another kernel: kexec_load(2) where it may, else kexec_file_load(2), then reboot(2) with
-// LINUX_REBOOT_CMD_KEXEC, the latter two through u-root's boot/kexec. It does not read, unpack or check kernels.
+// LINUX_REBOOT_CMD_KEXEC, the latter two through u-root's boot/kexec. It does not unpack or check kernels.
 package kexec
 
 import (

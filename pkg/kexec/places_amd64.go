@@ -86,9 +86,12 @@ func (u *usable) take(size, align uint64) (uint64, bool) {
 
 // best returns the address in p with the fewest idle pages behind it, and how many those are; all of them if that is not known.
 func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
-	if p.to < size || p.idle == nil {
+	if p.to-p.from < size {
+		return 0, 0, false
+	}
+	if p.idle == nil {
 		at = (p.to - size) &^ (align - 1)
-		return at, int(size / pageSize), p.to >= size && at >= p.from
+		return at, int(size / pageSize), at >= p.from
 	}
 	n, first, want := 0, 0, int(size/pageSize)
 	for i, is := range p.idle {

@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,21 +28,22 @@ func (c *cmd) loading(ctx context.Context, dir, wyrcan, ref string) error {
 		return err
 	}
 	ways := []struct{ name, ref string }{{"kexec_load", ref}, {"kexec_file_load", slow}}
-	loads, jumps := make(map[string][]time.Duration), make(map[string][]time.Duration)
+	type times struct{ load, jump time.Duration }
+	took := make(map[string][]times)
 	for range c.runs {
 		for _, w := range ways {
 			load, jump, err := boot(ctx, filepath.Dir(wyrcan), w.ref, w.name)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			loads[w.name], jumps[w.name] = append(loads[w.name], load), append(jumps[w.name], jump)
+			took[w.name] = append(took[w.name], times{load, jump})
 		}
 	}
 	fmt.Fprintf(c.stdout, "\nFrom kernel and initrd to the next kernel's first words, under emulation:\n\n| way | load | jump |\n| --- | ---: | ---: |\n")
 	for _, w := range ways {
-		slices.Sort(loads[w.name])
-		slices.Sort(jumps[w.name])
-		fmt.Fprintf(c.stdout, "| %s | %.2f s | %.2f s |\n", w.name, loads[w.name][c.runs/2].Seconds(), jumps[w.name][c.runs/2].Seconds())
+		load := median(took[w.name], func(t times) time.Duration { return t.load })
+		jump := median(took[w.name], func(t times) time.Duration { return t.jump })
+		fmt.Fprintf(c.stdout, "| %s | %.2f s | %.2f s |\n", w.name, load.Seconds(), jump.Seconds())
 	}
 	return nil
 }
@@ -105,19 +104,18 @@ var (
 func boot(ctx context.Context, dir, ref, way string) (load, jump time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-cx16", "-m", "3G", "-smp", "2",
-		"-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci", "-no-reboot",
-		"-kernel", filepath.Join(dir, "wyrcan.kernel"), "-initrd", filepath.Join(dir, "wyrcan.initrd"),
-		"-append", "console=ttyS0 quiet wyr.img="+strings.Replace(ref, "127.0.0.1", "10.0.2.2", 1)+" wyr.arg=console=ttyS0")
-	out, err := qemu.StdoutPipe()
+	vm := qemu(ctx, filepath.Join(dir, "wyrcan.kernel"), filepath.Join(dir, "wyrcan.initrd"),
+		"console=ttyS0 quiet wyr.img="+strings.Replace(ref, "127.0.0.1", "10.0.2.2", 1)+" wyr.arg=console=ttyS0",
+		"-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci")
+	out, err := vm.StdoutPipe()
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := qemu.Start(); err != nil {
+	if err := vm.Start(); err != nil {
 		return 0, 0, err
 	}
-	defer qemu.Wait()
-	defer qemu.Process.Kill()
+	defer vm.Wait()
+	defer vm.Process.Kill()
 	var jumped time.Time
 	slowly := false
 	for s := bufio.NewScanner(out); s.Scan(); {

@@ -312,7 +312,7 @@ func once(ctx context.Context, dir, script string) (result, error) {
 }
 
 // median returns the median of what f says of each result.
-func median[T cmp.Ordered](results []result, f func(result) T) T {
+func median[R any, T cmp.Ordered](results []R, f func(R) T) T {
 	values := make([]T, len(results))
 	for i, r := range results {
 		values[i] = f(r)

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -44,8 +43,8 @@ func (c *cmd) unpacking(ctx context.Context, dir, wyrcan, ref string) error {
 		if err != nil {
 			return err
 		}
-		slices.Sort(times[form])
-		fmt.Fprintf(c.stdout, "| %s | %s | %.2f s |\n", form, megabytes(info.Size()), times[form][len(times[form])/2].Seconds())
+		took := median(times[form], func(d time.Duration) time.Duration { return d })
+		fmt.Fprintf(c.stdout, "| %s | %s | %.2f s |\n", form, megabytes(info.Size()), took.Seconds())
 	}
 	return nil
 }
@@ -55,9 +54,7 @@ func (c *cmd) unpacking(ctx context.Context, dir, wyrcan, ref string) error {
 func unpack(ctx context.Context, kernel, initrd string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-cx16", "-m", "3G", "-smp", "2",
-		"-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
-		"-append", "console=ttyS0 rdinit=/nothing root=/dev/nothing panic=-1").Output()
+	out, err := qemu(ctx, kernel, initrd, "console=ttyS0 rdinit=/nothing root=/dev/nothing panic=-1", "-nic", "none").Output()
 	if err != nil {
 		return 0, err
 	}
@@ -67,6 +64,12 @@ func unpack(ctx context.Context, kernel, initrd string) (time.Duration, error) {
 		return 0, errors.New("the kernel could not unpack it")
 	}
 	return end - begin, errors.Join(err1, err2)
+}
+
+// qemu is a machine that says on its standard output what it says on its serial line.
+func qemu(ctx context.Context, kernel, initrd, cmdline string, more ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "qemu-system-x86_64", append([]string{"-accel", "tcg", "-cpu", "max,-cx16", "-m", "3G", "-smp", "2",
+		"-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append", cmdline}, more...)...)
 }
 
 // stamp returns the time of a line of the kernel's.
