@@ -1,0 +1,188 @@
+package inflate
+
+import (
+	"fmt"
+	"io"
+	"sync"
+)
+
+// block reads the beginning of a block: RFC 1951, section 3.2.3.
+func (z *Reader) block() error {
+	b, err := z.take(3)
+	if err != nil {
+		return err
+	}
+	z.last = b&1 != 0
+	switch b >> 1 {
+	case 0:
+		z.drop(z.n & 7)
+		b, err := z.take(32)
+		if err != nil {
+			return err
+		}
+		if uint16(b) != ^uint16(b>>16) {
+			return fmt.Errorf("%w: a block's length is not what its check says", ErrCorrupt)
+		}
+		z.stored, z.step = int(uint16(b)), (*Reader).copyStored
+		return nil
+	case 1:
+		z.literals, z.distances, z.step = &fixed().literals, &fixed().distances, (*Reader).decode
+		return nil
+	case 2:
+		z.step = (*Reader).decode
+		return z.codes()
+	}
+	return fmt.Errorf("%w: a block is of no known type", ErrCorrupt)
+}
+
+// finish goes on behind a block.
+func (z *Reader) finish() {
+	if z.step = (*Reader).block; z.last {
+		z.step = (*Reader).trailer
+	}
+}
+
+// copyStored copies what there is room for of a block that is not compressed. No bits are at hand: its length has taken all.
+func (z *Reader) copyStored() error {
+	for z.stored > 0 && z.write <= full {
+		if z.pos == z.end {
+			if z.eof {
+				return io.ErrUnexpectedEOF
+			}
+			if err := z.fill(); err != nil {
+				return err
+			}
+		}
+		n := copy(z.out[z.write:], z.in[z.pos:min(z.end, z.pos+z.stored)])
+		z.pos += n
+		z.write += n
+		z.stored -= n
+	}
+	if z.stored == 0 {
+		z.finish()
+	}
+	return nil
+}
+
+type tables struct {
+	literals  [literalSize]entry
+	distances [distanceSize]entry
+}
+
+// fixed are the tables of the code that needs no description: RFC 1951, section 3.2.6.
+var fixed = sync.OnceValue(func() *tables {
+	t := new(tables)
+	var l [288]uint8
+	for i := range l {
+		switch {
+		case i < 144:
+			l[i] = 8
+		case i < 256:
+			l[i] = 9
+		case i < 280:
+			l[i] = 7
+		default:
+			l[i] = 8
+		}
+	}
+	build(t.literals[:], literalBits, l[:], literalEntry)
+	for i := range 32 {
+		l[i] = 5
+	}
+	build(t.distances[:], distanceBits, l[:32], distanceEntry)
+	return t
+})
+
+// order is that of the lengths of the code for code lengths: RFC 1951, section 3.2.7.
+var order = [numLengths]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
+
+// codes reads the description of a block's code: RFC 1951, section 3.2.7.
+func (z *Reader) codes() error {
+	b, err := z.take(14)
+	if err != nil {
+		return err
+	}
+	literals, distances, n := int(b&31)+257, int(b>>5&31)+1, int(b>>10)+4
+	if literals > numLiterals || distances > numDistances {
+		return fmt.Errorf("%w: a block has more symbols than there are", ErrCorrupt)
+	}
+	var l [numLiterals + numDistances]uint8
+	for _, symbol := range order[:n] {
+		b, err := z.take(3)
+		if err != nil {
+			return err
+		}
+		l[symbol] = uint8(b)
+	}
+	var table [1 << lengthBits]entry
+	if !build(table[:], lengthBits, l[:numLengths], lengthEntry) {
+		return fmt.Errorf("%w: a block has no code for its code lengths", ErrCorrupt)
+	}
+	clear(l[:numLengths])
+
+	for i := 0; i < literals+distances; {
+		symbol, err := z.codeLength(&table)
+		if err != nil {
+			return err
+		}
+		if symbol < 16 {
+			l[i] = uint8(symbol)
+			i++
+			continue
+		}
+		var again uint64
+		var value uint8
+		switch symbol {
+		case 16:
+			if i == 0 {
+				return fmt.Errorf("%w: the first code length is like one before it", ErrCorrupt)
+			}
+			value = l[i-1]
+			b, err = z.take(2)
+			again = 3 + b
+		case 17:
+			b, err = z.take(3)
+			again = 3 + b
+		default:
+			b, err = z.take(7)
+			again = 11 + b
+		}
+		if err != nil {
+			return err
+		}
+		if i+int(again) > literals+distances {
+			return fmt.Errorf("%w: a block has more code lengths than symbols", ErrCorrupt)
+		}
+		for range again {
+			l[i] = value
+			i++
+		}
+	}
+
+	if l[256] == 0 {
+		return fmt.Errorf("%w: a block has no end", ErrCorrupt)
+	}
+	t := &z.dynamic
+	if !build(t.literals[:], literalBits, l[:literals], literalEntry) || !build(t.distances[:], distanceBits, l[literals:literals+distances], distanceEntry) {
+		return fmt.Errorf("%w: a block has no code", ErrCorrupt)
+	}
+	z.literals, z.distances = &t.literals, &t.distances
+	return nil
+}
+
+// codeLength reads a symbol of the code for code lengths. It takes no more bits than that has.
+func (z *Reader) codeLength(table *[1 << lengthBits]entry) (int, error) {
+	for n := uint64(1); ; n++ {
+		if err := z.need(n); err != nil {
+			return 0, err
+		}
+		e := table[z.bits&(1<<lengthBits-1)]
+		if n := bitsOf(e); n != 0 && e&special == 0 && n <= z.n {
+			z.drop(n)
+			return int(e >> 16), nil
+		}
+		if n >= lengthBits {
+			return 0, fmt.Errorf("%w: a code length is of no known kind", ErrCorrupt)
+		}
+	}
+}
