@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
@@ -27,8 +29,8 @@ func forms() []form {
 	}
 }
 
-// write makes an initramfs of an image in a file in memory, as wyrboot does.
-func (f form) write(ctx context.Context, ref string) error {
+// write makes an initramfs of an image in a file in memory, as wyrboot does, and copies that to a named one, if any.
+func (f form) write(ctx context.Context, ref, file string) error {
 	img, err := new(image.Source).Resolve(ctx, ref)
 	if err != nil {
 		return err
@@ -47,6 +49,9 @@ func (f form) write(ctx context.Context, ref string) error {
 		return err
 	}
 	defer out.Close()
+	if file != "" {
+		return save(file, out)
+	}
 	// The size is read from a file called initrd; the content is not.
 	info, err := out.Stat()
 	if err != nil {
@@ -56,4 +61,16 @@ func (f form) write(ctx context.Context, ref string) error {
 		return err
 	}
 	return os.Truncate("initrd", info.Size())
+}
+
+func save(name string, content *os.File) error {
+	if _, err := content.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	return errors.Join(err, f.Close())
 }

@@ -13,7 +13,7 @@ func TestTable(t *testing.T) {
 	ways := []way{{name: "floor"}, {name: "ours"}}
 	s := time.Second
 	results := map[string][]result{
-		"floor": {{wall: 4 * s}, {wall: 2 * s}, {wall: 1 * s}},
+		"floor": {{wall: 4 * s, cpu: s}, {wall: 2 * s, cpu: 4 * s}, {wall: 1 * s, cpu: 6 * s}},
 		"ours":  {{wall: 3 * s, cpu: s, memory: 5e6, size: 7e6}, {wall: 9 * s, cpu: 3 * s, memory: 6e6, size: 7e6}, {wall: 1 * s, cpu: 2 * s, memory: 4e6, size: 7e6}},
 	}
 	var out bytes.Buffer
@@ -21,7 +21,7 @@ func TestTable(t *testing.T) {
 	if err := c.table(ways, results); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"medians of 3 turns", "| floor | 2.00 s | 1.00 | 0.00 s | - | - |", "| ours | 3.00 s | 1.50 | 2.00 s | 5 MB | 7 MB |"} {
+	for _, want := range []string{"medians of 3 turns", "| floor | 2.00 s | 1.00 | 4.00 s | 1.00 | - | - |", "| ours | 3.00 s | 1.50 | 2.00 s | 0.50 | 5 MB | 7 MB |"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

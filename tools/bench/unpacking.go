@@ -13,38 +13,40 @@ import (
 	"time"
 )
 
-// unpacking prints how long the image's kernel takes to unpack its files, in each form of them.
-func (c *cmd) unpacking(ctx context.Context, dir, wyrcan, ref string) error {
+// unpacking prints how long the image's kernel takes to unpack what the boot environment hands over, in each form of it.
+func (c *cmd) unpacking(ctx context.Context, dir, self, wyrcan, ref string) error {
 	work := filepath.Join(dir, "forms")
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	script := wyrcan + " morph " + ref + " -kernel kernel -initrd initrd -cmdline cmdline -root initramfs && zstd -dcq initrd >none && zstd -1 -T0 -q none -o zstd && gzip -1 -c none >gzip"
-	sh := exec.CommandContext(ctx, "bash", "-c", script)
-	sh.Dir, sh.Stderr = work, os.Stderr
-	if err := sh.Run(); err != nil {
+	kernel := filepath.Join(work, "kernel")
+	if err := run(wyrcan, "morph", ref, "-kernel", kernel, "-initrd", filepath.Join(work, "initrd")); err != nil {
 		return err
 	}
-	times := make(map[string][]time.Duration)
-	forms := []string{"none", "zstd", "gzip"}
-	for range min(c.runs, 3) {
-		for _, form := range forms {
-			took, err := unpack(ctx, filepath.Join(work, "kernel"), filepath.Join(work, form))
-			if err != nil {
-				return fmt.Errorf("unpacking %s: %w", form, err)
-			}
-			times[form] = append(times[form], took)
+	for _, f := range forms() {
+		if err := run(self, "-form", f.name, "-o", filepath.Join(work, f.name), ref); err != nil {
+			return err
 		}
 	}
-	fmt.Fprintf(c.stdout, "\nThe kernel's own time to unpack, under emulation:\n\n| form | bytes | time |\n| --- | ---: | ---: |\n")
-	for _, form := range forms {
-		info, err := os.Stat(filepath.Join(work, form))
+	times := make(map[string][]time.Duration)
+	for range c.runs {
+		for _, f := range forms() {
+			took, err := unpack(ctx, kernel, filepath.Join(work, f.name))
+			if err != nil {
+				return fmt.Errorf("unpacking %s: %w", f.name, err)
+			}
+			times[f.name] = append(times[f.name], took)
+		}
+	}
+	fmt.Fprintf(c.stdout, "\nThe kernel's own time to unpack, under emulation, medians of %d:\n\n| form | bytes | time |\n| --- | ---: | ---: |\n", c.runs)
+	for _, f := range forms() {
+		info, err := os.Stat(filepath.Join(work, f.name))
 		if err != nil {
 			return err
 		}
-		took := median(times[form], func(d time.Duration) time.Duration { return d })
-		fmt.Fprintf(c.stdout, "| %s | %s | %.2f s |\n", form, megabytes(info.Size()), took.Seconds())
+		took := median(times[f.name], func(d time.Duration) time.Duration { return d })
+		fmt.Fprintf(c.stdout, "| %s | %s | %.2f s |\n", f.about, megabytes(info.Size()), took.Seconds())
 	}
 	return nil
 }
