@@ -25,6 +25,9 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # The busybox is built outside of a module, where Go falls back to the TLS and
 # other defaults of 1.20; an empty godebugDefault means those of today.
 LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= -X $(MODULE)/cmds/wyrboot.version=$(VERSION)
+# gobusybox has nothing inlined, for size. What every byte of an image passes through is:
+# 27 kB more in the initrd, and a third less time from layers to an initramfs.
+INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
 
 .DELETE_ON_ERROR:
 .PHONY: all run demo test test-unit test-slow bench push clean FORCE
@@ -66,7 +69,7 @@ out/wyrcan: $(SOURCES) out/version
 
 out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version
 	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
-	  -go-extra-args='-ldflags=$(LDFLAGS)' -o $@
+	  -go-extra-args='-ldflags=$(LDFLAGS)' $(INLINED:%=-go-extra-args='-gcflags=%=') -o $@
 
 # Two archives, so that new code does not pack the modules again. zstd -19 is 12 %
 # larger than xz and unpacked in a third of its time.

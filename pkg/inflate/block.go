@@ -3,7 +3,6 @@ package inflate
 import (
 	"fmt"
 	"io"
-	"sync"
 )
 
 // block reads the beginning of a block: RFC 1951, section 3.2.3.
@@ -26,11 +25,12 @@ func (z *Reader) block() error {
 		z.stored, z.step = int(uint16(b)), (*Reader).copyStored
 		return nil
 	case 1:
-		z.literals, z.distances, z.step = &fixed().literals, &fixed().distances, (*Reader).decode
+		z.fixedCode()
+		z.step = (*Reader).decode
 		return nil
 	case 2:
 		z.step = (*Reader).decode
-		return z.codes()
+		return z.describedCode()
 	}
 	return fmt.Errorf("%w: a block is of no known type", ErrCorrupt)
 }
@@ -64,14 +64,13 @@ func (z *Reader) copyStored() error {
 	return nil
 }
 
-type tables struct {
-	literals  [literalSize]entry
-	distances [distanceSize]entry
-}
-
-// fixed are the tables of the code that needs no description: RFC 1951, section 3.2.6.
-var fixed = sync.OnceValue(func() *tables {
-	t := new(tables)
+// fixedCode makes the tables of the code that needs no description: RFC 1951, section 3.2.6. They stay until a block
+// describes another one.
+func (z *Reader) fixedCode() {
+	if z.fixed {
+		return
+	}
+	z.fixed = true
 	var l [288]uint8
 	for i := range l {
 		switch {
@@ -85,19 +84,18 @@ var fixed = sync.OnceValue(func() *tables {
 			l[i] = 8
 		}
 	}
-	build(t.literals[:], literalBits, l[:], literalEntry)
+	build(z.literals[:], literalBits, l[:], literalEntry)
 	for i := range 32 {
 		l[i] = 5
 	}
-	build(t.distances[:], distanceBits, l[:32], distanceEntry)
-	return t
-})
+	build(z.distances[:], distanceBits, l[:32], distanceEntry)
+}
 
 // order is that of the lengths of the code for code lengths: RFC 1951, section 3.2.7.
 var order = [numLengths]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
-// codes reads the description of a block's code: RFC 1951, section 3.2.7.
-func (z *Reader) codes() error {
+// describedCode reads the description of a block's code: RFC 1951, section 3.2.7.
+func (z *Reader) describedCode() error {
 	b, err := z.take(14)
 	if err != nil {
 		return err
@@ -162,11 +160,10 @@ func (z *Reader) codes() error {
 	if l[256] == 0 {
 		return fmt.Errorf("%w: a block has no end", ErrCorrupt)
 	}
-	t := &z.dynamic
-	if !build(t.literals[:], literalBits, l[:literals], literalEntry) || !build(t.distances[:], distanceBits, l[literals:literals+distances], distanceEntry) {
+	z.fixed = false
+	if !build(z.literals[:], literalBits, l[:literals], literalEntry) || !build(z.distances[:], distanceBits, l[literals:literals+distances], distanceEntry) {
 		return fmt.Errorf("%w: a block has no code", ErrCorrupt)
 	}
-	z.literals, z.distances = &t.literals, &t.distances
 	return nil
 }
 

@@ -46,8 +46,8 @@ func (z *Reader) decode() error {
 
 // symbols decodes while in is not read beyond limit and out is not full. It reports whether the block has ended.
 func (z *Reader) symbols(limit int) (ended bool, err error) {
-	in, out := &z.in, &z.out
-	literals, distances := z.literals, z.distances
+
+	literals, distances, in, out := &z.literals, &z.distances, &z.in, &z.out
 	pos, write, begin, bits, n := z.pos, z.write, z.begin, z.bits, z.n
 	for pos <= limit && write <= full {
 		// As many bytes as there is room for; of the next one bits may be there already, and are the same.

@@ -48,12 +48,12 @@ type Reader struct {
 	last   bool                // the block that is being read is the member's last one
 	err    error
 
-	literals  *[literalSize]entry // of the block that is being read
-	distances *[distanceSize]entry
+	literals  [literalSize]entry // of the block that is being read
+	distances [distanceSize]entry
+	fixed     bool // they are those of the fixed code
 
-	dynamic tables
-	in      [inSize + slack]byte
-	out     [outSize]byte
+	in  [inSize + slack]byte
+	out [outSize]byte
 }
 
 // NewReader returns a reader of the file that src gives.
