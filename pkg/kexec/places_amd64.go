@@ -1,6 +1,7 @@
 package kexec
 
 import (
+	"cmp"
 	"os"
 	"slices"
 )
@@ -8,7 +9,8 @@ import (
 // The kernel copies each segment into pages that it allocates one by one, and moves them where they belong when it jumps. A
 // page that it gets and that happens to be another one's destination is put aside, and it goes through all such pages for each
 // one that it needs (kernel/kexec_core.c, kimage_alloc_page): where destinations are free memory, that takes longer than
-// everything else. So the best place is where memory is in use, as it will be until the jump.
+// everything else. So the best place is where memory is in use, as it will be until the jump; and where some of it is not, that
+// part is best loaded first.
 
 // place is a stretch of memory that segments may be put into.
 type place struct {
@@ -65,9 +67,9 @@ func idle(flags *os.File, s span) []bool {
 
 // take takes room for size bytes: that with the fewest idle pages, or the highest, which is where the kernel's allocator
 // turns to last.
-func (u *usable) take(size, align uint64) (uint64, bool) {
+func (u *usable) take(size, align uint64) (place, bool) {
 	if align < pageSize || align&(align-1) != 0 || size == 0 {
-		return 0, false
+		return place{}, false
 	}
 	size = pages(size)
 	best, fewest, in := uint64(0), int(size/pageSize)+1, -1
@@ -77,11 +79,11 @@ func (u *usable) take(size, align uint64) (uint64, bool) {
 		}
 	}
 	if in < 0 {
-		return 0, false
+		return place{}, false
 	}
 	p := (*u)[in]
 	*u = slices.Replace(*u, in, in+1, p.cut(p.from, best), p.cut(best+size, p.to))
-	return best, true
+	return p.cut(best, best+size), true
 }
 
 // best returns the address in p with the fewest idle pages behind it, and how many those are; all of them if that is not known.
@@ -119,4 +121,64 @@ func (p place) cut(from, to uint64) place {
 		part.idle = p.idle[(from-p.from)/pageSize : (to-p.from)/pageSize]
 	}
 	return part
+}
+
+// stretches cuts a place into most parts or fewer, in the order in which they are best loaded. The longest without idle
+// pages come last: by then the kernel has come to the destinations of nearly all pages that it had put aside, and no more
+// than the few that are left are gone through for each page of the rest. Of the others, the more idle one comes first.
+func (p place) stretches(most int) []place {
+	busy := p.runs(false)
+	slices.SortFunc(busy, func(a, b run) int { return b.len() - a.len() })
+	busy = busy[:min(len(busy), (most-1)/2)]
+	slices.SortFunc(busy, func(a, b run) int { return a.from - b.from })
+
+	type stretch struct {
+		place
+		idle float64 // how much of it
+	}
+	var mixed []stretch
+	var rest []place
+	at := p.from
+	until := func(to uint64) {
+		if part := p.cut(at, to); at < to {
+			idle := 0
+			for _, r := range part.runs(true) {
+				idle += r.len()
+			}
+			mixed = append(mixed, stretch{part, float64(idle) / float64(to-at)})
+		}
+	}
+	for _, r := range busy {
+		from, to := p.from+uint64(r.from)*pageSize, p.from+uint64(r.to)*pageSize
+		until(from)
+		rest = append(rest, p.cut(from, to))
+		at = to
+	}
+	until(p.to)
+	slices.SortStableFunc(mixed, func(a, b stretch) int { return cmp.Compare(b.idle, a.idle) })
+	var all []place
+	for _, m := range mixed {
+		all = append(all, m.place)
+	}
+	return append(all, rest...)
+}
+
+// run is a row of pages alike, counted from the place's first.
+type run struct{ from, to int }
+
+func (r run) len() int { return r.to - r.from }
+
+// runs are those of idle pages, or of all others; none if that is not known.
+func (p place) runs(idle bool) []run {
+	var all []run
+	for i, is := range p.idle {
+		switch {
+		case is != idle:
+		case len(all) > 0 && all[len(all)-1].to == i:
+			all[len(all)-1].to++
+		default:
+			all = append(all, run{i, i + 1})
+		}
+	}
+	return all
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -68,12 +69,16 @@ func TestTake(t *testing.T) {
 					}
 				}
 			}
-			at, ok := free.take(size, align)
+			got, ok := free.take(size, align)
+			at := got.from
 			if ok != (want >= 0) || ok && at != uint64(want) {
 				t.Fatalf("seed %d: take(%#x, %#x) = %#x, %v, want %#x", seed, size, align, at, ok, want)
 			}
 			if !ok {
 				continue
+			}
+			if got.to != at+size || got.idle != nil && len(got.idle) != int(size/pageSize) {
+				t.Fatalf("seed %d: %#x to %#x is taken for %#x, with %d pages", seed, at, got.to, size, len(got.idle))
 			}
 			for _, s := range taken {
 				if at < s.to && s.from < at+size {
@@ -82,5 +87,37 @@ func TestTake(t *testing.T) {
 			}
 			taken = append(taken, span{at, at + size})
 		}
+	}
+}
+
+// TestStretches draws a place as its pages, x for an idle one, and the stretches in their order.
+func TestStretches(t *testing.T) {
+	for _, c := range []struct {
+		pages string
+		most  int
+		want  string
+	}{
+		{"......", 5, "......"},
+		{"xxx", 5, "xxx"},
+		{"x...x.....", 5, "x x ... ....."},
+		{"x...x.....", 4, "x...x ....."}, // of four, one may be without idle pages
+		{"x.x.x....x..x.......xx.", 5, "xx. x.x.x x..x .... ......."},
+		{"...x.x.x.x.....", 5, "x.x.x.x ... ....."},
+	} {
+		p := place{span: span{1 << 20, 1<<20 + uint64(len(c.pages))*pageSize}}
+		for _, page := range c.pages {
+			p.idle = append(p.idle, page == 'x')
+		}
+		var got []string
+		for _, s := range p.stretches(c.most) {
+			got = append(got, c.pages[(s.from-p.from)/pageSize:(s.to-p.from)/pageSize])
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s in %d: %v, want %s", c.pages, c.most, got, c.want)
+		}
+	}
+	unknown := place{span: span{1 << 20, 2 << 20}}
+	if got := unknown.stretches(14); len(got) != 1 || got[0].span != unknown.span {
+		t.Errorf("a place of which nothing is known is cut into %v", got)
 	}
 }

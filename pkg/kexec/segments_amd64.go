@@ -159,12 +159,13 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, 
 	// One block holds all but the kernel and the initrd: the zero page, the code that leads there, and what the zero page names.
 	block := make([]byte, zeroPage+trampolineSize)
 	free := places(m.ram, room+uint64(len(initrd)))
-	kernelAt, ok1 := free.take(room, uint64(le.Uint32(image[kernelAlignment:])))
-	initrdAt, ok2 := free.take(uint64(len(initrd)), pageSize)
-	blockAt, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), pageSize)
+	kernelPlace, ok1 := free.take(room, uint64(le.Uint32(image[kernelAlignment:])))
+	initrdPlace, ok2 := free.take(uint64(len(initrd)), pageSize)
+	blockPlace, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), pageSize)
 	if !ok1 || !ok2 || !ok3 {
 		return 0, nil, unix.EADDRNOTAVAIL
 	}
+	kernelAt, initrdAt, blockAt := kernelPlace.from, initrdPlace.from, blockPlace.from
 
 	var chain uint64 // the last piece of setup data; each names the one before it
 	setup := func(kind uint32, content []byte) uint64 {
@@ -208,12 +209,19 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, 
 	start := blockAt + zeroPage
 	copy(block[zeroPage:], trampoline(start, kernelAt+entry64, blockAt))
 
-	segments := []segment{{at: kernelAt}, {at: blockAt}, {at: initrdAt}}
-	for i, content := range [][]byte{image[code:], block, initrd} {
-		segments[i].content, segments[i].size, segments[i].room = &content[0], uint64(len(content)), pages(uint64(len(content)))
-	}
+	segments := []segment{newSegment(kernelAt, image[code:]), newSegment(blockAt, block)}
 	segments[0].room = room
+	for _, p := range initrdPlace.stretches(maxSegments - len(segments)) {
+		segments = append(segments, newSegment(p.from, initrd[p.from-initrdAt:min(p.to-initrdAt, uint64(len(initrd)))]))
+	}
 	return start, segments, nil
+}
+
+// maxSegments is KEXEC_SEGMENT_MAX of include/uapi/linux/kexec.h.
+const maxSegments = 16
+
+func newSegment(at uint64, content []byte) segment {
+	return segment{content: &content[0], size: uint64(len(content)), at: at, room: pages(uint64(len(content)))}
 }
 
 const pageSize = 4096
