@@ -11,8 +11,8 @@
 //	A bootable Debian of several layers is made once, in DIR, and served by docker's registry on loopback. Then each way
 //	has its turn, N times round, so that what else the machine does meets all of them alike. Medians go to standard
 //	output as a table, with the ratios to the floor: the time that it takes to download, hash and decompress the layers,
-//	all at once, and do nothing with them, which is what -floor does. It decompresses with the fastest library that there
-//	is in Go; how much of that is ours to save tells a second one, with our own decompressor.
+//	all at once, and do nothing with them, which is what -floor does. It decompresses with the fastest library that we
+//	know in Go; how much of that is ours to save tells a second one, with our own decompressor.
 //
 //	With -kernel it then times, in QEMU without hardware's help, how long what make built takes to load the image's
 //	kernel and to get into it, in each of the two ways that there are, and how long that kernel takes to unpack the
