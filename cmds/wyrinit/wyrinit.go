@@ -6,18 +6,22 @@
 //
 // Description:
 //
-//	An initramfs cannot carry extended attributes, and pivot_root(2) refuses the kernel's own rootfs, so file
-//	capabilities would be lost and podman, containerd and runc would fail. A bundle therefore puts wyrinit in the place
-//	of the image's /init. It sets the extended attributes from a list, makes / a real mount, puts the image's own /init
-//	back, removes itself and its list, and becomes /init: the same process, arguments and environment.
+//	An initramfs cannot carry extended attributes, nor files of 2 GiB, and pivot_root(2) refuses the kernel's own rootfs,
+//	so file capabilities would be lost and podman, containerd and runc would fail. A bundle therefore puts wyrinit in the
+//	place of the image's /init. It joins the parts in which large files came, sets the extended attributes from a list,
+//	makes / a real mount, puts the image's own /init back, removes itself and its list, and becomes /init: the same
+//	process, arguments and environment.
 //
-//	A step that fails is said on the console and the boot goes on: an image that does not need that step still works.
+//	A step that fails is said on the console and the boot goes on: an image that does not need that step still works. But
+//	a container that is not there to its last byte is not started.
 package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
@@ -30,7 +34,7 @@ func main() {
 		os.Exit(1)
 	}
 	if _, err := os.Lstat(handover.Complete); err != nil {
-		partial()
+		refuse("the memory was too little to unpack the whole container (\"Initramfs unpacking failed\" above): it is not started; add memory, use a smaller image, or a kernel that knows initramfs_options=")
 	}
 	path := run()
 	err := unix.Exec(path, os.Args, os.Environ())
@@ -44,10 +48,10 @@ func say(s string) {
 	os.Stderr.WriteString("wyrinit: " + s + "\n")
 }
 
-// partial ends the boot of a root that the kernel could not unpack to its end: it says so in its log, and goes on. Half a
-// system is worse than none.
-func partial() {
-	say("the memory was too little to unpack the whole container (\"Initramfs unpacking failed\" above): it is not started; add memory, use a smaller image, or a kernel that knows initramfs_options=; reboots in a minute")
+// refuse ends the boot of a root that is not complete. A kernel that could not unpack all of it only says so in its log and
+// goes on; but half a system is worse than none.
+func refuse(why string) {
+	say(why + "; reboots in a minute")
 	time.Sleep(time.Minute)
 	unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	os.Exit(1)
@@ -57,7 +61,16 @@ func partial() {
 func run() string {
 	m, err := manifest()
 	if err != nil {
+		if _, e := os.Lstat(handover.Parts + "1-1"); e == nil {
+			refuse("cannot put large files together, so the container is not started: cannot read " + handover.List + ": " + err.Error())
+		}
 		say("extended attributes and file capabilities are lost: cannot read " + handover.List + ": " + err.Error())
+	}
+	// Before the attributes: what is written to loses its capabilities.
+	for _, j := range m.Joins {
+		if err := join(j); err != nil {
+			refuse("cannot put " + j.Path + " together, so the container is not started: " + err.Error())
+		}
 	}
 	restore(m.Xattrs)
 	if err := realRoot(); err != nil {
@@ -70,9 +83,7 @@ func run() string {
 	if err := os.RemoveAll(handover.Dir); err != nil {
 		say("cannot clean up: " + err.Error())
 	}
-	ts := []unix.Timespec{unix.NsecToTimespec(0), {Sec: m.RootMTime}}
-	ts[0].Nsec = unix.UTIME_OMIT
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, "/", ts, 0); err != nil {
+	if err := setTime("/", m.RootMTime); err != nil {
 		say("cannot set the time of /: " + err.Error())
 	}
 	return handover.Init
@@ -84,6 +95,49 @@ func manifest() (handover.Manifest, error) {
 		return handover.Manifest{}, err
 	}
 	return handover.Parse(b)
+}
+
+// join appends the parts of a large file to its first one. Each makes room for the next.
+func join(j handover.Join) error {
+	f, err := os.OpenFile(j.Path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	for i := 1; err == nil && size < j.Size; i++ {
+		var n int64
+		n, err = move(f, j.Parts+strconv.Itoa(i))
+		size += n
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil && size != j.Size {
+		err = errors.New("its parts have another size than it")
+	}
+	if err != nil {
+		return err
+	}
+	return setTime(j.Path, j.MTime)
+}
+
+// move writes what a file has to the end of another one, and removes it.
+func move(to *os.File, part string) (int64, error) {
+	from, err := os.Open(part)
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(to, from)
+	from.Close()
+	if err != nil {
+		return n, err
+	}
+	return n, os.Remove(part)
+}
+
+// setTime sets when a file was last changed.
+func setTime(path string, seconds int64) error {
+	return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: seconds}}, 0)
 }
 
 // restore sets the attributes. What the file system cannot hold is said once for each kind: tmpfs has user.* only since

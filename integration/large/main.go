@@ -1,4 +1,5 @@
-// Large is the /init of a container with more in it than 32 bits count: it looks at every page of what Write wrote.
+// Large is the /init of a container with more in it than 32 bits count. For every file in /large it says what that is, and
+// whether all pages are those that package pattern wrote.
 package main
 
 import (
@@ -12,32 +13,45 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	names, err := filepath.Glob("/large/*")
+	if err != nil {
 		fmt.Printf("large: %v\n", err)
+	}
+	for _, name := range names {
+		if err := look(name); err != nil {
+			fmt.Printf("large: %v\n", err)
+		}
 	}
 	unix.Sync()
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	select {}
 }
 
-func run() error {
-	names, err := filepath.Glob("/large/*")
+func look(name string) error {
+	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	var all int64
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		n, err := pattern.Check(f, filepath.Base(name))
-		if err != nil {
-			return err
-		}
-		f.Close()
-		all += n
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
 	}
-	fmt.Printf("large: %d bytes in %d files are as they should be\n", all, len(names))
+	capability, err := unix.Fgetxattr(int(f.Fd()), "security.capability", nil)
+	if err != nil && err != unix.ENODATA {
+		return err
+	}
+	written := filepath.Base(name)
+	if written == "other-name" {
+		written = "one"
+	}
+	size, err := pattern.Check(f, written)
+	if err != nil {
+		return err
+	}
+	if size != st.Size {
+		return fmt.Errorf("%s has %d bytes in pages, and %d", name, size, st.Size)
+	}
+	fmt.Printf("large: %s %o %d %d %d %d and all pages\n", filepath.Base(name), st.Mode, st.Size, st.Nlink, st.Mtim.Sec, max(0, capability))
 	return nil
 }

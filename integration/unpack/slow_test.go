@@ -2,6 +2,22 @@
 
 package unpack
 
-import "testing"
+import (
+	"testing"
 
-func TestSlowKernel(t *testing.T) { unpacks(t, packed, true) }
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+)
+
+func TestSlowKernel(t *testing.T) {
+	t.Parallel()
+	unpacks(t, packed, true)
+}
+
+// TestSlowLargest has the largest file that package initrd leaves whole.
+func TestSlowLargest(t *testing.T) {
+	t.Parallel()
+	tree := read(t, 0, imagetest.Files(imagetest.Dir("."), imagetest.PAXSparse("f", "end", initrd.MaxSize-3, initrd.MaxSize)))
+	defer tree.Close()
+	boots(t, form{"zstd", initrd.Zstd, 0, true}, tree, "3G")
+}

@@ -52,7 +52,12 @@ func TestKernel(t *testing.T) {
 // unpacks has a kernel unpack the corpus.
 func unpacks(t *testing.T, f form, all bool) {
 	t.Helper()
-	tree := corpus(t, f.memory, all)
+	boots(t, f, corpus(t, f.memory, all), "1500M")
+}
+
+// boots has a kernel unpack a tree, and its /init compare.
+func boots(t *testing.T, f form, tree *rootfs.Tree, memory string) {
+	t.Helper()
 	paths := tree.Stat().Entries
 	dir := t.TempDir()
 	program, file := filepath.Join(dir, "init"), filepath.Join(dir, "initrd")
@@ -62,7 +67,7 @@ func unpacks(t *testing.T, f form, all bool) {
 		t.Fatalf("go build = %v: %s", err, out)
 	}
 	write(t, tree, file, program, initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
-	v := vm.Machine{Initrd: file, Memory: "1500M", NICs: []string{"none"}, Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
+	v := vm.Machine{Initrd: file, Memory: memory, NICs: []string{"none"}, Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
 	v.Exit(5 * time.Minute)
 	v.Never(`Initramfs unpacking failed`)
 	log := v.Said()

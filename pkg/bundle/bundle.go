@@ -13,6 +13,7 @@ import (
 	"runtime"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
@@ -59,7 +60,9 @@ type Plan struct {
 	image   *os.File     // what kexec takes of it
 	cmdline string       // without what only the size of the initrd can tell
 	bare    bool         // wyrinit stays out
-	plain   int64        // for initrd.Options
+	split   map[string]string
+	joins   []handover.Join
+	plain   int64 // for initrd.Options
 }
 
 // Bundle is what kexec takes.
@@ -98,6 +101,10 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findCmdline(ctx); err != nil {
 		return nil, err
 	}
+	p.warn(ctx)
+	if err := p.findLarge(); err != nil {
+		return nil, err
+	}
 	packings, err := p.packings(ctx)
 	if err != nil {
 		return nil, err
@@ -107,7 +114,6 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 		w.packed, w.loose, w.held = initrd.Waiting(tree)
 	}
 	p.Packing, p.plain = choose(packings, opt.Memory, opt.Copies, p.booted(), w)
-	p.warn(ctx)
 	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
 	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
 		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and this machine has %s; use a smaller image or add memory",

@@ -391,6 +391,31 @@ func TestMake(t *testing.T) {
 	}
 }
 
+// TestLarge has files that no initramfs can hold, one of them with two names: wyrinit joins them, or they are refused.
+func TestLarge(t *testing.T) {
+	entries := bootable(
+		imagetest.PAXSparse("bin/a", "end", 1<<31-3, 1<<31),
+		imagetest.PAXSparse("bin/b", "end", 0, 5<<30),
+		imagetest.Link("bin/c", "bin/a"),
+		imagetest.PAXSparse("bin/most", "end", 0, 1<<31-1),
+	)
+	p := inspect(t, Options{Wyrinit: []byte("wyrinit")}, entries...)
+	want := map[string]string{"bin/a": ".wyrcan/part-1-", "bin/b": ".wyrcan/part-2-", "bin/c": ".wyrcan/part-1-"}
+	if opt, err := p.initrdOptions(); err != nil || !maps.Equal(opt.Split, want) {
+		t.Errorf("Split is %v, %v, want %v", opt.Split, err, want)
+	}
+	var joins []string
+	for _, j := range p.manifest().Joins {
+		joins = append(joins, fmt.Sprint(j.Path, " ", j.Parts, " ", j.Size))
+	}
+	if want := []string{"/bin/a /.wyrcan/part-1- 2147483648", "/bin/b /.wyrcan/part-2- 5368709120"}; !slices.Equal(joins, want) {
+		t.Errorf("wyrinit joins %q, want %q", joins, want)
+	}
+	if _, err := Inspect(t.Context(), p.tree, Options{}); err == nil || !strings.Contains(err.Error(), "without wyrinit: /bin/a has 2147483648 bytes") {
+		t.Errorf("without wyrinit: Inspect = %v, want an error that names /bin/a", err)
+	}
+}
+
 func TestMakeWithoutWyrinit(t *testing.T) {
 	p := inspect(t, Options{Memory: memory.Info{Total: 4 << 30, Available: 4 << 30}}, bootable()...)
 	b, err := p.Make(context.Background())

@@ -3,9 +3,11 @@ package bundle
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +49,7 @@ func (p *Plan) addWyrinit(opt *initrd.Options) error {
 	if err := p.manifest().Write(&list); err != nil {
 		return err
 	}
+	opt.Split = p.split
 	opt.Move = map[string]string{inTree(handover.Init): inTree(handover.OriginalInit)}
 	opt.Extra = []initrd.File{
 		{Node: rootfs.Node{Path: inTree(handover.Dir), Mode: unix.S_IFDIR | 0o700, ModTime: time.Unix(0, 0)}},
@@ -67,9 +70,31 @@ func file(path string, perm uint32, content []byte) initrd.File {
 	}
 }
 
+// findLarge finds the files that an initramfs cannot hold, which come in parts for wyrinit to join.
+func (p *Plan) findLarge() error {
+	var found []*rootfs.Node
+	p.split = map[string]string{}
+	for n := range p.tree.All {
+		if !n.Regular() || n.Size <= initrd.MaxSize || n.Same(p.node) {
+			continue
+		}
+		if p.opt.Wyrinit == nil || p.bare {
+			return fmt.Errorf("the image is not bootable without wyrinit: /%s has %d bytes and a file in an initramfs can have at most %d (2 GiB - 1), so that wyrinit has to put it together", n.Path, n.Size, initrd.MaxSize)
+		}
+		i := slices.IndexFunc(found, n.Same) // its other name
+		if i < 0 {
+			i = len(found)
+			found = append(found, n)
+			p.joins = append(p.joins, handover.Join{Path: "/" + n.Path, Parts: handover.Parts + strconv.Itoa(i+1) + "-", Size: n.Size, MTime: n.ModTime.Unix()})
+		}
+		p.split[n.Path] = inTree(p.joins[i].Parts)
+	}
+	return nil
+}
+
 // manifest lists what newc cannot carry. A file with several names is listed by each, which does no harm.
 func (p *Plan) manifest() handover.Manifest {
-	var m handover.Manifest
+	m := handover.Manifest{Joins: p.joins}
 	for n := range p.tree.All {
 		if n.Path == "." {
 			m.RootMTime = n.ModTime.Unix()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
@@ -21,12 +22,15 @@ func needs(s rootfs.Stat, initrd int64) int64 {
 	return kernelNeeds + max(initrd, processNeeds) + s.Pages + int64(s.Inodes)*inodeNeeds
 }
 
-// booted sums up what will be in the booted root: all but the kernel.
+// booted sums up what will be in the booted root: all but the kernel, and a part of a large file beside what it is appended to.
 func (p *Plan) booted() rootfs.Stat {
 	s := p.Stat
 	s.Inodes--
 	s.Bytes -= p.node.Size
 	s.Pages -= (p.node.Size + pageSize - 1) &^ (pageSize - 1)
+	if len(p.joins) > 0 {
+		s.Pages += initrd.PartSize
+	}
 	return s
 }
 

@@ -15,6 +15,7 @@ const (
 	Dir          = "/.wyrcan"        // a directory of its own; an image that has this path gets no wyrinit
 	OriginalInit = Dir + "/init"     // the image's /init, whatever it is
 	List         = Dir + "/list"     // an encoded Manifest
+	Parts        = Dir + "/part-"    // begins the names of large files' parts: the first file's first one is part-1-1
 	NewRoot      = Dir + "/newroot"  // an empty directory: where / is bound before it is moved over /
 	Complete     = Dir + "/complete" // the archive's last file: where it is missing, the kernel ran out of room
 )
@@ -26,30 +27,49 @@ type Xattr struct {
 	Value string // raw bytes
 }
 
+// Join is a file that is too large for an initramfs, and so came in parts.
+type Join struct {
+	Path  string // absolute; it has the first part
+	Parts string // what the paths of the others begin with; a number follows, from 1 on
+	Size  int64  // of the whole, in bytes
+	MTime int64  // seconds
+}
+
 // Manifest is what wyrinit has to restore.
 type Manifest struct {
 	RootMTime int64 // seconds; the removal of Dir would otherwise show in the mtime of /
+	Joins     []Join
 	Xattrs    []Xattr
 }
 
 // magic tells a manifest, and its version, from anything else.
-const magic = "wyrcan1\n"
+const magic = "wyrcan2\n"
 
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
-// Write encodes m: the magic, then RootMTime, the number of attributes and each attribute's three strings, all numbers as
-// varints, all strings with their length before them.
+// Write encodes m: the magic, RootMTime, then the number of joins and of each what Join has, the same of the attributes;
+// numbers as varints, strings with their length before them.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
+	b = binary.AppendUvarint(b, uint64(len(m.Joins)))
+	for _, j := range m.Joins {
+		b = appendText(b, j.Path, j.Parts)
+		b = binary.AppendVarint(binary.AppendVarint(b, j.Size), j.MTime)
+	}
 	b = binary.AppendUvarint(b, uint64(len(m.Xattrs)))
 	for _, x := range m.Xattrs {
-		for _, s := range []string{x.Path, x.Name, x.Value} {
-			b = binary.AppendUvarint(b, uint64(len(s)))
-			b = append(b, s...)
-		}
+		b = appendText(b, x.Path, x.Name, x.Value)
 	}
 	_, err := w.Write(b)
 	return err
+}
+
+func appendText(b []byte, texts ...string) []byte {
+	for _, s := range texts {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	return b
 }
 
 // Parse decodes what Write wrote, and refuses everything else.
@@ -57,31 +77,58 @@ func Parse(b []byte) (Manifest, error) {
 	if len(b) < len(magic) || string(b[:len(magic)]) != magic {
 		return Manifest{}, errBad
 	}
-	b = b[len(magic):]
-	mtime, n := binary.Varint(b)
-	if n <= 0 {
-		return Manifest{}, errBad
+	d := decoder{b: b[len(magic):]}
+	m := Manifest{RootMTime: d.number()}
+	for n := d.count(); n > 0 && !d.bad; n-- {
+		m.Joins = append(m.Joins, Join{Path: d.text(), Parts: d.text(), Size: d.number(), MTime: d.number()})
 	}
-	b = b[n:]
-	count, n := binary.Uvarint(b)
-	if n <= 0 || count > uint64(len(b)) { // each attribute takes at least three bytes
-		return Manifest{}, errBad
+	for n := d.count(); n > 0 && !d.bad; n-- {
+		m.Xattrs = append(m.Xattrs, Xattr{Path: d.text(), Name: d.text(), Value: d.text()})
 	}
-	b = b[n:]
-	m := Manifest{RootMTime: mtime}
-	for range count {
-		var x Xattr
-		for _, s := range []*string{&x.Path, &x.Name, &x.Value} {
-			l, n := binary.Uvarint(b)
-			if n <= 0 || l > uint64(len(b)-n) {
-				return Manifest{}, errBad
-			}
-			*s, b = string(b[n:n+int(l)]), b[n+int(l):]
-		}
-		m.Xattrs = append(m.Xattrs, x)
-	}
-	if len(b) != 0 {
+	if d.bad || len(d.b) != 0 {
 		return Manifest{}, errBad
 	}
 	return m, nil
+}
+
+// decoder takes a list apart. Behind something that nobody wrote there is nothing more in it.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+// skip takes n bytes; less than one is what package binary says of a number that is none.
+func (d *decoder) skip(n int) []byte {
+	if n <= 0 || n > len(d.b) {
+		d.b, d.bad = nil, true
+		return nil
+	}
+	taken := d.b[:n]
+	d.b = d.b[n:]
+	return taken
+}
+
+func (d *decoder) number() int64 {
+	v, n := binary.Varint(d.b)
+	d.skip(n)
+	return v
+}
+
+// count is a number of things, each of which takes a byte at the least.
+func (d *decoder) count() uint64 {
+	v, n := binary.Uvarint(d.b)
+	d.skip(n)
+	if v > uint64(len(d.b)) {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	return v
+}
+
+func (d *decoder) text() string {
+	n := d.count()
+	if n == 0 {
+		return ""
+	}
+	return string(d.skip(int(n)))
 }

@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 	for _, m := range []Manifest{
 		{},
 		{RootMTime: -5},
+		{Joins: []Join{{"/srv/model", Parts + "1-", 5 << 30, -1}, {"/b", Parts + "2-", 1 << 50, 1}}},
 		{RootMTime: 1 << 33, Xattrs: []Xattr{
 			{"/bin/ping", "security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00"},
 			{"/with space\nand newline", "user.empty", ""},
@@ -31,13 +32,13 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	good := encode(t, Manifest{Xattrs: []Xattr{{"/a", "user.b", "c"}}})
+	good := encode(t, Manifest{Joins: []Join{{"/d", Parts, 5 << 30, 300}}, Xattrs: []Xattr{{"/a", "user.b", "c"}}})
 	for name, b := range map[string][]byte{
 		"empty":           nil,
-		"other magic":     []byte("wyrcan9\n\x00\x00"),
+		"other magic":     []byte("wyrcan1\n\x00\x00\x00"),
 		"trailing":        append(bytes.Clone(good), 0),
 		"count too large": append([]byte(magic), 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
-		"length too large": append([]byte(magic), 0, 1,
+		"length too large": append([]byte(magic), 0, 0, 1,
 			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
 	} {
 		if m, err := Parse(b); err == nil {
@@ -52,7 +53,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(encode(f, Manifest{RootMTime: 1, Xattrs: []Xattr{{"/a", "user.b", "c"}}}))
+	f.Add(encode(f, Manifest{RootMTime: 1, Joins: []Join{{"/d", Parts, 5 << 30, 3}}, Xattrs: []Xattr{{"/a", "user.b", "c"}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)
 		if err != nil {

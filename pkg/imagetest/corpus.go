@@ -239,9 +239,11 @@ func contents() []Case {
 	return []Case{
 		{Name: "files of every small size", Layers: []Layer{sizes()}},
 		{Name: "a large file between small ones", Layers: []Layer{Files(File("a", "a"), File("big", big), File("z", "z")), Files(File("a", "above"))}},
-		{Name: "a file of 4 GiB - 1", Layers: []Layer{Files(PAXSparse("f", "end", 1<<32-4, 1<<32-1))}, Slow: true, NoDir: "would take 4 GiB to compare"},
-		{Name: "a file of 4 GiB", Layers: []Layer{Files(PAXSparse("f", "end", 1<<32-4, 1<<32))}, NotInitrd: "4 GiB", Slow: true, NoDir: "would take 4 GiB to compare"},
-		{Name: "a file of 5 GiB", Layers: []Layer{Files(PAXSparse("f", "end", 1<<32-4, 5<<30))}, NotInitrd: "4 GiB", Slow: true, NoDir: "would take 5 GiB to compare"},
+		{Name: "a file of 2 GiB - 1", Layers: []Layer{Files(PAXSparse("f", "end", 1<<31-4, 1<<31-1))}, Slow: true, NoDir: "would take 2 GiB to compare"},
+		{Name: "a file of 2 GiB", Layers: []Layer{Files(PAXSparse("f", "end", 1<<31-4, 1<<31))}, NotInitrd: "2 GiB", Slow: true, NoDir: "would take 2 GiB to compare"},
+		{Name: "a file of 4 GiB - 1", Layers: []Layer{Files(PAXSparse("f", "end", 1<<32-4, 1<<32-1))}, NotInitrd: "2 GiB", Slow: true, NoDir: "would take 4 GiB to compare"},
+		{Name: "a file of 4 GiB", Layers: []Layer{Files(PAXSparse("f", "end", 1<<32-4, 1<<32))}, NotInitrd: "2 GiB", Slow: true, NoDir: "would take 4 GiB to compare"},
+		{Name: "a file of 5 GiB", Layers: []Layer{Files(PAXSparse("f", "end", 1<<32-4, 5<<30))}, NotInitrd: "2 GiB", Slow: true, NoDir: "would take 5 GiB to compare"},
 		{Name: "a file over 4 GiB, deleted above", Layers: []Layer{Files(PAXSparse("f", "end", 1<<32-4, 5<<30), File("g", "g")), Files(Whiteout("f"))}, Slow: true, NoDir: "would take 5 GiB to unpack"},
 		{Name: "100000 entries", Layers: []Layer{Files(many...)}, Slow: true},
 	}

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/u-root/u-root/pkg/cpio"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
+	"golang.org/x/sys/unix"
 )
 
 // Options say what goes into the archive and how it is compressed. The zero value is the whole tree, uncompressed.
@@ -23,6 +26,10 @@ type Options struct {
 	Skip func(*rootfs.Node) bool
 	// Move puts the file at a path of the tree, which is not a directory, at another one.
 	Move map[string]string
+	// Split has files of the tree with more than MaxSize bytes, by their paths, be written as several: the first MaxFirst
+	// bytes at the path, and the rest in parts of PartSize bytes, the last one excepted, whose paths are what Split says with
+	// a number behind, from 1 on. All names of a file must have the same. Who boots the archive has to join them.
+	Split map[string]string
 	// Extra come right after the root directory, in this order. They take the place of what the tree has at their
 	// paths, which must not be a directory unless the extra file is one.
 	Extra []File
@@ -51,7 +58,15 @@ type Result struct {
 const (
 	maxPath = 4096 - 1 // PATH_MAX without the NUL
 	maxName = 255      // NAME_MAX
-	maxSize = math.MaxUint32
+)
+
+const (
+	// MaxSize is the size in bytes of the largest file that an archive can have.
+	MaxSize = spool.MaxSize
+	// MaxFirst is how much of a larger one Options.Split leaves in its place: whole pages, so that what is appended fills pages.
+	MaxFirst = MaxSize + 1 - memory.Page
+	// PartSize is the size of the parts of the rest: as much is in memory twice while they are joined.
+	PartSize = 64 << 20
 )
 
 // Write writes the tree as one archive, as one frame or member where it is compressed: the kernel reads no further
@@ -189,7 +204,7 @@ func (a *archive) visit(n *rootfs.Node, content io.Reader) error {
 		return fmt.Errorf("cannot move a file to %q: the image has one there", n.Path)
 	}
 	if a.keep != nil && content != nil {
-		if err := check(n, n.Path); err != nil {
+		if err := a.check(n, n.Path); err != nil {
 			return err
 		}
 		if kept, err := a.keep(n); err != nil || kept {
@@ -236,7 +251,7 @@ func (a *archive) putFiles(files []File) error {
 // put writes one record. All names of a file have the same header but for their names and sizes, since the kernel
 // sets owner, mode and time again with each.
 func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
-	if err := check(n, path); err != nil {
+	if err := a.check(n, path); err != nil {
 		return err
 	}
 	again := a.last != nil && n.Same(a.last)
@@ -251,15 +266,19 @@ func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
 	f := spool.File{
 		Path: path, Mode: n.Mode, UID: n.UID, GID: n.GID, ModTime: n.ModTime.Unix(), Links: uint32(max(1, links)),
 	}
+	var left int64 // for parts
 	switch {
 	case n.Symlink():
 		content, f.Size = strings.NewReader(n.Target), int64(len(n.Target))
 	case n.Regular() && content != nil:
 		f.Size = n.Size
+		if f.Size > MaxSize {
+			f.Size, left = MaxFirst, f.Size-MaxFirst
+		}
 	}
 	if !again {
 		// Hard links do not reach from one archive into another, so one begins only here.
-		if err := a.cut(f.Size); err != nil {
+		if err := a.cut(f.Size + left); err != nil {
 			return fmt.Errorf("cannot write %s: %w", rootfs.Quote(path), err)
 		}
 		if links > 1 {
@@ -271,6 +290,12 @@ func (a *archive) put(n *rootfs.Node, path string, content io.Reader) error {
 	}
 	a.last = n
 	err := a.record(n, f, content)
+	for i := 1; left > 0 && err == nil; i++ {
+		size := min(left, PartSize)
+		err = a.record(n, spool.File{Path: a.opt.Split[n.Path] + strconv.Itoa(i), Mode: unix.S_IFREG | 0o600, Size: size}, content)
+		left -= size
+		a.result.Records++
+	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", rootfs.Quote(path), err)
 	}
@@ -320,7 +345,7 @@ func (a *archive) cut(size int64) error {
 }
 
 // check refuses what the kernel would drop, or read as something else.
-func check(n *rootfs.Node, path string) error {
+func (a *archive) check(n *rootfs.Node, path string) error {
 	if len(path) > maxPath {
 		return fmt.Errorf("%s has a path of %d bytes; Linux takes %d", rootfs.Quote(path), len(path), maxPath)
 	}
@@ -334,8 +359,8 @@ func check(n *rootfs.Node, path string) error {
 		return fmt.Errorf("%s is the name that ends an initramfs; a file cannot have it", rootfs.Quote(path))
 	case len(n.Target) > maxPath:
 		return fmt.Errorf("%s is a symbolic link to a path of %d bytes; Linux takes %d", rootfs.Quote(path), len(n.Target), maxPath)
-	case n.Size > maxSize:
-		return fmt.Errorf("%s has %d bytes; a file in an initramfs can have at most %d (4 GiB - 1)", rootfs.Quote(path), n.Size, maxSize)
+	case n.Size > MaxSize && a.opt.Split[n.Path] == "":
+		return fmt.Errorf("%s has %d bytes; a file in an initramfs can have at most %d (2 GiB - 1)", rootfs.Quote(path), n.Size, MaxSize)
 	}
 	return nil
 }

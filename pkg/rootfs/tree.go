@@ -192,8 +192,8 @@ func (t *Tree) All(yield func(*Node) bool) {
 type Place struct {
 	Spool *spool.Spool
 	Off   int64 // in its stream
-	// Intact says that the record there is the one that an archive of the tree is to have: the file has one name, and that
-	// which it had in its layer.
+	// Intact says that the record there is the one that an archive of the tree is to have: the file has one name, that which
+	// it had in its layer, and no more than spool.MaxSize bytes.
 	Intact bool
 }
 
@@ -203,7 +203,7 @@ func (t *Tree) Place(n *Node) (Place, bool) {
 	if i == nil || !i.regular() || i.size == 0 {
 		return Place{}, false
 	}
-	return Place{t.layers[i.layer].content, i.off, i.links == 1 && n.Path == i.path}, true
+	return Place{t.layers[i.layer].content, i.off, i.links == 1 && n.Path == i.path && i.size <= spool.MaxSize}, true
 }
 
 // Spools returns where the contents of all layers wait, lowest first.

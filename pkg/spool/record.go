@@ -15,6 +15,11 @@ type File struct {
 	Links, Number uint32 // of a file with several names, which share the number; else 0
 }
 
+// MaxSize is the largest content in bytes that the kernel unpacks. A record could have twice as much, by the eight hexadecimal
+// digits of its size; but do_name of init/initramfs.c opens files without O_LARGEFILE (seen in Linux 6.1), so that writing ends
+// where MAX_NON_LFS of include/linux/fs.h is, and unpacking with it: "write error".
+const MaxSize = 1<<31 - 1
+
 // Align is what records begin at multiples of.
 const Align = 4
 

@@ -59,7 +59,7 @@ func New(room *Room) (*Spool, error) {
 }
 
 // Add appends a file, whose content it reads to its end and which must have f.Size bytes. It returns where in the stream
-// the content is. What no record can say, as the size of a file above 4 GiB, is kept no less: only the record is wrong.
+// the content is. A content larger than MaxSize is kept no less: only its record is wrong.
 func (s *Spool) Add(f File, content io.Reader) (int64, error) {
 	need := HeaderSize(f.Path) + Padded(f.Size)
 	if !s.packing && !s.room.take(need) {
