@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -63,7 +61,7 @@ func TestSlowLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(imagetest.Image(t, kernelLayer(t), imagetest.Files(imagetest.File("init", program(t, "./large")).Mode(0o755))), layer)
+	img, err := mutate.AppendLayers(imagetest.Image(t, kernelLayer(t), imagetest.Files(imagetest.File("init", string(vm.Program(t, "./large"))).Mode(0o755))), layer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,16 +79,4 @@ func TestSlowLarge(t *testing.T) {
 	}
 	v.Exit(stepTime)
 	v.Never(`Initramfs unpacking failed`)
-}
-
-// program builds a program for a container.
-func program(t *testing.T, source string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "program")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", file, source)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build = %v: %s", err, out)
-	}
-	return string(read(t, file))
 }

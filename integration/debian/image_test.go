@@ -28,7 +28,7 @@ func debian(t testing.TB) v1.Image {
 		t.Skip("needs root: umoci gives files their owners and makes devices")
 	}
 	dir := t.TempDir()
-	img := onTop(t, made(t), witness(t, dir))
+	img := onTop(t, made(t), witness(t))
 	var list bytes.Buffer
 	if err := unpacked(t, img, dir).Write(&list); err != nil {
 		t.Fatal(err)
@@ -64,18 +64,9 @@ func onTop(t testing.TB, img v1.Image, layer imagetest.Layer) v1.Image {
 }
 
 // witness is the tests' own layer.
-func witness(t testing.TB, dir string) imagetest.Layer {
+func witness(t testing.TB) imagetest.Layer {
 	t.Helper()
-	program := filepath.Join(dir, "witness")
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "./witness")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build = %v: %s", err, out)
-	}
-	init, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	init := vm.Program(t, "./witness")
 	script, err := os.ReadFile("witness/report.sh")
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -59,14 +58,8 @@ func unpacks(t *testing.T, f form, all bool) {
 func boots(t *testing.T, f form, tree *rootfs.Tree, memory string) {
 	t.Helper()
 	paths := tree.Stat().Entries
-	dir := t.TempDir()
-	program, file := filepath.Join(dir, "init"), filepath.Join(dir, "initrd")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./report")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build = %v: %s", err, out)
-	}
-	write(t, tree, file, program, initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
+	file := filepath.Join(t.TempDir(), "initrd")
+	write(t, tree, file, vm.Program(t, "./report"), initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
 	v := vm.Machine{Initrd: file, Memory: memory, NICs: []string{"none"}, Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
 	v.Exit(5 * time.Minute)
 	v.Never(`Initramfs unpacking failed`)
@@ -179,7 +172,7 @@ func below(t *testing.T, dir string, tree *rootfs.Tree) []imagetest.Entry {
 }
 
 // write writes the initramfs, with the program as its /init and a description of the tree.
-func write(t *testing.T, tree *rootfs.Tree, file, program string, opt initrd.Options) {
+func write(t *testing.T, tree *rootfs.Tree, file string, init []byte, opt initrd.Options) {
 	t.Helper()
 	want, err := report.FromTree(t.Context(), tree)
 	if err != nil {
@@ -193,10 +186,6 @@ func write(t *testing.T, tree *rootfs.Tree, file, program string, opt initrd.Opt
 	})
 	var expected bytes.Buffer
 	if err := want.Write(&expected); err != nil {
-		t.Fatal(err)
-	}
-	init, err := os.ReadFile(program)
-	if err != nil {
 		t.Fatal(err)
 	}
 	out, err := os.Create(file)

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -14,6 +15,23 @@ func Artefact(t testing.TB, name string) string {
 		t.Fatalf("%v: run make out/%s first", err, name)
 	}
 	return file
+}
+
+// Program builds a program of the tests' own, from the directory of its source, and returns it: static, for it runs where
+// nothing else is.
+func Program(t testing.TB, source string) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "program")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", file, source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build = %v: %s", err, out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // out is the directory out/ of the module whose tests run.

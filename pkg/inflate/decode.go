@@ -46,7 +46,6 @@ func (z *Reader) decode() error {
 
 // symbols decodes while in is not read beyond limit and out is not full. It reports whether the block has ended.
 func (z *Reader) symbols(limit int) (ended bool, err error) {
-
 	literals, distances, in, out := &z.literals, &z.distances, &z.in, &z.out
 	pos, write, begin, bits, n := z.pos, z.write, z.begin, z.bits, z.n
 	for pos <= limit && write <= full {

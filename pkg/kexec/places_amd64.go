@@ -127,7 +127,7 @@ func (p place) cut(from, to uint64) place {
 // pages come last: by then the kernel has come to the destinations of nearly all pages that it had put aside, and no more
 // than the few that are left are gone through for each page of the rest. Of the others, the more idle one comes first.
 func (p place) stretches(most int) []place {
-	busy := p.runs(false)
+	busy := p.busy()
 	slices.SortFunc(busy, func(a, b run) int { return b.len() - a.len() })
 	busy = busy[:min(len(busy), (most-1)/2)]
 	slices.SortFunc(busy, func(a, b run) int { return a.from - b.from })
@@ -142,8 +142,10 @@ func (p place) stretches(most int) []place {
 	until := func(to uint64) {
 		if part := p.cut(at, to); at < to {
 			idle := 0
-			for _, r := range part.runs(true) {
-				idle += r.len()
+			for _, is := range part.idle {
+				if is {
+					idle++
+				}
 			}
 			mixed = append(mixed, stretch{part, float64(idle) / float64(to-at)})
 		}
@@ -163,17 +165,17 @@ func (p place) stretches(most int) []place {
 	return append(all, rest...)
 }
 
-// run is a row of pages alike, counted from the place's first.
+// run is a row of pages, counted from the place's first.
 type run struct{ from, to int }
 
 func (r run) len() int { return r.to - r.from }
 
-// runs are those of idle pages, or of all others; none if that is not known.
-func (p place) runs(idle bool) []run {
+// busy are the runs of pages that are not idle; none if that is not known.
+func (p place) busy() []run {
 	var all []run
 	for i, is := range p.idle {
 		switch {
-		case is != idle:
+		case is:
 		case len(all) > 0 && all[len(all)-1].to == i:
 			all[len(all)-1].to++
 		default:
