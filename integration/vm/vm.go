@@ -1,6 +1,6 @@
 // Package vm runs QEMU for the tests that boot something, which are many packages: Machine says what to boot, and VM is
-// one that runs. It knows what the serial line says and types on it, and nothing of what is booted, but how the first
-// word of a kernel looks.
+// one that runs. It knows what the serial line says and types on it, and nothing of what is booted, but how a kernel
+// says that it has started.
 package vm
 
 import (
@@ -21,12 +21,13 @@ import (
 	"github.com/hugelgupf/vmtest/qemu"
 )
 
-// Patience is what it may take from power-on to the first word of a kernel, past firmware, boot loader and a menu: a
+// Patience is what it may take from power-on until a kernel starts /init, past firmware, boot loader and a menu: a
 // quarter of a minute where nothing else runs, and many times that under emulation on a busy host.
 const Patience = 4 * time.Minute
 
-// firstWord is how a kernel begins a line. One that was told to be quiet leaves the first word to wyrboot.
-const firstWord = `\[ *\d+\.\d{6}\] |wyrboot: Wyrcan ` // a menu may leave its own text in front
+// alive is what a kernel says when all of it runs and /init begins (run_init_process of its init/main.c). One that was
+// told to be quiet leaves that to wyrboot.
+const alive = `\[ *\d+\.\d{6}\] Run \S+ as init process|wyrboot: Wyrcan ` // a menu may leave its own text in front
 
 // slots bounds how many machines run at once: under plain emulation each wants a
 // processor, and more of them only make every timeout a guess.
@@ -48,7 +49,7 @@ type Machine struct {
 	// Firmware boots what its options say, and neither kernel nor initrd.
 	Firmware []string
 
-	// First matches what comes first where that is no kernel, as a menu that waits for a person; "" is a kernel's word.
+	// First matches what comes first where that is no kernel, as a menu that waits for a person; "" is a kernel's /init.
 	First string
 
 	command  string        // "" is the QEMU of this host
@@ -81,11 +82,12 @@ type VM struct {
 // Start boots a machine, which ends with the test at the latest. Its serial line
 // is kept under out/test if the test fails.
 //
-// Emulated machines hang once in a while before a kernel has said a word, in OVMF or
-// without it. So one from which nothing came for all of its Patience is started once
-// more, the test's log says RETRY, and what the serial line said stays in
-// out/test/RETRY-*.log. Nothing else is tried twice: not a machine that ended, nor
-// one that has spoken.
+// Emulated machines hang once in a while before anything of what they boot has run: in
+// OVMF, before a kernel's first word, or in its start, when the clock of one processor
+// stops ("rcu_preempt kthread timer wakeup didn't happen"). So one that has not started
+// /init in all of its Patience is started once more, the test's log says RETRY, and what
+// the serial line said stays in out/test/RETRY-*.log. Nothing else is tried twice: not a
+// machine that ended, nor one whose /init has begun.
 func (m Machine) Start(t testing.TB) *VM {
 	t.Helper()
 	v, err := m.start(t)
@@ -97,7 +99,7 @@ func (m Machine) Start(t testing.TB) *VM {
 
 func (m Machine) start(t testing.TB) (*VM, error) {
 	t.Helper()
-	first, patience := cmp.Or(m.First, firstWord), cmp.Or(m.patience, Patience)
+	first, patience := cmp.Or(m.First, alive), cmp.Or(m.patience, Patience)
 	for try := 1; ; try++ {
 		v, err := m.run(t)
 		if err != nil {

@@ -22,7 +22,9 @@ func TestStrip(t *testing.T) {
 
 // TestStart has scripts in the place of QEMU, one line for each start that is allowed.
 func TestStart(t *testing.T) {
-	const hangs, speaks, ends = "echo BdsDxe; exec sleep 60", "echo '[    0.000000] Linux version'; exec sleep 60", "echo no such device; exit 1"
+	const hangs, ends = "echo BdsDxe; exec sleep 60", "echo no such device; exit 1"
+	const stalls = "echo '[    0.000000] Linux version'; echo '[   44.109843] rcu: rcu_preempt kthread starved'; exec sleep 60"
+	const speaks = "echo '[    0.000000] Linux version'; echo '[    2.100000] Run /init as init process'; exec sleep 60"
 	for name, tt := range map[string]struct {
 		starts []string
 		first  string
@@ -30,6 +32,8 @@ func TestStart(t *testing.T) {
 	}{
 		"speaks":            {starts: []string{speaks}},
 		"hangs once":        {starts: []string{hangs, speaks}},
+		"stalls once":       {starts: []string{stalls, speaks}},
+		"quiet":             {starts: []string{"echo 'wyrboot: Wyrcan 1.0'; exec sleep 60"}},
 		"hangs twice":       {starts: []string{hangs, hangs}, want: "no "},
 		"ends":              {starts: []string{ends}, want: "the machine ended without "},
 		"ends at second":    {starts: []string{hangs, ends}, want: "the machine ended without "},
