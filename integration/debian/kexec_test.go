@@ -70,7 +70,7 @@ func TestKexec(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd,
+			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd, First: `wyrcan: `,
 				Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container + " server.option=" + row.option}.Start(t)
 			v.Exit(patience)
 			log := v.Said()
