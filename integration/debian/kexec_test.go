@@ -49,8 +49,8 @@ func TestKexec(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Nobody else shall speak in the middle of a line.
-	const silence = " quiet systemd.show_status=no systemd.mask=serial-getty@ttyS0.service"
+	// Nobody else shall speak in the middle of a line; the kernel, once the server runs, does not either.
+	const silence = " systemd.show_status=no systemd.mask=serial-getty@ttyS0.service"
 	const words = `^wyrcan-demo: the container's own words`
 	for _, row := range []struct {
 		name, option string
@@ -70,7 +70,7 @@ func TestKexec(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd, First: `wyrcan: `,
+			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd,
 				Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container + " server.option=" + row.option}.Start(t)
 			v.Exit(patience)
 			log := v.Said()
@@ -137,6 +137,7 @@ wyrcan kexec $option "$image" -arg "quiet panic=-1" -arg demo=once || {
 	}
 	return onTop(t, made(t), imagetest.Files(
 		program("wyrcan"), program("wyrinit"),
+		imagetest.File("usr/lib/sysctl.d/silence.conf", "kernel.printk = 4\n"),
 		imagetest.File("usr/local/bin/reboot-into", script).Mode(0o755),
 		unit("service.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"+
 			"ExecStop=/bin/echo server: stopped in order\n"+onConsole),

@@ -49,8 +49,8 @@ type Machine struct {
 	// Firmware boots what its options say, and neither kernel nor initrd.
 	Firmware []string
 
-	// First matches what shows that the machine lives where no kernel says so: a menu that waits for a person, or what is
-	// started by a kernel that was told to be quiet. "" is a kernel's word that it starts /init, or wyrboot's first one.
+	// First matches what comes first where that is no kernel, as a menu that waits for a person; "" is a kernel's word that
+	// it starts /init, or wyrboot's own.
 	First string
 
 	command  string        // "" is the QEMU of this host
