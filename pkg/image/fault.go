@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // A fault is a failure of which it is known whether another attempt can help.
@@ -101,7 +102,7 @@ func statusFault(host string, err *transport.Error) error {
 		f.text = fmt.Sprintf("registry %s answers %d %s", host, err.StatusCode, http.StatusText(err.StatusCode))
 	}
 	if len(err.Errors) > 0 { // the first says it; more are rare and repeat it
-		f.text += " (" + printable(string(err.Errors[0].Code)+": "+err.Errors[0].Message) + ")"
+		f.text += " (" + printable.Line(string(err.Errors[0].Code)+": "+err.Errors[0].Message) + ")"
 	}
 	return f
 }
@@ -126,18 +127,4 @@ func retryAfter(header string, now time.Time) time.Duration {
 		return max(0, t.Sub(now))
 	}
 	return 0
-}
-
-// printable makes a stranger's text fit for a console: one line, no control characters, not long.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > 200 {
-		s = strings.ToValidUTF8(s[:200], "") + "…"
-	}
-	return strings.TrimSpace(s)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // blobs is a store over the files of an OCI image layout (image-layout.md).
@@ -105,7 +106,7 @@ func quoted(names []string) string {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	for i, n := range names {
-		names[i] = fmt.Sprintf("%q", printable(n))
+		names[i] = fmt.Sprintf("%q", printable.Line(n))
 	}
 	return strings.Join(names, ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"runtime"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"golang.org/x/sys/cpu"
 )
 
@@ -75,5 +76,5 @@ func platformText(p v1.Platform) string {
 	if p.Variant != "" {
 		s += "/" + p.Variant
 	}
-	return printable(s)
+	return printable.Line(s)
 }

@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // Resolve finds the image that ref names, "[registry/]name[:tag][@digest]" with docker.io and latest implied as docker
@@ -219,7 +220,7 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*b
 		if errors.As(err, &status) {
 			return nil, statusFault(host, status)
 		}
-		return nil, &fault{text: fmt.Sprintf("registry %s answers %s", host, printable(resp.Status)), cause: err, heals: statusHeals(resp.StatusCode)}
+		return nil, &fault{text: fmt.Sprintf("registry %s answers %s", host, printable.Line(resp.Status)), cause: err, heals: statusHeals(resp.StatusCode)}
 	}
 	return &body{ReadCloser: resp.Body, resp: resp, stall: stall, timer: timer, ctx: inner, cancel: cancel}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // A store holds the parts of images by their digests.
@@ -144,7 +145,7 @@ func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*I
 		case l.Size < 0 || l.Digest.Hex == "":
 			return nil, permanent("layer %d of its manifest has no size or no digest", i+1)
 		case strings.HasSuffix(string(l.MediaType), "+encrypted"):
-			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support", i+1, short(l.Digest), printable(string(l.MediaType)))
+			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support", i+1, short(l.Digest), printable.Line(string(l.MediaType)))
 		}
 	}
 	config, err := r.config(ctx, doc.Config)
@@ -237,7 +238,7 @@ func (r *resolver) config(ctx context.Context, d v1.Descriptor) (*v1.ConfigFile,
 		return nil, permanent("its configuration (%s) cannot be read: %v", short(d.Digest), err)
 	}
 	if !d.MediaType.IsConfig() && config.RootFS.Type != "layers" {
-		return nil, permanent("it is not a container image: its configuration is of type %q", printable(string(d.MediaType)))
+		return nil, permanent("it is not a container image: its configuration is of type %q", printable.Line(string(d.MediaType)))
 	}
 	return config, nil
 }
