@@ -99,42 +99,6 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// Credentials go over TLS, or to this machine.
-func TestCredentialsInTheClear(t *testing.T) {
-	var reached bool
-	w := &wire{secret: true, inner: roundTrip(func(r *http.Request) (*http.Response, error) {
-		reached = true
-		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
-	})}
-	for _, row := range []struct {
-		url  string
-		auth string
-		want bool
-	}{
-		{"http://10.0.0.1:5000/v2/", "Basic x", false},
-		{"http://10.0.0.1:5000/v2/", "", true},
-		{"https://10.0.0.1:5000/v2/", "Basic x", true},
-		{"http://127.0.0.1:5000/v2/", "Basic x", true},
-		{"http://[::1]:5000/v2/", "Basic x", true},
-		{"http://localhost:5000/v2/", "Basic x", true},
-		{"http://registry.example/v2/", "Bearer x", false},
-	} {
-		reached = false
-		req, _ := http.NewRequest(http.MethodGet, row.url, nil)
-		if row.auth != "" {
-			req.Header.Set("Authorization", row.auth)
-		}
-		_, err := w.RoundTrip(req)
-		if reached != row.want || (err == nil) != row.want {
-			t.Errorf("%s with %q: sent = %v (%v), want %v", row.url, row.auth, reached, err, row.want)
-		}
-	}
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // A token server (the Bearer scheme) is asked with the credentials, the registry gets the token.
 func TestToken(t *testing.T) {
 	img := randomImage(t, 1000, 1, amd64)

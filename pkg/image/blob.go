@@ -2,12 +2,16 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"net/http"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // open starts the download of the blob that d describes.
@@ -32,9 +36,10 @@ type blob struct {
 	digest   v1.Hash
 	size     int64
 	offset   int64
-	body     *body // nil while there is no connection
-	failed   int   // connections in a row that brought too little to count as progress
-	resumed  int64 // where the current connection began
+	body     io.ReadCloser // nil while there is no connection
+	failed   int           // connections in a row that brought too little to count as progress
+	resumed  int64         // where the current connection began
+	whole    bool          // the registry does not give a part of it
 }
 
 // progress is how much a connection must bring so that its end is not another failure in a row.
@@ -57,6 +62,9 @@ func (b *blob) Read(p []byte) (int, error) {
 		}
 		b.body.Close()
 		b.body = nil
+		if err == io.EOF && b.whole && b.offset < b.size {
+			return n, b.wrongLength(b.offset)
+		}
 		if b.offset < b.size {
 			if err := b.broke(err); err != nil {
 				return n, err
@@ -112,36 +120,89 @@ func (b *blob) connect() error {
 	}
 }
 
+// dial makes one connection. Where a registry, or the storage that it redirects to, refuses to give the rest of a blob
+// (416, 403, a 206 that does not say which part it is), the blob is asked for from its beginning.
 func (b *blob) dial() error {
-	header := http.Header{"Accept-Encoding": {"identity"}}
-	if b.offset > 0 {
+	part := b.offset > 0 && !b.whole
+	header := make(http.Header)
+	if part {
 		// RFC 9110, section 14.2. The end is said because some registries want one.
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.size-1))
 	}
-	body, err := b.registry.get(b.ctx, "blobs/"+b.digest.String(), header)
+	got, err := b.registry.get(b.ctx, "blobs/"+b.digest.String(), header)
+	var f *fault
+	if part && errors.As(err, &f) && f.status >= 400 && f.status < 500 && !f.heals && f.status != http.StatusNotFound {
+		b.whole = true
+		return b.dial()
+	}
 	if err != nil {
 		return err
 	}
 	skip := b.offset
-	if body.resp.StatusCode == http.StatusPartialContent {
-		var first int64
-		if _, err := fmt.Sscanf(body.resp.Header.Get("Content-Range"), "bytes %d-", &first); err != nil || first != b.offset {
-			body.Close()
-			return &fault{text: fmt.Sprintf("registry %s gives %q in place of the bytes from %d on", b.registry.repo.RegistryStr(), body.resp.Header.Get("Content-Range"), b.offset), heals: true}
+	if got.resp.StatusCode == http.StatusPartialContent {
+		said := got.resp.Header.Get("Content-Range")
+		if first, ok := rangeStart(said); !ok || first != b.offset {
+			got.Close()
+			if part {
+				b.whole = true
+				return b.dial()
+			}
+			return &fault{text: fmt.Sprintf("registry %s gives a part of the blob (%q) that was not asked for", b.registry.repo.RegistryStr(), printable.Line(said)), heals: true}
 		}
 		skip = 0
 	}
-	if length := body.resp.ContentLength; length > b.size-b.offset+skip {
-		body.Close()
-		return &fault{text: fmt.Sprintf("registry %s has %d bytes where the manifest says %d", b.registry.repo.RegistryStr(), length+b.offset-skip, b.size), heals: b.registry.source.damage(b.digest), damaged: true}
+	body, err := b.content(got, b.size-b.offset+skip)
+	if err != nil {
+		got.Close()
+		return err
 	}
 	// A server that does not know Range begins at the beginning again.
 	if _, err := io.CopyN(io.Discard, body, skip); err != nil {
 		body.Close()
-		return &fault{text: fmt.Sprintf("the download from %s broke again on the way to where it was", b.registry.repo.RegistryStr()), cause: unexpected(err), heals: true}
+		return asFault(&fault{text: fmt.Sprintf("the download from %s broke again on the way to where it was", b.registry.repo.RegistryStr()), cause: unexpected(err), heals: true}, err)
 	}
 	b.body, b.resumed = body, b.offset
 	return nil
+}
+
+// wrongLength is the failure of a blob that has n bytes where it is stored.
+func (b *blob) wrongLength(n int64) error {
+	return &fault{
+		text:    fmt.Sprintf("registry %s has %d bytes where the manifest says %d", b.registry.repo.RegistryStr(), n, b.size),
+		heals:   b.registry.source.damage(b.digest),
+		damaged: true,
+	}
+}
+
+// rangeStart returns the first byte that a Content-Range header says (RFC 9110, section 14.4).
+func rangeStart(header string) (first int64, ok bool) {
+	_, err := fmt.Sscanf(header, "bytes %d-", &first)
+	return first, err == nil
+}
+
+// content returns the content of an answer that should have n bytes. Some servers compress whatever they are asked for,
+// and say so; storage services say the same of a blob that is stored compressed, and is wanted so. The length tells.
+func (b *blob) content(a *answer, n int64) (io.ReadCloser, error) {
+	host, length := b.registry.repo.RegistryStr(), a.resp.ContentLength
+	switch encoding := a.encoding(); {
+	case encoding == "" || length == n:
+	case encoding == "gzip":
+		zr, err := gzip.NewReader(a)
+		if err != nil {
+			return nil, a.broke(err)
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{zr, a}, nil
+	default:
+		return nil, permanent("registry %s answers in the encoding %q, which it was not asked for", host, printable.Line(encoding))
+	}
+	// A shorter answer may be a broken proxy's, and go on; after a Range was refused it is all there is.
+	if length > n || b.whole && length >= 0 && length < n {
+		return nil, b.wrongLength(length + b.size - n)
+	}
+	return a, nil
 }
 
 func (b *blob) Close() error {

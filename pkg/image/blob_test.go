@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +120,111 @@ func TestResumeAfterOutage(t *testing.T) {
 	}
 }
 
+// A registry that gives no part of a blob gives it from its beginning, once more.
+func TestResumeRefused(t *testing.T) {
+	for name, refuse := range map[string]func(w http.ResponseWriter, blob []byte){
+		"416":                       func(w http.ResponseWriter, _ []byte) { w.WriteHeader(416) },
+		"403":                       func(w http.ResponseWriter, _ []byte) { w.WriteHeader(403) },
+		"400":                       func(w http.ResponseWriter, _ []byte) { w.WriteHeader(400) },
+		"206 without Content-Range": func(w http.ResponseWriter, b []byte) { w.WriteHeader(206); w.Write(b[10:]) },
+		"206 of another part": func(w http.ResponseWriter, b []byte) {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes 5-%d/%d", len(b)-1, len(b)))
+			w.WriteHeader(206)
+			w.Write(b[5:])
+		},
+		"206 with nonsense": func(w http.ResponseWriter, b []byte) {
+			w.Header().Set("Content-Range", "octets ten")
+			w.WriteHeader(206)
+			w.Write(b[10:])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []string
+			l, blob := spoil(t, fast(t), 100_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
+				asked = append(asked, r.Header.Get("Range"))
+				switch {
+				case len(asked) == 1:
+					w.Header().Set("Content-Length", strconv.Itoa(len(blob)))
+					w.Write(blob[:10])
+				case r.Header.Get("Range") != "":
+					refuse(w, blob)
+				default:
+					w.Write(blob)
+				}
+			})
+			if b, err := readAll(t, l); err != nil || !bytes.Equal(b, blob) {
+				t.Errorf("reading = %d bytes, %v", len(b), err)
+			}
+			if len(asked) != 3 {
+				t.Errorf("the blob was asked for with %q, want once more without Range", asked)
+			}
+		})
+	}
+}
+
+// What a server compresses although nobody asked for it counts as what it was; what is stored so comes as it is.
+func TestContentEncoding(t *testing.T) {
+	zip := func(b []byte) []byte {
+		var out bytes.Buffer
+		w := gzip.NewWriter(&out)
+		w.Write(b)
+		w.Close()
+		return out.Bytes()
+	}
+	for _, row := range []struct{ name, encoding string }{{"compressed on the way", "gzip"}, {"by its old name", "x-gzip"}} {
+		t.Run(row.name, func(t *testing.T) {
+			var spoiled atomic.Bool
+			host := newRegistry(t, func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if !spoiled.Load() || r.URL.Path == "/v2/" {
+						h.ServeHTTP(w, r)
+						return
+					}
+					if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+						t.Errorf("%s was asked for with Accept-Encoding: %q", r.URL.Path, got)
+					}
+					rec := httptest.NewRecorder()
+					h.ServeHTTP(rec, r)
+					w.Header().Set("Content-Encoding", row.encoding)
+					w.WriteHeader(rec.Code)
+					w.Write(zip(rec.Body.Bytes()))
+				})
+			})
+			img := randomImage(t, 30_000, 2, amd64)
+			push(t, host+"/x:1", img)
+			spoiled.Store(true)
+			got, err := fast(t).Resolve(context.Background(), host+"/x:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, l := range got.Layers {
+				if b, err := readAll(t, l); err != nil || !bytes.Equal(b, stored(t, img, i)) {
+					t.Errorf("%v: %d bytes, %v", l, len(b), err)
+				}
+			}
+		})
+	}
+	t.Run("stored so", func(t *testing.T) {
+		l, blob := spoil(t, fast(t), 30_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Length", strconv.Itoa(len(blob)))
+			w.Write(blob)
+		})
+		if b, err := readAll(t, l); err != nil || !bytes.Equal(b, blob) {
+			t.Errorf("reading = %d bytes, %v", len(b), err)
+		}
+	})
+	t.Run("unknown", func(t *testing.T) {
+		l, _ := spoil(t, fast(t), 30_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
+			w.Header().Set("Content-Encoding", "br")
+			w.Write(blob[:20])
+		})
+		if _, err := readAll(t, l); err == nil || Heals(err) || !strings.Contains(err.Error(), `encoding "br"`) {
+			t.Errorf("reading = %v, want a lasting error that names the encoding", err)
+		}
+	})
+}
+
 func TestBrokenBlob(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -143,7 +249,7 @@ func TestBrokenBlob(t *testing.T) {
 				return
 			}
 			w.Write(b)
-		}, "416", false},
+		}, "where the manifest says", true},
 		{"cut short, no Range", func(w http.ResponseWriter, r *http.Request, blob []byte) {
 			w.Write(blob[:len(blob)/2])
 		}, "broke", true},
@@ -181,7 +287,7 @@ func TestBrokenBlob(t *testing.T) {
 				return
 			}
 			w.Write(blob[:10])
-		}, "in place of the bytes from 10 on", true},
+		}, "where the manifest says", true},
 		{"resets", func(w http.ResponseWriter, r *http.Request, blob []byte) {
 			panic(http.ErrAbortHandler)
 		}, "cannot reach", true},

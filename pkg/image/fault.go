@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
@@ -23,26 +24,32 @@ type fault struct {
 	heals bool
 	after time.Duration // what the registry asked for, 0 if nothing
 
-	damaged bool // bytes arrived, but wrong ones
+	damaged  bool   // bytes arrived, but wrong ones
+	status   int    // of an answer that refused, 0 if there was none
+	insecure string // the host that would have to be trusted without verified TLS
 }
 
+// Error returns one line without control characters. Much of it is a stranger's: what a registry answers, the names in its
+// certificate, the names in an image.
 func (f *fault) Error() string {
-	if f.cause == nil {
-		return f.text
+	text := f.text
+	if f.cause != nil {
+		text += ": " + f.cause.Error()
 	}
-	return f.text + ": " + f.cause.Error()
+	return printable.Clip(text, 600)
 }
 
 func (f *fault) Unwrap() error { return f.cause }
 
-// Heals tells whether err, from anywhere in this package, may be gone when the same is tried again: a broken network,
+// Heals reports whether err, from anywhere in this package, may be gone when the same is tried again: a broken network,
 // a registry that is overloaded or down, a download cut short or damaged on its way.
 func Heals(err error) bool {
 	var f *fault
 	return errors.As(err, &f) && f.heals
 }
 
-// RetryAfter returns how long the registry asked to wait before the next attempt, 0 if it did not.
+// RetryAfter returns how long the registry asked to wait before the next attempt, 0 if it did not. It is 10 minutes at
+// most.
 func RetryAfter(err error) time.Duration {
 	var f *fault
 	if errors.As(err, &f) {
@@ -51,58 +58,85 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
+// InsecureHost returns the host, with its port if one was named, that Source.Insecure would have to allow for err not to
+// be, or "".
+func InsecureHost(err error) string {
+	var f *fault
+	if errors.As(err, &f) {
+		return f.insecure
+	}
+	return ""
+}
+
 // permanent returns a failure that no further attempt mends.
 func permanent(format string, args ...any) error {
 	return &fault{text: fmt.Sprintf(format, args...)}
 }
 
-// requestFault says what err, from a request to host or from the authentication before it, means.
-func requestFault(ctx context.Context, host string, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // the caller's wish, no failure
+// asFault returns err if it is known already, else f.
+func asFault(f *fault, err error) error {
+	var known *fault
+	if errors.As(err, &known) {
+		return known
+	}
+	return f
+}
+
+// explain says what err means, the failure of a request to who, "registry HOST" say, at host; nil for nil.
+func explain(ctx context.Context, who, host string, err error) error {
+	if err == nil {
+		return nil
 	}
 	var f *fault
 	if errors.As(err, &f) {
 		return f
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // the caller's wish, no failure
+	}
 	var (
 		status  *transport.Error
 		invalid x509.CertificateInvalidError
 		verify  *tls.CertificateVerificationError
+		record  tls.RecordHeaderError
 		request *url.Error
 	)
-	// A registry that may speak plain HTTP is asked both ways, and err then holds two errors, neither of which is its type.
-	_, single := err.(*url.Error)
+	who = printable.Line(who)
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		// One reason for "expired" and for "not yet valid"; both are this machine's clock as often as the certificate.
-		return &fault{text: fmt.Sprintf("the certificate of registry %s is not valid now (%s by this machine's clock)", host, time.Now().UTC().Format(time.DateTime)), cause: invalid}
+		clock := time.Now().UTC().Format(time.DateTime)
+		return &fault{text: fmt.Sprintf("the certificate of %s is not valid now (%s by this machine's clock)", who, clock), cause: invalid}
 	case errors.As(err, &verify):
-		return &fault{text: fmt.Sprintf("the certificate of registry %s is not trusted", host), cause: verify.Err}
-	case errors.As(err, &status): // after the certificate: a TLS port answers plain HTTP with a status
-		return statusFault(host, status)
-	case single && errors.Is(err, http.ErrSchemeMismatch):
-		return permanent("registry %s speaks plain HTTP: only a registry with a loopback or private address may", host)
+		return &fault{text: fmt.Sprintf("the certificate of %s is not trusted", who), cause: verify.Err, insecure: host}
+	case errors.As(err, &status):
+		return statusFault(who, status.StatusCode)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return &fault{text: who + " speaks plain HTTP, which anybody on the way can read and change", insecure: host}
+	case errors.As(err, &record):
+		return &fault{text: who + " does not speak TLS", insecure: host}
 	case errors.As(err, &request):
 		// Only the cause: the URL may hold the signature of a storage service.
-		return &fault{text: "cannot reach registry " + host, cause: request.Err, heals: true}
+		return &fault{text: "cannot reach " + who, cause: request.Err, heals: true}
 	}
-	return &fault{text: "cannot talk to registry " + host, cause: err}
+	return &fault{text: "cannot talk to " + who, cause: err}
 }
 
-// statusFault says what a registry's refusal means.
-func statusFault(host string, err *transport.Error) error {
-	f := &fault{heals: statusHeals(err.StatusCode)}
-	switch err.StatusCode {
+// Explain returns err, from package remote over TransportFor, as one sentence about the registry host.
+func Explain(ctx context.Context, host string, err error) error {
+	return explain(ctx, "registry "+host, host, err)
+}
+
+// statusFault says what the refusal of who, "registry HOST", means.
+func statusFault(who string, code int) *fault {
+	f := &fault{heals: statusHeals(code), status: code}
+	switch code {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		f.text = fmt.Sprintf("registry %s denies access: the image does not exist or needs credentials", host)
+		f.text = who + " denies access: the image does not exist or needs credentials"
 	case http.StatusNotFound:
-		f.text = fmt.Sprintf("registry %s does not have it", host)
+		f.text = who + " does not have it"
 	default:
-		f.text = fmt.Sprintf("registry %s answers %d %s", host, err.StatusCode, http.StatusText(err.StatusCode))
-	}
-	if len(err.Errors) > 0 { // the first says it; more are rare and repeat it
-		f.text += " (" + printable.Line(string(err.Errors[0].Code)+": "+err.Errors[0].Message) + ")"
+		f.text = strings.TrimSpace(fmt.Sprintf("%s answers %d %s", who, code, http.StatusText(code)))
 	}
 	return f
 }
@@ -118,13 +152,21 @@ func statusHeals(code int) bool {
 	return code >= 500
 }
 
+// maxRetryAfter bounds what a registry may ask to wait: rate limits of public ones are of some minutes.
+const maxRetryAfter = 10 * time.Minute
+
 // retryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds, or a date.
 func retryAfter(header string, now time.Time) time.Duration {
-	if s, err := strconv.ParseUint(strings.TrimSpace(header), 10, 31); err == nil {
-		return time.Duration(s) * time.Second
+	header = strings.TrimSpace(header)
+	if header != "" && strings.Trim(header, "0123456789") == "" {
+		s, err := strconv.ParseUint(header, 10, 31)
+		if err != nil { // more than that
+			return maxRetryAfter
+		}
+		return min(time.Duration(s)*time.Second, maxRetryAfter)
 	}
 	if t, err := http.ParseTime(header); err == nil {
-		return max(0, t.Sub(now))
+		return min(max(0, t.Sub(now)), maxRetryAfter)
 	}
 	return 0
 }

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // Resolve finds the image that ref names, "[registry/]name[:tag][@digest]" with docker.io and latest implied as docker
@@ -32,6 +28,12 @@ func (s *Source) Resolve(ctx context.Context, ref string) (*Image, error) {
 }
 
 func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error) {
+	limit := 20 * s.stall()
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &fault{
+		text:  fmt.Sprintf("registry %s has taken more than %v to say what the image is", ref.Context().RegistryStr(), limit),
+		heals: true,
+	})
+	defer cancel()
 	var reg *registry
 	err := s.persist(ctx, func() (err error) {
 		reg, err = s.connect(ctx, ref.Context())
@@ -55,49 +57,19 @@ func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error
 
 // A registry is one repository of a registry, with the authentication for it done.
 type registry struct {
-	source *Source
-	repo   name.Repository
-	client *http.Client
+	source   *Source
+	repo     name.Repository
+	endpoint *endpoint
+	client   *http.Client
 }
 
 // connect finds out how the registry of repo wants to be spoken to and what credentials it takes.
 func (s *Source) connect(ctx context.Context, repo name.Repository) (*registry, error) {
-	auth := s.auth(repo.Registry)
-	wire := transport.NewUserAgent(&wire{inner: s.transport(), secret: auth != authn.Anonymous}, "wyrcan")
-	authenticated, err := transport.NewWithContext(ctx, repo.Registry, auth, wire, []string{repo.Scope(transport.PullScope)})
+	a, err := s.authorize(ctx, repo, transport.PullScope)
 	if err != nil {
-		return nil, requestFault(ctx, repo.RegistryStr(), err)
+		return nil, err
 	}
-	return &registry{source: s, repo: repo, client: &http.Client{Transport: authenticated}}, nil
-}
-
-// A wire is the lowest of the transports: below authentication, where every single request passes.
-type wire struct {
-	inner  http.RoundTripper
-	secret bool // requests carry credentials worth stealing
-}
-
-// RoundTrip turns an answer that asks to come back later into an error, for only here its headers can be seen: package
-// transport keeps none. It does not let credentials out in the clear: whoever can keep a registry's TLS port from
-// answering could have them otherwise, because registries with private addresses are asked by plain HTTP too.
-func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	if w.secret && req.URL.Scheme == "http" && req.Header.Get("Authorization") != "" && !loopback(req.URL.Hostname()) {
-		return nil, permanent("registry %s wants credentials over plain HTTP: they are sent over TLS only", req.URL.Host)
-	}
-	resp, err := w.inner.RoundTrip(req)
-	if err != nil || !statusHeals(resp.StatusCode) {
-		return resp, err
-	}
-	resp.Body.Close()
-	return nil, &fault{
-		text:  fmt.Sprintf("registry %s answers %d %s", req.URL.Host, resp.StatusCode, http.StatusText(resp.StatusCode)),
-		heals: true,
-		after: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
-	}
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	return &registry{source: s, repo: repo, endpoint: a.endpoint, client: &http.Client{Transport: a}}, nil
 }
 
 // manifestLimit bounds manifests and configurations: registries need take no manifest over 4 MiB (distribution
@@ -122,24 +94,16 @@ func (r *registry) manifest(ctx context.Context, d v1.Descriptor) ([]byte, error
 func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]byte, error) {
 	var raw []byte
 	err := r.source.persist(ctx, func() error {
-		body, err := r.get(ctx, "manifests/"+id, http.Header{"Accept": {accept}})
+		got, err := r.get(ctx, "manifests/"+id, http.Header{"Accept": {accept}})
 		if err != nil {
 			return err
 		}
-		defer body.Close()
-		raw, err = io.ReadAll(io.LimitReader(body, manifestLimit+1))
-		if err != nil && ctx.Err() == nil {
-			err = &fault{text: fmt.Sprintf("the connection to registry %s broke", r.repo.RegistryStr()), cause: err, heals: true}
-		}
+		defer got.Close()
+		raw, err = got.small(manifestLimit)
 		return err
 	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(raw) > manifestLimit:
-		return nil, permanent("its manifest has more than %s", bytesText(manifestLimit))
-	case want == v1.Hash{}:
-		return raw, nil
+	if err != nil || want == (v1.Hash{}) {
+		return raw, err
 	}
 	got, err := digest(want.Algorithm, raw)
 	if err != nil {
@@ -161,68 +125,19 @@ func digest(algorithm string, b []byte) (v1.Hash, error) {
 	return v1.Hash{Algorithm: algorithm, Hex: fmt.Sprintf("%x", h.Sum(nil))}, nil
 }
 
-// A body is the content of an answer. Reading it fails when the connection gives nothing for too long.
-type body struct {
-	io.ReadCloser
-	resp   *http.Response
-	stall  time.Duration
-	timer  *time.Timer
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	b.timer.Reset(b.stall) // only while somebody waits: the reader may take its time
-	n, err := b.ReadCloser.Read(p)
-	b.timer.Stop()
-	if err != nil && err != io.EOF && b.ctx.Err() != nil {
-		err = context.Cause(b.ctx)
-	}
-	return n, err
-}
-
-func (b *body) Close() error {
-	b.timer.Stop()
-	b.cancel(nil) // ends the connection where content is left: nobody will read on
-	return b.ReadCloser.Close()
-}
-
 // get asks for what is at path in the repository.
-func (r *registry) get(ctx context.Context, path string, header http.Header) (*body, error) {
+func (r *registry) get(ctx context.Context, path string, header http.Header) (*answer, error) {
 	host := r.repo.RegistryStr()
-	// The scheme is what the ping found; package transport puts it in.
-	url := fmt.Sprintf("%s://%s/v2/%s/%s", r.repo.Scheme(), host, r.repo.RepositoryStr(), path)
-	stall := r.source.stall()
-	inner, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(stall, func() {
-		cancel(&fault{text: fmt.Sprintf("registry %s gave no byte for %v", host, stall), heals: true})
-	})
-	req, err := http.NewRequestWithContext(inner, http.MethodGet, url, nil)
+	url := fmt.Sprintf("%s://%s/v2/%s/%s", r.endpoint.scheme, host, r.repo.RepositoryStr(), path)
+	got, err := r.source.ask(ctx, r.client, http.MethodGet, url, header, "")
 	if err != nil {
-		cancel(nil)
-		timer.Stop()
-		return nil, permanent("cannot ask %s for %q: %v", host, path, err)
+		return nil, explain(ctx, r.String(), host, err)
 	}
-	req.Header = header
-	resp, err := r.client.Do(req)
-	defer timer.Stop() // until then it also watches the text of a refusal
-	if err != nil {
-		if ctx.Err() == nil && inner.Err() != nil {
-			err = context.Cause(inner)
-		}
-		cancel(nil)
-		return nil, requestFault(ctx, host, err)
+	if code := got.resp.StatusCode; code != http.StatusOK && code != http.StatusPartialContent {
+		defer got.Close()
+		return nil, refusal(r.String(), got)
 	}
-	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
-		cancel(nil)
-		resp.Body.Close()
-		var status *transport.Error
-		if errors.As(err, &status) {
-			return nil, statusFault(host, status)
-		}
-		return nil, &fault{text: fmt.Sprintf("registry %s answers %s", host, printable.Line(resp.Status)), cause: err, heals: statusHeals(resp.StatusCode)}
-	}
-	return &body{ReadCloser: resp.Body, resp: resp, stall: stall, timer: timer, ctx: inner, cancel: cancel}, nil
+	return got, nil
 }
 
 // A patience is how much of a registry's trouble is waited out here, before whoever asked is told of it.
@@ -232,10 +147,10 @@ type patience struct {
 }
 
 // asking is the patience for what costs nothing to ask for anew.
-func (s *Source) asking() patience { return patience{s.tries(), 5 * time.Second} }
+func (s *Source) asking() patience { return patience{s.tries(), s.longestWait()} }
 
 // resuming is that for the rest of a download: whoever is told of its failure can only begin at its beginning.
-func (s *Source) resuming() patience { return patience{4 * s.tries(), time.Minute} }
+func (s *Source) resuming() patience { return patience{4 * s.tries(), s.longestWait()} }
 
 // persist calls f until it succeeds, fails for good, or has failed too often.
 func (s *Source) persist(ctx context.Context, f func() error) error {

@@ -341,7 +341,8 @@ func TestComesBack(t *testing.T) {
 		wait   time.Duration
 	}{
 		{"after two answers of 503", 503, "", 2, true, 0},
-		{"not soon", 429, "60", 1000, true, time.Minute},
+		{"not soon", 429, "61", 1000, true, 61 * time.Second},
+		{"never again", 429, "2147483647", 1000, true, 10 * time.Minute},
 		{"never", 500, "", 1000, true, 0},
 		{"with another status", 501, "", 1000, false, 0},
 	} {
@@ -394,7 +395,10 @@ func TestRetryAfterHeader(t *testing.T) {
 		"7":                             7 * time.Second,
 		" 7 ":                           7 * time.Second,
 		"-7":                            0,
-		"99999999999999":                0,
+		"600":                           10 * time.Minute,
+		"2147483647":                    10 * time.Minute,
+		"99999999999999":                10 * time.Minute,
+		"Fri, 01 Jan 2094 00:01:00 GMT": 10 * time.Minute,
 		"Thu, 01 Jan 2026 00:01:00 GMT": time.Minute,
 		"Wed, 31 Dec 2025 00:01:00 GMT": 0,
 		"soon":                          0,

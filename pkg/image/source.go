@@ -21,17 +21,25 @@ type Source struct {
 	// Platform is what images must be made for; the zero value stands for Linux on this machine. Its Variant is the
 	// most that the machine can run ("v3" takes v1 and v2 too); the zero value finds it out.
 	Platform v1.Platform
-	// Auth returns the credentials for a registry ("registry.example:5000"). They go to that host alone, never to one
-	// it redirects to, and over plain HTTP only to this machine itself. nil stands for no credentials at all.
+	// Auth returns the credentials for a registry ("registry.example:5000"). They go to that host, and to the token
+	// server that it names, never to a host that it redirects to. nil stands for no credentials at all.
 	Auth func(registry string) authn.Authenticator
+	// Insecure reports whether a host, "HOST[:PORT]", may be asked over plain HTTP, or over TLS with a certificate that
+	// nobody vouches for, with the credentials for it too. nil stands for no host. This machine itself, by a loopback
+	// address, may always be asked over plain HTTP.
+	Insecure func(host string) bool
 	// Roots are the certificate authorities to trust. nil stands for the system's; a system without any, as the boot
 	// environment is, trusts the roots compiled in.
 	Roots *x509.CertPool
 	// Transport makes the requests. nil stands for one of its own with timeouts, the proxy that the environment names
 	// and Roots.
 	Transport http.RoundTripper
-	// Stall is how long a connection may give no byte before it counts as broken; 0 stands for 30 seconds.
+	// Stall is how long a connection may give no byte, or next to none, before it counts as broken; 0 stands for 30
+	// seconds. To find an image, which takes some small documents, may take twenty times as long in all.
 	Stall time.Duration
+	// Wait is the longest time that a registry may ask to wait (Retry-After) for it to be waited out; 0 stands for a
+	// minute. A registry that asks for more has failed.
+	Wait time.Duration
 	// Tries is how often one request is made before its failure is told; 0 stands for 5. A download that has begun may
 	// fail four times as often, and starts to count anew when it makes progress.
 	Tries int
@@ -46,8 +54,12 @@ type Source struct {
 	once sync.Once
 	base http.RoundTripper
 
-	mu      sync.Mutex
-	damaged map[v1.Hash]int // downloads of a blob that had the wrong bytes
+	mu         sync.Mutex
+	damaged    map[v1.Hash]int // downloads of a blob that had the wrong bytes
+	unverified map[string]bool // hosts whose certificates were found wrong, which was allowed
+
+	unverifiedOnce sync.Once
+	unverifiedBase http.RoundTripper
 }
 
 // maxDamaged is how often a blob may arrive with wrong bytes before it counts as wrong where it is stored.
@@ -75,6 +87,13 @@ func (s *Source) stall() time.Duration {
 		return s.Stall
 	}
 	return 30 * time.Second
+}
+
+func (s *Source) longestWait() time.Duration {
+	if s.Wait > 0 {
+		return s.Wait
+	}
+	return time.Minute
 }
 
 func (s *Source) tries() int {
@@ -128,15 +147,16 @@ func (s *Source) transport() http.RoundTripper {
 		var protocols http.Protocols
 		protocols.SetHTTP1(true)
 		s.base = &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots()},
-			TLSHandshakeTimeout:   30 * time.Second, // old machines without a fast multiplication, emulated ones
-			ResponseHeaderTimeout: 2 * s.stall(),    // for the ping and the token server: the rest is watched by get
-			IdleConnTimeout:       90 * time.Second,
-			MaxIdleConnsPerHost:   16,
-			DisableCompression:    true, // a layer must come as it is stored
-			Protocols:             &protocols,
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots()},
+			TLSHandshakeTimeout:    30 * time.Second, // old machines without a fast multiplication, emulated ones
+			ResponseHeaderTimeout:  2 * s.stall(),    // for package remote: the rest is watched by ask
+			IdleConnTimeout:        90 * time.Second,
+			MaxIdleConnsPerHost:    16,
+			MaxResponseHeaderBytes: 256 << 10,
+			DisableCompression:     true, // a layer must come as it is stored
+			Protocols:              &protocols,
 		}
 	})
 	return s.base

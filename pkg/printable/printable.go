@@ -12,10 +12,13 @@ import (
 // Limit is how many bytes of a stranger's text are shown.
 const Limit = 200
 
-// Line returns text as one line of at most Limit bytes of valid UTF-8. What a terminal would not show as a mark of its own
+// Line returns text as one line of at most Limit bytes. See Clip.
+func Line(text string) string { return Clip(text, Limit) }
+
+// Clip returns text as one line of at most limit bytes of valid UTF-8. What a terminal would not show as a mark of its own
 // becomes a space: control characters, line ends, invalid UTF-8, characters of no width, those that change the direction of
 // writing. White space is folded as strings.Fields does. A text that is longer ends in "…".
-func Line(text string) string {
+func Clip(text string, limit int) string {
 	const more = "…"
 	var b strings.Builder
 	gap := false
@@ -30,8 +33,8 @@ func Line(text string) string {
 		if gap {
 			word = " " + word
 		}
-		if b.Len()+len(word) > Limit {
-			return cut(b.String(), Limit-len(more)) + more
+		if b.Len()+len(word) > limit {
+			return cut(b.String(), limit-len(more)) + more
 		}
 		b.WriteString(word)
 		gap, text = false, text[size:]

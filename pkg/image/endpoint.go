@@ -1,0 +1,187 @@
+package image
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+)
+
+// Hosts returns a function that reports whether a host is one of list, for Source.Insecure. An entry "HOST:PORT" stands
+// for that port alone, "HOST" for every port of the host.
+func Hosts(list []string) func(host string) bool {
+	type entry struct{ name, port string }
+	entries := make(map[entry]bool)
+	for _, e := range list {
+		name, port := splitHost(e)
+		entries[entry{name, port}] = true
+	}
+	return func(host string) bool {
+		name, port := splitHost(host)
+		return entries[entry{name, port}] || entries[entry{name, ""}]
+	}
+}
+
+// splitHost returns the name and the port of "HOST[:PORT]", the name as it is compared: in lower case, an IPv6 address
+// without brackets, and docker.io by the name of its registry.
+func splitHost(host string) (string, string) {
+	u := url.URL{Host: strings.ToLower(host)}
+	n, port := u.Hostname(), u.Port()
+	if n == "docker.io" || n == "registry-1.docker.io" {
+		n = name.DefaultRegistry
+	}
+	return n, port
+}
+
+func loopback(hostname string) bool {
+	return strings.EqualFold(hostname, "localhost") || net.ParseIP(hostname).IsLoopback()
+}
+
+// insecure reports whether somebody allowed that host, "HOST[:PORT]", is spoken to without verified TLS.
+func (s *Source) insecure(host string) bool { return s.Insecure != nil && s.Insecure(host) }
+
+// mayBePlain reports whether host may be asked over plain HTTP. A private address or a name that ends in .local is no
+// permission: whoever can keep a registry's TLS port from answering would be the registry otherwise.
+func (s *Source) mayBePlain(host string) bool {
+	n, _ := splitHost(host)
+	return loopback(n) || s.insecure(host)
+}
+
+// An endpoint is a registry as it was found to answer.
+type endpoint struct {
+	source   *Source
+	registry string // as references have it: "registry.example:5000"
+	scheme   string // "https" or "http"
+}
+
+// trusted reports whether what the endpoint says is the registry's own word: it came over verified TLS, or from this
+// machine itself.
+func (e *endpoint) trusted() bool {
+	n, _ := splitHost(e.registry)
+	return loopback(n) || e.scheme == "https" && !e.source.isUnverified(e.registry)
+}
+
+// has reports whether u is at the endpoint. Registries behind a proxy that ends TLS give addresses with the wrong scheme
+// for themselves, so that of u does not count.
+func (e *endpoint) has(u *url.URL) bool {
+	un, up := splitHost(u.Host)
+	en, ep := splitHost(e.registry)
+	standard := map[string]string{"https": "443", "http": "80"}[e.scheme]
+	return un == en && (up == ep || up == "" && ep == standard || ep == "" && up == standard)
+}
+
+// reach finds out how a registry wants to be spoken to. Plain HTTP is tried only where it is allowed, and only when the
+// registry gave no answer over TLS at all.
+func (s *Source) reach(ctx context.Context, registry string) (*endpoint, []challenge, error) {
+	e := &endpoint{source: s, registry: registry, scheme: "https"}
+	challenges, err := s.ping(ctx, e)
+	if err == nil || !s.mayBePlain(registry) || ctx.Err() != nil || !noTLS(err) {
+		return e, challenges, explain(ctx, "registry "+registry, registry, err)
+	}
+	e.scheme = "http"
+	challenges, err = s.ping(ctx, e)
+	return e, challenges, explain(ctx, "registry "+registry, registry, err)
+}
+
+// noTLS reports whether err is that of a request whose TLS connection never came to be, other than for a certificate.
+func noTLS(err error) bool {
+	var verify *tls.CertificateVerificationError
+	return errors.As(err, new(*url.Error)) && !errors.As(err, new(*fault)) && !errors.As(err, &verify)
+}
+
+// ping asks an endpoint for nothing, to learn what it wants to see (distribution specification, "Determining Support").
+// Registries answer with 200 or 401.
+func (s *Source) ping(ctx context.Context, e *endpoint) ([]challenge, error) {
+	client := &http.Client{Transport: s.wire()}
+	got, err := s.ask(ctx, client, http.MethodGet, e.scheme+"://"+e.registry+"/v2/", nil, "")
+	if err != nil {
+		return nil, err
+	}
+	defer got.Close()
+	switch got.resp.StatusCode {
+	case http.StatusOK:
+		return nil, nil
+	case http.StatusUnauthorized:
+		return parseChallenges(got.resp.Header.Values("WWW-Authenticate")), nil
+	}
+	return nil, refusal("registry "+e.registry, got)
+}
+
+// isUnverified reports whether the certificate of a host was found wrong, and that was allowed.
+func (s *Source) isUnverified(host string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unverified[strings.ToLower(host)]
+}
+
+func (s *Source) setUnverified(host string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unverified == nil {
+		s.unverified = make(map[string]bool)
+	}
+	s.unverified[strings.ToLower(host)] = true
+}
+
+// A wire is the lowest of the transports: every single request passes here, those that follow a redirection and those
+// for tokens too.
+type wire struct{ source *Source }
+
+func (s *Source) wire() http.RoundTripper { return wire{s} }
+
+// RoundTrip sends req if it may go: over TLS with a verified certificate, or less where that is allowed for its host. So
+// no secret, be it in a header or in a body, leaves this machine any other way.
+func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	host := req.URL.Host
+	switch {
+	case req.URL.Scheme == "http" && !w.source.mayBePlain(host):
+		return nil, &fault{text: printable.Line(host) + " would have to be asked over plain HTTP, which anybody on the way can read and change", insecure: host}
+	case req.Header.Get("User-Agent") == "":
+		req = req.Clone(req.Context())
+		req.Header.Set("User-Agent", "wyrcan")
+	}
+	if req.URL.Scheme == "https" && w.source.isUnverified(host) {
+		return w.source.unverifying().RoundTrip(req)
+	}
+	resp, err := w.source.transport().RoundTrip(req)
+	var verify *tls.CertificateVerificationError
+	if err == nil || !w.source.insecure(host) || !errors.As(err, &verify) {
+		return resp, err
+	}
+	w.source.setUnverified(host)
+	if req.Body != nil && req.Body != http.NoBody {
+		if req.GetBody == nil {
+			return nil, err // asked again, it goes out
+		}
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		req = req.Clone(req.Context())
+		req.Body = body
+	}
+	return w.source.unverifying().RoundTrip(req)
+}
+
+// unverifying returns a transport that takes any certificate.
+func (s *Source) unverifying() http.RoundTripper {
+	s.unverifiedOnce.Do(func() {
+		s.unverifiedBase = s.transport()
+		if t, ok := s.unverifiedBase.(*http.Transport); ok {
+			t = t.Clone()
+			if t.TLSClientConfig == nil {
+				t.TLSClientConfig = new(tls.Config)
+			}
+			t.TLSClientConfig.InsecureSkipVerify = true
+			s.unverifiedBase = t
+		}
+	})
+	return s.unverifiedBase
+}
