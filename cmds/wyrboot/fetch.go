@@ -28,12 +28,15 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.sayf("registries are asked without credentials: %v", err)
 	}
-	source := &image.Source{Logf: c.sayf, Roots: image.BootRoots(), Auth: logins.For}
+	source := &image.Source{Logf: c.sayf, Roots: image.BootRoots(), Auth: logins.For, Insecure: image.Hosts(c.config.Insecure)}
 	for try := 1; ; try++ {
 		var tree *rootfs.Tree
 		err := c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })
 		if err == nil {
 			return tree, nil
+		}
+		if host := image.InsecureHost(err); host != "" {
+			err = fmt.Errorf("%w; wyr.insecure=%s allows it", err, host)
 		}
 		if !image.Heals(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("cannot get %s: %w", c.config.Image, err)

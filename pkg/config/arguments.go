@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
@@ -38,7 +40,7 @@ var options = []option{
 
 // known are the names that a misspelt argument may have been meant to be, besides wyr.net.*.
 func known() []string {
-	names := []string{"img", "arg"}
+	names := []string{"img", "arg", "insecure"}
 	for _, o := range options {
 		names = append(names, o.name)
 	}
@@ -82,7 +84,7 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 	path, isNet := strings.CutPrefix(name, "net.")
 	switch {
-	case name != "img" && name != "arg" && i < 0 && !isNet:
+	case name != "img" && name != "arg" && name != "insecure" && i < 0 && !isNet:
 		return unknown(name)
 	case !a.HasValue:
 		return fmt.Errorf("it needs a value, as in %s=VALUE", a.Key)
@@ -95,6 +97,8 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 		o.set(&l.Config, a.Value)
 	case isNet:
 		return net.argument(path, a.Value)
+	case name == "insecure":
+		return l.insecure(a)
 	case a.Value == "" && name == "img":
 		return fmt.Errorf("it names no image")
 	case a.Value == "":
@@ -106,6 +110,37 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 		l.Image = a.Value
 	}
 	return nil
+}
+
+// insecure takes in one host. An empty value takes back those of other sources: a person may want to be sure.
+func (l *arguments) insecure(a cmdline.Arg) error {
+	if a.Value != "" {
+		if !isHost(a.Value) {
+			return fmt.Errorf("%q is not a registry: want HOST or HOST:PORT", a.Value)
+		}
+		if !slices.Contains(l.Insecure, a.Value) {
+			l.Insecure = append(l.Insecure, a.Value)
+		}
+	}
+	l.given["insecure"] = a.Value
+	return nil
+}
+
+// isHost reports whether text is HOST[:PORT], and nothing that would mean more: no URL, no path, no pattern.
+func isHost(text string) bool {
+	host, port := text, "1"
+	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
+		host, port = text[:i], text[i+1:]
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return false
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return strings.HasSuffix(inner, "]") && err == nil && a.Is6()
+	}
+	letters := strings.Trim(host, ".-_")
+	return letters != "" && len(host) <= 253 && strings.Trim(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789.-_") == ""
 }
 
 // once notes a single-valued argument, and warns where it takes the place of another value.
@@ -123,6 +158,9 @@ func (l arguments) over(c Config) Config {
 			o.set(&c, o.get(l.Config))
 		}
 	}
+	if _, ok := l.given["insecure"]; ok {
+		c.Insecure = l.Insecure
+	}
 	return c
 }
 
@@ -137,6 +175,9 @@ func (c Config) Arguments() []cmdline.Arg {
 	}
 	for _, a := range c.Args {
 		add("arg", a)
+	}
+	for _, h := range c.Insecure {
+		add("insecure", h)
 	}
 	for _, f := range numbered(c.Network) {
 		for _, s := range f.sections {

@@ -22,6 +22,10 @@ type Config struct {
 	Root    string         // wyr.root: "" or "initramfs"
 	Debug   string         // wyr.debug: "" or "shell"; never stored, a shell is for the boot that asks for it
 	NetKeep bool           // wyr.net.keep=yes
+
+	// Insecure is wyr.insecure, each of them HOST[:PORT]: registries and token servers that may be asked over plain HTTP,
+	// or over TLS with a certificate that is not verified. They are stored with the image.
+	Insecure []string
 }
 
 // EFI is what to do with the configuration in NVRAM before or after booting: "" is nothing.

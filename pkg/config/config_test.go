@@ -80,6 +80,11 @@ func TestLoadArguments(t *testing.T) {
 			warnings: []string{`"clear" takes the place of "write"`}},
 		{name: "option undone", line: `wyr.img=x wyr.root=initramfs wyr.root=`, want: Config{Image: "x"},
 			warnings: []string{`"" takes the place of "initramfs"`}},
+		{name: "insecure", line: `wyr.img=x wyr.insecure=10.0.0.1:5000 wyr.insecure=registry.lab wyr.insecure=[2001:db8::1]:5000 wyrcan.insecure=registry.lab`,
+			want: Config{Image: "x", Insecure: []string{"10.0.0.1:5000", "registry.lab", "[2001:db8::1]:5000"}}},
+		{name: "insecure what", line: `wyr.img=x wyr.insecure wyr.insecure=http://a wyr.insecure=a/b wyr.insecure=a:0 wyr.insecure=a:b wyr.insecure=* wyr.insecure=a:99999 wyr.insecure=[a] wyr.insecure=::1 wyr.insecure=a,b`,
+			want:     Config{Image: "x"},
+			warnings: []string{"needs a value", `"http://a" is not a registry`, `"a/b"`, `"a:0"`, `"a:b"`, `"*"`, `"a:99999"`, `"[a]"`, `"::1"`, `"a,b"`}},
 		{name: "keep", line: `wyr.img=x wyr.net.keep=no wyr.net.keep=1`, want: Config{Image: "x", NetKeep: true},
 			warnings: []string{`"1" takes the place of "no"`}},
 		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps`, want: Config{Image: "x"},
@@ -144,8 +149,8 @@ func compareWarnings(t *testing.T, got, parts []string) {
 }
 
 func TestLoadSources(t *testing.T) {
-	const nvram = `{"network":{"lan.network":{"Match":{"Name":"e9"}}},"cmdline":["a","b c"],"image":"stored","root":"initramfs","net.keep":true}`
-	stored := Config{Image: "stored", Args: []string{"a", "b c"}, Root: "initramfs", NetKeep: true,
+	const nvram = `{"network":{"lan.network":{"Match":{"Name":"e9"}}},"cmdline":["a","b c"],"image":"stored","root":"initramfs","net.keep":true,"insecure":["10.0.0.1:5000"]}`
+	stored := Config{Image: "stored", Args: []string{"a", "b c"}, Root: "initramfs", NetKeep: true, Insecure: []string{"10.0.0.1:5000"},
 		Network: []netconf.File{oneSection("lan", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "e9"})}}
 	with := func(change func(*Config)) Config { c := stored; change(&c); return c }
 
@@ -163,6 +168,10 @@ func TestLoadSources(t *testing.T) {
 			warnings: []string{"names no image"}},
 		{name: "options of this boot", line: "wyr.debug=shell wyr.efi=clear", store: &memory{data: []byte(nvram)},
 			want: with(func(c *Config) { c.Debug, c.EFI = "shell", EFIClear })},
+		{name: "another registry is insecure", line: "wyr.insecure=registry.lab", store: &memory{data: []byte(nvram)},
+			want: with(func(c *Config) { c.Insecure = []string{"registry.lab"} })},
+		{name: "no registry is insecure", line: "wyr.insecure=", store: &memory{data: []byte(nvram)},
+			want: with(func(c *Config) { c.Insecure = nil })},
 		{name: "options undone", line: "wyr.root= wyr.net.keep=no", store: &memory{data: []byte(nvram)},
 			want: with(func(c *Config) { c.Root, c.NetKeep = "", false })},
 		{name: "never mixed", line: "wyr.arg=z wyr.net.lan.Match.Name=e0", store: &memory{data: []byte(nvram)}, want: stored,
@@ -206,7 +215,7 @@ func TestHelpNamesAll(t *testing.T) {
 // FuzzLoad holds any command line to this: no panic, no file that could leave its directory, and a configuration
 // that survives being written as arguments.
 func FuzzLoad(f *testing.F) {
-	f.Add(`wyr.img=x wyr.arg="a b" wyr.net.link.lan.Route2.Name="a b" wyr.net.keep=yes wyr.efi=write wyr.rot=1`)
+	f.Add(`wyr.img=x wyr.arg="a b" wyr.net.link.lan.Route2.Name="a b" wyr.net.keep=yes wyr.insecure=a:1 wyr.efi=write wyr.rot=1`)
 	f.Add(`"wyr.arg=a" wyrcan.net...=1 wyr.net.network.a.Address.Address=1 wyr.net.a.Address9.Address=2 wyr. wyr.img`)
 	f.Fuzz(func(t *testing.T, text string) {
 		c, _, err := Load(cmdline.Parse(text), nil)

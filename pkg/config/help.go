@@ -20,8 +20,12 @@ And, where you need them:
                      a further section: Route2, Address2
     wyr.net.keep=yes give the container these network files as well
 
-    wyr.efi=write    keep image, arguments and network in EFI NVRAM, for
-                     boots whose command line names no image
+    wyr.insecure=HOST[:PORT]
+                     this registry may be asked over plain HTTP, or without
+                     verifying its certificate; may be given many times
+
+    wyr.efi=write    keep all of the above in EFI NVRAM, for boots whose
+                     command line names no image
     wyr.efi=clear    forget them
 
     wyr.root=initramfs

@@ -15,13 +15,15 @@ import (
 const maxStored = 64 << 10
 
 // storedConfig is the JSON that Wyrcan 2.1 reads and writes. It wants network and cmdline to be there even when
-// empty, and passes over members that it does not know: the last two are ours.
+// empty, and passes over members that it does not know: the last three are ours.
 type storedConfig struct {
 	Network object   `json:"network"`
 	Cmdline []string `json:"cmdline"`
 	Image   string   `json:"image"`
 	Root    string   `json:"root,omitempty"`
 	NetKeep bool     `json:"net.keep,omitempty"`
+
+	Insecure []string `json:"insecure,omitempty"`
 }
 
 // Marshal returns c as it is stored, the same bytes for the same c. A key with one value is a string, as for Wyrcan
@@ -54,7 +56,7 @@ func (c Config) Marshal() ([]byte, error) {
 		}
 		files = append(files, member{f.name + "." + string(f.kind), sections})
 	}
-	data, err := json.Marshal(storedConfig{files, append([]string{}, c.Args...), c.Image, c.Root, c.NetKeep})
+	data, err := json.Marshal(storedConfig{files, append([]string{}, c.Args...), c.Image, c.Root, c.NetKeep, c.Insecure})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +85,12 @@ func Unmarshal(data []byte) (Config, error) {
 	if in.Root != "" && in.Root != "initramfs" {
 		return Config{}, fmt.Errorf("root: %q is not a known value", in.Root)
 	}
-	c := Config{Image: in.Image, Root: in.Root, NetKeep: in.NetKeep}
+	for _, h := range in.Insecure {
+		if !isHost(h) {
+			return Config{}, fmt.Errorf("insecure: %q is not a registry", h)
+		}
+	}
+	c := Config{Image: in.Image, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure}
 	for _, a := range in.Cmdline {
 		if a != "" {
 			c.Args = append(c.Args, a)

@@ -36,7 +36,8 @@ func TestJSON(t *testing.T) {
 			{Name: "Match", Entries: []netconf.Entry{{Key: "Name", Value: "e"}}},
 			{Name: "Route", Entries: []netconf.Entry{{Key: "Gateway", Value: "2"}}},
 		}}}}, `{"network":{"a.network":{"Route":{"Gateway":"1"},"Match":{"Name":"e"},"Route2":{"Gateway":"2"}}},"cmdline":[],"image":"x"}`},
-		{"ours", Config{Image: "x", Root: "initramfs", NetKeep: true}, `{"network":{},"cmdline":[],"image":"x","root":"initramfs","net.keep":true}`},
+		{"ours", Config{Image: "x", Root: "initramfs", NetKeep: true, Insecure: []string{"a:1", "b"}},
+			`{"network":{},"cmdline":[],"image":"x","root":"initramfs","net.keep":true,"insecure":["a:1","b"]}`},
 		{"quotes", Config{Image: "x", Args: []string{`a="b c"`, "é\t\\"}}, `{"network":{},"cmdline":["a=\"b c\"","é\t\\"],"image":"x"}`},
 		{"nothing", Config{}, `{"network":{},"cmdline":[],"image":""}`},
 	} {
@@ -138,7 +139,7 @@ func TestMarshalRefuses(t *testing.T) {
 // FuzzUnmarshal: what is accepted is what Marshal would have written, but for the order of a section's keys.
 func FuzzUnmarshal(f *testing.F) {
 	for _, s := range []string{
-		`{"network":{"lan.network":{"Network":{"DNS":["1","2"]},"Route2":{"Gateway":"x"},"Route":{}}},"cmdline":["a b"],"image":"x","root":"initramfs","net.keep":true}`,
+		`{"network":{"lan.network":{"Network":{"DNS":["1","2"]},"Route2":{"Gateway":"x"},"Route":{}}},"cmdline":["a b"],"image":"x","root":"initramfs","net.keep":true,"insecure":["[2001:db8::1]:5000"]}`,
 		`{"network":null,"cmdline":null,"image":null}`, "\xff", `{"image":"\ud800"}`,
 	} {
 		f.Add([]byte(s))
