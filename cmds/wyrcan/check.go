@@ -62,6 +62,7 @@ this program and 3 if the image could not be read.
 	verbose := f.Bool("v", false, "name every driver that lacks firmware, and the files")
 	r.flags(f)
 	r.machine(f)
+	f.registry()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err

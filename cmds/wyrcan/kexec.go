@@ -39,6 +39,7 @@ system stays as it was if one of that fails.
 	unload := f.Bool("unload", false, "forget what was loaded; takes no IMAGE")
 	force := f.Bool("force", false, "start at once, with no service stopped and nothing unmounted; file systems are synced, no more. Without IMAGE, start what was loaded")
 	r.flags(f)
+	f.registry()
 	rest, err := f.parse(args, 0, true)
 	if err != nil {
 		return err

@@ -40,6 +40,8 @@ type cmd struct {
 	args   []string // without the name of the program
 	home   string   // the directory where make leaves what belongs together: this program, wyrcan.kernel, wyrcan.initrd
 	root   string   // where /proc, /sys and /run are looked into for what this system can do; "" is /
+
+	tlsVerify *bool // the option; nil where a command has none
 }
 
 // A subcommand is a line of the tool's help.

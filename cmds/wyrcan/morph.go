@@ -24,6 +24,7 @@ of the image, and an image that it cannot boot is refused, as Wyrcan does.
 	cmdline := f.String("cmdline", "-", "write the command line to `FILE`")
 	r.flags(f)
 	r.machine(f)
+	f.registry()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err

@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
 // push is "wyrcan push".
@@ -17,6 +18,7 @@ func (c *cmd) push(ctx context.Context, args []string) error {
 name by its digest. make leaves Wyrcan itself, as a bootable container, in
 out/wyrcan.oci. Several images in DIR go as one for several platforms.
 `)
+	f.registry()
 	rest, err := f.parse(args, 2, false)
 	if err != nil {
 		return err
@@ -29,7 +31,13 @@ out/wyrcan.oci. Several images in DIR go as one for several platforms.
 	if err != nil {
 		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
 	}
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+	source := c.source(v1.Platform{})
+	source.Insecure = c.insecure(rest[1])
+	transport, err := source.TransportFor(ctx, ref.Context(), true)
+	if err != nil {
+		return fmt.Errorf("cannot push %s: %w", ref, advise(err))
+	}
+	options := []remote.Option{remote.WithContext(ctx), remote.WithTransport(transport)}
 	switch what := what.(type) {
 	case v1.Image:
 		err = remote.Write(ref, what, options...)
@@ -37,7 +45,7 @@ out/wyrcan.oci. Several images in DIR go as one for several platforms.
 		err = remote.WriteIndex(ref, what, options...)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot push %s: %w", ref, err)
+		return fmt.Errorf("cannot push %s: %w", ref, advise(image.Explain(ctx, ref.Context().RegistryStr(), err)))
 	}
 	fmt.Fprintln(c.stdout, ref.Context().Digest(digest.String()))
 	return nil

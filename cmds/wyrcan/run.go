@@ -68,6 +68,10 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
 	}
 	m.args = append(m.args, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true})
+	if registry, _, ok := strings.Cut(ref, "/"); ok && (c.insecure(ref) != nil || strings.HasPrefix(registry, host+":") || registry == host) {
+		// This machine as the guest sees it is loopback, where it may ask over plain HTTP.
+		m.args = append(m.args, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true})
+	}
 	for _, a := range append(list{"console=" + b.console}, s.args...) {
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true})
 	}
@@ -116,6 +120,7 @@ A registry on this machine (localhost, 127.0.0.1) is reached from the guest, and
 an image that lies on this machine is served to it.
 `)
 	s.flags(f)
+	f.registry()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err

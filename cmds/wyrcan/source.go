@@ -165,14 +165,40 @@ func (m *meter) end() {
 	m.out = nil
 }
 
+// registry adds the options for reaching a registry.
+func (f *flagSet) registry() {
+	f.c.tlsVerify = f.Bool("tls-verify", true, "ask the registry over TLS and verify its certificate; =false allows plain HTTP too, for this registry alone")
+}
+
+// insecure returns what allows plain HTTP and other certificates for the registry of ref, nil for nothing.
+func (c *cmd) insecure(ref string) func(string) bool {
+	if c.tlsVerify == nil || *c.tlsVerify {
+		return nil
+	}
+	parsed, err := name.ParseReference(strings.TrimPrefix(ref, "docker://"))
+	if err != nil {
+		return nil // there is no such registry: whoever asks it says so
+	}
+	return image.Hosts([]string{parsed.Context().RegistryStr()})
+}
+
+// advise adds to the failure of a request what helps.
+func advise(err error) error {
+	if host := image.InsecureHost(err); host != "" {
+		return fmt.Errorf("%w; -tls-verify=false allows it", err)
+	}
+	return err
+}
+
 // open finds an image and returns it with a meter that runs while its layers are read. The caller ends the meter.
 func (c *cmd) open(ctx context.Context, ref string, p v1.Platform) (*image.Image, *meter, error) {
 	src := c.source(p)
+	src.Insecure = c.insecure(ref)
 	var m *meter
 	src.Progress = func(_ *image.Layer, n int) { m.add(n) }
 	img, err := src.Open(ctx, ref)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot get %s: %w", ref, err)
+		return nil, nil, fmt.Errorf("cannot get %s: %w", ref, advise(err))
 	}
 	m = c.meter("reading "+ref, img.Size())
 	return img, m, nil

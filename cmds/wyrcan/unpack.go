@@ -24,6 +24,7 @@ layers describe, with owners, modes, times, links, devices and extended
 attributes. Nothing outside DIR is written, and after a failure DIR is as it was.
 `)
 	machine := here
+	f.registry()
 	f.Var(&machine, "arch", "unpack the image for this `ARCHITECTURE`, with a variant perhaps: arm/v7")
 	mine := f.Bool("no-owner", os.Geteuid() != 0, "all files are yours: without owners, devices and security attributes, which need root")
 	rest, err := f.parse(args, 2, false)
