@@ -17,7 +17,7 @@ import (
 // OVMF starts kernel and initrd as a boot loader would, by the kernel's EFI stub.
 func TestEFI(t *testing.T) {
 	t.Parallel()
-	m := vm.Machine{Cmdline: consoles + " wyr.img=" + demo(t), QEMU: newNVRAM(t).efi()}
+	m := vm.Machine{Cmdline: consoles + " " + vm.Boot(demo(t)), QEMU: newNVRAM(t).efi()}
 	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
@@ -53,7 +53,7 @@ func TestIPXE(t *testing.T) {
 	t.Run("EFI", func(t *testing.T) {
 		t.Parallel()
 		dir := bootDir(t, nil)
-		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "#!ipxe", docImage, demo(t), docServer, serveDir(t, dir), docQuiet, consoles))
+		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "#!ipxe", docImage, allowed(demo(t)), docServer, serveDir(t, dir), docQuiet, consoles))
 		run(t, newNVRAM(t).efi(), dir)
 	})
 	// A registry whose authority, login and address only the second initrd knows.
@@ -98,7 +98,7 @@ func TestPXELINUX(t *testing.T) {
 	dir := bootDir(t, map[string]string{
 		"pxelinux.0":           "/usr/lib/PXELINUX/pxelinux.0",
 		"ldlinux.c32":          "/usr/lib/syslinux/modules/bios/ldlinux.c32",
-		"pxelinux.cfg/default": documented(t, "PXELINUX", "DEFAULT", docImage, demo(t), docQuiet, consoles),
+		"pxelinux.cfg/default": documented(t, "PXELINUX", "DEFAULT", docImage, allowed(demo(t)), docQuiet, consoles),
 	})
 	m := vm.Machine{NICs: []string{}, Firmware: netboot(dir, "pxelinux.0")}
 	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
@@ -111,7 +111,7 @@ func TestGRUB(t *testing.T) {
 	t.Parallel()
 	dir := bootDir(t, map[string]string{
 		"grubnetx64.efi": "/usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi",
-		"grub/grub.cfg":  documented(t, "GRUB", "menuentry", docImage, demo(t)+` "wyr.arg=two words"`, docQuiet, consoles),
+		"grub/grub.cfg":  documented(t, "GRUB", "menuentry", docImage, allowed(demo(t))+` "wyr.arg=two words"`, docQuiet, consoles),
 	})
 	m := vm.Machine{NICs: []string{}, Firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
 	m.Firmware[len(m.Firmware)-1] += ",romfile="
@@ -134,7 +134,8 @@ func itself(t *testing.T) string {
 func TestChain(t *testing.T) {
 	t.Parallel()
 	image, wyrcan := demo(t), itself(t)
-	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image, "registry.example/wyrcan", wyrcan, "\n", "")
+	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image+" wyr.arg=wyr.insecure="+registryOf(image),
+		"registry.example/wyrcan", allowed(wyrcan), "\n", "")
 	m := vm.Machine{Cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
 	v := m.Start(t)
 	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)

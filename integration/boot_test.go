@@ -79,7 +79,7 @@ func TestBoot(t *testing.T) {
 	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "s390x"}}.Image(t)
 	ref := fromGuest(registry.Push(t, "bootable:1", imagetest.Index(t, other, mine)))
 
-	v := vm.Machine{Cmdline: `quiet wyr.img=` + ref + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.Start(t)
+	v := vm.Machine{Cmdline: `quiet ` + vm.Boot(ref) + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.Start(t)
 	v.Wait(`^wyrboot: Wyrcan \S+, the container bootloader$`, bootTime)
 	v.Wait(`^wyrboot: stage drivers [0-9.]+ s$`, stepTime)
 	v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
@@ -106,7 +106,7 @@ func TestKeptNetwork(t *testing.T) {
 	v := vm.Machine{
 		NICs: []string{vm.UserNIC("virtio-net-pci", "id=lan")},
 		QEMU: []string{"-object", "filter-dump,id=frames,netdev=lan,file=" + frames},
-		Cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
+		Cmdline: vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
 			" wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.Address=10.0.2.77/24 wyr.net.lan.Network.Gateway=10.0.2.2" +
 			" wyr.net.lan.Network.DNS=10.0.2.3 wyr.net.lan.Network.VLAN=v7" +
 			" wyr.net.netdev.v7.NetDev.Name=v7 wyr.net.netdev.v7.NetDev.Kind=vlan wyr.net.netdev.v7.VLAN.Id=7" +
@@ -164,7 +164,7 @@ func TestDeadLink(t *testing.T) {
 
 	v := vm.Machine{
 		NICs:    []string{"hubport,hubid=1,model=e1000e", vm.UserNIC("virtio-net-pci")},
-		Cmdline: "wyr.img=" + ref,
+		Cmdline: vm.Boot(ref),
 	}.Start(t)
 	v.Wait(`^wyrboot: stage drivers`, bootTime)
 	v.Wait(`^wyrboot: \S+ \(virtio_net.*10\.0\.2\.15/24`, stepTime)
@@ -199,7 +199,7 @@ func TestRegistryComesUp(t *testing.T) {
 	l.Close()
 	ref = strings.Replace(ref, registry.Host, address, 1)
 
-	v := vm.Machine{Cmdline: "wyr.img=" + fromGuest(ref)}.Start(t)
+	v := vm.Machine{Cmdline: vm.Boot(fromGuest(ref))}.Start(t)
 	v.Wait(`^wyrboot: cannot get \S+: .*; tries again in \S+ \(try 2\)`, bootTime)
 	v.Wait(`\(try 3\)`, stepTime)
 	if l, err = net.Listen("tcp", address); err != nil {
@@ -226,7 +226,7 @@ func TestDamagedBlobs(t *testing.T) {
 		registry.Fail(imagetest.Fault{Path: digest.String(), Do: do})
 	}
 	spoil(imagetest.Flip(4 << 20))
-	v := vm.Machine{Cmdline: "wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=demo=once"}.Start(t)
+	v := vm.Machine{Cmdline: vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=demo=once"}.Start(t)
 	v.Wait(`^wyrboot: cannot get .*their digest is .*\(try 2\)`, bootTime+stepTime)
 	spoil(imagetest.Truncate(1000)) // also of each answer that would go on where it broke
 	v.Wait(`^wyrboot: cannot get .*the download from \S+ broke after .*; tries again`, 2*stepTime)
@@ -252,10 +252,10 @@ func TestRefusals(t *testing.T) {
 		cmdline string
 		want    []string // regular expressions, in order
 	}{
-		{"no kernel", "wyr.img=" + noKernel, []string{`cannot boot \S+/nokernel\S*: the image is not bootable: /?boot/wyrcan\.kernel`}},
-		{"no init", "wyr.img=" + noInit, []string{`cannot boot \S+/noinit\S*: the image is not bootable: /?init`}},
-		{"wrong platform", "wyr.img=" + foreign, []string{`cannot get \S+/foreign\S*: .*s390x`}},
-		{"absent", "wyr.img=" + absent, []string{`cannot get \S+/absent\S*: .*does not have it`}},
+		{"no kernel", vm.Boot(noKernel), []string{`cannot boot \S+/nokernel\S*: the image is not bootable: /?boot/wyrcan\.kernel`}},
+		{"no init", vm.Boot(noInit), []string{`cannot boot \S+/noinit\S*: the image is not bootable: /?init`}},
+		{"wrong platform", vm.Boot(foreign), []string{`cannot get \S+/foreign\S*: .*s390x`}},
+		{"absent", vm.Boot(absent), []string{`cannot get \S+/absent\S*: .*does not have it`}},
 		{"strange arguments", `wyr.efi=maybe wyr.net.x=y wyr.imgs=z wyr.root=disk wyr.img="a b" wyr.img=UPPER/Case`, []string{
 			`wyr\.efi=maybe is ignored: `, `wyr\.net\.x=y is ignored: `, `wyr\.imgs=z is ignored: .*wyr\.img is the nearest`,
 			`wyr\.root=disk is ignored: `, `wyr\.img is given more than once`, `cannot get UPPER/Case: `,

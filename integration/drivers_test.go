@@ -19,7 +19,7 @@ func TestDrivers(t *testing.T) {
 		{"e1000", "e1000"}, {"e1000e", "e1000e"}, {"vmxnet3", "vmxnet3"}, {"pcnet", "pcnet32"}, {"rtl8139", "8139cp"},
 		{"i82559er", "e100"}, {"tulip", "tulip"},
 	}
-	m := vm.Machine{NICs: []string{vm.UserNIC("virtio-net-pci")}, Cmdline: "wyr.img=" + ref}
+	m := vm.Machine{NICs: []string{vm.UserNIC("virtio-net-pci")}, Cmdline: vm.Boot(ref)}
 	for _, card := range cards {
 		m.NICs = append(m.NICs, "hubport,hubid=1,model="+card.model)
 	}
@@ -46,7 +46,7 @@ func TestLateCard(t *testing.T) {
 	v := vm.Machine{
 		NICs:    []string{"none"},
 		QEMU:    []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb", "-device", "usb-kbd"},
-		Cmdline: "wyr.img=" + ref,
+		Cmdline: vm.Boot(ref),
 	}.Start(t)
 	v.Wait(`^wyrboot: driver cdc_ether loaded`, bootTime)
 	v.Wait(`^wyrboot: \S+ \(cdc_ether.*10\.0\.2\.15/24`, stepTime)

@@ -29,6 +29,15 @@ func demo(t *testing.T) string {
 	return fromGuest(imagetest.Serve(t).Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t))))
 }
 
+// registryOf returns the registry of an image.
+func registryOf(image string) string {
+	registry, _, _ := strings.Cut(image, "/")
+	return registry
+}
+
+// allowed is image as the value of wyr.img, and what its registry, which speaks plain HTTP, takes beside.
+func allowed(image string) string { return image + " wyr.insecure=" + registryOf(image) }
+
 // spoke waits until the demo container has spoken, and returns its kernel's command line.
 func spoke(t *testing.T, v *vm.VM) string {
 	t.Helper()
@@ -62,7 +71,7 @@ func newNVRAM(t *testing.T, vars ...ovmf.Variable) nvram {
 // configured is a stored configuration that boots the image, in the words of Wyrcan 2.1.
 func configured(t *testing.T, image string) ovmf.Variable {
 	t.Helper()
-	data, err := json.Marshal(map[string]any{"network": map[string]any{}, "cmdline": []string{"console=ttyS0", "demo=once"}, "image": image})
+	data, err := json.Marshal(map[string]any{"network": map[string]any{}, "cmdline": []string{"console=ttyS0", "demo=once"}, "image": image, "insecure": []string{registryOf(image)}})
 	if err != nil {
 		t.Fatal(err)
 	}

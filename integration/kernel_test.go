@@ -32,7 +32,7 @@ func TestShortHeader(t *testing.T) {
 	t.Parallel()
 	kernel := read(t, vm.Artefact(t, "wyrcan.kernel"))
 	kernel[0x201] = 0x62 // it ends before handover_offset, which is for firmware
-	v := vm.Machine{Cmdline: consoles + " wyr.img=" + pushed(t, kernel)}.Start(t)
+	v := vm.Machine{Cmdline: consoles + " " + vm.Boot(pushed(t, kernel))}.Start(t)
 	v.Wait(`wyrboot: loaded the kernel with kexec_file_load, which takes longer: a bzImage with a damaged header`, vm.Patience)
 	if line := spoke(t, v); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
@@ -54,7 +54,7 @@ func TestUnifiedKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := vm.Machine{Cmdline: "wyr.img=" + pushed(t, kernel) + " wyr.arg=loglevel=6 wyr.arg=demo=once"}.Start(t)
+	v := vm.Machine{Cmdline: vm.Boot(pushed(t, kernel)) + " wyr.arg=loglevel=6 wyr.arg=demo=once"}.Start(t)
 	if line := spoke(t, v); line != "console=ttyS0 loglevel=5 panic=-1 loglevel=6 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}

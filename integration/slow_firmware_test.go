@@ -49,7 +49,7 @@ func TestSlowPersist(t *testing.T) {
 
 	m.Reboots = true
 	v := m.Start(t)
-	edit(t, v, "wyr.img="+image+" wyr.arg=console=ttyS0 wyr.efi=write")
+	edit(t, v, vm.Boot(image)+" wyr.arg=console=ttyS0 wyr.efi=write")
 	v.Wait(`wyrboot: Wyrcan`, vm.Patience)
 	v.Wait(`(?i)brick`, stepTime)
 	v.Wait(`\[yes/no\]`, stepTime)
@@ -64,7 +64,7 @@ func TestSlowPersist(t *testing.T) {
 	v.Send("\r")
 	v.Exit(stepTime)
 	stored, err := config.Unmarshal(vars.wyrcan(t))
-	if want := (config.Config{Image: image, Args: []string{"console=ttyS0"}}); err != nil || !cmp.Equal(stored, want) {
+	if want := (config.Config{Image: image, Args: []string{"console=ttyS0"}, Insecure: []string{registryOf(image)}}); err != nil || !cmp.Equal(stored, want) {
 		t.Errorf("NVRAM holds %+v, %v, want %+v", stored, err, want)
 	}
 
@@ -85,7 +85,7 @@ func TestSlowPersist(t *testing.T) {
 func TestSlowChainNVRAM(t *testing.T) {
 	t.Parallel()
 	image, wyrcan := demo(t), itself(t)
-	m := vm.Machine{Cmdline: "console=ttyS0 wyr.arg=console=ttyS0 wyr.img=" + wyrcan, QEMU: newNVRAM(t, configured(t, image)).efi()}
+	m := vm.Machine{Cmdline: "console=ttyS0 wyr.arg=console=ttyS0 " + vm.Boot(wyrcan), QEMU: newNVRAM(t, configured(t, image)).efi()}
 	v := m.Start(t)
 	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
 	v.Wait(`wyrboot: starts kernel \S+ of `+image, vm.Patience)
@@ -98,7 +98,7 @@ func TestSlowChainNVRAM(t *testing.T) {
 func TestSlowPersistNot(t *testing.T) {
 	t.Parallel()
 	vars := newNVRAM(t)
-	m := vm.Machine{Cmdline: consoles + " wyr.efi=write wyr.img=" + demo(t), QEMU: vars.efi()}
+	m := vm.Machine{Cmdline: consoles + " wyr.efi=write " + vm.Boot(demo(t)), QEMU: vars.efi()}
 	v := m.Start(t)
 	v.Wait(`\[yes/no\]`, vm.Patience)
 	v.Send("y\r")
@@ -165,7 +165,7 @@ func run(t *testing.T, dir string, argv ...string) {
 // takes the place of the program's own.
 func TestSlowBootEntry(t *testing.T) {
 	t.Parallel()
-	entry := documented(t, "UEFI PXE and HTTP boot", "efibootmgr", docImage, demo(t), docQuiet, consoles)
+	entry := documented(t, "UEFI PXE and HTTP boot", "efibootmgr", docImage, allowed(demo(t)), docQuiet, consoles)
 	words := regexp.MustCompile(`--loader '(.*)'[^']*--unicode '(.*)'`).FindStringSubmatch(entry)
 	if words == nil {
 		t.Fatalf("no program and no line in %q", entry)
@@ -322,7 +322,7 @@ func (l *lab) boot(firmware ...string) {
 // serve runs wyrcan serve.
 func (l *lab) serve(more ...string) {
 	l.t.Helper()
-	l.background(l.space, append([]string{vm.Artefact(l.t, "wyrcan"), "serve", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
+	l.background(l.space, append([]string{vm.Artefact(l.t, "wyrcan"), "serve", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0 wyr.insecure=10.77.0.1:5000"}, more...)...)
 }
 
 // wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along.

@@ -19,7 +19,7 @@ func TestSlowLockdown(t *testing.T) {
 	at, size := signature(t, kernel)
 	copy(kernel[at:], make([]byte, 8))
 	kernel = kernel[:len(kernel)-size]
-	cmdline := "wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.img=" + pushed(t, kernel)
+	cmdline := "wyr.arg=console=ttyS0 wyr.arg=demo=once " + vm.Boot(pushed(t, kernel))
 
 	t.Run("open", func(t *testing.T) {
 		t.Parallel()

@@ -24,7 +24,7 @@ func TestDebian(t *testing.T) {
 	img := debian(t)
 	ref := imagetest.Serve(t).Push(t, "debian", img)
 	arguments := func(ref string) string {
-		return "panic=-1 wyr.img=" + strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
+		return "panic=-1 " + vm.Boot(strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1)) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
 	}
 	cmdline := arguments(ref)
 

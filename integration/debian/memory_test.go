@@ -35,7 +35,7 @@ func boots(b *testing.B, mib int, ref string) bool {
 	b.Helper()
 	log := vm.Machine{
 		Memory:  fmt.Sprint(mib, "M"),
-		Cmdline: "panic=-1 wyr.img=" + ref + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
+		Cmdline: "panic=-1 " + vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
 	}.Start(b).Until(over, patience)
 	if refusal := regexp.MustCompile(`(?m)^wyrboot: .*(too little|not enough) memory.*$`).FindString(log); refusal != "" {
 		b.Logf("-m %d: %s", mib, refusal)

@@ -65,7 +65,7 @@ func TestSlowKeptNetwork(t *testing.T) {
 			"-netdev", trunk[0] + ",id=a", "-device", "virtio-net-pci,netdev=a,mac=52:54:00:00:00:0a",
 			"-netdev", trunk[1] + ",id=b", "-device", "virtio-net-pci,netdev=b,mac=52:54:00:00:00:0b",
 		},
-		Cmdline: "panic=-1 wyr.img=10.77.7.1:5000/debian wyr.arg=console=ttyS0 wyr.arg=panic=-1 wyr.arg=kept=here wyr.net.keep=yes" +
+		Cmdline: "panic=-1 " + vm.Boot("10.77.7.1:5000/debian") + " wyr.arg=console=ttyS0 wyr.arg=panic=-1 wyr.arg=kept=here wyr.net.keep=yes" +
 			" wyr.net.netdev.up.NetDev.Name=up wyr.net.netdev.up.NetDev.Kind=bond wyr.net.netdev.up.Bond.Mode=active-backup" +
 			" wyr.net.netdev.up.Bond.MIIMonitorSec=100ms" +
 			` wyr.net.members.Match.PermanentMACAddress="52:54:00:00:00:0a 52:54:00:00:00:0b" wyr.net.members.Network.Bond=up` +

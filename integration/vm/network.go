@@ -5,9 +5,17 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 
 	"github.com/vishvananda/netns"
 )
+
+// Boot returns the arguments that boot the image ref from a registry of the tests: it speaks plain HTTP, which has to be
+// allowed.
+func Boot(ref string) string {
+	registry, _, _ := strings.Cut(ref, "/")
+	return "wyr.img=" + ref + " wyr.insecure=" + registry
+}
 
 // InNetNS calls f inside of a named network namespace, where the sockets and devices that it makes stay.
 func InNetNS(name string, f func() error) error {

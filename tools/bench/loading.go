@@ -104,8 +104,10 @@ var (
 func boot(ctx context.Context, dir, ref, way string) (load, jump time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
+	ref = strings.Replace(ref, "127.0.0.1", "10.0.2.2", 1)
+	registry, _, _ := strings.Cut(ref, "/")
 	vm := qemu(ctx, filepath.Join(dir, "wyrcan.kernel"), filepath.Join(dir, "wyrcan.initrd"),
-		"console=ttyS0 quiet wyr.img="+strings.Replace(ref, "127.0.0.1", "10.0.2.2", 1)+" wyr.arg=console=ttyS0",
+		"console=ttyS0 quiet wyr.img="+ref+" wyr.insecure="+registry+" wyr.arg=console=ttyS0",
 		"-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci")
 	out, err := vm.StdoutPipe()
 	if err != nil {
