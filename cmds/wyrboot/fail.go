@@ -25,6 +25,12 @@ func (c *cmd) fail(ctx context.Context, err error) {
 		c.console.Ask(ctx, "Press Enter to reboot. ")
 		c.reboot()
 	}
+	c.countdown(ctx, err, "", nil)
+}
+
+// countdown says what has failed, and reboots when a person has had the time to read and to act on it. It returns only where
+// the cause goes away before, as unless says: then mended is closed.
+func (c *cmd) countdown(ctx context.Context, err error, unless string, mended <-chan struct{}) {
 	c.sayf("%v", err)
 	action := "reboot now"
 	if c.config.Debug == "shell" {
@@ -32,10 +38,22 @@ func (c *cmd) fail(ctx context.Context, err error) {
 	}
 	deadline, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	c.sayf("the machine reboots in %.0f s; press Enter to %s", patience.Seconds(), action)
+	go func() {
+		select {
+		case <-mended:
+			cancel()
+		case <-deadline.Done():
+		}
+	}()
+	c.sayf("the machine reboots in %.0f s%s; press Enter to %s", patience.Seconds(), unless, action)
 	line, err := c.console.ReadLine(deadline)
 	if errors.Is(err, io.EOF) { // nobody can type here, but somebody may read
 		<-deadline.Done()
+	}
+	select {
+	case <-mended:
+		return
+	default:
 	}
 	if err == nil && c.config.Debug == "shell" {
 		c.shell(line.TTY)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 
 // online writes the network files that the arguments describe, applies all that are there, and returns once a link can
 // reach out, for as long as that takes: cables get plugged in and switches come up. What is missing is said now and then.
+// Where nothing is there that could become such a link, the boot has failed, unless one appears before the reboot.
 func (c *cmd) online(ctx context.Context) error {
 	if err := network.Install("/", c.config.Network); err != nil {
 		return fmt.Errorf("cannot write the network files: %w", err)
@@ -33,18 +35,80 @@ func (c *cmd) online(ctx context.Context) error {
 		Logf:    c.sayf,
 		Modules: func(alias string) error { return c.loader.Add(ctx, alias) },
 	}
+	var wait reminder
+	var hopeless time.Duration
 	for {
-		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+		limited, cancel := context.WithTimeout(ctx, glance)
 		err := c.net.Up(limited)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if !errors.Is(err, context.DeadlineExceeded) {
+		var offline *network.Offline
+		if !errors.As(err, &offline) {
 			return fmt.Errorf("cannot set the network up: %w", err)
 		}
-		c.sayf("still waiting for the network: %v", err)
+		if !offline.Hopeless() || !c.settled() {
+			hopeless = 0
+			if wait.due(time.Now(), offline.Links) {
+				c.sayf("still waiting for the network: %v", err)
+			}
+			continue
+		}
+		if hopeless += glance; hopeless < calm {
+			continue
+		}
+		why := noNetwork(offline, c.driversErr, c.loader.Result())
+		if !c.owner {
+			return why
+		}
+		appeared, stop := c.appears(ctx, offline.Links)
+		c.countdown(ctx, why, " unless a network interface appears", appeared)
+		stop()
+		c.sayf("a network interface has appeared, the boot goes on")
 	}
+}
+
+// glance is how often online looks whether there is still hope, and calm how long there must have been none: a driver may
+// still be at work on a card that it has.
+const (
+	glance = 2 * time.Second
+	calm   = 6 * time.Second
+)
+
+// settled reports whether no hardware that is there waits for a driver to be loaded, as far as can be told.
+func (c *cmd) settled() bool {
+	select {
+	case <-c.unwatched:
+	case <-c.loader.Settled():
+	default:
+		return false
+	}
+	return true
+}
+
+// appears returns a channel that is closed when the links are no longer those. Call stop when nobody waits for it.
+func (c *cmd) appears(ctx context.Context, links []network.LinkState) (appeared <-chan struct{}, stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	changed := make(chan struct{})
+	go func() {
+		for !more(links, c.net.State()) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+		close(changed)
+	}()
+	return changed, stop
+}
+
+// more reports whether a link is there that was not.
+func more(before, now []network.LinkState) bool {
+	return slices.ContainsFunc(now, func(s network.LinkState) bool {
+		return !slices.ContainsFunc(before, func(b network.LinkState) bool { return b.Name == s.Name && b.MAC.String() == s.MAC.String() })
+	})
 }
 
 // overlay is a layer of Wyrcan's own on top of the image's.

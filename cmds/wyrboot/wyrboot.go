@@ -49,15 +49,18 @@ import (
 // version is set by the Makefile with -ldflags -X.
 var version string
 
+// documents is where a person reads on.
+const documents = "https://gitlab.com/wyrcan/wyrcan"
+
 // wyrinit is where the initrd keeps the program that bundles put in the place of a container's /init.
 const wyrinit = "/usr/lib/wyrcan/wyrinit"
 
 func main() {
-	c := &cmd{console: console.Open(""), store: &efivar.Var{}}
+	c := &cmd{console: console.Open(""), store: &efivar.Var{}, owner: ownsMachine()}
 	flags := flag.NewFlagSet("wyrboot", flag.ExitOnError)
 	flags.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "read the arguments from `FILE`")
 	flags.Parse(os.Args[1:])
-	if !ownsMachine() {
+	if !c.owner {
 		fmt.Fprintf(os.Stderr, "wyrboot: %v\n", c.run(context.Background()))
 		os.Exit(1)
 	}
@@ -86,13 +89,16 @@ type cmd struct {
 	console *console.Console
 	cmdline string
 	store   config.Store
+	owner   bool // the machine is this program's to reboot
 
 	config    config.Config
 	confirmed bool // somebody answered yes to wyr.efi=write
 	net       *network.Manager
 
 	loader      *coldplug.Loader
+	driversErr  error              // why none could be loaded
 	stopDrivers context.CancelFunc // ends the loading of what appears later
+	unwatched   chan struct{}      // closed when nothing looks out for that
 }
 
 // run boots the machine. It returns only when it cannot, and then why.
@@ -105,6 +111,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.sayf("Wyrcan %s, the container bootloader", version)
+	c.sayf("how to use it is said at %s", documents)
 	c.took("kernel", uptime())
 
 	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
@@ -146,21 +153,29 @@ func (c *cmd) drivers(ctx context.Context) error {
 	ctx, c.stopDrivers = context.WithCancel(ctx)
 	l := &coldplug.Loader{Logf: c.sayf}
 	c.loader = l
+	c.unwatched = make(chan struct{})
 	found, err := l.Load(ctx)
 	if err != nil {
+		c.driversErr = err
+		close(c.unwatched)
 		return err
 	}
 	said := map[string]bool{}
 	say := func(missing []coldplug.Device) {
 		for _, d := range missing {
 			if !said[d.Name] {
-				c.sayf("this initrd has no driver for the %s", d)
+				c.sayf("%s", d.Trouble())
 			}
 			said[d.Name] = true
 		}
 	}
 	say(found.Missing)
-	go l.Watch(ctx)
+	go func() {
+		defer close(c.unwatched)
+		if err := l.Watch(ctx); ctx.Err() == nil {
+			c.sayf("hardware that appears from here on gets no driver: %v", err)
+		}
+	}()
 	go func() {
 		select {
 		case <-l.Settled():

@@ -115,12 +115,23 @@ func (c *cmd) run(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if err := m.Up(limited); err != nil {
-		return err
+		return withCards(err, modules.Result())
 	}
 	if c.keep {
 		<-ctx.Done()
 	}
 	return nil
+}
+
+// withCards adds to the failure of having no way out what network cards there are that are no interface.
+func withCards(err error, found coldplug.Result) error {
+	if offline := new(network.Offline); !errors.As(err, &offline) {
+		return err
+	}
+	for _, d := range append(slices.Clone(found.Missing), found.Idle...) {
+		err = fmt.Errorf("%w; %s", err, d.Trouble())
+	}
+	return err
 }
 
 // described are the files that wyr.net. arguments describe.

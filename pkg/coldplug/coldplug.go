@@ -78,6 +78,7 @@ type Result struct {
 	Loaded  []string // modules, in the order in which they were ready
 	Failed  []error  // a sentence each; a module without its device is none
 	Missing []Device // network cards that no module here and no driver of the kernel serves
+	Idle    []Device // those that one should serve, and that are no network interface all the same
 }
 
 func (l *Loader) logf(format string, args ...any) {
@@ -321,7 +322,7 @@ func (l *Loader) Result() Result {
 	l.mu.Lock()
 	r := Result{Loaded: slices.Clone(l.result.Loaded), Failed: slices.Clone(l.result.Failed)}
 	l.mu.Unlock()
-	r.Missing = l.missing()
+	r.Missing, r.Idle = l.cards()
 	return r
 }
 

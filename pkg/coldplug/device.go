@@ -1,23 +1,48 @@
 package coldplug
 
 import (
+	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Device is a piece of hardware that asks for a driver.
 type Device struct {
-	Name     string // on its bus: "0000:01:00.0"
-	Modalias string // what it asks for
+	Name     string   // on its bus: "0000:01:00.0"
+	Modalias string   // what it asks for
+	Driver   string   // the one that has it; "" where none has
+	Modules  []string // those that claim to serve it, of this initrd or built into the kernel
+	Firmware []string // what its driver asked for in vain
 	kind     string
+	barred   bool // the command line keeps all of Modules away
 }
 
 // String describes the device for a person: "Ethernet controller 8086:1563 at
 // 0000:01:00.0".
 func (d Device) String() string { return fmt.Sprintf("%s at %s", d.kind, d.Name) }
+
+// Trouble says for a person why the device is of no use.
+func (d Device) Trouble() string {
+	switch {
+	case d.Driver == "" && len(d.Modules) == 0:
+		return fmt.Sprintf("this initrd has no driver for the %s", d)
+	case len(d.Firmware) > 0:
+		return fmt.Sprintf("driver %s of the %s lacks its firmware %s", d.driver(), d, strings.Join(d.Firmware, ", "))
+	case d.barred && d.Driver == "":
+		return fmt.Sprintf("the command line bars driver %s of the %s", d.driver(), d)
+	case d.Driver == "":
+		return fmt.Sprintf("driver %s does not take the %s, the kernel's log (dmesg) may say why", d.driver(), d)
+	}
+	return fmt.Sprintf("driver %s makes no network interface of the %s, the kernel's log (dmesg) may say why", d.Driver, d)
+}
+
+func (d Device) driver() string { return cmp.Or(d.Driver, strings.Join(d.Modules, " or ")) }
 
 // pciNetwork names the subclasses of PCI's base class 02, network controllers.
 var pciNetwork = map[string]string{
@@ -25,12 +50,18 @@ var pciNetwork = map[string]string{
 	"07": "InfiniBand controller",
 }
 
-// virtualNetwork names the network cards of hypervisors by their modalias.
-var virtualNetwork = []struct{ prefix, kind string }{
+// otherNetwork names the network cards of hypervisors and of systems on a chip by their modalias.
+var otherNetwork = []struct{ prefix, kind string }{
 	{"virtio:d00000001v", "virtio network card"},
 	{"vmbus:635161f83edfc546913ff2d2f965ed0e", "Hyper-V network card"},
 	{"xen:vif", "Xen network card"},
+	{"of:Nethernet", "Ethernet controller"}, // the generic name of the node: Devicetree Specification, 2.2.2
+	{"fsl-mc:v00001957ddpni", "DPAA2 network interface"},
 }
+
+// usbNetwork holds the ends of modaliases, those of an interface's class, by which USB network adapters go: Ethernet, NCM and
+// MBIM of USB's class of communication devices, and RNDIS. What has a class of its maker's own cannot be told.
+var usbNetwork = []string{"ic02isc06", "ic02isc0d", "ic02isc0e", "ic02isc02ipff", "ice0isc01ip03", "icefisc04ip01"}
 
 // networkKind describes the network card that a modalias belongs to, or is "".
 // A PCI device's is pci:vNdNsvNsdNbcNscNiN (pci_uevent, drivers/pci/pci-driver.c).
@@ -47,22 +78,31 @@ func networkKind(modalias string) string {
 		}
 		return fmt.Sprintf("%s %04x:%04x", kind, vendor, device)
 	}
-	for _, v := range virtualNetwork {
-		if strings.HasPrefix(modalias, v.prefix) {
-			return v.kind
+	if n, _ := fmt.Sscanf(modalias, "usb:v%4Xp%4Xd", &vendor, &device); n == 2 {
+		_, class, ok := strings.Cut(strings.ToLower(modalias), "ic")
+		for _, network := range usbNetwork {
+			if ok && strings.HasPrefix("ic"+class, network) {
+				return fmt.Sprintf("USB network adapter %04x:%04x", vendor, device)
+			}
+		}
+		return ""
+	}
+	for _, o := range otherNetwork {
+		if strings.HasPrefix(modalias, o.prefix) {
+			return o.kind
 		}
 	}
 	return ""
 }
 
-// missing returns the network cards that have no driver bound and that no module
-// and nothing built in claims to serve.
-func (l *Loader) missing() []Device {
+// cards returns the network cards that have no driver bound and that no module and nothing built in claims to serve, and those
+// that one serves, or should, and that have no network interface all the same.
+func (l *Loader) cards() (missing, idle []Device) {
 	files, err := filepath.Glob(l.path("sys/bus/*/devices/*/modalias"))
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	var missing []Device
+	firmware := sync.OnceValue(func() map[string][]string { return firmwareWanted(l.path("dev/kmsg")) })
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -70,17 +110,52 @@ func (l *Loader) missing() []Device {
 		}
 		dir := filepath.Dir(file)
 		d := Device{Name: filepath.Base(dir), Modalias: strings.TrimSpace(string(b))}
-		if d.kind = networkKind(d.Modalias); d.kind == "" {
+		if d.kind = networkKind(d.Modalias); d.kind == "" || hasLink(dir) {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(dir, "driver")); err == nil {
-			continue
+		d.Driver = boundDriver(dir)
+		if d.Driver == "virtio-pci" {
+			continue // the card is the device that this one carries
 		}
-		if len(l.index.lookup(d.Modalias)) == 0 && !l.index.builtIn(d.Modalias) {
+		d.Modules = l.index.lookup(d.Modalias)
+		d.barred = !slices.ContainsFunc(d.Modules, func(m string) bool { return !l.options.barred[m] })
+		for _, a := range find(l.index.builtin, d.Modalias) {
+			d.Modules, d.barred = append(d.Modules, a.module), false
+		}
+		if d.Driver == "" && len(d.Modules) == 0 {
 			missing = append(missing, d)
+			continue
 		}
+		d.Firmware = firmware()[d.Name]
+		idle = append(idle, d)
 	}
-	return missing
+	return missing, idle
+}
+
+// boundDriver returns the name of the driver that has the device, or "".
+func boundDriver(dir string) string {
+	link := filepath.Join(dir, "driver")
+	if _, err := os.Lstat(link); err != nil {
+		return ""
+	}
+	driver, err := os.Readlink(link)
+	if err != nil {
+		return "unknown"
+	}
+	return filepath.Base(driver)
+}
+
+// hasLink reports whether a device, or one that it carries, is a network interface. A link out of the directory leads to
+// another device: of a virtual function to the physical one.
+func hasLink(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "net")); err == nil {
+		return true
+	}
+	children, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(children, func(c fs.DirEntry) bool {
+		_, err := os.Stat(filepath.Join(dir, c.Name(), "net"))
+		return c.IsDir() && err == nil
+	})
 }
 
 // phyAlias makes the modalias of an Ethernet PHY, which sysfs does not give: the

@@ -48,7 +48,7 @@ type link struct {
 	trouble   map[string]string // what does not work, by what it is about
 
 	notices map[string]bool // told already
-	printed string
+	told    LinkState       // what was printed last
 }
 
 // lossTolerated is how long a carrier may be gone before what the link has is given up. Some drivers take the carrier away

@@ -337,8 +337,8 @@ func (m *Manager) report(now time.Time) {
 	}
 	for i, l := range links {
 		s := states[i]
-		if line := s.String(); s.Usable && line != l.printed {
-			l.printed = line
+		if line := s.news(l.told); s.Usable && line != "" {
+			l.told = s
 			m.logf("%s", line)
 		}
 		if !s.Managed || !l.conf.Link.Required {

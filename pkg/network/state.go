@@ -35,41 +35,7 @@ type LinkState struct {
 	Leased    bool     // its IPv4 address is a DHCP server's
 	Hostname  string   // that a DHCP server has for the machine
 	Problem   string   // what is missing or has failed
-}
-
-// String is a line about the link for a person.
-func (s LinkState) String() string {
-	var b strings.Builder
-	b.WriteString(s.Name)
-	var what []string
-	if s.Driver != "" {
-		what = append(what, s.Driver)
-	}
-	if len(s.MAC) > 0 {
-		what = append(what, s.MAC.String())
-	}
-	if len(what) > 0 {
-		b.WriteString(" (" + strings.Join(what, ", ") + ")")
-	}
-	b.WriteString(": ")
-	var facts []string
-	add := func(label string, list []string) {
-		if len(list) > 0 {
-			facts = append(facts, label+strings.Join(list, " "))
-		}
-	}
-	add("", texts(s.Addresses))
-	add("gateway ", texts(s.Gateways))
-	add("DNS ", texts(s.DNS))
-	add("from ", s.Servers)
-	if s.MTU != 1500 && s.MTU != 0 {
-		facts = append(facts, fmt.Sprintf("MTU %d", s.MTU))
-	}
-	if s.Problem != "" {
-		facts = append(facts, s.Problem)
-	}
-	b.WriteString(strings.Join(facts, ", "))
-	return b.String()
+	Final     bool     // by its files it will never bring the machine online
 }
 
 func texts[T fmt.Stringer](list []T) []string {
@@ -87,12 +53,12 @@ func (l *link) state(now time.Time) LinkState {
 		Managed: l.conf != nil && !l.conf.Link.Unmanaged,
 	}
 	if l.conf == nil {
-		s.Problem = "no .network file fits it"
+		s.Problem, s.Final = "no .network file fits it", true
 		return s
 	}
 	s.Config = l.conf.Name
 	if !s.Managed {
-		s.Problem = fmt.Sprintf("left alone by %s.network", l.conf.Name)
+		s.Problem, s.Final = fmt.Sprintf("left alone by %s.network", l.conf.Name), true
 		return s
 	}
 	ready := false // an address that can be used from elsewhere and passed duplicate address detection
@@ -112,6 +78,7 @@ func (l *link) state(now time.Time) LinkState {
 	slices.SortFunc(s.Gateways, netip.Addr.Compare)
 	l.names(&s, now)
 	s.Pending = l.pending()
+	s.Final = !l.conf.Link.Required || !l.conf.Link.Up()
 	s.Problem = l.problem(ready, now)
 	// Where there is a way out, a setting that failed is told and no more.
 	s.Usable = s.Carrier && ready && (s.Problem == "" || len(s.Gateways) > 0)
@@ -232,25 +199,4 @@ func (l *link) problem(ready bool, now time.Time) string {
 		parts = append(parts, l.trouble[k])
 	}
 	return strings.Join(parts, ", ")
-}
-
-// missing tells for each link what it lacks.
-func (m *Manager) missing() string {
-	states := m.State()
-	if len(states) == 0 {
-		return "no network interface was found: is the driver of the network card there?"
-	}
-	var parts []string
-	for _, s := range states {
-		if s.Problem == "" && len(s.Gateways) == 0 {
-			s.Problem = "no default route"
-		}
-		parts = append(parts, s.String())
-	}
-	return strings.Join(parts, "; ")
-}
-
-// why is the error for a machine that did not get online.
-func (m *Manager) why(cause error) error {
-	return fmt.Errorf("no network link can reach out: %s (%w)", m.missing(), cause)
 }

@@ -1,0 +1,121 @@
+package network
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// String is a line about the link for a person.
+func (s LinkState) String() string {
+	return s.title() + ": " + strings.Join(s.facts(LinkState{}), ", ")
+}
+
+// title is the link with its driver and its hardware address.
+func (s LinkState) title() string {
+	var what []string
+	if s.Driver != "" {
+		what = append(what, s.Driver)
+	}
+	if len(s.MAC) > 0 {
+		what = append(what, s.MAC.String())
+	}
+	if len(what) == 0 {
+		return s.Name
+	}
+	return s.Name + " (" + strings.Join(what, ", ") + ")"
+}
+
+// facts are what the link has got that it had not before, and what is wrong with it.
+func (s LinkState) facts(before LinkState) []string {
+	var facts []string
+	add := func(label string, list []string) {
+		if len(list) > 0 {
+			facts = append(facts, label+strings.Join(list, " "))
+		}
+	}
+	add("", texts(without(s.Addresses, before.Addresses)))
+	add("gateway ", texts(without(s.Gateways, before.Gateways)))
+	add("DNS ", texts(without(s.DNS, before.DNS)))
+	add("from ", without(s.Servers, before.Servers))
+	if s.MTU != before.MTU && s.MTU != 0 && (s.MTU != 1500 || before.MTU != 0) {
+		facts = append(facts, fmt.Sprintf("MTU %d", s.MTU))
+	}
+	if s.Problem != "" && s.Problem != before.Problem {
+		facts = append(facts, s.Problem)
+	}
+	return facts
+}
+
+// news says what of the link differs from what it was when a person was told of it last, "" if nothing does.
+func (s LinkState) news(told LinkState) string {
+	if told.Name != s.Name {
+		return s.String()
+	}
+	var news []string
+	if has := s.facts(told); len(has) > 0 {
+		news = append(news, "now has "+strings.Join(has, ", "))
+	}
+	told.MTU, told.Problem = 0, ""
+	if lost := told.facts(s); len(lost) > 0 {
+		news = append(news, "has lost "+strings.Join(lost, ", "))
+	}
+	if news == nil {
+		return ""
+	}
+	return s.Name + " " + strings.Join(news, " and ")
+}
+
+// without returns what is in list and not in other.
+func without[T comparable](list, other []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(other, v) })
+}
+
+// Offline is the error for a machine none of whose links can reach out.
+type Offline struct {
+	Links []LinkState
+	cause error
+}
+
+func (e *Offline) Unwrap() error { return e.cause }
+
+// Error says what the links lack, those that lack the same together.
+func (e *Offline) Error() string {
+	const offline = "no network link can reach out: "
+	if len(e.Links) == 0 {
+		return offline + "no network interface was found: is the driver of the network card there?"
+	}
+	var lacks []string
+	links := map[string][]string{}
+	for _, s := range e.Links {
+		switch {
+		case s.Problem == "" && s.Final:
+			s.Problem = fmt.Sprintf("%s.network says RequiredForOnline=no", s.Config)
+		case s.Problem == "" && len(s.Gateways) == 0:
+			s.Problem = "no default route"
+		}
+		lack := strings.Join(s.facts(LinkState{}), ", ")
+		if links[lack] == nil {
+			lacks = append(lacks, lack)
+		}
+		links[lack] = append(links[lack], s.title())
+	}
+	for i, lack := range lacks {
+		lacks[i] = strings.Join(links[lack], ", ") + ": " + lack
+	}
+	return offline + strings.Join(lacks, "; ")
+}
+
+// Hardware returns the links that are no virtual device's: network cards, and the ends of a container's cables.
+func (e *Offline) Hardware() []LinkState {
+	return slices.DeleteFunc(slices.Clone(e.Links), func(s LinkState) bool { return s.Kind != "" && s.Kind != "veth" })
+}
+
+// Hopeless reports whether no link that is there can bring the machine online, whatever cables and servers do: there is none
+// but virtual ones, or the files leave them all aside.
+func (e *Offline) Hopeless() bool {
+	return len(e.Hardware()) == 0 || !slices.ContainsFunc(e.Links, func(s LinkState) bool { return !s.Final })
+}
+
+// why is the error for a machine that did not get online.
+func (m *Manager) why(cause error) error { return &Offline{Links: m.State(), cause: cause} }
