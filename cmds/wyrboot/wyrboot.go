@@ -32,6 +32,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
@@ -43,6 +44,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"golang.org/x/sys/unix"
 )
 
@@ -61,7 +63,8 @@ func main() {
 	flags.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "read the arguments from `FILE`")
 	flags.Parse(os.Args[1:])
 	if !c.owner {
-		fmt.Fprintf(os.Stderr, "wyrboot: %v\n", c.run(context.Background()))
+		c.sayf("%v", c.run(context.Background()))
+		c.console.Flush(2 * time.Second)
 		os.Exit(1)
 	}
 	// init starts its shell when the uinit is gone. In this initrd that is wyrboot again, which then knows.
@@ -105,7 +108,10 @@ type cmd struct {
 func (c *cmd) run(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a mistake in Wyrcan itself, please report it: %v\n%s", p, debug.Stack())
+			for line := range strings.Lines(string(debug.Stack())) {
+				c.sayf("%s", line)
+			}
+			err = fmt.Errorf("a mistake in Wyrcan itself, please report it with the lines above: %v", p)
 		}
 	}()
 	ctx, cancel := context.WithCancel(ctx)
@@ -135,14 +141,14 @@ func (c *cmd) run(ctx context.Context) (err error) {
 		return fmt.Errorf("cannot boot %s: %w", c.config.Image, err)
 	}
 	tree.Close() // its memory is wanted for the copies that kexec makes
-	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", b.Version, console.Bytes(b.Size), b.Packing, b.Cmdline)
+	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", printable.Line(b.Version), console.Bytes(b.Size), b.Packing, b.Cmdline)
 	if err := c.stage("load", func() error { return c.load(ctx, b) }); err != nil {
 		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
 	}
 	if c.persist() {
 		c.reboot()
 	}
-	c.sayf("starts kernel %s of %s after %.1f s", b.Version, c.config.Image, uptime().Seconds())
+	c.sayf("starts kernel %s of %s after %.1f s", printable.Line(b.Version), c.config.Image, uptime().Seconds())
 	c.console.Flush(2 * time.Second)
 	return kexec.Jump()
 }
@@ -251,7 +257,12 @@ func uptime() time.Duration {
 
 // sayf tells the person at the console, and the kernel's log, one line.
 func (c *cmd) sayf(format string, args ...any) {
-	line := "wyrboot: " + fmt.Sprintf(format, args...)
+	line := sentence(format, args...)
 	io.WriteString(c.console, line+"\n")
 	console.KernelLog(line)
+}
+
+// sentence is one line, whatever strangers have put into the arguments: they must not be able to speak in our name.
+func sentence(format string, args ...any) string {
+	return printable.LineOf("wyrboot: "+fmt.Sprintf(format, args...), printable.Long)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,17 @@ func TestBackoff(t *testing.T) {
 		if low == high {
 			t.Errorf("backoff(%d) is always %v: machines would come back in step", failures, low)
 		}
+	}
+}
+
+// What a stranger says must not pass for a line of its own.
+func TestSentence(t *testing.T) {
+	const forged = "no such image\n\x1b[2J\rwyrboot: starts kernel"
+	if got, want := sentence("cannot get %s: %v", "registry.example/x", forged), "wyrboot: cannot get registry.example/x: no such image [2J wyrboot: starts kernel"; got != want {
+		t.Errorf("sentence = %q, want %q", got, want)
+	}
+	if got := sentence("%s", strings.Repeat("x\n", 1<<20)); len(got) > 4096 || strings.Contains(got, "\n") {
+		t.Errorf("sentence about 2 MiB has %d bytes", len(got))
 	}
 }
 

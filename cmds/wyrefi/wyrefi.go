@@ -35,7 +35,9 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 type cmd struct {
@@ -52,7 +54,7 @@ const usage = "usage: wyrefi write [ARGUMENT...] | clear | show"
 func main() {
 	log.SetFlags(0)
 	if err := command(os.Args).run(); err != nil {
-		log.Fatalf("wyrefi: %v", err)
+		log.Fatalf("wyrefi: %s", printable.LineOf(err.Error(), printable.Long))
 	}
 }
 
@@ -62,8 +64,8 @@ func command(args []string) *cmd {
 	f.Parse(args[1:])
 	return &cmd{
 		stdin:   os.Stdin,
-		stdout:  os.Stdout,
-		stderr:  os.Stderr,
+		stdout:  console.NewScreen(os.Stdout, false),
+		stderr:  console.NewScreen(os.Stderr, false),
 		args:    f.Args(),
 		cmdline: "/proc/cmdline",
 		store:   efivar.Var{},
@@ -94,7 +96,7 @@ func (c *cmd) write(words []string) error {
 	}
 	cfg, warnings, err := config.Load(args, nil)
 	for _, w := range warnings {
-		fmt.Fprintf(c.stderr, "wyrefi: %s\n", w)
+		fmt.Fprintf(c.stderr, "wyrefi: %s\n", printable.LineOf(w, printable.Long))
 	}
 	if err != nil {
 		return err
@@ -140,7 +142,7 @@ func (c *cmd) show() error {
 		return fmt.Errorf("what NVRAM holds is not a configuration (%w); wyrefi clear removes it", err)
 	}
 	for _, a := range cfg.Arguments() {
-		fmt.Fprintln(c.stdout, a)
+		fmt.Fprintln(c.stdout, printable.LineOf(a.String(), printable.Long)) // anybody who can write NVRAM may have
 	}
 	return nil
 }

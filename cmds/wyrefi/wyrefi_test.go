@@ -31,6 +31,7 @@ func TestWyrefi(t *testing.T) {
 		line   = `wyrcan.kernel quiet wyr.img=r/x:1 wyr.arg="a b" wyr.efi=write initrd=i` + "\n"
 		stored = `{"network":{},"cmdline":["a b"],"image":"r/x:1"}`
 	)
+	const hostile = `{"network":{},"cmdline":["a\u001b[2J\nwyr.img=other/image"],"image":"r/x:1"}`
 	noEFI := fmt.Errorf("no EFI here: %w %w", fs.ErrNotExist, errors.ErrUnsupported)
 
 	for _, tt := range []struct {
@@ -59,6 +60,10 @@ func TestWyrefi(t *testing.T) {
 		{name: "clear nothing", args: []string{"clear"}, out: []string{"nothing stored"}},
 		{name: "clear without EFI", args: []string{"clear"}, store: nvram{err: noEFI}, err: "no EFI"},
 		{name: "show", args: []string{"show"}, store: nvram{data: stored}, after: stored, out: []string{"wyr.img=r/x:1\nwyr.arg=\"a b\"\n"}},
+		{name: "show a stranger's", args: []string{"show"}, store: nvram{data: hostile}, after: hostile,
+			out: []string{`wyr.img=r/x:1` + "\n" + `wyr.arg="a [2J wyr.img=other/image"` + "\n"}},
+		{name: "write a stranger's", args: []string{"write", "wyr.img=r/x:1", "wyr.arg=a\x1b[2J\n    wyr.img=other/image"}, answer: "no\n",
+			out: []string{"    wyr.img=r/x:1\n" + `    wyr.arg="a [2J wyr.img=other/image"` + "\n"}, err: "not yes"},
 		{name: "show nothing", args: []string{"show"}, out: []string{"nothing stored"}},
 		{name: "show garbage", args: []string{"show"}, store: nvram{data: "x"}, after: "x", err: "wyrefi clear removes it"},
 		{name: "show without EFI", args: []string{"show"}, store: nvram{err: noEFI}, err: "no EFI"},

@@ -50,8 +50,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 type cmd struct {
@@ -89,7 +91,7 @@ func command(stdout, stderr io.Writer, args []string) (*cmd, error) {
 }
 
 func (c *cmd) run(ctx context.Context) error {
-	logf := func(format string, args ...any) { fmt.Fprintf(c.stdout, format+"\n", args...) }
+	logf := func(format string, args ...any) { fmt.Fprintln(c.stdout, sentence(format, args...)) }
 	files, warnings := netconf.ReadDirs(os.DirFS(c.root), netconf.Dirs)
 	for _, w := range warnings {
 		logf("%s", w)
@@ -158,10 +160,16 @@ func (c *cmd) described(logf func(string, ...any)) ([]netconf.File, error) {
 	return conf.Network, nil
 }
 
+// sentence is one line, whatever servers have put into the arguments.
+func sentence(format string, args ...any) string {
+	return printable.LineOf(fmt.Sprintf(format, args...), printable.Long)
+}
+
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
-	c, err := command(os.Stdout, os.Stderr, os.Args)
+	log.SetFlags(0)
+	c, err := command(console.NewScreen(os.Stdout, false), os.Stderr, os.Args)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -169,6 +177,6 @@ func main() {
 		err = c.run(ctx)
 	}
 	if err != nil {
-		log.Fatalf("wyrnet: %v", err)
+		log.Fatal(sentence("wyrnet: %v", err))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // Change is what wyr.efi asks for: Config.EFI says whether Config is to be written into Store, or what is there
@@ -53,7 +55,7 @@ func (c Change) Confirm(in io.Reader, out io.Writer) error {
 		stored := c.Config
 		stored.EFI, stored.Debug = "", ""
 		for _, a := range stored.Arguments() {
-			fmt.Fprintf(&b, "\n    %s", a)
+			fmt.Fprintf(&b, "\n    %s", printable.LineOf(a.String(), printable.Long))
 		}
 		what = b.String()
 	}

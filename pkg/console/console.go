@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +32,7 @@ type Line struct {
 
 type tty struct {
 	file    *os.File
+	screen  *Screen
 	pending chan []byte
 	drained chan chan struct{}
 }
@@ -45,17 +45,24 @@ func Open(root string) *Console {
 	for _, name := range strings.Fields(string(active)) {
 		f, err := os.OpenFile(filepath.Join(root, "/dev", name), os.O_RDWR|unix.O_NOCTTY, 0)
 		if err == nil {
-			c.add(f)
+			c.add(f, virtual(name))
 		}
 	}
 	if len(c.ttys) == 0 {
-		c.add(os.Stdout)
+		c.add(os.Stdout, false)
 	}
 	return c
 }
 
-func (c *Console) add(f *os.File) {
+// virtual reports whether a console is a virtual terminal (vt(4)): a screen, which nobody records.
+func virtual(name string) bool {
+	number, ok := strings.CutPrefix(name, "tty")
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+func (c *Console) add(f *os.File, terminal bool) {
 	t := &tty{file: f, pending: make(chan []byte, backlog), drained: make(chan chan struct{})}
+	t.screen = NewScreen(queue{t}, terminal)
 	c.ttys = append(c.ttys, t)
 	go t.copy()
 }
@@ -78,14 +85,30 @@ func (t *tty) copy() {
 	}
 }
 
-// Write shows p on every console.
+// Write shows p on every console, without anything in it that a terminal would obey: see Screen.
 func (c *Console) Write(p []byte) (int, error) {
-	b := slices.Clone(p)
 	for _, t := range c.ttys {
-		select {
-		case t.pending <- b:
-		default:
+		t.screen.Write(p)
+	}
+	return len(p), nil
+}
+
+// Status shows a line below what is written, as Screen does.
+func (c *Console) Status(line string, due bool) {
+	for _, t := range c.ttys {
+		if line == "" || len(t.pending) == 0 { // a console that is behind has other things to show
+			t.screen.Status(line, due)
 		}
+	}
+}
+
+// queue is where a screen leaves what its console is to show.
+type queue struct{ t *tty }
+
+func (q queue) Write(p []byte) (int, error) {
+	select {
+	case q.t.pending <- p:
+	default:
 	}
 	return len(p), nil
 }

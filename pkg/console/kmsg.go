@@ -3,17 +3,40 @@ package console
 import (
 	"os"
 	"strings"
+	"unicode/utf8"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // KernelLog adds a line to the kernel's log, where it survives in dmesg, netconsole and pstore after the screen has
-// scrolled on. Its level, info, keeps it off the consoles, which were told already. Errors are not for anybody: there is
-// no better place to report them.
+// scrolled on. Its level, info, keeps it off the consoles, which were told already. What it holds of line ends and control
+// characters becomes spaces. Errors are not for anybody: there is no better place to report them.
 func KernelLog(line string) {
 	f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	// <14> is facility user, level info: Documentation/ABI/testing/dev-kmsg. A newline would end the record.
-	f.WriteString("<14>" + strings.ReplaceAll(strings.TrimSpace(line), "\n", " ") + "\n")
+	for _, text := range records(line) {
+		// <14> is facility user, level info: Documentation/ABI/testing/dev-kmsg. A newline would end the record.
+		f.WriteString("<14>" + text + "\n")
+	}
+}
+
+// records splits a line into texts that the kernel's log takes: it refuses one of more than LOG_LINE_MAX, some 970 bytes
+// (kernel/printk/printk.c, devkmsg_write).
+func records(line string) []string {
+	const most = 900
+	line = printable.LineOf(line, printable.Long)
+	var out []string
+	for len(line) > most {
+		n := strings.LastIndexByte(line[:most], ' ')
+		if n < most/2 {
+			for n = most; !utf8.RuneStart(line[n]); n-- {
+			}
+		}
+		out = append(out, line[:n])
+		line = strings.TrimLeft(line[n:], " ")
+	}
+	return append(out, line)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 )
@@ -29,38 +30,39 @@ func MiB(n int64) string {
 	return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
 }
 
-// Progress shows how far a transfer is: a line now and then, so that a serial log stays readable, or one line that is
-// rewritten in place on a terminal.
+// Progress shows how far a transfer is, as the status of a Screen: rewritten in place on a terminal, a line now and then in a
+// log.
 type Progress struct {
-	Out      io.Writer
+	Out      io.Writer                  // a Screen or a Console, else one is put on it
 	Label    string                     // what is under way: "pull"
-	Terminal bool                       // Out is one terminal: rewrite the line
+	Terminal bool                       // Out is a terminal: for one that is no Screen yet
 	Read     func() (done, total int64) // bytes; total 0 = unknown
 }
 
-// Run shows the progress until ctx ends. A transfer that takes less than a second shows nothing.
+// Run shows the progress until ctx ends. A log is told nothing of a transfer that takes less than a second.
 func (p Progress) Run(ctx context.Context) {
+	out, ok := p.Out.(interface{ Status(line string, due bool) })
+	if !ok {
+		out = NewScreen(p.Out, p.Terminal)
+	}
+	defer out.Status("", false)
+	const look = 250 * time.Millisecond
 	start := time.Now()
 	next, step := time.Second, 2*time.Second
-	if p.Terminal {
-		next, step = 100*time.Millisecond, 200*time.Millisecond
-		defer fmt.Fprint(p.Out, "\r\x1b[K")
-	}
 	var m meter
-	for {
+	for at := look; ; at += look {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Until(start.Add(next))):
+		case <-time.After(time.Until(start.Add(at))):
 		}
 		done, total := p.Read()
-		rate := m.rate(done, time.Since(start))
-		if line := p.line(done, total, rate); p.Terminal {
-			fmt.Fprintf(p.Out, "\r%s\x1b[K", line)
-		} else {
-			fmt.Fprintf(p.Out, "%s\n", line)
+		due := at >= next
+		out.Status(p.line(done, total, m.rate(done, time.Since(start))), due)
+		if !due {
+			continue
 		}
-		if next += step; !p.Terminal && next > 20*time.Second {
+		if next += step; next > 20*time.Second {
 			step = 10 * time.Second
 		}
 	}
@@ -96,11 +98,12 @@ type meter struct {
 }
 
 func (m *meter) rate(done int64, at time.Duration) float64 {
-	now := float64(done-m.done) / max(at-m.at, time.Millisecond).Seconds()
+	passed := max(at-m.at, time.Millisecond).Seconds()
+	now := float64(done-m.done) / passed
 	if m.at == 0 {
 		m.avg = now
-	} else {
-		m.avg = 0.5*m.avg + 0.5*now
+	} else { // what was counts for half of it a second later
+		m.avg = now + (m.avg-now)*math.Exp2(-passed)
 	}
 	m.done, m.at = done, at
 	return m.avg

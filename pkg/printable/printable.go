@@ -9,35 +9,47 @@ import (
 	"unicode/utf8"
 )
 
-// Limit is how many bytes of a stranger's text are shown.
-const Limit = 200
+// Limit is how many bytes of a stranger's text are shown, and Long how many a line has at most that holds some: as much as the
+// kernel's command line, which is shown whole (COMMAND_LINE_SIZE), and a sentence about it.
+const (
+	Limit = 200
+	Long  = 4096
+)
 
-// Line returns text as one line of at most Limit bytes. See Clip.
-func Line(text string) string { return Clip(text, Limit) }
+// Line returns text as one line of at most Limit bytes of valid UTF-8. What a terminal would not show as a mark of its own
+// becomes a space, and many in a row one: control characters, line ends, invalid UTF-8, characters of no width, those that
+// change the direction of writing. There is no space at its ends. A text that is longer ends in "…".
+func Line(text string) string { return LineOf(text, Limit) }
 
-// Clip returns text as one line of at most limit bytes of valid UTF-8. What a terminal would not show as a mark of its own
-// becomes a space: control characters, line ends, invalid UTF-8, characters of no width, those that change the direction of
-// writing. White space is folded as strings.Fields does. A text that is longer ends in "…".
-func Clip(text string, limit int) string {
+// LineOf is Line with another limit, for a text that is only in part a stranger's: a sentence about his.
+func LineOf(text string, limit int) string {
 	const more = "…"
 	var b strings.Builder
-	gap := false
+	spaces, folded := 0, false // between what is written and what comes next
 	for text != "" {
 		r, size := utf8.DecodeRuneInString(text)
-		if r == ' ' || !Mark(r) || r == utf8.RuneError && size == 1 {
-			gap = b.Len() > 0
-			text = text[size:]
+		mark := text[:size]
+		text = text[size:]
+		switch {
+		case r == ' ':
+			spaces++
+			continue
+		case !Mark(r) || r == utf8.RuneError && size == 1:
+			folded = true
 			continue
 		}
-		word := text[:size]
-		if gap {
-			word = " " + word
+		if folded {
+			spaces = 1
 		}
-		if b.Len()+len(word) > limit {
+		if b.Len() == 0 {
+			spaces = 0
+		}
+		if b.Len()+spaces+len(mark) > limit {
 			return cut(b.String(), limit-len(more)) + more
 		}
-		b.WriteString(word)
-		gap, text = false, text[size:]
+		b.WriteString(strings.Repeat(" ", spaces))
+		b.WriteString(mark)
+		spaces, folded = 0, false
 	}
 	return b.String()
 }
