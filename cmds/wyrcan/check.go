@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -199,7 +199,7 @@ func (r *report) print(w io.Writer, verbose bool) error {
 	}
 	var errs []error
 	for _, row := range append(rows, [2]string{"bootable", verdict}) {
-		_, err := fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-14s%s", row[0], row[1]), " "))
+		_, err := fmt.Fprintln(w, printable.LineOf(fmt.Sprintf("%-14s%s", row[0], row[1]), printable.Long))
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -30,6 +30,11 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // A cmd is one run of the tool: the world as it sees it.
@@ -69,7 +74,8 @@ var version string
 
 func main() {
 	ctx := untilSignal(context.Background())
-	err := command(os.Args).run(ctx)
+	c := command(os.Args)
+	err := c.run(ctx)
 	var s *ended
 	if err != nil && errors.As(context.Cause(ctx), &s) {
 		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s)
@@ -80,7 +86,7 @@ func main() {
 	if code := code(err); code != 0 {
 		var s *status
 		if !errors.As(err, &s) || s.err != nil {
-			fmt.Fprintf(os.Stderr, "wyrcan: %v\n", err)
+			fmt.Fprintln(c.stderr, printable.LineOf(fmt.Sprintf("wyrcan: %v", err), printable.Long))
 		}
 		os.Exit(code)
 	}
@@ -115,7 +121,9 @@ func untilSignal(ctx context.Context) context.Context {
 }
 
 func command(args []string) *cmd {
-	return &cmd{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, args: args[1:], home: home()}
+	// What goes to standard error quotes registries, certificates and images.
+	stderr := console.NewScreen(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())))
+	return &cmd{stdin: os.Stdin, stdout: os.Stdout, stderr: stderr, args: args[1:], home: home()}
 }
 
 // A status is an exit status with a meaning: 2 for a wrong use, others as the subcommands say.

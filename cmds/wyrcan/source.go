@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,9 +14,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/term"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // home returns the directory of this program.
@@ -101,14 +101,16 @@ func (c *cmd) source(p v1.Platform) *image.Source {
 			}
 			return auth
 		},
-		Logf: func(format string, args ...any) { fmt.Fprintf(c.stderr, "wyrcan: "+format+"\n", args...) },
+		Logf: func(format string, args ...any) {
+			fmt.Fprintln(c.stderr, printable.LineOf(fmt.Sprintf("wyrcan: "+format, args...), printable.Long))
+		},
 	}
 }
 
 // A meter shows how far a download is, on one line that it rewrites. What is no terminal gets nothing.
 type meter struct {
 	mu    sync.Mutex
-	out   io.Writer // nil: nobody looks
+	out   *console.Screen // nil: nobody looks
 	what  string
 	total int64
 	done  int64
@@ -119,9 +121,7 @@ type meter struct {
 // meter starts a line about what, which has total bytes, 0 if unknown. Its time starts when there is something to show.
 func (c *cmd) meter(what string, total int64) *meter {
 	m := &meter{what: what, total: total}
-	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		m.out = f
-	}
+	m.out, _ = c.stderr.(*console.Screen)
 	return m
 }
 
@@ -134,7 +134,7 @@ func (m *meter) add(n int) {
 	}
 	if m.out != nil && time.Since(m.shown) > 100*time.Millisecond {
 		m.shown = time.Now()
-		fmt.Fprintf(m.out, "\r%s\x1b[K", m.line(time.Since(m.begin)))
+		m.out.Status(m.line(time.Since(m.begin)), false)
 	}
 }
 
@@ -160,7 +160,7 @@ func (m *meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.out != nil {
-		fmt.Fprint(m.out, "\r\x1b[K")
+		m.out.Status("", false)
 	}
 	m.out = nil
 }
