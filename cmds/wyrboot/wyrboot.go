@@ -264,5 +264,5 @@ func (c *cmd) sayf(format string, args ...any) {
 
 // sentence is one line, whatever strangers have put into the arguments: they must not be able to speak in our name.
 func sentence(format string, args ...any) string {
-	return printable.LineOf("wyrboot: "+fmt.Sprintf(format, args...), printable.Long)
+	return printable.Clip("wyrboot: "+fmt.Sprintf(format, args...), printable.Long)
 }

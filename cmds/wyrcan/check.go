@@ -199,7 +199,7 @@ func (r *report) print(w io.Writer, verbose bool) error {
 	}
 	var errs []error
 	for _, row := range append(rows, [2]string{"bootable", verdict}) {
-		_, err := fmt.Fprintln(w, printable.LineOf(fmt.Sprintf("%-14s%s", row[0], row[1]), printable.Long))
+		_, err := fmt.Fprintln(w, printable.Clip(fmt.Sprintf("%-14s%s", row[0], row[1]), printable.Long))
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -86,7 +86,7 @@ func main() {
 	if code := code(err); code != 0 {
 		var s *status
 		if !errors.As(err, &s) || s.err != nil {
-			fmt.Fprintln(c.stderr, printable.LineOf(fmt.Sprintf("wyrcan: %v", err), printable.Long))
+			fmt.Fprintln(c.stderr, printable.Clip(fmt.Sprintf("wyrcan: %v", err), printable.Long))
 		}
 		os.Exit(code)
 	}

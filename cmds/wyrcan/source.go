@@ -102,7 +102,7 @@ func (c *cmd) source(p v1.Platform) *image.Source {
 			return auth
 		},
 		Logf: func(format string, args ...any) {
-			fmt.Fprintln(c.stderr, printable.LineOf(fmt.Sprintf("wyrcan: "+format, args...), printable.Long))
+			fmt.Fprintln(c.stderr, printable.Clip(fmt.Sprintf("wyrcan: "+format, args...), printable.Long))
 		},
 	}
 }

@@ -30,7 +30,7 @@ func TestStrangersText(t *testing.T) {
 		t.Error("an image that does not exist was examined")
 	}
 	got := strings.TrimSuffix(said.String(), "\n")
-	if !strings.HasPrefix(got, "wyrcan: ") || !strings.Contains(got, "all is well") || printable.LineOf(got, 1000) != got {
+	if !strings.HasPrefix(got, "wyrcan: ") || !strings.Contains(got, "all is well") || printable.Clip(got, 1000) != got {
 		t.Errorf("the tool says %q", got)
 	}
 }
@@ -43,7 +43,7 @@ func TestReportOfStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(out.String()) {
-		if line = strings.TrimSuffix(line, "\n"); printable.LineOf(line, printable.Long) != line || strings.HasPrefix(line, "bootable      no") {
+		if line = strings.TrimSuffix(line, "\n"); printable.Clip(line, printable.Long) != line || strings.HasPrefix(line, "bootable      no") {
 			t.Errorf("the report has the line %q", line)
 		}
 	}

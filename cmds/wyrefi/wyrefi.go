@@ -54,7 +54,7 @@ const usage = "usage: wyrefi write [ARGUMENT...] | clear | show"
 func main() {
 	log.SetFlags(0)
 	if err := command(os.Args).run(); err != nil {
-		log.Fatalf("wyrefi: %s", printable.LineOf(err.Error(), printable.Long))
+		log.Fatalf("wyrefi: %s", printable.Clip(err.Error(), printable.Long))
 	}
 }
 
@@ -96,7 +96,7 @@ func (c *cmd) write(words []string) error {
 	}
 	cfg, warnings, err := config.Load(args, nil)
 	for _, w := range warnings {
-		fmt.Fprintf(c.stderr, "wyrefi: %s\n", printable.LineOf(w, printable.Long))
+		fmt.Fprintf(c.stderr, "wyrefi: %s\n", printable.Clip(w, printable.Long))
 	}
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (c *cmd) show() error {
 		return fmt.Errorf("what NVRAM holds is not a configuration (%w); wyrefi clear removes it", err)
 	}
 	for _, a := range cfg.Arguments() {
-		fmt.Fprintln(c.stdout, printable.LineOf(a.String(), printable.Long)) // anybody who can write NVRAM may have
+		fmt.Fprintln(c.stdout, printable.Clip(a.String(), printable.Long)) // anybody who can write NVRAM may have
 	}
 	return nil
 }

@@ -162,7 +162,7 @@ func (c *cmd) described(logf func(string, ...any)) ([]netconf.File, error) {
 
 // sentence is one line, whatever servers have put into the arguments.
 func sentence(format string, args ...any) string {
-	return printable.LineOf(fmt.Sprintf(format, args...), printable.Long)
+	return printable.Clip(fmt.Sprintf(format, args...), printable.Long)
 }
 
 func main() {

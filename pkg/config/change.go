@@ -55,7 +55,7 @@ func (c Change) Confirm(in io.Reader, out io.Writer) error {
 		stored := c.Config
 		stored.EFI, stored.Debug = "", ""
 		for _, a := range stored.Arguments() {
-			fmt.Fprintf(&b, "\n    %s", printable.LineOf(a.String(), printable.Long))
+			fmt.Fprintf(&b, "\n    %s", printable.Clip(a.String(), printable.Long))
 		}
 		what = b.String()
 	}

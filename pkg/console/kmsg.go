@@ -27,7 +27,7 @@ func KernelLog(line string) {
 // (kernel/printk/printk.c, devkmsg_write).
 func records(line string) []string {
 	const most = 900
-	line = printable.LineOf(line, printable.Long)
+	line = printable.Clip(line, printable.Long)
 	var out []string
 	for len(line) > most {
 		n := strings.LastIndexByte(line[:most], ' ')

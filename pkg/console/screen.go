@@ -50,7 +50,7 @@ func (s *Screen) Status(line string, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var b bytes.Buffer
-	line = printable.LineOf(line, 79) // what is wider than the screen goes on below, where nothing erases it
+	line = printable.Clip(line, 79) // what is wider than the screen goes on below, where nothing erases it
 	switch {
 	case s.terminal:
 		s.status = line

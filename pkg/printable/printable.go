@@ -19,10 +19,10 @@ const (
 // Line returns text as one line of at most Limit bytes of valid UTF-8. What a terminal would not show as a mark of its own
 // becomes a space, and many in a row one: control characters, line ends, invalid UTF-8, characters of no width, those that
 // change the direction of writing. There is no space at its ends. A text that is longer ends in "…".
-func Line(text string) string { return LineOf(text, Limit) }
+func Line(text string) string { return Clip(text, Limit) }
 
-// LineOf is Line with another limit, for a text that is only in part a stranger's: a sentence about his.
-func LineOf(text string, limit int) string {
+// Clip is Line with another limit, for a text that is only in part a stranger's: a sentence about his.
+func Clip(text string, limit int) string {
 	const more = "…"
 	var b strings.Builder
 	spaces, folded := 0, false // between what is written and what comes next
