@@ -79,7 +79,11 @@ func main() {
 	var s *ended
 	if err != nil && errors.As(context.Cause(ctx), &s) {
 		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s)
-		// Who started this program, a shell's loop for one, wants to know that it did not end by itself.
+		// Who started this program, a shell's loop for one, wants to know that it did not end by itself. SIGQUIT would have
+		// Go print what all goroutines do.
+		if s.signal == syscall.SIGQUIT {
+			os.Exit(128 + int(s.signal)) // as a shell says it
+		}
 		syscall.Kill(syscall.Getpid(), s.signal)
 		time.Sleep(time.Second) // it may reach another thread
 	}
@@ -107,7 +111,7 @@ func (e *ended) Error() string {
 func untilSignal(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(s) {
 			signal.Notify(signals, s)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
@@ -76,15 +74,17 @@ func (m *machine) command(hardware bool) ([]string, error) {
 		"-kernel", m.kernel, "-initrd", m.initrd, "-append", strings.Join(words, " "),
 		"-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci",
 		"-no-reboot") // a reboot ends the session, so that a failure does not go round and round
+	// Not -nographic: for that SeaBIOS shows its screen on the serial line, and leaves the terminal there without line wrap
+	// (sercon.c). The first Ctrl-A, then X, ends QEMU; Ctrl-C is the machine's.
 	if m.until == "" {
-		argv = append(argv, "-nographic")
+		argv = append(argv, "-display", "none", "-serial", "mon:stdio")
 	} else {
 		argv = append(argv, "-display", "none", "-monitor", "none", "-serial", "stdio")
 	}
 	return append(argv, m.extra...), nil
 }
 
-// hasKVM tells whether QEMU can use the processor's own virtualization for a guest of arch. A /dev/kvm alone does not
+// hasKVM reports whether QEMU can use the processor's own virtualization for a guest of arch. A /dev/kvm alone does not
 // say: inside some virtual machines it is there and guests crash in it.
 func hasKVM(arch, cpuinfo, device string) bool {
 	if arch != runtime.GOARCH {
@@ -104,49 +104,75 @@ func hasKVM(arch, cpuinfo, device string) bool {
 	return true
 }
 
-// start runs the machine to its end: when it powers off, or, unattended, when the console has shown what it waits for.
+// start runs the machine to its end: when it powers off, or, unattended, when the console has shown what it waits for. A
+// session succeeds if the container's kernel was started.
 func (c *cmd) start(ctx context.Context, m *machine) error {
-	argv, err := m.command(hasKVM(m.arch, "/proc/cpuinfo", "/dev/kvm"))
+	argv, err := m.command(virtual(m.arch))
 	if err != nil {
 		return err
 	}
-	if m.until == "" {
-		fmt.Fprintf(c.stderr, "wyrcan: starting %s; Ctrl-A, then X, ends it\n", argv[0])
-		q := exec.CommandContext(ctx, argv[0], argv[1:]...)
-		q.Stdin, q.Stdout, q.Stderr = c.stdin, c.stdout, c.stderr
-		q.Cancel = func() error { return q.Process.Signal(syscall.SIGTERM) } // it has a terminal to put right
-		q.WaitDelay = 10 * time.Second
-		return started(q.Run(), argv[0])
-	}
+	attended := m.until == ""
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	q := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	q.Cancel = func() error { return q.Process.Signal(syscall.SIGTERM) }
+	q.WaitDelay = 10 * time.Second
 	q.Stderr = c.stderr
 	out, err := q.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	w := &watcher{until: m.until, begin: time.Now()}
+	if attended {
+		in, err := q.StdinPipe()
+		if err != nil {
+			return err
+		}
+		// What is typed goes through this program, so that QEMU, however it ends, cannot leave the terminal changed. The
+		// goroutine ends with the program: reading a terminal cannot be broken off.
+		go func() {
+			io.Copy(in, c.stdin)
+			in.Close()
+		}()
+		fmt.Fprintf(c.stderr, "wyrcan: starting %s; press Ctrl-A, then X, to end it\n", argv[0])
+	}
 	if err := q.Start(); err != nil {
 		return started(err, argv[0])
 	}
+	_, restore := takeTerminal(ctx, c.stdin, c.stdout, attended)
+	defer restore()
+	w := &watcher{until: m.until, begin: time.Now()}
 	found := w.watch(out, c.stdout)
+	timeUp := ctx.Err() != nil
 	if found {
 		// What comes after the words is not waited for: a container may well run on.
 		cancel()
 	}
 	err = q.Wait()
-	fmt.Fprint(c.stderr, w.table())
+	restore() // before what is said now
+	if !attended {
+		fmt.Fprint(c.stderr, w.table())
+	}
 	switch {
 	case found:
 		return nil
-	case ctx.Err() != nil:
+	case timeUp && attended:
+		return context.Cause(ctx)
+	case timeUp:
 		return fmt.Errorf("the machine had not shown %q when time was up", m.until)
 	case err != nil:
 		return started(err, argv[0])
+	case !attended:
+		return fmt.Errorf("the machine ended without having shown %q", m.until)
+	case w.jumped && !w.alive:
+		return errors.New("the machine ended before the container's kernel had shown anything: it may have crashed, or have its console elsewhere (-arg console=)")
+	case !w.alive:
+		return errors.New("the machine ended before the container's kernel was started: what Wyrcan said last on its console tells why")
 	}
-	return fmt.Errorf("the machine ended without having shown %q", m.until)
+	return nil
 }
+
+// virtual reports whether QEMU can use the processor's own virtualization for a guest of arch on this machine.
+func virtual(arch string) bool { return hasKVM(arch, "/proc/cpuinfo", "/dev/kvm") }
 
 // started explains a failure to run QEMU.
 func started(err error, program string) error {
@@ -157,97 +183,4 @@ func started(err error, program string) error {
 		return fmt.Errorf("%s: %w", program, err)
 	}
 	return nil
-}
-
-// A watcher reads a machine's console for the words that mean success, and for what took how long.
-type watcher struct {
-	until  string
-	begin  time.Time
-	stages []stage
-	first  time.Duration // when Wyrcan's own program spoke first, since begin
-	last   time.Duration // when it spoke last
-	words  time.Duration // when the words came
-}
-
-type stage struct {
-	name string
-	took time.Duration
-}
-
-// watch copies the console to out until it has shown the words, and tells whether it has.
-func (w *watcher) watch(console io.Reader, out io.Writer) bool {
-	var line []byte // what the console's last line has so far: a prompt never ends one
-	buf := make([]byte, 4096)
-	for {
-		n, err := console.Read(buf)
-		out.Write(buf[:n])
-		line = append(line, buf[:n]...)
-		for {
-			whole, rest, ended := bytes.Cut(line, []byte("\n"))
-			if w.see(whole, ended) {
-				return true
-			}
-			if !ended {
-				break
-			}
-			line = rest
-		}
-		if len(line) > 1<<16 {
-			line = line[len(line)-1<<12:] // no text of interest is as long
-		}
-		if err != nil {
-			return false
-		}
-	}
-}
-
-// see looks at a line, or at the beginning of one that has not ended, and tells whether it has the words.
-func (w *watcher) see(line []byte, ended bool) bool {
-	now := time.Since(w.begin)
-	if ended && bytes.Contains(line, []byte("wyrboot: ")) {
-		if w.first == 0 {
-			w.first = now
-		}
-		w.last = now
-		// The lines in which wyrboot says how long a stage took.
-		f := regexp.MustCompile(`wyrboot: stage (\S+) ([0-9]+(?:\.[0-9]+)?) s`).FindSubmatch(line)
-		if f != nil {
-			if took, err := time.ParseDuration(string(f[2]) + "s"); err == nil {
-				w.stages = append(w.stages, stage{string(f[1]), took})
-			}
-		}
-	}
-	// The command line, which the kernel prints, may hold the words too; those are not the container's.
-	if bytes.Contains(line, []byte(w.until)) && !bytes.Contains(line, []byte("ommand line: ")) {
-		w.words = now
-		return true
-	}
-	return false
-}
-
-// table returns the times of all stages, "" if Wyrcan never spoke.
-func (w *watcher) table() string {
-	if w.first == 0 {
-		return ""
-	}
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, d time.Duration) { fmt.Fprintf(t, "%s\t%.3f s\t\n", name, d.Seconds()) }
-	if len(w.stages) == 0 || w.stages[0].name != "kernel" {
-		row("firmware and kernel", w.first)
-	} else {
-		row("firmware", w.first-w.stages[0].took)
-	}
-	for _, s := range w.stages {
-		if s.name == "kernel" {
-			s.name = "kernel to userspace"
-		}
-		row(s.name, s.took)
-	}
-	if w.words > 0 {
-		row("container's first word", w.words-w.last)
-		row("all", w.words)
-	}
-	t.Flush()
-	return "\n" + b.String()
 }

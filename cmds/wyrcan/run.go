@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 )
 
@@ -115,9 +120,12 @@ func (s *session) start(ctx context.Context, c *cmd, m *machine) error {
 // boot is "wyrcan run".
 func (c *cmd) boot(ctx context.Context, args []string) error {
 	var s session
-	f := c.flags("run", "[OPTION...] IMAGE", `Boot IMAGE in QEMU, through Wyrcan's own kernel and initrd, on this terminal.
-A registry on this machine (localhost, 127.0.0.1) is reached from the guest, and
-an image that lies on this machine is served to it.
+	f := c.flags("run", "[OPTION...] IMAGE", `Boot IMAGE in QEMU, through Wyrcan's own kernel and initrd, on this terminal;
+Ctrl-A, then X, ends it. A registry on this machine (localhost, 127.0.0.1) is
+reached from the guest, and an image that lies on this machine is served to it.
+
+The exit status is 0 if the container's kernel was started, 1 if it was not and
+2 for a wrong use. With -until it is 0 once the console shows the text.
 `)
 	s.flags(f)
 	f.registry()
@@ -131,6 +139,12 @@ an image that lies on this machine is served to it.
 		if err != nil {
 			return err
 		}
+		// The machine would find out after a minute, and tell nobody but who watches.
+		img, err := c.source(s.platform()).Open(ctx, toHost(ref))
+		if err != nil {
+			return fmt.Errorf("cannot get %s: %w", ref, err)
+		}
+		c.tellImage(img)
 		return s.start(ctx, c, m)
 	}
 	reg, err := serve()
@@ -142,25 +156,72 @@ an image that lies on this machine is served to it.
 	if err != nil {
 		return err
 	}
-	if err := reg.store(ctx, c, ref, s.arch.platform()); err != nil {
+	if err := reg.store(ctx, c, ref, s.platform()); err != nil {
 		return err
 	}
 	return s.start(ctx, c, m)
 }
 
+// platform returns what images must be made for to run on the session's machine: QEMU's processor, where it is emulated,
+// is one without the demands of variants.
+func (s *session) platform() v1.Platform {
+	if virtual(string(s.arch)) {
+		return s.arch.platform()
+	}
+	return v1.Platform{OS: "linux", Architecture: string(s.arch)}
+}
+
+// tellImage says which image a name stands for.
+func (c *cmd) tellImage(img *image.Image) {
+	size := ""
+	if n := img.Size(); n > 0 { // what docker save writes does not tell
+		size = console.Bytes(n) + " in "
+	}
+	fmt.Fprintf(c.stderr, "wyrcan: image %s, %s, %s, %s%s\n", img.Name, img.Digest, img.Platform, size, plural(len(img.Layers), "layer"))
+}
+
 // fromGuest returns the name by which the guest finds an image that this machine calls ref: loopback is not the
 // guest's.
-func fromGuest(ref string) string {
-	registry, rest, ok := strings.Cut(strings.TrimPrefix(ref, "docker://"), "/")
-	if !ok {
-		return strings.TrimPrefix(ref, "docker://")
+func fromGuest(ref string) string { return moved(ref, loopback, host) }
+
+// toHost returns the name by which this machine finds an image that the guest calls ref.
+func toHost(ref string) string {
+	return moved(ref, func(name string) bool { return name == host }, "127.0.0.1")
+}
+
+// moved returns an image's name, without its form, with another host in the place of one of which is says so.
+func moved(ref string, is func(host string) bool, to string) string {
+	ref = strings.TrimPrefix(ref, "docker://")
+	name, port, ok := registryOf(ref)
+	if !ok || !is(name) {
+		return ref
 	}
-	name, port := registry, ""
+	_, rest, _ := strings.Cut(ref, "/")
+	if port != "" {
+		to += ":" + port
+	}
+	return to + "/" + rest
+}
+
+// registryOf returns the host and the port of the registry that an image's name begins with. ok is false for one that
+// leaves it out: its first part is a registry if it could not be a part of a path, by docker's rule.
+func registryOf(ref string) (name, port string, ok bool) {
+	registry, _, ok := strings.Cut(strings.TrimPrefix(ref, "docker://"), "/")
+	if !ok || !strings.ContainsAny(registry, ".:") && !strings.EqualFold(registry, "localhost") {
+		return "", "", false
+	}
 	if h, p, err := net.SplitHostPort(registry); err == nil {
-		name, port = h, ":"+p
+		return h, p, true
 	}
-	if name == "localhost" || net.ParseIP(name).IsLoopback() {
-		registry = host + port
+	return strings.Trim(registry, "[]"), "", true
+}
+
+// loopback reports whether a host's name or address is each machine's own.
+func loopback(name string) bool {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") { // RFC 6761, 6.3
+		return true
 	}
-	return registry + "/" + rest
+	a, err := netip.ParseAddr(name)
+	return err == nil && (a.Unmap().IsLoopback() || a.IsUnspecified())
 }

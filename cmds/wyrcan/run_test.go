@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +25,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 func TestMachine(t *testing.T) {
@@ -35,7 +38,7 @@ func TestMachine(t *testing.T) {
 		until    string
 		want     []string
 	}{
-		{"emulated", "amd64", false, "", []string{"qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -m 1G -smp 3 -kernel K -initrd I -append console=ttyS0 ", " -nographic -s"}},
+		{"emulated", "amd64", false, "", []string{"qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -m 1G -smp 3 -kernel K -initrd I -append console=ttyS0 ", " -display none -serial mon:stdio -s"}},
 		{"virtualized", "amd64", true, "", []string{"-accel kvm -cpu host"}},
 		{"unattended", "amd64", false, "words", []string{"-display none -monitor none -serial stdio -s"}},
 		{"arm64", "arm64", false, "", []string{"qemu-system-aarch64 -machine virt -accel tcg -cpu max -m", "console=ttyAMA0"}},
@@ -49,6 +52,9 @@ func TestMachine(t *testing.T) {
 			if !strings.Contains(strings.Join(argv, " "), want) {
 				t.Errorf("%s: %q has no %q", row.name, argv, want)
 			}
+		}
+		if slices.Contains(argv, "-nographic") {
+			t.Errorf("%s: with -nographic SeaBIOS changes the terminal", row.name)
 		}
 		for i, a := range argv {
 			if a != "-append" {
@@ -103,9 +109,75 @@ func TestFromGuest(t *testing.T) {
 		"docker://x":                   "x",
 		"registry.example:5000/x":      "registry.example:5000/x",
 		"10.1.1.1/x":                   "10.1.1.1/x",
+		"LOCALHOST:1/x":                "10.0.2.2:1/x",
+		"localhost.:1/x":               "10.0.2.2:1/x",
+		"a.localhost/x":                "10.0.2.2/x",
+		"localhost":                    "localhost",
+		"localhoster/x":                "localhoster/x",
+		"127/x":                        "127/x",
 	} {
 		if got := fromGuest(ref); got != want {
 			t.Errorf("fromGuest(%q) = %q, want %q", ref, got, want)
+		}
+	}
+	for ref, want := range map[string]string{
+		"10.0.2.2:5000/x@sha256:ab": "127.0.0.1:5000/x@sha256:ab",
+		"docker://10.0.2.2/x":       "127.0.0.1/x",
+		"10.0.2.20/x":               "10.0.2.20/x",
+		"x/10.0.2.2/x":              "x/10.0.2.2/x",
+		"localhost:5000/x":          "localhost:5000/x",
+		"debian":                    "debian",
+	} {
+		if got := toHost(ref); got != want {
+			t.Errorf("toHost(%q) = %q, want %q", ref, got, want)
+		}
+	}
+}
+
+// What the console shows tells whether the container's kernel was started.
+func TestFollow(t *testing.T) {
+	const booted = "\x1bcSeaBIOS\r\nwyrboot: Wyrcan v1, the container bootloader\r\nwyrboot: pull  83%\r\x1b[Kwyrboot: stage pull 1.32 s\r\nwyrboot: stage load 1.14 s\r\n"
+	const starts = booted + "wyrboot: starts kernel 6.1.0-56-amd64 of 10.0.2.2:40987/image:latest after 30.4 s\r\n"
+	const failed = "wyrboot: cannot start the kernel of x: device or resource busy\r\nwyrboot: the machine reboots in 60 s; press Enter to reboot now\r\n\r\nwyrboot: reboots\r\n[   99.9] reboot: Restarting system\r\n"
+	for name, row := range map[string]struct {
+		console       string
+		jumped, alive bool
+	}{
+		"nothing":                     {"", false, false},
+		"firmware alone":              {"SeaBIOS\r\nBooting from ROM...\r\n", false, false},
+		"a failure":                   {booted + failed, false, false},
+		"the words elsewhere":         {"[    0.0] Command line: wyr.arg=\"wyrboot: starts kernel x of x after 1.0 s\"\r\nmore\r\n", false, false},
+		"the words in an error":       {booted + "wyrboot: cannot get x: it says wyrboot: starts kernel 1 of x after 3.0 s\r\nmore\r\n", false, false},
+		"the jump and no more":        {starts, true, false},
+		"ended by Ctrl-A, X":          {starts + "QEMU: Terminated\n\r", true, false},
+		"blank lines":                 {starts + "\r\n \r\n\x1b[0m\r\n", true, false},
+		"Wyrcan's kernel shuts down":  {starts + "[   30.61] sd 0:0:0:0: [sda] Synchronizing SCSI cache\r\n[   30.7] kexec_core: Starting new kernel\r\n", true, false},
+		"the jump fails":              {starts + failed, false, false},
+		"cut amid the failure":        {starts + "wyrbo", false, false},
+		"the container's kernel":      {starts + "[    0.000000] Linux version 6.1\r\n", true, true},
+		"its decompressor":            {starts + "\r\nDecompressing Linux... ", true, true},
+		"its init":                    {starts + "wyrcan-demo: kernel\r\n", true, true},
+		"a prompt":                    {starts + "\x1b[2J\x1b[Hdebian login: ", true, true},
+		"a quiet power-off":           {starts + "[   33.0] reboot: Power down\r\n", true, true},
+		"a quiet one long after":      {starts + "[   93.0] random: crng init done\r\n", true, true},
+		"a link changes":              {starts + "wyrboot: eth0 (virtio_net, 52:54:00:12:34:56): 10.0.2.15/24 fec0::1/64\r\nhello\r\n", true, true},
+		"a link changes, and fails":   {starts + "wyrboot: eth0 (virtio_net, 52:54:00:12:34:56): lost\r\n" + failed, false, false},
+		"Wyrcan by Wyrcan":            {starts + "wyrboot: Wyrcan v2, the container bootloader\r\n" + failed, true, true},
+		"Wyrcan's log beside":         {starts + "[   30.44] wyrboot: starts kernel 6.1.0-56-amd64 of 10.0.2.2:40987/image:latest after 30.4 s\r\nhello\r\n", true, true},
+		"at last, after a first fail": {starts + failed + starts + "hello\r\n", true, true},
+	} {
+		w := &watcher{begin: time.Now()}
+		var out bytes.Buffer
+		// However the console's bytes come.
+		for _, console := range []io.Reader{strings.NewReader(row.console), iotest.OneByteReader(strings.NewReader(row.console))} {
+			*w = watcher{begin: time.Now()}
+			out.Reset()
+			if w.watch(console, &out); w.alive != row.alive || row.alive == false && w.jumped != row.jumped {
+				t.Errorf("%s: jumped %v, alive %v, want %v, %v", name, w.jumped, w.alive, row.jumped, row.alive)
+			}
+			if out.String() != row.console {
+				t.Errorf("%s: the console came out changed: %q", name, out.String())
+			}
 		}
 	}
 }
@@ -257,7 +329,7 @@ func TestServe(t *testing.T) {
 			rc.Close()
 		}
 	}
-	if stderr.Len() > 0 {
+	if strings.Contains(stderr.String(), "\r") {
 		t.Errorf("without a terminal it said %q", stderr)
 	}
 	// Nothing stays behind.
@@ -308,6 +380,82 @@ func TestStart(t *testing.T) {
 		}
 		if row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
 			t.Errorf("%q: %v, want an error with %q", row.script, err, row.err)
+		}
+	}
+}
+
+// A session succeeds if the container's kernel was started, and what is typed comes to the machine as it was.
+func TestSession(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	const starts = "echo 'wyrboot: starts kernel 6.1 of x after 3.0 s'; "
+	for _, row := range []struct{ script, err string }{
+		{starts + "echo hello", ""},
+		{starts + "printf 'login: '", ""},
+		{starts + "echo '[ 4.0] reboot: Power down'", ""},
+		{starts, "had shown anything"},
+		{starts + "echo 'wyrboot: cannot start it'; echo '[ 64.0] reboot: Restarting system'", "before the container's kernel was started"},
+		{"echo 'wyrboot: cannot get nope'", "before the container's kernel was started"},
+		{"exit 0", "before the container's kernel was started"},
+		{starts + "echo hello; exit 3", "exit status 3"},
+		{starts + "echo hello; kill -9 $$", "signal: killed"},
+	} {
+		if err := os.WriteFile(dir+"/qemu-system-x86_64", []byte("#!/bin/sh\nread line; echo \"$line\"\n"+row.script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		c, stdout, stderr := tool(t)
+		c.stdin = strings.NewReader("typed\x03\n")
+		err := c.start(context.Background(), &machine{arch: "amd64", memory: "1G", cpus: 1})
+		if row.err == "" && err != nil || row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
+			t.Errorf("%q: %v, want an error with %q", row.script, err, row.err)
+		}
+		if code(err) > 1 || !strings.HasPrefix(stdout.String(), "typed\x03\n") || !strings.Contains(stderr.String(), "Ctrl-A, then X") {
+			t.Errorf("%q: status %d, %q, %q", row.script, code(err), stdout, stderr)
+		}
+	}
+}
+
+// An image that is not there is said before there is a machine, and one that is, by its digest.
+func TestRunResolves(t *testing.T) {
+	registry := imagetest.Serve(t)
+	img := imagetest.Image(t, imagetest.Files(bootable()...))
+	there := registry.Push(t, "there", img)
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	ran := filepath.Join(dir, "ran")
+	if err := os.WriteFile(dir+"/qemu-system-x86_64", []byte("#!/bin/sh\necho \"$@\" >"+ran+"\necho 'wyrboot: starts kernel 1 of x after 1.0 s'; echo hello\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	guest := strings.Replace(there, "127.0.0.1", host, 1)
+	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "s390x"}}.Image(t)
+	for _, row := range []struct{ ref, err string }{
+		{there, ""},
+		{"docker://" + strings.Replace(there, "127.0.0.1", "localhost", 1), ""},
+		{guest, ""}, // as only the guest can call it
+		{strings.Replace(there, "there", "nope", 1), "does not have it"},
+		{strings.Replace(guest, "there", "nope", 1), "does not have it"},
+		{registry.Push(t, "other", other), "none for linux/amd64"},
+		{"No Such Name", "is not the name of an image"},
+		{"oci:/nowhere", "nowhere"},
+	} {
+		os.Remove(ran)
+		c, _, stderr := tool(t, "run", "-arch", "amd64", row.ref)
+		for name, content := range map[string]string{"wyrcan.kernel": string(imagetest.BzImage(release)), "wyrcan.initrd": "x"} {
+			if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := c.run(context.Background())
+		argv, _ := os.ReadFile(ran)
+		if row.err == "" && (err != nil || !strings.Contains(string(argv), "wyr.img="+guest) || !strings.Contains(stderr.String(), digest.String())) {
+			t.Errorf("run %s: %v, QEMU had %q, and it said %q", row.ref, err, argv, stderr)
+		}
+		if row.err != "" && (code(err) != 1 || !strings.Contains(err.Error(), row.err) || argv != nil) {
+			t.Errorf("run %s: %v, QEMU had %q, want an error with %q and no QEMU", row.ref, err, argv, row.err)
 		}
 	}
 }

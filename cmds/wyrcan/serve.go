@@ -85,6 +85,7 @@ func (r *localRegistry) store(ctx context.Context, c *cmd, ref string, p v1.Plat
 		return err
 	}
 	defer m.end()
+	c.tellImage(src)
 	img, err := rebuild(ctx, src)
 	if err != nil {
 		return err
