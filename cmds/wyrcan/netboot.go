@@ -3,17 +3,23 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
 )
 
 // netboot is "wyrcan serve".
 func (c *cmd) netboot(ctx context.Context, args []string) error {
-	var kernel, initrd, efi, bios string
+	var kernelFile, initrd, efi, bios string
+	var unchecked bool
 	var toContainer, toWyrcan list
 	o := netboot.Options{Logf: func(format string, args ...any) { fmt.Fprintf(c.stderr, "wyrcan: "+format+"\n", args...) }}
 	f := c.flags("serve", "[OPTION...] [IMAGE]", `Offer Wyrcan to the machines of a network, over HTTP and TFTP: kernel, initrd,
@@ -21,16 +27,20 @@ the EFI program and a script for iPXE, all of which boot IMAGE. Without IMAGE a
 machine boots what its NVRAM names. Give the addresses that are printed to the
 DHCP server that is there; or, with -dhcp, let each machine that boots from the
 network be told beside it. Addresses are never given out.
+
+IMAGE is a name that the machines can resolve, at a registry that they reach. It
+is looked up first, and its digest and size are printed.
 `)
 	f.StringVar(&o.HTTP, "http", ":80", "serve HTTP at `ADDRESS`")
 	f.StringVar(&o.TFTP, "tftp", ":69", "serve TFTP at `ADDRESS`; empty for none")
 	f.StringVar(&o.DHCP, "dhcp", "", "tell PXE, iPXE and UEFI HTTP boot clients on `INTERFACE` what to fetch (proxyDHCP)")
 	f.StringVar(&bios, "bios", "", "give BIOS machines `FILE`, iPXE's undionly.kpxe or PXELINUX (default where Debian and Fedora keep them)")
-	f.StringVar(&kernel, "kernel", "", "offer `FILE` as Wyrcan's kernel (default wyrcan.kernel beside this program)")
+	f.StringVar(&kernelFile, "kernel", "", "offer `FILE` as Wyrcan's kernel (default wyrcan.kernel beside this program)")
 	f.StringVar(&initrd, "initrd", "", "offer `FILE` as Wyrcan's initrd (default wyrcan.initrd beside this program)")
 	f.StringVar(&efi, "efi", "", "offer `FILE` as Wyrcan's EFI program (default wyrcan.efi beside this program, where it is)")
 	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&toWyrcan, "append", "pass `ARG` to Wyrcan; may be repeated")
+	f.BoolVar(&unchecked, "no-check", false, "serve without looking IMAGE up: its registry is not up yet, or not reached from here")
 	rest, err := f.parse(args, 0, true)
 	if err != nil {
 		return err
@@ -39,7 +49,7 @@ network be told beside it. Addresses are never given out.
 		return usage("usage: wyrcan serve [OPTION...] [IMAGE]")
 	}
 	o.Files = make(map[string]string)
-	if o.Files[netboot.KernelName], err = c.artefact(kernel, netboot.KernelName, ""); err != nil {
+	if o.Files[netboot.KernelName], err = c.artefact(kernelFile, netboot.KernelName, ""); err != nil {
 		return err
 	}
 	if o.Files[netboot.InitrdName], err = c.artefact(initrd, netboot.InitrdName, ""); err != nil {
@@ -56,16 +66,85 @@ network be told beside it. Addresses are never given out.
 
 	var words []string
 	if len(rest) == 1 {
-		if local(rest[0]) {
-			return usage("serve: %s lies on this machine, and machines of the network fetch from registries: send it to one (wyrcan push)", rest[0])
-		}
-		words = append(words, cmdline.Arg{Key: "wyr.img", Value: rest[0], HasValue: true}.String())
+		words = append(words, cmdline.Arg{Key: "wyr.img", Value: strings.TrimPrefix(rest[0], "docker://"), HasValue: true}.String())
 	}
 	for _, a := range toContainer {
 		words = append(words, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true}.String())
 	}
 	o.Cmdline = strings.Join(append(words, toWyrcan...), " ")
+	for _, a := range cmdline.Parse(o.Cmdline) {
+		if a.Key != "wyr.img" && a.Key != "wyrcan.img" {
+			continue
+		}
+		if err := reachable(a.Value, o.Addresses()); err != nil {
+			return err
+		}
+		if unchecked || strings.Contains(a.Value, "${") { // each machine's own
+			continue
+		}
+		if err := c.lookUp(ctx, a.Value, archOf(o.Files[netboot.KernelName])); err != nil {
+			return err
+		}
+	}
 	return netboot.Serve(ctx, o)
+}
+
+// reachable refuses the name of an image that no other machine can have meant, and names what this one is called by others:
+// one of addresses.
+func reachable(ref string, addresses []netip.Addr) error {
+	if local(ref) {
+		return usage("serve: %s lies on this machine, and the machines fetch from a registry: send it to one with wyrcan push, and serve its name there", ref)
+	}
+	host, port, ok := registryOf(ref)
+	if !ok || !loopback(host) {
+		return nil
+	}
+	var names []string
+	for _, a := range addresses {
+		names = append(names, moved(ref, loopback, a.String()))
+	}
+	if len(names) == 0 {
+		return usage("serve: to each machine %s is the machine itself: name the address by which they reach this one, %s", host, moved(ref, loopback, "ADDRESS"))
+	}
+	where := "its port"
+	if port != "" {
+		where = "port " + port
+	}
+	return usage("serve: to each machine %s is the machine itself: serve %s, and have the registry listen at %s of that address, not of %s alone",
+		host, strings.Join(names, " or "), where, host)
+}
+
+// archOf returns the architecture of a kernel, this machine's if the kernel does not say.
+func archOf(file string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return here.name()
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return here.name()
+	}
+	k, err := kernel.Parse(f, info.Size())
+	if err != nil {
+		return here.name()
+	}
+	return k.Arch
+}
+
+// lookUp finds an image as machines of an architecture will, and says which it is.
+func (c *cmd) lookUp(ctx context.Context, ref, arch string) error {
+	img, err := c.source(v1.Platform{OS: "linux", Architecture: arch}).Resolve(ctx, ref)
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case image.Heals(err):
+		return fmt.Errorf("cannot get %s: %w; start the registry first, or serve all the same with -no-check: machines try again until it is up", ref, err)
+	case err != nil:
+		return fmt.Errorf("cannot get %s: %w; correct the name, or serve all the same with -no-check", ref, err)
+	}
+	c.tellImage(img)
+	return nil
 }
 
 // addBIOS adds the boot program for BIOS machines to files, and what it loads, and returns its name: that of given, or of

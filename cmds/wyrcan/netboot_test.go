@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 func touch(t *testing.T, names ...string) {
@@ -56,7 +59,7 @@ func TestServeCommand(t *testing.T) {
 		err = c.run(ctx)
 		return out.String(), err
 	}
-	out, err := start("registry.example/debian", "-arg", "two words", "-append", "quiet")
+	out, err := start("-no-check", "docker://registry.example/debian", "-arg", "two words", "-append", "quiet")
 	if err != nil || !strings.Contains(out, "iPXE: chain http://127.0.0.1:") || !strings.Contains(out, "file undionly.kpxe") || strings.Contains(out, "UEFI") {
 		t.Errorf("serve: %v, and it said\n%s", err, out)
 	}
@@ -68,12 +71,82 @@ func TestServeCommand(t *testing.T) {
 		{[]string{"a", "b"}, "usage: wyrcan serve"},
 		{[]string{filepath.Join(dir, "oci")}, "wyrcan push"},
 		{[]string{"-efi", "missing.efi", "a"}, "cannot find missing.efi"},
-		{[]string{"-efi", bios, "a"}, "not an EFI program"},
-		{[]string{"-dhcp", "lo", "a"}, "TFTP at port 69"},
-		{[]string{"-http", "nonsense", "a"}, "cannot serve HTTP"},
+		{[]string{"-efi", bios}, "not an EFI program"},
+		{[]string{"-dhcp", "lo", "-no-check", "a"}, "TFTP at port 69"},
+		{[]string{"-http", "nonsense"}, "cannot serve HTTP"},
+		{[]string{"-http", "192.0.2.7:80", "localhost:5000/x"}, "serve 192.0.2.7:5000/x, and have the registry listen at port 5000 of that address, not of localhost alone"},
+		{[]string{"-http", "192.0.2.7:80", "-no-check", "-append", "quiet wyrcan.img=localhost/x"}, "serve 192.0.2.7/x, and"},
+		{[]string{"No Such Name"}, "correct the name"},
 	} {
 		if _, err := start(row.args...); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("serve %q: %v, want an error with %q", row.args, err, row.want)
+		}
+	}
+}
+
+// A name that leads every machine to itself is refused, in all of its forms, with the one to use.
+func TestReachable(t *testing.T) {
+	here := []netip.Addr{netip.MustParseAddr("192.0.2.7")}
+	const digest = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	for ref, want := range map[string]string{
+		"localhost:5000/x":                   "192.0.2.7:5000/x,",
+		"localhost/x:1":                      "192.0.2.7/x:1,",
+		"LocalHost:5000/x":                   "192.0.2.7:5000/x,",
+		"localhost.:5000/x":                  "192.0.2.7:5000/x,",
+		"registry.localhost:5000/a/b":        "192.0.2.7:5000/a/b,",
+		"127.0.0.1:5000/x" + digest:          "192.0.2.7:5000/x" + digest + ",",
+		"127.9.9.9/x":                        "192.0.2.7/x,",
+		"[::1]:5000/x":                       "192.0.2.7:5000/x,",
+		"[::1]/x":                            "192.0.2.7/x,",
+		"[::ffff:127.0.0.1]:5000/x":          "192.0.2.7:5000/x,",
+		"0.0.0.0:5000/x":                     "192.0.2.7:5000/x,",
+		"docker://localhost:5000/x" + digest: "192.0.2.7:5000/x" + digest + ",",
+		"localhost":                          "", // Docker Hub's image of that name
+		"registry.example:5000/x":            "",
+		"registry.example/localhost/x":       "",
+		"localhoster.example/x":              "",
+		"12.7.0.1/x":                         "",
+		"debian":                             "",
+	} {
+		err := reachable(ref, here)
+		if want == "" && err != nil || want != "" && (code(err) != 2 || !strings.Contains(err.Error(), "serve "+want)) {
+			t.Errorf("reachable(%q) = %v, want %q", ref, err, want)
+		}
+	}
+	if err := reachable("localhost:5000/x", nil); err == nil || !strings.Contains(err.Error(), "ADDRESS:5000/x") {
+		t.Errorf("without an address: %v", err)
+	}
+}
+
+// What is served is looked up first, for the architecture of the kernel that machines get.
+func TestLookUp(t *testing.T) {
+	registry := imagetest.Serve(t)
+	both := registry.Push(t, "both", bothArches(t))
+	c, _, stderr := tool(t)
+	for _, arch := range []string{"amd64", "arm64"} {
+		stderr.Reset()
+		if err := c.lookUp(context.Background(), both, arch); err != nil || !strings.Contains(stderr.String(), "linux/"+arch+", ") || !strings.Contains(stderr.String(), "sha256:") {
+			t.Errorf("lookUp for %s: %v, and it said %q", arch, err, stderr)
+		}
+	}
+	for _, row := range []struct{ ref, arch, want string }{
+		{strings.Replace(both, "both", "nope", 1), "amd64", "; correct the name, or serve all the same with -no-check"},
+		{both, "s390x", "none for linux/s390x"},
+		{"127.0.0.1:1/x", "amd64", "start the registry first, or serve all the same with -no-check"},
+	} {
+		if err := c.lookUp(context.Background(), row.ref, row.arch); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("lookUp(%q, %q) = %v, want %q", row.ref, row.arch, err, row.want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "kernel")
+	for _, row := range []struct{ content, want string }{
+		{string(imagetest.Arm64Image(release)), "arm64"}, {string(imagetest.BzImage(release)), "amd64"}, {"x", here.name()},
+	} {
+		if err := os.WriteFile(file, []byte(row.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := archOf(file); got != row.want {
+			t.Errorf("archOf = %q, want %q", got, row.want)
 		}
 	}
 }

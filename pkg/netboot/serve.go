@@ -101,13 +101,7 @@ func (o *Options) announce(web net.Addr) {
 	at := web.(*net.TCPAddr)
 	addresses := []netip.Addr{at.AddrPort().Addr().Unmap()}
 	if addresses[0].IsUnspecified() {
-		addresses = addresses[:0]
-		all, _ := net.InterfaceAddrs() // only to say so
-		for _, a := range all {
-			if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
-				addresses = append(addresses, netip.AddrFrom4([4]byte(n.IP.To4())))
-			}
-		}
+		addresses = o.Addresses()
 	}
 	for _, a := range addresses {
 		url := "http://" + a.String()
@@ -125,6 +119,25 @@ func (o *Options) announce(web net.Addr) {
 			o.Logf("BIOS PXE: next server %s, file %s", a, o.BIOS)
 		}
 	}
+}
+
+// Addresses returns the IPv4 addresses by which machines reach this one: that of the interface for DHCP, or the one that
+// HTTP is served at, or all there are.
+func (o *Options) Addresses() []netip.Addr {
+	if a, err := addressOf(o.DHCP); o.DHCP != "" && err == nil {
+		return []netip.Addr{a}
+	}
+	if a, err := netip.ParseAddrPort(o.HTTP); err == nil && !a.Addr().IsUnspecified() && !a.Addr().IsLoopback() {
+		return []netip.Addr{a.Addr().Unmap()}
+	}
+	var addresses []netip.Addr
+	all, _ := net.InterfaceAddrs() // only to say so
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			addresses = append(addresses, netip.AddrFrom4([4]byte(n.IP.To4())))
+		}
+	}
+	return addresses
 }
 
 // addressOf returns the first IPv4 address of an interface.
