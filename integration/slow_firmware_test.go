@@ -322,7 +322,7 @@ func (l *lab) boot(firmware ...string) {
 // serve runs wyrcan serve.
 func (l *lab) serve(more ...string) {
 	l.t.Helper()
-	l.background(l.space, append([]string{vm.Artefact(l.t, "wyrcan"), "serve", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0 wyr.insecure=10.77.0.1:5000"}, more...)...)
+	l.background(l.space, append([]string{vm.Artefact(l.t, "wyrcan"), "serve", "-tls-verify=false", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
 }
 
 // wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along.

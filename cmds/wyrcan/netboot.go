@@ -41,6 +41,7 @@ is looked up first, and its digest and size are printed.
 	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&toWyrcan, "append", "pass `ARG` to Wyrcan; may be repeated")
 	f.BoolVar(&unchecked, "no-check", false, "serve without looking IMAGE up: its registry is not up yet, or not reached from here")
+	f.registry()
 	rest, err := f.parse(args, 0, true)
 	if err != nil {
 		return err
@@ -66,13 +67,19 @@ is looked up first, and its digest and size are printed.
 
 	var words []string
 	if len(rest) == 1 {
-		words = append(words, cmdline.Arg{Key: "wyr.img", Value: strings.TrimPrefix(rest[0], "docker://"), HasValue: true}.String())
+		ref := strings.TrimPrefix(rest[0], "docker://")
+		words = append(words, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true}.String())
+		if _, _, ok := registryOf(ref); ok && c.insecure(ref) != nil {
+			registry, _, _ := strings.Cut(ref, "/")
+			words = append(words, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true}.String())
+		}
 	}
 	for _, a := range toContainer {
 		words = append(words, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true}.String())
 	}
 	o.Cmdline = strings.Join(append(words, toWyrcan...), " ")
-	for _, a := range cmdline.Parse(o.Cmdline) {
+	served := cmdline.Parse(o.Cmdline)
+	for _, a := range served {
 		if a.Key != "wyr.img" && a.Key != "wyrcan.img" {
 			continue
 		}
@@ -82,7 +89,7 @@ is looked up first, and its digest and size are printed.
 		if unchecked || strings.Contains(a.Value, "${") { // each machine's own
 			continue
 		}
-		if err := c.lookUp(ctx, a.Value, archOf(o.Files[netboot.KernelName])); err != nil {
+		if err := c.lookUp(ctx, a.Value, archOf(o.Files[netboot.KernelName]), insecureIn(served)); err != nil {
 			return err
 		}
 	}
@@ -132,12 +139,28 @@ func archOf(file string) string {
 	return k.Arch
 }
 
-// lookUp finds an image as machines of an architecture will, and says which it is.
-func (c *cmd) lookUp(ctx context.Context, ref, arch string) error {
-	img, err := c.source(v1.Platform{OS: "linux", Architecture: arch}).Resolve(ctx, ref)
+// insecureIn returns the registries that a command line of Wyrcan's allows to be asked without verified TLS.
+func insecureIn(line []cmdline.Arg) []string {
+	var hosts []string
+	for _, a := range line {
+		if a.Key == "wyr.insecure" || a.Key == "wyrcan.insecure" {
+			hosts = append(hosts, a.Value)
+		}
+	}
+	return hosts
+}
+
+// lookUp finds an image as machines of an architecture will that may ask these registries without verified TLS, and says
+// which it is.
+func (c *cmd) lookUp(ctx context.Context, ref, arch string, insecure []string) error {
+	source := c.source(ref, v1.Platform{OS: "linux", Architecture: arch})
+	source.Insecure = image.Hosts(insecure)
+	img, err := source.Resolve(ctx, ref)
 	switch {
 	case ctx.Err() != nil:
 		return err
+	case image.InsecureHost(err) != "":
+		return fmt.Errorf("cannot get %s: %w, and tells the machines to", ref, advise(err))
 	case image.Heals(err):
 		return fmt.Errorf("cannot get %s: %w; start the registry first, or serve all the same with -no-check: machines try again until it is up", ref, err)
 	case err != nil:

@@ -125,7 +125,7 @@ func TestLookUp(t *testing.T) {
 	c, _, stderr := tool(t)
 	for _, arch := range []string{"amd64", "arm64"} {
 		stderr.Reset()
-		if err := c.lookUp(context.Background(), both, arch); err != nil || !strings.Contains(stderr.String(), "linux/"+arch+", ") || !strings.Contains(stderr.String(), "sha256:") {
+		if err := c.lookUp(context.Background(), both, arch, nil); err != nil || !strings.Contains(stderr.String(), "linux/"+arch+", ") || !strings.Contains(stderr.String(), "sha256:") {
 			t.Errorf("lookUp for %s: %v, and it said %q", arch, err, stderr)
 		}
 	}
@@ -134,7 +134,7 @@ func TestLookUp(t *testing.T) {
 		{both, "s390x", "none for linux/s390x"},
 		{"127.0.0.1:1/x", "amd64", "start the registry first, or serve all the same with -no-check"},
 	} {
-		if err := c.lookUp(context.Background(), row.ref, row.arch); err == nil || !strings.Contains(err.Error(), row.want) {
+		if err := c.lookUp(context.Background(), row.ref, row.arch, nil); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("lookUp(%q, %q) = %v, want %q", row.ref, row.arch, err, row.want)
 		}
 	}

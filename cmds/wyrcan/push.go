@@ -31,9 +31,7 @@ out/wyrcan.oci. Several images in DIR go as one for several platforms.
 	if err != nil {
 		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
 	}
-	source := c.source(v1.Platform{})
-	source.Insecure = c.insecure(rest[1])
-	transport, err := source.TransportFor(ctx, ref.Context(), true)
+	transport, err := c.source(rest[1], v1.Platform{}).TransportFor(ctx, ref.Context(), true)
 	if err != nil {
 		return fmt.Errorf("cannot push %s: %w", ref, advise(err))
 	}

@@ -73,8 +73,9 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
 	}
 	m.args = append(m.args, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true})
-	if registry, _, ok := strings.Cut(ref, "/"); ok && (c.insecure(ref) != nil || strings.HasPrefix(registry, host+":") || registry == host) {
-		// This machine as the guest sees it is loopback, where it may ask over plain HTTP.
+	if name, _, ok := registryOf(ref); ok && (name == host || c.insecure(ref) != nil) {
+		// host is this machine, of which the guest does not know that no network lies between.
+		registry, _, _ := strings.Cut(ref, "/")
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true})
 	}
 	for _, a := range append(list{"console=" + b.console}, s.args...) {
@@ -140,9 +141,10 @@ The exit status is 0 if the container's kernel was started, 1 if it was not and
 			return err
 		}
 		// The machine would find out after a minute, and tell nobody but who watches.
-		img, err := c.source(s.platform()).Open(ctx, toHost(ref))
+		at := toHost(ref)
+		img, err := c.source(at, s.platform()).Open(ctx, at)
 		if err != nil {
-			return fmt.Errorf("cannot get %s: %w", ref, err)
+			return fmt.Errorf("cannot get %s: %w", ref, advise(err))
 		}
 		c.tellImage(img)
 		return s.start(ctx, c, m)

@@ -85,10 +85,11 @@ func (a arch) platform() v1.Platform {
 	return v1.Platform{OS: "linux", Architecture: a.name(), Variant: variant}
 }
 
-// source returns where images come from for the person at this machine.
-func (c *cmd) source(p v1.Platform) *image.Source {
+// source returns where the image ref comes from for the person at this machine.
+func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 	return &image.Source{
 		Platform: p,
+		Insecure: c.insecure(ref),
 		Auth: func(registry string) authn.Authenticator {
 			reg, err := name.NewRegistry(registry)
 			if err != nil {
@@ -192,8 +193,7 @@ func advise(err error) error {
 
 // open finds an image and returns it with a meter that runs while its layers are read. The caller ends the meter.
 func (c *cmd) open(ctx context.Context, ref string, p v1.Platform) (*image.Image, *meter, error) {
-	src := c.source(p)
-	src.Insecure = c.insecure(ref)
+	src := c.source(ref, p)
 	var m *meter
 	src.Progress = func(_ *image.Layer, n int) { m.add(n) }
 	img, err := src.Open(ctx, ref)

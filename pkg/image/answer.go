@@ -149,7 +149,7 @@ func (a *answer) encoding() string {
 // "Error Codes").
 func refusal(who string, a *answer) error {
 	f := statusFault(who, a.resp.StatusCode)
-	raw, err := io.ReadAll(io.LimitReader(a, 16<<10))
+	raw, err := io.ReadAll(io.LimitReader(a, 64<<10))
 	if err != nil {
 		return f
 	}

@@ -36,7 +36,7 @@ func (f *fault) Error() string {
 	if f.cause != nil {
 		text += ": " + f.cause.Error()
 	}
-	return printable.LineOf(text, 600)
+	return printable.Clip(text, 600)
 }
 
 func (f *fault) Unwrap() error { return f.cause }
