@@ -63,6 +63,14 @@ type Layer struct {
 // once. ctx bounds the whole reading.
 func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) { return l.open(ctx) }
 
+// Digests returns those of what Open gives and of the archive in it, as strings, the second "" if it is not known.
+func (l *Layer) Digests() (stored, archive string) {
+	if l.DiffID == (v1.Hash{}) {
+		return l.Digest.String(), ""
+	}
+	return l.Digest.String(), l.DiffID.String()
+}
+
 // String names l in messages: "layer 2 (sha256:0123456789ab)".
 func (l *Layer) String() string { return fmt.Sprintf("layer %d (%s)", l.Number, short(l.Digest)) }
 

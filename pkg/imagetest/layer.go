@@ -143,6 +143,9 @@ func (b *Blob) Open(context.Context) (io.ReadCloser, error) { return b.Compresse
 // String names the layer in messages.
 func (b *Blob) String() string { return "layer " + b.digest.String()[:19] }
 
+// Digests are those of the stored bytes and of the archive.
+func (b *Blob) Digests() (stored, archive string) { return b.digest.String(), b.diffID.String() }
+
 // Digest is the hash of the stored bytes.
 func (b *Blob) Digest() (v1.Hash, error) { return b.digest, nil }
 

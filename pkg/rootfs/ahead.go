@@ -20,8 +20,9 @@ type piece struct {
 	err error
 }
 
-// readAhead starts reading r in chunks of up to size bytes, count of them ahead.
-func readAhead(r io.Reader, size, count int) *ahead {
+// readAhead starts reading r in chunks of up to size bytes, count of them ahead. look, if not nil, sees all of them in
+// order, in one more goroutine; when Read returns an error, it has seen what came before.
+func readAhead(r io.Reader, size, count int, look func([]byte)) *ahead {
 	a := &ahead{
 		full: make(chan piece, count+1), // a place for each buffer: sending never blocks
 		free: make(chan []byte, count+1),
@@ -31,12 +32,30 @@ func readAhead(r io.Reader, size, count int) *ahead {
 	for range count + 1 {
 		a.free <- nil // made when first used, for most layers are small
 	}
-	go a.fill(r, size)
+	if look == nil {
+		go func() {
+			defer close(a.done)
+			a.fill(r, size, a.full)
+		}()
+		return a
+	}
+	read := make(chan piece, count+1)
+	go func() {
+		defer close(read)
+		a.fill(r, size, read)
+	}()
+	go func() {
+		defer close(a.done)
+		for c := range read {
+			look(c.buf[:c.n])
+			a.full <- c
+		}
+	}()
 	return a
 }
 
-func (a *ahead) fill(r io.Reader, size int) {
-	defer close(a.done)
+// fill reads r and sends its pieces to out, until it ends or nobody wants more.
+func (a *ahead) fill(r io.Reader, size int, out chan<- piece) {
 	next := min(size, 32<<10)
 	for {
 		var c piece
@@ -58,7 +77,7 @@ func (a *ahead) fill(r io.Reader, size int) {
 				c.err = io.ErrNoProgress
 			}
 		}
-		a.full <- c
+		out <- c
 		if c.err != nil {
 			return
 		}

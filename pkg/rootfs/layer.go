@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
@@ -16,6 +17,9 @@ type Layer interface {
 	// Open returns the stored bytes: a tar archive, compressed with gzip or zstd or not at all. Its Read must not
 	// return io.EOF before the bytes were found to be the right ones, and should fail once the context is done.
 	Open(context.Context) (io.ReadCloser, error)
+	// Digests returns the digest of what Open gives and that of the archive in it, its DiffID (config.md), in the form
+	// "sha256:0123...". They are empty where nobody knows them.
+	Digests() (stored, archive string)
 	// String names the layer in messages.
 	String() string
 }
@@ -31,6 +35,11 @@ type Options struct {
 	// MaxEntries is how many files the tree may have at any time, and how many members each layer; 0 is 1 << 20.
 	// The index takes less than 1 KiB for each, plus its name.
 	MaxEntries int
+	// Formats are what layers may be compressed with besides gzip and zstd.
+	Formats []compression.Format
+	// SkipDiffIDs leaves out the check that a layer, decompressed, has the digest that the image's configuration says. The
+	// check costs a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
+	SkipDiffIDs bool
 }
 
 func (o Options) withDefaults() Options {
@@ -110,8 +119,8 @@ const (
 	archiveChunk, archiveChunks = 256 << 10, 3
 )
 
-// readLayer takes in one layer: it arrives and is hashed in one goroutine, is decompressed in a second, indexed and
-// spooled in the caller's.
+// readLayer takes in one layer: it arrives and is hashed in one goroutine, is decompressed in a second, hashed again in a
+// third, indexed and spooled in the caller's.
 func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored, err error) {
 	s := &stored{name: l.String()}
 	if s.content, err = spool.New(&b.contents); err != nil {
@@ -131,22 +140,30 @@ func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored
 	}
 	defer rc.Close()
 	src := &source{ctx: ctx, r: rc}
-	if err := s.take(src, number, b); err != nil {
+	stored, archive := l.Digests()
+	if b.SkipDiffIDs {
+		archive = ""
+	}
+	if err := s.take(src, sums{stored, archive}, number, b); err != nil {
 		return nil, src.cause(err)
 	}
 	return s, s.content.Seal()
 }
 
 // take reads the layer from in, to its end also where the archive ends before.
-func (s *stored) take(in io.Reader, number int32, b *bounds) error {
-	raw := readAhead(in, rawChunk, rawChunks)
+func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
+	raw := readAhead(in, rawChunk, rawChunks, nil)
 	defer raw.Close()
-	archive, err := decompress(raw)
+	archive, format, err := compression.NewReader(raw, b.Formats...)
 	if err != nil {
 		return err
 	}
 	defer archive.Close()
-	out := readAhead(&limited{archive, b.pass}, archiveChunk, archiveChunks)
+	check, err := sums.check(format)
+	if err != nil {
+		return err
+	}
+	out := readAhead(&limited{archive, b.pass}, archiveChunk, archiveChunks, check.write())
 	defer out.Close()
 
 	tr := tar.NewReader(out)
@@ -165,7 +182,7 @@ func (s *stored) take(in io.Reader, number int32, b *bounds) error {
 	if _, err := io.Copy(io.Discard, out); err != nil {
 		return fmt.Errorf("has a broken end: %w", err)
 	}
-	return nil
+	return check.end()
 }
 
 // member takes in one member of the archive.
@@ -203,3 +220,17 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 }
 
 func (n *inode) regular() bool { return n.mode&typeMask == typeRegular }
+
+// limited counts what passes and fails beyond a limit, where io.LimitedReader would pretend an end.
+type limited struct {
+	r    io.Reader
+	take func(n int64) error // told of each n bytes
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if tooMuch := l.take(int64(n)); tooMuch != nil {
+		return 0, tooMuch
+	}
+	return n, err
+}

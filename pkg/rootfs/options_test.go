@@ -206,7 +206,8 @@ func (b broken) Open(context.Context) (io.ReadCloser, error) {
 	}
 	return io.NopCloser(io.MultiReader(bytes.NewReader(b.data), failing{b.err})), nil
 }
-func (b broken) String() string { return "the broken layer" }
+func (b broken) String() string          { return "the broken layer" }
+func (broken) Digests() (string, string) { return "", "" }
 
 type failing struct{ err error }
 
@@ -249,7 +250,8 @@ type hanging struct{}
 func (hanging) Open(ctx context.Context) (io.ReadCloser, error) {
 	return io.NopCloser(blocked{ctx}), nil
 }
-func (hanging) String() string { return "the hanging layer" }
+func (hanging) String() string            { return "the hanging layer" }
+func (hanging) Digests() (string, string) { return "", "" }
 
 type blocked struct{ ctx context.Context }
 

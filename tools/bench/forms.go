@@ -17,15 +17,17 @@ type form struct {
 	about string
 	pack  initrd.Compression
 	keep  int64 // bytes of the files that may wait as they are; 0 is no limit
+	check bool  // that layers are, decompressed, what the configuration says
 }
 
 func forms() []form {
 	return []form{
-		{"none", "in memory, uncompressed", initrd.None, 0},
-		{"zstd", "in memory, zstd", initrd.Zstd, 0},
-		{"mixed", "in memory, room for 150 MiB, mixed", initrd.Mixed, 150 << 20},
-		{"tight", "in memory, none to spare, zstd", initrd.Zstd, 1},
-		{"tight-gzip", "in memory, none to spare, gzip", initrd.Gzip, 1},
+		{"none", "in memory, uncompressed", initrd.None, 0, false},
+		{"checked", "in memory, uncompressed, diff_ids checked", initrd.None, 0, true},
+		{"zstd", "in memory, zstd", initrd.Zstd, 0, false},
+		{"mixed", "in memory, room for 150 MiB, mixed", initrd.Mixed, 150 << 20, false},
+		{"tight", "in memory, none to spare, zstd", initrd.Zstd, 1, false},
+		{"tight-gzip", "in memory, none to spare, gzip", initrd.Gzip, 1, false},
 	}
 }
 
@@ -39,7 +41,7 @@ func (f form) write(ctx context.Context, ref, file string) error {
 	for _, l := range img.Layers {
 		layers = append(layers, l)
 	}
-	tree, err := rootfs.Read(ctx, layers, rootfs.Options{Memory: f.keep})
+	tree, err := rootfs.Read(ctx, layers, rootfs.Options{Memory: f.keep, SkipDiffIDs: !f.check})
 	if err != nil {
 		return err
 	}
