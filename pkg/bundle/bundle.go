@@ -131,30 +131,43 @@ func (p *Plan) findKernel(ctx context.Context) error {
 	if node.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fmt.Errorf("the image is not bootable: %s leads to /%s, which is no file", KernelPath, node.Path)
 	}
+	if node.Size > kernel.MaxFile {
+		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s", node.Path, console.MiB(node.Size), console.MiB(kernel.MaxFile))
+	}
 	file, size, err := p.spool(ctx, node)
 	if err != nil {
 		return fmt.Errorf("cannot read the kernel %s: %w", node.Path, err)
 	}
 	p.image, p.node, p.File = file, node, node.Path
-	k, err := kernel.Parse(file, size)
+	k, err := kernel.Parse(&readerAt{ctx, file}, size)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return fmt.Errorf("the image is not bootable: %s is %w", node.Path, err)
+	}
+	if k.Image != nil { // it takes the place of the file
+		p.image, k.Image = k.Image, nil
+		file.Close()
 	}
 	if arch := p.opt.arch(); k.Arch != arch {
 		return fmt.Errorf("the image is not bootable on %s: %s is a kernel for %s", arch, node.Path, k.Arch)
 	}
-	if k.Image != nil {
-		if p.image, err = memory.File("kernel"); err != nil {
-			return err
-		}
-		defer file.Close()
-		if _, err := io.Copy(p.image, k.Image); err != nil {
-			return fmt.Errorf("cannot unpack the kernel %s: %w", node.Path, err)
-		}
-		k.Image = nil
-	}
 	p.Kernel = k
 	return nil
+}
+
+// readerAt fails once the context is done: what a kernel's parser does between two reads is bounded.
+type readerAt struct {
+	ctx context.Context
+	r   io.ReaderAt
+}
+
+func (r *readerAt) ReadAt(p []byte, off int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.ReadAt(p, off)
 }
 
 func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, error) {
@@ -167,12 +180,20 @@ func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, e
 	if err != nil {
 		return nil, 0, err
 	}
-	n, err := io.Copy(f, r)
-	if err != nil {
-		f.Close()
-		return nil, 0, err
+	for size := int64(0); ; {
+		n, err := io.CopyN(f, r, 1<<20)
+		size += n
+		if err == io.EOF {
+			return f, size, nil
+		}
+		if err == nil && p.opt.Grow != nil {
+			err = p.opt.Grow()
+		}
+		if err != nil {
+			f.Close()
+			return nil, 0, err
+		}
 	}
-	return f, n, nil
 }
 
 // findCmdline puts the command line together: what a unified kernel image brings, the image's file, the arguments given.

@@ -6,33 +6,41 @@ package kernel
 
 import (
 	"bytes"
-	"compress/gzip"
-	"debug/pe"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-
-	"github.com/klauspost/compress/zstd"
+	"os"
 )
 
 // Kernel is a kernel that kexec can start.
 type Kernel struct {
-	Format     string    // as a person calls it: "bzImage", "EFI zboot"
-	Arch       string    // as GOARCH names it: "amd64", "arm64"
-	Version    string    // of the kernel, as uname -r prints it; empty if the file does not say
-	MaxCmdline int       // bytes that its command line may have, without the terminating NUL
-	Room       int64     // bytes of memory that it wants to be started in; 0 if the file does not say
-	Cmdline    string    // what a unified kernel image brings along; its own arguments go before others
-	Image      io.Reader // what kexec takes; nil where it is the file as it is
+	Format     string   // as a person calls it: "bzImage", "EFI zboot"
+	Arch       string   // as GOARCH names it: "amd64", "arm64"
+	Version    string   // of the kernel, as uname -r prints it; empty if the file does not say
+	MaxCmdline int      // bytes that its command line may have, without the terminating NUL
+	Room       int64    // bytes of memory that it wants to be started in; 0 if the file does not say
+	Cmdline    string   // what a unified kernel image brings along; its own arguments go before others
+	Image      *os.File // what kexec takes, in memory, for the caller to close; nil where it is the file as it is
 }
 
-// maxImage bounds what a wrapped kernel may unpack to. The largest distribution kernels are around 80 MB.
-const maxImage = 512 << 20
+const (
+	// MaxFile is the size in bytes of the largest file that Parse looks at: a unified kernel image with a large initrd.
+	MaxFile = 1 << 30
+	// maxImage bounds what is taken out of a wrapper. The largest distribution kernels are around 80 MB.
+	maxImage = 256 << 20
+)
 
 // Parse looks at a kernel file of the given size. An error says in a few words why this is no kernel, or not a whole one.
 func Parse(r io.ReaderAt, size int64) (*Kernel, error) {
+	if size > MaxFile {
+		return nil, fmt.Errorf("a file of %d MiB, and no kernel has more than %d", size>>20, MaxFile>>20)
+	}
+	return parse(r, size, false)
+}
+
+// parse is Parse. A kernel from inside a unified kernel image must not be another one: that could hold itself.
+func parse(r io.ReaderAt, size int64, inside bool) (*Kernel, error) {
 	head := make([]byte, min(size, 0x268)) // the setup header of boot.rst ends there
 	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, err
@@ -44,6 +52,8 @@ func Parse(r io.ReaderAt, size int64) (*Kernel, error) {
 		return parseImage(r, size)
 	case has(head, 0, "MZ") && has(head, 4, "zimg"):
 		return parseZboot(r, size, head)
+	case has(head, 0, "MZ") && inside:
+		return nil, errors.New("an EFI program again: a unified kernel image inside another, or no Linux kernel")
 	case has(head, 0, "MZ"):
 		return parseUKI(r, size)
 	case has(head, 0, "\x1f\x8b"):
@@ -101,128 +111,12 @@ const arm64CommandLine = 2048 - 1
 
 // parseImage reads an arm64 Image. Its header holds no length of the file, but the PE sections do where it has an EFI stub.
 func parseImage(r io.ReaderAt, size int64) (*Kernel, error) {
-	if err := wholePE(r, size); err != nil {
-		return nil, err
-	}
-	return &Kernel{Format: "Image", Arch: "arm64", MaxCmdline: arm64CommandLine, Version: banner(io.NewSectionReader(r, 0, size))}, nil
-}
-
-// wholePE checks that every section of an EFI program lies inside the file. A file without a PE header has none to check.
-func wholePE(r io.ReaderAt, size int64) error {
-	f, err := pe.NewFile(io.NewSectionReader(r, 0, size))
-	if err != nil {
-		return nil
-	}
-	for _, s := range f.Sections {
-		if end := int64(s.Offset) + int64(s.Size); end > size {
-			return fmt.Errorf("a kernel cut short: %d of at least %d bytes", size, end)
-		}
-	}
-	return nil
-}
-
-// parseGzip unpacks the Image.gz that some arm64 distributions ship; their boot loaders did so, kexec does not.
-func parseGzip(r io.ReaderAt, size int64) (*Kernel, error) {
-	z, err := gzip.NewReader(io.NewSectionReader(r, 0, size))
-	if err != nil {
-		return nil, fmt.Errorf("a damaged gzip file: %v", err)
-	}
-	return unpacked("gzip'd Image", z)
-}
-
-// parseZboot unpacks the payload of an EFI zboot image: header fields payload offset, size and compression at 8, 12, 24.
-func parseZboot(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
-	if len(head) < 56 {
-		return nil, fmt.Errorf("an EFI zboot kernel that ends after %d bytes", size)
-	}
-	at, n := int64(binary.LittleEndian.Uint32(head[8:])), int64(binary.LittleEndian.Uint32(head[12:]))
-	if at+n > size {
-		return nil, fmt.Errorf("an EFI zboot kernel cut short: %d of at least %d bytes", size, at+n)
-	}
-	payload := io.NewSectionReader(r, at, n)
-	switch how := firstWord(head[24:56]); how {
-	case "gzip":
-		z, err := gzip.NewReader(payload)
-		if err != nil {
-			return nil, fmt.Errorf("a damaged EFI zboot kernel: %v", err)
-		}
-		return unpacked("EFI zboot", z)
-	case "zstd", "zstd22":
-		z, err := zstd.NewReader(payload, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, fmt.Errorf("a damaged EFI zboot kernel: %v", err)
-		}
-		defer z.Close()
-		return unpacked("EFI zboot", z)
-	default:
-		return nil, fmt.Errorf("an EFI zboot kernel packed with %q, of which this Wyrcan knows gzip and zstd", how)
-	}
-}
-
-func unpacked(format string, z io.Reader) (*Kernel, error) {
-	b, err := io.ReadAll(io.LimitReader(z, maxImage+1))
-	if err != nil {
-		return nil, fmt.Errorf("a damaged %s kernel: %v", format, err)
-	}
-	if len(b) > maxImage {
-		return nil, fmt.Errorf("a %s kernel of more than %d MiB", format, maxImage>>20)
-	}
-	if !has(b, 56, "ARM\x64") {
-		return nil, fmt.Errorf("a %s file with no kernel for a known architecture inside", format)
-	}
-	k, err := parseImage(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return nil, err
-	}
-	k.Format, k.Image = format, bytes.NewReader(b)
-	return k, nil
-}
-
-// parseUKI finds the kernel inside a unified kernel image: its .linux section, and its own command line in .cmdline.
-func parseUKI(r io.ReaderAt, size int64) (*Kernel, error) {
-	f, err := pe.NewFile(io.NewSectionReader(r, 0, size))
-	if err != nil {
-		return nil, fmt.Errorf("not a Linux kernel: an EFI program that cannot be read: %v", err)
-	}
-	linux := f.Section(".linux")
-	if linux == nil {
-		return nil, errors.New("an EFI program without a Linux kernel inside")
-	}
-	if err := wholePE(r, size); err != nil {
-		return nil, err
-	}
-	content := section(r, linux)
-	inner, err := Parse(content, content.Size())
-	if err != nil {
-		return nil, fmt.Errorf("a unified kernel image whose kernel is %v", err)
-	}
-	if strings.Contains(inner.Format, "unified") {
-		return nil, errors.New("a unified kernel image inside another")
-	}
-	if s := f.Section(".cmdline"); s != nil {
-		if s.Size > 64<<10 {
-			return nil, errors.New("a unified kernel image with a command line of more than 64 KiB")
-		}
-		b, err := io.ReadAll(section(r, s))
-		if err != nil {
+	if list, err := sections(r); err == nil { // else it has no PE header to hold it against
+		if err := whole(list, size); err != nil {
 			return nil, err
 		}
-		inner.Cmdline = strings.Join(strings.Fields(strings.TrimRight(string(b), "\x00")), " ")
 	}
-	if inner.Image == nil {
-		inner.Image = content
-	}
-	inner.Format = "unified kernel image (" + inner.Format + ")"
-	return inner, nil
-}
-
-// section is a PE section's content: its virtual size where that is less than the file's, which is rounded up.
-func section(r io.ReaderAt, s *pe.Section) *io.SectionReader {
-	n := s.Size
-	if s.VirtualSize != 0 && s.VirtualSize < n {
-		n = s.VirtualSize
-	}
-	return io.NewSectionReader(r, int64(s.Offset), int64(n))
+	return &Kernel{Format: "Image", Arch: "arm64", MaxCmdline: arm64CommandLine, Version: banner(io.NewSectionReader(r, 0, size))}, nil
 }
 
 // banner finds the version in "Linux version 6.1.0 (…" of init/version.c.

@@ -129,11 +129,23 @@ func FuzzParse(f *testing.F) {
 	bz := imagetest.BzImage("6.1")
 	f.Add(bz)
 	f.Add(zboot("gzip", gzipped([]byte("x"))))
+	f.Add(zboot("zstd22", zstded([]byte("x"))))
+	f.Add(gzipped(make([]byte, 64)))
 	f.Add(efi(map[string][]byte{".linux": bz, ".cmdline": []byte("quiet")}))
+	f.Add(efi(map[string][]byte{".linux": zboot("gzip", gzipped(image(64)))}))
+	f.Add(linuxAt(1024, 0, 1024))
+	f.Add(append(linuxAt(512, 512, 512), linuxAt(512, 0, 512)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := Parse(bytes.NewReader(b), int64(len(b)))
 		if (k == nil) == (err == nil) {
 			t.Errorf("Parse = %v, %v", k, err)
+		}
+		if k == nil || k.Image == nil {
+			return
+		}
+		defer k.Image.Close()
+		if info, err := k.Image.Stat(); err != nil || info.Size() > maxImage {
+			t.Errorf("%v is %d bytes, %v", k, info.Size(), err)
 		}
 	})
 }

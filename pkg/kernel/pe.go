@@ -1,0 +1,121 @@
+package kernel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A section is one of a PE file's. debug/pe would read symbols and relocations too, which many sections can share: a file of
+// 3 MB has it take 40 GB.
+type section struct {
+	name      string
+	off, size int64 // in the file
+	virtual   int64 // its size in memory
+}
+
+// sections reads the section table of a PE file (Microsoft's "PE Format": MS-DOS stub, signature, COFF header, section table).
+func sections(r io.ReaderAt) ([]section, error) {
+	var dos [0x40]byte
+	if _, err := r.ReadAt(dos[:], 0); err != nil {
+		return nil, err
+	}
+	le := binary.LittleEndian
+	at := int64(le.Uint32(dos[0x3c:]))
+	var coff [24]byte // signature and COFF header
+	if _, err := r.ReadAt(coff[:], at); err != nil {
+		return nil, err
+	}
+	if !has(coff[:], 0, "PE\x00\x00") {
+		return nil, errors.New("it has no PE header")
+	}
+	const entry = 40
+	table := make([]byte, entry*int(le.Uint16(coff[6:])))
+	if _, err := r.ReadAt(table, at+int64(len(coff))+int64(le.Uint16(coff[20:]))); err != nil {
+		return nil, err
+	}
+	var list []section
+	for ; len(table) > 0; table = table[entry:] {
+		name, _, _ := bytes.Cut(table[:8], []byte{0})
+		list = append(list, section{
+			name:    string(name),
+			virtual: int64(le.Uint32(table[8:])),
+			size:    int64(le.Uint32(table[16:])),
+			off:     int64(le.Uint32(table[20:])),
+		})
+	}
+	return list, nil
+}
+
+// content is what a section holds: its virtual size where that is less than the file's, which is rounded up.
+func (s *section) content(r io.ReaderAt) *io.SectionReader {
+	n := s.size
+	if s.virtual != 0 {
+		n = min(n, s.virtual)
+	}
+	return io.NewSectionReader(r, s.off, n)
+}
+
+// whole checks that every section lies inside the file.
+func whole(list []section, size int64) error {
+	for _, s := range list {
+		if end := s.off + s.size; end > size {
+			return fmt.Errorf("a kernel cut short: %d of at least %d bytes", size, end)
+		}
+	}
+	return nil
+}
+
+func find(list []section, name string) *section {
+	for i := range list {
+		if list[i].name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// parseUKI finds the kernel inside a unified kernel image: its .linux section, and its own command line in .cmdline.
+func parseUKI(r io.ReaderAt, size int64) (_ *Kernel, err error) {
+	list, err := sections(r)
+	if err != nil {
+		return nil, fmt.Errorf("not a Linux kernel: an EFI program that cannot be read: %v", err)
+	}
+	linux := find(list, ".linux")
+	if linux == nil {
+		return nil, errors.New("an EFI program without a Linux kernel inside")
+	}
+	if err := whole(list, size); err != nil {
+		return nil, err
+	}
+	content := linux.content(r)
+	inner, err := parse(content, content.Size(), true)
+	if err != nil {
+		return nil, fmt.Errorf("a unified kernel image whose kernel is %w", err)
+	}
+	defer func() {
+		if err != nil && inner.Image != nil {
+			inner.Image.Close()
+		}
+	}()
+	if s := find(list, ".cmdline"); s != nil {
+		if s.size > 64<<10 {
+			return nil, errors.New("a unified kernel image with a command line of more than 64 KiB")
+		}
+		b, err := io.ReadAll(s.content(r))
+		if err != nil {
+			return nil, err
+		}
+		inner.Cmdline = strings.Join(strings.Fields(strings.TrimRight(string(b), "\x00")), " ")
+	}
+	if inner.Image == nil {
+		if inner.Image, err = keep("unified kernel image", content); err != nil {
+			return nil, err
+		}
+	}
+	inner.Format = "unified kernel image (" + inner.Format + ")"
+	return inner, nil
+}
