@@ -64,12 +64,16 @@ type driverSet struct {
 // findDrivers looks at the modules of a kernel version, at what is built into that kernel, and at the firmware that they name.
 func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *meter) (*driverSet, error) {
 	dir := path.Join("lib/modules", version)
-	modules, fw := under(tree, dir), newFirmware(tree, version)
+	modules := under(tree, dir)
+	fw, err := newFirmware(ctx, tree, version)
+	if err != nil {
+		return nil, err
+	}
 	set := &driverSet{firmware: fw.count}
 	var mu sync.Mutex
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	err := tree.Walk(gctx, func(n *rootfs.Node, content io.Reader) error {
+	err = tree.Walk(gctx, func(n *rootfs.Node, content io.Reader) error {
 		name := modinfo.Name(n.Path)
 		if name == "" || content == nil || !strings.HasPrefix(n.Path, modules) {
 			return nil
@@ -148,7 +152,7 @@ type firmware struct {
 }
 
 // newFirmware lists the firmware of an image for a kernel version, in the places of drivers/base/firmware_loader/main.c, fw_path.
-func newFirmware(tree *rootfs.Tree, version string) *firmware {
+func newFirmware(ctx context.Context, tree *rootfs.Tree, version string) (*firmware, error) {
 	f := &firmware{tree: tree}
 	var prefixes []string
 	for _, dir := range []string{"lib/firmware/updates/" + version, "lib/firmware/updates", "lib/firmware/" + version, "lib/firmware"} {
@@ -157,7 +161,10 @@ func newFirmware(tree *rootfs.Tree, version string) *firmware {
 			prefixes = append(prefixes, n.Path+"/")
 		}
 	}
-	for n := range tree.All {
+	for n, err := range tree.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
 		for i, prefix := range prefixes {
 			rest, ok := strings.CutPrefix(n.Path, prefix)
 			if !ok || n.Dir() {
@@ -169,7 +176,7 @@ func newFirmware(tree *rootfs.Tree, version string) *firmware {
 			}
 		}
 	}
-	return f
+	return f, nil
 }
 
 // suffixes are those of files that the kernel decompresses: CONFIG_FW_LOADER_COMPRESS.

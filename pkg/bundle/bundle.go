@@ -102,7 +102,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 		return nil, err
 	}
 	p.warn(ctx)
-	if err := p.findLarge(); err != nil {
+	if err := p.findLarge(ctx); err != nil {
 		return nil, err
 	}
 	packings, err := p.packings(ctx)
@@ -111,7 +111,9 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	}
 	var w waiting
 	if tree.Packed() && !opt.Single {
-		w.packed, w.loose, w.held = initrd.Waiting(tree)
+		if w.packed, w.loose, w.held, err = initrd.Waiting(ctx, tree); err != nil {
+			return nil, err
+		}
 	}
 	p.Packing, p.plain = choose(packings, opt.Memory, opt.Copies, p.booted(), w)
 	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
@@ -243,7 +245,7 @@ func usesRamfs(line string) bool { return has(line, "root") || has(line, "rootfs
 // Make makes the bundle in memory. The plan's kernel goes over to it, and of the tree's contents no more is left than
 // names: their memory is given back on the way, for the initrd to have.
 func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
-	opt, err := p.initrdOptions()
+	opt, err := p.initrdOptions(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -401,11 +401,15 @@ func TestLarge(t *testing.T) {
 	)
 	p := inspect(t, Options{Wyrinit: []byte("wyrinit")}, entries...)
 	want := map[string]string{"bin/a": ".wyrcan/part-1-", "bin/b": ".wyrcan/part-2-", "bin/c": ".wyrcan/part-1-"}
-	if opt, err := p.initrdOptions(); err != nil || !maps.Equal(opt.Split, want) {
+	if opt, err := p.initrdOptions(t.Context()); err != nil || !maps.Equal(opt.Split, want) {
 		t.Errorf("Split is %v, %v, want %v", opt.Split, err, want)
 	}
 	var joins []string
-	for _, j := range p.manifest().Joins {
+	m, err := p.manifest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range m.Joins {
 		joins = append(joins, fmt.Sprint(j.Path, " ", j.Parts, " ", j.Size))
 	}
 	if want := []string{"/bin/a /.wyrcan/part-1- 2147483648", "/bin/b /.wyrcan/part-2- 5368709120"}; !slices.Equal(joins, want) {

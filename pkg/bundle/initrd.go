@@ -18,7 +18,7 @@ import (
 )
 
 // initrdOptions say what the initramfs is: the whole tree but the kernel, and what wyrinit needs to finish it.
-func (p *Plan) initrdOptions() (initrd.Options, error) {
+func (p *Plan) initrdOptions(ctx context.Context) (initrd.Options, error) {
 	opt := initrd.Options{
 		Compression: p.Packing,
 		Plain:       p.plain,
@@ -29,7 +29,7 @@ func (p *Plan) initrdOptions() (initrd.Options, error) {
 	if p.opt.Wyrinit == nil || p.bare {
 		return opt, nil
 	}
-	err := p.addWyrinit(&opt)
+	err := p.addWyrinit(ctx, &opt)
 	return opt, err
 }
 
@@ -44,9 +44,13 @@ func (p *Plan) fit(ctx context.Context, f *os.File) (*os.File, error) {
 
 // addWyrinit puts wyrinit in the place of /init, and beside it what handover says. The list comes first in the archive
 // and the mark of completeness last, so that wyrinit can tell a root that the kernel could not unpack to its end.
-func (p *Plan) addWyrinit(opt *initrd.Options) error {
+func (p *Plan) addWyrinit(ctx context.Context, opt *initrd.Options) error {
 	var list bytes.Buffer
-	if err := p.manifest().Write(&list); err != nil {
+	m, err := p.manifest(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.Write(&list); err != nil {
 		return err
 	}
 	opt.Split = p.split
@@ -71,10 +75,13 @@ func file(path string, perm uint32, content []byte) initrd.File {
 }
 
 // findLarge finds the files that an initramfs cannot hold, which come in parts for wyrinit to join.
-func (p *Plan) findLarge() error {
+func (p *Plan) findLarge(ctx context.Context) error {
 	var found []*rootfs.Node
 	p.split = map[string]string{}
-	for n := range p.tree.All {
+	for n, err := range p.tree.All(ctx) {
+		if err != nil {
+			return err
+		}
 		if !n.Regular() || n.Size <= initrd.MaxSize || n.Same(p.node) {
 			continue
 		}
@@ -93,9 +100,12 @@ func (p *Plan) findLarge() error {
 }
 
 // manifest lists what newc cannot carry. A file with several names is listed by each, which does no harm.
-func (p *Plan) manifest() handover.Manifest {
+func (p *Plan) manifest(ctx context.Context) (handover.Manifest, error) {
 	m := handover.Manifest{Joins: p.joins}
-	for n := range p.tree.All {
+	for n, err := range p.tree.All(ctx) {
+		if err != nil {
+			return m, err
+		}
 		if n.Path == "." {
 			m.RootMTime = n.ModTime.Unix()
 		}
@@ -106,5 +116,5 @@ func (p *Plan) manifest() handover.Manifest {
 			m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
 		}
 	}
-	return m
+	return m, nil
 }

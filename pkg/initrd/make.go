@@ -18,7 +18,9 @@ func Make(ctx context.Context, t *rootfs.Tree, opt Options) (_ *os.File, _ Resul
 	m := &maker{tree: t, opt: opt}
 	var base *spool.Spool
 	if !opt.Single {
-		m.count()
+		if err := m.count(ctx); err != nil {
+			return nil, Result{}, err
+		}
 		if opt.Compression == None {
 			base = m.base()
 		}
@@ -81,12 +83,15 @@ func (m *maker) readyAt(n *rootfs.Node) (rootfs.Place, bool) {
 	return p, true
 }
 
-func (m *maker) count() {
+func (m *maker) count(ctx context.Context) error {
 	m.ready, m.whole = map[*spool.Spool]int64{}, map[frame]int{}
 	for _, f := range m.opt.Extra {
 		m.head += spool.HeaderSize(f.Node.Path) + spool.Padded(f.Node.Size)
 	}
-	for n := range m.tree.All {
+	for n, err := range m.tree.All(ctx) {
+		if err != nil {
+			return err
+		}
 		if n.Dir() {
 			m.head += spool.HeaderSize(n.Path)
 			continue
@@ -102,19 +107,25 @@ func (m *maker) count() {
 			m.whole[frame{p.Spool, f.Begin}]++
 		}
 	}
+	return nil
 }
 
 // Waiting tells of what Make would make an archive with Zstd or Mixed, in bytes: packed is the size of what is packed already
 // and goes over as it is, loose that of all other records, unpacked. held is the memory that is given back on the way.
-func Waiting(t *rootfs.Tree) (packed, loose, held int64) {
+func Waiting(ctx context.Context, t *rootfs.Tree) (packed, loose, held int64, err error) {
 	m := &maker{tree: t}
-	m.count()
+	if err := m.count(ctx); err != nil {
+		return 0, 0, 0, err
+	}
 	loose = m.head
 	for _, s := range t.Spools() {
 		held += s.Stored()
 	}
 	taken := map[frame]bool{}
-	for n := range t.All {
+	for n, err := range t.All(ctx) {
+		if err != nil {
+			return 0, 0, 0, err
+		}
 		if n.Dir() {
 			continue
 		}
@@ -127,7 +138,7 @@ func Waiting(t *rootfs.Tree) (packed, loose, held int64) {
 			packed += f.Packed()
 		}
 	}
-	return packed, loose, held
+	return packed, loose, held, nil
 }
 
 // frameOf returns the frame that a node's record is in, if all that is in it is ready: it can go over as it is.

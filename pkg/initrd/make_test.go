@@ -338,7 +338,10 @@ func TestWaiting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		packed, loose, held := initrd.Waiting(tree)
+		packed, loose, held, err := initrd.Waiting(t.Context(), tree)
+		if err != nil {
+			t.Fatal(err)
+		}
 		f, _, err := initrd.Make(t.Context(), tree, initrd.Options{Compression: initrd.Mixed, Plain: 2 * loose})
 		if err != nil {
 			t.Fatal(err)

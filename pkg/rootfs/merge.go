@@ -1,9 +1,11 @@
 package rootfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +25,11 @@ type dentry struct {
 	kids   map[string]*dentry
 	ino    *inode
 	depth  int32
+	length int32 // of its path
 	layer  int32 // the layer that put it here, or that last described it if it is a directory
 	pruned int32 // the layer during which all that lower layers had below it was removed
+	gone   int32 // how many names were taken out of kids
+	way    bool  // a way that is remembered may lead through it
 }
 
 func (n *inode) dir() bool     { return n.mode&typeMask == typeDir }
@@ -35,29 +40,31 @@ func implied() *inode { return &inode{mode: typeDir | 0o755, layer: -1} }
 
 const (
 	noLayer  = -1
-	maxLinks = 40      // as fs/namei.c's MAXSYMLINKS
 	maxDepth = 4 << 10 // PATH_MAX, more than any path has components
-)
-
-var (
-	errLoop   = errors.New("too many levels of symbolic links")
-	errNotDir = errors.New("not a directory")
+	// maxPaths bounds the lengths of all paths of the tree together, in bytes: below links a short name can be that of a path
+	// with thousands of directories, and whoever goes through the tree writes all of them down.
+	maxPaths = 1 << 30
+	// Names to be looked up: an image of a million entries, ten directories deep, has as many as the first where none of its
+	// directories is remembered.
+	maxSteps, maxStepsEach = 1 << 26, 64
 )
 
 // merger applies layers to a tree.
 type merger struct {
-	root  *dentry
+	resolver
 	names int // in the tree
 	max   int
+	paths int64 // the sum of the lengths of the tree's paths
 
 	layer   int32
 	pending []*dentry         // hard links of this layer whose targets had not been seen
 	waiting map[*inode]*entry // the same by the inode that stands in for them
 }
 
-func newMerger(maxEntries int) *merger {
+func newMerger(ctx context.Context, maxEntries int) *merger {
 	m := &merger{max: maxEntries, names: 1}
-	m.root = &dentry{ino: implied(), kids: map[string]*dentry{}, layer: noLayer, pruned: noLayer}
+	m.ctx, m.most = ctx, maxSteps
+	m.root = &dentry{ino: implied(), layer: noLayer, pruned: noLayer}
 	m.root.parent = m.root
 	return m
 }
@@ -66,17 +73,26 @@ func newMerger(maxEntries int) *merger {
 // brings, wherever it stands: "Whiteout files MUST only apply to resources in lower/parent layers."
 func (m *merger) apply(x *index, layer int32) error {
 	m.layer, m.pending, m.waiting = layer, nil, map[*inode]*entry{}
+	m.reset()
+	m.most += maxStepsEach * int64(x.count)
+	if err := m.ctx.Err(); err != nil {
+		return err
+	}
 	for e := range x.all {
-		var err error
-		switch e.kind {
-		case object:
+		err := m.step(1)
+		switch {
+		case err != nil:
+		case e.kind == object:
 			err = m.put(e)
-		case hardLink:
+		case e.kind == hardLink:
 			err = m.link(e)
-		case whiteout:
+		case e.kind == whiteout:
 			m.remove(e.path)
-		case opaque:
+		case e.kind == opaque:
 			m.empty(e.path)
+		}
+		if m.stop != nil { // the last two take errors for answers
+			err = m.stop
 		}
 		if err != nil {
 			return fmt.Errorf("%s %w", Quote(e.path), err)
@@ -85,58 +101,32 @@ func (m *merger) apply(x *index, layer int32) error {
 	return m.settle()
 }
 
-// resolve finds the dentry for a path from the root. A symbolic link in the middle is followed within the
-// tree, as in a chroot; the last one if follow is set. missing may make what is not there.
-func resolve(root *dentry, path string, follow bool, missing func(parent *dentry, name string) (*dentry, error)) (*dentry, error) {
-	at, links := root, 0
-	for path != "" {
-		name, rest, _ := strings.Cut(path, "/")
-		path = rest
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			at = at.parent
-			continue
-		}
-		if !at.ino.dir() {
-			return nil, errNotDir
-		}
-		kid := at.kids[name]
-		if kid == nil {
-			if missing == nil {
-				return nil, fs.ErrNotExist
-			}
-			var err error
-			if kid, err = missing(at, name); err != nil {
-				return nil, err
-			}
-		}
-		if kid.ino.symlink() && (path != "" || follow) {
-			if links++; links > maxLinks || len(kid.ino.target) >= unix.PathMax {
-				return nil, errLoop
-			}
-			if strings.HasPrefix(kid.ino.target, "/") {
-				at = root
-			}
-			path = kid.ino.target + "/" + path
-			continue
-		}
-		if path != "" && !kid.ino.dir() {
-			return nil, errNotDir
-		}
-		at = kid
+// split cuts the last component off.
+func split(path string) (dir, name string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 0)], path[i+1:]
+}
+
+// lookup finds a path, without following a link in the last place. The path is clean.
+func (m *merger) lookup(path string) (*dentry, error) {
+	dir, name := split(path)
+	if name == "" {
+		return m.root, nil
 	}
-	return at, nil
+	d, err := m.dir(dir, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case d.kids[name] == nil:
+		return nil, fs.ErrNotExist
+	}
+	return d.kids[name], nil
 }
 
 // parent returns the directory that path's last component goes into, made where it is missing, and that component.
 func (m *merger) parent(path string) (*dentry, string, error) {
-	dir, name := "", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, name = path[:i], path[i+1:]
-	}
-	d, err := resolve(m.root, dir, true, func(at *dentry, name string) (*dentry, error) {
+	dir, name := split(path)
+	d, err := m.dir(dir, func(at *dentry, name string) (*dentry, error) {
 		return m.add(at, name, implied())
 	})
 	switch {
@@ -164,20 +154,38 @@ func (m *merger) add(at *dentry, name string, ino *inode) (*dentry, error) {
 		return nil, fmt.Errorf("lies deeper than %d directories", maxDepth)
 	}
 	d := &dentry{name: name, parent: at, ino: ino, depth: at.depth + 1, layer: m.layer, pruned: noLayer}
+	if d.length = at.length + int32(len(name)); at != m.root {
+		d.length++ // the slash
+	}
+	if m.paths += int64(d.length); m.paths > maxPaths {
+		return nil, fmt.Errorf("is %w: the paths of the image's files have more than %d MiB", errTooMuch, maxPaths>>20)
+	}
 	if at.kids == nil {
 		at.kids = map[string]*dentry{}
 	}
 	at.kids[name] = d
+	m.changed()
 	return d, nil
 }
 
 // forget takes a name with all that is below out of the count and out of the tree.
 func (m *merger) forget(d *dentry) {
+	at := d.parent
+	delete(at.kids, d.name)
+	// A map keeps the room that it had, and who goes through it goes through that.
+	if at.gone++; at.gone > 64 && int(at.gone) > len(at.kids) {
+		at.kids, at.gone = maps.Collect(maps.All(at.kids)), 0
+	}
+	m.drop(d)
+}
+
+func (m *merger) drop(d *dentry) {
 	for _, kid := range d.kids {
-		m.forget(kid)
+		m.drop(kid)
 	}
 	m.names--
-	delete(d.parent.kids, d.name)
+	m.paths -= int64(d.length)
+	m.gone(d)
 	d.parent = nil // a pending link sees by this that it is gone
 }
 
@@ -209,7 +217,10 @@ func (m *merger) link(e *entry) error {
 	if err != nil {
 		return err
 	}
-	target, err := resolve(m.root, e.link, false, nil)
+	target, err := m.lookup(e.link)
+	if m.stop != nil {
+		return m.stop
+	}
 	if err != nil || m.waiting[target.ino] != nil {
 		// It may come later in this layer. Until then the name is taken, by a file of no account.
 		placeholder := &inode{mode: typeRegular, layer: noLayer}
@@ -251,8 +262,13 @@ func (m *merger) settle() error {
 				break
 			}
 			chain = append(chain, ino)
-			target, err := resolve(m.root, e.link, false, nil)
+			target, err := m.lookup(e.link)
+			if m.stop == nil {
+				m.step(1)
+			}
 			switch {
+			case m.stop != nil:
+				return m.stop
 			case err != nil:
 				return fmt.Errorf("%s is a hard link to %s, which does not exist", Quote(e.path), Quote(e.link))
 			case target.ino.dir():
@@ -266,17 +282,15 @@ func (m *merger) settle() error {
 			final[c] = ino
 		}
 		d.ino = ino
+		m.gone(d) // as what it was: it may be a symbolic link now
 	}
 	return nil
 }
 
 // remove hides a path of lower layers.
 func (m *merger) remove(path string) {
-	dir, name := "", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, name = path[:i], path[i+1:]
-	}
-	at, err := resolve(m.root, dir, true, nil)
+	dir, name := split(path)
+	at, err := m.dir(dir, nil)
 	if err != nil {
 		return // lower layers have no such path: nothing to hide
 	}
@@ -287,7 +301,7 @@ func (m *merger) remove(path string) {
 
 // empty hides all that lower layers have in a directory.
 func (m *merger) empty(path string) {
-	d, err := resolve(m.root, path, true, nil)
+	d, err := m.dir(path, nil)
 	if err != nil || !d.ino.dir() || d.pruned == m.layer {
 		return
 	}
@@ -300,7 +314,7 @@ func (m *merger) empty(path string) {
 // prune removes what lower layers brought to d and below, and says whether something is left. A directory stays for
 // what this layer has put into it; if this layer has not described it, it is as if made for that.
 func (m *merger) prune(d *dentry) bool {
-	if d.pruned == m.layer {
+	if d.pruned == m.layer || m.step(1) != nil {
 		return true
 	}
 	left := d.layer == m.layer

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +23,9 @@ type Tree struct {
 	layers []*stored
 	root   *dentry
 	stat   Stat
+
+	mu   sync.Mutex
+	ways resolver // of a tree that changes no more
 }
 
 // Node is one path of a tree. It is never changed once made.
@@ -83,23 +87,35 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 		return nil, err
 	}
 
-	m := newMerger(b.MaxEntries)
+	if err := t.merge(ctx, b.MaxEntries); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// merge makes one tree of what the layers hold.
+func (t *Tree) merge(ctx context.Context, maxEntries int) error {
+	m := newMerger(ctx, maxEntries)
 	for i, s := range t.layers {
 		if err := m.apply(&s.index, int32(i)); err != nil {
-			t.Close()
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		s.index = index{} // what the tree does not point at is free to go
 	}
 	t.root = m.root
-	t.count()
-	return t, nil
+	t.ways.root = m.root
+	t.ways.reset()
+	return t.count(ctx)
 }
 
 // count numbers links and sums up.
-func (t *Tree) count() {
+func (t *Tree) count(ctx context.Context) error {
 	const page = 4 << 10
 	for d := range t.root.all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		t.stat.Entries++
 		ino := d.ino
 		if ino.links++; ino.links > 1 {
@@ -114,6 +130,7 @@ func (t *Tree) count() {
 			t.stat.Pages += (ino.size + page - 1) &^ (page - 1)
 		}
 	}
+	return nil
 }
 
 // all yields d and what is below it, parents first, names in order.
@@ -136,12 +153,15 @@ func (d *dentry) path() string {
 	if d.depth == 0 {
 		return "."
 	}
-	parts := make([]string, d.depth)
-	for i := d.depth - 1; i >= 0; i-- {
-		parts[i] = d.name
-		d = d.parent
+	path := make([]byte, d.length)
+	for end := len(path); ; d = d.parent {
+		end -= copy(path[end-len(d.name):], d.name)
+		if end == 0 {
+			return string(path)
+		}
+		end--
+		path[end] = '/'
 	}
-	return strings.Join(parts, "/")
 }
 
 func (d *dentry) node() *Node {
@@ -160,16 +180,22 @@ func (t *Tree) Lookup(path string) (*Node, error) { return t.lookup(path, true) 
 func (t *Tree) Lstat(path string) (*Node, error) { return t.lookup(path, false) }
 
 func (t *Tree) lookup(path string, follow bool) (*Node, error) {
-	d, err := resolve(t.root, path, follow, nil)
+	d, err := t.find(path, follow)
 	if err != nil {
 		return nil, &fs.PathError{Op: "lookup", Path: path, Err: err}
 	}
 	return d.node(), nil
 }
 
+func (t *Tree) find(path string, follow bool) (*dentry, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ways.find(path, follow)
+}
+
 // Names returns what is in a directory, in order. Symbolic links are followed.
 func (t *Tree) Names(path string) ([]string, error) {
-	d, err := resolve(t.root, path, true, nil)
+	d, err := t.find(path, true)
 	if err == nil && !d.ino.dir() {
 		err = errNotDir
 	}
@@ -179,11 +205,18 @@ func (t *Tree) Names(path string) ([]string, error) {
 	return slices.Sorted(maps.Keys(d.kids)), nil
 }
 
-// All yields every path, parents before what is in them, without any content.
-func (t *Tree) All(yield func(*Node) bool) {
-	for d := range t.root.all {
-		if !yield(d.node()) {
-			return
+// All yields every path, parents before what is in them, without any content. Once the context is done it yields its error
+// and ends.
+func (t *Tree) All(ctx context.Context) iter.Seq2[*Node, error] {
+	return func(yield func(*Node, error) bool) {
+		for d := range t.root.all {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(d.node(), nil) {
+				return
+			}
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 // again with the next name of the same file.
 var SkipName = errors.New("skip this name")
 
-// Open returns the content of a regular file of the tree.
-func (t *Tree) Open(_ context.Context, n *Node) (io.ReadCloser, error) {
+// Open returns the content of a regular file of the tree. Its Read fails once the context is done.
+func (t *Tree) Open(ctx context.Context, n *Node) (io.ReadCloser, error) {
 	if !n.Regular() {
 		return nil, fmt.Errorf("%q is not a regular file", n.Path)
 	}
@@ -24,7 +24,20 @@ func (t *Tree) Open(_ context.Context, n *Node) (io.ReadCloser, error) {
 	return struct {
 		io.Reader
 		io.Closer
-	}{section(c, n.ino), c}, nil
+	}{&heard{ctx, section(c, n.ino)}, c}, nil
+}
+
+// heard is a content whose reader hears a context.
+type heard struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (h *heard) Read(p []byte) (int, error) {
+	if err := h.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return h.r.Read(p)
 }
 
 func section(c *spool.Cursor, i *inode) *io.SectionReader {
@@ -47,12 +60,12 @@ func (t *Tree) Consume(ctx context.Context, visit func(n *Node, content io.Reade
 func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, content io.Reader) error) (err error) {
 	var files []*dentry
 	for d := range t.root.all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if !d.ino.dir() {
 			files = append(files, d)
 			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return err
 		}
 		if err := visit(d.node(), nil); err != nil && err != SkipName {
 			return err
@@ -88,7 +101,7 @@ func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, conte
 				}
 				c, from = s.NewCursor(release), s
 			}
-			content = section(c, i)
+			content = &heard{ctx, section(c, i)}
 		}
 		switch err := visit(d.node(), content); {
 		case err == nil:
