@@ -1,0 +1,176 @@
+package hostile
+
+import (
+	"compress/gzip"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Answers that take a client's time or memory. Each ends when the client goes.
+
+// Silence never answers.
+func Silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+// Stall promises content and sends none of it.
+func Stall(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100000")
+		begin(w, code)
+		<-r.Context().Done()
+	}
+}
+
+// Drip sends a byte now and then, for ever.
+func Drip(code int, every time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		begin(w, code)
+		for r.Context().Err() == nil {
+			if _, err := w.Write([]byte(" ")); err != nil || http.NewResponseController(w).Flush() != nil {
+				return
+			}
+			time.Sleep(every)
+		}
+	}
+}
+
+// Endless sends as much as is taken, for ever.
+func Endless(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		begin(w, code)
+		block := []byte(strings.Repeat(" ", 32<<10))
+		for r.Context().Err() == nil {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+			time.Sleep(time.Millisecond) // the host has other tests to run
+		}
+	}
+}
+
+func begin(w http.ResponseWriter, code int) {
+	w.WriteHeader(code)
+	http.NewResponseController(w).Flush()
+}
+
+// Refuse answers with a status, a Retry-After header unless that is empty, and a content.
+func Refuse(code int, retryAfter, content string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if retryAfter != "" {
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		w.WriteHeader(code)
+		w.Write([]byte(content))
+	}
+}
+
+// Say answers with content.
+func Say(content string) http.HandlerFunc { return Refuse(http.StatusOK, "", content) }
+
+// Redirect leads elsewhere.
+func Redirect(code int, to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Location"] = []string{to} // as it is
+		w.WriteHeader(code)
+	}
+}
+
+// Verbatim breaks into the connection and sends what HTTP would not let pass.
+func Verbatim(answer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		defer c.Close()
+		c.Write([]byte(answer))
+	}
+}
+
+// Gzipped packs whatever is asked for, though the client wants it as it is.
+func Gzipped(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") != "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		zw := gzip.NewWriter(w)
+		defer zw.Close()
+		next.ServeHTTP(&packed{w, zw}, r)
+	})
+}
+
+type packed struct {
+	http.ResponseWriter
+	zw *gzip.Writer
+}
+
+func (p *packed) WriteHeader(code int) {
+	p.Header().Del("Content-Length")
+	p.Header().Set("Content-Encoding", "gzip")
+	p.ResponseWriter.WriteHeader(code)
+}
+
+func (p *packed) Write(b []byte) (int, error) { return p.zw.Write(b) }
+
+// Bomb is a gzip stream of zeros without an end, a thousand times what is sent.
+func Bomb(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Encoding", "gzip")
+	zw := gzip.NewWriter(w)
+	zeros := make([]byte, 1<<20)
+	for r.Context().Err() == nil {
+		if _, err := zw.Write(zeros); err != nil {
+			return
+		}
+	}
+}
+
+// BreakThen drops the connection of the first request for a part of what is asked, then answers those for the rest by itself.
+func BreakThen(rest http.HandlerFunc) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		broken := make(chan bool, 1)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case broken <- true:
+				next.ServeHTTP(&breaking{w, 100_000}, r)
+			default:
+				if r.Header.Get("Range") == "" {
+					next.ServeHTTP(w, r)
+					return
+				}
+				rest(w, r)
+			}
+		})
+	}
+}
+
+type breaking struct {
+	http.ResponseWriter
+	left int
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	n, err := b.ResponseWriter.Write(p[:min(len(p), b.left)])
+	if b.left -= n; b.left == 0 && err == nil {
+		http.NewResponseController(b.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, err
+}
+
+// Rest is the rest that was asked for, as a 206 with that Content-Range, none if it is empty.
+func Rest(content []byte, contentRange string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		first, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")
+		n, err := strconv.Atoi(first)
+		if err != nil || n > len(content) {
+			panic(http.ErrAbortHandler)
+		}
+		if contentRange != "" {
+			w.Header().Set("Content-Range", contentRange)
+		}
+		w.WriteHeader(http.StatusPartialContent)
+		w.Write(content[n:])
+	}
+}

@@ -1,0 +1,130 @@
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+)
+
+// patience is how long any attack may hold a client whose Stall is a quarter of a second, on a busy host.
+const patience = 30 * time.Second
+
+// TestAttacks has image.Source meet every attack: it ends, with the right image or an error that is one line for a console,
+// and tells its secrets to nobody whom they are not for.
+func TestAttacks(t *testing.T) {
+	slots := make(chan bool, 4*runtime.NumCPU()) // most of them wait
+	names := make(map[string]bool)
+	for _, a := range Attacks() {
+		if names[a.Name] {
+			t.Errorf("there are two attacks %q", a.Name)
+		}
+		names[a.Name] = true
+		t.Run(a.Name, func(t *testing.T) {
+			t.Parallel()
+			slots <- true
+			defer func() { <-slots }()
+			meet(t, a)
+		})
+	}
+}
+
+func meet(t *testing.T, a Attack) {
+	w, site, ref, login := a.Start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var mu sync.Mutex
+	var said []string
+	source := &image.Source{
+		Platform:  v1.Platform{OS: "linux", Architecture: "amd64"},
+		Auth:      func(string) authn.Authenticator { return authn.FromConfig(login) },
+		Roots:     w.Roots,
+		Transport: w.Transport(),
+		Stall:     250 * time.Millisecond,
+		Tries:     2,
+		Backoff:   time.Millisecond,
+		Logf: func(format string, args ...any) {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, fmt.Sprintf(format, args...))
+		},
+	}
+	content, err := fetch(ctx, source, ref)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		t.Fatalf("it has not ended after %v", patience)
+	case err == nil && a.Fails:
+		t.Error("the image was taken")
+	case err == nil && !bytes.Equal(content, site.content[Layer]):
+		t.Error("another image was taken for it")
+	case err != nil && a.Mends:
+		t.Errorf("%v", err)
+	case err != nil:
+		said = append(said, err.Error())
+		if after := image.RetryAfter(err); after > 10*time.Minute {
+			t.Errorf("the next attempt is to wait %v", after)
+		}
+	}
+	secrets := []string{Password, base64.StdEncoding.EncodeToString([]byte(User + ":" + Password)), Identity, Token, Refresh}
+	for _, line := range said {
+		if printable.Clip(line, printable.Long) != line {
+			t.Errorf("it says %q, which is not fit for a console", line)
+		}
+		if len(line) > 1200 {
+			t.Errorf("it says a line of %d bytes: %.300s", len(line), line)
+		}
+		for _, s := range secrets {
+			if strings.Contains(line, s) {
+				t.Errorf("it says %q, which holds a secret", line)
+			}
+		}
+	}
+	for _, s := range secrets {
+		may := a.MayHear()
+		if s == Token {
+			may = []string{"https://registry.example"}
+		}
+		for _, origin := range w.Told(s) {
+			if !slices.Contains(may, origin) {
+				t.Errorf("%s was told %s", origin, s)
+			}
+		}
+	}
+}
+
+// fetch reads the image as wyrboot does, and returns its only layer.
+func fetch(ctx context.Context, s *image.Source, ref string) ([]byte, error) {
+	img, err := s.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(img.Layers) != 1 {
+		return nil, fmt.Errorf("the image has %d layers", len(img.Layers))
+	}
+	r, err := img.Layers[0].Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// Without an attack the world is one that works.
+func TestNoAttack(t *testing.T) {
+	meet(t, Attack{Mends: true})
+	meet(t, Attack{Mends: true, Identity: true, By: "DIGEST"})
+}

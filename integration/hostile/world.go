@@ -1,0 +1,189 @@
+// Package hostile keeps the attackers that Wyrcan is held against: registries that stall, lie, redirect, want a login for
+// somebody else, or speak to the terminal of whoever asks them. Each is an Attack by its name; Attacks has them all. A World
+// is what they happen in: a small internet, all of it on loopback, that knows what each server was told.
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A World is the servers that there are, by their addresses, "registry.example:443". Who connects to another finds that
+// nobody is there.
+type World struct {
+	t     testing.TB
+	ca    *x509.Certificate
+	key   *ecdsa.PrivateKey
+	Roots *x509.CertPool // the authority that vouches for the servers that speak TLS
+
+	mu      sync.Mutex
+	servers map[string]string // where it really listens
+	told    []told
+}
+
+// told is a request as a server has heard it.
+type told struct{ origin, request string }
+
+// NewWorld returns a world without servers, which ends with its test.
+func NewWorld(t testing.TB) *World {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &World{t: t, key: key, Roots: x509.NewCertPool(), servers: make(map[string]string)}
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "hostile"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	w.ca = w.sign(&template, &template).Leaf
+	w.Roots.AddCert(w.ca)
+	return w
+}
+
+// sign makes a certificate for the world's one key.
+func (w *World) sign(template, parent *x509.Certificate) tls.Certificate {
+	w.t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &w.key.PublicKey, w.key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: w.key, Leaf: leaf}
+}
+
+// HTTPS puts a server at https://HOST[:PORT]. Its certificate is for the host, or for the names where there are some.
+func (w *World) HTTPS(host string, h http.Handler, names ...string) {
+	w.t.Helper()
+	bare := strings.Split(host, ":")[0]
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(2), NotBefore: w.ca.NotBefore, NotAfter: w.ca.NotAfter, DNSNames: names,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if ip := net.ParseIP(bare); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else if names == nil {
+		template.DNSNames = []string{bare}
+	}
+	s := w.server("https://"+host, h)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.sign(&template, w.ca)}}
+	s.StartTLS()
+	w.put(host, "443", s.Listener.Addr().String())
+}
+
+// HTTP puts a server at http://HOST[:PORT].
+func (w *World) HTTP(host string, h http.Handler) {
+	s := w.server("http://"+host, h)
+	s.Start()
+	w.put(host, "80", s.Listener.Addr().String())
+}
+
+// Raw answers every connection to HOST:PORT by itself.
+func (w *World) Raw(address string, answer func(net.Conn)) {
+	w.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				answer(c)
+			}()
+		}
+	}()
+	w.put(address, "", l.Addr().String())
+}
+
+func (w *World) put(host, port, real string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !strings.Contains(host, ":") {
+		host += ":" + port
+	}
+	w.servers[host] = real
+}
+
+func (w *World) server(origin string, h http.Handler) *httptest.Server {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		head, err := httputil.DumpRequest(r, false)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		w.mu.Lock()
+		w.told = append(w.told, told{origin, string(head) + string(body)})
+		w.mu.Unlock()
+		h.ServeHTTP(rw, r)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	w.t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+// Told returns the origins, "https://registry.example", of the servers that have heard the text.
+func (w *World) Told(text string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var origins []string
+	for _, t := range w.told {
+		if strings.Contains(t.request, text) {
+			origins = append(origins, t.origin)
+		}
+	}
+	return origins
+}
+
+// Transport leads to the servers of this world, whose authority it trusts, and nowhere else.
+func (w *World) Transport() *http.Transport {
+	return &http.Transport{
+		DialContext:        w.dial,
+		TLSClientConfig:    &tls.Config{RootCAs: w.Roots},
+		DisableCompression: true,
+		DisableKeepAlives:  true, // a server that hangs must not end the test late
+	}
+}
+
+func (w *World) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	real, ok := w.servers[address]
+	w.mu.Unlock()
+	if !ok {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("nobody is at %s", address)}
+	}
+	return new(net.Dialer).DialContext(ctx, network, real)
+}
