@@ -28,7 +28,7 @@ type NetworkConfig struct {
 	VLAN, MACVLAN, MACVTAP, IPVLAN, VXLAN []string
 	PrimarySlave, ActiveSlave             bool
 
-	// Names: DNS servers with an optional port and zone taken off, search domains (without the routing-only ones), time servers.
+	// Names: DNS servers without port and name, search domains (without the routing-only ones), time servers.
 	DNS     []netip.Addr
 	Domains []string
 	NTP     []string

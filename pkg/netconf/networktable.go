@@ -116,7 +116,7 @@ func networkKeys() []key[NetworkConfig] {
 			c.Routes = append(c.Routes, r)
 			return nil
 		}},
-		{"DNS", "name servers", list(func(c *n) *[]netip.Addr { return &c.DNS }, parseServer)},
+		{"DNS", "name servers; a port and a name for TLS are left out", list(func(c *n) *[]netip.Addr { return &c.DNS }, parseServer)},
 		{"Domains", "search domains; `~` ones only route and are left out of resolv.conf", func(c *n, s string) error {
 			if s == "" {
 				c.Domains = nil
@@ -242,22 +242,24 @@ func usableAddress(p netip.Prefix) error {
 	return nil
 }
 
-// parseServer reads a name server, ADDRESS[:PORT][%ZONE][#NAME]. resolv.conf(5) has room for the address and its zone alone.
+// parseServer reads a name server, ADDRESS[:PORT][%LINK][#NAME]. resolv.conf(5) has room for the address alone, and for the
+// link of one that means nothing without.
 func parseServer(s string) (netip.Addr, error) {
 	s, _, _ = strings.Cut(s, "#")
 	s, zone, _ := strings.Cut(s, "%")
 	a, err := netip.ParseAddr(s)
 	if err != nil {
-		ap, portErr := netip.ParseAddrPort(s)
-		if portErr != nil {
-			return netip.Addr{}, errors.New("not the address of a name server")
-		}
-		if ap.Port() != 53 {
-			return netip.Addr{}, errors.New("a name server on a port that resolv.conf cannot express")
-		}
+		var ap netip.AddrPort
+		ap, err = netip.ParseAddrPort(s)
 		a = ap.Addr()
 	}
-	if zone != "" && a.Is6() {
+	if err != nil {
+		a, err = netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	}
+	if err != nil {
+		return netip.Addr{}, errors.New("not the address of a name server")
+	}
+	if a.IsLinkLocalUnicast() && a.Is6() {
 		a = a.WithZone(zone)
 	}
 	return a, nil

@@ -70,6 +70,8 @@ func TestNetwork(t *testing.T) {
 		{"gateways", "[Network]\nGateway=10.0.0.1\nGateway=_ipv6ra\nGateway=_dhcp4\nGateway=fe80::1", gateways, []string{"10.0.0.1", "ipv6ra", "dhcp4", "fe80::1"}},
 		{"gateways reset", "[Network]\nGateway=10.0.0.1\nGateway=\nGateway=10.0.0.2", gateways, []string{"10.0.0.2"}},
 		{"name servers", "[Network]\nDNS=1.1.1.1 [2001:db8::1]:53#dns.example\nDNS=fe80::1%eth0", func(n *NetworkConfig) any { return texts(n.DNS) }, []string{"1.1.1.1", "2001:db8::1", "fe80::1%eth0"}},
+		{"name servers with ports, links and names", "[Network]\nDNS=192.0.2.1:5353 192.0.2.2:853#dns.example 192.0.2.3#dns.example 192.0.2.4%eth0 192.0.2.5:53%eth0#dns.example\nDNS=[2001:db8::1]:5353 2001:db8::2#dns.example 2001:db8::3%eth0 [2001:db8::4]:853%eth0#dns.example [2001:db8::5] [fe80::6]:53%eth0#dns.example fe80::7%2",
+			func(n *NetworkConfig) any { return texts(n.DNS) }, []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4", "2001:db8::5", "fe80::6%eth0", "fe80::7%2"}},
 		{"name servers reset", "[Network]\nDNS=1.1.1.1\nDNS=\nDNS=2.2.2.2", func(n *NetworkConfig) any { return texts(n.DNS) }, []string{"2.2.2.2"}},
 		{"domains", "[Network]\nDomains=a.example ~b.example c.example.", func(n *NetworkConfig) any { return n.Domains }, []string{"a.example", "c.example"}},
 		{"booleans", "[DHCPv4]\nUseDNS=off\nUseNTP=F\nUseMTU=On\nUseRoutes=0\nSendHostname=n\nRequestBroadcast=1", func(n *NetworkConfig) any {
