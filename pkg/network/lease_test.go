@@ -26,12 +26,8 @@ func testLink(t testing.TB, text string) *link {
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	return &link{
 		name: "eth0", conf: c.Networks[0], dev: netconf.Device{Name: "eth0", MAC: mac}, attrs: &netlink.LinkAttrs{Name: "eth0", HardwareAddr: mac},
-		adverts: map[netip.Addr]advert{},
 	}
 }
-
-// hear takes in an advertisement without acting on it.
-func (l *link) hear(a advert) { l.adverts[a.router] = a }
 
 func ack(t testing.TB, options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
 	mods := []dhcpv4.Modifier{
@@ -175,44 +171,6 @@ func TestUsable(t *testing.T) {
 	}
 }
 
-// TestAdvertLifetimes holds what of an advertisement counts when.
-func TestAdvertLifetimes(t *testing.T) {
-	now := time.Now()
-	router := netip.MustParseAddr("fe80::1%eth0")
-	l := testLink(t, "")
-	l.hear(readAdvert(&ndp.RouterAdvertisement{
-		RouterLifetime: 30 * time.Second,
-		Options: []ndp.Option{
-			&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Minute, PreferredLifetime: 10 * time.Second, Prefix: netip.MustParseAddr("2001:db8::")},
-			&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Minute, PreferredLifetime: time.Hour, Prefix: netip.MustParseAddr("2001:db8:bad::")},
-			&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Minute, Prefix: netip.MustParseAddr("fe80::")},
-		},
-	}, router, now))
-	for _, tt := range []struct {
-		after     time.Duration
-		addresses int
-		lapsed    bool
-		routes    []string
-	}{
-		{0, 1, false, []string{"2001:db8::/64", "default via fe80::1"}},
-		{11 * time.Second, 1, true, []string{"2001:db8::/64", "default via fe80::1"}},
-		{31 * time.Second, 1, true, []string{"2001:db8::/64"}},
-		{61 * time.Second, 0, false, nil},
-	} {
-		w := l.wanted(now.Add(tt.after))
-		var routes []string
-		for _, r := range w.routes {
-			routes = append(routes, describe(r))
-		}
-		if diff := cmp.Diff(tt.routes, routes); diff != "" {
-			t.Errorf("after %v, routes (-want +got):\n%s", tt.after, diff)
-		}
-		if len(w.addresses) != tt.addresses || tt.addresses > 0 && (w.addresses[0].lapsed != tt.lapsed || w.addresses[0].prefix.String() != "2001:db8::ff:fe00:1/64") {
-			t.Errorf("after %v, addresses are %v", tt.after, w.addresses)
-		}
-	}
-}
-
 func TestLinkLocal4(t *testing.T) {
 	seen := map[netip.Prefix]bool{}
 	for i := range 1000 {
@@ -254,10 +212,8 @@ func FuzzServers(f *testing.F) {
 		if m, err := dhcpv6.MessageFromBytes(b); err == nil {
 			l.lease6 = readLease6(m, now)
 		}
-		if m, err := ndp.ParseMessage(b); err == nil {
-			if ra, ok := m.(*ndp.RouterAdvertisement); ok {
-				l.hear(readAdvert(ra, netip.MustParseAddr("fe80::1%eth0"), now))
-			}
+		if a, err := parseAdvert(b, netip.MustParseAddr("fe80::1%eth0")); err == nil {
+			l.routers.hear(a, now)
 		}
 		w := l.wanted(now)
 		for _, a := range w.addresses {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -35,16 +36,19 @@ type link struct {
 	dhcp4Since time.Time // zero: not running
 	raSince    time.Time
 	dhcp6Mode  string // "", inform or solicit
+	dhcp6Stop  context.CancelFunc
+	dhcp6Ended chan struct{} // closed when the DHCPv6 client that ran last has ended; nil: none ever ran
 
 	lease4        *lease4
 	lease6        *lease6
-	adverts       map[netip.Addr]advert
+	routers       routers
 	linkLocal4Try uint32
 
 	addresses map[addressKey]address // set, as last told to the kernel
 	again     map[addressKey]int     // how often one had to be set again
 	routes    map[route]route
 	originMTU int               // before a lease changed it
+	ownHops   uint8             // the hop limit before a router changed it
 	trouble   map[string]string // what does not work, by what it is about
 
 	notices map[string]bool // told already
@@ -152,12 +156,15 @@ func (l *link) linkLocalReady() bool {
 
 // solicit listens to routers until the link's clients end.
 func (l *link) solicit(ctx context.Context) {
+	c := l.conf.RA
+	heeds := func(router netip.Addr) bool { return listed(c.RouterAllow, c.RouterDeny, host(router)) }
 	for n := 0; ctx.Err() == nil; n++ {
 		ifi, err := net.InterfaceByIndex(l.index)
 		if err == nil {
-			err = listenRA(ctx, ifi, func(a advert) {
-				l.m.post(ctx, func() { l.advertised(a) })
-			})
+			listen := listener{ifi: ifi, heeds: heeds, update: func(a advert) {
+				l.m.post(ctx, func() { l.advertised(a, time.Now()) })
+			}}
+			err = listen.run(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			l.m.post(ctx, func() { l.notice(err.Error()) })
@@ -166,37 +173,48 @@ func (l *link) solicit(ctx context.Context) {
 	}
 }
 
-// advertised takes in what a router says, which replaces what it said before.
-func (l *link) advertised(a advert) {
-	l.adverts[a.router] = a
-	if l.conf.RA.UseMTU && a.mtu != 0 && a.mtu <= l.attrs.MTU {
-		l.sysctl("ipv6", "mtu", fmt.Sprint(a.mtu))
+// advertised takes in what a router says.
+func (l *link) advertised(a advert, now time.Time) {
+	if len(l.routers) == 0 {
+		hops, _ := strconv.ParseUint(readSysctl("ipv6", l.name, "hop_limit"), 10, 8)
+		l.ownHops = uint8(hops)
 	}
-	switch l.conf.RA.DHCPv6Client {
-	case "always":
+	if !l.routers.hear(a, now) {
+		l.notice(fmt.Sprintf("more than %d routers, %s is one too many", maxRouters, a.router))
+		return
+	}
+	if l.conf.DHCPv6.WithoutRA != "no" {
+		return // it runs already, as the file has it
+	}
+	switch c := l.conf.RA.DHCPv6Client; {
+	case c == "always" || c == "yes" && a.managed:
 		l.startDHCPv6("solicit")
-	case "yes":
-		if a.managed {
-			l.startDHCPv6("solicit")
-		} else if a.other {
-			l.startDHCPv6("inform")
-		}
+	case c == "yes" && a.other:
+		l.startDHCPv6("inform")
 	}
 }
 
+// startDHCPv6 starts the client, unless it runs. One that does not ask for an address gives way to one that does.
 func (l *link) startDHCPv6(mode string) {
 	if l.dhcp6Mode == mode || l.dhcp6Mode == "solicit" {
 		return
 	}
-	ctx := l.ctx
-	if l.dhcp6Mode != "" {
-		return // a server is being asked already; one socket can have the port
+	if l.dhcp6Stop != nil {
+		l.dhcp6Stop()
 	}
-	l.dhcp6Mode = mode
+	ctx, stop := context.WithCancel(l.ctx)
+	before, ended := l.dhcp6Ended, make(chan struct{})
+	l.dhcp6Mode, l.dhcp6Stop, l.dhcp6Ended = mode, stop, ended
 	d := &dhcp6{name: l.name, mac: l.attrs.HardwareAddr, conf: l.conf.DHCPv6, inform: mode == "inform", hostname: l.m.host.Hostname}
 	d.update = func(lease *lease6) { l.m.post(ctx, func() { l.lease6 = lease }) }
 	d.notice = func(text string) { l.m.post(ctx, func() { l.notice(text) }) }
-	l.m.spawn(func() { d.run(ctx) })
+	l.m.spawn(func() {
+		defer close(ended)
+		if before != nil { // one socket can have the port
+			<-before
+		}
+		d.run(ctx)
+	})
 }
 
 // drop ends the clients and takes back all that was set.
@@ -205,7 +223,7 @@ func (l *link) drop() {
 		l.stop()
 	}
 	l.stop, l.dhcp4Since, l.raSince, l.dhcp6Mode = nil, time.Time{}, time.Time{}, ""
-	l.lease4, l.lease6, l.adverts = nil, nil, map[netip.Addr]advert{}
+	l.lease4, l.lease6, l.routers = nil, nil, nil
 	if l.conf != nil {
 		l.apply(wanted{}, time.Now())
 	}
@@ -254,7 +272,7 @@ func (l *link) apply(w wanted, now time.Time) {
 		}
 		var err error
 		if set {
-			err = refreshRoute(l.index, r, now)
+			err = refreshRoute(l.index, old, r, now)
 		} else {
 			err = setRoute(l.index, r, now)
 		}
@@ -267,6 +285,7 @@ func (l *link) apply(w wanted, now time.Time) {
 		l.applyRules()
 	}
 	l.applyMTU()
+	l.applyIPv6()
 }
 
 func containsKey(list []address, key addressKey) bool {
@@ -291,24 +310,6 @@ func (l *link) present(a address) bool {
 		}
 	}
 	return false
-}
-
-// applyMTU follows the lease where the configuration says so.
-func (l *link) applyMTU() {
-	want := l.originMTU
-	if l.lease4 != nil && l.conf.DHCPv4.UseMTU && l.lease4.mtu != 0 {
-		want = l.lease4.mtu
-		if l.originMTU == 0 {
-			l.originMTU = l.attrs.MTU
-		}
-	}
-	if want == 0 || want == l.attrs.MTU {
-		return
-	}
-	err := netlink.LinkSetMTU(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}, want)
-	if err != nil {
-		l.notice(fmt.Sprintf("cannot set the MTU to %d: %v", want, err))
-	}
 }
 
 func describe(r route) string {

@@ -202,6 +202,9 @@ func (m *Manager) loop(ctx context.Context) {
 			return
 		case f := <-m.events:
 			f()
+			for range len(m.events) { // what came at the same time needs no look of its own
+				(<-m.events)()
+			}
 		case <-m.wake:
 		case <-ticker.C:
 		}
@@ -270,7 +273,6 @@ func (m *Manager) newLink(nl netlink.Link, now time.Time) *link {
 	l := &link{
 		m: m, index: a.Index, name: a.Name, kernelName: a.Name, attrs: a, since: now,
 		dev:       device(nl, a.Name),
-		adverts:   map[netip.Addr]advert{},
 		addresses: map[addressKey]address{},
 		again:     map[addressKey]int{},
 		routes:    map[route]route{},
@@ -353,9 +355,7 @@ func (m *Manager) report(now time.Time) {
 	m.mu.Lock()
 	m.states = states
 	m.mu.Unlock()
-	if len(servers) > 0 {
-		m.writeResolvConf(servers, search)
-	}
+	m.writeResolvConf(servers, search)
 	if part && m.found.IsZero() {
 		m.found = now
 	}
@@ -379,6 +379,7 @@ func appendNew[T comparable](to, from []T) []T {
 	return to
 }
 
+// writeResolvConf writes what is known, which may be nothing any more. A file that is there stays until something is known.
 func (m *Manager) writeResolvConf(servers []netip.Addr, search []string) {
 	text := resolvConf(servers, search)
 	if string(text) == m.resolv {

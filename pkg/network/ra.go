@@ -13,51 +13,19 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// advert is what one router says of a link: a router advertisement (RFC 4861 section 4.2) with the times made absolute.
-type advert struct {
-	router     netip.Addr // link-local, with its zone
-	until      time.Time  // as a default router; in the past: it is none
-	preference uint8
-	managed    bool // addresses come from DHCPv6
-	other      bool // other configuration comes from DHCPv6
-	hopLimit   uint8
-	mtu        int
-	prefixes   []advertPrefix
-	routes     []advertRoute
-	dns        []advertDNS
-	search     []advertSearch
+// listener asks the routers of a link for their advertisements and passes on what they say.
+type listener struct {
+	ifi     *net.Interface
+	heeds   func(netip.Addr) bool // whether a router may say anything
+	update  func(advert)
+	conn    *ndp.Conn
+	own     netip.Addr
+	waiting bool // for a router that leads anywhere
 }
 
-type advertPrefix struct {
-	prefix             netip.Prefix
-	onLink, autonomous bool
-	valid, preferred   time.Time // zero: forever
-	deprecated         bool
-}
-
-type advertRoute struct {
-	to         netip.Prefix
-	preference uint8
-	until      time.Time
-}
-
-type advertDNS struct {
-	servers []netip.Addr
-	until   time.Time
-}
-
-type advertSearch struct {
-	domains []string
-	until   time.Time
-}
-
-// ended reports whether the moment has come; the zero time never does.
-func ended(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
-
-// listenRA asks the routers of the link for their advertisements and passes on what they say, until ctx ends. The link
-// must have its link-local address.
-func listenRA(ctx context.Context, ifi *net.Interface, update func(advert)) error {
-	conn, self, err := ndp.Listen(ifi, ndp.LinkLocal)
+// run listens until ctx ends or the link fails. The link must have its link-local address.
+func (l *listener) run(ctx context.Context) error {
+	conn, own, err := ndp.Listen(l.ifi, ndp.LinkLocal)
 	if err != nil {
 		return fmt.Errorf("cannot listen for router advertisements: %w", err)
 	}
@@ -75,107 +43,56 @@ func listenRA(ctx context.Context, ifi *net.Interface, update func(advert)) erro
 	); err != nil {
 		return fmt.Errorf("cannot listen for router advertisements: %w", err)
 	}
-	solicit := &ndp.RouterSolicitation{Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: ifi.HardwareAddr}}}
-	if len(ifi.HardwareAddr) != 6 {
-		solicit.Options = nil
-	}
-	answered := false
+	l.conn, l.own, l.waiting = conn, own, true
 	for n := 0; ; n++ {
-		var until time.Time // none: routers say what changes without being asked
-		if !answered {
-			if err := conn.WriteTo(solicit, nil, netip.IPv6LinkLocalAllRouters()); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("cannot ask for routers from %s: %w", self, err)
+		var next time.Time // none: routers say what changes without being asked
+		if l.waiting {
+			if err := conn.WriteTo(l.solicitation(), nil, netip.IPv6LinkLocalAllRouters()); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("cannot ask for routers from %s: %w", own, err)
 			}
-			until = time.Now().Add(wait(n))
+			next = time.Now().Add(wait(n))
 		}
-		if err := conn.SetReadDeadline(until); err != nil {
+		if err := l.listenUntil(next); ctx.Err() != nil {
+			return nil
+		} else if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("cannot read a router advertisement: %w", err)
+		}
+	}
+}
+
+func (l *listener) solicitation() *ndp.RouterSolicitation {
+	if len(l.ifi.HardwareAddr) != 6 {
+		return &ndp.RouterSolicitation{}
+	}
+	return &ndp.RouterSolicitation{Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: l.ifi.HardwareAddr}}}
+}
+
+// listenUntil takes in advertisements until the moment has come, or for ever if it is zero or as soon as nobody has to be asked.
+func (l *listener) listenUntil(t time.Time) error {
+	if err := l.conn.SetReadDeadline(t); err != nil {
+		return err
+	}
+	buffer := make([]byte, 1<<16) // more than the MTU: fragments come put together
+	for {
+		n, control, from, err := l.conn.ReadRaw(buffer)
+		if err != nil {
 			return err
 		}
-		for {
-			message, control, from, err := conn.ReadFrom()
-			if ctx.Err() != nil {
-				return nil
-			}
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			}
-			if err != nil {
-				return fmt.Errorf("cannot read a router advertisement: %w", err)
-			}
-			// RFC 4861 6.1.2: one that a router beyond this link may have sent is not to be believed.
-			ra, ok := message.(*ndp.RouterAdvertisement)
-			if !ok || control == nil || control.HopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() {
-				continue
-			}
-			update(readAdvert(ra, from, time.Now()))
-			if !answered {
-				answered = true
-				if err := conn.SetReadDeadline(time.Time{}); err != nil {
-					return err
-				}
+		// RFC 4861 section 6.1.2: one that a router beyond this link may have sent is not to be believed.
+		if control == nil || control.HopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == l.own || !l.heeds(from.WithZone("")) {
+			continue
+		}
+		a, err := parseAdvert(buffer[:n], from)
+		if err != nil {
+			continue
+		}
+		l.update(a)
+		// RFC 4861 section 6.3.7: who is no default router may not be the only one.
+		if l.waiting && a.lifetime > 0 {
+			l.waiting = false
+			if err := l.conn.SetReadDeadline(time.Time{}); err != nil {
+				return err
 			}
 		}
 	}
-}
-
-func readAdvert(ra *ndp.RouterAdvertisement, from netip.Addr, now time.Time) advert {
-	// until is when a lifetime of so long from now ends; all ones in the packet's 32 bits mean never.
-	until := func(lifetime time.Duration) time.Time {
-		if lifetime >= ndp.Infinity {
-			return time.Time{}
-		}
-		return now.Add(lifetime)
-	}
-	a := advert{
-		router:     from,
-		until:      now.Add(ra.RouterLifetime),
-		preference: preferenceOf(ra.RouterSelectionPreference),
-		managed:    ra.ManagedConfiguration,
-		other:      ra.OtherConfiguration,
-		hopLimit:   ra.CurrentHopLimit,
-	}
-	for _, o := range ra.Options {
-		switch o := o.(type) {
-		case *ndp.MTU:
-			if o.MTU >= 1280 && o.MTU <= 65535 { // RFC 8200 5: no link has less
-				a.mtu = int(o.MTU)
-			}
-		case *ndp.PrefixInformation:
-			p := netip.PrefixFrom(o.Prefix, int(o.PrefixLength)).Masked()
-			// RFC 4862 5.5.3: the link-local prefix is not the router's to give, nor may a prefix be preferred longer than it is valid.
-			if !p.IsValid() || o.Prefix.IsLinkLocalUnicast() || o.Prefix.IsMulticast() || o.PreferredLifetime > o.ValidLifetime {
-				continue
-			}
-			a.prefixes = append(a.prefixes, advertPrefix{
-				prefix: p, onLink: o.OnLink, autonomous: o.AutonomousAddressConfiguration,
-				valid: until(o.ValidLifetime), preferred: until(o.PreferredLifetime), deprecated: o.PreferredLifetime == 0,
-			})
-		case *ndp.RouteInformation:
-			a.routes = append(a.routes, advertRoute{
-				to: netip.PrefixFrom(o.Prefix, int(o.PrefixLength)).Masked(), preference: preferenceOf(o.Preference), until: until(o.RouteLifetime),
-			})
-		case *ndp.RecursiveDNSServer:
-			servers := make([]netip.Addr, 0, len(o.Servers))
-			for _, s := range o.Servers {
-				if s.IsLinkLocalUnicast() {
-					s = s.WithZone(from.Zone())
-				}
-				servers = append(servers, s)
-			}
-			a.dns = append(a.dns, advertDNS{servers, until(o.Lifetime)})
-		case *ndp.DNSSearchList:
-			a.search = append(a.search, advertSearch{o.DomainNames, until(o.Lifetime)})
-		}
-	}
-	return a
-}
-
-func preferenceOf(p ndp.Preference) uint8 {
-	switch p {
-	case ndp.High:
-		return preferenceHigh
-	case ndp.Low:
-		return preferenceLow
-	}
-	return preferenceMedium
 }

@@ -62,9 +62,10 @@ func (r route) key() route {
 
 // ICMPv6 router preference as RFC 4191 encodes it.
 const (
-	preferenceMedium = 0
-	preferenceHigh   = 1
-	preferenceLow    = 3
+	preferenceMedium   = 0
+	preferenceHigh     = 1
+	preferenceReserved = 2
+	preferenceLow      = 3
 )
 
 // Constants that x/sys/unix does not have: linux/if_addr.h, linux/rtnetlink.h.
@@ -238,10 +239,15 @@ func setRoute(index int, r route, now time.Time) error {
 	return err
 }
 
-// refreshRoute gives a route that is there a new expiry.
-func refreshRoute(index int, r route, now time.Time) error {
-	_, err := routeRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, index, r, now).Execute(unix.NETLINK_ROUTE, 0)
-	return err
+// refreshRoute gives a route that is there a new expiry. To add it once more is what does that, though the kernel says EEXIST:
+// fib6_add_rt2node in net/ipv6/ip6_fib.c. To replace it would take away the routes of the same metric by way of other routers.
+func refreshRoute(index int, old, r route, now time.Time) error {
+	if old.expires.IsZero() { // the kernel does not give an end to what had none
+		if err := deleteRoute(index, old); err != nil {
+			return err
+		}
+	}
+	return setRoute(index, r, now)
 }
 
 func deleteRoute(index int, r route) error {

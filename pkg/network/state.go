@@ -95,12 +95,23 @@ func (l *link) settled(a address) bool {
 	return false
 }
 
+// onLink puts the link to the addresses that mean nothing without one.
+func onLink(list []netip.Addr, name string) []netip.Addr {
+	list = slices.Clone(list)
+	for i, a := range list {
+		if a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
+			list[i] = a.WithZone(name)
+		}
+	}
+	return list
+}
+
 // names collects name servers, domains and time servers: first those of the file, then DHCPv4's, DHCPv6's and the routers'.
 func (l *link) names(s *LinkState, now time.Time) {
 	c := l.conf
 	ntp := func(list []netip.Addr) { s.NTP = appendNew(s.NTP, texts(list)) }
 	if s.Carrier || c.ConfigureWithoutCarrier {
-		s.DNS, s.Domains, s.NTP = slices.Clone(c.DNS), domains(c.Domains), slices.Clone(c.NTP)
+		s.DNS, s.Domains, s.NTP = onLink(c.DNS, l.name), domains(c.Domains), slices.Clone(c.NTP)
 	}
 	if lease := l.lease4; lease != nil {
 		s.Servers = append(s.Servers, "DHCP server "+lease.server.String())
@@ -118,7 +129,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 	if lease := l.lease6; lease != nil {
 		s.Servers = append(s.Servers, "DHCPv6 server "+lease.server)
 		if c.DHCPv6.UseDNS {
-			s.DNS = appendNew(s.DNS, lease.dns)
+			s.DNS = appendNew(s.DNS, onLink(lease.dns, l.name))
 		}
 		if c.DHCPv6.UseDomains {
 			s.Domains = appendNew(s.Domains, domains(lease.domains))
@@ -127,20 +138,15 @@ func (l *link) names(s *LinkState, now time.Time) {
 			ntp(lease.ntp)
 		}
 	}
-	for _, a := range l.sortedAdverts() {
-		if !listed(c.RA.RouterAllow, c.RA.RouterDeny, host(a.router.WithZone(""))) {
-			continue
+	for _, r := range l.routers {
+		if r.holds(now) {
+			s.Servers = append(s.Servers, "router "+r.addr.WithZone("").String())
 		}
-		s.Servers = append(s.Servers, "router "+a.router.WithZone("").String())
-		for _, d := range a.dns {
-			if c.RA.UseDNS && !ended(d.until, now) {
-				s.DNS = appendNew(s.DNS, d.servers)
-			}
+		if c.RA.UseDNS {
+			s.DNS = appendNew(s.DNS, whatLives(r.dns, now))
 		}
-		for _, d := range a.search {
-			if c.RA.UseDomains && !ended(d.until, now) {
-				s.Domains = appendNew(s.Domains, domains(d.domains))
-			}
+		if c.RA.UseDomains {
+			s.Domains = appendNew(s.Domains, whatLives(r.search, now))
 		}
 	}
 }
@@ -152,7 +158,7 @@ func (l *link) pending() bool {
 		return false
 	case l.conf.DHCP4 && l.lease4 == nil:
 		return true
-	case l.conf.AcceptRA && l.conf.LinkLocal6 && len(l.adverts) == 0 && l.lease4 == nil:
+	case l.conf.AcceptRA && l.conf.LinkLocal6 && len(l.routers) == 0 && l.lease4 == nil:
 		return true
 	}
 	return l.dhcp6Mode != "" && l.lease6 == nil
@@ -174,7 +180,7 @@ func (l *link) problem(ready bool, now time.Time) string {
 		}
 	} else if !ready {
 		switch {
-		case c.DHCP4 && !l.dhcp4Since.IsZero() && !l.raSince.IsZero() && len(l.adverts) == 0:
+		case c.DHCP4 && !l.dhcp4Since.IsZero() && !l.raSince.IsZero() && len(l.routers) == 0:
 			parts = append(parts, fmt.Sprintf("no answer to DHCP in %s and no router's advertisement in %s", waited(l.dhcp4Since), waited(l.raSince)))
 		case c.DHCP4 && !l.dhcp4Since.IsZero():
 			parts = append(parts, fmt.Sprintf("no answer to DHCP in %s", waited(l.dhcp4Since)))

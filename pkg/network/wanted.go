@@ -6,14 +6,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
 // wanted is what a link should have, in the order in which it is to be set.
 type wanted struct {
 	addresses []address
 	routes    []route
+	index     map[route]int // where in routes each is, by its key, until they are sorted
 }
 
 func (w *wanted) address(a address) {
@@ -22,10 +21,17 @@ func (w *wanted) address(a address) {
 	}
 }
 
+// route adds a route. What is wanted twice is wanted as long as either says.
 func (w *wanted) route(r route) {
-	if !slices.ContainsFunc(w.routes, func(s route) bool { return r.key() == s.key() }) {
-		w.routes = append(w.routes, r)
+	if i, twice := w.index[r.key()]; twice {
+		w.routes[i].expires = later(w.routes[i].expires, r.expires)
+		return
 	}
+	if w.index == nil {
+		w.index = map[route]int{}
+	}
+	w.index[r.key()] = len(w.routes)
+	w.routes = append(w.routes, r)
 }
 
 // wanted puts together the configuration and what servers and routers said. The order is that of systemd-networkd: what is
@@ -39,9 +45,7 @@ func (l *link) wanted(now time.Time) wanted {
 	if l.linkLocal4Due(now) {
 		w.address(linkLocal4(l.dev.MAC, l.linkLocal4Try))
 	}
-	for _, a := range l.sortedAdverts() {
-		l.wantAdvert(&w, a, now)
-	}
+	l.wantRouters(&w, now)
 	if l.lease6 != nil && l.conf.DHCPv6.UseAddress {
 		for _, a := range l.lease6.addresses {
 			if ended(a.valid, now) {
@@ -187,138 +191,3 @@ func (l *link) wantLease4(w *wanted, lease *lease4) {
 }
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
-
-func (l *link) wantAdvert(w *wanted, a advert, now time.Time) {
-	c := l.conf.RA
-	if !listed(c.RouterAllow, c.RouterDeny, host(a.router.WithZone(""))) {
-		return
-	}
-	base := route{family: unix.AF_INET6, table: l.table(c.RouteTable), protocol: unix.RTPROT_RA, kind: unix.RTN_UNICAST, device: true}
-	if c.QuickAck {
-		base.metrics[unix.RTAX_QUICKACK] = 1
-	}
-	if c.UseHopLimit && a.hopLimit > 0 {
-		base.metrics[unix.RTAX_HOPLIMIT] = uint32(a.hopLimit)
-	}
-	with := func(preference uint8) route {
-		r := base
-		r.preference = preference
-		r.metric = c.Metrics[slices.Index([]uint8{preferenceHigh, preferenceMedium, preferenceLow}, preference)]
-		return r
-	}
-	for _, p := range a.prefixes {
-		if ended(p.valid, now) || !listed(c.PrefixAllow, c.PrefixDeny, p.prefix) {
-			continue
-		}
-		if p.onLink && c.UseOnLink {
-			r := with(a.preference)
-			r.dst, r.expires = p.prefix, p.valid
-			w.route(r)
-		}
-		if p.autonomous && c.UseAutonomous && p.prefix.Bits() <= 64 {
-			for _, addr := range l.slaac(p.prefix) {
-				w.address(address{
-					prefix: addr, flags: unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MANAGETEMPADDR,
-					valid: p.valid, preferred: p.preferred, lapsed: p.deprecated || ended(p.preferred, now),
-				})
-			}
-		}
-	}
-	gateway := a.router.WithZone("")
-	if !ended(a.until, now) {
-		if c.UseGateway {
-			r := with(a.preference)
-			r.gateway, r.expires = gateway, a.until
-			w.route(r)
-		}
-		for _, s := range l.conf.Routes {
-			if s.GatewayFrom != "ipv6ra" {
-				continue
-			}
-			s.Gateway = gateway
-			r := l.staticRoute(s)
-			own := with(a.preference)
-			r.expires = a.until
-			if s.Protocol == 0 {
-				r.protocol = unix.RTPROT_RA
-			}
-			if s.Preference == "" {
-				r.preference = a.preference
-			}
-			if s.Metric == nil {
-				r.metric = own.metric
-			}
-			if s.Table == 0 {
-				r.table = base.table
-			}
-			w.route(r)
-		}
-	}
-	for _, i := range a.routes {
-		if !c.UseRoutePrefix || ended(i.until, now) || !i.to.IsValid() || !listed(c.RouteAllow, c.RouteDeny, i.to) {
-			continue
-		}
-		r := with(i.preference)
-		r.gateway, r.expires = gateway, i.until
-		if i.to.Bits() > 0 {
-			r.dst = i.to
-		}
-		w.route(r)
-	}
-}
-
-// listed is systemd's rule for a pair of lists: with an allow list only that counts.
-func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
-	covers := func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) }
-	if len(allow) > 0 {
-		return slices.ContainsFunc(allow, covers)
-	}
-	return !slices.ContainsFunc(deny, covers)
-}
-
-// slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or from the hardware address.
-func (l *link) slaac(prefix netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
-	tokens := l.conf.RA.Tokens
-	if len(tokens) == 0 {
-		tokens = []netconf.Token{{Mode: "eui64"}}
-	}
-	upper := prefix.Masked().Addr().As16()
-	for _, t := range tokens {
-		b := upper
-		switch t.Mode {
-		case "static":
-			lower := t.Addr.As16()
-			copy(b[8:], lower[8:])
-		default:
-			id, ok := eui64(l.dev.MAC)
-			if !ok {
-				continue
-			}
-			copy(b[8:], id[:])
-		}
-		out = append(out, netip.PrefixFrom(netip.AddrFrom16(b), prefix.Bits()))
-	}
-	return out
-}
-
-// eui64 is the modified EUI-64 interface identifier of RFC 4291 appendix A.
-func eui64(mac []byte) (id [8]byte, ok bool) {
-	if len(mac) != 6 {
-		return id, false
-	}
-	copy(id[:3], mac[:3])
-	id[3], id[4] = 0xff, 0xfe
-	copy(id[5:], mac[3:])
-	id[0] ^= 2
-	return id, true
-}
-
-func (l *link) sortedAdverts() []advert {
-	var out []advert
-	for _, a := range l.adverts {
-		out = append(out, a)
-	}
-	slices.SortFunc(out, func(a, b advert) int { return a.router.Compare(b.router) })
-	return out
-}
