@@ -112,7 +112,10 @@ func (p *packed) WriteHeader(code int) {
 	p.ResponseWriter.WriteHeader(code)
 }
 
-func (p *packed) Write(b []byte) (int, error) { return p.zw.Write(b) }
+func (p *packed) Write(b []byte) (int, error) {
+	p.Header().Set("Content-Encoding", "gzip") // nothing has gone out yet if WriteHeader was not called
+	return p.zw.Write(b)
+}
 
 // Bomb is a gzip stream of zeros without an end, a thousand times what is sent.
 func Bomb(w http.ResponseWriter, r *http.Request) {

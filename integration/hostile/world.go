@@ -81,7 +81,7 @@ func (w *World) HTTPS(host string, h http.Handler, names ...string) {
 		SerialNumber: big.NewInt(2), NotBefore: w.ca.NotBefore, NotAfter: w.ca.NotAfter, DNSNames: names,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	if ip := net.ParseIP(bare); ip != nil {
+	if ip := net.ParseIP(bare); names == nil && ip != nil {
 		template.IPAddresses = []net.IP{ip}
 	} else if names == nil {
 		template.DNSNames = []string{bare}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -102,16 +103,17 @@ func (s *Source) ask(ctx context.Context, client *http.Client, method, address s
 	return a, nil
 }
 
-// small reads an answer that must have no more than limit bytes, and undoes a compression that nobody asked for: some
-// servers and proxies compress whatever they are asked for.
+// small reads a document that must have no more than limit bytes, and undoes a compression that nobody asked for: some
+// servers and proxies compress whatever they are asked for, and not all of them say so. No document begins as gzip does.
 func (a *answer) small(limit int64) ([]byte, error) {
-	in := io.Reader(a)
-	if encoding := a.encoding(); encoding == "gzip" {
-		zr, err := gzip.NewReader(a)
+	in := bufio.NewReader(a)
+	begin, _ := in.Peek(2) // an error is told again
+	if encoding := a.encoding(); encoding == "gzip" || encoding == "" && string(begin) == "\x1f\x8b" {
+		zr, err := gzip.NewReader(in)
 		if err != nil {
 			return nil, a.broke(err)
 		}
-		in = zr
+		in = bufio.NewReader(zr)
 	} else if encoding != "" {
 		return nil, permanent("%s answers in the encoding %q, which it was not asked for", a.host, printable.Line(encoding))
 	}
