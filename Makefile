@@ -105,11 +105,12 @@ demo: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan demo -once
 
-# Go runs the tests again when one of the files that they open has changed. One
-# package after the other: each starts two machines at a time.
+# Go runs the tests again when one of the files that they open has changed. Two
+# packages at a time, so that one has machines to boot while the other has none
+# left: there are two of them at a time in all.
 test: all out/wyrcan.demo out/debian.oci test-unit
 	tools/need $(QEMU) $(LOADERS)
-	go test -p 1 -timeout 40m ./integration/...
+	go test -p 2 -timeout 60m ./integration/...
 
 # What the tests have for their other side, and what they make images with.
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd /lib/systemd/systemd-networkd=systemd \
@@ -131,7 +132,7 @@ test-slow: all out/wyrcan.demo out/debian.oci
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
 	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
-	go test -p 1 -timeout 60m -tags slow -run '^TestSlow' ./integration/...
+	go test -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
 # Needs root: it unpacks a Debian.
 bench: all out/debian.oci

@@ -29,10 +29,6 @@ const Patience = 4 * time.Minute
 // told to be quiet leaves that to wyrboot.
 const alive = `\[ *\d+\.\d{6}\] Run \S+ as init process|wyrboot: Wyrcan ` // a menu may leave its own text in front
 
-// slots bounds how many machines run at once: under plain emulation each wants a
-// processor, and more of them only make every timeout a guess.
-var slots = make(chan struct{}, 2)
-
 // Machine describes a virtual machine. The zero value boots out/wyrcan.kernel and
 // out/wyrcan.initrd with one virtio network card that leads, by way of QEMU's
 // user network, to this host as 10.0.2.2.
@@ -126,8 +122,10 @@ func (m Machine) start(t testing.TB) (*VM, error) {
 // run starts QEMU.
 func (m Machine) run(t testing.TB) (*VM, error) {
 	t.Helper()
-	slots <- struct{}{}
-	free := sync.OnceFunc(func() { <-slots })
+	free, err := slot(t)
+	if err != nil {
+		return nil, err
+	}
 	t.Cleanup(free)
 
 	logs := cmp.Or(m.logs, filepath.Join(out(t), "test"))
@@ -135,7 +133,6 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 		return nil, err
 	}
 	v := &VM{t: t, done: make(chan struct{}), more: make(chan struct{})}
-	var err error
 	if v.file, err = os.CreateTemp(logs, strings.NewReplacer("/", "-", " ", "_").Replace(t.Name())+"-*.log"); err != nil {
 		return nil, err
 	}
