@@ -97,23 +97,27 @@ func Gzipped(next http.Handler) http.Handler {
 		}
 		zw := gzip.NewWriter(w)
 		defer zw.Close()
-		next.ServeHTTP(&packed{w, zw}, r)
+		next.ServeHTTP(&packed{ResponseWriter: w, zw: zw}, r)
 	})
 }
 
 type packed struct {
 	http.ResponseWriter
-	zw *gzip.Writer
+	zw   *gzip.Writer
+	sent bool
 }
 
 func (p *packed) WriteHeader(code int) {
+	p.sent = true
 	p.Header().Del("Content-Length")
 	p.Header().Set("Content-Encoding", "gzip")
 	p.ResponseWriter.WriteHeader(code)
 }
 
 func (p *packed) Write(b []byte) (int, error) {
-	p.Header().Set("Content-Encoding", "gzip") // nothing has gone out yet if WriteHeader was not called
+	if !p.sent {
+		p.WriteHeader(http.StatusOK)
+	}
 	return p.zw.Write(b)
 }
 

@@ -81,9 +81,11 @@ func (w *World) HTTPS(host string, h http.Handler, names ...string) {
 		SerialNumber: big.NewInt(2), NotBefore: w.ca.NotBefore, NotAfter: w.ca.NotAfter, DNSNames: names,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	if ip := net.ParseIP(bare); names == nil && ip != nil {
+	switch ip := net.ParseIP(bare); {
+	case names != nil:
+	case ip != nil:
 		template.IPAddresses = []net.IP{ip}
-	} else if names == nil {
+	default:
 		template.DNSNames = []string{bare}
 	}
 	s := w.server("https://"+host, h)
