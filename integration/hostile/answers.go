@@ -49,6 +49,35 @@ func Endless(code int) http.HandlerFunc {
 	}
 }
 
+// Slow sends at most so many bytes in a second, in pieces of that size at least.
+func Slow(bytesPerSecond, piece int) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&slow{w, max(piece, bytesPerSecond/20)}, r)
+		})
+	}
+}
+
+type slow struct {
+	http.ResponseWriter
+	piece int // of a twentieth of a second
+}
+
+func (s *slow) Write(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		n, err := s.ResponseWriter.Write(p[done:min(len(p), done+s.piece)])
+		if done += n; err != nil {
+			return done, err
+		}
+		if err := http.NewResponseController(s.ResponseWriter).Flush(); err != nil {
+			return done, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return done, nil
+}
+
 func begin(w http.ResponseWriter, code int) {
 	w.WriteHeader(code)
 	http.NewResponseController(w).Flush()

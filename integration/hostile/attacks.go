@@ -124,10 +124,48 @@ func delays() []Attack {
 		Attack{Name: "no end of a header", Site: func(s *Site) {
 			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 4<<20))
 		}},
+		Attack{Name: "a header that drips", Site: func(s *Site) {
+			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) { trickle(w, "HTTP/1.1 200 OK\r\nX: ") }
+		}},
+		Attack{Name: "chunks that drip", Site: func(s *Site) {
+			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) {
+				trickle(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+			}
+		}},
+		Attack{Name: "a trailer without end", Site: func(s *Site) {
+			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + strings.Repeat("x", 8<<20))
+		}},
+		Attack{Name: "two lengths", Site: func(s *Site) {
+			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 500\r\n\r\n{}   ")
+		}},
+		Attack{Name: "a length below zero", Site: func(s *Site) {
+			s.Answer[Layer] = Verbatim("HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\nx")
+		}},
+		Attack{Name: "a length of exabytes", Site: func(s *Site) {
+			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n{}")
+		}},
+		// A line may really be slow: what is asked for comes, at a rate that still ends.
+		Attack{Name: "a slow line", Mends: true, Site: func(s *Site) {
+			for _, what := range []What{Ping, Login, Manifest, Config, Layer} {
+				s.Around[what] = Slow(256<<10, 64)
+			}
+		}},
 		Attack{Name: "a thousand early answers", Site: func(s *Site) {
 			s.Answer[Manifest] = Verbatim(strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 1000))
 		}},
 	)
+}
+
+// trickle sends a beginning, and then a byte now and then, past HTTP.
+func trickle(w http.ResponseWriter, begin string) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer c.Close()
+	for _, err = c.Write([]byte(begin)); err == nil; _, err = c.Write([]byte("x")) {
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // challenged has a ping that denies say where tokens are, as one that means it does.
@@ -172,6 +210,24 @@ func lies() []Attack {
 				w.Write(bytes.ReplaceAll(s.content[Manifest], []byte(`"size":`), []byte(`"size":-`)))
 			}
 		}},
+		Attack{Name: "an index of a hundred thousand", Site: func(s *Site) {
+			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+				entry := fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":9,"digest":%q,"platform":{"os":"linux","architecture":"s390x"}}`, s.Digest)
+				fmt.Fprintf(w, `{"schemaVersion":2,"manifests":[%s]}`, strings.Repeat(entry+",", 20_000)+entry)
+			}
+		}},
+		Attack{Name: "a hundred thousand layers", Site: func(s *Site) {
+			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", s.mediaOf[Manifest])
+				head, tail, _ := strings.Cut(string(s.content[Manifest]), `"layers":[`)
+				layer, tail, _ := strings.Cut(tail, "]")
+				fmt.Fprint(w, head+`"layers":[`+strings.Repeat(layer+",", 20_000)+layer+"]"+tail)
+			}
+		}},
+		Attack{Name: "a token of a megabyte", Site: func(s *Site) { s.Answer[Login] = Say(`{"token":"` + strings.Repeat("x", 1<<20) + `"}`) }},
+		Attack{Name: "a token that is deep", Site: func(s *Site) { s.Answer[Login] = Say(strings.Repeat(`{"token":`, 10_000)) }},
+		Attack{Name: "a token that is a list", Site: func(s *Site) { s.Answer[Login] = Say(`{"token":["x"]}`) }},
 		Attack{Name: "an index of itself", Site: func(s *Site) {
 			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) {
 				const index = "application/vnd.oci.image.index.v1+json"

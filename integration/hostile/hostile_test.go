@@ -128,3 +128,22 @@ func TestNoAttack(t *testing.T) {
 	meet(t, Attack{Mends: true})
 	meet(t, Attack{Mends: true, Identity: true, By: "DIGEST"})
 }
+
+// TestMemory has the attacks that send more than anybody can keep, one after the other.
+func TestMemory(t *testing.T) {
+	const limit = 128 << 20
+	for _, a := range Attacks() {
+		if !strings.Contains(a.Name, "a bomb") && !strings.Contains(a.Name, "exabytes") && !strings.Contains(a.Name, "hundred thousand") {
+			continue
+		}
+		t.Run(a.Name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			meet(t, a)
+			runtime.ReadMemStats(&after)
+			if all := after.TotalAlloc - before.TotalAlloc; all > limit {
+				t.Errorf("it took %d MiB", all>>20)
+			}
+		})
+	}
+}
