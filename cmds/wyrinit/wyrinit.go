@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,9 +44,10 @@ func main() {
 	os.Exit(1)
 }
 
-// say prints one line. The kernel opened its console as descriptors 0 to 2; fmt would double the size of this program.
+// say prints one line, whatever files are called in it. The kernel opened its console as descriptors 0 to 2; fmt would double
+// the size of this program.
 func say(s string) {
-	os.Stderr.WriteString("wyrinit: " + s + "\n")
+	os.Stderr.WriteString(printable.Clip("wyrinit: "+s, 1000) + "\n")
 }
 
 // refuse ends the boot of a root that is not complete. A kernel that could not unpack all of it only says so in its log and
