@@ -117,7 +117,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.sayf("Wyrcan %s, the container bootloader", version)
-	c.sayf("how to use it is said at %s", documents)
+	c.sayf("documents: %s", documents)
 	c.took("kernel", uptime())
 
 	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
