@@ -19,7 +19,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/stream"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
@@ -97,7 +96,7 @@ func (r *localRegistry) store(ctx context.Context, c *cmd, ref string, p v1.Plat
 // for an archive may have none. The image goes to a registry once: layers may not be read again.
 func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
 	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
-		Architecture: src.Config.Architecture, OS: src.Config.OS, Variant: src.Config.Variant,
+		Architecture: src.Platform.Architecture, OS: src.Platform.OS, Variant: src.Platform.Variant,
 		Config: src.Config.Config, Created: src.Config.Created,
 	})
 	if err != nil {
@@ -107,8 +106,6 @@ func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
 		var layer v1.Layer
 		var err error
 		switch {
-		case l.DiffID == (v1.Hash{}):
-			layer, err = tarball.LayerFromOpener(func() (io.ReadCloser, error) { return l.Open(ctx) }, tarball.WithCompressionLevel(gzip.BestSpeed))
 		case l.Size < 0 || l.Digest == l.DiffID:
 			// As docker save has them: compressed on its way.
 			layer = stream.NewLayer(&lazy{open: func() (io.ReadCloser, error) { return l.Open(ctx) }}, stream.WithCompressionLevel(gzip.BestSpeed))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
@@ -57,16 +59,12 @@ func (a *arch) String() string { return string(*a) }
 
 // Set takes docker's platforms and uname's machines too.
 func (a *arch) Set(text string) error {
-	text = strings.TrimPrefix(text, "linux/")
-	switch text {
-	case "":
+	name, variant, _ := strings.Cut(strings.TrimPrefix(text, "linux/"), "/")
+	p := image.Normalize(v1.Platform{Architecture: name, Variant: variant})
+	if p.Architecture == "" {
 		return errors.New("want an architecture, such as amd64 or arm64")
-	case "x86_64":
-		text = "amd64"
-	case "aarch64":
-		text = "arm64"
 	}
-	*a = arch(text)
+	*a = arch(path.Join(p.Architecture, p.Variant))
 	return nil
 }
 
@@ -90,6 +88,7 @@ func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 	return &image.Source{
 		Platform: p,
 		Insecure: c.insecure(ref),
+		Formats:  foreign.Formats(),
 		Auth: func(registry string) authn.Authenticator {
 			reg, err := name.NewRegistry(registry)
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
@@ -33,6 +34,7 @@ func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options)
 	for i, l := range img.Layers {
 		layers[i] = l
 	}
+	opt.Formats = foreign.Formats()
 	tree, err := rootfs.Read(ctx, layers, opt)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", ref, err)

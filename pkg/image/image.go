@@ -26,10 +26,13 @@ type Image struct {
 	Root v1.Hash
 	// Platform is what the image was made for, as far as the index or the configuration says.
 	Platform v1.Platform
-	// Config is the image's configuration: labels, environment, when it was made.
+	// Config is the image's configuration: labels, environment, when it was made. What of it has not the form that it
+	// should is empty, and its history is left out.
 	Config *v1.ConfigFile
 	// Layers are the image's file system, lowest first.
 	Layers []*Layer
+
+	doubtful bool // it may be something else than a container image
 }
 
 // Size returns the bytes that the layers of i have as they are stored, known before any of them is read. A layer of
@@ -52,7 +55,7 @@ type Layer struct {
 	Size int64
 	// MediaType is what the manifest calls the layer. It is often wrong: look at the bytes.
 	MediaType types.MediaType
-	// DiffID is the digest of the layer's uncompressed content, the zero Hash if the configuration has none.
+	// DiffID is the digest that the layer's content must have, uncompressed. Whoever decompresses it must check that.
 	DiffID v1.Hash
 
 	open func(context.Context) (io.ReadCloser, error)
@@ -63,13 +66,8 @@ type Layer struct {
 // once. ctx bounds the whole reading.
 func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) { return l.open(ctx) }
 
-// Digests returns those of what Open gives and of the archive in it, as strings, the second "" if it is not known.
-func (l *Layer) Digests() (stored, archive string) {
-	if l.DiffID == (v1.Hash{}) {
-		return l.Digest.String(), ""
-	}
-	return l.Digest.String(), l.DiffID.String()
-}
+// Digests returns those of what Open gives, and of the archive in it.
+func (l *Layer) Digests() (stored, archive string) { return l.Digest.String(), l.DiffID.String() }
 
 // String names l in messages: "layer 2 (sha256:0123456789ab)".
 func (l *Layer) String() string { return fmt.Sprintf("layer %d (%s)", l.Number, short(l.Digest)) }

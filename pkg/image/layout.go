@@ -6,6 +6,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -48,59 +49,132 @@ const (
 	containerdName = "io.containerd.image.name"
 )
 
-// layout finds the image called ref ("": the only one) in the OCI layout f.
+// layout finds the image called ref ("": the only one; "@0": the first) in the OCI layout f.
 func (s *Source) layout(ctx context.Context, called string, f files, ref string) (*Image, error) {
-	raw, err := readSmall(f, "index.json")
+	raw, err := readSmall(f, ociTable)
 	if err != nil {
 		return nil, err
 	}
 	doc, err := parseManifest(raw)
-	if err != nil || !doc.index {
-		return nil, permanent("its index.json is no index")
+	switch {
+	case err != nil:
+		return nil, permanent("its index.json is no index: %v", err)
+	case !doc.index:
+		return nil, permanent("its index.json is no index, but the manifest of one image")
 	}
-	list := doc.Manifests
-	var names []string
-	for _, d := range list {
-		for _, n := range []string{d.Annotations[refName], d.Annotations[containerdName]} {
-			if n != "" {
-				names = append(names, n)
-			}
-		}
-	}
-	if ref != "" {
-		list = slices.DeleteFunc(slices.Clone(list), func(d v1.Descriptor) bool {
-			return d.Annotations[refName] != ref && d.Annotations[containerdName] != ref
-		})
-		if len(list) == 0 {
-			return nil, permanent("no image of that name is in it, only %s", quoted(names))
-		}
-	} else if distinct(list) > 1 {
-		return nil, permanent("it holds several images: name one of %s", quoted(names))
+	list, err := named(doc.manifests, ref)
+	if err != nil {
+		return nil, err
 	}
 	root, err := digest("sha256", raw)
 	if err != nil {
 		return nil, err
 	}
 	if len(list) == 1 {
-		root = list[0].Digest
+		if root, err = list[0].hash(); err != nil {
+			return nil, permanent("the entry of its index.json cannot be used: %v", err)
+		}
 	}
-	r := &resolver{store: blobs{f}, want: s.platform(), logf: s.logf, track: s.Progress}
+	store := blobs{f}
+	r := &resolver{store: store, want: s.platform(), logf: s.logf, track: s.Progress}
 	img, err := r.choose(ctx, list, 0)
-	return r.found(img, called, root, err)
+	if img, err = r.found(img, called, root, err); err != nil {
+		return nil, err
+	}
+	return img, store.whole(ctx, img)
+}
+
+// named returns the entries of an index that are called ref.
+func named(list []reference, ref string) ([]reference, error) {
+	number, numbered, err := sourceIndex(ref, len(list))
+	switch {
+	case err != nil:
+		return nil, err
+	case numbered:
+		return list[number : number+1], nil
+	}
+	var names []string
+	for _, d := range list {
+		names = append(names, d.names()...)
+	}
+	if ref == "" {
+		if distinct(list) > 1 {
+			return nil, permanent("it holds several images: name one of %s", quoted(names, len(list)))
+		}
+		return list, nil
+	}
+	list = slices.DeleteFunc(slices.Clone(list), func(d reference) bool { return !d.called(ref) })
+	if len(list) == 0 {
+		return nil, permanent("no image of that name is in it, only %s", quoted(names, len(list)))
+	}
+	return list, nil
+}
+
+// sourceIndex reads a reference of skopeo's form "@3": the image with that number of n, counted from 0.
+func sourceIndex(ref string, n int) (number int, ok bool, err error) {
+	digits, ok := strings.CutPrefix(ref, "@")
+	if !ok {
+		return 0, false, nil
+	}
+	number, err = strconv.Atoi(digits)
+	if err != nil || number < 0 || number >= n {
+		return 0, true, permanent("there is no image %s in it, which has %d, counted from @0", printable.Line(ref), n)
+	}
+	return number, true, nil
+}
+
+// names returns the names that an entry of an index.json has.
+func (r reference) names() []string {
+	var names []string
+	for _, key := range []string{refName, containerdName} {
+		if n := r.Annotations[key]; n != "" {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// called reports whether ref is a name of the entry. containerd's is a full one, which has more than one form.
+func (r reference) called(ref string) bool {
+	full := r.Annotations[containerdName]
+	return slices.Contains(r.names(), ref) || full != "" && sameImage(full, ref)
 }
 
 // distinct counts the names among an index's images. One image for several platforms has one name, or none.
-func distinct(list []v1.Descriptor) int {
+func distinct(list []reference) int {
 	seen := make(map[string]bool)
 	for _, d := range list {
-		seen[d.Annotations[refName]] = true
+		if d.ArtifactType == "" && d.Platform.OS != "unknown" && (d.said() || d.mayBeImage()) {
+			seen[d.Annotations[refName]] = true
+		}
 	}
 	return len(seen)
 }
 
-// quoted lists names for a sentence.
-func quoted(names []string) string {
-	if len(names) == 0 {
+// whole checks that the layers of an image are all there, with the sizes that its manifest says.
+func (b blobs) whole(ctx context.Context, img *Image) error {
+	for _, l := range img.Layers {
+		rc, size, err := b.files.open(b.path(l.Digest))
+		if err != nil {
+			if rc, err = l.Open(ctx); err == nil { // which knows why it cannot be opened
+				rc.Close()
+			}
+			return fmt.Errorf("%v: %w", l, err)
+		}
+		rc.Close()
+		if size != l.Size {
+			return permanent("%v has %d bytes where the manifest says %d", l, size, l.Size)
+		}
+	}
+	return nil
+}
+
+// quoted lists the names of n images for a sentence.
+func quoted(names []string, n int) string {
+	switch {
+	case len(names) == 0 && n > 1:
+		return fmt.Sprintf("@0 to @%d, for they have no names", n-1)
+	case len(names) == 0:
 		return "images without a name"
 	}
 	slices.Sort(names)

@@ -2,6 +2,7 @@ package image
 
 import (
 	"runtime"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
@@ -19,8 +20,40 @@ var variants = map[string][]string{
 // plain is the variant that "" stands for.
 var plain = map[string]string{"amd64": "v1", "arm": "v7", "arm64": "v8"}
 
-// platformRank tells whether a machine that is want can run an image made for have, and how much of the machine such an
-// image uses: of two that it can run, the one with the higher rank is the better.
+// Normalize gives a platform the names that this package and Go know it by, in place of uname's and Debian's, which some
+// tools write: those that containerd takes, and so docker (github.com/containerd/platforms, normalizeArch).
+func Normalize(p v1.Platform) v1.Platform {
+	p.OS, p.Architecture, p.Variant = strings.ToLower(p.OS), strings.ToLower(p.Architecture), strings.ToLower(p.Variant)
+	switch p.Architecture {
+	case "i386":
+		p.Architecture, p.Variant = "386", ""
+	case "x86_64", "x86-64":
+		p.Architecture = "amd64"
+	case "aarch64":
+		p.Architecture = "arm64"
+	case "armhf":
+		p.Architecture, p.Variant = "arm", "v7"
+	case "armel":
+		p.Architecture, p.Variant = "arm", "v6"
+	}
+	switch v := p.Variant; p.Architecture {
+	case "arm64":
+		switch v {
+		case "8", "8.0", "v8.0":
+			p.Variant = "v8"
+		case "9", "9.0", "v9.0":
+			p.Variant = "v9"
+		}
+	case "arm":
+		if v == "5" || v == "6" || v == "7" || v == "8" {
+			p.Variant = "v" + v
+		}
+	}
+	return p
+}
+
+// platformRank reports whether a machine that is want can run an image made for have, and how much of the machine such an
+// image uses: of two that it can run, the one with the higher rank is the better. Both must be normalized.
 func platformRank(have, want v1.Platform) (rank int, ok bool) {
 	if have.OS != "" && have.OS != want.OS || have.Architecture != want.Architecture {
 		return 0, false

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,7 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
@@ -33,6 +32,8 @@ type resolver struct {
 
 	fetched int      // manifests asked for
 	offers  []string // the platforms there are
+	broken  error    // why the first that is listed for r.want cannot be used
+	other   error    // why the first of no known platform cannot be used
 }
 
 // Limits on what an index may make us fetch. Real ones are two deep at most.
@@ -51,16 +52,20 @@ func (r *resolver) image(ctx context.Context, name string, raw []byte) (*Image, 
 	return r.found(img, name, root, err)
 }
 
-// found completes the image that a search ended with, or says that there is none.
+// found completes the image that a search ended with, or says why there is none.
 func (r *resolver) found(img *Image, name string, root v1.Hash, err error) (*Image, error) {
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case img != nil:
+		img.Name, img.Root = name, root
+		return img, nil
+	case r.broken != nil:
+		return nil, r.broken
+	case len(r.offers) == 0 && r.other != nil:
+		return nil, r.other
 	}
-	if img == nil {
-		return nil, permanent("there is none for %s in it, only for %s", platformText(r.want), r.offered())
-	}
-	img.Name, img.Root = name, root
-	return img, nil
+	return nil, permanent("there is none for %s in it, only for %s", platformText(r.want), r.offered())
 }
 
 // offered lists the platforms that were seen, as a sentence needs them.
@@ -77,100 +82,167 @@ func (r *resolver) offered() string {
 func (r *resolver) descend(ctx context.Context, raw []byte, d v1.Descriptor, depth int) (*Image, error) {
 	doc, err := parseManifest(raw)
 	if err != nil {
-		return nil, permanent("%s has no manifest that can be used at %s: %v", r.store, short(d.Digest), err)
+		return nil, &strange{permanent("%s has no manifest that can be used at %s: %v", r.store, short(d.Digest), err)}
 	}
 	if !doc.index {
 		return r.leaf(ctx, doc, d)
 	}
-	return r.choose(ctx, doc.Manifests, depth)
+	return r.choose(ctx, doc.manifests, depth)
 }
 
 // choose returns the image for r.want that list, an index at a depth below the first document, leads to; nil if none.
-func (r *resolver) choose(ctx context.Context, list []v1.Descriptor, depth int) (*Image, error) {
+func (r *resolver) choose(ctx context.Context, list []reference, depth int) (*Image, error) {
 	if depth == maxDepth {
 		return nil, permanent("its indexes lead to indexes more than %d deep", maxDepth)
 	}
-	for _, child := range r.candidates(list) {
-		if r.fetched++; r.fetched > maxManifests {
-			return nil, permanent("its indexes list more than %d manifests to look at", maxManifests)
-		}
-		raw, err := r.store.manifest(ctx, child)
-		if err != nil {
+	var last *Image // what is taken if nothing fits better
+	for _, c := range r.candidates(list) {
+		img, err := r.try(ctx, c, depth)
+		switch {
+		case err != nil && !r.pass(ctx, c, err):
 			return nil, err
-		}
-		img, err := r.descend(ctx, raw, child, depth+1)
-		if img != nil || err != nil {
-			return img, err
+		case err != nil || img == nil:
+		case !img.doubtful:
+			return img, nil
+		case last == nil:
+			last = img
 		}
 	}
-	return nil, nil
+	return last, nil
 }
+
+// try returns the image that a candidate is or leads to; nil if that is for another platform.
+func (r *resolver) try(ctx context.Context, c candidate, depth int) (*Image, error) {
+	h, err := c.hash()
+	if err != nil {
+		return nil, &strange{permanent("the entry of its index for %s cannot be used: %v", platformText(c.Platform), err)}
+	}
+	if r.fetched++; r.fetched > maxManifests {
+		return nil, permanent("its indexes list more than %d manifests to look at", maxManifests)
+	}
+	d := v1.Descriptor{Digest: h, MediaType: c.MediaType}
+	if c.said() {
+		d.Platform = &c.Platform
+	}
+	raw, err := r.store.manifest(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	img, err := r.descend(ctx, raw, d, depth+1)
+	if img != nil && c.odd() {
+		img.doubtful = true
+	}
+	return img, err
+}
+
+// pass reports whether the search is to go on after a candidate has failed, and remembers why it did. It goes on where
+// that one was no container image, or where nobody has said that it is for this machine: artifacts (signatures, lists of
+// materials) stand beside images. It does not where another try may help.
+func (r *resolver) pass(ctx context.Context, c candidate, err error) bool {
+	if ctx.Err() != nil || Heals(err) || c.said() && !errors.As(err, new(*strange)) {
+		return false
+	}
+	reason := &r.other
+	if c.said() {
+		reason = &r.broken
+	}
+	if *reason == nil {
+		*reason = err
+	}
+	return true
+}
+
+// A candidate is an entry of an index that may be, or lead to, an image for the wanted platform.
+type candidate struct {
+	reference
+	rank int // how well it fits
+}
+
+// said reports whether the index says for what the entry was made.
+func (r reference) said() bool { return r.Platform.Architecture != "" }
+
+// odd reports whether the entry is one that other tools would not run: an artifact (descriptor.md, "artifactType"), or what
+// needs features of the system (image-index.md, "os.features"), which Linux has none of.
+func (r reference) odd() bool { return r.ArtifactType != "" || len(r.Platform.OSFeatures) > 0 }
+
+// mayBeImage reports whether an entry that says no platform may be an image or lead to one.
+func (r reference) mayBeImage() bool {
+	t := r.MediaType
+	return (t == "" || t.IsImage() || t.IsIndex()) && r.Annotations[attestation] != "attestation-manifest"
+}
+
+// attestation is what buildkit calls its attestations by, which say that they are for the platform "unknown" too.
+const attestation = "vnd.docker.reference.type"
 
 // candidates returns those of an index's manifests that may be, or lead to, an image for r.want, the best first:
 // platforms that match by how much of the machine they use, then manifests of which the index does not say the
-// platform. Equals stay in the index's order.
-func (r *resolver) candidates(list []v1.Descriptor) []v1.Descriptor {
-	type candidate struct {
-		v1.Descriptor
-		rank int
-	}
+// platform, then odd ones. Equals stay in the index's order.
+func (r *resolver) candidates(list []reference) []candidate {
+	const unsaid, odd = -1, -1000
 	var found []candidate
 	for _, d := range list {
-		if d.Platform == nil || d.Platform.OS == "" && d.Platform.Architecture == "" {
-			if t := d.MediaType; t == "" || t.IsImage() || t.IsIndex() {
-				found = append(found, candidate{d, -1})
-			}
-			continue
-		}
-		if d.Platform.OS == "unknown" {
+		c := candidate{reference: d, rank: unsaid}
+		switch {
+		case d.Platform.OS == "unknown" || d.Platform.Architecture == "unknown":
 			continue // buildkit's attestations
+		case !d.said():
+			if !d.mayBeImage() || d.Platform.OS != "" && d.Platform.OS != r.want.OS {
+				continue
+			}
+		default:
+			r.offers = append(r.offers, platformText(d.Platform))
+			rank, ok := platformRank(d.Platform, r.want)
+			if !ok {
+				continue
+			}
+			c.rank = rank
 		}
-		r.offers = append(r.offers, platformText(*d.Platform))
-		if rank, ok := platformRank(*d.Platform, r.want); ok {
-			found = append(found, candidate{d, rank})
+		if d.odd() {
+			c.rank += odd
 		}
+		found = append(found, c)
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int { return b.rank - a.rank })
-	out := make([]v1.Descriptor, len(found))
-	for i, c := range found {
-		out[i] = c.Descriptor
-	}
-	return out
+	return found
 }
 
 // leaf makes an Image of an image manifest, or returns nil if it is for another platform.
 func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*Image, error) {
-	for i, l := range doc.Layers {
+	img := &Image{Digest: d.Digest, doubtful: doc.artifactType != ""}
+	for i, ref := range doc.layers {
+		ld, err := ref.descriptor()
 		switch {
-		case l.Size < 0 || l.Digest.Hex == "":
-			return nil, permanent("layer %d of its manifest has no size or no digest", i+1)
-		case strings.HasSuffix(string(l.MediaType), "+encrypted"):
-			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support", i+1, short(l.Digest), printable.Line(string(l.MediaType)))
+		case err != nil:
+			return nil, permanent("layer %d of its manifest cannot be used: %v", i+1, err)
+		case strings.HasSuffix(string(ld.MediaType), "+encrypted"):
+			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support", i+1, short(ld.Digest), printable.Line(string(ld.MediaType)))
 		}
+		if t := string(ld.MediaType); t != "" && !strings.Contains(t, "tar") && !strings.Contains(t, "layer") {
+			img.doubtful = true // a signature, for instance. The type alone is no proof: it is often wrong.
+		}
+		img.Layers = append(img.Layers, r.layer(i+1, ld))
 	}
-	config, err := r.config(ctx, doc.Config)
+	config, err := r.config(ctx, doc.config)
 	if err != nil {
 		return nil, err
 	}
-	made := v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
-	if d.Platform != nil && d.Platform.Architecture != "" {
+	ids, err := diffIDs(config, len(img.Layers))
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		img.Layers[i].DiffID = id
+	}
+	img.Config, img.Platform = config, madeFor(config)
+	if d.Platform != nil {
 		// Where index and configuration disagree the index is right: it is what the builder was told.
-		if made.Architecture != d.Platform.Architecture {
-			r.logf("%s calls the image %s, its configuration %s", r.store, platformText(*d.Platform), platformText(made))
+		if img.Platform.Architecture != d.Platform.Architecture {
+			r.logf("%s calls the image %s, its configuration %s", r.store, platformText(*d.Platform), platformText(img.Platform))
 		}
-		made = *d.Platform
-	} else if _, ok := platformRank(made, r.want); !ok && made.Architecture != "" {
-		r.offers = append(r.offers, platformText(made))
+		img.Platform = *d.Platform
+	} else if _, ok := platformRank(img.Platform, r.want); !ok && img.Platform.Architecture != "" {
+		r.offers = append(r.offers, platformText(img.Platform))
 		return nil, nil
-	}
-	img := &Image{Digest: d.Digest, Platform: made, Config: config}
-	for i, ld := range doc.Layers {
-		img.Layers = append(img.Layers, r.layer(i+1, ld))
-	}
-	if ids := config.RootFS.DiffIDs; len(ids) == len(img.Layers) {
-		for i, id := range ids {
-			img.Layers[i].DiffID = id
-		}
 	}
 	return img, nil
 }
@@ -212,9 +284,13 @@ func (t *tracked) Read(p []byte) (int, error) {
 }
 
 // config fetches and reads an image's configuration.
-func (r *resolver) config(ctx context.Context, d v1.Descriptor) (*v1.ConfigFile, error) {
+func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, error) {
+	d, err := ref.descriptor()
+	if err != nil {
+		return nil, &strange{permanent("its configuration cannot be used: %v", err)}
+	}
 	if d.Size > manifestLimit {
-		return nil, permanent("its configuration has %s, more than the %s that one may have", bytesText(d.Size), bytesText(manifestLimit))
+		return nil, &strange{permanent("its configuration has %s, more than the %s that one may have", bytesText(d.Size), bytesText(manifestLimit))}
 	}
 	var raw []byte
 	for {
@@ -233,50 +309,12 @@ func (r *resolver) config(ctx context.Context, d v1.Descriptor) (*v1.ConfigFile,
 			return nil, fmt.Errorf("cannot read its configuration (%s): %w", short(d.Digest), err)
 		}
 	}
-	config := new(v1.ConfigFile)
-	if err := json.Unmarshal(raw, config); err != nil {
-		return nil, permanent("its configuration (%s) cannot be read: %v", short(d.Digest), err)
-	}
-	if !d.MediaType.IsConfig() && config.RootFS.Type != "layers" {
-		return nil, permanent("it is not a container image: its configuration is of type %q", printable.Line(string(d.MediaType)))
+	config, err := parseConfig(raw)
+	switch {
+	case err != nil && d.MediaType.IsConfig():
+		return nil, &strange{permanent("its configuration (%s) cannot be read: %v", short(d.Digest), err)}
+	case err != nil || !d.MediaType.IsConfig() && config.RootFS.Type != "layers":
+		return nil, &strange{permanent("it is not a container image: its configuration is of type %q", printable.Line(string(d.MediaType)))}
 	}
 	return config, nil
-}
-
-// A document is a manifest or an index.
-type document struct {
-	v1.Manifest
-	Manifests []v1.Descriptor
-	index     bool
-}
-
-// parseManifest tells manifests from indexes by what is in them. The type that a registry or another document calls one
-// by is not asked: a document that can be read as both would be verified as the one and used as the other
-// (the ambiguity of CVE-2021-41190).
-func parseManifest(raw []byte) (*document, error) {
-	var d struct {
-		SchemaVersion int             `json:"schemaVersion"`
-		MediaType     types.MediaType `json:"mediaType"`
-		Config        *v1.Descriptor  `json:"config"`
-		Layers        []v1.Descriptor `json:"layers"`
-		Manifests     []v1.Descriptor `json:"manifests"`
-		FSLayers      json.RawMessage `json:"fsLayers"`
-	}
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return nil, fmt.Errorf("it is not JSON of the right form: %v", err)
-	}
-	image, index := d.Config != nil || d.Layers != nil, d.Manifests != nil
-	switch {
-	case d.SchemaVersion == 1 || d.FSLayers != nil || d.MediaType.IsSchema1():
-		return nil, fmt.Errorf("it is of Docker's schema 1, which has no digests to verify layers by: push the image again with a tool of this decade")
-	case image && index:
-		return nil, fmt.Errorf("it is both an image and an index")
-	case index && d.MediaType.IsImage(), image && d.MediaType.IsIndex():
-		return nil, fmt.Errorf("it calls itself %s, which it is not", d.MediaType)
-	case index:
-		return &document{Manifests: d.Manifests, index: true}, nil
-	case d.Config == nil || d.Config.Digest.Hex == "" || d.Config.Size < 0:
-		return nil, fmt.Errorf("it names no configuration")
-	}
-	return &document{Manifest: v1.Manifest{MediaType: d.MediaType, Config: *d.Config, Layers: d.Layers}}, nil
 }

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,64 +10,106 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// saved finds the image called ref ("": the only one) in an archive that docker saved.
-func (s *Source) saved(called string, a *archive, ref string) (*Image, error) {
-	raw, err := readSmall(a, "manifest.json")
+// An entry is an image in the table of an archive that docker saved.
+type entry struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
+// saved finds the image called ref ("": the only one; "@0": the first) in what docker saved.
+func (s *Source) saved(_ context.Context, called string, f files, ref string) (*Image, error) {
+	raw, err := readSmall(f, dockerTable)
 	if err != nil {
 		return nil, err
 	}
-	var list []struct {
-		Config   string
-		RepoTags []string
-		Layers   []string
+	var rows []json.RawMessage
+	if err := json.Unmarshal(raw, &rows); err != nil {
+		return nil, permanent("its %s cannot be read: %v", dockerTable, err)
 	}
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, permanent("its manifest.json cannot be read: %v", err)
+	list := make([]entry, len(rows))
+	for i, row := range rows {
+		_ = decode(row, &list[i]) // one that is broken has nothing in it
 	}
-	var names []string
-	chosen := -1
-	for i, e := range list {
-		names = append(names, e.RepoTags...)
-		if ref == "" && len(list) == 1 || slices.ContainsFunc(e.RepoTags, func(tag string) bool { return sameImage(tag, ref) }) {
-			chosen = i
-			break
+	if list, err = chosen(list, ref); err != nil {
+		return nil, err
+	}
+	r := &resolver{want: s.platform(), track: s.Progress}
+	for _, e := range list { // of one name for several platforms, or one
+		img, err := s.savedImage(r, f, e)
+		if err != nil {
+			return nil, err
+		}
+		if img != nil {
+			return r.found(img, called, img.Digest, nil)
 		}
 	}
+	return r.found(nil, "", v1.Hash{}, nil)
+}
+
+// chosen returns the entries that are called ref.
+func chosen(list []entry, ref string) ([]entry, error) {
+	number, numbered, err := sourceIndex(ref, len(list))
 	switch {
-	case chosen < 0 && ref == "":
-		return nil, permanent("it holds %d images: name one of %s", len(list), quoted(names))
-	case chosen < 0:
-		return nil, permanent("no image of that name is in it, only %s", quoted(names))
+	case err != nil:
+		return nil, err
+	case numbered:
+		return list[number : number+1], nil
 	}
-	entry := list[chosen]
-	raw, err = readSmall(a, entry.Config)
+	var names []string
+	same := true
+	for _, e := range list {
+		names = append(names, e.RepoTags...)
+		same = same && len(e.RepoTags) > 0 && slices.Equal(e.RepoTags, list[0].RepoTags)
+	}
+	if ref == "" {
+		if len(list) != 1 && !same || len(list) == 0 {
+			return nil, permanent("it holds %d images: name one of %s", len(list), quoted(names, len(list)))
+		}
+		return list, nil
+	}
+	list = slices.DeleteFunc(list, func(e entry) bool {
+		return !slices.ContainsFunc(e.RepoTags, func(tag string) bool { return sameImage(tag, ref) })
+	})
+	if len(list) == 0 {
+		return nil, permanent("no image of that name is in it, only %s", quoted(names, 0))
+	}
+	return list, nil
+}
+
+// savedImage makes an Image of an entry, or returns nil if that is for another platform.
+func (s *Source) savedImage(r *resolver, f files, e entry) (*Image, error) {
+	raw, err := readSmall(f, e.Config)
 	if err != nil {
 		return nil, err
 	}
-	config := new(v1.ConfigFile)
-	if err := json.Unmarshal(raw, config); err != nil {
-		return nil, permanent("its configuration %q cannot be read: %v", entry.Config, err)
+	config, err := parseConfig(raw)
+	if err != nil {
+		return nil, permanent("its configuration %q cannot be read: %v", printable.Line(e.Config), err)
 	}
 	id, err := digest("sha256", raw)
 	if err != nil {
 		return nil, err
 	}
-	if len(entry.Layers) != len(config.RootFS.DiffIDs) {
-		return nil, permanent("it has %d layers and digests for %d", len(entry.Layers), len(config.RootFS.DiffIDs))
-	}
-	r := &resolver{want: s.platform(), track: s.Progress}
-	made := v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
+	made := madeFor(config)
 	if _, ok := platformRank(made, r.want); !ok && made.Architecture != "" {
-		r.offers = []string{platformText(made)}
-		return r.found(nil, "", v1.Hash{}, nil)
+		r.offers = append(r.offers, platformText(made))
+		return nil, nil
+	}
+	ids, err := diffIDs(config, len(e.Layers))
+	if err != nil {
+		return nil, err
 	}
 	// There is no manifest: the configuration's digest is what docker calls such an image by.
-	img := &Image{Name: called, Digest: id, Root: id, Platform: made, Config: config}
-	for i, file := range entry.Layers {
-		l, err := r.savedLayer(a, file, config.RootFS.DiffIDs[i], i+1)
+	img := &Image{Digest: id, Platform: made, Config: config}
+	for i, file := range e.Layers {
+		l, err := s.savedLayer(r, f, file, ids[i], i+1)
 		if err != nil {
 			return nil, err
 		}
@@ -79,28 +120,28 @@ func (s *Source) saved(called string, a *archive, ref string) (*Image, error) {
 
 // savedLayer is a layer of an archive that docker saved. Only the digest of its uncompressed content is known, so one
 // that was compressed comes uncompressed.
-func (r *resolver) savedLayer(a *archive, file string, diffID v1.Hash, number int) (*Layer, error) {
-	rc, size, err := a.open(file)
+func (s *Source) savedLayer(r *resolver, f files, file string, diffID v1.Hash, number int) (*Layer, error) {
+	rc, size, err := f.open(file)
 	if err != nil {
-		return nil, &fault{text: fmt.Sprintf("layer %d (%q) is not in it", number, file), cause: err}
+		return nil, &fault{text: fmt.Sprintf("layer %d (%q) is not in it", number, printable.Line(file)), cause: err}
 	}
 	defer rc.Close()
-	magic := make([]byte, 2)
-	if _, err := io.ReadFull(rc, magic); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
+	zr, format, err := compression.NewReader(rc, s.Formats...)
+	if err != nil {
+		return nil, permanent("layer %d (%q) %v", number, printable.Line(file), err)
 	}
-	compressed := bytes.Equal(magic, []byte{0x1f, 0x8b}) // RFC 1952, section 2.3.1
-	if compressed {
+	zr.Close()
+	if format != "" {
 		size = -1
 	}
 	l := &Layer{Number: number, Digest: diffID, Size: size, DiffID: diffID}
 	l.open = func(context.Context) (io.ReadCloser, error) {
-		rc, _, err := a.open(file)
+		rc, _, err := f.open(file)
 		if err != nil {
 			return nil, err
 		}
-		if compressed {
-			if rc, err = gunzip(rc); err != nil {
+		if format != "" {
+			if rc, err = s.undo(rc); err != nil {
 				return nil, err
 			}
 		}
@@ -110,20 +151,25 @@ func (r *resolver) savedLayer(a *archive, file string, diffID v1.Hash, number in
 	return l, nil
 }
 
-// gunzip decompresses rc and closes it with itself.
-func gunzip(rc io.ReadCloser) (io.ReadCloser, error) {
-	zr, err := gzip.NewReader(rc)
+// undo decompresses rc and closes it with itself.
+func (s *Source) undo(rc io.ReadCloser) (io.ReadCloser, error) {
+	zr, _, err := compression.NewReader(rc, s.Formats...)
 	if err != nil {
 		rc.Close()
-		return nil, permanent("it cannot be decompressed: %v", err)
+		return nil, permanent("it %v", err)
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{zr, rc}, nil
+	return &undone{zr, rc}, nil
 }
 
-// sameImage tells whether two names mean the same image, with what docker implies.
+// undone is the content of something compressed.
+type undone struct {
+	io.ReadCloser
+	packed io.Closer
+}
+
+func (u *undone) Close() error { return errors.Join(u.ReadCloser.Close(), u.packed.Close()) }
+
+// sameImage reports whether two names mean the same image, with what docker implies.
 func sameImage(a, b string) bool {
 	x, err := name.ParseReference(a)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/crypto/x509roots/fallback/bundle"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 )
 
 // A Source is where images come from and for what machine. The zero value asks registries anonymously for images that
@@ -48,6 +50,8 @@ type Source struct {
 	// Progress, if not nil, is told of n more bytes of a layer as they arrive, by several goroutines at once. A layer
 	// opened twice counts twice.
 	Progress func(l *Layer, n int)
+	// Formats are what archives on this machine, and layers in them, may be compressed with besides gzip and zstd.
+	Formats []compression.Format
 	// Logf, if not nil, is told what was tried again and why.
 	Logf func(format string, args ...any)
 

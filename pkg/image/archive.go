@@ -1,0 +1,233 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+)
+
+// An archive is a tar file that was read once to know where what is.
+type archive struct {
+	path    string
+	plain   *os.File // its content, where the file is compressed; the collector closes it when no layer needs it anymore
+	members map[string]member
+}
+
+// A member is what a tar archive has under a name.
+type member struct {
+	kind         byte // tar's type flag
+	link         string
+	offset, size int64
+	sparse       bool // its bytes do not lie in the archive as they are
+	number       int  // of members before it
+}
+
+// Limits on what an archive may hold. One with a hundred layers has a few hundred members.
+const (
+	maxMembers = 100_000
+	maxNames   = 64 << 20 // bytes of all names together
+)
+
+// openArchive reads the headers of an archive.
+func (s *Source) openArchive(ctx context.Context, file string) (*archive, error) {
+	f, err := openRegular(file)
+	if err != nil {
+		return nil, err
+	}
+	a := &archive{path: file, members: make(map[string]member)}
+	head := make([]byte, 16)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		f.Close()
+		return nil, err
+	}
+	if compression.Identify(head[:n]) != "" {
+		defer f.Close()
+		if a.plain, err = s.decompress(ctx, f); err != nil {
+			return nil, &fault{text: "cannot decompress it", cause: err}
+		}
+		return a, a.index(ctx, a.plain)
+	}
+	defer f.Close()
+	return a, a.index(ctx, f)
+}
+
+// index notes what is in f, from its beginning on.
+func (a *archive) index(ctx context.Context, f io.ReadSeeker) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	tr := tar.NewReader(f)
+	for number, names := 0, 0; ; number++ {
+		h, err := tr.Next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return permanent("%q is not an archive that can be read: %v", a.path, err)
+		case number == maxMembers:
+			return permanent("%q has more than %d members: it is no image", a.path, maxMembers)
+		}
+		if names += len(h.Name) + len(h.Linkname); names > maxNames {
+			return permanent("%q has names of more than %s: it is no image", a.path, bytesText(maxNames))
+		}
+		m := member{kind: h.Typeflag, size: h.Size, sparse: sparse(h), number: number}
+		switch h.Typeflag {
+		case tar.TypeXGlobalHeader:
+			continue
+		case tar.TypeSymlink:
+			m.link = path.Join(path.Dir(inside(h.Name)), h.Linkname)
+		case tar.TypeLink:
+			m.link = h.Linkname
+		}
+		// Without a buffer between the two, the file stands where the member's content begins.
+		if m.offset, err = f.Seek(0, io.SeekCurrent); err != nil {
+			return err
+		}
+		a.members[inside(h.Name)] = m // the last one of a name counts, as it does for tar
+	}
+}
+
+// inside makes a name one from the archive's root.
+func inside(name string) string { return path.Clean("/" + name)[1:] }
+
+// sparse reports whether a member's holes were left out of the archive (GNU tar's manual, "Sparse Formats").
+func sparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *archive) open(name string) (io.ReadCloser, int64, error) {
+	m, ok := a.members[inside(name)]
+	for range 8 { // links to links, but no circle
+		if m.link == "" {
+			break
+		}
+		m, ok = a.members[inside(m.link)]
+	}
+	if !ok || m.link != "" {
+		return nil, 0, fs.ErrNotExist
+	}
+	switch m.kind {
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+	default:
+		return nil, 0, permanent("%q is %s, and not a regular file", printable.Line(name), kindText(m.kind))
+	}
+	var content io.ReaderAt = a.plain
+	closer := io.NopCloser(nil)
+	if a.plain == nil {
+		f, err := openRegular(a.path)
+		if err != nil {
+			return nil, 0, err
+		}
+		content, closer = f, f
+	}
+	if !m.sparse {
+		return section(content, m.offset, m.size, closer), m.size, nil
+	}
+	r, err := expand(content, m.number)
+	if err != nil {
+		closer.Close()
+		return nil, 0, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, closer}, m.size, nil
+}
+
+// expand returns the content of a member, of which so many come before it, with its holes. Only tar's own reader knows
+// where they are.
+func expand(content io.ReaderAt, number int) (io.Reader, error) {
+	tr := tar.NewReader(io.NewSectionReader(content, 0, 1<<62))
+	for range number + 1 {
+		if _, err := tr.Next(); err != nil {
+			return nil, unexpected(err)
+		}
+	}
+	return tr, nil
+}
+
+// kindText says what a member is that is no regular file.
+func kindText(kind byte) string {
+	switch kind {
+	case tar.TypeDir:
+		return "a directory"
+	case tar.TypeFifo:
+		return "a pipe"
+	case tar.TypeChar, tar.TypeBlock:
+		return "a device"
+	}
+	return "a member of the unknown tar type '" + printable.Line(string(rune(kind))) + "'"
+}
+
+// maxArchive bounds what a compressed archive may hold: as much as rootfs takes of an image.
+const maxArchive = 64 << 30
+
+// decompress writes the content of a compressed archive into a file without a name. It is not held in memory, for it may
+// be larger than that, and takes three quarters of what is free on the disk at most.
+func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	rc, format, err := compression.NewReader(f, s.Formats...)
+	if err != nil {
+		return nil, permanent("it %v", err)
+	}
+	defer rc.Close()
+	out, err := os.CreateTemp("", "wyrcan-archive-")
+	if err != nil {
+		return nil, err
+	}
+	if err = os.Remove(out.Name()); err == nil {
+		err = s.fill(ctx, out, rc, format)
+	}
+	if err != nil {
+		out.Close()
+		return nil, err
+	}
+	return out, nil
+}
+
+// fill writes what rc gives into the file out.
+func (s *Source) fill(ctx context.Context, out *os.File, rc io.Reader, format string) error {
+	var disk unix.Statfs_t
+	if err := unix.Fstatfs(int(out.Fd()), &disk); err != nil {
+		return err
+	}
+	room := min(maxArchive, int64(disk.Bavail)*disk.Bsize/4*3)
+	for left := room; ; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n, err := io.CopyN(out, rc, min(left+1, 16<<20))
+		switch left -= n; {
+		case left < 0:
+			return permanent("it has more than the %s that %s has room for: decompress it yourself, or let TMPDIR name a directory with more room", bytesText(room), os.TempDir())
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return permanent("as %s: %v", format, err)
+		}
+	}
+}
