@@ -27,11 +27,16 @@ out/wyrcan.oci. Several images in DIR go as one for several platforms.
 	if err != nil {
 		return usage("%q is not the name of an image: %v", rest[1], err)
 	}
+	// go-containerregistry checks little of what it reads, and would wait for what never ends.
+	source := c.source(rest[1], v1.Platform{})
+	if err := source.VerifyLayout(ctx, rest[0]); err != nil {
+		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
+	}
 	what, digest, err := fromLayout(rest[0])
 	if err != nil {
 		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
 	}
-	transport, err := c.source(rest[1], v1.Platform{}).TransportFor(ctx, ref.Context(), true)
+	transport, err := source.TransportFor(ctx, ref.Context(), true)
 	if err != nil {
 		return fmt.Errorf("cannot push %s: %w", ref, advise(err))
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
@@ -108,7 +109,7 @@ func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
 		switch {
 		case l.Size < 0 || l.Digest == l.DiffID:
 			// As docker save has them: compressed on its way.
-			layer = stream.NewLayer(&lazy{open: func() (io.ReadCloser, error) { return l.Open(ctx) }}, stream.WithCompressionLevel(gzip.BestSpeed))
+			layer = stream.NewLayer(&lazy{open: func() (io.ReadCloser, error) { return l.OpenChecked(ctx, foreign.Formats()...) }}, stream.WithCompressionLevel(gzip.BestSpeed))
 		default:
 			layer, err = partial.CompressedToLayer(&stored{ctx, l})
 		}
@@ -132,7 +133,9 @@ func (s *stored) Digest() (v1.Hash, error)            { return s.layer.Digest, n
 func (s *stored) DiffID() (v1.Hash, error)            { return s.layer.DiffID, nil }
 func (s *stored) Size() (int64, error)                { return s.layer.Size, nil }
 func (s *stored) MediaType() (types.MediaType, error) { return s.layer.MediaType, nil }
-func (s *stored) Compressed() (io.ReadCloser, error)  { return s.layer.Open(s.ctx) }
+func (s *stored) Compressed() (io.ReadCloser, error) {
+	return s.layer.OpenChecked(s.ctx, foreign.Formats()...)
+}
 
 // lazy is opened when it is read.
 type lazy struct {

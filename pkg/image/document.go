@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -122,6 +124,15 @@ type document struct {
 	config       reference // of an image
 	layers       []reference
 	artifactType string
+}
+
+// doubtful reports whether an image may be something else, a signature for instance. Types alone are no proof, for they
+// are often wrong: it is taken if there is nothing better.
+func (d *document) doubtful() bool {
+	return d.artifactType != "" || slices.ContainsFunc(d.layers, func(l reference) bool {
+		t := string(l.MediaType)
+		return t != "" && !strings.Contains(t, "tar") && !strings.Contains(t, "layer")
+	})
 }
 
 // parseManifest tells manifests from indexes by what is in them. The type that a registry or another document calls one

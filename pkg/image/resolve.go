@@ -208,32 +208,22 @@ func (r *resolver) candidates(list []reference) []candidate {
 
 // leaf makes an Image of an image manifest, or returns nil if it is for another platform.
 func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*Image, error) {
-	img := &Image{Digest: d.Digest, doubtful: doc.artifactType != ""}
-	for i, ref := range doc.layers {
-		ld, err := ref.descriptor()
-		switch {
-		case err != nil:
-			return nil, permanent("layer %d of its manifest cannot be used: %v", i+1, err)
-		case strings.HasSuffix(string(ld.MediaType), "+encrypted"):
-			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support", i+1, short(ld.Digest), printable.Line(string(ld.MediaType)))
-		}
-		if t := string(ld.MediaType); t != "" && !strings.Contains(t, "tar") && !strings.Contains(t, "layer") {
-			img.doubtful = true // a signature, for instance. The type alone is no proof: it is often wrong.
-		}
-		img.Layers = append(img.Layers, r.layer(i+1, ld))
+	layers, err := r.layers(doc)
+	if err != nil {
+		return nil, err
 	}
 	config, err := r.config(ctx, doc.config)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := diffIDs(config, len(img.Layers))
+	ids, err := diffIDs(config, len(layers))
 	if err != nil {
 		return nil, err
 	}
 	for i, id := range ids {
-		img.Layers[i].DiffID = id
+		layers[i].DiffID = id
 	}
-	img.Config, img.Platform = config, madeFor(config)
+	img := &Image{Digest: d.Digest, Platform: madeFor(config), Config: config, Layers: layers, doubtful: doc.doubtful()}
 	if d.Platform != nil {
 		// Where index and configuration disagree the index is right: it is what the builder was told.
 		if img.Platform.Architecture != d.Platform.Architecture {
@@ -245,6 +235,22 @@ func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*I
 		return nil, nil
 	}
 	return img, nil
+}
+
+// layers makes the layers that a manifest lists.
+func (r *resolver) layers(doc *document) ([]*Layer, error) {
+	var list []*Layer
+	for i, ref := range doc.layers {
+		d, err := ref.descriptor()
+		switch {
+		case err != nil:
+			return nil, permanent("layer %d of its manifest cannot be used: %v", i+1, err)
+		case strings.HasSuffix(string(d.MediaType), "+encrypted"):
+			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support", i+1, short(d.Digest), printable.Line(string(d.MediaType)))
+		}
+		list = append(list, r.layer(i+1, d))
+	}
+	return list, nil
 }
 
 func (r *resolver) layer(number int, d v1.Descriptor) *Layer {

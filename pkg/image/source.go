@@ -127,7 +127,7 @@ func (s *Source) platform() v1.Platform {
 			p.Variant = hostVariant()
 		}
 	}
-	return p
+	return Normalize(p)
 }
 
 func (s *Source) auth(reg name.Registry) authn.Authenticator {
