@@ -35,12 +35,25 @@ func (b blobs) manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
 	return raw, nil
 }
 
-func (b blobs) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+func (b blobs) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	rc, _, err := b.files.open(b.path(d.Digest))
 	if err != nil {
 		return nil, &fault{text: "it is not in the layout", cause: err}
 	}
-	return verify(rc, d.Digest, d.Size, func(err error) error { return &fault{text: err.Error()} })
+	return verify(&bound{rc, ctx}, d.Digest, d.Size, func(err error) error { return &fault{text: err.Error()} })
+}
+
+// bound is a reader that ends with its context.
+type bound struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (b *bound) Read(p []byte) (int, error) {
+	if b.ctx.Err() != nil {
+		return 0, context.Cause(b.ctx)
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // Annotations that name the images of an index: OCI's (annotations.md), and containerd's, whose value is the full name.

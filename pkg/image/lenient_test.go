@@ -15,6 +15,15 @@ func opened(t *testing.T, reg *imagetest.Registry, repo string, d imagetest.Disk
 	return []string{d.Dir(t), d.Tar(t), "docker://" + reg.PushDisk(t, repo, d)}
 }
 
+func mustMarshal(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // Configurations have much that nobody here reads, in forms that the specification does not know.
 func TestLenientConfig(t *testing.T) {
 	layers, archives := twoLayers(t)

@@ -135,7 +135,7 @@ func (s *Source) savedLayer(r *resolver, f files, file string, diffID v1.Hash, n
 		size = -1
 	}
 	l := &Layer{Number: number, Digest: diffID, Size: size, DiffID: diffID}
-	l.open = func(context.Context) (io.ReadCloser, error) {
+	l.open = func(ctx context.Context) (io.ReadCloser, error) {
 		rc, _, err := f.open(file)
 		if err != nil {
 			return nil, err
@@ -145,7 +145,7 @@ func (s *Source) savedLayer(r *resolver, f files, file string, diffID v1.Hash, n
 				return nil, err
 			}
 		}
-		rc, err = verify(rc, diffID, size, func(err error) error { return &fault{text: err.Error()} })
+		rc, err = verify(&bound{rc, ctx}, diffID, size, func(err error) error { return &fault{text: err.Error()} })
 		return r.tracked(l, rc), err
 	}
 	return l, nil
