@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -109,6 +110,14 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 	r := &report{
 		Image: img.Name, Digest: img.Digest.String(), Platform: img.Platform.String(),
 		Layers: len(img.Layers), Download: img.Size(), Files: stat.Entries, Unpacked: stat.Bytes,
+	}
+	for i, format := range tree.Formats() {
+		switch format {
+		case "", compression.Gzip, compression.Zstd:
+		default: // this program reads it
+			r.Reason = fmt.Sprintf("%v is compressed with %s, which Wyrcan does not read when it boots a machine: compress it with gzip or zstd", img.Layers[i], format)
+			return r, nil
+		}
 	}
 	plan, err := bundle.Inspect(ctx, tree, opt)
 	if err != nil {

@@ -77,6 +77,7 @@ func (b *bounds) pass(n int64) error {
 // stored is a layer that was read.
 type stored struct {
 	name    string
+	format  string // how it was compressed
 	index   index
 	content *spool.Spool
 }
@@ -159,6 +160,7 @@ func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
 		return err
 	}
 	defer archive.Close()
+	s.format = format
 	check, err := sums.check(format)
 	if err != nil {
 		return err

@@ -248,6 +248,15 @@ func (t *Tree) Spools() []*spool.Spool {
 	return list
 }
 
+// Formats returns how the layers were compressed, lowest first: names of package compression, "" for not at all.
+func (t *Tree) Formats() []string {
+	var list []string
+	for _, s := range t.layers {
+		list = append(list, s.format)
+	}
+	return list
+}
+
 // Packed says whether there was too little memory to keep all contents as they are.
 func (t *Tree) Packed() bool {
 	return slices.ContainsFunc(t.Spools(), func(s *spool.Spool) bool { return !s.Plain() })

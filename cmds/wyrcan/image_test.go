@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// saved is a bootable image in two layers as docker saves it.
+func saved(t *testing.T, c imagetest.Compression) imagetest.Disk {
+	t.Helper()
+	return imagetest.Saved(t,
+		imagetest.Layer{Entries: bootable(), Compression: c},
+		imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("second", strings.Repeat("two", 1000))}, Compression: c})
+}
+
+// succeeds runs the tool and returns what it printed.
+func succeeds(t *testing.T, args ...string) string {
+	t.Helper()
+	c, stdout, stderr := tool(t, args...)
+	withWyrinit(t, c)
+	if err := c.run(context.Background()); err != nil {
+		t.Errorf("wyrcan %q = %v\n%s%s", args, err, stdout, stderr)
+	}
+	return stdout.String()
+}
+
+// Archives as people have them become the files that are in them.
+func TestUnpackArchives(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T) string{
+		"as docker saves it": func(t *testing.T) string { return saved(t, imagetest.Plain).Tar(t) },
+		"without layers in its index": func(t *testing.T) string {
+			d := saved(t, imagetest.Plain)
+			m := d.Manifest(t)
+			m["layers"] = nil
+			d.SetManifest(m)
+			return d.Tar(t)
+		},
+		"without an index": func(t *testing.T) string {
+			d := saved(t, imagetest.Plain)
+			d["index.json"] = []byte(`{"schemaVersion":2,"manifests":null}`)
+			return d.Tar(t)
+		},
+		"compressed": func(t *testing.T) string {
+			file := saved(t, imagetest.Plain).Tar(t)
+			if out, err := exec.Command("xz", file).CombinedOutput(); err != nil {
+				t.Fatalf("xz: %v\n%s", err, out)
+			}
+			return file + ".xz"
+		},
+		"by its number": func(t *testing.T) string { return "docker-archive:" + saved(t, imagetest.Plain).Tar(t) + ":@0" },
+	} {
+		dir := filepath.Join(t.TempDir(), "root")
+		succeeds(t, "unpack", "-no-owner", make(t), dir)
+		if b, err := os.ReadFile(dir + "/second"); err != nil || len(b) != 3000 {
+			t.Errorf("%s: second has %d bytes, %v", name, len(b), err)
+		}
+	}
+}
+
+// other is an image whose layers are not those that it was made with: both are there, in the wrong order.
+func other(t *testing.T, c imagetest.Compression) imagetest.Disk {
+	t.Helper()
+	d := saved(t, c)
+	m := d.Manifest(t)
+	l := m["layers"].([]any)
+	l[0], l[1] = l[1], l[0]
+	d.SetManifest(m)
+	delete(d, "manifest.json")
+	return d
+}
+
+// Layers that are not those that the image was made with go nowhere, and leave nothing behind.
+func TestOtherLayers(t *testing.T) {
+	const want = "as the image's configuration says"
+	reg := imagetest.Serve(t)
+	for _, c := range []imagetest.Compression{imagetest.Gzip, imagetest.Zstd, imagetest.Plain} {
+		d := other(t, c)
+		dir, out := d.Dir(t), t.TempDir()
+		for _, args := range [][]string{
+			{"unpack", "-no-owner", dir, out + "/root"},
+			{"unpack", "-no-owner", reg.PushDisk(t, "other:1", d), out + "/root"},
+			{"morph", "-root", "initramfs", d.Tar(t), "-kernel", out + "/kernel", "-initrd", out + "/initrd"},
+			{"check", "-root", "initramfs", dir},
+			{"push", dir, reg.Host + "/pushed:1"},
+		} {
+			run, _, _ := tool(t, args...)
+			if err := run.run(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: wyrcan %s = %v, want an error with %q", c, args[0], err, want)
+			}
+			if left := names(t, out); len(left) > 0 {
+				t.Errorf("%v: wyrcan %s left %q", c, args[0], left)
+			}
+		}
+		// What run gives to its guest.
+		to, err := serve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, _, _ := tool(t)
+		if err := to.store(context.Background(), run, dir, v1.Platform{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: wyrcan run = %v, want an error with %q", c, err, want)
+		}
+		to.Close()
+	}
+	for _, line := range reg.Requests() {
+		if strings.Contains(line, "/pushed/") && !strings.HasPrefix(line, "GET /v2/pushed/") && !strings.HasPrefix(line, "HEAD ") {
+			t.Errorf("push sent something: %s", line)
+		}
+	}
+}
+
+// An architecture by uname's name is the one that Go and docker call otherwise, in the image as for -arch.
+func TestAliasOfArchitecture(t *testing.T) {
+	alias := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	if alias == "" {
+		t.Skipf("%s has no other name", runtime.GOARCH)
+	}
+	d := saved(t, imagetest.Gzip)
+	for name, content := range d {
+		d[name] = bytes.ReplaceAll(content, []byte(`"architecture":"`+runtime.GOARCH+`"`), []byte(`"architecture":"`+alias+`"`))
+	}
+	m := d.Manifest(t)
+	old := imagetest.BlobName(m["config"].(map[string]any)["digest"].(string))
+	config := d.Add(d[old])
+	config["mediaType"] = "application/vnd.oci.image.config.v1+json"
+	m["config"] = config
+	d.SetManifest(m)
+	var report struct{ Platform string }
+	if err := json.Unmarshal([]byte(succeeds(t, "check", "-json", "-root", "initramfs", d.Dir(t))), &report); err != nil || report.Platform != "linux/"+runtime.GOARCH {
+		t.Errorf("check says %q, %v, want linux/%s", report.Platform, err, runtime.GOARCH)
+	}
+	for text, want := range map[string]string{
+		"x86_64": "amd64", "linux/x86-64": "amd64", "aarch64": "arm64", "armhf": "arm/v7", "armel": "arm/v6", "arm/7": "arm/v7",
+		"i386": "386", "amd64/v3": "amd64/v3", "arm64/8": "arm64/v8", "AMD64": "amd64", "riscv64": "riscv64",
+	} {
+		var a arch
+		if err := a.Set(text); err != nil || string(a) != want {
+			t.Errorf("-arch %s is %s, %v, want %s", text, a, err, want)
+		}
+	}
+	if new(arch).Set("linux/") == nil {
+		t.Error("-arch linux/ is taken")
+	}
+}
+
+// The host tool reads layers that the boot environment does not, and check says so.
+func TestForeignCompression(t *testing.T) {
+	d := saved(t, imagetest.Plain)
+	delete(d, "manifest.json")
+	m := d.Manifest(t)
+	l := m["layers"].([]any)[1].(map[string]any)
+	xz := exec.Command("xz", "-c")
+	xz.Stdin = bytes.NewReader(d[imagetest.BlobName(l["digest"].(string))])
+	packed, err := xz.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range d.Add(packed) {
+		l[k] = v
+	}
+	d.SetManifest(m)
+	root := filepath.Join(t.TempDir(), "root")
+	succeeds(t, "unpack", "-no-owner", d.Dir(t), root)
+	if b, err := os.ReadFile(root + "/second"); err != nil || len(b) != 3000 {
+		t.Errorf("second has %d bytes, %v", len(b), err)
+	}
+	c, stdout, _ := tool(t, "check", "-root", "initramfs", d.Dir(t))
+	if err := c.run(context.Background()); err == nil || !strings.Contains(stdout.String(), "is compressed with xz, which Wyrcan does not read when it boots") {
+		t.Errorf("check = %v, %s, want it to say that xz is not read", err, stdout)
+	}
+}
