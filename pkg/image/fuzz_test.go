@@ -1,6 +1,8 @@
 package image
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -13,6 +15,9 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 // anyStore gives one document for every digest.
@@ -32,6 +37,8 @@ func FuzzManifest(f *testing.F) {
 		`{"schemaVersion":2,"config":{"digest":"` + hash + `","size":2},"layers":[{"digest":"` + hash + `","size":9}],"rootfs":{"type":"layers","diff_ids":["` + hash + `"]}}`,
 		`{"schemaVersion":2,"manifests":[{"digest":"` + hash + `","platform":{"os":"linux","architecture":"amd64","variant":"v9"}}]}`,
 		`{"schemaVersion":2,"manifests":[{"digest":"` + hash + `"},{"digest":"` + hash + `"}]}`,
+		`{"schemaVersion":2,"config":{"digest":"` + hash + `","size":2},"layers":[{"digest":"` + hash + `","size":9}],"artifactType":"a","os":"linux","architecture":"x86_64","rootfs":{"diff_ids":["` + hash + `"]},"config":{"digest":"` + hash + `","size":1,"Labels":[],"Healthcheck":{"Interval":"30s"}}}`,
+		`{"schemaVersion":2,"manifests":[{"digest":"blake3:0","size":"x"},7,null,{"digest":"` + hash + `","platform":"linux/amd64","urls":7},{"digest":"` + hash + `","platform":{"architecture":"amd64","os.features":["x"]},"artifactType":"a"}]}`,
 		`{"manifests":[{"digest":"sha256:"}]}`, `{"manifests":null,"layers":null,"config":null}`,
 	} {
 		f.Add([]byte(s))
@@ -49,10 +56,38 @@ func FuzzManifest(f *testing.F) {
 		if !json.Valid(raw) || img.Config == nil || img.Digest.Hex == "" {
 			t.Errorf("%q makes the image %+v", raw, img)
 		}
+		if n := len(img.Config.RootFS.DiffIDs); n != len(img.Layers) {
+			t.Errorf("%q has %d layers and digests for %d", raw, len(img.Layers), n)
+		}
 		for _, l := range img.Layers {
-			if l.Size < 0 || l.Digest.Hex == "" || strings.Contains(l.String(), "\n") {
+			if l.Size < 0 || l.Digest.Hex == "" || l.DiffID.Hex == "" || strings.Contains(l.String(), "\n") {
 				t.Errorf("%q has %v of size %d", raw, l, l.Size)
 			}
+		}
+	})
+}
+
+// FuzzConfig looks for configurations that are taken with digests that cannot be verified, and for platforms that change
+// when they are normalized once more.
+func FuzzConfig(f *testing.F) {
+	for _, s := range []string{
+		``, `{}`, `null`, `[]`, `{"os":7,"architecture":"X86-64","variant":"8","rootfs":{"type":"layers","diff_ids":["sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",7]}}`,
+		`{"created":"","config":{"Entrypoint":"x","Labels":[],"Healthcheck":{"Interval":"30s"}},"history":[{"created":""}]}`, `{"architecture":"armhf","variant":"7"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		config, err := parseConfig(raw)
+		if err != nil {
+			return
+		}
+		for _, id := range config.RootFS.DiffIDs {
+			if _, err := v1.Hasher(id.Algorithm); err != nil {
+				t.Errorf("%q: the digest %v is taken", raw, id)
+			}
+		}
+		if p := madeFor(config); !p.Equals(Normalize(p)) {
+			t.Errorf("%q: the platform %v is not normal", raw, p)
 		}
 	})
 }
@@ -72,18 +107,37 @@ func FuzzArchive(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(raw)
+		var packed bytes.Buffer
+		zw := gzip.NewWriter(&packed)
+		zw.Write(raw) // a Buffer takes everything
+		zw.Close()
+		f.Add(packed.Bytes())
+	}
+	for _, l := range []imagetest.Layer{
+		imagetest.Files(imagetest.PAXSparse("index.json", `{"manifests":[]}`, 0, 1<<40)),
+		imagetest.Files(imagetest.PAXSparse("manifest.json", "[{}]", 10, 20), imagetest.FIFO("index.json"), imagetest.Link("oci-layout", "manifest.json")),
+	} {
+		raw, err := l.Archive()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		file := filepath.Join(t.TempDir(), "x.tar")
 		if err := os.WriteFile(file, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		img, err := (&Source{Platform: amd64}).Open(t.Context(), "docker-archive:"+file)
+		s := &Source{Platform: amd64, Formats: foreign.Formats()}
+		img, err := s.Open(t.Context(), "docker-archive:"+file)
 		if err != nil {
-			img, err = (&Source{Platform: amd64}).Open(t.Context(), "oci-archive:"+file)
+			img, err = s.Open(t.Context(), "oci-archive:"+file+":@0")
 		}
 		if err != nil {
 			return
+		}
+		if n := len(img.Config.RootFS.DiffIDs); n != len(img.Layers) {
+			t.Errorf("%q has %d layers and digests for %d", raw, len(img.Layers), n)
 		}
 		for _, l := range img.Layers {
 			rc, err := l.Open(t.Context())
