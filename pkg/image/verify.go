@@ -108,6 +108,9 @@ func (s *Source) VerifyLayout(ctx context.Context, dir string) error {
 	return v.document(ctx, raw, v1.Descriptor{}, 0)
 }
 
+// maxVerified bounds how many manifests a layout may list: indexes that list one another's entries many times multiply.
+const maxVerified = 1000
+
 // A verification goes through all that a layout's index.json leads to.
 type verification struct {
 	source *Source
@@ -131,8 +134,8 @@ func (v *verification) document(ctx context.Context, raw []byte, d v1.Descriptor
 		if err != nil {
 			return permanent("an entry of %s cannot be used: %v", called(d), err)
 		}
-		if v.fetched++; v.fetched > maxManifests {
-			return permanent("its indexes list more than %d manifests", maxManifests)
+		if v.fetched++; v.fetched > maxVerified {
+			return permanent("its indexes list more than %d manifests", maxVerified)
 		}
 		child := v1.Descriptor{Digest: h}
 		raw, err := v.store.manifest(ctx, child)

@@ -141,11 +141,11 @@ func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored
 	}
 	defer rc.Close()
 	src := &source{ctx: ctx, r: rc}
-	stored, archive := l.Digests()
-	if b.SkipDiffIDs {
-		archive = ""
+	var sums sums
+	if sums.stored, sums.archive = l.Digests(); b.SkipDiffIDs {
+		sums.archive = ""
 	}
-	if err := s.take(src, sums{stored, archive}, number, b); err != nil {
+	if err := s.take(src, sums, number, b); err != nil {
 		return nil, src.cause(err)
 	}
 	return s, s.content.Seal()
