@@ -180,3 +180,47 @@ func TestForeignCompression(t *testing.T) {
 		t.Errorf("check = %v, %s, want it to say that xz is not read", err, stdout)
 	}
 }
+
+// umoci, the OCI project's own unpacker, takes and refuses the same images, but that it does not mind digests of layers
+// which are not there. docker and containerd do.
+func TestUmociAgrees(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give files their owners")
+	}
+	setIDs := func(d imagetest.Disk, ids func([]any) []any) {
+		m := d.Manifest(t)
+		var config map[string]any
+		if err := json.Unmarshal(d[imagetest.BlobName(m["config"].(map[string]any)["digest"].(string))], &config); err != nil {
+			t.Fatal(err)
+		}
+		rootfs := config["rootfs"].(map[string]any)
+		rootfs["diff_ids"] = ids(rootfs["diff_ids"].([]any))
+		desc := d.AddJSON(config)
+		desc["mediaType"] = "application/vnd.oci.image.config.v1+json"
+		m["config"] = desc
+		d.SetManifest(m)
+	}
+	for name, spoil := range map[string]func(imagetest.Disk){
+		"right":             func(imagetest.Disk) {},
+		"too few digests":   func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return ids[:1] }) },
+		"too many digests":  func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return append(ids, ids[0]) }) },
+		"no digests":        func(d imagetest.Disk) { setIDs(d, func([]any) []any { return nil }) },
+		"swapped digests":   func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return []any{ids[1], ids[0]} }) },
+		"a repeated digest": func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return []any{ids[1], ids[1]} }) },
+		"no layers": func(d imagetest.Disk) {
+			m := d.Manifest(t)
+			m["layers"] = []any{}
+			d.SetManifest(m)
+		},
+	} {
+		d := saved(t, imagetest.Gzip)
+		delete(d, "manifest.json")
+		spoil(d)
+		dir, out := d.Dir(t), t.TempDir()
+		said, umoci := exec.Command("umoci", "unpack", "--image", dir+":1", out+"/bundle").CombinedOutput()
+		c, _, _ := tool(t, "unpack", dir, out+"/root")
+		if err := c.run(context.Background()); (err == nil) != (name == "right") || (err == nil) != (umoci == nil) && name != "no layers" && name != "too many digests" {
+			t.Errorf("%s: wyrcan unpack = %v, umoci %v\n%s", name, err, umoci, said)
+		}
+	}
+}

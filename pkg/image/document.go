@@ -209,7 +209,7 @@ func madeFor(config *v1.ConfigFile) v1.Platform {
 }
 
 // diffIDs checks that a configuration has as many digests of layers as there are layers: where it has others, it belongs
-// to another image, or the list of layers was lost. docker, containerd and umoci refuse such an image too.
+// to another image, or the list of layers was lost. docker and containerd refuse such an image too, also one without any.
 func diffIDs(config *v1.ConfigFile, layers int) ([]v1.Hash, error) {
 	ids := config.RootFS.DiffIDs
 	if len(ids) != layers {
