@@ -2,6 +2,8 @@ package image
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -195,12 +197,16 @@ func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
 		return nil, permanent("it %v", err)
 	}
 	defer rc.Close()
+	content := bufio.NewReaderSize(rc, 64<<10)
+	if !beginsArchive(content) {
+		return nil, permanent("what it holds, compressed with %s, is no archive", format)
+	}
 	out, err := os.CreateTemp("", "wyrcan-archive-")
 	if err != nil {
 		return nil, err
 	}
 	if err = os.Remove(out.Name()); err == nil {
-		err = s.fill(ctx, out, rc, format)
+		err = fill(ctx, out, content, format)
 	}
 	if err != nil {
 		out.Close()
@@ -209,8 +215,19 @@ func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
 	return out, nil
 }
 
-// fill writes what rc gives into the file out.
-func (s *Source) fill(ctx context.Context, out *os.File, rc io.Reader, format string) error {
+// beginsArchive reports whether r may be an archive, as far as its buffer can tell: whether it is worth the disk's room. What
+// cannot be decompressed is left to whoever reads on.
+func beginsArchive(r *bufio.Reader) bool {
+	head, err := r.Peek(r.Size())
+	if err != nil && err != io.EOF {
+		return true
+	}
+	_, err = tar.NewReader(bytes.NewReader(head)).Next()
+	return err == nil || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// fill writes what r gives into the file out.
+func fill(ctx context.Context, out *os.File, r io.Reader, format string) error {
 	var disk unix.Statfs_t
 	if err := unix.Fstatfs(int(out.Fd()), &disk); err != nil {
 		return err
@@ -220,7 +237,7 @@ func (s *Source) fill(ctx context.Context, out *os.File, rc io.Reader, format st
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		n, err := io.CopyN(out, rc, min(left+1, 16<<20))
+		n, err := io.CopyN(out, r, min(left+1, 16<<20))
 		switch left -= n; {
 		case left < 0:
 			return permanent("it has more than the %s that %s has room for: decompress it yourself, or let TMPDIR name a directory with more room", bytesText(room), os.TempDir())

@@ -101,6 +101,21 @@ func TestUnknownCompression(t *testing.T) {
 	}
 }
 
+// What is compressed and no archive is not worth the room on the disk.
+func TestCompressedSomethingElse(t *testing.T) {
+	for name, content := range map[string][]byte{"zeros": make([]byte, 1<<20), "a text": bytes.Repeat([]byte("no archive "), 100_000), "nothing": nil} {
+		dir := t.TempDir()
+		t.Setenv("TMPDIR", filepath.Join(dir, "absent")) // to write there would fail
+		if err := os.WriteFile(dir+"/x", content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		shell(t, dir, "gzip x")
+		if _, err := here(t).Open(context.Background(), dir+"/x.gz"); err == nil || !strings.Contains(err.Error(), "compressed with gzip, is no archive") {
+			t.Errorf("Open of %s = %v, want an error that it is no archive", name, err)
+		}
+	}
+}
+
 // A compressed archive does not fill the disk, and what it was decompressed into does not stay.
 func TestDecompressedArchiveIsGone(t *testing.T) {
 	layers, archives := twoLayers(t)

@@ -31,7 +31,7 @@ func (s *Source) saved(_ context.Context, called string, f files, ref string) (*
 	}
 	var rows []json.RawMessage
 	if err := json.Unmarshal(raw, &rows); err != nil {
-		return nil, permanent("its %s cannot be read: %v", dockerTable, err)
+		return nil, permanent("its %s is no list of images", dockerTable)
 	}
 	list := make([]entry, len(rows))
 	for i, row := range rows {
