@@ -51,8 +51,8 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 	}
 }
 
-// backoff is the wait after the given number of failures: 1 s doubled up to half a minute, give or take a quarter, so that
-// a rack of machines that lost its registry at one moment does not come back in one moment.
+// backoff is the wait after the given number of failures: 1 s doubled up to half a minute, give or take a quarter, so
+// that a rack of machines that lost its registry at one moment does not come back in one moment.
 func backoff(failures int) time.Duration {
 	d := min(time.Second<<min(failures-1, 10), 30*time.Second)
 	return d*3/4 + rand.N(d/2)
@@ -97,8 +97,8 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		}
 		stack = append(stack, kept)
 	}
-	// That a layer is, decompressed, what the configuration says is left to the host tool, for it takes half as long again on
-	// a processor without instructions for SHA-256. What arrives has the digests of the manifest in any case.
+	// That a layer is, decompressed, what the configuration says is left to the host tool, for it takes half as long
+	// again on a processor without instructions for SHA-256. What arrives has the digests of the manifest in any case.
 	return rootfs.Read(ctx, stack, rootfs.Options{Memory: bundle.Spool(mem, kexec.Copies(), total), SkipDiffIDs: true})
 }
 

@@ -115,7 +115,8 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 		switch format {
 		case "", compression.Gzip, compression.Zstd:
 		default: // this program reads it
-			r.Reason = fmt.Sprintf("%v is compressed with %s, which Wyrcan does not read when it boots a machine: compress it with gzip or zstd", img.Layers[i], format)
+			r.Reason = fmt.Sprintf("%v is compressed with %s, which Wyrcan does not read when it boots a machine: "+
+				"compress it with gzip or zstd", img.Layers[i], format)
 			return r, nil
 		}
 	}

@@ -109,7 +109,8 @@ func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
 		switch {
 		case l.Size < 0 || l.Digest == l.DiffID:
 			// As docker save has them: compressed on its way.
-			layer = stream.NewLayer(&lazy{open: func() (io.ReadCloser, error) { return l.OpenChecked(ctx, foreign.Formats()...) }}, stream.WithCompressionLevel(gzip.BestSpeed))
+			open := func() (io.ReadCloser, error) { return l.OpenChecked(ctx, foreign.Formats()...) }
+			layer = stream.NewLayer(&lazy{open: open}, stream.WithCompressionLevel(gzip.BestSpeed))
 		default:
 			layer, err = partial.CompressedToLayer(&stored{ctx, l})
 		}

@@ -1,6 +1,6 @@
-// Package compression tells by its first bytes how a stream is compressed, whatever its name or its media type says, and
-// decompresses it. It knows gzip and zstd, which the OCI image specification has for layers (layer.md, "Distributable
-// Format"). Others are a caller's to add: package foreign has some.
+// Package compression tells by its first bytes how a stream is compressed, whatever its name or its media type says,
+// and decompresses it. It knows gzip and zstd, which the OCI image specification has for layers (layer.md,
+// "Distributable Format"). Others are a caller's to add: package foreign has some.
 package compression
 
 import (
@@ -14,8 +14,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/inflate"
 )
 
-// MaxWindow is the most that a stream may need of what came before, in bytes: that of zstd --long=27 and of xz's largest
-// presets. Each stream that is being read may take so much memory.
+// MaxWindow is the most that a stream may need of what came before, in bytes: that of zstd --long=27 and of xz's
+// largest presets. Each stream that is being read may take so much memory.
 const MaxWindow = 128 << 20
 
 // A Format is a way to compress that NewReader is to know besides its own.
@@ -37,7 +37,8 @@ const (
 // headSize is how many bytes tell how a stream is compressed.
 const headSize = 10
 
-// Identify names the compression of a stream that begins with head, of which ten bytes are enough; "" is none that is known.
+// Identify names the compression of a stream that begins with head, of which ten bytes are enough; "" is none that is
+// known.
 func Identify(head []byte) string {
 	s := string(head)
 	switch {
@@ -76,7 +77,8 @@ func NewReader(r io.Reader, more ...Format) (io.ReadCloser, string, error) {
 	case Gzip:
 		return io.NopCloser(inflate.NewReader(br)), name, nil
 	case Zstd:
-		zr, err := zstd.NewReader(br, zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
+		zr, err := zstd.NewReader(br,
+			zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
 		if err != nil {
 			return nil, "", err
 		}
@@ -88,5 +90,6 @@ func NewReader(r io.Reader, more ...Format) (io.ReadCloser, string, error) {
 			return rc, name, err
 		}
 	}
-	return nil, "", fmt.Errorf("is compressed with %s, which the OCI image specification does not know: compress it with gzip or zstd instead", name)
+	return nil, "", fmt.Errorf("is compressed with %s, which the OCI image specification does not know: "+
+		"compress it with gzip or zstd instead", name)
 }

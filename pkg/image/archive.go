@@ -22,7 +22,7 @@ import (
 // An archive is a tar file that was read once to know where what is.
 type archive struct {
 	path    string
-	plain   *os.File // its content, where the file is compressed; the collector closes it when no layer needs it anymore
+	plain   *os.File // its content, if the file is compressed; the collector closes it when no layer needs it anymore
 	members map[string]member
 }
 
@@ -186,8 +186,8 @@ func kindText(kind byte) string {
 // maxArchive bounds what a compressed archive may hold: as much as rootfs takes of an image.
 const maxArchive = 64 << 30
 
-// decompress writes the content of a compressed archive into a file without a name. It is not held in memory, for it may
-// be larger than that, and takes three quarters of what is free on the disk at most.
+// decompress writes the content of a compressed archive into a file without a name. It is not held in memory, for it
+// may be larger than that, and takes three quarters of what is free on the disk at most.
 func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
@@ -215,8 +215,8 @@ func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
 	return out, nil
 }
 
-// beginsArchive reports whether r may be an archive, as far as its buffer can tell: whether it is worth the disk's room. What
-// cannot be decompressed is left to whoever reads on.
+// beginsArchive reports whether r may be an archive, as far as its buffer can tell: whether it is worth the disk's
+// room. What cannot be decompressed is left to whoever reads on.
 func beginsArchive(r *bufio.Reader) bool {
 	head, err := r.Peek(r.Size())
 	if err != nil && err != io.EOF {
@@ -240,7 +240,8 @@ func fill(ctx context.Context, out *os.File, r io.Reader, format string) error {
 		n, err := io.CopyN(out, r, min(left+1, 16<<20))
 		switch left -= n; {
 		case left < 0:
-			return permanent("it has more than the %s that %s has room for: decompress it yourself, or let TMPDIR name a directory with more room", bytesText(room), os.TempDir())
+			return permanent("it has more than the %s that %s has room for: decompress it yourself, "+
+				"or let TMPDIR name a directory with more room", bytesText(room), os.TempDir())
 		case err == io.EOF:
 			return nil
 		case err != nil:

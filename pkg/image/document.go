@@ -68,7 +68,10 @@ func readReference(raw json.RawMessage) reference {
 	if decode(raw, &d) != nil {
 		return reference{Size: -1}
 	}
-	r := reference{MediaType: d.MediaType, ArtifactType: artifact(d.ArtifactType), Digest: d.Digest, Size: -1, URLs: d.URLs, Annotations: d.Annotations}
+	r := reference{
+		MediaType: d.MediaType, ArtifactType: artifact(d.ArtifactType),
+		Digest: d.Digest, Size: -1, URLs: d.URLs, Annotations: d.Annotations,
+	}
 	if d.Size != nil {
 		r.Size = *d.Size
 	}
@@ -77,8 +80,8 @@ func readReference(raw json.RawMessage) reference {
 	return r
 }
 
-// artifact returns the type of an artifact. Some tools give that of an image's configuration to images, as the listing of
-// referrers does (distribution-spec, "Listing Referrers").
+// artifact returns the type of an artifact. Some tools give that of an image's configuration to images, as the listing
+// of referrers does (distribution-spec, "Listing Referrers").
 func artifact(t string) string {
 	if types.MediaType(t).IsConfig() {
 		return ""
@@ -154,7 +157,8 @@ func parseManifest(raw []byte) (*document, error) {
 	image, index := present(d.Config) || present(d.Layers), present(d.Manifests)
 	switch {
 	case d.SchemaVersion == 1 || d.FSLayers != nil || d.MediaType.IsSchema1():
-		return nil, fmt.Errorf("it is of Docker's schema 1, which has no digests to verify layers by: push the image again with a tool of this decade")
+		return nil, fmt.Errorf("it is of Docker's schema 1, which has no digests to verify layers by: " +
+			"push the image again with a tool of this decade")
 	case image && index:
 		return nil, fmt.Errorf("it is both an image and an index")
 	case index && d.MediaType.IsImage(), image && d.MediaType.IsIndex():
@@ -164,7 +168,9 @@ func parseManifest(raw []byte) (*document, error) {
 	case !present(d.Config):
 		return nil, fmt.Errorf("it names no configuration")
 	}
-	return &document{config: readReference(d.Config), layers: references(d.Layers), artifactType: artifact(d.ArtifactType)}, nil
+	return &document{
+		config: readReference(d.Config), layers: references(d.Layers), artifactType: artifact(d.ArtifactType),
+	}, nil
 }
 
 // parseConfig reads an image's configuration (config.md). Fields that have not the form which the specification gives
@@ -208,17 +214,20 @@ func madeFor(config *v1.ConfigFile) v1.Platform {
 	return Normalize(v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant})
 }
 
-// diffIDs checks that a configuration has as many digests of layers as there are layers: where it has others, it belongs
-// to another image, or the list of layers was lost. docker and containerd refuse such an image too, also one without any.
+// diffIDs checks that a configuration has as many digests of layers as there are layers: where it has others, it
+// belongs to another image, or the list of layers was lost. docker and containerd refuse such an image too, also one
+// without any.
 func diffIDs(config *v1.ConfigFile, layers int) ([]v1.Hash, error) {
 	ids := config.RootFS.DiffIDs
 	if len(ids) != layers {
-		return nil, &strange{permanent("it has %d layers and digests for %d, so one of its manifest and its configuration is wrong: build, push or save the image again", layers, len(ids))}
+		return nil, &strange{permanent("it has %d layers and digests for %d, so one of its manifest and its configuration is wrong: "+
+			"build, push or save the image again", layers, len(ids))}
 	}
 	return ids, nil
 }
 
-// A strange error is about a document that is no container image, or a damaged one: if there is another, that may be it.
+// A strange error is about a document that is no container image, or a damaged one: if there is another, that may be
+// it.
 type strange struct{ error }
 
 func (s *strange) Unwrap() error { return s.error }

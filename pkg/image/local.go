@@ -138,7 +138,8 @@ func readSmall(f files, name string) ([]byte, error) {
 	}
 	defer rc.Close()
 	if size > manifestLimit {
-		return nil, permanent("%q of it has %s, more than the %s that one may have", printable.Line(name), bytesText(size), bytesText(manifestLimit))
+		return nil, permanent("%q of it has %s, more than the %s that one may have",
+			printable.Line(name), bytesText(size), bytesText(manifestLimit))
 	}
 	b, err := io.ReadAll(rc)
 	if err != nil {
@@ -157,7 +158,9 @@ const (
 // OCI's. The first one that leads to a whole image counts. Those of docker's form are asked for docker's table first.
 func (s *Source) find(ctx context.Context, called string, f files, ref string, docker bool) (*Image, error) {
 	tables := []string{ociTable, dockerTable}
-	find := map[string]func(context.Context, string, files, string) (*Image, error){ociTable: s.layout, dockerTable: s.saved}
+	find := map[string]func(context.Context, string, files, string) (*Image, error){
+		ociTable: s.layout, dockerTable: s.saved,
+	}
 	if docker {
 		slices.Reverse(tables)
 	}
@@ -202,7 +205,8 @@ func (s *Source) archive(ctx context.Context, called, file, ref string, docker b
 	_, oci := a.members[ociTable]
 	_, saved := a.members[dockerTable]
 	if !oci && !saved {
-		return nil, permanent("%q is an archive of something else: it has neither an %s nor a %s", file, ociTable, dockerTable)
+		return nil, permanent("%q is an archive of something else: it has neither an %s nor a %s",
+			file, ociTable, dockerTable)
 	}
 	return s.find(ctx, called, a, ref, docker)
 }

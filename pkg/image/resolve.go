@@ -246,7 +246,8 @@ func (r *resolver) layers(doc *document) ([]*Layer, error) {
 		case err != nil:
 			return nil, permanent("layer %d of its manifest cannot be used: %v", i+1, err)
 		case strings.HasSuffix(string(d.MediaType), "+encrypted"):
-			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support", i+1, short(d.Digest), printable.Line(string(d.MediaType)))
+			return nil, permanent("layer %d (%s) is encrypted (%s), which Wyrcan does not support",
+				i+1, short(d.Digest), printable.Line(string(d.MediaType)))
 		}
 		list = append(list, r.layer(i+1, d))
 	}
@@ -296,7 +297,8 @@ func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, e
 		return nil, &strange{permanent("its configuration cannot be used: %v", err)}
 	}
 	if d.Size > manifestLimit {
-		return nil, &strange{permanent("its configuration has %s, more than the %s that one may have", bytesText(d.Size), bytesText(manifestLimit))}
+		return nil, &strange{permanent("its configuration has %s, more than the %s that one may have",
+			bytesText(d.Size), bytesText(manifestLimit))}
 	}
 	var raw []byte
 	for {
@@ -320,7 +322,8 @@ func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, e
 	case err != nil && d.MediaType.IsConfig():
 		return nil, &strange{permanent("its configuration (%s) cannot be read: %v", short(d.Digest), err)}
 	case err != nil || !d.MediaType.IsConfig() && config.RootFS.Type != "layers":
-		return nil, &strange{permanent("it is not a container image: its configuration is of type %q", printable.Line(string(d.MediaType)))}
+		return nil, &strange{permanent("it is not a container image: its configuration is of type %q",
+			printable.Line(string(d.MediaType)))}
 	}
 	return config, nil
 }

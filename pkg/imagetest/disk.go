@@ -23,8 +23,8 @@ import (
 // Disk is an image as it lies on a disk, in a directory or an archive: what is in its files, by their names.
 type Disk map[string][]byte
 
-// Saved returns an image of these layers as docker saves it since its release 25.0: an OCI layout of layers that are not
-// compressed, with docker's own manifest.json beside it. Its name is "registry.example/x:1".
+// Saved returns an image of these layers as docker saves it since its release 25.0: an OCI layout of layers that are
+// not compressed, with docker's own manifest.json beside it. Its name is "registry.example/x:1".
 func Saved(t testing.TB, layers ...Layer) Disk {
 	t.Helper()
 	d := Disk{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`)}
@@ -54,7 +54,9 @@ func Saved(t testing.TB, layers ...Layer) Disk {
 func (d Disk) SetManifest(manifest map[string]any) {
 	desc := d.AddJSON(manifest)
 	desc["mediaType"] = "application/vnd.oci.image.manifest.v1+json"
-	desc["annotations"] = map[string]string{"io.containerd.image.name": "registry.example/x:1", "org.opencontainers.image.ref.name": "1"}
+	desc["annotations"] = map[string]string{
+		"io.containerd.image.name": "registry.example/x:1", "org.opencontainers.image.ref.name": "1",
+	}
 	d.SetJSON("index.json", map[string]any{"schemaVersion": 2, "manifests": []any{desc}})
 }
 
@@ -120,7 +122,8 @@ func (d Disk) Dir(t testing.TB) string {
 	return dir
 }
 
-// Tar writes the files into an archive and returns its name. Headers in more take the places of files of the same names.
+// Tar writes the files into an archive and returns its name. Headers in more take the places of files of the same
+// names.
 func (d Disk) Tar(t testing.TB, more ...tar.Header) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -151,8 +154,8 @@ func (d Disk) Tar(t testing.TB, more ...tar.Header) string {
 	return file
 }
 
-// PushDisk stores the blobs of d and the manifest that its index names first as repo, "x:1" for instance, without looking at
-// them, and returns its full name with the host.
+// PushDisk stores the blobs of d and the manifest that its index names first as repo, "x:1" for instance, without
+// looking at them, and returns its full name with the host.
 func (r *Registry) PushDisk(t testing.TB, repo string, d Disk) string {
 	t.Helper()
 	ref, err := name.ParseReference(r.Host+"/"+repo, name.Insecure)
@@ -161,7 +164,8 @@ func (r *Registry) PushDisk(t testing.TB, repo string, d Disk) string {
 	}
 	for _, file := range d.Names() {
 		if strings.HasPrefix(file, "blobs/") {
-			if err := remote.WriteLayer(ref.Context(), static.NewLayer(d[file], types.OCILayer), remote.WithTransport(direct{r.store})); err != nil {
+			blob := static.NewLayer(d[file], types.OCILayer)
+			if err := remote.WriteLayer(ref.Context(), blob, remote.WithTransport(direct{r.store})); err != nil {
 				t.Fatalf("imagetest: cannot push %q: %v", repo, err)
 			}
 		}

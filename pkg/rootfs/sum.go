@@ -51,8 +51,8 @@ func (c *check) end() error {
 		return nil
 	}
 	if got := hex.EncodeToString(c.Sum(nil)); got != c.want {
-		return fmt.Errorf("is another one than the image was made with: uncompressed it has the digest %s:%s, not %s:%s as the image's configuration says",
-			c.algorithm, got, c.algorithm, c.want)
+		return fmt.Errorf("is another one than the image was made with: "+
+			"uncompressed it has the digest %s:%s, not %s:%s as the image's configuration says", c.algorithm, got, c.algorithm, c.want)
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 func Formats() []compression.Format {
 	return []compression.Format{
 		{Name: compression.XZ, Reader: func(r io.Reader) (io.ReadCloser, error) {
-			// Of the libraries in Go this is the one that refuses a dictionary over a limit. A file may want one of 4 GiB.
+			// Of the libraries in Go this is the one that refuses a dictionary over a limit. A file may want one of 4
+			// GiB.
 			zr, err := xz.NewReader(r, compression.MaxWindow)
 			return io.NopCloser(zr), err
 		}},
