@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,7 @@ type archive struct {
 	path    string
 	plain   *os.File // its content, if the file is compressed; the collector closes it when no layer needs it anymore
 	members map[string]member
+	passed  atomic.Int64 // members that were gone through to come to sparse ones
 }
 
 // A member is what a tar archive has under a name.
@@ -39,6 +41,7 @@ type member struct {
 const (
 	maxMembers = 100_000
 	maxNames   = 64 << 20 // bytes of all names together
+	maxPassed  = 500_000  // some seconds' worth
 )
 
 // openArchive reads the headers of an archive.
@@ -147,7 +150,7 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 	if !m.sparse {
 		return section(content, m.offset, m.size, closer), m.size, nil
 	}
-	r, err := expand(content, m.number)
+	r, err := a.expand(content, m.number)
 	if err != nil {
 		closer.Close()
 		return nil, 0, err
@@ -159,8 +162,11 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 }
 
 // expand returns the content of a member, of which so many come before it, with its holes. Only tar's own reader knows
-// where they are.
-func expand(content io.ReaderAt, number int) (io.Reader, error) {
+// where they are, and it begins at the beginning.
+func (a *archive) expand(content io.ReaderAt, number int) (io.Reader, error) {
+	if a.passed.Add(int64(number)) > maxPassed {
+		return nil, permanent("%q has too many members whose holes were left out: write it anew without", a.path)
+	}
 	tr := tar.NewReader(io.NewSectionReader(content, 0, 1<<62))
 	for range number + 1 {
 		if _, err := tr.Next(); err != nil {

@@ -4,10 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -235,6 +237,67 @@ func TestSparseBomb(t *testing.T) {
 	if _, err := here(t).Open(context.Background(), file); err == nil || !strings.Contains(err.Error(), "1099511627776 bytes where the manifest says") {
 		t.Errorf("a hole in a layer: Open = %v, want an error about its size", err)
 	}
+}
+
+// To come to a sparse member costs something, which is bounded; so is what docker's table has us look at.
+func TestLocalBounds(t *testing.T) {
+	layers, _ := twoLayers(t)
+	d := imagetest.Saved(t, layers...)
+	delete(d, "index.json")
+	var table []map[string]any
+	if err := json.Unmarshal(d["manifest.json"], &table); err != nil {
+		t.Fatal(err)
+	}
+	list := make([]any, 5000)
+	for i := range list {
+		list[i] = "sparse"
+	}
+	table[0]["Layers"] = list
+	d.SetJSON("manifest.json", table)
+	setConfigLayers(t, d, len(list))
+	for i := range 1000 {
+		d[fmt.Sprint("a", i)] = nil // in front
+	}
+	file := d.Tar(t)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hole, err := imagetest.Layer{Entries: []imagetest.Entry{imagetest.PAXSparse("sparse", "x", 0, 1<<20)}}.Archive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append(b[:len(b)-1024], hole...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here(t).Open(context.Background(), file); err == nil || !strings.Contains(err.Error(), "holes were left out") {
+		t.Errorf("Open = %v, want an error about the holes", err)
+	}
+
+	d = imagetest.Saved(t, layers...)
+	setConfig(t, d, "linux", "s390x", "")
+	delete(d, "index.json")
+	d["manifest.json"] = []byte("[" + strings.Repeat(strings.Trim(string(d["manifest.json"]), "[]")+",", 100) + strings.Trim(string(d["manifest.json"]), "[]") + "]")
+	_ = json.Unmarshal(d["manifest.json"], &table)
+	if _, err := here(t).Open(context.Background(), d.Tar(t)); len(table) != 101 || err == nil || !strings.Contains(err.Error(), "more than 64 images of one name") {
+		t.Errorf("Open of %d images = %v, want an error about their number", len(table), err)
+	}
+}
+
+// setConfigLayers gives an image that docker saved a configuration of n layers.
+func setConfigLayers(t *testing.T, d imagetest.Disk, n int) {
+	t.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = "sha256:" + strings.Repeat("0", 64)
+	}
+	config := d.AddJSON(map[string]any{"os": "linux", "architecture": runtime.GOARCH, "rootfs": map[string]any{"type": "layers", "diff_ids": ids}})
+	var table []map[string]any
+	if err := json.Unmarshal(d["manifest.json"], &table); err != nil {
+		t.Fatal(err)
+	}
+	table[0]["Config"] = imagetest.BlobName(config["digest"].(string))
+	d.SetJSON("manifest.json", table)
 }
 
 // A member that is no file is refused by what it is where a file is needed, and does no harm elsewhere.

@@ -41,7 +41,10 @@ func (s *Source) saved(_ context.Context, called string, f files, ref string) (*
 		return nil, err
 	}
 	r := &resolver{want: s.platform(), track: s.Progress}
-	for _, e := range list { // of one name for several platforms, or one
+	for i, e := range list { // of one name for several platforms, or one
+		if i == maxManifests {
+			return nil, permanent("its %s lists more than %d images of one name", dockerTable, maxManifests)
+		}
 		img, err := s.savedImage(r, f, e)
 		if err != nil {
 			return nil, err
