@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +50,7 @@ func (c *cmd) online(ctx context.Context) error {
 		if !offline.Hopeless() || !c.settled() {
 			hopeless = 0
 			if wait.due(time.Now(), offline.Links) {
-				c.sayf("still waiting for the network: %v", err)
+				c.sayf("still waiting for the network: %s", strings.Join(append([]string{err.Error()}, cards(offline, c.loader.Result())...), "; "))
 			}
 			continue
 		}
@@ -62,7 +61,7 @@ func (c *cmd) online(ctx context.Context) error {
 		if !c.owner {
 			return why
 		}
-		appeared, stop := c.appears(ctx, offline.Links)
+		appeared, stop := c.appears(ctx)
 		c.countdown(ctx, why, " unless a network interface appears", appeared)
 		stop()
 		c.sayf("a network interface has appeared, the boot goes on")
@@ -87,28 +86,22 @@ func (c *cmd) settled() bool {
 	return true
 }
 
-// appears returns a channel that is closed when the links are no longer those. Call stop when nobody waits for it.
-func (c *cmd) appears(ctx context.Context, links []network.LinkState) (appeared <-chan struct{}, stop func()) {
+// appears returns a channel that is closed when there is a link again that may bring the machine online. Call stop when
+// nobody waits for it.
+func (c *cmd) appears(ctx context.Context) (appeared <-chan struct{}, stop func()) {
 	ctx, stop = context.WithCancel(ctx)
-	changed := make(chan struct{})
+	hope := make(chan struct{})
 	go func() {
-		for !more(links, c.net.State()) {
+		for (&network.Offline{Links: c.net.State()}).Hopeless() {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(500 * time.Millisecond):
 			}
 		}
-		close(changed)
+		close(hope)
 	}()
-	return changed, stop
-}
-
-// more reports whether a link is there that was not.
-func more(before, now []network.LinkState) bool {
-	return slices.ContainsFunc(now, func(s network.LinkState) bool {
-		return !slices.ContainsFunc(before, func(b network.LinkState) bool { return b.Name == s.Name && b.MAC.String() == s.MAC.String() })
-	})
+	return hope, stop
 }
 
 // overlay is a layer of Wyrcan's own on top of the image's.

@@ -42,35 +42,47 @@ func (r *reminder) due(now time.Time, links []network.LinkState) bool {
 	return true
 }
 
+// cards says of each network card why it is of no use, as far as the links do not say it.
+func cards(offline *network.Offline, found coldplug.Result) []string {
+	var list []string
+	for _, d := range slices.Concat(found.Missing, found.Idle, starving(offline, found)) {
+		list = append(list, d.Trouble())
+	}
+	return list
+}
+
+// starving are the cards whose links the kernel cannot bring up, which is when many drivers ask for their firmware.
+func starving(offline *network.Offline, found coldplug.Result) []coldplug.Device {
+	return slices.DeleteFunc(slices.Clone(found.Wanting), func(d coldplug.Device) bool {
+		return !slices.ContainsFunc(offline.Links, func(s network.LinkState) bool {
+			return s.Broken && (slices.Contains(d.Links, s.Name) || slices.Contains(d.Links, s.KernelName))
+		})
+	})
+}
+
 // noNetwork is the failure of a machine that no link can bring online: which cards have no driver, or none that works, and
 // what to do. driversErr is why no driver at all could be loaded.
 func noNetwork(offline *network.Offline, driversErr error, found coldplug.Result) error {
-	var cards []string
-	var firmware bool
-	for _, d := range append(slices.Clone(found.Missing), found.Idle...) {
-		cards = append(cards, d.Trouble())
-		firmware = firmware || len(d.Firmware) > 0
-	}
-	why := strings.Join(cards, "; ")
+	why := cards(offline, found)
+	hardware := offline.Hardware()
 	switch {
-	case len(offline.Hardware()) > 0:
-		why = offline.Error()
-		if len(cards) > 0 {
-			why += "; " + strings.Join(cards, "; ")
+	case len(hardware) > 0:
+		why = append([]string{offline.Error()}, why...)
+		if !slices.ContainsFunc(hardware, func(s network.LinkState) bool { return s.Broken }) {
+			why = append(why, "set the wyr.net arguments right, for which wyrnet -n shows what fits each link")
 		}
-		why += "; set the wyr.net arguments right, for which wyrnet -n shows what fits each link"
 	case driversErr != nil:
-		why = fmt.Sprintf("there is no network interface: %v; start this kernel with the initrd that was made for it", driversErr)
-	case len(cards) == 0:
-		why = "this machine has no network card; plug one in, or give the virtual machine one (QEMU: -nic user)"
+		why = []string{fmt.Sprintf("there is no network interface: %v", driversErr), "start this kernel with the initrd that was made for it"}
+	case len(why) == 0:
+		why = []string{"this machine has no network card", "plug one in, or give the virtual machine one (QEMU: -nic user)"}
 	default:
-		why = "there is no network interface: " + why
+		why[0] = "there is no network interface: " + why[0]
 	}
 	if len(found.Missing) > 0 {
-		why += "; make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) or use another card"
+		why = append(why, "make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) or use another card")
 	}
-	if firmware {
-		why += "; put the firmware into the initrd (make FIRMWARE=DIR)"
+	if slices.ContainsFunc(slices.Concat(found.Idle, starving(offline, found)), func(d coldplug.Device) bool { return len(d.Firmware) > 0 }) {
+		why = append(why, "put the firmware into the initrd (make FIRMWARE=DIR)")
 	}
-	return errors.New(why)
+	return errors.New(strings.Join(why, "; "))
 }

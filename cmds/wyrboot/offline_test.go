@@ -41,6 +41,9 @@ func TestNoNetwork(t *testing.T) {
 	firmware := coldplug.Device{Name: "0000:02:00.0", Modules: []string{"bnx2x"}, Firmware: []string{"bnx2x/a.fw"}}
 	idle := coldplug.Device{Name: "0000:03:00.0", Driver: "vfio-pci"}
 	unmatched := []network.LinkState{{Name: "eth0", Problem: "no .network file fits it", Final: true}}
+	broken := []network.LinkState{{Name: "eth0", Problem: "cannot bring it up: no such file or directory", Broken: true, Final: true}}
+	wanting := coldplug.Device{Name: "0000:04:00.0", Driver: "bnx2", Firmware: []string{"bnx2/a.fw"}, Links: []string{"eth0"}}
+	works := coldplug.Device{Name: "0000:05:00.0", Driver: "r8169", Firmware: []string{"rtl.fw"}, Links: []string{"eth1"}}
 	const other = "; make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) or use another card"
 	const arguments = "; set the wyr.net arguments right, for which wyrnet -n shows what fits each link"
 	for _, tt := range []struct {
@@ -66,31 +69,14 @@ func TestNoNetwork(t *testing.T) {
 			"there is no network interface: cannot load drivers for kernel 6.1: no; start this kernel with the initrd that was made for it"},
 		{"no file fits", unmatched, nil, coldplug.Result{},
 			"no network link can reach out: eth0: no .network file fits it" + arguments},
+		{"no firmware for what is there", broken, nil, coldplug.Result{Wanting: []coldplug.Device{wanting, works}},
+			"no network link can reach out: eth0: cannot bring it up: no such file or directory; driver bnx2 of the  at 0000:04:00.0 lacks its firmware bnx2/a.fw; " +
+				"put the firmware into the initrd (make FIRMWARE=DIR)"},
 		{"no file fits, and a card without driver", unmatched, nil, coldplug.Result{Missing: []coldplug.Device{missing}},
 			"no network link can reach out: eth0: no .network file fits it; this initrd has no driver for the  at 0000:01:00.0" + arguments + other},
 	} {
 		if got := noNetwork(&network.Offline{Links: tt.links}, tt.err, tt.found).Error(); got != tt.want {
 			t.Errorf("%s:\n%s, want\n%s", tt.what, got, tt.want)
-		}
-	}
-}
-
-func TestMore(t *testing.T) {
-	eth := func(names ...string) (links []network.LinkState) {
-		for _, n := range names {
-			links = append(links, network.LinkState{Name: n})
-		}
-		return links
-	}
-	for _, tt := range []struct {
-		before, now []network.LinkState
-		want        bool
-	}{
-		{nil, nil, false}, {nil, eth("eth0"), true}, {eth("eth0"), eth("eth0"), false}, {eth("eth0"), nil, false},
-		{eth("eth0"), eth("eth0", "eth1"), true}, {eth("eth0"), eth("eth1"), true},
-	} {
-		if got := more(tt.before, tt.now); got != tt.want {
-			t.Errorf("more(%v, %v) = %v, want %v", tt.before, tt.now, got, tt.want)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func withCards(err error, found coldplug.Result) error {
 	if offline := new(network.Offline); !errors.As(err, &offline) {
 		return err
 	}
-	for _, d := range append(slices.Clone(found.Missing), found.Idle...) {
+	for _, d := range slices.Concat(found.Missing, found.Idle, found.Wanting) {
 		err = fmt.Errorf("%w; %s", err, d.Trouble())
 	}
 	return err

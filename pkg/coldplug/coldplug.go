@@ -79,6 +79,7 @@ type Result struct {
 	Failed  []error  // a sentence each; a module without its device is none
 	Missing []Device // network cards that no module here and no driver of the kernel serves
 	Idle    []Device // those that one should serve, and that are no network interface all the same
+	Wanting []Device // those that are one, and whose driver asked for firmware in vain; some do without
 }
 
 func (l *Loader) logf(format string, args ...any) {
@@ -322,7 +323,7 @@ func (l *Loader) Result() Result {
 	l.mu.Lock()
 	r := Result{Loaded: slices.Clone(l.result.Loaded), Failed: slices.Clone(l.result.Failed)}
 	l.mu.Unlock()
-	r.Missing, r.Idle = l.cards()
+	l.cards(&r)
 	return r
 }
 

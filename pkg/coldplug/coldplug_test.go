@@ -227,29 +227,28 @@ func TestMissing(t *testing.T) {
 // TestIdle has cards that a driver should serve, one of which is a network interface.
 func TestIdle(t *testing.T) {
 	l, _ := machine(t, map[string]string{
-		"pci/0000:01:00.0":        "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00", // nobody's: missing, not idle
-		"pci/0000:02:00.0":        "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", // its driver does not take it
-		"pci/0000:03:00.0":        "pci:v000014E4d0000168Asv00000000sd00000000bc02sc00i00", // no firmware
-		"pci/0000:04:00.0":        "pci:v000010ECd00008139sv00000000sd00000000bc02sc00i00", // barred
-		"pci/0000:05:00.0":        "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00", // an interface
-		"pci/0000:05:00.0/driver": "",
-		"pci/0000:05:00.0/net":    "",
-		"pci/0000:06:00.0":        "pci:v00001AF4d00001000sv00000000sd00000000bc02sc00i00", // carries virtio0
-		"pci/0000:07:00.0":        "pci:v0000DEADd00000002sv00000000sd00000000bc02sc80i00", // bound, and nothing comes of it
-		"virtio/virtio0":          "virtio:d00000001v00001AF4",
-		"usb/1-1:1.0":             "usb:v0525pA4A2d0505dc02dsc00dp00ic02isc06ip00in00",
-		"usb/1-2:1.0":             "usb:v0525p1234d0505dc02dsc00dp00ic02isc0dip00in00", // NCM, nobody's
-		"usb/1-3:1.0":             "usb:v0525p1235d0505dc00dsc00dp00ic08isc06ip50in00", // a disk
-		"platform/ethernet.0":     "of:NethernetT(null)Cvendor,gmac",
-		"platform/serial.0":       "of:NserialT(null)Cvendor,uart",
-		"pci/0000:08:00.0":        "pci:v00008086d00001563sv00008086sd00000000bc02sc00i00", // built in, not bound
-		"virtio/virtio1":          "virtio:d00000002v00001AF4",
-		"pci/0000:09:00.0":        "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00", // its child is an interface
+		"pci/0000:01:00.0":    "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00", // nobody's: missing, not idle
+		"pci/0000:02:00.0":    "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", // its driver does not take it
+		"pci/0000:03:00.0":    "pci:v000014E4d0000168Asv00000000sd00000000bc02sc00i00", // no firmware
+		"pci/0000:04:00.0":    "pci:v000010ECd00008139sv00000000sd00000000bc02sc00i00", // barred
+		"pci/0000:05:00.0":    "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00", // an interface
+		"pci/0000:06:00.0":    "pci:v00001AF4d00001000sv00000000sd00000000bc02sc00i00", // carries virtio0
+		"pci/0000:07:00.0":    "pci:v0000DEADd00000002sv00000000sd00000000bc02sc80i00", // bound, and nothing comes of it
+		"virtio/virtio0":      "virtio:d00000001v00001AF4",
+		"usb/1-1:1.0":         "usb:v0525pA4A2d0505dc02dsc00dp00ic02isc06ip00in00",
+		"usb/1-2:1.0":         "usb:v0525p1234d0505dc02dsc00dp00ic02isc0dip00in00", // NCM, nobody's
+		"usb/1-3:1.0":         "usb:v0525p1235d0505dc00dsc00dp00ic08isc06ip50in00", // a disk
+		"platform/ethernet.0": "of:NethernetT(null)Cvendor,gmac",
+		"platform/serial.0":   "of:NserialT(null)Cvendor,uart",
+		"pci/0000:08:00.0":    "pci:v00008086d00001563sv00008086sd00000000bc02sc00i00", // built in, not bound
+		"virtio/virtio1":      "virtio:d00000002v00001AF4",
+		"pci/0000:09:00.0":    "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00", // its child is an interface
 	})
 	for name, target := range map[string]string{
 		"pci/devices/0000:06:00.0/driver": "../../drivers/virtio-pci",
 		"pci/devices/0000:07:00.0/driver": "../../drivers/wireless",
 		"pci/devices/0000:01:00.0/physfn": "../0000:05:00.0",
+		"pci/devices/0000:05:00.0/driver": "../../drivers/r8169",
 	} {
 		if err := os.Symlink(target, filepath.Join(l.Root, "sys/bus", name)); err != nil {
 			t.Fatal(err)
@@ -262,6 +261,7 @@ func TestIdle(t *testing.T) {
 			"3,702,3000002,-;bnx2x 0000:03:00.0: firmware: failed to load bnx2x/b.fw (-2)\n" +
 			"3,703,3000003,-;platform regulatory.0: Direct firmware load for regulatory.db failed with error -2\n" +
 			"3,704,3000004,-;r8169 0000:05:00.0: firmware: failed to load rtl.fw (-2)\n6,705,1,-;firmware: failed to load\n",
+		"sys/bus/pci/devices/0000:05:00.0/net/eth0/x":     "",
 		"sys/bus/pci/devices/0000:09:00.0/eth/net/eth1/x": "",
 	} {
 		file := filepath.Join(l.Root, name)
@@ -277,10 +277,14 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, d := range append(r.Missing, r.Idle...) {
+	for _, d := range slices.Concat(r.Missing, r.Idle, r.Wanting) {
 		got = append(got, d.Trouble())
 	}
+	if len(r.Wanting) != 1 || !slices.Equal(r.Wanting[0].Links, []string{"eth0"}) {
+		t.Errorf("interfaces without firmware: %+v, want eth0", r.Wanting)
+	}
 	want := []string{
+		"driver r8169 of the Ethernet controller 10ec:8168 at 0000:05:00.0 lacks its firmware rtl.fw",
 		"this initrd has no driver for the Ethernet controller 8086:1572 at 0000:01:00.0",
 		"this initrd has no driver for the Ethernet controller at ethernet.0",
 		"this initrd has no driver for the USB network adapter 0525:1234 at 1-2:1.0",

@@ -3,7 +3,6 @@ package coldplug
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,7 @@ type Device struct {
 	Driver   string   // the one that has it; "" where none has
 	Modules  []string // those that claim to serve it, of this initrd or built into the kernel
 	Firmware []string // what its driver asked for in vain
+	Links    []string // the network interfaces that it is
 	kind     string
 	barred   bool // the command line keeps all of Modules away
 }
@@ -30,10 +30,10 @@ func (d Device) String() string { return fmt.Sprintf("%s at %s", d.kind, d.Name)
 // Trouble says for a person why the device is of no use.
 func (d Device) Trouble() string {
 	switch {
+	case len(d.Firmware) > 0:
+		return fmt.Sprintf("driver %s of the %s lacks its firmware %s", cmp.Or(d.driver(), "(unknown)"), d, strings.Join(d.Firmware, ", "))
 	case d.Driver == "" && len(d.Modules) == 0:
 		return fmt.Sprintf("this initrd has no driver for the %s", d)
-	case len(d.Firmware) > 0:
-		return fmt.Sprintf("driver %s of the %s lacks its firmware %s", d.driver(), d, strings.Join(d.Firmware, ", "))
 	case d.barred && d.Driver == "":
 		return fmt.Sprintf("the command line bars driver %s of the %s", d.driver(), d)
 	case d.Driver == "":
@@ -95,12 +95,13 @@ func networkKind(modalias string) string {
 	return ""
 }
 
-// cards returns the network cards that have no driver bound and that no module and nothing built in claims to serve, and those
-// that one serves, or should, and that have no network interface all the same.
-func (l *Loader) cards() (missing, idle []Device) {
+// cards sorts the network cards of which something is to be told: those that have no driver bound and that no module and
+// nothing built in claims to serve, those that one serves, or should, and that are no network interface all the same, and those
+// that are one without all of their firmware.
+func (l *Loader) cards(r *Result) {
 	files, err := filepath.Glob(l.path("sys/bus/*/devices/*/modalias"))
 	if err != nil {
-		return nil, nil
+		return
 	}
 	firmware := sync.OnceValue(func() map[string][]string { return firmwareWanted(l.path("dev/kmsg")) })
 	for _, file := range files {
@@ -110,7 +111,7 @@ func (l *Loader) cards() (missing, idle []Device) {
 		}
 		dir := filepath.Dir(file)
 		d := Device{Name: filepath.Base(dir), Modalias: strings.TrimSpace(string(b))}
-		if d.kind = networkKind(d.Modalias); d.kind == "" || hasLink(dir) {
+		if d.kind = networkKind(d.Modalias); d.kind == "" {
 			continue
 		}
 		d.Driver = boundDriver(dir)
@@ -122,14 +123,17 @@ func (l *Loader) cards() (missing, idle []Device) {
 		for _, a := range find(l.index.builtin, d.Modalias) {
 			d.Modules, d.barred = append(d.Modules, a.module), false
 		}
-		if d.Driver == "" && len(d.Modules) == 0 {
-			missing = append(missing, d)
-			continue
+		d.Links, d.Firmware = links(dir), firmware()[d.Name]
+		switch {
+		case len(d.Links) > 0 && len(d.Firmware) > 0:
+			r.Wanting = append(r.Wanting, d)
+		case len(d.Links) > 0:
+		case d.Driver == "" && len(d.Modules) == 0:
+			r.Missing = append(r.Missing, d)
+		default:
+			r.Idle = append(r.Idle, d)
 		}
-		d.Firmware = firmware()[d.Name]
-		idle = append(idle, d)
 	}
-	return missing, idle
 }
 
 // boundDriver returns the name of the driver that has the device, or "".
@@ -145,17 +149,28 @@ func boundDriver(dir string) string {
 	return filepath.Base(driver)
 }
 
-// hasLink reports whether a device, or one that it carries, is a network interface. A link out of the directory leads to
-// another device: of a virtual function to the physical one.
-func hasLink(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, "net")); err == nil {
-		return true
-	}
+// links returns the names of the network interfaces that a device is, or that one is which it carries. A link out of the
+// directory leads to another device: of a virtual function to the physical one.
+func links(dir string) []string {
+	var names []string
 	children, err := os.ReadDir(dir)
-	return err == nil && slices.ContainsFunc(children, func(c fs.DirEntry) bool {
-		_, err := os.Stat(filepath.Join(dir, c.Name(), "net"))
-		return c.IsDir() && err == nil
-	})
+	if err != nil {
+		return nil
+	}
+	for _, c := range children {
+		if !c.IsDir() {
+			continue
+		}
+		net := filepath.Join(dir, c.Name(), "net")
+		if c.Name() == "net" {
+			net = filepath.Join(dir, "net")
+		}
+		found, _ := os.ReadDir(net)
+		for _, f := range found {
+			names = append(names, f.Name())
+		}
+	}
+	return names
 }
 
 // phyAlias makes the modalias of an Ethernet PHY, which sysfs does not give: the

@@ -29,6 +29,7 @@ type link struct {
 	since    time.Time // when it was first seen
 	prepared bool
 	ruled    bool      // rules and neighbours are set
+	upTried  time.Time // when it was last tried to bring it up again
 	lost     time.Time // since when the carrier is gone; zero: it is there
 
 	stop       context.CancelFunc // ends the clients; nil: none runs
@@ -97,6 +98,7 @@ func (l *link) reconcile(now time.Time) {
 		}
 		return
 	}
+	l.upAgain(now)
 	switch {
 	case l.hasCarrier():
 		l.lost = time.Time{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -38,7 +39,7 @@ func (l *link) prepare() bool {
 	}
 	switch {
 	case c.Link.Up():
-		l.fail("bring it up", netlink.LinkSetUp(nl))
+		l.fail(bringUp, netlink.LinkSetUp(nl))
 	case c.Link.Activation == "down" || c.Link.Activation == "always-down":
 		l.fail("take it down", netlink.LinkSetDown(nl))
 	}
@@ -48,6 +49,21 @@ func (l *link) prepare() bool {
 		}
 	}
 	return true
+}
+
+// bringUp is what a link has trouble with that the kernel does not bring up, for want of firmware perhaps.
+const bringUp = "bring it up"
+
+// upAgain tries again what the kernel could not do: a driver may have been amid a reset.
+func (l *link) upAgain(now time.Time) {
+	if l.attrs.RawFlags&unix.IFF_UP != 0 { // with the link below it, say
+		l.fail(bringUp, nil)
+	}
+	if l.trouble[bringUp] == "" || now.Sub(l.upTried) < 5*time.Second {
+		return
+	}
+	l.upTried = now
+	l.fail(bringUp, netlink.LinkSetUp(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}))
 }
 
 // master finds the device that the link is to be put into, nil if there is none; ok is false while it does not exist yet.

@@ -35,7 +35,8 @@ type LinkState struct {
 	Leased    bool     // its IPv4 address is a DHCP server's
 	Hostname  string   // that a DHCP server has for the machine
 	Problem   string   // what is missing or has failed
-	Final     bool     // by its files it will never bring the machine online
+	Broken    bool     // the kernel cannot bring it up
+	Final     bool     // as it is, it will never bring the machine online
 }
 
 func texts[T fmt.Stringer](list []T) []string {
@@ -78,7 +79,8 @@ func (l *link) state(now time.Time) LinkState {
 	slices.SortFunc(s.Gateways, netip.Addr.Compare)
 	l.names(&s, now)
 	s.Pending = l.pending()
-	s.Final = !l.conf.Link.Required || !l.conf.Link.Up()
+	s.Broken = l.trouble[bringUp] != ""
+	s.Final = s.Broken || !l.conf.Link.Required || !l.conf.Link.Up()
 	s.Problem = l.problem(ready, now)
 	// Where there is a way out, a setting that failed is told and no more.
 	s.Usable = s.Carrier && ready && (s.Problem == "" || len(s.Gateways) > 0)
@@ -173,9 +175,11 @@ func (l *link) problem(ready bool, now time.Time) string {
 	}
 	var parts []string
 	if !l.hasCarrier() {
-		if l.attrs.RawFlags&unix.IFF_UP == 0 {
+		switch {
+		case l.trouble[bringUp] != "": // which says it
+		case l.attrs.RawFlags&unix.IFF_UP == 0:
 			parts = append(parts, "cannot be brought up")
-		} else {
+		default:
 			parts = append(parts, "no carrier, is the cable in and the other end on?")
 		}
 	} else if !ready {
