@@ -341,6 +341,30 @@ func TestNeverUp(t *testing.T) {
 	w.online(w.wyrnet(files), 20*time.Second)
 }
 
+// TestBroughtUpLater has a link that the kernel cannot bring up at first, as one whose driver finds no firmware or is amid a
+// reset: here its address is another's. It is tried again.
+func TestBroughtUpLater(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, 1)
+	w.peer(0, "10.9.0.1/24")
+	w.ip("link", "set", "eth0", "up")
+	w.ip("link", "add", "link", "eth0", "name", "upper", "address", "02:00:00:00:00:01", "type", "macvlan")
+	files := map[string]string{
+		"a.network": "[Match]\nName=eth0\n[Link]\nUnmanaged=yes\n",
+		"b.network": "[Match]\nName=upper\n[Network]\nAddress=10.9.0.9/24\nGateway=10.9.0.1\nLinkLocalAddressing=no\nDNS=10.9.0.1\n",
+	}
+	p := w.wyrnet(files, "-t", "2s")
+	<-p.done
+	if p.err == nil || !strings.Contains(p.output(), "upper (macvlan, 02:00:00:00:00:01): cannot bring it up: address already in use") {
+		t.Errorf("wyrnet ends with %v and\n%s", p.err, p.output())
+	}
+	p = w.wyrnet(files, "-t", "60s")
+	time.Sleep(2 * time.Second)
+	w.ip("link", "set", "eth0", "address", "02:00:00:00:00:77")
+	w.online(p, 20*time.Second)
+}
+
 // TestRenamed has its link renamed by somebody else while it is in use: the file that fits the new name counts then.
 func TestRenamed(t *testing.T) {
 	t.Parallel()
