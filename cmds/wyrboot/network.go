@@ -64,6 +64,7 @@ func (c *cmd) online(ctx context.Context) error {
 		appeared, stop := c.appears(ctx)
 		c.countdown(ctx, why, " unless a network interface appears", appeared)
 		stop()
+		hopeless = 0
 		c.sayf("a network interface has appeared, the boot goes on")
 	}
 }

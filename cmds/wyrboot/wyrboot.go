@@ -32,6 +32,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,7 +186,9 @@ func (c *cmd) drivers(ctx context.Context) error {
 	go func() {
 		select {
 		case <-l.Settled():
-			say(l.Result().Missing)
+			found := l.Result()
+			say(found.Missing)
+			say(slices.DeleteFunc(found.Idle, func(d coldplug.Device) bool { return len(d.Firmware) == 0 }))
 		case <-ctx.Done():
 		}
 	}()

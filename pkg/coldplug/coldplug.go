@@ -351,13 +351,11 @@ func (l *Loader) Watch(ctx context.Context) error {
 			return ctx.Err()
 		case errors.Is(err, unix.ENOBUFS):
 			// The kernel had more to tell than the socket could hold.
-			found, err := l.scan(ctx)
-			if err != nil {
+			settle.Stop()
+			if _, err := l.scan(ctx); err != nil {
 				return err
 			}
-			if found {
-				settle.Reset(quiet)
-			}
+			settle.Reset(quiet)
 			continue
 		case err != nil:
 			return err
@@ -372,10 +370,11 @@ func (l *Loader) Watch(ctx context.Context) error {
 		if alias == "" || !l.claim(alias) {
 			continue
 		}
-		settle.Reset(quiet)
+		settle.Stop() // a driver may take longer than quiet
 		if err := l.loadAll(ctx, alias); err != nil {
 			return err
 		}
+		settle.Reset(quiet)
 	}
 }
 

@@ -405,6 +405,16 @@ func TestNoModules(t *testing.T) {
 func TestWatch(t *testing.T) {
 	l, loaded := machine(t, nil)
 	l.Quiet = 50 * time.Millisecond
+	load := l.dryRun
+	l.dryRun = func(path string) { // a driver that takes its time is no quiet
+		time.Sleep(4 * l.Quiet)
+		select {
+		case <-l.Settled():
+			t.Error("Settled is closed while a driver loads")
+		default:
+		}
+		load(path)
+	}
 	if _, err := l.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
