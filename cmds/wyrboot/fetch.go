@@ -88,7 +88,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 	defer func() { stop(); <-shown }()
 	stack := make([]rootfs.Layer, len(img.Layers))
 	for i, l := range img.Layers {
-		stack[i] = watched{l}
+		stack[i] = l
 	}
 	if c.config.NetKeep {
 		kept, err := keptNetwork(c.net.Files, c.net.State())
@@ -97,9 +97,11 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		}
 		stack = append(stack, kept)
 	}
+	opt := bundle.Reading(mem, kexec.Copies(), total, enough)
 	// That a layer is, decompressed, what the configuration says is left to the host tool, for it takes half as long
 	// again on a processor without instructions for SHA-256. What arrives has the digests of the manifest in any case.
-	return rootfs.Read(ctx, stack, rootfs.Options{Memory: bundle.Spool(mem, kexec.Copies(), total), SkipDiffIDs: true})
+	opt.SkipDiffIDs = true
+	return rootfs.Read(ctx, stack, opt)
 }
 
 // convert turns the tree into what kexec takes.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"io"
 	"os"
 	"runtime/debug"
 
@@ -10,7 +8,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
-	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // modules is where the initrd has the drivers: about 50 MB of memory.
@@ -43,31 +40,3 @@ const meminfo = "/proc/meminfo"
 
 // enough returns an error when the memory is about to run out, before the kernel ends this process for it.
 func enough() error { return bundle.Enough(meminfo, 24<<20, "use a smaller image or add memory") }
-
-// watched is a layer that ends with an error when the memory does, for what it becomes is kept there.
-type watched struct{ rootfs.Layer }
-
-func (l watched) Open(ctx context.Context) (io.ReadCloser, error) {
-	r, err := l.Layer.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &watchedReader{ReadCloser: r}, nil
-}
-
-type watchedReader struct {
-	io.ReadCloser
-	unseen int // bytes
-}
-
-func (r *watchedReader) Read(p []byte) (int, error) {
-	if r.unseen > 1<<20 {
-		r.unseen = 0
-		if err := enough(); err != nil {
-			return 0, err
-		}
-	}
-	n, err := r.ReadCloser.Read(p)
-	r.unseen += n
-	return n, err
-}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -244,6 +245,7 @@ func TestKexecRefused(t *testing.T) {
 	const (
 		loaded, disabled, systemd = "sys/kernel/kexec_loaded", "proc/sys/kernel/kexec_load_disabled", "run/systemd/system/x"
 	)
+	const meminfo = "MemTotal: 4000000 kB\nMemAvailable: 2000000 kB\n"
 	able := map[string]string{loaded: "0\n", disabled: "0\n", systemd: ""}
 	for _, row := range []struct {
 		args   []string
@@ -266,7 +268,9 @@ func TestKexecRefused(t *testing.T) {
 		c, _, _ := tool(t, append([]string{"kexec"}, row.args...)...)
 		withWyrinit(t, c)
 		c.root = t.TempDir()
-		for name, content := range row.system {
+		system := maps.Clone(row.system)
+		system["proc/meminfo"] = meminfo
+		for name, content := range system {
 			file := filepath.Join(c.root, name)
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)

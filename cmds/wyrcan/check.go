@@ -72,11 +72,12 @@ this program and 3 if the image could not be read.
 	if err != nil {
 		return unexamined(err)
 	}
-	img, tree, err := c.tree(ctx, rest[0], r.arch)
+	img, tree, err := c.tree(ctx, rest[0], r.arch, nil)
 	if err != nil {
 		return unexamined(err)
 	}
 	defer tree.Close()
+	opt.Grow = c.enough
 	m := c.packing("examining "+rest[0], &opt)
 	found, err := examine(ctx, img, tree, opt, m)
 	m.end()
@@ -121,6 +122,9 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 		}
 	}
 	plan, err := bundle.Inspect(ctx, tree, opt)
+	if short(err) {
+		return r, err
+	}
 	if err != nil {
 		r.Reason = err.Error()
 		return r, ctx.Err()
@@ -133,6 +137,9 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 		return r, err
 	}
 	b, err := plan.Make(ctx)
+	if short(err) {
+		return r, err
+	}
 	if err != nil {
 		r.Reason = err.Error()
 		return r, ctx.Err()

@@ -61,6 +61,9 @@ type driverSet struct {
 	damaged  []string // sentences
 }
 
+// mostOfDriver is more than a module has with all its symbols: it is read into memory.
+const mostOfDriver = 512 << 20
+
 // findDrivers looks at the modules of a kernel version, at what is built into that kernel, and at the firmware that they name.
 func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *meter) (*driverSet, error) {
 	dir := path.Join("lib/modules", version)
@@ -79,6 +82,12 @@ func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *mete
 			return nil
 		}
 		set.modules++
+		if n.Size > mostOfDriver {
+			mu.Lock()
+			defer mu.Unlock()
+			set.damaged = append(set.damaged, fmt.Sprintf("the driver /%s is damaged: it has %d MiB, more than any", n.Path, n.Size>>20))
+			return nil
+		}
 		b, err := io.ReadAll(content)
 		if err != nil {
 			return err

@@ -16,9 +16,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
-	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // kexec is "wyrcan kexec".
@@ -113,7 +111,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 	}
 	defer b.Close()
 	debug.FreeOSMemory() // of what made the bundle: the kernel takes it once more
-	mem, err := memory.Read(meminfo)
+	mem, err := c.room()
 	if err == nil {
 		err = b.CanLoad(mem)
 	}
@@ -169,20 +167,13 @@ func (c *cmd) jump() error {
 	return kexec.Jump()
 }
 
-const meminfo = "/proc/meminfo"
-
-// enough returns an error when the memory is about to run out: the kernel would end other programs of this system for it.
-func enough() error {
-	return bundle.Enough(meminfo, 64<<20, "end other programs, use a smaller image or add memory")
-}
-
 // bundle makes the bundle of an image in memory, for this machine.
 func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bundle.Bundle, error) {
 	var err error
-	if opt.Memory, err = memory.Read(meminfo); err != nil {
+	if opt.Memory, err = c.room(); err != nil {
 		return nil, err
 	}
-	opt.Grow, opt.Copies = enough, kexec.Copies()
+	opt.Grow, opt.Copies = c.enough, kexec.Copies()
 	img, m, err := c.open(ctx, ref, arch("").platform())
 	if err != nil {
 		return nil, err
@@ -191,7 +182,7 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 	if err := bundle.CanDownload(opt.Memory, img.Size()); err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)
 	}
-	tree, err := read(ctx, ref, img, rootfs.Options{Memory: bundle.Spool(opt.Memory, opt.Copies, img.Size())})
+	tree, err := read(ctx, ref, img, bundle.Reading(opt.Memory, opt.Copies, img.Size(), c.enough), opt.Memory, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +190,7 @@ func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bund
 	m.end()
 	packing := c.packing("packing "+ref, &opt)
 	defer packing.end()
-	if opt.Memory, err = memory.Read(meminfo); err != nil { // what the files have left of it
+	if opt.Memory, err = c.room(); err != nil { // what the files have left of it
 		return nil, err
 	}
 	plan, err := bundle.Inspect(ctx, tree, opt)

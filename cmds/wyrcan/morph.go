@@ -39,8 +39,9 @@ of the image, and an image that it cannot boot is refused, as Wyrcan does.
 	if err != nil {
 		return err
 	}
+	opt.Grow = c.enough
 	opt.Single = true // for lsinitramfs, cpio and whoever wants to look
-	_, tree, err := c.tree(ctx, rest[0], r.arch)
+	_, tree, err := c.tree(ctx, rest[0], r.arch, nil)
 	if err != nil {
 		return err
 	}

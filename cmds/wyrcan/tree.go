@@ -14,28 +14,50 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// tree finds an image for an architecture, "" for this machine's, and reads its layers.
-func (c *cmd) tree(ctx context.Context, ref string, a arch) (*image.Image, *rootfs.Tree, error) {
+// A disk is where an unpacked image goes: contents for which there is no memory wait there.
+type disk interface {
+	file() (*os.File, error) // without a name
+	free() int64             // bytes
+}
+
+// tree finds an image for an architecture, "" for this machine's, and reads its layers, into as much memory as this machine
+// has for it, and onto a disk where there is one.
+func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Image, *rootfs.Tree, error) {
 	img, m, err := c.open(ctx, ref, a.platform())
 	if err != nil {
 		return nil, nil, err
 	}
 	defer m.end()
-	tree, err := read(ctx, ref, img, rootfs.Options{})
+	mem, err := c.room()
+	if err != nil {
+		return nil, nil, err
+	}
+	opt, free := bundle.Reading(mem, 0, img.Size(), c.enough), int64(0)
+	if to != nil {
+		free = to.free()
+		opt.Overflow, opt.MaxBytes = to.file, max(opt.Memory+free, 1)
+	} else if err := bundle.CanDownload(mem, img.Size()); err != nil {
+		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, &shortage{err})
+	}
+	tree, err := read(ctx, ref, img, opt, mem, free)
 	return img, tree, err
 }
 
-// read reads the layers of the image that was asked for as ref.
-func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options) (*rootfs.Tree, error) {
+// read reads the layers of the image that was asked for as ref. The last two are what this machine has free for it.
+func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options, mem memory.Info, disk int64) (*rootfs.Tree, error) {
 	layers := make([]rootfs.Layer, len(img.Layers))
 	for i, l := range img.Layers {
 		layers[i] = l
 	}
 	opt.Formats = foreign.Formats()
 	tree, err := rootfs.Read(ctx, layers, opt)
+	if rootfs.TooMuch(err) {
+		err = tooMuch(err, mem, disk)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", ref, err)
 	}

@@ -40,7 +40,7 @@ attributes. Nothing outside DIR is written, and after a failure DIR is as it was
 		return err
 	}
 	defer place.clear()
-	_, tree, err := c.tree(ctx, rest[0], machine)
+	_, tree, err := c.tree(ctx, rest[0], machine, nil)
 	if err != nil {
 		return err
 	}

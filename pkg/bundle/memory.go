@@ -64,6 +64,21 @@ func Spool(m memory.Info, copies int, size int64) int64 {
 	return max(1, min((m.Available-slack)*2/int64(2*copies+3), m.Available-size*3/2-reserve))
 }
 
+// Reading returns the bounds for reading an image whose layers have size bytes, where as many copies of its initrd follow as
+// Options.Copies says. grow is asked whether there is memory left.
+//
+// Files of more than the memory can hold do not boot in it, so that is what layers may hold uncompressed. But layers that are
+// packed as tightly as real ones are read in any case: upper layers may replace what is in them, and another machine may be the
+// one to boot. A bomb is packed a thousand times more tightly.
+func Reading(m memory.Info, copies int, size int64, grow func() error) rootfs.Options {
+	const most, real = 64 << 30, 16
+	bytes := int64(most)
+	if size < most/real {
+		bytes = min(most, max(m.Available, real*size))
+	}
+	return rootfs.Options{Memory: Spool(m, copies, size), MaxBytes: bytes, Grow: grow}
+}
+
 // CanDownload refuses an image that this machine cannot even hold as it comes, before anything is downloaded. size is
 // the sum of its layers as the manifest gives them.
 func CanDownload(m memory.Info, size int64) error {
@@ -78,10 +93,19 @@ func CanDownload(m memory.Info, size int64) error {
 // left, with a remedy for whoever reads it: before the kernel ends a process for it.
 func Enough(file string, least int64, remedy string) error {
 	m, err := memory.Read(file)
-	if err == nil && m.Available < least {
-		err = fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; %s", console.MiB(m.Total), console.MiB(m.Available), remedy)
+	if err == nil {
+		err = EnoughOf(m, least, remedy)
 	}
 	return err
+}
+
+// EnoughOf is Enough of a memory that was read already.
+func EnoughOf(m memory.Info, least int64, remedy string) error {
+	if m.Available >= least {
+		return nil
+	}
+	return fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; %s",
+		console.MiB(m.Total), console.MiB(m.Available), remedy)
 }
 
 // CanLoad refuses a bundle that the running kernel could not take: it copies kernel and initrd into the pages that the next

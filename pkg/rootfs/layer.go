@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
@@ -29,6 +30,10 @@ type Options struct {
 	// Memory is how many bytes of contents may be kept as they are, those of files that upper layers replace included;
 	// 0 is no limit. What is over that is kept packed with zstd, as it would be in an initramfs.
 	Memory int64
+	// Overflow makes a file, without a name and not in memory, for what is over that, which is then not packed; nil is none.
+	Overflow func() (*os.File, error)
+	// Grow is asked, now and then, whether contents may take more memory; nil is always. Its error is Read's.
+	Grow func() error
 	// MaxBytes is how much all layers together may hold uncompressed; 0 is 64 GiB. It is what stops a compression
 	// bomb.
 	MaxBytes int64
@@ -174,6 +179,9 @@ func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
 		if err == io.EOF {
 			break
 		}
+		if errors.Is(err, errTooMuch) {
+			return err
+		}
 		if err != nil {
 			return fmt.Errorf("is no intact tar archive: %w", err)
 		}
@@ -207,12 +215,18 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 		if isSparse(h) {
 			// Its holes are not in the archive, so nobody has counted them.
 			if err := b.pass(e.size); err != nil {
-				return err
+				return fmt.Errorf("is %w", err)
 			}
+		} else if b.bytes.Load()+e.size-archiveChunk*(archiveChunks+2) > b.MaxBytes {
+			// Some of it was read ahead and counted, but not that much.
+			return fmt.Errorf("is %w", b.pass(b.MaxBytes))
 		}
 		if e.size > 0 {
 			f := spool.File{Path: e.path, Mode: e.mode, UID: e.uid, GID: e.gid, ModTime: e.sec, Size: e.size}
 			if e.off, err = s.content.Add(f, r); err != nil {
+				if errors.Is(err, errTooMuch) {
+					return fmt.Errorf("cannot be kept: %w", err)
+				}
 				return fmt.Errorf("breaks off: %w", err)
 			}
 		}

@@ -1,12 +1,14 @@
 package rootfs_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -177,6 +179,7 @@ func TestBounds(t *testing.T) {
 		{"entries of a layer", rootfs.Options{MaxEntries: 10}, []imagetest.Layer{imagetest.Files(many...)}, "more than 10 entries"},
 		{"entries of the tree", rootfs.Options{MaxEntries: 22}, []imagetest.Layer{imagetest.Files(many...), imagetest.Files(imagetest.File("x/y", ""))}, "more than 22 entries"},
 		{"bomb in a file", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{imagetest.Files(imagetest.File("big", string(zeros)))}, "more than 1 MiB"},
+		{"bomb by what its header says", rootfs.Options{MaxBytes: 6 << 30}, []imagetest.Layer{{Tar: head(announced("big", 6<<30+2<<20))}}, "more than 6144 MiB"},
 		{"bomb behind the archive", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{{Tar: zeros}}, "more than 1 MiB"},
 		{"bomb of holes", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{imagetest.Files(imagetest.PAXSparse("s", "x", 0, 1<<40))}, "more than 1 MiB"},
 		{"bomb of layers", rootfs.Options{MaxBytes: 5 << 20}, []imagetest.Layer{imagetest.Files(imagetest.File("a", string(zeros))), imagetest.Files(imagetest.File("b", string(zeros)))}, "more than 5 MiB"},
@@ -192,6 +195,65 @@ func TestBounds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// announced is a file that is said to have a size.
+func announced(name string, size int64) imagetest.Entry {
+	e := imagetest.File(name, "")
+	e.Header.Size = size
+	return e
+}
+
+// head is the header of an archive's only member, without what it announces.
+func head(e imagetest.Entry) []byte {
+	var b bytes.Buffer
+	if err := tar.NewWriter(&b).WriteHeader(&e.Header); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// TestGrow ends reading when there is no memory left, with what Grow says, and does not read on for the digest.
+func TestGrow(t *testing.T) {
+	full := errors.New("too little memory: 3 MiB of 4 are left")
+	noise := make([]byte, 20<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	for _, memory := range []int64{0, 1} {
+		layer := &counting{Layer: imagetest.Files(imagetest.File("f", string(noise)), imagetest.File("g", string(noise))).Blob(t)}
+		_, err := rootfs.Read(t.Context(), []rootfs.Layer{layer}, rootfs.Options{Memory: memory, Grow: func() error { return full }})
+		if !errors.Is(err, full) || !strings.Contains(err.Error(), "cannot be kept: too little memory") || rootfs.TooMuch(err) {
+			t.Errorf("memory %d: Read = %v, want what Grow says", memory, err)
+		}
+		if layer.n > 16<<20 {
+			t.Errorf("memory %d: it read %d bytes", memory, layer.n)
+		}
+	}
+	_, err := rootfs.Read(t.Context(), []rootfs.Layer{imagetest.Files(imagetest.File("f", string(noise))).Blob(t)}, rootfs.Options{MaxBytes: 1 << 20})
+	if !rootfs.TooMuch(err) || strings.Contains(err.Error(), "intact") {
+		t.Errorf("Read = %v, which is not told from other errors", err)
+	}
+}
+
+// counting counts what is read of a layer.
+type counting struct {
+	rootfs.Layer
+	n int
+}
+
+func (c *counting) Open(ctx context.Context) (io.ReadCloser, error) {
+	r, err := c.Layer.Open(ctx)
+	return &countingReader{r, c}, err
+}
+
+type countingReader struct {
+	io.ReadCloser
+	c *counting
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.c.n += n
+	return n, err
 }
 
 // broken is a layer that fails in a way of its own.

@@ -1,6 +1,7 @@
 package rootfs_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -27,6 +28,16 @@ var forms = []struct {
 	{"plenty", rootfs.Options{}},
 	{"tight", rootfs.Options{Memory: 1}},
 	{"some memory", rootfs.Options{Memory: 20 << 10}},
+	{"on a disk", rootfs.Options{Memory: 1 << 10, Overflow: unnamed}},
+}
+
+// unnamed makes a file without a name.
+func unnamed() (*os.File, error) {
+	f, err := os.CreateTemp("", "")
+	if err == nil {
+		err = os.Remove(f.Name())
+	}
+	return f, err
 }
 
 func TestCorpus(t *testing.T) {

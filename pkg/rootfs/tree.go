@@ -68,7 +68,15 @@ type Stat struct {
 // The caller closes the tree.
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	b := &bounds{Options: opt.withDefaults()}
-	b.contents.Limit = b.Memory
+	b.contents.Limit, b.contents.Overflow = b.Memory, b.Overflow
+	if b.Grow != nil {
+		b.contents.Grow = func() error {
+			if err := b.Grow(); err != nil {
+				return &outgrown{err}
+			}
+			return nil
+		}
+	}
 	t := &Tree{layers: make([]*stored, len(layers))}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
@@ -92,6 +100,16 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// outgrown is what Options.Grow says. The rest of a layer is then not worth looking at.
+type outgrown struct{ error }
+
+func (o *outgrown) Unwrap() []error { return []error{errTooMuch, o.error} }
+
+// TooMuch reports whether Read has failed because the layers are more than Options allow.
+func TooMuch(err error) bool {
+	return errors.Is(err, errTooMuch) && !errors.As(err, new(*outgrown))
 }
 
 // merge makes one tree of what the layers hold.

@@ -49,7 +49,12 @@ func (c *Cursor) ReadAt(p []byte, off int64) (int, error) {
 		var n int
 		var err error
 		if off < c.s.plain {
-			n, err = c.s.f.ReadAt(p[done:min(int64(len(p)), int64(done)+c.s.plain-off)], Front+off)
+			end := c.s.plain
+			if off < c.s.inMemory() {
+				end = c.s.inMemory()
+			}
+			f, at := c.s.at(off)
+			n, err = f.ReadAt(p[done:min(int64(len(p)), int64(done)+end-off)], at)
 		} else {
 			n, err = c.unpack(p[done:], off)
 		}
@@ -139,11 +144,12 @@ func (c *Cursor) pass(off int64) error {
 		return nil
 	}
 	const step = 1 << 20
-	plain := min(off, c.s.plain)
-	if plain-c.released >= step || plain == c.s.plain && c.released < plain {
+	all := c.s.inMemory()
+	plain := min(off, all)
+	if plain-c.released >= step || plain == all && c.released < plain {
 		// Of the page that the place is in, the rest is still wanted.
 		to := (Front + plain) &^ (page - 1)
-		if plain == c.s.plain {
+		if plain == all {
 			to = Front + plain
 		}
 		if err := memory.GiveBack(c.s.f, (Front+c.released)&^(page-1), to); err != nil {

@@ -3,6 +3,7 @@ package spool
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,12 +15,18 @@ import (
 type Room struct {
 	// Limit is how many bytes may be kept as they are; 0 is no limit. What comes when it is reached is packed.
 	Limit int64
+	// Overflow makes a file, without a name and not in memory, for what comes when the limit is reached, which is then not
+	// packed; each spool has one of its own. nil is none.
+	Overflow func() (*os.File, error)
+	// Grow is asked, now and then, whether spools may take more memory; nil is always. Its error is that of Add.
+	Grow func() error
 
-	used atomic.Int64
-	once sync.Once
-	enc  *zstd.Encoder      // for frames that are at hand as a whole
-	long chan *zstd.Encoder // for those that are not; as many as may be busy at a time
-	err  error
+	used  atomic.Int64
+	grown atomic.Int64 // bytes of memory taken, packed or not
+	once  sync.Once
+	enc   *zstd.Encoder      // for frames that are at hand as a whole
+	long  chan *zstd.Encoder // for those that are not; as many as may be busy at a time
+	err   error
 }
 
 // take asks for n bytes and says whether they fit.
@@ -29,6 +36,16 @@ func (r *Room) take(n int64) bool {
 	}
 	r.used.Add(-n)
 	return false
+}
+
+// grow notes that n bytes of memory are about to be taken.
+func (r *Room) grow(n int64) error {
+	const often = 4 << 20
+	after := r.grown.Add(n)
+	if r.Grow == nil || after/often == (after-n)/often {
+		return nil
+	}
+	return r.Grow()
 }
 
 // window is how far back the packed form refers. A larger one saves less than it takes in memory, here and in the

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +15,9 @@ import (
 type Spool struct {
 	f      *os.File
 	room   *Room
-	plain  int64 // how much of the stream is kept as it is; it lies in f behind Front
+	plain  int64    // how much of the stream is kept as it is; it lies in f behind Front
+	over   *os.File // where plain goes on from split; nil if that is all in f
+	split  int64
 	frames []Frame
 	end    int64 // of the stream
 	stored int64 // where the next frame comes in f
@@ -62,11 +65,10 @@ func New(room *Room) (*Spool, error) {
 // the content is. A content larger than MaxSize is kept no less: only its record is wrong.
 func (s *Spool) Add(f File, content io.Reader) (int64, error) {
 	need := HeaderSize(f.Path) + Padded(f.Size)
-	if !s.packing && !s.room.take(need) {
-		if err := s.flush(); err != nil {
+	if !s.packing && s.over == nil && !s.room.take(need) {
+		if err := s.full(); err != nil {
 			return 0, err
 		}
-		s.packing, s.stored = true, (Front+s.plain+page-1)&^(page-1)
 	}
 	off := s.end + HeaderSize(f.Path)
 	var err error
@@ -80,6 +82,36 @@ func (s *Spool) Add(f File, content io.Reader) (int64, error) {
 	}
 	s.end += need
 	return off, err
+}
+
+// full ends what is kept in memory as it is: the rest is packed, or goes elsewhere.
+func (s *Spool) full() error {
+	err := s.flush()
+	switch {
+	case err != nil:
+	case s.room.Overflow == nil:
+		s.packing, s.stored = true, (Front+s.plain+page-1)&^(page-1)
+	default:
+		s.split = s.plain
+		s.over, err = s.room.Overflow()
+	}
+	return err
+}
+
+// at returns where a place of the stream is that is kept as it is.
+func (s *Spool) at(off int64) (*os.File, int64) {
+	if s.over != nil && off >= s.split {
+		return s.over, off - s.split
+	}
+	return s.f, Front + off
+}
+
+// inMemory returns how much of the stream is kept in memory as it is.
+func (s *Spool) inMemory() int64 {
+	if s.over != nil {
+		return s.split
+	}
+	return s.plain
 }
 
 // keep adds a file to what is kept as it is.
@@ -123,8 +155,8 @@ func (s *Spool) flush() error {
 			n = min(len(rest), n+piece)
 		}
 		if n > 0 {
-			if _, err := s.f.WriteAt(rest[:n], Front+s.plain); err != nil {
-				return fmt.Errorf("cannot keep it in memory: %w", err)
+			if err := s.write(rest[:n]); err != nil {
+				return err
 			}
 		} else {
 			n = min(len(rest), piece)
@@ -133,6 +165,22 @@ func (s *Spool) flush() error {
 		rest = rest[n:]
 	}
 	s.buf = s.buf[:0]
+	return nil
+}
+
+// write writes the next bytes that are kept as they are.
+func (s *Spool) write(p []byte) error {
+	f, off := s.at(s.plain)
+	where := "on the disk"
+	if f == s.f {
+		where = "in memory"
+		if err := s.room.grow(int64(len(p))); err != nil {
+			return err
+		}
+	}
+	if _, err := f.WriteAt(p, off); err != nil {
+		return fmt.Errorf("cannot keep it %s: %w", where, err)
+	}
 	return nil
 }
 
@@ -170,6 +218,9 @@ func (s *Spool) pack() error {
 	if s.packed, err = s.room.pack(s.packed[:0], append(s.buf, trailer...)); err != nil {
 		return err
 	}
+	if err := s.room.grow(int64(len(s.packed))); err != nil {
+		return err
+	}
 	if _, err := s.f.WriteAt(s.packed, s.stored); err != nil {
 		return fmt.Errorf("cannot keep it in memory: %w", err)
 	}
@@ -191,7 +242,7 @@ func (s *Spool) packLong(f File, content io.Reader) error {
 	if err := s.pack(); err != nil {
 		return err
 	}
-	out := &fileWriter{f: s.f, off: s.stored}
+	out := &fileWriter{f: s.f, off: s.stored, grow: s.room.grow}
 	err := s.room.packLong(out, func(w io.Writer) error {
 		if _, err := w.Write(Header(nil, f)); err != nil {
 			return err
@@ -214,11 +265,15 @@ func (s *Spool) packLong(f File, content io.Reader) error {
 
 // fileWriter writes at a place of a file.
 type fileWriter struct {
-	f   *os.File
-	off int64
+	f    *os.File
+	off  int64
+	grow func(n int64) error
 }
 
 func (w *fileWriter) Write(p []byte) (int, error) {
+	if err := w.grow(int64(len(p))); err != nil {
+		return 0, err
+	}
 	n, err := w.f.WriteAt(p, w.off)
 	w.off += int64(n)
 	if err != nil {
@@ -233,18 +288,21 @@ func (s *Spool) Seal() error {
 	if s.packing {
 		err = s.pack()
 	} else if err = s.flush(); err == nil {
-		err = s.f.Truncate(Front + s.plain) // which may end in a hole
+		err = s.f.Truncate(Front + s.inMemory()) // which may end in a hole
+		if err == nil && s.over != nil {
+			err = s.over.Truncate(s.plain - s.split)
+		}
 	}
 	s.buf, s.packed = nil, nil
 	return err
 }
 
-// Plain says whether nothing is packed.
-func (s *Spool) Plain() bool { return !s.packing }
+// Plain says whether all of it is in memory and nothing is packed.
+func (s *Spool) Plain() bool { return !s.packing && s.over == nil }
 
 // Stored returns how much memory the stream takes, in bytes.
 func (s *Spool) Stored() int64 {
-	n := s.plain
+	n := s.inMemory()
 	for _, f := range s.frames {
 		n += f.size
 	}
@@ -299,8 +357,12 @@ func (s *Spool) Fill(from, to int64) error {
 
 // Close frees the memory.
 func (s *Spool) Close() error {
-	if s.taken {
-		return nil
+	var err error
+	if s.over != nil {
+		err = s.over.Close()
 	}
-	return s.f.Close()
+	if s.taken {
+		return err
+	}
+	return errors.Join(err, s.f.Close())
 }

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// withMemory has the tool find so much memory, in MiB.
+func withMemory(t *testing.T, c *cmd, total, available int) {
+	t.Helper()
+	c.root = t.TempDir()
+	system(t, c.root, map[string]string{"proc/meminfo": fmt.Sprintf("MemTotal: %d kB\nMemAvailable: %d kB\n", total<<10, available<<10)})
+}
+
+// system writes files of a system that tests look at.
+func system(t *testing.T, root string, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// bomb is a bootable image with n further files of 16 MiB, which are next to nothing as it is stored.
+func bomb(t *testing.T, n int) string {
+	t.Helper()
+	content := strings.Repeat("0123456789abcdef", 1<<20)
+	l := imagetest.Layer{Entries: bootable(), Compression: imagetest.Zstd}
+	for i := range n {
+		l.Entries = append(l.Entries, imagetest.File(fmt.Sprint("bomb", i), content))
+	}
+	return onDisk(t, imagetest.Image(t, l))
+}
+
+// What has more than this machine's memory is refused with numbers and a remedy, before it is read to its end, and nothing
+// is left of it.
+func TestTooMuchForMemory(t *testing.T) {
+	img := bomb(t, 20)
+	dir := t.TempDir()
+	for _, row := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"check", img}, notExamined},
+		{[]string{"check", img, "-m", "4G"}, notExamined},
+		{[]string{"morph", img, "-kernel", dir + "/k", "-initrd", dir + "/i", "-cmdline", dir + "/c"}, 1},
+	} {
+		c, stdout, _ := tool(t, row.args...)
+		withWyrinit(t, c)
+		withMemory(t, c, 512, 200)
+		err := c.run(context.Background())
+		if code(err) != row.code || err == nil || stdout.Len() > 0 {
+			t.Errorf("%s: status %d, %v, printed %q", row.args[0], code(err), err, stdout)
+			continue
+		}
+		for _, want := range []string{"cannot read " + img, "more than 200 MiB uncompressed", "200 MiB of memory free", "use a machine with more memory"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want an error with %q", row.args[0], err, want)
+			}
+		}
+		if left := names(t, dir); len(left) > 0 {
+			t.Errorf("%s left %q", row.args[0], left)
+		}
+	}
+	if os.Getuid() == 0 {
+		c, _, _ := tool(t, "kexec", img, "-load")
+		withWyrinit(t, c)
+		withMemory(t, c, 512, 200)
+		system(t, c.root, map[string]string{"sys/kernel/kexec_loaded": "0\n"})
+		if err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), "more than 200 MiB uncompressed") {
+			t.Errorf("kexec: %v", err)
+		}
+	}
+	// The same with memory for it.
+	c, _, _ := tool(t, "check", img)
+	withWyrinit(t, c)
+	withMemory(t, c, 4096, 2048)
+	if err := c.run(context.Background()); err != nil {
+		t.Errorf("check with 2 GiB: %v", err)
+	}
+	// With what the layers have as they are stored there is no need to look into them.
+	c, _, _ = tool(t, "check", onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...))))
+	withWyrinit(t, c)
+	withMemory(t, c, 512, 40)
+	if err := c.run(context.Background()); code(err) != notExamined || !strings.Contains(err.Error(), "this machine has 40 MiB free") {
+		t.Errorf("check with 40 MiB: %v", err)
+	}
+}
+
+// What is short is this machine's memory: that says nothing of the image.
+func TestShortage(t *testing.T) {
+	noise := make([]byte, 11<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	img := onDisk(t, imagetest.Image(t, imagetest.Files(append(bootable(), imagetest.File("noise", string(noise)))...)))
+	c, stdout, _ := tool(t, "check", img)
+	withWyrinit(t, c)
+	withMemory(t, c, 512, 60) // less than is left alone
+	err := c.run(context.Background())
+	if code(err) != notExamined || !strings.Contains(err.Error(), "too little memory") || stdout.Len() > 0 {
+		t.Errorf("check = %v, status %d, printed %q", err, code(err), stdout)
+	}
+}
+
+// A control group's limit is the machine's memory to what runs in it.
+func TestGroup(t *testing.T) {
+	const group = "sys/fs/cgroup/a/b"
+	stat := func(file, shmem int) string { return fmt.Sprintf("anon 1\nfile %d\nshmem %d\n", file, shmem) }
+	for name, row := range map[string]struct {
+		files map[string]string
+		want  int64
+	}{
+		"none":              {nil, math.MaxInt64},
+		"no limit":          {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "max\n"}, math.MaxInt64},
+		"version 1":         {map[string]string{"proc/self/cgroup": "5:memory:/a/b\n", group + "/memory.max": "1\n"}, math.MaxInt64},
+		"its own":           {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "300\n", group + "/memory.stat": stat(0, 0)}, 700},
+		"files make room":   {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "900\n", group + "/memory.stat": stat(500, 100)}, 500},
+		"exceeded":          {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "1100\n"}, 0},
+		"the one around it": {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "max\n", "sys/fs/cgroup/a/memory.max": "50\n", "sys/fs/cgroup/a/memory.current": "20\n"}, 30},
+		"a container's":     {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "90\n", "sys/fs/cgroup/memory.current": "20\n"}, 70},
+	} {
+		c := &cmd{root: t.TempDir(), stderr: new(bytes.Buffer)}
+		system(t, c.root, row.files)
+		if got := c.group(); got != row.want {
+			t.Errorf("%s: %d bytes, want %d", name, got, row.want)
+		}
+	}
+}
