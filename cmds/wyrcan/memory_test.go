@@ -115,6 +115,61 @@ func TestShortage(t *testing.T) {
 	}
 }
 
+// counted is a disk that counts its files.
+type counted struct {
+	place *place
+	room  int64
+	files int
+}
+
+func (c *counted) free() int64             { return c.room }
+func (c *counted) file() (*os.File, error) { c.files++; return c.place.file() }
+
+// TestUnpackThroughDisk has contents for which there is no memory wait where the files will be.
+func TestUnpackThroughDisk(t *testing.T) {
+	img := bomb(t, 20)
+	top := t.TempDir()
+	p, err := newPlace(top+"/place", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.clear()
+	for _, row := range []struct {
+		room  int64
+		files int
+		want  string
+	}{
+		{1 << 40, 1, ""},
+		{100 << 20, 1, "and 100 MiB of the disk free; make room there"},
+	} {
+		c, _, _ := tool(t)
+		withMemory(t, c, 512, 200)
+		d := &counted{p, row.room, 0}
+		_, tree, err := c.tree(t.Context(), img, here, d)
+		if err == nil {
+			tree.Close()
+		}
+		if d.files != row.files || (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
+			t.Errorf("with %d MiB of the disk: %v, with %d files", row.room>>20, err, d.files)
+		}
+	}
+	if n := len(look(t, filepath.Join(top, p.temp))); n != 1 {
+		t.Errorf("%d files have names", n)
+	}
+
+	c, _, _ := tool(t, "unpack", "-no-owner", img, top+"/root")
+	withMemory(t, c, 512, 200)
+	if err := c.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	content := strings.Repeat("0123456789abcdef", 1<<20)
+	for i := range 20 {
+		if b, err := os.ReadFile(fmt.Sprintf("%s/root/bomb%d", top, i)); err != nil || string(b) != content {
+			t.Errorf("file %d: %d bytes, %v", i, len(b), err)
+		}
+	}
+}
+
 // A control group's limit is the machine's memory to what runs in it.
 func TestGroup(t *testing.T) {
 	const group = "sys/fs/cgroup/a/b"

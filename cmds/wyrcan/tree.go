@@ -39,7 +39,7 @@ func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Ima
 	opt, free := bundle.Reading(mem, 0, img.Size(), c.enough), int64(0)
 	if to != nil {
 		free = to.free()
-		opt.Overflow, opt.MaxBytes = to.file, max(opt.Memory+free, 1)
+		opt.Overflow, opt.MaxBytes = to.file, min(max(opt.Memory+free, 1), 64<<30)
 	} else if err := bundle.CanDownload(mem, img.Size()); err != nil {
 		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, &shortage{err})
 	}

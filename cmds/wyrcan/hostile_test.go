@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+const nobody = 65534
+
+// as runs f in a thread that is another user's.
+func as(t *testing.T, uid int, f func()) (wait func()) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		if _, _, err := syscall.RawSyscall(syscall.SYS_SETRESGID, uintptr(uid), uintptr(uid), uintptr(uid)); err != 0 {
+			done <- err
+			return
+		}
+		if _, _, err := syscall.RawSyscall(syscall.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); err != 0 {
+			done <- err
+			return
+		}
+		f()
+		done <- nil
+	}()
+	return func() {
+		if err := <-done; err != nil {
+			t.Errorf("cannot become user %d: %v", uid, err)
+		}
+	}
+}
+
+// open returns a directory that everybody may write to, in one that others can reach.
+func shared(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir = filepath.Join(dir, "shared")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestUnpackRaced has another user, who can write to the directory or to the one that it is in, put links to what is not
+// theirs in the place of files while these are made.
+func TestUnpackRaced(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("two users are tried as root")
+	}
+	var l imagetest.Layer
+	content := strings.Repeat("x", 100<<10)
+	for i := range 300 {
+		l.Entries = append(l.Entries,
+			imagetest.File(fmt.Sprintf("f%d", i%3), content).Mode(0o4777).Owner(nobody, nobody).Xattr("user.x", "y"),
+			imagetest.File(fmt.Sprintf("g%d", i), content).Mode(0o4777).Owner(nobody, nobody).Xattr("user.x", "y"),
+			imagetest.FIFO(fmt.Sprintf("p%d", i)).Mode(0o777).Owner(nobody, nobody),
+			imagetest.Dir(fmt.Sprintf("d%d", i)).Mode(0o2777).Owner(nobody, nobody))
+	}
+	l.Entries = append(l.Entries, imagetest.Dir(".").Mode(0o2777).Owner(nobody, nobody))
+	img := onDisk(t, imagetest.Image(t, l))
+	for _, there := range []bool{true, false} {
+		top := shared(t)
+		outside := filepath.Join(filepath.Dir(top), "outside")
+		victim := filepath.Join(outside, "victim")
+		if err := os.Mkdir(outside, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(victim, []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(outside, "g1"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		before := look(t, outside)
+		for try := range 4 {
+			final := filepath.Join(top, fmt.Sprint("root", try))
+			if there {
+				if err := os.Mkdir(final, 0o777); err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(os.Chmod(final, 0o777), os.Chown(final, nobody, nobody)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var stop atomic.Bool
+			var ready sync.WaitGroup
+			ready.Add(1)
+			wait := as(t, nobody, func() { attack(top, final, victim, outside, ready.Done, &stop) })
+			ready.Wait()
+			c, _, _ := tool(t, "unpack", img, final)
+			err := c.run(context.Background())
+			stop.Store(true)
+			wait()
+			if got := look(t, outside); fmt.Sprint(got) != fmt.Sprint(before) {
+				t.Fatalf("there before: %v, unpack = %v: outside is now %q, was %q", there, err, got, before)
+			}
+			t.Logf("there before: %v: unpack = %v", there, err)
+			if err != nil {
+				continue
+			}
+			// Its name may be another's by now; what has it is whole all the same, or a link.
+			if info, err := os.Lstat(final); err == nil && info.IsDir() && len(look(t, final)) != 1+3+300*3 {
+				t.Errorf("unpack succeeds with %d files", len(look(t, final)))
+			}
+		}
+	}
+}
+
+// attack does what a user can who may write to the directory top, and to what is in it: files that appear become links to
+// the victim, directories become links to where the victim is, and so does the directory that all goes into.
+func attack(top, final, victim, outside string, ready func(), stop *atomic.Bool) {
+	fd := -1
+	if d, err := unix.Open(final, unix.O_RDONLY|unix.O_DIRECTORY, 0); err == nil {
+		fd = d // kept, whatever becomes of its mode
+		defer unix.Close(fd)
+	}
+	ready()
+	swap := func(at int, name, target string) {
+		if unix.Unlinkat(at, name, 0) == nil || unix.Unlinkat(at, name, unix.AT_REMOVEDIR) == nil {
+			unix.Symlinkat(target, at, name)
+		}
+	}
+	for i := 0; !stop.Load(); i++ {
+		if fd >= 0 {
+			swap(fd, fmt.Sprintf("g%d", i%300), victim)
+			swap(fd, fmt.Sprintf("f%d", i%3), victim)
+			swap(fd, fmt.Sprintf("p%d", i%300), victim)
+			swap(fd, fmt.Sprintf("d%d", i%300), outside)
+		}
+		if i%7 != 0 {
+			continue
+		}
+		list, _ := os.ReadDir(top)
+		for _, e := range list {
+			name := filepath.Join(top, e.Name())
+			if e.Type() == os.ModeSymlink || strings.HasPrefix(e.Name(), "moved") {
+				continue
+			}
+			if i%2 == 0 || fd < 0 && strings.HasPrefix(e.Name(), ".") {
+				moved := filepath.Join(top, fmt.Sprint("moved", i))
+				if os.Rename(name, moved) == nil {
+					os.Symlink(outside, name)
+					runtime.Gosched()
+					os.Remove(name)
+					os.Rename(moved, name)
+				}
+			}
+		}
+	}
+}
+
+// TestUnpackAlone looks at the directory from another user's side while it is filled: it is closed.
+func TestUnpackAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("two users are tried as root")
+	}
+	final := filepath.Join(shared(t), "root")
+	if err := os.Mkdir(final, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chown(final, nobody, nobody), os.Chmod(final, 0o2775)); err != nil {
+		t.Fatal(err)
+	}
+	before := look(t, final)
+	p, err := newPlace(final, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(final, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	as(t, nobody, func() {
+		for name, err := range map[string]error{
+			"a link":     unix.Symlinkat("/etc", fd, "link"),
+			"a file":     os.WriteFile(final+"/file", nil, 0o600),
+			"its mode":   os.Chmod(final, 0o777),
+			"looking in": unix.Access(final, unix.R_OK),
+		} {
+			if err == nil {
+				t.Errorf("another user has %s", name)
+			}
+		}
+	})()
+	if err := unix.Mkdirat(int(p.dir.Fd()), "made", 0o500); err != nil {
+		t.Fatal(err)
+	}
+	p.clear()
+	if got := look(t, final); fmt.Sprint(got) != fmt.Sprint(before) {
+		t.Errorf("after a failure it is %q, it was %q", got, before)
+	}
+
+	// Where this user is not root, one that is somebody else's cannot be closed.
+	as(t, 1, func() {
+		if _, err := newPlace(final, true); err == nil || !strings.Contains(err.Error(), "not yours") {
+			t.Errorf("a place in another user's directory: %v", err)
+		}
+	})()
+
+	// Links lead to the directory, unless a third user has made them.
+	empty := filepath.Join(filepath.Dir(final), "empty")
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for uid, want := range map[int]bool{0: true, nobody: false} {
+		link := filepath.Join(filepath.Dir(final), fmt.Sprint("link", uid))
+		if err := errors.Join(os.Symlink("../shared/empty", link), os.Lchown(link, uid, uid)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := newPlace(link, false)
+		if (err == nil) != want {
+			t.Errorf("a place by a link of user %d: %v", uid, err)
+		}
+		if err == nil {
+			p.clear()
+		}
+	}
+
+	// What is asked for with -no-owner stays its owner's.
+	c, _, _ := tool(t, "unpack", "-no-owner", onDisk(t, testImage(t)), final)
+	if err := c.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(final, &st); err != nil || st.Uid != nobody || st.Mode&0o7777 != 0o755 {
+		t.Errorf("it is %d's now, with mode %o, %v", st.Uid, st.Mode, err)
+	}
+}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+)
+
+// A place is where files are written for a directory that is to be whole or not there. Nobody but this user reaches it until
+// it is kept: others may be able to write where it lies, and would put links in the way. So it is used by its descriptor, and
+// what has a name in it is never found by a path from outside.
+type place struct {
+	dir   *os.File // to write to
+	final string   // what was asked for
+
+	parent *os.File    // the directory that dir is in, under another name for now; nil where final was there: it may be a mount
+	temp   string      // that name
+	before unix.Stat_t // what was there
+	mine   bool        // it stays its owner's
+	kept   bool
+}
+
+// newPlace returns the place for a directory that is empty or not there. mine is whether its owner is to stay the same.
+func newPlace(final string, mine bool) (*place, error) {
+	p := &place{final: final, mine: mine}
+	dir, err := openDir(final)
+	switch {
+	case err == nil:
+		p.dir = dir
+		err = p.take()
+	case errors.Is(err, unix.ENOENT):
+		err = p.make()
+	default:
+		err = fmt.Errorf("cannot write into %q: %w", final, err)
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// openDir opens a directory, and follows symbolic links to it, but none that a third user has made: who can write to a
+// directory could lead whoever writes there elsewhere.
+func openDir(path string) (*os.File, error) {
+	for range 40 {
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		f := os.NewFile(uintptr(fd), path)
+		defer f.Close()
+		var is unix.Stat_t
+		if err := unix.Fstat(fd, &is); err != nil {
+			return nil, err
+		}
+		if is.Mode&unix.S_IFMT != unix.S_IFLNK {
+			dir, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return nil, err
+			}
+			return os.NewFile(uintptr(dir), path), nil
+		}
+		if int(is.Uid) != os.Geteuid() && is.Uid != 0 {
+			return nil, fmt.Errorf("%q is a symbolic link of user %d", path, is.Uid)
+		}
+		target := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(fd, "", target)
+		if err != nil {
+			return nil, err
+		}
+		if to := string(target[:n]); filepath.IsAbs(to) {
+			path = to
+		} else {
+			path = filepath.Dir(path) + "/" + to
+		}
+	}
+	return nil, unix.ELOOP
+}
+
+// make makes a directory of another name beside the one that it will be.
+func (p *place) make() error {
+	fd, err := unix.Open(filepath.Dir(p.final), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot make %q: %w", p.final, err)
+	}
+	p.parent = os.NewFile(uintptr(fd), filepath.Dir(p.final))
+	base := filepath.Base(p.final)
+	for range 100 {
+		p.temp = fmt.Sprintf(".%s.%d", base[:min(len(base), 200)], rand.Uint32())
+		if err = unix.Mkdirat(fd, p.temp, 0o700); err != unix.EEXIST {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make %q: %w", p.final, err)
+	}
+	dir, err := unix.Openat(fd, p.temp, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot make %q: %w", p.final, err)
+	}
+	p.dir = os.NewFile(uintptr(dir), p.temp)
+	if err := unix.Fstat(dir, &p.before); err != nil {
+		return err
+	}
+	if int(p.before.Uid) != os.Geteuid() {
+		return fmt.Errorf("cannot make %q: somebody has put another directory in its place", p.final)
+	}
+	return p.lock()
+}
+
+// take takes a directory that was there.
+func (p *place) take() error {
+	if err := unix.Fstat(int(p.dir.Fd()), &p.before); err != nil {
+		return err
+	}
+	if err := p.vacant(); err != nil {
+		return err
+	}
+	if int(p.before.Uid) != os.Geteuid() && os.Geteuid() != 0 {
+		return fmt.Errorf("cannot write into %q: it is not yours, and its owner could change what is written: name a directory that is not there yet", p.final)
+	}
+	err := p.lock()
+	if err == nil {
+		err = p.vacant() // now that nobody else can put something there
+	}
+	if err != nil {
+		p.restore()
+	}
+	return err
+}
+
+// lock makes the directory this user's alone.
+func (p *place) lock() error {
+	fd := int(p.dir.Fd())
+	var is unix.Stat_t
+	err := unix.Fstat(fd, &is)
+	if err == nil && int(is.Uid) != os.Geteuid() {
+		err = unix.Fchown(fd, os.Geteuid(), -1)
+	}
+	if err == nil {
+		err = unix.Fchmod(fd, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep others out of %q while it is filled: %w; name a directory that is not there yet", p.final, err)
+	}
+	return nil
+}
+
+// vacant returns an error if something is in the directory.
+func (p *place) vacant() error {
+	if _, err := p.dir.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	switch _, err := p.dir.Readdirnames(1); {
+	case err == nil:
+		return fmt.Errorf("cannot write into %q: it is not empty", p.final)
+	case err != io.EOF:
+		return err
+	}
+	return nil
+}
+
+// restore makes a directory that was there what it was.
+func (p *place) restore() {
+	fd := int(p.dir.Fd())
+	unix.Fchown(fd, int(p.before.Uid), int(p.before.Gid))
+	unix.Fchmod(fd, p.before.Mode&0o7777)
+	setTimes(p.dir, p.before.Atim, p.before.Mtim)
+}
+
+// keep makes the directory what was asked for.
+func (p *place) keep() error {
+	if p.parent == nil {
+		if p.mine {
+			if err := unix.Fchown(int(p.dir.Fd()), int(p.before.Uid), int(p.before.Gid)); err != nil {
+				return err
+			}
+		}
+		p.kept = true
+		return nil
+	}
+	at, base := int(p.parent.Fd()), filepath.Base(p.final)
+	err := unix.Renameat2(at, p.temp, at, base, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL || err == unix.ENOSYS { // not every file system knows that flag
+		err = unix.Renameat(at, p.temp, at, base)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make %q: %w", p.final, err)
+	}
+	var is, want unix.Stat_t
+	if err = unix.Fstat(int(p.dir.Fd()), &want); err == nil {
+		err = unix.Fstatat(at, base, &is, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if err == nil && (is.Dev != want.Dev || is.Ino != want.Ino) {
+		err = errors.New("somebody has put something else in its place")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make %q: %w", p.final, err)
+	}
+	p.kept = true
+	return nil
+}
+
+// clear removes what was written, unless it was kept.
+func (p *place) clear() {
+	defer p.close()
+	if p.kept {
+		return
+	}
+	p.lock() // it may have the image's owner and mode by now
+	clearDir(int(p.dir.Fd()))
+	if p.parent == nil {
+		p.restore()
+		return
+	}
+	unix.Unlinkat(int(p.parent.Fd()), p.temp, unix.AT_REMOVEDIR)
+}
+
+func (p *place) close() {
+	for _, f := range []*os.File{p.dir, p.parent} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// clearDir removes what is in a directory, as far as it can. Nothing outside is reached: no link is followed.
+func clearDir(fd int) {
+	self, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	dir := os.NewFile(uintptr(self), ".")
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if unix.Unlinkat(fd, name, 0) == nil {
+			continue
+		}
+		below, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err == unix.EACCES { // it has its own mode by now
+			unix.Fchmodat(fd, name, 0o700, unix.AT_SYMLINK_NOFOLLOW)
+			below, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		}
+		if err != nil {
+			continue
+		}
+		unix.Fchmod(below, 0o700)
+		clearDir(below)
+		unix.Close(below)
+		unix.Unlinkat(fd, name, unix.AT_REMOVEDIR)
+	}
+}
+
+// file makes a file without a name where the files will be.
+func (p *place) file() (*os.File, error) {
+	fd, err := unix.Openat(int(p.dir.Fd()), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil { // not every file system knows that flag
+		name := fmt.Sprintf(".spool-%d", rand.Uint64())
+		fd, err = unix.Openat(int(p.dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if err == nil {
+			err = unix.Unlinkat(int(p.dir.Fd()), name, 0)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot write into %q: %w", p.final, err)
+	}
+	return os.NewFile(uintptr(fd), "spool"), nil
+}
+
+// disk returns the place as somewhere for what the memory has no room for; nil if it is in memory itself.
+func (p *place) disk() disk {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(p.dir.Fd()), &st); err != nil || st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC {
+		return nil
+	}
+	return p
+}
+
+// free returns how many bytes the file system has free.
+func (p *place) free() int64 {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(p.dir.Fd()), &st); err != nil {
+		return 0
+	}
+	return int64(min(st.Bavail, 1<<50/memory.Page)) * st.Bsize
+}
