@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -264,5 +265,46 @@ func unpackDeep(t *testing.T, deep int, single bool) {
 	p.clear()
 	if left := names(t, filepath.Dir(p.final)); len(left) > 0 {
 		t.Errorf("left %q", left)
+	}
+}
+
+// Root of a user namespace has neither other owners nor devices: that is a loss, and no file runs as the wrong user for it.
+func TestUnpackInNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("a namespace of one user is tried as root")
+	}
+	img := onDisk(t, imagetest.Image(t, imagetest.Files(
+		imagetest.File("mine", "x").Mode(0o4755),
+		imagetest.File("theirs", "x").Mode(0o6755).Owner(1000, 1000),
+		imagetest.Dir("dir").Owner(1000, 0).Mode(0o2755), imagetest.File("dir/f", "x"),
+		imagetest.Symlink("link", "mine").Owner(1000, 1000),
+		imagetest.Char("null", 1, 3), imagetest.Link("null2", "null"), imagetest.FIFO("fifo"))))
+	dir := filepath.Join(t.TempDir(), "root")
+	p := process("unpack", img, dir)
+	p.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
+	}
+	out, err := p.CombinedOutput()
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
+		t.Skipf("no user namespaces here: %v", err)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{
+		`the owners of 3 files (invalid argument): "theirs", "link", "dir"`,
+		`the special files of 2 files (operation not permitted): "null", "null2"`,
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("it does not say %q: %s", want, out)
+		}
+	}
+	all := strings.Join(look(t, dir), "\n")
+	for _, want := range []string{"mine 104755 0:0", "theirs 100755 0:0", "dir 40755 0:0", "fifo 10600 0:0"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("there is no %q:\n%s", want, all)
+		}
 	}
 }
