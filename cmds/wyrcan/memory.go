@@ -24,8 +24,23 @@ func (c *cmd) room() (memory.Info, error) {
 	return m, err
 }
 
-// group returns how much memory the control groups of this program leave to it (Documentation/admin-guide/cgroup-v2.rst,
-// "Memory"). In a container the outermost one that is seen has the container's limit.
+// A control is how a version of control groups tells what one may take and takes.
+type control struct {
+	controller, dir     string // in /proc/self/cgroup; where its groups are
+	limit, used         string // files
+	files, sharedMemory string // keys of memory.stat: all files that are cached; those of them that are in memory only
+}
+
+// controls are those of Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
+func controls() []control {
+	return []control{
+		{"", "/sys/fs/cgroup", "memory.max", "memory.current", "file", "shmem"},
+		{"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_shmem"},
+	}
+}
+
+// group returns how much memory the control groups of this program leave to it. In a container the outermost one that is seen
+// has the container's limit.
 func (c *cmd) group() int64 {
 	left := int64(math.MaxInt64)
 	b, err := os.ReadFile(filepath.Join(c.root, "/proc/self/cgroup"))
@@ -33,25 +48,30 @@ func (c *cmd) group() int64 {
 		return left
 	}
 	for line := range bytes.Lines(b) {
-		dir, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "0::")
-		for ok && filepath.IsAbs(dir) {
-			left = min(left, groupLeft(filepath.Join(c.root, "/sys/fs/cgroup", dir)))
-			if dir == "/" {
-				break
+		// "0::/user.slice", "7:memory:/user.slice"
+		part := strings.SplitN(strings.TrimSpace(string(line)), ":", 3)
+		for _, how := range controls() {
+			if len(part) < 3 || part[1] != how.controller || !filepath.IsAbs(part[2]) {
+				continue
 			}
-			dir = filepath.Dir(dir)
+			for dir := filepath.Clean(part[2]); ; dir = filepath.Dir(dir) {
+				left = min(left, how.left(filepath.Join(c.root, how.dir, dir)))
+				if dir == "/" {
+					break
+				}
+			}
 		}
 	}
 	return left
 }
 
-// groupLeft returns how much memory one control group has left. What it has of files on disks makes room when it is wanted.
-func groupLeft(dir string) int64 {
-	limit, err := number(filepath.Join(dir, "memory.max"))
+// left returns how much memory one control group has left. What it has of files on disks makes room when it is wanted.
+func (how *control) left(dir string) int64 {
+	limit, err := number(filepath.Join(dir, how.limit))
 	if err != nil {
 		return math.MaxInt64 // "max", or none
 	}
-	used, err := number(filepath.Join(dir, "memory.current"))
+	used, err := number(filepath.Join(dir, how.used))
 	if err != nil {
 		return math.MaxInt64
 	}
@@ -61,9 +81,9 @@ func groupLeft(dir string) int64 {
 			key, value, _ := strings.Cut(s.Text(), " ")
 			n, _ := strconv.ParseInt(value, 10, 64)
 			switch key {
-			case "file":
+			case how.files:
 				used -= n
-			case "shmem": // which is in file too
+			case how.sharedMemory:
 				used += n
 			}
 		}

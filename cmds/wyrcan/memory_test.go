@@ -178,11 +178,13 @@ func TestGroup(t *testing.T) {
 		files map[string]string
 		want  int64
 	}{
-		"none":              {nil, math.MaxInt64},
-		"no limit":          {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "max\n"}, math.MaxInt64},
-		"version 1":         {map[string]string{"proc/self/cgroup": "5:memory:/a/b\n", group + "/memory.max": "1\n"}, math.MaxInt64},
-		"its own":           {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "300\n", group + "/memory.stat": stat(0, 0)}, 700},
-		"files make room":   {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "900\n", group + "/memory.stat": stat(500, 100)}, 500},
+		"none":            {nil, math.MaxInt64},
+		"no limit":        {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "max\n"}, math.MaxInt64},
+		"version 1, none": {map[string]string{"proc/self/cgroup": "5:memory:/a/b\n", group + "/memory.max": "1\n"}, math.MaxInt64},
+		"its own":         {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "300\n", group + "/memory.stat": stat(0, 0)}, 700},
+		"files make room": {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "900\n", group + "/memory.stat": stat(500, 100)}, 500},
+		"version 1": {map[string]string{"proc/self/cgroup": "7:memory:/a\n1:cpu:/b\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "1000\n", "sys/fs/cgroup/memory/a/memory.usage_in_bytes": "900\n",
+			"sys/fs/cgroup/memory/a/memory.stat": "cache 1\ntotal_cache 500\ntotal_shmem 100\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n", "sys/fs/cgroup/memory/memory.usage_in_bytes": "5\n"}, 500},
 		"exceeded":          {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "1100\n"}, 0},
 		"the one around it": {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "max\n", "sys/fs/cgroup/a/memory.max": "50\n", "sys/fs/cgroup/a/memory.current": "20\n"}, 30},
 		"a container's":     {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "90\n", "sys/fs/cgroup/memory.current": "20\n"}, 70},

@@ -71,10 +71,10 @@ func run() string {
 	// Before the attributes: what is written to loses its capabilities.
 	for _, j := range m.Joins {
 		if err := join(j); err != nil {
-			refuse("cannot put " + j.Path + " together, so the container is not started: " + err.Error())
+			refuse("cannot put " + strconv.Quote(j.Path) + " together, so the container is not started: " + err.Error())
 		}
 	}
-	restore(m.Xattrs)
+	restore(m.Xattrs, set, say)
 	if err := realRoot(); err != nil {
 		say("pivot_root will fail, so containers may not start here: " + err.Error())
 	}
@@ -142,22 +142,43 @@ func setTime(path string, seconds int64) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: seconds}}, 0)
 }
 
-// restore sets the attributes. What the file system cannot hold is said once for each kind: tmpfs has user.* only since
-// Linux 6.6, and an image may carry many of one kind.
-func restore(xattrs []handover.Xattr) {
-	said := map[string]bool{}
+// set sets one attribute.
+func set(x handover.Xattr) error { return unix.Lsetxattr(x.Path, x.Name, []byte(x.Value), 0) }
+
+// mostKinds is of how many kinds of lost attributes each is told: a line takes time on a serial console, and an image may carry
+// any number.
+const mostKinds = 20
+
+// restore sets the attributes. What the file system cannot hold is told by the first file of each kind, and then by number:
+// tmpfs has user.* only since Linux 6.6, of links and devices never.
+func restore(xattrs []handover.Xattr, set func(handover.Xattr) error, say func(string)) {
+	type kind struct{ name, why string }
+	var order []kind
+	count, others := map[kind]int{}, 0
 	for _, x := range xattrs {
-		err := unix.Lsetxattr(x.Path, x.Name, []byte(x.Value), 0)
+		err := set(x)
 		if err == nil {
 			continue
 		}
-		if errors.Is(err, unix.EOPNOTSUPP) {
-			if said[x.Name] {
-				continue
-			}
-			said[x.Name] = true
+		k := kind{x.Name, err.Error()}
+		switch {
+		case count[k] > 0:
+			count[k]++
+		case len(order) == mostKinds:
+			others++
+		default:
+			count[k] = 1
+			order = append(order, k)
+			say("loses " + strconv.Quote(k.name) + " of " + strconv.Quote(x.Path) + ": " + k.why)
 		}
-		say("loses " + x.Name + " of " + x.Path + ": " + err.Error())
+	}
+	for _, k := range order {
+		if n := count[k] - 1; n > 0 {
+			say("loses " + strconv.Quote(k.name) + " of " + strconv.Itoa(n) + " more files: " + k.why)
+		}
+	}
+	if others > 0 {
+		say("loses " + strconv.Itoa(others) + " more attributes, of other kinds")
 	}
 }
 

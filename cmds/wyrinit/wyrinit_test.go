@@ -1,9 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 )
 
 // A file's name must not reach the console as more than a name.
@@ -20,5 +27,48 @@ func TestSay(t *testing.T) {
 	got, err := io.ReadAll(r)
 	if want := "wyrinit: loses user.x of /a [2J wyrinit: all is well: operation not supported\n"; err != nil || string(got) != want {
 		t.Errorf("say wrote %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestRestore loses attributes of many files, for many reasons: the console has a line or two for each kind, and no more.
+func TestRestore(t *testing.T) {
+	var list []handover.Xattr
+	add := func(path, name string) { list = append(list, handover.Xattr{Path: path, Name: name, Value: "x"}) }
+	for i := range 5000 {
+		add(fmt.Sprint("/link", i), "user.a")
+		add(fmt.Sprint("/file", i), "user.a")
+		add(fmt.Sprint("/good", i), "user.good")
+	}
+	add("/evil\x1b[2J", "x.\x1b[2J")
+	set := func(x handover.Xattr) error {
+		switch {
+		case x.Name == "user.good":
+			return nil
+		case strings.HasPrefix(x.Path, "/link"):
+			return unix.EPERM
+		}
+		return unix.EOPNOTSUPP
+	}
+	var said []string
+	say := func(s string) { said = append(said, s) }
+	restore(list, set, say)
+	want := []string{
+		`loses "user.a" of "/link0": operation not permitted`,
+		`loses "user.a" of "/file0": operation not supported`,
+		`loses "x.\x1b[2J" of "/evil\x1b[2J": operation not supported`,
+		`loses "user.a" of 4999 more files: operation not permitted`,
+		`loses "user.a" of 4999 more files: operation not supported`,
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("restore says %q, want %q", said, want)
+	}
+
+	list, said = nil, nil
+	for i := range 1000 {
+		add("/f", fmt.Sprint("user.", i))
+	}
+	restore(list, func(handover.Xattr) error { return unix.ENOSPC }, say)
+	if len(said) != mostKinds+1 || said[mostKinds] != "loses 980 more attributes, of other kinds" {
+		t.Errorf("of 1000 kinds restore says %d lines, the last %q", len(said), said[len(said)-1])
 	}
 }

@@ -74,7 +74,7 @@ type bounds struct {
 // pass counts n uncompressed bytes.
 func (b *bounds) pass(n int64) error {
 	if b.bytes.Add(n) > b.MaxBytes {
-		return fmt.Errorf("%w: its layers hold more than %d MiB uncompressed", errTooMuch, b.MaxBytes>>20)
+		return fmt.Errorf("%w: the layers of the image hold more than %d MiB uncompressed", errTooMuch, b.MaxBytes>>20)
 	}
 	return nil
 }
