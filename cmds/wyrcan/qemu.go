@@ -138,7 +138,7 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	if err := q.Start(); err != nil {
 		return started(err, argv[0])
 	}
-	_, restore := takeTerminal(ctx, c.stdin, c.stdout, attended)
+	restore := takeTerminal(ctx, c.stdin, c.stdout, attended)
 	defer restore()
 	w := &watcher{until: m.until, begin: time.Now()}
 	found := w.watch(out, c.stdout)

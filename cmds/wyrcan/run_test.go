@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -338,17 +339,106 @@ func TestServe(t *testing.T) {
 		t.Errorf("the registry's directory: %v", err)
 	}
 	// And push sends it on.
-	to, err := serve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer to.Close()
-	c, stdout, _ := tool(t, "push", dir, "127.0.0.1:"+to.port+"/some/where:1")
+	to := imagetest.Serve(t)
+	c, stdout, _ := tool(t, "push", dir, to.Host+"/some/where:1")
 	if err := c.run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := src.Resolve(context.Background(), strings.TrimSpace(stdout.String())); err != nil {
 		t.Errorf("what push printed: %v", err)
+	}
+}
+
+// The registry for a guest gives the one image to whoever asks on this machine, and takes nothing.
+func TestServeOnly(t *testing.T) {
+	kernel, init := demoFiles(t)
+	demo, err := demoImage(kernel, init, "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg, err := serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reg.Close()
+	digest, err := demo.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := demo.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, content string, header ...string) (int, string) {
+		t.Helper()
+		request, err := http.NewRequest(method, "http://127.0.0.1:"+reg.port+path, strings.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			request.Header.Set(header[i], header[i+1])
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		b, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(b)
+	}
+	if code, _ := ask("GET", "/v2/image/manifests/latest", ""); code != 404 {
+		t.Errorf("before there is an image: %d", code)
+	}
+	if err := reg.put(context.Background(), demo); err != nil {
+		t.Fatal(err)
+	}
+	want, err := demo.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(reg.dir, "secret"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		method, path, content string
+		want                  int
+	}{
+		{"GET", "/v2/", "", 200},
+		{"HEAD", "/v2/image/manifests/latest", "", 200},
+		{"GET", "/v2/image/manifests/" + digest.String(), "", 200},
+		{"GET", "/v2/image/blobs/" + config.String(), "", 200},
+		{"GET", "/v2/image/manifests/other", "", 404},
+		{"GET", "/v2/other/manifests/latest", "", 404},
+		{"GET", "/v2/other/blobs/" + config.String(), "", 404},
+		{"GET", "/v2/image/blobs/secret", "", 404},
+		{"GET", "/v2/image/blobs/sha256:../secret", "", 404},
+		{"GET", "/v2/image/blobs/..%2fsecret", "", 404},
+		{"GET", "/v2/_catalog", "", 404},
+		{"PUT", "/v2/image/manifests/latest", "{}", 405},
+		{"PUT", "/v2/other/manifests/latest", "{}", 405},
+		{"POST", "/v2/image/blobs/uploads/", "", 405},
+		{"POST", "/v2/image/blobs/uploads/?digest=" + config.String(), "x", 405},
+		{"PATCH", "/v2/image/blobs/uploads/1", "x", 405},
+		{"DELETE", "/v2/image/manifests/" + digest.String(), "", 405},
+		{"DELETE", "/v2/image/blobs/" + config.String(), "", 405},
+	} {
+		if code, b := ask(row.method, row.path, row.content); code != row.want {
+			t.Errorf("%s %s: %d, %q, want %d", row.method, row.path, code, b, row.want)
+		}
+	}
+	if code, b := ask("GET", "/v2/image/manifests/latest", ""); code != 200 || b != string(want) {
+		t.Errorf("after that the manifest is %d, %q", code, b)
+	}
+	// A download that broke off goes on.
+	raw, err := demo.RawConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, b := ask("GET", "/v2/image/blobs/"+config.String(), "", "Range", "bytes=5-"); code != 206 || b != string(raw[5:]) {
+		t.Errorf("the rest of a blob: %d, %q", code, b)
 	}
 }
 

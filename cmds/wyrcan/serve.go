@@ -1,38 +1,48 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
+	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
 )
 
-// A localRegistry serves one image to a guest.
+// A localRegistry serves one image to a guest, on the loopback interface. Every user of this machine can reach it there:
+// nothing can be sent to it. The image comes from within this process.
 type localRegistry struct {
-	server *http.Server
-	port   string
-	dir    string // its blobs: an image need not fit into memory twice
+	listener net.Listener
+	port     string
+	dir      string // its blobs: an image need not fit into memory twice
+
+	mu       sync.Mutex
+	manifest []byte // nil before put
+	kind     types.MediaType
+	digest   v1.Hash
 }
 
-// serve starts a registry on the loopback interface.
+// serve starts a registry.
 func serve() (*localRegistry, error) {
 	dir, err := os.MkdirTemp("", "wyrcan")
 	if err != nil {
@@ -43,39 +53,137 @@ func serve() (*localRegistry, error) {
 		os.RemoveAll(dir)
 		return nil, err
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return nil, err
-	}
-	quiet := log.New(io.Discard, "", 0)
-	r := &localRegistry{
-		server: &http.Server{Handler: registry.New(registry.Logger(quiet), registry.WithBlobHandler(registry.NewDiskBlobHandler(dir))), ErrorLog: quiet},
-		port:   port,
-		dir:    dir,
-	}
-	go r.server.Serve(l) // until Close
+	r := &localRegistry{listener: l, port: fmt.Sprint(l.Addr().(*net.TCPAddr).Port), dir: dir}
+	go netboot.ServeHTTP(l, r) // until Close
 	return r, nil
 }
 
 // Close ends the registry and removes what it held.
 func (r *localRegistry) Close() error {
-	r.server.Close()
+	r.listener.Close()
 	return os.RemoveAll(r.dir)
 }
 
-// image is the name of the one image, after the registry's address.
-const imageName = "/image:latest"
+// The name of the one image, after the registry's address.
+const (
+	imageRepo = "image"
+	imageTag  = "latest"
+)
 
 // ref returns the name by which a guest knows the image.
-func (r *localRegistry) ref() string { return net.JoinHostPort(host, r.port) + imageName }
+func (r *localRegistry) ref() string {
+	return net.JoinHostPort(host, r.port) + "/" + imageRepo + ":" + imageTag
+}
+
+// ServeHTTP answers what the OCI distribution specification calls pulling, and no more.
+func (r *localRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
+	path := strings.TrimSuffix(req.URL.Path, "/")
+	if path == "/v2" {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	r.mu.Lock()
+	manifest, kind, digest := r.manifest, r.kind, r.digest
+	r.mu.Unlock()
+	if id, ok := strings.CutPrefix(path, "/v2/"+imageRepo+"/manifests/"); ok && manifest != nil && (id == imageTag || id == digest.String()) {
+		w.Header().Set("Content-Type", string(kind))
+		w.Header().Set("Docker-Content-Digest", digest.String())
+		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(manifest))
+		return
+	}
+	if id, ok := strings.CutPrefix(path, "/v2/"+imageRepo+"/blobs/"); ok && manifest != nil {
+		if h, err := v1.NewHash(id); err == nil {
+			if f, err := os.Open(r.blob(h)); err == nil {
+				defer f.Close()
+				w.Header().Set("Content-Type", "application/octet-stream")
+				http.ServeContent(w, req, "", time.Time{}, f)
+				return
+			}
+		}
+	}
+	http.NotFound(w, req)
+}
+
+// blob is the file of a blob. A Hash is checked to be letters and digits.
+func (r *localRegistry) blob(h v1.Hash) string { return filepath.Join(r.dir, h.Algorithm+"-"+h.Hex) }
 
 // put makes img the image.
 func (r *localRegistry) put(ctx context.Context, img v1.Image) error {
-	tag, err := name.NewTag("127.0.0.1:" + r.port + imageName)
+	layers, err := img.Layers()
 	if err != nil {
 		return err
 	}
-	return remote.Write(tag, img, remote.WithContext(ctx), remote.WithNondistributable)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, l := range layers {
+		g.Go(func() error {
+			rc, err := l.Compressed()
+			if err != nil {
+				return err
+			}
+			// What is compressed on its way has its digest when all of it has passed.
+			return r.write(ctx, rc, l.Digest)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	config, err := img.RawConfigFile()
+	if err != nil {
+		return err
+	}
+	if err := r.write(context.Background(), io.NopCloser(bytes.NewReader(config)), img.ConfigName); err != nil {
+		return err
+	}
+	manifest, err := img.RawManifest()
+	if err != nil {
+		return err
+	}
+	kind, err := img.MediaType()
+	if err != nil {
+		return err
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.manifest, r.kind, r.digest = manifest, kind, digest
+	return nil
+}
+
+// write makes a blob of what rc has, under the digest that is known then.
+func (r *localRegistry) write(ctx context.Context, rc io.ReadCloser, digest func() (v1.Hash, error)) error {
+	f, err := os.CreateTemp(r.dir, "new-")
+	if err != nil {
+		rc.Close()
+		return err
+	}
+	defer f.Close()
+	if err := errors.Join(copied(ctx, f, rc), rc.Close()); err != nil {
+		return err
+	}
+	h, err := digest()
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), r.blob(h))
+}
+
+// copied copies until ctx ends.
+func copied(ctx context.Context, to io.Writer, from io.Reader) error {
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(to, from, 1<<20); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // store makes the image that ref names, on this machine, the image.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -31,9 +32,9 @@ const modesReset = "\x1b7\x1b[r\x1b8" + // the whole screen scrolls; the cursor 
 	"\x1b[0m" // neither bold nor coloured
 
 // takeTerminal prepares the terminal for a session with a machine: every key is the machine's, Ctrl-C too, where keys is
-// set. The terminal is right again when ctx ends, and after restore.
-func takeTerminal(ctx context.Context, in io.Reader, out io.Writer, keys bool) (t *terminal, restore func()) {
-	t = new(terminal)
+// set. The terminal is right again when ctx ends, and after the function that it returns.
+func takeTerminal(ctx context.Context, in io.Reader, out io.Writer, keys bool) (restore func()) {
+	t := new(terminal)
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.out = f
 	}
@@ -46,10 +47,10 @@ func takeTerminal(ctx context.Context, in io.Reader, out io.Writer, keys bool) (
 	}
 	// Who asks twice for the end does not wait for the machine's: main then ends at once, by the signal.
 	stop := context.AfterFunc(ctx, t.restore)
-	return t, func() {
+	return sync.OnceFunc(func() {
 		stop()
 		t.restore()
-	}
+	})
 }
 
 // raw returns modes with which every key is passed on as it is. Output is processed as before, as QEMU has it: its own

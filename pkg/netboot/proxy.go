@@ -25,10 +25,18 @@ type Proxy struct {
 	Logf   func(format string, args ...any)
 }
 
+// How many answers go out within a second. None is much larger than what asked for it, but whoever forges a sender's address
+// would have us write to it as often as he likes.
+const (
+	maxAnswers     = 200
+	maxPeerAnswers = 10
+)
+
 // Serve answers what arrives on conn, which is bound to DHCP's port 67 or, where direct is set, to PXE's 4011. It returns
 // nil when conn is closed.
 func (p *Proxy) Serve(conn net.PacketConn, direct bool) error {
 	b := make([]byte, 1<<16)
+	rate := pace{all: maxAnswers, each: maxPeerAnswers}
 	for {
 		n, peer, err := conn.ReadFrom(b)
 		if errors.Is(err, net.ErrClosed) {
@@ -41,30 +49,52 @@ func (p *Proxy) Serve(conn net.PacketConn, direct bool) error {
 		if err != nil {
 			continue // not DHCP, and so not ours
 		}
+		to := destination(request, peer, direct)
+		if to == nil {
+			continue
+		}
 		reply, about := p.answer(request, direct)
+		if about != "" && !rate.allows(asker(request, to)) {
+			continue
+		}
 		if about != "" {
 			p.Logf("dhcp: %s: %s", request.ClientHWAddr, about)
 		}
 		if reply == nil {
 			continue
 		}
-		if _, err := conn.WriteTo(reply.ToBytes(), destination(request, peer, direct)); err != nil {
+		if _, err := conn.WriteTo(reply.ToBytes(), to); err != nil {
 			p.Logf("dhcp: cannot answer %s: %v", request.ClientHWAddr, err)
 		}
 	}
 }
 
-// destination is where RFC 2131, 4.1, wants the reply: to the relay, to the client that has an address, else to all.
+// destination is where RFC 2131, 4.1, wants the reply: to the relay, to the client that has an address, else to all on this
+// wire. It is nil where that would be somebody who has not asked: a client that has an address sends from it.
 func destination(request *dhcpv4.DHCPv4, peer net.Addr, direct bool) net.Addr {
-	switch {
+	switch relay, client := request.GatewayIPAddr, request.ClientIPAddr; {
 	case direct:
 		return peer
-	case !request.GatewayIPAddr.IsUnspecified():
-		return &net.UDPAddr{IP: request.GatewayIPAddr, Port: dhcpv4.ServerPort}
-	case !request.ClientIPAddr.IsUnspecified():
-		return &net.UDPAddr{IP: request.ClientIPAddr, Port: dhcpv4.ClientPort}
+	case !relay.IsUnspecified():
+		if !relay.IsGlobalUnicast() {
+			return nil
+		}
+		return &net.UDPAddr{IP: relay, Port: dhcpv4.ServerPort}
+	case !client.IsUnspecified():
+		if from, ok := peer.(*net.UDPAddr); !ok || !from.IP.Equal(client) {
+			return nil
+		}
+		return &net.UDPAddr{IP: client, Port: dhcpv4.ClientPort}
 	}
 	return &net.UDPAddr{IP: net.IPv4bcast, Port: dhcpv4.ClientPort}
+}
+
+// asker is whom an answer counts for: the one that it is sent to, and where that is all of the wire, a machine there.
+func asker(request *dhcpv4.DHCPv4, to net.Addr) string {
+	if a := peerOf(to); a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return a.String()
+	}
+	return request.ClientHWAddr.String()
 }
 
 // The classes of clients that want something to boot, and of the servers that have it.

@@ -3,13 +3,10 @@ package netboot
 import (
 	"context"
 	"debug/pe"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"strconv"
-	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
@@ -44,10 +41,7 @@ func Serve(ctx context.Context, o Options) error {
 		if err != nil {
 			return listening("TFTP", o.TFTP, err)
 		}
-		t := o.newTFTP(o.Logf)
-		// Shutdown waits for transfers, and Serve does not: what a machine was fetching ends with the process.
-		context.AfterFunc(ctx, t.Shutdown)
-		group.Go(func() error { return t.Serve(conn) })
+		group.Go(func() error { return o.newTFTP(o.Logf).serve(ctx, conn.(*net.UDPConn)) })
 		o.Logf("tftp: serving at %s", conn.LocalAddr())
 	}
 	if o.DHCP != "" {
@@ -55,14 +49,8 @@ func Serve(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	server := &http.Server{Handler: o.handler(o.Logf), ReadHeaderTimeout: time.Minute}
-	context.AfterFunc(ctx, func() { server.Close() })
-	group.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	context.AfterFunc(ctx, func() { l.Close() })
+	group.Go(func() error { return ServeHTTP(l, o.handler(o.Logf)) })
 	o.announce(l.Addr())
 	return group.Wait()
 }
