@@ -57,10 +57,12 @@ func TestCheck(t *testing.T) {
 		want []string
 	}{
 		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + release + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 module, 1 firmware file\ncommand", " MiB at least", "bootable      yes"}},
+		{"memory as QEMU takes it", []string{good, "-m", "4096"}, 0, []string{"bootable      yes"}},
+		{"too little of it", []string{good, "-m", "32"}, notBootable, []string{"bootable      no: too little memory"}},
 		{"enough memory", []string{good, "-m", "4G"}, 0, []string{"bootable      yes"}},
 		{"too little memory", []string{good, "-m", "32M"}, notBootable, []string{"bootable      no: too little memory"}},
 		{"no memory", []string{good, "-m", "much"}, 2, nil},
-		{"no init", []string{bad}, notBootable, []string{"bootable      no: the image is not bootable: /init"}},
+		{"no init", []string{bad}, notBootable, []string{"bootable      no: /init is not in it; make it a link to the image's init: ln -s /sbin/init /init\n"}},
 		{"no modules", []string{bare}, 0, []string{"warning       the image has no /lib/modules/" + release, "bootable      yes"}},
 		{"no module", []string{empty}, 0, []string{"warning       there are no modules in /lib/modules/" + release, "drivers       0 modules, 1 firmware file\n"}},
 		{"no image", []string{"oci:/nowhere"}, notExamined, nil},

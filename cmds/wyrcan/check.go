@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
@@ -186,7 +187,7 @@ func under(tree *rootfs.Tree, dir string) string {
 func (r *report) print(w io.Writer, verbose bool) error {
 	verdict := "yes"
 	if !r.Bootable {
-		verdict = "no: " + r.Reason
+		verdict = "no: " + strings.TrimPrefix(r.Reason, "the image is not bootable: ")
 	}
 	rows := [][2]string{
 		{"image", r.Image},

@@ -34,6 +34,9 @@ const (
 	storage = "storage"
 )
 
+// other is the kind of what has no name of its own here.
+const other = "other"
+
 // kindOf tells what a driver is for by its place below the module directory, or below the kernel's source.
 func kindOf(file string) string {
 	file = strings.TrimPrefix(file, "kernel/")
@@ -50,7 +53,7 @@ func kindOf(file string) string {
 			return k.kind
 		}
 	}
-	return "other"
+	return other
 }
 
 // A driverSet is the drivers of an image, and the firmware that it has.
@@ -249,29 +252,42 @@ func (s *driverSet) rows(verbose bool) []string {
 			some++
 		}
 	}
-	var rows, others []string
+	var rows []string
 	for _, kind := range []string{network, storage} {
 		if names := kinds[kind]; len(names) > 0 {
-			rows = append(rows, fmt.Sprintf("none for %s: %s", plural(len(names), kind+" driver"), summary(names)))
+			rows = append(rows, fmt.Sprintf("missing for %s: %s", plural(len(names), kind+" driver"), summary(names)))
 		}
 		delete(kinds, kind)
 	}
-	total := 0
-	for kind, names := range kinds {
-		others = append(others, fmt.Sprintf("%d %s", len(names), kind))
-		total += len(names)
-	}
-	slices.Sort(others)
-	if total > 0 {
-		rows = append(rows, fmt.Sprintf("none for %s: %s", plural(total, "more driver"), strings.Join(others, ", ")))
+	if total, others := count(kinds); total > 0 {
+		rows = append(rows, fmt.Sprintf("missing for %s of other kinds%s", plural(total, "driver"), others))
 	}
 	if some > 0 {
-		rows = append(rows, fmt.Sprintf("not all for %s", plural(some, "driver")))
+		rows = append(rows, fmt.Sprintf("missing in part for %s", plural(some, "driver")))
 	}
 	if len(rows) > 0 {
-		rows[len(rows)-1] += " (-v names all)"
+		rows[len(rows)-1] += " (-v names all drivers and files)"
 	}
 	return rows
+}
+
+// count returns how many drivers there are, and, in parentheses, how many of each kind that has a name.
+func count(kinds map[string][]string) (total int, text string) {
+	var named []string
+	for kind, names := range kinds {
+		total += len(names)
+		if kind != other {
+			named = append(named, fmt.Sprintf("%d %s", len(names), kind))
+		}
+	}
+	if len(named) == 0 {
+		return total, ""
+	}
+	slices.Sort(named)
+	if len(kinds[other]) > 0 {
+		named = append(named, fmt.Sprintf("%d for something else", len(kinds[other])))
+	}
+	return total, " (" + strings.Join(named, ", ") + ")"
 }
 
 // plural is a number of things.

@@ -110,10 +110,10 @@ func TestCheckFirmware(t *testing.T) {
 	const damaged = "the driver /usr/lib/modules/" + release + "/kernel/drivers/net/broken.ko is damaged: not a kernel module: EOF"
 	want := []string{
 		"17 modules, 8 firmware files",
-		"none for 9 network drivers: bnx2, e100, many0, many1, many2 and 4 more",
-		"none for 1 storage driver: qla2xxx",
-		"none for 1 more driver: 1 wireless",
-		"not all for 1 driver (-v names all)",
+		"missing for 9 network drivers: bnx2, e100, many0, many1, many2 and 4 more",
+		"missing for 1 storage driver: qla2xxx",
+		"missing for 1 driver of other kinds (1 wireless)",
+		"missing in part for 1 driver (-v names all drivers and files)",
 		damaged,
 	}
 	if diff := cmp.Diff(want, about(check())); diff != "" {
@@ -141,6 +141,23 @@ func TestCheckFirmware(t *testing.T) {
 	}
 	if diff := cmp.Diff(missing, r.Missing); diff != "" || r.Modules != 17 || r.Firmware != 8 {
 		t.Errorf("-json: %d modules, %d files, firmware missing (-want +got):\n%s", r.Modules, r.Firmware, diff)
+	}
+}
+
+// Kinds are counted in words that say something.
+func TestCount(t *testing.T) {
+	for _, row := range []struct {
+		kinds map[string][]string
+		want  string
+	}{
+		{map[string][]string{}, ""},
+		{map[string][]string{other: {"a", "b"}}, ""},
+		{map[string][]string{"sound": {"a"}, "graphics": {"b", "c"}}, " (1 sound, 2 graphics)"},
+		{map[string][]string{"sound": {"a"}, other: {"b", "c"}}, " (1 sound, 2 for something else)"},
+	} {
+		if _, got := count(row.kinds); got != row.want {
+			t.Errorf("count(%v) = %q, want %q", row.kinds, got, row.want)
+		}
 	}
 }
 

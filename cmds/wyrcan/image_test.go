@@ -68,8 +68,8 @@ func TestUnpackArchives(t *testing.T) {
 	}
 }
 
-// other is an image whose layers are not those that it was made with: both are there, in the wrong order.
-func other(t *testing.T, c imagetest.Compression) imagetest.Disk {
+// swapped is an image whose layers are not those that it was made with: both are there, in the wrong order.
+func swapped(t *testing.T, c imagetest.Compression) imagetest.Disk {
 	t.Helper()
 	d := saved(t, c)
 	m := d.Manifest(t)
@@ -85,7 +85,7 @@ func TestOtherLayers(t *testing.T) {
 	const want = "as the image's configuration says"
 	reg := imagetest.Serve(t)
 	for _, c := range []imagetest.Compression{imagetest.Gzip, imagetest.Zstd, imagetest.Plain} {
-		d := other(t, c)
+		d := swapped(t, c)
 		dir, out := d.Dir(t), t.TempDir()
 		for _, args := range [][]string{
 			{"unpack", "-no-owner", dir, out + "/root"},

@@ -20,7 +20,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -28,6 +27,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -68,9 +68,6 @@ func (c *cmd) subcommands() []subcommand {
 		{"serve", "offer Wyrcan to machines that boot from the network", c.netboot},
 	}
 }
-
-// version is set by the Makefile with -ldflags -X.
-var version string
 
 func main() {
 	ctx := untilSignal(context.Background())
@@ -175,13 +172,20 @@ func (c *cmd) run(ctx context.Context) error {
 		c.help(c.stdout)
 		return nil
 	case "version", "-version", "--version":
-		fmt.Fprintf(c.stdout, "wyrcan %s\n", cmp.Or(version, "of unknown version"))
-		return nil
+		if len(c.args) > 1 {
+			return usage("version takes no argument")
+		}
+		return writeVersion(c.stdout)
 	}
+	names := []string{"help", "version"}
 	for _, s := range c.subcommands() {
 		if s.name == c.args[0] {
 			return s.run(ctx, c.args[1:])
 		}
+		names = append(names, s.name)
+	}
+	if name := guess(c.args[0], names); name != "" {
+		return usage("%q is no command: did you mean %s?", c.args[0], name)
 	}
 	return usage("%q is no command: wyrcan help lists them", c.args[0])
 }
@@ -229,7 +233,7 @@ func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 			return nil, err
 		}
 		if err != nil {
-			return nil, usage("%s: %v (wyrcan %s -help lists the options)", f.Name(), err, f.Name())
+			return nil, f.wrong(err)
 		}
 		args = f.Args()
 		if len(args) == 0 {
@@ -241,6 +245,20 @@ func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 		return nil, usage("usage: wyrcan %s %s", f.Name(), f.synopsis)
 	}
 	return rest, nil
+}
+
+// wrong explains why options cannot be read.
+func (f *flagSet) wrong(err error) error {
+	typed, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -") // which is no error of a type
+	if !unknown {
+		return usage("%s: %v (wyrcan %s -help lists the options)", f.Name(), err, f.Name())
+	}
+	var names []string
+	f.VisitAll(func(o *flag.Flag) { names = append(names, o.Name) })
+	if name := guess(typed, names); name != "" {
+		return usage("%s has no option -%s: did you mean -%s?", f.Name(), typed, name)
+	}
+	return usage("%s has no option -%s: wyrcan %s -help lists them", f.Name(), typed, f.Name())
 }
 
 // list is an option that may be given several times.

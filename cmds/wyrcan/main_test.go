@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,10 +86,24 @@ func TestUsage(t *testing.T) {
 		{nil, 2, "", ""},
 		{[]string{"help"}, 0, "usage: wyrcan COMMAND", ""},
 		{[]string{"-help"}, 0, "usage: wyrcan COMMAND", ""},
-		{[]string{"version"}, 0, "wyrcan of unknown version\n", ""},
+		{[]string{"version"}, 0, "wyrcan of unknown release, for make did not build it\ncommit ", ""},
 		{[]string{"help", "check"}, 0, "usage: wyrcan check", ""},
 		{[]string{"help", "frobnicate"}, 2, "", `"frobnicate" is no command`},
 		{[]string{"frobnicate"}, 2, "", `"frobnicate" is no command`},
+		{[]string{"chek"}, 2, "", `"chek" is no command: did you mean check?`},
+		{[]string{"help", "chek"}, 2, "", "did you mean check?"},
+		{[]string{"Check", "x"}, 2, "", "did you mean check?"},
+		{[]string{"umpack"}, 2, "", "did you mean unpack?"},
+		{[]string{"mroph"}, 2, "", "did you mean morph?"},
+		{[]string{"vers"}, 2, "", "did you mean version?"},
+		{[]string{"x"}, 2, "", "wyrcan help lists them"},
+		{[]string{"-version"}, 0, "Go     go", ""},
+		{[]string{"version", "x"}, 2, "", "version takes no argument"},
+		{[]string{"run", "-memroy", "4G", "a"}, 2, "", "-memroy: wyrcan run -help"},
+		{[]string{"run", "-untl", "x", "a"}, 2, "", "did you mean -until?"},
+		{[]string{"run", "--apend=x", "a"}, 2, "", "did you mean -append?"},
+		{[]string{"check", "-jsn", "a"}, 2, "", "did you mean -json?"},
+		{[]string{"morph", "a", "-kernal", "f"}, 2, "", "did you mean -kernel?"},
 		{[]string{"run", "-help"}, 0, "usage: wyrcan run", ""},
 		{[]string{"run"}, 2, "", "usage: wyrcan run"},
 		{[]string{"run", "a", "b"}, 2, "", "usage: wyrcan run"},
@@ -104,6 +119,33 @@ func TestUsage(t *testing.T) {
 		if code(err) != row.code || !strings.Contains(stdout.String(), row.stdout) || row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
 			t.Errorf("wyrcan %q: status %d, %v, stdout %q; want status %d, %q, %q", row.args, code(err), err, stdout, row.code, row.err, row.stdout)
 		}
+	}
+}
+
+// Two words are as far from each other as it takes slips of the finger from one to the other.
+func TestDistance(t *testing.T) {
+	for _, row := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"check", "check", 0}, {"chek", "check", 1}, {"check", "chek", 1}, {"chekc", "check", 1}, {"xheck", "check", 1}, {"cehkc", "check", 2}, {"", "run", 3}, {"push", "run", 3},
+	} {
+		if got := distance(row.a, row.b); got != row.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", row.a, row.b, got, row.want)
+		}
+	}
+}
+
+// What make builds says which commit it is of, and of which day that is.
+func TestVersion(t *testing.T) {
+	defer func(v, c, s string) { version, commit, seconds = v, c, s }(version, commit, seconds)
+	version, commit, seconds = "v3.1-2-gabc", "abcdef", "1795754096"
+	var b strings.Builder
+	if err := writeVersion(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "wyrcan v3.1-2-gabc\ncommit abcdef\ndate   2026-11-27\nGo     " + runtime.Version() + " "; !strings.HasPrefix(b.String(), want) {
+		t.Errorf("it says %q, want %q", b.String(), want)
 	}
 }
 

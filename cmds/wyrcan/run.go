@@ -23,7 +23,7 @@ type session struct {
 	arch    arch
 	kernel  string // a file, as is initrd
 	initrd  string
-	memory  string
+	memory  size
 	cpus    int
 	verbose bool
 	until   string
@@ -38,7 +38,8 @@ func (s *session) flags(f *flagSet) {
 	f.Var(&s.arch, "arch", "`ARCHITECTURE` of the machine: amd64 or arm64")
 	f.StringVar(&s.kernel, "kernel", "", "boot `FILE` as Wyrcan's kernel (default wyrcan.kernel beside this program)")
 	f.StringVar(&s.initrd, "initrd", "", "boot `FILE` as Wyrcan's initrd (default wyrcan.initrd beside this program)")
-	f.StringVar(&s.memory, "m", "2G", "memory of the machine, a `SIZE` as QEMU takes it")
+	s.memory = 2 << 30
+	f.Var(&s.memory, "m", "memory of the machine, a `SIZE`: 512M, 4G; a number alone is MiB, as for QEMU")
 	f.IntVar(&s.cpus, "smp", 2, "`NUMBER` of processors")
 	f.Var(&s.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&s.append, "append", "pass `ARG` to Wyrcan; may be repeated")
@@ -68,7 +69,7 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{arch: string(s.arch), kernel: file, initrd: initrd, memory: s.memory, cpus: s.cpus, extra: s.qemu, until: s.until}
+	m := &machine{arch: string(s.arch), kernel: file, initrd: initrd, memory: s.memory.String(), cpus: s.cpus, extra: s.qemu, until: s.until}
 	if !s.verbose {
 		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
 	}

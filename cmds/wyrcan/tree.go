@@ -5,11 +5,8 @@ import (
 	"cmp"
 	"context"
 	"debug/elf"
-	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
@@ -90,32 +87,14 @@ type recipe struct {
 func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.StringVar(&r.root, "root", "", "`initramfs` starts the image's /init straight from the initramfs, without extended attributes and pivot_root")
-	f.StringVar(&r.wyrinit, "wyrinit", "", "the first process is `FILE` (default wyrinit beside this program)")
-}
-
-// A size is an option in bytes, with K, M or G for powers of 1024.
-type size int64
-
-func (s *size) String() string { return fmt.Sprint(int64(*s)) }
-
-func (s *size) Set(text string) error {
-	number, shift := text, 0
-	if i := strings.IndexAny(text, "KMG"); i >= 0 && i == len(text)-1 {
-		number, shift = text[:i], 10*(1+strings.IndexByte("KMG", text[i]))
-	}
-	n, err := strconv.ParseUint(number, 10, 32)
-	if err != nil {
-		return errors.New("want a number with K, M or G after it")
-	}
-	*s = size(n << shift)
-	return nil
+	f.StringVar(&r.wyrinit, "wyrinit", "", "the first process is `FILE` (default the wyrinit in this program)")
 }
 
 // machine is options for the machine that will boot, if it is not this one.
 func (r *recipe) machine(f *flagSet) {
 	r.arch = here
 	f.Var(&r.arch, "arch", "for a machine of this `ARCHITECTURE`: amd64 or arm64")
-	f.Var(&r.memory, "m", "for a machine with `SIZE` of memory, such as 512M or 4G")
+	f.Var(&r.memory, "m", "for a machine with memory of this `SIZE`: 512M, 4G; a number alone is MiB, as for QEMU")
 }
 
 // found is what a kernel finds of a machine's memory: itself, its page tables and what the firmware keeps are gone.
@@ -139,6 +118,9 @@ func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	case "":
 	default:
 		return opt, usage("-root is initramfs or nothing, not %q", r.root)
+	}
+	if opt.Wyrinit = embeddedWyrinit(cmp.Or(r.arch, here).name()); r.wyrinit == "" && opt.Wyrinit != nil {
+		return opt, nil
 	}
 	file, err := c.artefact(r.wyrinit, "wyrinit", r.arch)
 	if err != nil {

@@ -128,17 +128,17 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 func (p *Plan) findKernel(ctx context.Context) error {
 	node, err := p.tree.Lookup(KernelPath)
 	if err != nil {
-		return fmt.Errorf("the image is not bootable: %s, which is to be its kernel or a link to it: %w", KernelPath, err)
+		return p.missing(KernelPath, "install a kernel in it, and make that a link to the kernel: ln -s /vmlinuz "+KernelPath, err)
 	}
 	if node.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("the image is not bootable: %s leads to /%s, which is no file", KernelPath, node.Path)
+		return fmt.Errorf("the image is not bootable: %s is to be a kernel, and /%s is not a file", KernelPath, node.Path)
 	}
 	if node.Size > kernel.MaxFile {
 		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s", node.Path, console.MiB(node.Size), console.MiB(kernel.MaxFile))
 	}
 	file, size, err := p.spool(ctx, node)
 	if err != nil {
-		return fmt.Errorf("cannot read the kernel %s: %w", node.Path, err)
+		return fmt.Errorf("cannot read the kernel /%s: %w", node.Path, err)
 	}
 	p.image, p.node, p.File = file, node, node.Path
 	k, err := kernel.Parse(&readerAt{ctx, file}, size)
@@ -146,14 +146,14 @@ func (p *Plan) findKernel(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("the image is not bootable: %s is %w", node.Path, err)
+		return fmt.Errorf("the image is not bootable: /%s is %w", node.Path, err)
 	}
 	if k.Image != nil { // it takes the place of the file
 		p.image, k.Image = k.Image, nil
 		file.Close()
 	}
 	if arch := p.opt.arch(); k.Arch != arch {
-		return fmt.Errorf("the image is not bootable on %s: %s is a kernel for %s", arch, node.Path, k.Arch)
+		return fmt.Errorf("the image is not bootable on %s: /%s is a kernel for %s", arch, node.Path, k.Arch)
 	}
 	p.Kernel = k
 	return nil
@@ -215,10 +215,10 @@ func (p *Plan) read(ctx context.Context, path string, most int64) ([]byte, error
 		return nil, err
 	}
 	if node.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("%s is no file", node.Path)
+		return nil, fmt.Errorf("/%s is not a file", node.Path)
 	}
 	if node.Size > most {
-		return nil, fmt.Errorf("%s has %d bytes, more than the %d that are sensible", node.Path, node.Size, most)
+		return nil, fmt.Errorf("/%s has %d bytes, more than the %d that are sensible", node.Path, node.Size, most)
 	}
 	r, err := p.tree.Open(ctx, node)
 	if err != nil {

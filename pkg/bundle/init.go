@@ -22,11 +22,11 @@ var machines = map[string][]elf.Machine{
 func (p *Plan) findInit(ctx context.Context) error {
 	node, err := p.tree.Lookup(InitPath)
 	if err != nil {
-		return fmt.Errorf("the image is not bootable: %s, which is to be its first program or a link to it: %w", InitPath, err)
+		return p.missing(InitPath, "make it a link to the image's init: ln -s /sbin/init "+InitPath, err)
 	}
 	p.Init = node.Path
 	if node.Mode&unix.S_IFMT != unix.S_IFREG || node.Mode&0o111 == 0 {
-		return fmt.Errorf("the image is not bootable: %s leads to %s, which is no executable file", InitPath, node.Path)
+		return fmt.Errorf("the image is not bootable: %s is to be a program, and /%s is not an executable file", InitPath, node.Path)
 	}
 	r, err := p.tree.Open(ctx, node)
 	if err != nil {
@@ -36,17 +36,17 @@ func (p *Plan) findInit(ctx context.Context) error {
 	const most = 64 << 20 // more than any init's program headers need; what is longer goes unchecked
 	head, err := io.ReadAll(io.LimitReader(r, most))
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", node.Path, err)
+		return fmt.Errorf("cannot read /%s: %w", node.Path, err)
 	}
 	interpreter, err := interpreterOf(head, p.opt.arch())
 	if err != nil {
-		return fmt.Errorf("the image is not bootable: %s, its /init, is %w", node.Path, err)
+		return fmt.Errorf("the image is not bootable: /%s, its /init, is %w", node.Path, err)
 	}
 	if interpreter == "" {
 		return nil
 	}
 	if _, err := p.tree.Lookup(interpreter); err != nil {
-		return fmt.Errorf("the image is not bootable: %s, its /init, needs %s: %w", node.Path, interpreter, err)
+		return p.missing(interpreter, fmt.Sprintf("/%s, its /init, cannot run without it", node.Path), err)
 	}
 	return nil
 }

@@ -1,0 +1,44 @@
+package main
+
+import "strings"
+
+// guess returns the one of names that somebody may have meant by what he typed, "" if none is near enough.
+func guess(typed string, names []string) string {
+	typed = strings.ToLower(typed)
+	best, least := "", 0
+	for _, name := range names {
+		d := distance(typed, name)
+		if strings.HasPrefix(name, typed) && len(typed) > 1 {
+			d = 1 // not typed to its end
+		}
+		if d <= 2 && d < min(len(name), len(typed)) && (best == "" || d < least) {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be added, left out, replaced, or swapped with the next, to make b of a.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replaced := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replaced++
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, replaced)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

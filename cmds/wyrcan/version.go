@@ -1,0 +1,42 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"time"
+)
+
+// The Makefile sets these with -ldflags -X: the release, the commit, and its time in seconds since 1970.
+var version, commit, seconds string
+
+// writeVersion tells which program this is. go build without the Makefile leaves what it knows of the commit by itself.
+func writeVersion(w io.Writer) error {
+	commit, date, changed := commit, "", false
+	if n, err := strconv.ParseInt(seconds, 10, 64); err == nil && n > 0 {
+		date = time.Unix(n, 0).UTC().Format(time.DateOnly)
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				commit = s.Value
+			case "vcs.time":
+				if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
+					date = t.UTC().Format(time.DateOnly)
+				}
+			case "vcs.modified":
+				changed = s.Value == "true"
+			}
+		}
+	}
+	if changed {
+		commit += ", with changes"
+	}
+	_, err := fmt.Fprintf(w, "wyrcan %s\ncommit %s\ndate   %s\nGo     %s %s/%s\n",
+		cmp.Or(version, "of unknown release, for make did not build it"), cmp.Or(commit, "unknown"), cmp.Or(date, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}

@@ -1,0 +1,23 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// missing says why nothing is found at a path of the image, and what to do about it.
+func (p *Plan) missing(path, advice string, err error) error {
+	node, lerr := p.tree.Lstat(path)
+	switch gone := errors.Is(err, fs.ErrNotExist); {
+	case gone && lerr == nil && node.Symlink():
+		return fmt.Errorf("the image is not bootable: %s is a link to %s, which is not in it; %s", path, node.Target, advice)
+	case gone:
+		return fmt.Errorf("the image is not bootable: %s is not in it; %s", path, advice)
+	}
+	var where *fs.PathError
+	if errors.As(err, &where) {
+		err = where.Err // which path it was is said
+	}
+	return fmt.Errorf("the image is not bootable: %s leads nowhere (%w); %s", path, err, advice)
+}
