@@ -2,6 +2,8 @@ package integration
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -83,4 +86,68 @@ func TestLoneTool(t *testing.T) {
 	if out := run("version"); !regexp.MustCompile(`^wyrcan \S+\ncommit [0-9a-f]{40}\ndate   \d{4}-\d\d-\d\d\nGo     go\S+ linux/\S+\n$`).Match(out) {
 		t.Errorf("wyrcan version: %s", out)
 	}
+}
+
+// TestRunStatus runs machines for a person, who presses Enter where the machine asks for it: the status tells whether the
+// container was started. What the terminal gets has nothing in it that changes it.
+func TestRunStatus(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	good := registry.Push(t, "good", imagetest.Image(t, kernelLayer(t), initLayer(t)))
+	bad := registry.Push(t, "bad", imagetest.Image(t, initLayer(t))) // no kernel
+	for name, c := range map[string]struct {
+		ref    string
+		status int
+		shows  string
+	}{
+		"started":     {good, 0, "reboot: Power down"},
+		"not started": {bad, 1, "before the container's kernel was started"},
+		"no image":    {strings.Replace(good, "good", "nope", 1), 1, "does not have it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", c.ref, "-arg", "quiet", "-smp", "1", "-m", "512")
+			keys, err := run.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			console := &enter{on: "press Enter", keys: keys}
+			run.Stdout, run.Stderr = console, console
+			if err := run.Start(); err != nil {
+				t.Fatal(err)
+			}
+			late := time.AfterFunc(bootTime+3*stepTime+kexecTime, func() { run.Process.Kill() })
+			defer late.Stop()
+			err = run.Wait()
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				t.Fatal(err)
+			}
+			shown := console.String()
+			if run.ProcessState.ExitCode() != c.status || !strings.Contains(shown, c.shows) {
+				t.Errorf("status %d, want %d and %q in\n%s", run.ProcessState.ExitCode(), c.status, c.shows, shown)
+			}
+			for _, sequence := range []string{"\x1bc", "\x1b[?7l", "\x1b[2J", "SeaBIOS"} {
+				if strings.Contains(shown, sequence) {
+					t.Errorf("the terminal gets %q:\n%q", sequence, shown)
+				}
+			}
+		})
+	}
+}
+
+// enter is a console that is watched by somebody who presses Enter when it shows some text.
+type enter struct {
+	bytes.Buffer
+	on   string
+	keys io.Writer
+}
+
+func (e *enter) Write(b []byte) (int, error) {
+	n, err := e.Buffer.Write(b)
+	if e.on != "" && strings.Contains(e.String(), e.on) {
+		e.on = ""
+		io.WriteString(e.keys, "\r")
+	}
+	return n, err
 }

@@ -59,12 +59,12 @@ type subcommand struct {
 func (c *cmd) subcommands() []subcommand {
 	return []subcommand{
 		{"run", "boot an image in QEMU, through Wyrcan", c.boot},
-		{"demo", "boot a small container made on the spot, from a registry of its own", c.demo},
+		{"demo", "boot a small container in QEMU that shows how it works", c.demo},
 		{"check", "tell whether an image is bootable, and what it needs", c.check},
-		{"morph", "make kernel, initrd and command line of an image", c.morph},
+		{"morph", "convert an image into a kernel, an initrd and a command line", c.morph},
 		{"unpack", "write the files of an image into a directory", c.unpack},
 		{"kexec", "reboot this machine into an image", c.kexec},
-		{"push", "send an image to a registry", c.push},
+		{"push", "send an OCI image layout to a registry", c.push},
 		{"serve", "offer Wyrcan to machines that boot from the network", c.netboot},
 	}
 }
@@ -191,7 +191,7 @@ func (c *cmd) run(ctx context.Context) error {
 }
 
 func (c *cmd) help(w io.Writer) {
-	fmt.Fprintf(w, "usage: wyrcan COMMAND [OPTION...] [ARGUMENT...]\n\nWyrcan looks at, converts and boots bootable containers.\n\n")
+	fmt.Fprintf(w, "usage: wyrcan COMMAND [OPTION...] [ARGUMENT...]\n\nWyrcan boots machines into containers. This is its tool for your own machine.\n\n")
 	for _, s := range c.subcommands() {
 		fmt.Fprintf(w, "  %-8s %s\n", s.name, s.summary)
 	}
@@ -200,7 +200,8 @@ An IMAGE is a name at a registry, [registry/]name[:tag][@digest], or on this
 machine oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
 the path of such a directory or file. Credentials are those of docker login.
 
-wyrcan COMMAND -help tells more about each, wyrcan version which one this is.
+wyrcan COMMAND -help tells more about a command, wyrcan version which wyrcan
+this is.
 `)
 }
 
@@ -241,8 +242,11 @@ func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 		}
 		rest, args = append(rest, args[0]), args[1:]
 	}
-	if len(rest) < want || len(rest) > want && !more {
-		return nil, usage("usage: wyrcan %s %s", f.Name(), f.synopsis)
+	switch {
+	case len(rest) < want:
+		return nil, usage("%s: an argument is missing; usage: wyrcan %[1]s %s", f.Name(), f.synopsis)
+	case len(rest) > want && !more:
+		return nil, usage("%s: %q is one argument too many; usage: wyrcan %[1]s %s", f.Name(), rest[want], f.synopsis)
 	}
 	return rest, nil
 }
@@ -251,6 +255,9 @@ func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 func (f *flagSet) wrong(err error) error {
 	typed, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -") // which is no error of a type
 	if !unknown {
+		if about, ok := strings.CutSuffix(err.Error(), ": parse error"); ok { // of a number or a time
+			err = fmt.Errorf("%s: want a whole number for a number, and 90s or 5m for a time", about)
+		}
 		return usage("%s: %v (wyrcan %s -help lists the options)", f.Name(), err, f.Name())
 	}
 	var names []string

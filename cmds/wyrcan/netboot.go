@@ -47,7 +47,7 @@ is looked up first, and its digest and size are printed.
 		return err
 	}
 	if len(rest) > 1 {
-		return usage("usage: wyrcan serve [OPTION...] [IMAGE]")
+		return usage("serve: %q is one argument too many; usage: wyrcan serve [OPTION...] [IMAGE]", rest[1])
 	}
 	o.Files = make(map[string]string)
 	if o.Files[netboot.KernelName], err = c.artefact(kernelFile, netboot.KernelName, ""); err != nil {
@@ -78,6 +78,10 @@ is looked up first, and its digest and size are printed.
 		words = append(words, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true}.String())
 	}
 	o.Cmdline = strings.Join(append(words, toWyrcan...), " ")
+	machines, err := archOf(o.Files[netboot.KernelName])
+	if err != nil {
+		o.Logf("machines will hardly boot it: %v", err)
+	}
 	served := cmdline.Parse(o.Cmdline)
 	for _, a := range served {
 		if a.Key != "wyr.img" && a.Key != "wyrcan.img" {
@@ -89,7 +93,7 @@ is looked up first, and its digest and size are printed.
 		if unchecked || strings.Contains(a.Value, "${") { // each machine's own
 			continue
 		}
-		if err := c.lookUp(ctx, a.Value, archOf(o.Files[netboot.KernelName]), insecureIn(served)); err != nil {
+		if err := c.lookUp(ctx, a.Value, machines, insecureIn(served)); err != nil {
 			return err
 		}
 	}
@@ -121,22 +125,22 @@ func reachable(ref string, addresses []netip.Addr) error {
 		host, strings.Join(names, " or "), where, host)
 }
 
-// archOf returns the architecture of a kernel, this machine's if the kernel does not say.
-func archOf(file string) string {
+// archOf returns the architecture of a kernel, and this machine's with an error if the file does not say.
+func archOf(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return here.name()
+		return here.name(), err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return here.name()
+		return here.name(), err
 	}
 	k, err := kernel.Parse(f, info.Size())
 	if err != nil {
-		return here.name()
+		return here.name(), fmt.Errorf("%s is %w", file, err)
 	}
-	return k.Arch
+	return k.Arch, nil
 }
 
 // insecureIn returns the registries that a command line of Wyrcan's allows to be asked without verified TLS.
@@ -176,7 +180,7 @@ func addBIOS(files map[string]string, given string) (string, error) {
 	candidates := []string{"/usr/lib/ipxe/undionly.kpxe", "/usr/share/ipxe/undionly.kpxe", "/usr/lib/PXELINUX/pxelinux.0", "/usr/share/syslinux/pxelinux.0"}
 	if given != "" {
 		if _, err := os.Stat(given); err != nil {
-			return "", err
+			return "", fmt.Errorf("cannot find the boot program for BIOS machines: %w", err)
 		}
 		candidates = []string{given}
 	}

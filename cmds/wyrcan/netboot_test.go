@@ -145,8 +145,8 @@ func TestLookUp(t *testing.T) {
 		if err := os.WriteFile(file, []byte(row.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := archOf(file); got != row.want {
-			t.Errorf("archOf = %q, want %q", got, row.want)
+		if got, err := archOf(file); got != row.want || (err != nil) != (row.content == "x") {
+			t.Errorf("archOf = %q, %v, want %q", got, err, row.want)
 		}
 	}
 }

@@ -51,6 +51,9 @@ func (s *session) flags(f *flagSet) {
 
 // machine returns the machine that boots the image ref, a name that the guest can resolve.
 func (s *session) machine(c *cmd, ref string) (*machine, error) {
+	if s.cpus < 1 {
+		return nil, usage("a machine has at least one processor: -smp 1")
+	}
 	b, ok := boards()[string(s.arch)]
 	if !ok {
 		return nil, usage("there is no machine of architecture %q: want amd64 or arm64", s.arch)

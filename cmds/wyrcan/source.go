@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,14 +38,18 @@ func home() string {
 // artefact returns the path of a file that make left beside this program, unless given names another. For another
 // architecture than this machine's it may be in a directory called like that.
 func (c *cmd) artefact(given, file string, a arch) (string, error) {
-	if given == "" {
+	chosen := given != ""
+	if !chosen {
 		given = filepath.Join(c.home, a.name(), file)
 		if _, err := os.Stat(given); err != nil || a == here {
 			given = filepath.Join(c.home, file)
 		}
 	}
-	if _, err := os.Stat(given); err != nil {
-		return "", fmt.Errorf("cannot find %s: run make, or name another with its option", given)
+	if _, err := os.Stat(given); err != nil && chosen {
+		return "", fmt.Errorf("cannot find %s", given)
+	} else if err != nil {
+		option := map[string]string{"wyrcan.demo": "demo-init"}[file]
+		return "", fmt.Errorf("cannot find %s: build it with make, or say where it is with -%s", given, cmp.Or(option, strings.TrimPrefix(file, "wyrcan.")))
 	}
 	return given, nil
 }

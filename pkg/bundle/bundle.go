@@ -118,7 +118,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	p.Packing, p.plain = choose(packings, opt.Memory, opt.Copies, p.booted(), w)
 	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
 	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
-		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and this machine has %s; use a smaller image or add memory",
+		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and the machine has %s; use a smaller image or add memory",
 			console.MiB(least), console.MiB(p.booted().Pages), console.MiB(total))
 	}
 	return p, nil

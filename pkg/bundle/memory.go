@@ -126,7 +126,7 @@ func (b *Bundle) CanLoad(m memory.Info) error {
 // canBoot refuses a container that would not boot completely on a machine with total bytes of memory.
 func canBoot(total int64, s rootfs.Stat, initrd int64) error {
 	if need := needs(s, initrd); need > total {
-		return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd) and this machine has %s; use a smaller image or add memory",
+		return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd) and the machine has %s; use a smaller image or add memory",
 			console.MiB(need), console.MiB(s.Pages), console.MiB(initrd), console.MiB(total))
 	}
 	return nil

@@ -281,8 +281,8 @@ func TestServeRefuses(t *testing.T) {
 		"a missing file": {Options{Site: missing, HTTP: at}, "undionly.kpxe.not: no such file"},
 		"no UKI":         {Options{Site: notUKI, HTTP: at}, "not an EFI program"},
 		"long line":      {Options{Site: long, HTTP: at}, "2047 at most"},
-		"busy":           {Options{Site: s, HTTP: busy.Addr().String()}, "cannot serve HTTP at"},
-		"bad address":    {Options{Site: s, HTTP: at, TFTP: "nowhere"}, "cannot serve TFTP at"},
+		"busy":           {Options{Site: s, HTTP: busy.Addr().String()}, "another program on this machine has that port"},
+		"bad address":    {Options{Site: s, HTTP: at, TFTP: "nowhere"}, "want [ADDRESS]:PORT, such as"},
 		"odd TFTP port":  {Options{Site: s, HTTP: at, TFTP: "127.0.0.1:0", DHCP: "lo"}, "TFTP at port 69 and at no other"},
 		"TFTP off":       {Options{Site: s, HTTP: at, DHCP: "lo"}, "TFTP at port 69 and at no other"},
 	} {

@@ -3,6 +3,7 @@ package netboot
 import (
 	"context"
 	"debug/pe"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // Options is what Serve offers, and where.
@@ -75,7 +77,7 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 	for _, port := range []int{dhcpv4.ServerPort, proxyPort} {
 		conn, err := server4.NewIPv4UDPConn(o.DHCP, &net.UDPAddr{Port: port})
 		if err != nil {
-			return fmt.Errorf("cannot listen for DHCP on %s: %w", o.DHCP, err)
+			return fmt.Errorf("cannot listen for DHCP on %s: %w; it needs root, and no other DHCP server on this machine", o.DHCP, err)
 		}
 		context.AfterFunc(ctx, func() { conn.Close() })
 		group.Go(func() error { return p.Serve(conn, port == proxyPort) })
@@ -162,7 +164,14 @@ func machine(name string) (string, error) {
 	return "", fmt.Errorf("%s is for machine type %#x, which Wyrcan does not know", name, f.Machine)
 }
 
-// listening explains a failure to listen.
+// listening explains a failure to listen, and what to do about it.
 func listening(what, at string, err error) error {
-	return fmt.Errorf("cannot serve %s at %q: %w; ports under 1024 are for root, and another server may have this one", what, at, err)
+	advice := "want [ADDRESS]:PORT, such as :8080 or 192.0.2.1:8080, with an address of this machine"
+	switch {
+	case errors.Is(err, unix.EACCES):
+		advice = "ports under 1024 are for root: use sudo, or another port"
+	case errors.Is(err, unix.EADDRINUSE):
+		advice = "another program on this machine has that port: end it, or use another port"
+	}
+	return fmt.Errorf("cannot serve %s at %q: %w; %s", what, at, err, advice)
 }
