@@ -35,7 +35,7 @@ func TestNoDriver(t *testing.T) {
 		NICs: []string{"none"},
 		QEMU: []string{"-device", "rocker,name=switch", "-device", "qemu-xhci", "-netdev", "user,id=late",
 			"-monitor", "unix:" + monitor + ",server=on,wait=off"},
-		Cmdline: "wyr.img=" + ref,
+		Cmdline: "wyr.img=" + ref + " wyr.insecure=10.0.2.2",
 	}.Start(t)
 	v.Wait(`^wyrboot: this initrd has no driver for the network controller 1b36:0006 at \S+$`, bootTime+stepTime)
 	v.Wait(`^wyrboot: there is no network interface: this initrd has no driver for the network controller 1b36:0006 at .*make KERNEL=FILE MODULES=DIR`, stepTime)
@@ -56,7 +56,7 @@ func TestNoCarrier(t *testing.T) {
 	v := vm.Machine{
 		NICs:    []string{vm.UserNIC("virtio-net-pci", "id=lan")},
 		QEMU:    []string{"-monitor", "unix:" + monitor + ",server=on,wait=off"},
-		Cmdline: "wyr.img=" + ref,
+		Cmdline: "wyr.img=" + ref + " wyr.insecure=10.0.2.2",
 	}.Start(t)
 	command(t, monitor, "set_link lan off")
 	v.Wait(`^wyrboot: still waiting for the network: .*eth0 \(virtio_net, \S+\): no carrier, is the cable in`, bootTime+stepTime)
