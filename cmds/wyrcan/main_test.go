@@ -186,3 +186,20 @@ func TestMeter(t *testing.T) {
 		}
 	}
 }
+
+// A meter's line fits into one row of the terminal: it is written over.
+func TestMeterFits(t *testing.T) {
+	m := &meter{what: "reading registry.example/debian@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", done: 50_000_000, total: 150_000_000}
+	line := m.line(5 * time.Second)
+	for width, want := range map[int]string{
+		200: line,
+		80:  "reading registry.example/debian@sha2...: 50.0 of 150.0 MB, 10.0 MB/s, 10 s left",
+		20:  line[:19],
+		1:   "",
+		0:   "",
+	} {
+		if got := m.fit(line, width); got != want || width > 0 && len(got) >= width {
+			t.Errorf("in %d columns: %q, want %q", width, got, want)
+		}
+	}
+}

@@ -139,7 +139,7 @@ func (m *meter) add(n int) {
 	}
 	if m.out != nil && time.Since(m.shown) > 100*time.Millisecond {
 		m.shown = time.Now()
-		m.out.Status(m.line(time.Since(m.begin)), false)
+		m.out.Status(m.fit(m.line(time.Since(m.begin)), 80), false) // as wide as a Screen shows one
 	}
 }
 
@@ -158,6 +158,21 @@ func (m *meter) line(after time.Duration) string {
 		}
 	}
 	return b.String()
+}
+
+// fit makes a line of the meter short enough for one row of the terminal: a longer one could not be written over. What is
+// being read gives way to how far that is.
+func (m *meter) fit(line string, width int) string {
+	const dots = "..."
+	over := len(line) - (width - 1)
+	keep := len(m.what) - over - len(dots)
+	switch {
+	case over <= 0:
+		return line
+	case keep > 0:
+		return m.what[:keep] + dots + line[len(m.what):]
+	}
+	return line[:max(0, width-1)]
 }
 
 // end takes the line away.

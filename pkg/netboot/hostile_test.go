@@ -137,7 +137,7 @@ func TestTFTPOther(t *testing.T) {
 		want  string // of the error, "" for no answer
 	}{
 		"to write":      {opWrite, []string{"x", "octet"}, "read only"},
-		"text":          {opRead, []string{KernelName, "netascii"}, "octet only"},
+		"text":          {opRead, []string{KernelName, "netascii"}, "binary (octet) mode only"},
 		"no such file":  {opRead, []string{"../../../../../etc/passwd", "octet"}, "no such file"},
 		"no mode":       {opRead, []string{KernelName}, ""},
 		"empty":         {opRead, nil, ""},

@@ -166,7 +166,7 @@ func (t *trivial) run(x *transfer, peer netip.AddrPort) {
 		x.fail(accessViolation, "read only")
 		return
 	case !strings.EqualFold(x.request.mode, "octet"):
-		x.fail(illegalOperation, "octet only")
+		x.fail(illegalOperation, "binary (octet) mode only")
 		return
 	}
 	f, err := t.site.open(name)
