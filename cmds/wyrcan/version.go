@@ -15,11 +15,14 @@ var version, commit, seconds string
 
 // writeVersion tells which program this is. go build without the Makefile leaves what it knows of the commit by itself.
 func writeVersion(w io.Writer) error {
-	commit, date, changed := commit, "", false
+	release, commit, date, changed := version, commit, "", false
 	if n, err := strconv.ParseInt(seconds, 10, 64); err == nil && n > 0 {
 		date = time.Unix(n, 0).UTC().Format(time.DateOnly)
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		if v := info.Main.Version; v != "(devel)" {
+			release = v
+		}
 		for _, s := range info.Settings {
 			switch s.Key {
 			case "vcs.revision":
@@ -37,6 +40,6 @@ func writeVersion(w io.Writer) error {
 		commit += ", with changes"
 	}
 	_, err := fmt.Fprintf(w, "wyrcan %s\ncommit %s\ndate   %s\nGo     %s %s/%s\n",
-		cmp.Or(version, "of unknown release, for make did not build it"), cmp.Or(commit, "unknown"), cmp.Or(date, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		cmp.Or(release, "of unknown release, for make did not build it"), cmp.Or(commit, "unknown"), cmp.Or(date, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
