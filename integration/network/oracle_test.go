@@ -25,6 +25,9 @@ import (
 // that of another version of the distribution, unpacked in a directory.
 const networkd = "/lib/systemd/systemd-networkd"
 
+// judge is the version of systemd-networkd, once TestOracle has asked.
+var judge int
+
 func networkdRoot() string { return os.Getenv("NETWORKD_ROOT") }
 
 // oracleCase is a configuration that wyrnet and systemd-networkd have to make the same of.
@@ -83,7 +86,6 @@ func TestOracle(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("against %s", strings.SplitN(string(version), "\n", 2)[0])
-	var judge int
 	if _, err := fmt.Sscanf(string(version), "systemd %d", &judge); err != nil {
 		t.Fatalf("%q is no version: %v", version, err)
 	}
@@ -237,6 +239,7 @@ type snapshot struct {
 	Routes    []string
 	Rules     []string
 	Names     string
+	Sysctls   string
 }
 
 func (w *world) snapshot() snapshot {
@@ -258,7 +261,9 @@ func (w *world) snapshot() snapshot {
 			if dev := r["dev"]; dev == "lo" {
 				r["dev"] = nil // unreachable ones, whose device depends on the version of iproute2
 			}
-			s.Routes = append(s.Routes, family+" "+facts(r, routeFacts))
+			for _, one := range nextHops(r) {
+				s.Routes = append(s.Routes, family+" "+facts(one, routeFacts))
+			}
 		}
 		for _, r := range both[1] {
 			s.Rules = append(s.Rules, family+" "+facts(r, nil))
@@ -266,7 +271,27 @@ func (w *world) snapshot() snapshot {
 	}
 	slices.Sort(s.Routes)
 	slices.Sort(s.Rules)
+	if judge >= 257 { // what earlier ones put into routes
+		s.Sysctls = w.run("ip", "netns", "exec", w.client, "sh", "-c", "cd /proc/sys/net/ipv6/conf && grep -s . eth*/hop_limit eth*/mtu || true")
+	}
 	return s
+}
+
+// nextHops returns a route once for each of its gateways. To the kernel two default routes of IPv6 with the same metric are one
+// with two next hops, unless those are objects of their own, as systemd-networkd has them.
+func nextHops(r map[string]any) []map[string]any {
+	hops, _ := r["nexthops"].([]any)
+	if len(hops) == 0 {
+		return []map[string]any{r}
+	}
+	var out []map[string]any
+	for _, h := range hops {
+		one := maps.Clone(r)
+		delete(one, "nexthops")
+		maps.Copy(one, h.(map[string]any))
+		out = append(out, one)
+	}
+	return out
 }
 
 // json runs the lines as commands of ip(8) and returns what each prints.
@@ -299,6 +324,7 @@ var (
 	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label", "dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
 	routeFacts   = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
 	linkLocal4   = regexp.MustCompile(`169\.254\.\d+\.\d+`)
+	addressOf    = regexp.MustCompile(`^\[?(\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f:.]+)\]?(?:[:%#].*)?$`)
 )
 
 // facts writes the members that count in the order of their names.
@@ -312,10 +338,10 @@ func facts(m map[string]any, count []string) string {
 				out = append(out, "limited")
 			}
 			continue
-		case "metrics": // an MTU and the like; what of an advertisement is put there depends on systemd's version
+		case "metrics": // an MTU and the like
 			for _, e := range v.([]any) {
-				delete(e.(map[string]any), "hoplimit")
-				if m["protocol"] == "9" {
+				if m["protocol"] == "9" && judge < 257 { // of an advertisement these now go to the link
+					delete(e.(map[string]any), "hoplimit")
 					delete(e.(map[string]any), "mtu")
 				}
 			}
@@ -408,7 +434,7 @@ func (w *world) resolvNames() string {
 
 func names(dns, domains []string) string {
 	for i, d := range dns {
-		dns[i], _, _ = strings.Cut(d, "%") // systemd knows the link from the file
+		dns[i] = addressOf.ReplaceAllString(d, "$1") // systemd knows the link from the file, and writes what resolv.conf has no room for
 	}
 	slices.Sort(dns) // systemd keeps what routers say in no order
 	slices.Sort(domains)

@@ -107,6 +107,7 @@ type world struct {
 	t              *testing.T
 	client, server string // namespaces
 	dir            string
+	air            *air // nil: nobody advertises
 }
 
 func newWorld(t *testing.T, links int) *world {

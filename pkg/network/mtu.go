@@ -17,6 +17,10 @@ import (
 // addrconf_notify in net/ipv6/addrconf.c.
 const minMTU6 = 1280
 
+// minMTU4 is the least MTU that a lease can ask for: the client has to be able to take in messages of 576 bytes (RFC 2131 section
+// 2), with the headers of IP and UDP before them. It is systemd-networkd's choice.
+const minMTU4 = 576 + 20 + 8
+
 // linkMTU is the MTU that a link gets whose file, or lease, asks for one. Like systemd-networkd it leaves room for IPv6, where
 // the file does not do without.
 func linkMTU(c *netconf.NetworkConfig, asked int) int {
@@ -59,7 +63,7 @@ func mtu6(c *netconf.NetworkConfig) (mtu int) {
 func (l *link) applyMTU() {
 	want := l.originMTU
 	if l.lease4 != nil && l.conf.DHCPv4.UseMTU && l.lease4.mtu != 0 {
-		want = linkMTU(l.conf, l.lease4.mtu)
+		want = linkMTU(l.conf, max(l.lease4.mtu, minMTU4))
 		if l.originMTU == 0 {
 			l.originMTU = l.attrs.MTU
 		}
