@@ -49,7 +49,7 @@ type link struct {
 	again     map[addressKey]int     // how often one had to be set again
 	routes    map[route]route
 	originMTU int               // before a lease changed it
-	ownHops   uint8             // the hop limit before a router changed it
+	ownHops   uint8             // the hop limit before a router changed it; 0: no router was heard
 	trouble   map[string]string // what does not work, by what it is about
 
 	notices map[string]bool // told already

@@ -24,10 +24,18 @@ const minMTU4 = 576 + 20 + 8
 // linkMTU is the MTU that a link gets whose file, or lease, asks for one. Like systemd-networkd it leaves room for IPv6, where
 // the file does not do without.
 func linkMTU(c *netconf.NetworkConfig, asked int) int {
-	if asked == 0 || !kernelHasIPv6() || !usesIPv6(c) {
+	if asked == 0 || !usesIPv6(c) {
 		return asked
 	}
 	return max(asked, minMTU6, mtu6(c))
+}
+
+// linkMTU is what the link of this machine gets.
+func (l *link) linkMTU(asked int) int {
+	if !kernelHasIPv6() {
+		return asked
+	}
+	return linkMTU(l.conf, asked)
 }
 
 // kernelHasIPv6 reports whether there is anything to set: ipv6.disable=1 leaves nothing.
@@ -63,7 +71,7 @@ func mtu6(c *netconf.NetworkConfig) (mtu int) {
 func (l *link) applyMTU() {
 	want := l.originMTU
 	if l.lease4 != nil && l.conf.DHCPv4.UseMTU && l.lease4.mtu != 0 {
-		want = linkMTU(l.conf, max(l.lease4.mtu, minMTU4))
+		want = l.linkMTU(max(l.lease4.mtu, minMTU4))
 		if l.originMTU == 0 {
 			l.originMTU = l.attrs.MTU
 		}
@@ -89,10 +97,18 @@ func (l *link) applyIPv6() {
 	if own := mtu6(l.conf); mtu == 0 && own <= l.attrs.MTU {
 		mtu = own
 	}
-	l.keepSysctl("mtu", mtu)
+	var hops uint8
 	if l.conf.RA.UseHopLimit {
-		l.keepSysctl("hop_limit", int(l.routers.hopLimit(l.ownHops)))
+		hops = l.routers.hopLimit(l.ownHops)
 	}
+	if l.ownHops != 0 && len(l.routers) == 0 { // the cable leads elsewhere now: as it was before
+		if mtu == 0 {
+			mtu = l.attrs.MTU
+		}
+		hops, l.ownHops = l.ownHops, 0
+	}
+	l.keepSysctl("mtu", mtu)
+	l.keepSysctl("hop_limit", int(hops))
 }
 
 // keepSysctl sets a number of IPv6 on the link, unless it is 0 or set already.

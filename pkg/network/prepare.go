@@ -23,7 +23,7 @@ func (l *link) prepare() bool {
 	if mac := c.Link.MAC; mac != nil && mac.String() != l.attrs.HardwareAddr.String() {
 		l.fail("set the hardware address", whileDown(nl, func() error { return netlink.LinkSetHardwareAddr(nl, mac) }))
 	}
-	if mtu := linkMTU(c, c.Link.MTU); mtu != 0 && mtu != l.attrs.MTU {
+	if mtu := l.linkMTU(c.Link.MTU); mtu != 0 && mtu != l.attrs.MTU {
 		l.fail("set the MTU", netlink.LinkSetMTU(nl, mtu))
 	}
 	l.prepareFlags(nl)
