@@ -23,7 +23,8 @@ type rogue struct {
 func rogues() []rogue {
 	own := raw.PIO("2001:db8:bad::/64", onLinkAndAutonomous, 3600, 1800)
 	taken := [][]byte{
-		raw.PIO("2001:db8:1::/64", onLinkAndAutonomous, 0, 0), raw.RDNSS(0, server), raw.RIO("2001:db8:f::/48", 0, 0), raw.DNSSL(0, "lan.example"), raw.RIO("::/0", 0, 0),
+		raw.PIO("2001:db8:1::/64", onLinkAndAutonomous, 0, 0), raw.RDNSS(0, server), raw.RIO("2001:db8:f::/48",
+			0, 0), raw.DNSSL(0, "lan.example"), raw.RIO("::/0", 0, 0),
 	}
 	var list []rogue
 	add := func(name string, p raw.ICMPv6) {
@@ -35,13 +36,18 @@ func rogues() []rogue {
 	message := func(options ...[]byte) []byte { return raw.RA{Lifetime: 1800, Options: options}.Bytes() }
 	add("what another router gave is withdrawn", raw.ICMPv6{Message: message(taken...)})
 	add("no router", raw.ICMPv6{Message: raw.RA{Options: taken}.Bytes()})
-	add("another router's word from beyond the link", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"), HopLimit: 64, Message: raw.RA{Options: taken}.Bytes()})
-	add("another router's word with a wrong checksum", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"), BadChecksum: true, Message: raw.RA{Options: taken}.Bytes()})
-	add("another router's word with a code", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"), Message: raw.RA{Code: 1, Options: taken}.Bytes()})
-	add("another router's word with an option of no length", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"), Message: raw.RA{Options: append(slices.Clone(taken), raw.Hex("1900 000000000000"))}.Bytes()})
+	add("another router's word from beyond the link", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"),
+		HopLimit: 64, Message: raw.RA{Options: taken}.Bytes()})
+	add("another router's word with a wrong checksum", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"),
+		BadChecksum: true, Message: raw.RA{Options: taken}.Bytes()})
+	add("another router's word with a code", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"),
+		Message: raw.RA{Code: 1, Options: taken}.Bytes()})
+	add("another router's word with an option of no length", raw.ICMPv6{From: netip.MustParseAddr("fe80::a"),
+		Message: raw.RA{Options: append(slices.Clone(taken), raw.Hex("1900 000000000000"))}.Bytes()})
 	add("of a global address", raw.ICMPv6{From: netip.MustParseAddr("2001:db8::bad"), Message: message(own)})
 	add("of no address", raw.ICMPv6{From: netip.IPv6Unspecified(), Message: message(own)})
-	add("of the machine itself", raw.ICMPv6{From: netip.MustParseAddr("fe80::ff:fe00:1"), Message: message(own, raw.RIO("2001:db8:e::/48", 0, 600))})
+	add("of the machine itself", raw.ICMPv6{From: netip.MustParseAddr("fe80::ff:fe00:1"),
+		Message: message(own, raw.RIO("2001:db8:e::/48", 0, 600))})
 	add("a hop limit that leads nowhere", raw.ICMPv6{Message: raw.RA{HopLimit: 1, Lifetime: 1800}.Bytes()})
 	add("no byte", raw.ICMPv6{})
 	for n := 1; n < 24; n++ {
@@ -49,7 +55,8 @@ func rogues() []rogue {
 	}
 	for kind := range 256 {
 		for _, units := range []byte{0, 1, 2, 3, 4, 5, 255} {
-			add(fmt.Sprintf("option %d of %d units", kind, units), raw.ICMPv6{Message: message(own, append([]byte{byte(kind), units}, make([]byte, max(8*int(min(units, 5)), 8)-2)...))})
+			add(fmt.Sprintf("option %d of %d units", kind, units), raw.ICMPv6{Message: message(own,
+				append([]byte{byte(kind), units}, make([]byte, max(8*int(min(units, 5)), 8)-2)...))})
 		}
 	}
 	return list
@@ -74,8 +81,8 @@ func mutant(chance *rand.Rand, message []byte) []byte {
 	return b
 }
 
-// TestRogueRouter has a router that a machine can live with, and somebody beside it who sends what is above and, from a number
-// of addresses, mutants of it: nothing of that keeps the machine offline, or takes anything away from it.
+// TestRogueRouter has a router that a machine can live with, and somebody beside it who sends what is above and, from a
+// number of addresses, mutants of it: nothing of that keeps the machine offline, or takes anything away from it.
 func TestRogueRouter(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -145,7 +152,10 @@ func TestRogueRouter(t *testing.T) {
 		}
 	}
 	w.advertise(ofA(raw.PIO("2001:db8:2::/64", onLinkAndAutonomous, 600, 600))...)
-	w.within(pace(10), "the router is heard again", func() bool { return w.hasAddress("eth0", "2001:db8:2::ff:fe00:1/64") })
+	w.within(pace(10), "the router is heard again", func() bool {
+		return w.hasAddress("eth0",
+			"2001:db8:2::ff:fe00:1/64")
+	})
 	if lacks := holds(); lacks != "" {
 		t.Errorf("the machine lacks%s\n%s", lacks, p.output())
 	}
@@ -185,8 +195,8 @@ func TestRouterIsLeft(t *testing.T) {
 	w.eventually("the router is forgotten", has(64, 1450))
 }
 
-// TestRouterIsAsked has a router that says nothing until it is asked, and comes after somebody who is no default router has
-// spoken: the machine still asks.
+// TestRouterIsAsked has a router that says nothing until it is asked, and comes after somebody who is no default router
+// has spoken: the machine still asks.
 func TestRouterIsAsked(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "radvd")

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// advert is what one router advertisement says: RFC 4861 section 4.2. A lifetime of zero withdraws, ndp.Infinity has no end.
+// advert is what one router advertisement says: RFC 4861 section 4.2. A lifetime of zero withdraws, ndp.Infinity has no
+// end.
 type advert struct {
 	router     netip.Addr    // link-local, with its zone
 	lifetime   time.Duration // as a default router
@@ -52,12 +53,12 @@ const (
 // maxOptions is how many options of an advertisement are read. systemd-networkd reads as many.
 const maxOptions = 128
 
-// parseAdvert reads the ICMPv6 message of a router advertisement. An option that is malformed, or that nobody here knows, says
-// nothing about the others: RFC 4861 section 6.1.2. Only where the end of an option cannot be found is the message no good:
-// section 4.6.
+// parseAdvert reads the ICMPv6 message of a router advertisement. An option that is malformed, or that nobody here
+// knows, says nothing about the others: RFC 4861 section 6.1.2. Only where the end of an option cannot be found is the
+// message no good: section 4.6.
 //
-// The ndp library is no help here: it parses all or nothing, drops the bits of a route's prefix after the last whole byte, and
-// refuses an option of 256 bytes and more.
+// The ndp library is no help here: it parses all or nothing, drops the bits of a route's prefix after the last whole
+// byte, and refuses an option of 256 bytes and more.
 func parseAdvert(b []byte, router netip.Addr) (advert, error) {
 	const header = 16
 	if len(b) < header || b[0] != byte(ipv6.ICMPTypeRouterAdvertisement) || b[1] != 0 {
@@ -87,12 +88,13 @@ func parseAdvert(b []byte, router netip.Addr) (advert, error) {
 	return a, nil
 }
 
-// read takes in what an option says; one that is malformed says nothing. What is said twice in one message counts as it is
-// said first, as with systemd-networkd.
+// read takes in what an option says; one that is malformed says nothing. What is said twice in one message counts as it
+// is said first, as with systemd-networkd.
 func (a *advert) read(o []byte) {
 	switch o[0] {
 	case optPrefix:
-		if p, ok := readPrefix(o); ok && !slices.ContainsFunc(a.prefixes, func(q advertPrefix) bool { return q.prefix == p.prefix }) {
+		p, ok := readPrefix(o)
+		if ok && !slices.ContainsFunc(a.prefixes, func(q advertPrefix) bool { return q.prefix == p.prefix }) {
 			a.prefixes = append(a.prefixes, p)
 		}
 	case optMTU:
@@ -101,7 +103,8 @@ func (a *advert) read(o []byte) {
 			a.mtu = int(mtu)
 		}
 	case optRoute:
-		if r, ok := readRoute(o); ok && !slices.ContainsFunc(a.routes, func(s advertPiece[netip.Prefix]) bool { return s.what == r.what }) {
+		r, ok := readRoute(o)
+		if ok && !slices.ContainsFunc(a.routes, func(s advertPiece[netip.Prefix]) bool { return s.what == r.what }) {
 			a.routes = append(a.routes, r)
 		}
 	case optRDNSS:
@@ -133,8 +136,8 @@ func readPrefix(o []byte) (p advertPrefix, ok bool) {
 		valid:      lifetime32(o[4:]),
 		preferred:  lifetime32(o[8:]),
 	}
-	// RFC 4862 section 5.5.3 b and c: the link-local prefix is not the router's to give, nor may a prefix be preferred longer
-	// than it is valid.
+	// RFC 4862 section 5.5.3 b and c: the link-local prefix is not the router's to give, nor may a prefix be preferred
+	// longer than it is valid.
 	a := p.prefix.Addr()
 	return p, !a.IsLinkLocalUnicast() && !a.IsMulticast() && !a.IsUnspecified() && p.preferred <= p.valid
 }
@@ -153,7 +156,8 @@ func readRoute(o []byte) (r advertPiece[netip.Prefix], ok bool) {
 	return r, r.preference != preferenceReserved // RFC 4191 section 2.3
 }
 
-// readServers reads the addresses of a Recursive DNS Server option. The zone is for those that mean nothing without one.
+// readServers reads the addresses of a Recursive DNS Server option. The zone is for those that mean nothing without
+// one.
 func readServers(o []byte, zone string) (servers []netip.Addr) {
 	if len(o)%16 != 8 {
 		return nil

@@ -67,7 +67,9 @@ func TestOptions(t *testing.T) {
 		want   string
 	}{
 		{"DNSSL with padding that is not zero", raw.Hex("1f03 0000 00000258 036c616e 076578616d706c6500 206e65"), ""},
-		{"DNSSL with padding that is a name", raw.Hex("1f03 0000 00000258 036c616e 00 076578616d706c65 00 00 00"), "search lan 10m0s\nsearch example 10m0s"},
+		{"DNSSL with padding that is a name",
+			raw.Hex("1f03 0000 00000258 036c616e 00 076578616d706c65 00 00 00"),
+			"search lan 10m0s\nsearch example 10m0s"},
 		{"DNSSL of the header alone", raw.Hex("1f01 0000 00000258"), ""},
 		{"DNSSL of the root", raw.Hex("1f02 0000 00000258 0000000000000000"), ""},
 		{"DNSSL without an end", raw.Hex("1f02 0000 00000258 07616161616161 61"), ""},
@@ -76,14 +78,17 @@ func TestOptions(t *testing.T) {
 		{"DNSSL with a dot in a label", raw.Hex("1f02 0000 00000258 03612e62 00 016300"), "search c 10m0s"},
 		{"DNSSL with a line in a label", raw.Hex("1f02 0000 00000258 03610a62 00 016300"), "search c 10m0s"},
 		{"DNSSL international", raw.DNSSL(600, "xn--bcher-kva.example"), "search xn--bcher-kva.example 10m0s"},
-		{"DNSSL of 256 bytes and more", raw.DNSSL(600, label63+"."+label63, label63+"."+label63+"."+label63), "search " + label63 + "." + label63 + " 10m0s\nsearch " + label63 + "." + label63 + "." + label63 + " 10m0s"},
+		{"DNSSL of 256 bytes and more", raw.DNSSL(600, label63+"."+label63, label63+"."+label63+"."+label63),
+			"search " + label63 + "." + label63 + " 10m0s\nsearch " + label63 + "." + label63 + "." + label63 + " 10m0s"},
 		{"DNSSL without end", raw.DNSSL(0xffffffff, "lan"), "search lan " + ndp.Infinity.String()},
 		{"RDNSS without an address", raw.Hex("1901 0000 00000258"), ""},
 		{"RDNSS of even length", raw.Hex("1902 0000 00000258 20010db800000000"), ""},
-		{"RDNSS of one address and a half", raw.Hex("1904 0000 00000258 20010db8000000000000000000000001 20010db800000000"), ""},
+		{"RDNSS of one address and a half",
+			raw.Hex("1904 0000 00000258 20010db8000000000000000000000001 20010db800000000"), ""},
 		{"RDNSS that nobody can ask", raw.RDNSS(600, "::", "ff02::1", "::1", "2001:db8::53"), "dns 2001:db8::53 10m0s"},
 		{"RDNSS on the link", raw.RDNSS(600, "fe80::53"), "dns fe80::53%eth0 10m0s"},
-		{"RDNSS of 256 bytes and more", raw.RDNSS(600, sixteen...), "dns " + strings.Join(sixteen, " 10m0s\ndns ") + " 10m0s"},
+		{"RDNSS of 256 bytes and more", raw.RDNSS(600, sixteen...), "dns " + strings.Join(sixteen,
+			" 10m0s\ndns ") + " 10m0s"},
 		{"link-layer address of 16 bytes", raw.Hex("0102 80000048fe80 0002c90300a1b2c3"), ""},
 		{"link-layer address of 24 bytes", raw.Hex("0103 80000048fe80 0002c90300a1b2c3 0000000000000000"), ""},
 		{"link-layer address of nobody", raw.Hex("0101 000000000000"), ""},
@@ -96,23 +101,29 @@ func TestOptions(t *testing.T) {
 		{"RIO of /65 in 16 bytes", raw.Hex("1802 4100 00000258 20010db800000000"), ""},
 		{"RIO of /129", raw.Hex("1803 8100 00000258 20010db8000000000000000000000001"), ""},
 		{"RIO of 32 bytes", raw.Hex("1804 3000 00000258 20010db8000f0000 0000000000000000 0000000000000000"), ""},
-		{"RIO longer than its prefix needs", raw.Hex("1803 3008 00000258 20010db8000f0000 0000000000000000"), "route 2001:db8:f::/48 1 10m0s"},
+		{"RIO longer than its prefix needs", raw.Hex("1803 3008 00000258 20010db8000f0000 0000000000000000"),
+			"route 2001:db8:f::/48 1 10m0s"},
 		{"RIO of everything", raw.Hex("1801 0018 00000258"), "route ::/0 3 10m0s"},
 		{"MTU below IPv6's", raw.MTU(1279), ""},
 		{"MTU of 16 bytes", raw.Hex("0502 0000 00000578 0000000000000000"), ""},
 		{"MTU that is immense", raw.MTU(0xffffffff), ""},
 		{"MTU", raw.MTU(1400), "mtu 1400"},
 		{"PIO too short", raw.Hex("0303 40c0 00000258 00000258 00000000 20010db800010000"), ""},
-		{"PIO too long", append(raw.Hex("0305 40c0 00000258 00000258 00000000 20010db8000100000000000000000000"), make([]byte, 8)...), ""},
+		{"PIO too long",
+			append(raw.Hex("0305 40c0 00000258 00000258 00000000 20010db8000100000000000000000000"), make([]byte,
+				8)...), ""},
 		{"PIO of /129", raw.Hex("0304 81c0 00000258 00000258 00000000 20010db8000100000000000000000000"), ""},
 		{"PIO preferred for too long", raw.PIO("2001:db8:9::/64", raw.OnLink|raw.Autonomous, 600, 601), ""},
 		{"PIO of the link", raw.PIO("fe80::/64", raw.OnLink|raw.Autonomous, 600, 600), ""},
 		{"PIO of the link by its first bits", raw.PIO("fe80::/9", raw.OnLink, 600, 600), ""},
 		{"PIO of everything", raw.PIO("::/0", raw.OnLink, 600, 600), ""},
 		{"PIO of groups", raw.PIO("ff0e::/64", raw.OnLink|raw.Autonomous, 600, 600), ""},
-		{"PIO that leaves no room for an identifier", raw.PIO("2001:db8:9::/65", raw.OnLink|raw.Autonomous, 600, 600), "prefix 2001:db8:9::/65 10m0s 10m0s on-link"},
-		{"PIO that leaves too much room for one", raw.PIO("2001:db8:9::/60", raw.OnLink|raw.Autonomous, 600, 600), "prefix 2001:db8:9::/60 10m0s 10m0s on-link"},
-		{"PIO with bits after the prefix", raw.PIO("2001:db8:9::1/64", raw.Autonomous, 600, 0), "prefix 2001:db8:9::/64 10m0s 0s autonomous"},
+		{"PIO that leaves no room for an identifier", raw.PIO("2001:db8:9::/65", raw.OnLink|raw.Autonomous, 600,
+			600), "prefix 2001:db8:9::/65 10m0s 10m0s on-link"},
+		{"PIO that leaves too much room for one", raw.PIO("2001:db8:9::/60", raw.OnLink|raw.Autonomous, 600,
+			600), "prefix 2001:db8:9::/60 10m0s 10m0s on-link"},
+		{"PIO with bits after the prefix", raw.PIO("2001:db8:9::1/64", raw.Autonomous, 600, 0),
+			"prefix 2001:db8:9::/64 10m0s 0s autonomous"},
 		{"type 0", raw.Option(0, nil), ""},
 		{"unknown", raw.Option(253, make([]byte, 30)), ""},
 		{"captive portal without a name", raw.Hex("2501 000000000000"), ""},
@@ -121,14 +132,16 @@ func TestOptions(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := mustParse(t, routerA, raw.RA{Options: [][]byte{
-				raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 600, 300), tt.option, raw.PIO("2001:db8:2::/64", raw.OnLink, 600, 300),
+				raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 600, 300), tt.option,
+				raw.PIO("2001:db8:2::/64", raw.OnLink, 600, 300),
 			}})
 			if len(a.prefixes) < 2 {
 				t.Fatalf("the other options are lost: %s", says(a))
 			}
 			last := len(a.prefixes) - 1
-			if first, second := a.prefixes[0].prefix, a.prefixes[last].prefix; first.String() != "2001:db8:1::/64" || second.String() != "2001:db8:2::/64" {
-				t.Errorf("the other options are %v and %v", first, second)
+			first, second := a.prefixes[0].prefix.String(), a.prefixes[last].prefix.String()
+			if first != "2001:db8:1::/64" || second != "2001:db8:2::/64" {
+				t.Errorf("the other options are %s and %s", first, second)
 			}
 			a.prefixes = a.prefixes[1:last]
 			if diff := cmp.Diff(tt.want, says(a)); diff != "" {
@@ -168,7 +181,8 @@ func TestHeader(t *testing.T) {
 		want advert
 	}{
 		{raw.RA{}, advert{}},
-		{raw.RA{HopLimit: 77, Flags: 0x80, Lifetime: 0xffff}, advert{hopLimit: 77, managed: true, lifetime: 65535 * time.Second}},
+		{raw.RA{HopLimit: 77, Flags: 0x80, Lifetime: 0xffff}, advert{hopLimit: 77, managed: true,
+			lifetime: 65535 * time.Second}},
 		{raw.RA{Flags: 0x40 | 0x08, Lifetime: 1}, advert{other: true, preference: preferenceHigh, lifetime: time.Second}},
 		{raw.RA{Flags: 0x18}, advert{preference: preferenceLow}},
 		{raw.RA{Flags: 0x10}, advert{preference: preferenceMedium}},
@@ -185,7 +199,8 @@ func TestOddPrefixes(t *testing.T) {
 	all := netip.MustParseAddr("3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
 	for bits := 1; bits <= 128; bits++ {
 		sent := netip.PrefixFrom(all, bits)
-		a := mustParse(t, routerA, raw.RA{Options: [][]byte{raw.RIO(sent.String(), 0, 600), raw.PIO(sent.String(), raw.OnLink, 600, 600)}})
+		a := mustParse(t, routerA, raw.RA{Options: [][]byte{raw.RIO(sent.String(), 0, 600),
+			raw.PIO(sent.String(), raw.OnLink, 600, 600)}})
 		if len(a.routes) != 1 || a.routes[0].what != sent.Masked() {
 			t.Errorf("the route to %v is read as %v", sent.Masked(), a.routes)
 		}
@@ -205,7 +220,8 @@ func TestOddPrefixes(t *testing.T) {
 // TestOneOfEach holds that what stands twice in a message counts as it stands first.
 func TestOneOfEach(t *testing.T) {
 	got := says(mustParse(t, routerA, raw.RA{Options: [][]byte{
-		raw.PIO("2001:db8:1::/64", raw.OnLink, 600, 600), raw.PIO("2001:db8:1::1/64", raw.Autonomous, 60, 60), raw.MTU(1), raw.MTU(1400), raw.MTU(1500),
+		raw.PIO("2001:db8:1::/64", raw.OnLink, 600, 600), raw.PIO("2001:db8:1::1/64", raw.Autonomous, 60, 60),
+		raw.MTU(1), raw.MTU(1400), raw.MTU(1500),
 		raw.RIO("2001:db8:f::/48", 0, 600), raw.RIO("2001:db8:f::/48", 1, 60),
 	}}))
 	if want := "prefix 2001:db8:1::/64 10m0s 10m0s on-link\nroute 2001:db8:f::/48 0 10m0s\nmtu 1400"; got != want {
@@ -220,17 +236,20 @@ func TestOneOfEach(t *testing.T) {
 	}
 }
 
-// FuzzAdvert holds that no message brings the parser down, that it reads what the ndp library can read in the same way, and
-// that whatever two routers say in turn, the first keeps what only the second takes back.
+// FuzzAdvert holds that no message brings the parser down, that it reads what the ndp library can read in the same way,
+// and that whatever two routers say in turn, the first keeps what only the second takes back.
 func FuzzAdvert(f *testing.F) {
 	good := raw.RA{Lifetime: 1800, HopLimit: 64, Options: [][]byte{
-		raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 600, 300), raw.RIO("2001:db8:0:f0::/60", 1, 600), raw.RDNSS(600, "2001:db8::53"),
+		raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 600, 300), raw.RIO("2001:db8:0:f0::/60", 1, 600),
+		raw.RDNSS(600, "2001:db8::53"),
 		raw.DNSSL(600, "lan.example"), raw.MTU(1400),
 	}}
 	f.Add(good.Bytes())
 	f.Add(raw.RA{Options: [][]byte{raw.Hex("1f03 0000 00000258 036c616e 076578616d706c6500 206e65")}}.Bytes())
-	f.Add(raw.RA{Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 0, 0), raw.RDNSS(0, "2001:db8::53"), raw.RIO("2001:db8:0:f0::/60", 1, 0)}}.Bytes())
-	f.Add(raw.RA{Options: [][]byte{raw.Hex("0102 80000048fe80 0002c90300a1b2c3"), raw.Hex("2602 0007 0064ff9b0000000000000000")}}.Bytes())
+	f.Add(raw.RA{Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 0, 0), raw.RDNSS(0,
+		"2001:db8::53"), raw.RIO("2001:db8:0:f0::/60", 1, 0)}}.Bytes())
+	f.Add(raw.RA{Options: [][]byte{raw.Hex("0102 80000048fe80 0002c90300a1b2c3"),
+		raw.Hex("2602 0007 0064ff9b0000000000000000")}}.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		now := time.Now()
 		l := testLink(t, "[IPv6AcceptRA]\nUseDomains=yes\n")
@@ -280,7 +299,8 @@ func agrees(t *testing.T, b []byte, a advert) {
 		return // it is all or nothing
 	}
 	ra := m.(*ndp.RouterAdvertisement)
-	if ra.RouterLifetime != a.lifetime || ra.CurrentHopLimit != a.hopLimit || ra.ManagedConfiguration != a.managed || int(ra.RouterSelectionPreference) != int(a.preference) {
+	if ra.RouterLifetime != a.lifetime || ra.CurrentHopLimit != a.hopLimit || ra.ManagedConfiguration != a.managed ||
+		int(ra.RouterSelectionPreference) != int(a.preference) {
 		t.Errorf("the header is %+v, the library reads %+v", a, ra)
 	}
 	for i, o := range ra.Options {
@@ -291,13 +311,15 @@ func agrees(t *testing.T, b []byte, a advert) {
 		case *ndp.RouteInformation:
 			whole := int(o.PrefixLength) / 8 * 8 // all that the library reads
 			if !slices.ContainsFunc(a.routes, func(r advertPiece[netip.Prefix]) bool {
-				return r.what.Bits() == int(o.PrefixLength) && netip.PrefixFrom(r.what.Addr(), whole).Masked().Addr() == netip.PrefixFrom(o.Prefix, whole).Masked().Addr()
+				return r.what.Bits() == int(o.PrefixLength) && netip.PrefixFrom(r.what.Addr(),
+					whole).Masked().Addr() == netip.PrefixFrom(o.Prefix, whole).Masked().Addr()
 			}) {
 				t.Errorf("the route %v is not read: %s", o, says(a))
 			}
 		case *ndp.RecursiveDNSServer:
 			for _, s := range o.Servers {
-				if s.IsGlobalUnicast() && !slices.ContainsFunc(a.dns, func(p advertPiece[netip.Addr]) bool { return p.what == s && p.lifetime == o.Lifetime }) {
+				read := advertPiece[netip.Addr]{what: s, lifetime: o.Lifetime}
+				if s.IsGlobalUnicast() && !slices.Contains(a.dns, read) {
 					t.Errorf("the server %v is not read: %s", s, says(a))
 				}
 			}

@@ -379,7 +379,8 @@ func appendNew[T comparable](to, from []T) []T {
 	return to
 }
 
-// writeResolvConf writes what is known, which may be nothing any more. A file that is there stays until something is known.
+// writeResolvConf writes what is known, which may be nothing any more. A file that is there stays until something is
+// known.
 func (m *Manager) writeResolvConf(servers []netip.Addr, search []string) {
 	text := resolvConf(servers, search)
 	if string(text) == m.resolv {

@@ -17,12 +17,12 @@ import (
 // addrconf_notify in net/ipv6/addrconf.c.
 const minMTU6 = 1280
 
-// minMTU4 is the least MTU that a lease can ask for: the client has to be able to take in messages of 576 bytes (RFC 2131 section
-// 2), with the headers of IP and UDP before them. It is systemd-networkd's choice.
+// minMTU4 is the least MTU that a lease can ask for: the client has to be able to take in messages of 576 bytes (RFC
+// 2131 section 2), with the headers of IP and UDP before them. It is systemd-networkd's choice.
 const minMTU4 = 576 + 20 + 8
 
-// linkMTU is the MTU that a link gets whose file, or lease, asks for one. Like systemd-networkd it leaves room for IPv6, where
-// the file does not do without.
+// linkMTU is the MTU that a link gets whose file, or lease, asks for one. Like systemd-networkd it leaves room for
+// IPv6, where the file does not do without.
 func linkMTU(c *netconf.NetworkConfig, asked int) int {
 	if asked == 0 || !usesIPv6(c) {
 		return asked
@@ -53,7 +53,8 @@ func usesIPv6(c *netconf.NetworkConfig) bool {
 		slices.ContainsFunc(c.Addresses, func(a netconf.Address) bool { return a.Prefix.Addr().Is6() }) ||
 		slices.ContainsFunc(c.Neighbors, func(n netconf.Neighbor) bool { return n.Address.Is6() }) ||
 		slices.ContainsFunc(c.Routes, func(r netconf.Route) bool {
-			return r.GatewayFrom == "ipv6ra" || r.Gateway.Is6() || r.Destination.Addr().Is6() || r.Source.Addr().Is6() || r.PreferredSource.Is6()
+			return r.GatewayFrom == "ipv6ra" || r.Gateway.Is6() || r.PreferredSource.Is6() ||
+				r.Destination.Addr().Is6() || r.Source.Addr().Is6()
 		})
 }
 
@@ -85,7 +86,8 @@ func (l *link) applyMTU() {
 	}
 }
 
-// applyIPv6 sets what the routers say of the link as a whole. The kernel forgets IPv6's MTU whenever the link's changes.
+// applyIPv6 sets what the routers say of the link as a whole. The kernel forgets IPv6's MTU whenever the link's
+// changes.
 func (l *link) applyIPv6() {
 	if !kernelHasIPv6() {
 		return

@@ -64,10 +64,12 @@ func (l *listener) solicitation() *ndp.RouterSolicitation {
 	if len(l.ifi.HardwareAddr) != 6 {
 		return &ndp.RouterSolicitation{}
 	}
-	return &ndp.RouterSolicitation{Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: l.ifi.HardwareAddr}}}
+	own := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: l.ifi.HardwareAddr}
+	return &ndp.RouterSolicitation{Options: []ndp.Option{own}}
 }
 
-// listenUntil takes in advertisements until the moment has come, or for ever if it is zero or as soon as nobody has to be asked.
+// listenUntil takes in advertisements until the moment has come, or for ever if it is zero or as soon as nobody has to
+// be asked.
 func (l *listener) listenUntil(t time.Time) error {
 	if err := l.conn.SetReadDeadline(t); err != nil {
 		return err
@@ -79,7 +81,10 @@ func (l *listener) listenUntil(t time.Time) error {
 			return err
 		}
 		// RFC 4861 section 6.1.2: one that a router beyond this link may have sent is not to be believed.
-		if control == nil || control.HopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == l.own || !l.heeds(from.WithZone("")) {
+		if control == nil || control.HopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == l.own {
+			continue
+		}
+		if !l.heeds(from.WithZone("")) {
 			continue
 		}
 		a, err := parseAdvert(buffer[:n], from)

@@ -9,9 +9,13 @@ import (
 // routers are those that advertised themselves on a link, in the order of their addresses.
 type routers []*router
 
-// router is what one router has said so far and what of that still holds. An advertisement adds to it, and withdraws only what
-// it names: "the receipt of a Router Advertisement MUST NOT invalidate all information received in a previous one", RFC 4861
-// section 6.3.4. Routers send what does not fit into one message in several.
+// router is what one router has said so far and what of that still holds. An advertisement adds to it, and withdraws
+// only what it names: "the receipt of a Router Advertisement MUST NOT invalidate all information received in a previous
+// advertisement or from another source", RFC 4861 section 6.3.4. Routers send what does not fit into one message in
+// several.
+//
+// Where routers contradict each other the RFC goes by the last that spoke. Here each goes on to count: anybody on the
+// link could take the network away from a machine that nobody sits at.
 type router struct {
 	addr       netip.Addr // link-local, with its zone
 	until      time.Time  // as a default router; in the past: it is none
@@ -123,7 +127,8 @@ func (r *router) forget(now time.Time) {
 func (r *router) holds(now time.Time) bool {
 	return !ended(r.until, now) ||
 		slices.ContainsFunc(r.prefixes, func(p slaacPrefix) bool { return !ended(p.valid, now) }) ||
-		len(whatLives(r.onLink, now))+len(whatLives(r.routes, now))+len(whatLives(r.dns, now))+len(whatLives(r.search, now)) > 0
+		len(whatLives(r.onLink, now))+len(whatLives(r.routes, now)) > 0 ||
+		len(whatLives(r.dns, now))+len(whatLives(r.search, now)) > 0
 }
 
 // whatLives returns what has not ended.
@@ -136,8 +141,8 @@ func whatLives[K comparable](list []piece[K], now time.Time) (what []K) {
 	return what
 }
 
-// hearAll takes in what an advertisement says of one kind of things. What it withdraws goes first, so that one which does both
-// to the same thing leaves it, as with systemd-networkd.
+// hearAll takes in what an advertisement says of one kind of things. What it withdraws goes first, so that one which
+// does both to the same thing leaves it, as with systemd-networkd.
 func hearAll[K comparable](list []piece[K], said []advertPiece[K], most int, now time.Time) []piece[K] {
 	for _, withdrawn := range []bool{true, false} {
 		for _, s := range said {
@@ -183,8 +188,8 @@ func hearPrefix(list []slaacPrefix, p advertPrefix, now time.Time) []slaacPrefix
 	return list
 }
 
-// validUntil is when an address ends that was to be valid until old, after its router gives its prefix a new lifetime. Nobody
-// can end it at once: RFC 4862 section 5.5.3 e, "the two-hour rule".
+// validUntil is when an address ends that was to be valid until old, after its router gives its prefix a new lifetime.
+// Nobody can end it at once: RFC 4862 section 5.5.3 e, "the two-hour rule".
 func validUntil(old time.Time, lifetime time.Duration, now time.Time) time.Time {
 	const grace = 2 * time.Hour
 	said, least := until(lifetime, now), now.Add(grace)
@@ -197,7 +202,8 @@ func validUntil(old time.Time, lifetime time.Duration, now time.Time) time.Time 
 	return least
 }
 
-// prefixesAt returns the prefixes to make addresses in. One that several routers give holds as long as any of them says.
+// prefixesAt returns the prefixes to make addresses in. One that several routers give holds as long as any of them
+// says.
 func (rs routers) prefixesAt(now time.Time) []slaacPrefix {
 	var out []slaacPrefix
 	for _, r := range rs {
@@ -216,8 +222,8 @@ func (rs routers) prefixesAt(now time.Time) []slaacPrefix {
 	return out
 }
 
-// mtu is the MTU that the routers want IPv6 to have on a link with an MTU of its own: the smallest, as each of them knows of
-// something that lets no more through. 0 if none wants one that is possible.
+// mtu is the MTU that the routers want IPv6 to have on a link with an MTU of its own: the smallest, as each of them
+// knows of something that lets no more through. 0 if none wants one that is possible.
 func (rs routers) mtu(own int) int {
 	var mtu int
 	for _, r := range rs {
@@ -228,8 +234,8 @@ func (rs routers) mtu(own int) int {
 	return mtu
 }
 
-// hopLimit is the hop limit that the routers want: the largest, so that none of them can cut off what is behind another. One that
-// leaves it open is content with the link's own. 0 if none wants any.
+// hopLimit is the hop limit that the routers want: the largest, so that none of them can cut off what is behind
+// another. One that leaves it open is content with the link's own. 0 if none wants any.
 func (rs routers) hopLimit(own uint8) uint8 {
 	var most uint8
 	open := false

@@ -62,31 +62,40 @@ func TestRouters(t *testing.T) {
 			{10 * s, routerA, raw.RA{Lifetime: 100, Options: [][]byte{raw.RDNSS(10, "2001:db8::53")}}},
 		}, map[time.Duration][]string{19 * s: {byA, dns}, 20 * s: {byA}, 109 * s: {byA}, 110 * s: nil}},
 		{"no router any more", "", []heard{
-			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{prefix(600, 300), raw.RDNSS(600, "2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 600)}}},
+			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{prefix(600, 300), raw.RDNSS(600,
+				"2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 600)}}},
 			{s, routerA, raw.RA{}},
 		}, map[time.Duration][]string{0: {address, onLink, byA, other, dns}, s: {address, onLink, other, dns}}},
 		{"withdrawn one by one", "[IPv6AcceptRA]\nUseDomains=yes\n", []heard{
-			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(600, "2001:db8::53", "2001:db8::54"), raw.DNSSL(600, "a", "b"), raw.RIO("2001:db8:f::/48", 0, 600), raw.PIO("2001:db8:1::/64", raw.OnLink, 600, 600)}}},
+			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(600, "2001:db8::53", "2001:db8::54"),
+				raw.DNSSL(600, "a", "b"), raw.RIO("2001:db8:f::/48", 0, 600), raw.PIO("2001:db8:1::/64", raw.OnLink, 600,
+					600)}}},
 			{s, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(0, "2001:db8::54")}}},
 			{2 * s, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.DNSSL(0, "a")}}},
 			{3 * s, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RIO("2001:db8:f::/48", 1, 0)}}},
 			{4 * s, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink, 0, 0)}}},
 		}, map[time.Duration][]string{
-			s: {onLink, byA, other, dns, "search a", "search b"}, 2 * s: {onLink, byA, other, dns, "search b"}, 3 * s: {onLink, byA, dns, "search b"}, 4 * s: {byA, dns, "search b"},
+			s: {onLink, byA, other, dns, "search a", "search b"}, 2 * s: {onLink, byA, other, dns, "search b"},
+			3 * s: {onLink, byA, dns, "search b"}, 4 * s: {byA, dns, "search b"},
 		}},
 		{"withdrawn and given in one message", "", []heard{
-			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(600, "2001:db8::53"), raw.RDNSS(0, "2001:db8::53")}}},
+			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(600, "2001:db8::53"), raw.RDNSS(0,
+				"2001:db8::53")}}},
 		}, map[time.Duration][]string{0: {byA, dns}}},
 		{"withdrawn by another router", "", []heard{
-			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{prefix(600, 300), raw.RDNSS(600, "2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 600)}}},
-			{s, routerB, raw.RA{Options: [][]byte{prefix(0, 0), raw.RDNSS(0, "2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 0)}}},
+			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{prefix(600, 300), raw.RDNSS(600,
+				"2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 600)}}},
+			{s, routerB, raw.RA{Options: [][]byte{prefix(0, 0), raw.RDNSS(0, "2001:db8::53"),
+				raw.RIO("2001:db8:f::/48", 0, 0)}}},
 		}, map[time.Duration][]string{s: {address, onLink, byA, other, dns}, 300 * s: {deprecated, onLink, byA, other, dns}}},
 		{"given by two, until the later end", "", []heard{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 300), raw.RDNSS(100, "2001:db8::53")}}},
 			{0, routerB, raw.RA{Options: [][]byte{prefix(700, 200), raw.RDNSS(200, "2001:db8::53")}}},
-		}, map[time.Duration][]string{299 * s: {address, onLink}, 300 * s: {deprecated, onLink}, 199 * s: {address, onLink, dns}, 600 * s: {deprecated, onLink}, 700 * s: nil}},
+		}, map[time.Duration][]string{299 * s: {address, onLink}, 300 * s: {deprecated, onLink},
+			199 * s: {address, onLink, dns}, 600 * s: {deprecated, onLink}, 700 * s: nil}},
 		{"without end", "", []heard{
-			{0, routerA, raw.RA{Lifetime: 0xffff, Options: [][]byte{prefix(0xffffffff, 0xffffffff), raw.RDNSS(0xffffffff, "2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 0xffffffff)}}},
+			{0, routerA, raw.RA{Lifetime: 0xffff, Options: [][]byte{prefix(0xffffffff, 0xffffffff),
+				raw.RDNSS(0xffffffff, "2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 0xffffffff)}}},
 		}, map[time.Duration][]string{65534 * s: {address, onLink, byA, other, dns}, 1e6 * s: {address, onLink, other, dns}}},
 		{"a prefix that is not preferred", "", []heard{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 0)}}},
@@ -107,15 +116,18 @@ func TestRouters(t *testing.T) {
 		{"a route to everything stands for the header", "", []heard{
 			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RIO("::/0", 1, 60)}}},
 			{s, routerA, raw.RA{Lifetime: 1800}},
-		}, map[time.Duration][]string{0: {"route default via fe80::a 512"}, s: {"route default via fe80::a 512"}, 60 * s: {byA}}},
+		}, map[time.Duration][]string{0: {"route default via fe80::a 512"},
+			s: {"route default via fe80::a 512"}, 60 * s: {byA}}},
 		{"a route to everything without the header", "", []heard{
 			{0, routerA, raw.RA{Options: [][]byte{raw.RIO("::/0", 3, 60)}}},
 			{s, routerA, raw.RA{}},
 		}, map[time.Duration][]string{0: {"route default via fe80::a 2048"}, s: nil}},
 		{"the preference of a prefix is that of its message", "", []heard{
-			{0, routerA, raw.RA{Flags: 0x08, Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink, 600, 600)}}},
+			{0, routerA, raw.RA{Flags: 0x08, Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:1::/64",
+				raw.OnLink, 600, 600)}}},
 			{s, routerA, raw.RA{Lifetime: 1800}},
-		}, map[time.Duration][]string{0: {"route 2001:db8:1::/64 512", "route default via fe80::a 512"}, s: {"route 2001:db8:1::/64 512", byA}}},
+		}, map[time.Duration][]string{0: {"route 2001:db8:1::/64 512", "route default via fe80::a 512"},
+			s: {"route 2001:db8:1::/64 512", byA}}},
 		{"a route of the file by way of the router", "[Route]\nDestination=2001:db8:99::/48\nGateway=_ipv6ra\n", []heard{
 			{0, routerA, raw.RA{Lifetime: 60}}, {s, routerA, raw.RA{Options: [][]byte{prefix(600, 600)}}},
 		}, map[time.Duration][]string{0: {byA, "route 2001:db8:99::/48 via fe80::a 1024"}, s: {address, onLink}}},
@@ -197,13 +209,15 @@ func TestTwoHours(t *testing.T) {
 func TestManyRouters(t *testing.T) {
 	now := time.Now()
 	l := testLink(t, "")
-	good := raw.RA{Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 600, 300), raw.RDNSS(600, "2001:db8::53")}}
+	good := raw.RA{Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous,
+		600, 300), raw.RDNSS(600, "2001:db8::53")}}
 	l.routers.hear(mustParse(t, routerA, good), now)
 	before := holdings(l, now)
 	for i := range 1000 {
 		ra := raw.RA{Lifetime: 60}
 		for j := range 100 {
-			ra.Options = append(ra.Options, raw.PIO(fmt.Sprintf("2001:db8:%x:%x::/64", i+1, j), raw.OnLink|raw.Autonomous, 60, 60), raw.RIO(fmt.Sprintf("2001:db8:%x:%x::/64", i+1, j), 0, 60))
+			ra.Options = append(ra.Options, raw.PIO(fmt.Sprintf("2001:db8:%x:%x::/64", i+1, j),
+				raw.OnLink|raw.Autonomous, 60, 60), raw.RIO(fmt.Sprintf("2001:db8:%x:%x::/64", i+1, j), 0, 60))
 		}
 		l.routers.hear(mustParse(t, netip.MustParseAddr(fmt.Sprintf("fe80::%x%%eth0", i%100+0x100)), ra), now)
 	}
@@ -214,7 +228,8 @@ func TestManyRouters(t *testing.T) {
 		}
 	}
 	w := l.wanted(now)
-	if len(l.routers) > maxRouters || len(w.addresses) > maxRouters*maxPrefixes || len(w.routes) > maxRouters*(maxPrefixes+maxRoutes+1) {
+	if len(l.routers) > maxRouters || len(w.addresses) > maxRouters*maxPrefixes ||
+		len(w.routes) > maxRouters*(maxPrefixes+maxRoutes+1) {
 		t.Errorf("there are %d routers, %d addresses and %d routes", len(l.routers), len(w.addresses), len(w.routes))
 	}
 	// When they have nothing to say any more others may speak.
@@ -251,11 +266,15 @@ func TestHopLimitAndMTU(t *testing.T) {
 		{"nothing", nil, 0, 0},
 		{"nothing said", []heard{{0, routerA, raw.RA{}}}, 0, 0},
 		{"said", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}}, 32, 1400},
-		{"said once", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0, routerA, raw.RA{}}}, 32, 1400},
-		{"said again", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0, routerA, raw.RA{HopLimit: 16, Options: [][]byte{raw.MTU(1500)}}}}, 16, 1500},
+		{"said once", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0, routerA,
+			raw.RA{}}}, 32, 1400},
+		{"said again", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0,
+			routerA, raw.RA{HopLimit: 16, Options: [][]byte{raw.MTU(1500)}}}}, 16, 1500},
 		{"more than the link's", []heard{{0, routerA, raw.RA{Options: [][]byte{raw.MTU(1501)}}}}, 0, 0},
-		{"no more, after all", []heard{{0, routerA, raw.RA{Options: [][]byte{raw.MTU(1400)}}}, {0, routerA, raw.RA{Options: [][]byte{raw.MTU(9000)}}}}, 0, 0},
-		{"two routers", []heard{{0, routerA, raw.RA{HopLimit: 99, Options: [][]byte{raw.MTU(1400)}}}, {0, routerB, raw.RA{HopLimit: 1, Options: [][]byte{raw.MTU(1300)}}}}, 99, 1300},
+		{"no more, after all", []heard{{0, routerA, raw.RA{Options: [][]byte{raw.MTU(1400)}}}, {0, routerA,
+			raw.RA{Options: [][]byte{raw.MTU(9000)}}}}, 0, 0},
+		{"two routers", []heard{{0, routerA, raw.RA{HopLimit: 99, Options: [][]byte{raw.MTU(1400)}}}, {0,
+			routerB, raw.RA{HopLimit: 1, Options: [][]byte{raw.MTU(1300)}}}}, 99, 1300},
 		{"one that leaves it open", []heard{{0, routerA, raw.RA{}}, {0, routerB, raw.RA{HopLimit: 1}}}, 64, 0},
 	} {
 		var rs routers
@@ -281,7 +300,8 @@ func TestLinkMTU(t *testing.T) {
 		{"[Network]\nLinkLocalAddressing=no\nAddress=192.0.2.1/24\nGateway=192.0.2.2\n", 576, 576},
 		{"[Network]\nLinkLocalAddressing=no\nGateway=fe80::1\n", 576, 1280},
 		{"[Network]\nLinkLocalAddressing=no\n[Route]\nDestination=2001:db8::/32\nType=unreachable\n", 576, 1280},
-		{"[Network]\nLinkLocalAddressing=no\n[Neighbor]\nAddress=2001:db8::1\nLinkLayerAddress=02:00:00:00:00:09\n", 576, 1280},
+		{"[Network]\nLinkLocalAddressing=no\n[Neighbor]\nAddress=2001:db8::1\nLinkLayerAddress=02:00:00:00:00:09\n",
+			576, 1280},
 		{"[Network]\nBond=b0\n", 576, 576}, {"[Network]\nBridge=b0\n", 576, 576},
 		{"[Network]\nIPv6MTUBytes=1400\n", 576, 1400}, {"[Network]\nIPv6MTUBytes=1400\n", 1450, 1450},
 	} {
@@ -291,7 +311,8 @@ func TestLinkMTU(t *testing.T) {
 	}
 }
 
-// TestResolvConf holds that resolv.conf follows what is known, down to nothing, and leaves alone what was there before anything is.
+// TestResolvConf holds that resolv.conf follows what is known, down to nothing, and leaves alone what was there before
+// anything is.
 func TestResolvConf(t *testing.T) {
 	now := time.Now()
 	path := filepath.Join(t.TempDir(), "resolv.conf")
@@ -310,11 +331,14 @@ func TestResolvConf(t *testing.T) {
 		want  string
 	}{
 		{"nothing known", 0, nil, "nameserver 192.0.2.99\n"},
-		{"servers and domains", 0, &raw.RA{Options: [][]byte{raw.RDNSS(100, "2001:db8::53", "2001:db8::54"), raw.DNSSL(200, "a.example")}}, "nameserver 2001:db8::53\nnameserver 2001:db8::54\nsearch a.example\n"},
-		{"a server withdrawn", time.Second, &raw.RA{Options: [][]byte{raw.RDNSS(0, "2001:db8::53")}}, "nameserver 2001:db8::54\nsearch a.example\n"},
+		{"servers and domains", 0, &raw.RA{Options: [][]byte{raw.RDNSS(100, "2001:db8::53", "2001:db8::54"),
+			raw.DNSSL(200, "a.example")}}, "nameserver 2001:db8::53\nnameserver 2001:db8::54\nsearch a.example\n"},
+		{"a server withdrawn", time.Second, &raw.RA{Options: [][]byte{raw.RDNSS(0, "2001:db8::53")}},
+			"nameserver 2001:db8::54\nsearch a.example\n"},
 		{"servers ended", 100 * time.Second, nil, "search a.example\n"},
 		{"domains ended", 200 * time.Second, nil, ""},
-		{"a server again", 201 * time.Second, &raw.RA{Options: [][]byte{raw.RDNSS(100, "2001:db8::55")}}, "nameserver 2001:db8::55\n"},
+		{"a server again", 201 * time.Second, &raw.RA{Options: [][]byte{raw.RDNSS(100, "2001:db8::55")}},
+			"nameserver 2001:db8::55\n"},
 	} {
 		if step.ra != nil {
 			l.routers.hear(mustParse(t, routerA, *step.ra), now.Add(step.after))

@@ -239,8 +239,9 @@ func setRoute(index int, r route, now time.Time) error {
 	return err
 }
 
-// refreshRoute gives a route that is there a new expiry. To add it once more is what does that, though the kernel says EEXIST:
-// fib6_add_rt2node in net/ipv6/ip6_fib.c. To replace it would take away the routes of the same metric by way of other routers.
+// refreshRoute gives a route that is there a new expiry. To add it once more is what does that, though the kernel says
+// EEXIST: fib6_add_rt2node in net/ipv6/ip6_fib.c. To replace it would take away the routes of the same metric by way of
+// other routers.
 func refreshRoute(index int, old, r route, now time.Time) error {
 	if old.expires.IsZero() { // the kernel does not give an end to what had none
 		if err := deleteRoute(index, old); err != nil {

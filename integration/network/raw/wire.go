@@ -1,5 +1,5 @@
-// Package raw sends packets with any bytes in them, as no proper router or server would, in a network namespace of a test. It
-// cannot receive.
+// Package raw sends packets with any bytes in them, as no proper router or server would, in a network namespace of a
+// test. It cannot receive.
 package raw
 
 import (
