@@ -136,7 +136,8 @@ func (l *link) start(now time.Time) {
 	}
 	if c.AcceptRA && l.raSince.IsZero() {
 		l.raSince = now
-		l.m.spawn(func() { l.solicit(ctx) })
+		heeds := func(router netip.Addr) bool { return listed(c.RA.RouterAllow, c.RA.RouterDeny, host(router)) }
+		l.m.spawn(func() { l.solicit(ctx, heeds) })
 	}
 	switch c.DHCPv6.WithoutRA {
 	case "solicit":
@@ -156,10 +157,8 @@ func (l *link) linkLocalReady() bool {
 	return false
 }
 
-// solicit listens to routers until the link's clients end.
-func (l *link) solicit(ctx context.Context) {
-	c := l.conf.RA
-	heeds := func(router netip.Addr) bool { return listed(c.RouterAllow, c.RouterDeny, host(router)) }
+// solicit listens to the routers that it heeds until the link's clients end.
+func (l *link) solicit(ctx context.Context, heeds func(netip.Addr) bool) {
 	for n := 0; ctx.Err() == nil; n++ {
 		ifi, err := net.InterfaceByIndex(l.index)
 		if err == nil {

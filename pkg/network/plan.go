@@ -279,7 +279,7 @@ func settings(c *netconf.NetworkConfig) []string {
 	when(!c.Link.Up(), "not brought up")
 	add("hardware address", c.Link.MAC.String())
 	if c.Link.MTU != 0 {
-		add("MTU", fmt.Sprint(c.Link.MTU))
+		add("MTU", fmt.Sprint(linkMTU(c, c.Link.MTU)))
 	}
 	add("in bond", c.Bond)
 	add("in bridge", c.Bridge)

@@ -53,6 +53,18 @@ old (dummy)
 c.link: no link follows it
 3.network: no link follows it
 `},
+		{"an MTU too small for IPv6", map[string]string{
+			"1.network": "[Match]\nName=eth0\n[Link]\nMTUBytes=1000\n",
+			"2.network": "[Match]\nName=eth1\n[Network]\nLinkLocalAddressing=no\n[Link]\nMTUBytes=1000\n",
+			"3.network": "[Match]\nKind=dummy\n[Link]\nUnmanaged=yes\n",
+		}, `
+eth0 (e1000e, 02:00:00:00:00:01, pci-0000:00:05.0), also ens5 enp0s5 enx020000000001
+  1.network: MTU 1280, router advertisements
+eth1 (igb), also enp0s6
+  2.network: MTU 1000
+old (dummy)
+  3.network: left alone
+`},
 		{"devices", map[string]string{
 			"m.network":  "[Match]\nType=ether\nName=eth*\n[Network]\nBond=up\n",
 			"up.network": "[Match]\nName=up\n[Network]\nVLAN=v7\nVLAN=v8\nLinkLocalAddressing=no\n",
