@@ -124,6 +124,11 @@ var routerCases = []oracleCase{
 		"lan.example")), ofA(raw.RIO("2001:db8:f::/48", 0, 600))),
 	says(oracleCase{name: "ra-of-many-routes"}, ofA(append(routesTo(0x100, 38), lan(), raw.RDNSS(600,
 		server))...), ofA(routesTo(0x200, 38)...)),
+	// radvd parts it into several messages by itself.
+	{
+		name: "ra-of-many-routes-by-radvd", serve: advertise(prefix + " RDNSS 2001:db8:1::53 {}; " + strings.Join(many("route 2001:db8:%x::/48 {};", 76), " ")),
+		files: eth0("[Network]\nIPv6AcceptRA=yes\n"),
+	},
 	says(oracleCase{name: "ra-no-router-any-more"}, ofA(lan(), raw.RDNSS(600, server),
 		raw.RIO("2001:db8:f::/48", 0, 600)), ofRouter(raw.RA{})),
 	says(oracleCase{name: "ra-no-router-any-more-for-routes",
@@ -223,6 +228,10 @@ var routerCases = []oracleCase{
 	says(oracleCase{name: "ra-mtu-and-own", since: 257,
 		files: eth0("[Network]\nIPv6MTUBytes=1350\n[Link]\nMTUBytes=1450\n")}, ofA(lan(), raw.MTU(1400)), nil),
 
+	{name: "ra-mtu-and-lease-mtu", since: 257, serve: func(w *world) {
+		dhcp(full, two, "--dhcp-option=option:mtu,1450")(w)
+		w.advertise(ofA(lan(), raw.MTU(1400))...)
+	}, files: eth0("[Network]\nDHCP=yes\n[DHCPv4]\nUseMTU=yes\n")},
 	says(oracleCase{name: "ra-two-routers"}, []said{
 		{"fe80::a", raw.RA{Lifetime: 1800, Options: [][]byte{lan(), raw.RDNSS(600, server)}}},
 		{"fe80::b", raw.RA{Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:2::/64", onLinkAndAutonomous,

@@ -245,19 +245,30 @@ func usableAddress(p netip.Prefix) error {
 // parseServer reads a name server, ADDRESS[:PORT][%LINK][#NAME]. resolv.conf(5) has room for the address alone, and for the
 // link of one that means nothing without.
 func parseServer(s string) (netip.Addr, error) {
-	s, _, _ = strings.Cut(s, "#")
-	s, zone, _ := strings.Cut(s, "%")
+	wrong := errors.New("not the address of a name server")
+	s, name, named := strings.Cut(s, "#")
+	s, zone, zoned := strings.Cut(s, "%")
+	if named && name == "" || zoned && zone == "" {
+		return netip.Addr{}, wrong
+	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
 		var ap netip.AddrPort
 		ap, err = netip.ParseAddrPort(s)
 		a = ap.Addr()
+		if err == nil && ap.Port() == 0 {
+			return netip.Addr{}, wrong
+		}
+	}
+	if inner, found := strings.CutPrefix(s, "["); found && err != nil {
+		inner, found = strings.CutSuffix(inner, "]")
+		a, err = netip.ParseAddr(inner)
+		if !found || !a.Is6() {
+			err = wrong
+		}
 	}
 	if err != nil {
-		a, err = netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
-	}
-	if err != nil {
-		return netip.Addr{}, errors.New("not the address of a name server")
+		return netip.Addr{}, wrong
 	}
 	if a.IsLinkLocalUnicast() && a.Is6() {
 		a = a.WithZone(zone)

@@ -80,6 +80,11 @@ func TestOptions(t *testing.T) {
 		{"DNSSL international", raw.DNSSL(600, "xn--bcher-kva.example"), "search xn--bcher-kva.example 10m0s"},
 		{"DNSSL of 256 bytes and more", raw.DNSSL(600, label63+"."+label63, label63+"."+label63+"."+label63),
 			"search " + label63 + "." + label63 + " 10m0s\nsearch " + label63 + "." + label63 + "." + label63 + " 10m0s"},
+		{
+			"DNSSL of the machine itself",
+			raw.DNSSL(600, "localhost", "a.Localhost", "localhost.localdomain", "mylocalhost", "localhost.example"),
+			"search mylocalhost 10m0s\nsearch localhost.example 10m0s",
+		},
 		{"DNSSL without end", raw.DNSSL(0xffffffff, "lan"), "search lan " + ndp.Infinity.String()},
 		{"RDNSS without an address", raw.Hex("1901 0000 00000258"), ""},
 		{"RDNSS of even length", raw.Hex("1902 0000 00000258 20010db800000000"), ""},

@@ -28,11 +28,19 @@ func domains(names []string) []string {
 	var out []string
 	for _, n := range names {
 		n = strings.TrimSuffix(n, ".")
+		if isLocalhost(n) {
+			continue // RFC 6761 section 6.3: nobody has names below it
+		}
 		if n != "" && len(n) < 254 && strings.Trim(n, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
 			out = append(out, n)
 		}
 	}
 	return out
+}
+
+func isLocalhost(name string) bool {
+	name = strings.TrimSuffix("."+strings.ToLower(name), ".localdomain")
+	return strings.HasSuffix(name, ".localhost")
 }
 
 // writeFile replaces the file in one step, so that a resolver never reads half of it.
