@@ -245,35 +245,28 @@ func usableAddress(p netip.Prefix) error {
 // parseServer reads a name server, ADDRESS[:PORT][%LINK][#NAME]. resolv.conf(5) has room for the address alone, and for the
 // link of one that means nothing without.
 func parseServer(s string) (netip.Addr, error) {
-	wrong := errors.New("not the address of a name server")
 	s, name, named := strings.Cut(s, "#")
 	s, zone, zoned := strings.Cut(s, "%")
-	if named && name == "" || zoned && zone == "" {
-		return netip.Addr{}, wrong
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		var ap netip.AddrPort
-		ap, err = netip.ParseAddrPort(s)
-		a = ap.Addr()
-		if err == nil && ap.Port() == 0 {
-			return netip.Addr{}, wrong
-		}
-	}
-	if inner, found := strings.CutPrefix(s, "["); found && err != nil {
-		inner, found = strings.CutSuffix(inner, "]")
-		a, err = netip.ParseAddr(inner)
-		if !found || !a.Is6() {
-			err = wrong
-		}
-	}
-	if err != nil {
-		return netip.Addr{}, wrong
+	a, ok := parseHost(s)
+	if !ok || named && name == "" || zoned && zone == "" {
+		return netip.Addr{}, errors.New("not the address of a name server")
 	}
 	if a.IsLinkLocalUnicast() && a.Is6() {
 		a = a.WithZone(zone)
 	}
 	return a, nil
+}
+
+// parseHost reads an address, with a port or without.
+func parseHost(s string) (a netip.Addr, ok bool) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a, true
+	}
+	if strings.HasSuffix(s, "]") { // only a port is missing
+		s += ":53"
+	}
+	ap, err := netip.ParseAddrPort(s)
+	return ap.Addr(), err == nil && ap.Port() != 0
 }
 
 func without[T any](list []T, gone func(T) bool) []T {
