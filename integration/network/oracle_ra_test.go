@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/vishvananda/netns"
 
 	"gitlab.com/wyrcan/wyrcan/integration/network/raw"
 )
@@ -28,13 +31,9 @@ type air struct {
 func (w *world) advertise(list ...said) {
 	w.t.Helper()
 	if w.air == nil {
-		wire, err := raw.Open(w.server, "peer0")
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.air = &air{wire: wire}
+		w.air = &air{wire: w.openWire("peer0")}
 		stop, stopped := make(chan struct{}), make(chan struct{})
-		w.t.Cleanup(func() { close(stop); <-stopped; wire.Close() })
+		w.t.Cleanup(func() { close(stop); <-stopped; w.air.wire.Close() })
 		go func() {
 			defer close(stopped)
 			for {
@@ -50,6 +49,28 @@ func (w *world) advertise(list ...said) {
 	w.air.mu.Lock()
 	defer w.air.mu.Unlock()
 	w.air.said = list
+}
+
+// openWire opens the other end of a link, in its namespace.
+func (w *world) openWire(device string) (wire *raw.Wire) {
+	w.t.Helper()
+	opened := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread in the other namespace ends with this goroutine
+		ns, err := netns.GetFromName(w.server)
+		if err == nil {
+			defer ns.Close()
+			err = netns.Set(ns)
+		}
+		if err == nil {
+			wire, err = raw.Open(device)
+		}
+		opened <- err
+	}()
+	if err := <-opened; err != nil {
+		w.t.Fatal(err)
+	}
+	return wire
 }
 
 func (a *air) speak() {

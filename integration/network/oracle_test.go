@@ -90,7 +90,7 @@ func TestOracle(t *testing.T) {
 		t.Fatalf("%q is no version: %v", version, err)
 	}
 	seen := map[string]bool{}
-	for _, c := range oracleCases {
+	for _, c := range slices.Concat(oracleCases, routerCases) {
 		if seen[c.name] {
 			t.Errorf("two cases are called %s", c.name)
 		}
@@ -324,7 +324,6 @@ var (
 	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label", "dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
 	routeFacts   = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
 	linkLocal4   = regexp.MustCompile(`169\.254\.\d+\.\d+`)
-	addressOf    = regexp.MustCompile(`^\[?(\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f:.]+)\]?(?:[:%#].*)?$`)
 )
 
 // facts writes the members that count in the order of their names.
@@ -431,6 +430,9 @@ func (w *world) resolvNames() string {
 	}
 	return names(w.resolvers(), domains)
 }
+
+// addressOf finds the address in what DNS= may say.
+var addressOf = regexp.MustCompile(`^\[?(\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f:.]+)\]?(?:[:%#].*)?$`)
 
 func names(dns, domains []string) string {
 	for i, d := range dns {

@@ -98,6 +98,9 @@ func (m *Manager) begin() error {
 	for _, w := range warnings {
 		m.logf("%s", w)
 	}
+	if kernelHasIPv6() {
+		leaveRoom(m.conf.Networks)
+	}
 	m.host = thisHost()
 	m.links = map[int]*link{}
 	m.events = make(chan func(), 64)

@@ -30,12 +30,11 @@ func linkMTU(c *netconf.NetworkConfig, asked int) int {
 	return max(asked, minMTU6, mtu6(c))
 }
 
-// linkMTU is what the link of this machine gets.
-func (l *link) linkMTU(asked int) int {
-	if !kernelHasIPv6() {
-		return asked
+// leaveRoom raises the MTUs that files ask for.
+func leaveRoom(files []*netconf.NetworkConfig) {
+	for _, c := range files {
+		c.Link.MTU = linkMTU(c, c.Link.MTU)
 	}
-	return linkMTU(l.conf, asked)
 }
 
 // kernelHasIPv6 reports whether there is anything to set: ipv6.disable=1 leaves nothing.
@@ -72,7 +71,10 @@ func mtu6(c *netconf.NetworkConfig) (mtu int) {
 func (l *link) applyMTU() {
 	want := l.originMTU
 	if l.lease4 != nil && l.conf.DHCPv4.UseMTU && l.lease4.mtu != 0 {
-		want = l.linkMTU(max(l.lease4.mtu, minMTU4))
+		want = max(l.lease4.mtu, minMTU4)
+		if kernelHasIPv6() {
+			want = linkMTU(l.conf, want)
+		}
 		if l.originMTU == 0 {
 			l.originMTU = l.attrs.MTU
 		}
@@ -120,19 +122,8 @@ func (l *link) keepSysctl(key string, value int) {
 	}
 }
 
-func sysctlPath(family, link, key string) string {
-	return filepath.Join("/proc/sys/net", family, "conf", link, key)
-}
-
 // readSysctl returns the setting of a link; "" if there is none.
 func readSysctl(family, link, key string) string {
-	b, _ := os.ReadFile(sysctlPath(family, link, key))
+	b, _ := os.ReadFile(filepath.Join("/proc/sys/net", family, "conf", link, key))
 	return strings.TrimSpace(string(b))
-}
-
-func (l *link) sysctl(family, key, value string) {
-	err := os.WriteFile(sysctlPath(family, l.name, key), []byte(value), 0)
-	if err != nil {
-		l.notice(fmt.Sprintf("cannot set %s to %s: %v", key, value, err))
-	}
 }

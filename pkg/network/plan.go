@@ -29,6 +29,9 @@ func (m *Manager) Plan(w io.Writer) error {
 			found = append(found, foundLink{d, predictableNames("/sys", d.Name)})
 		}
 	}
+	if kernelHasIPv6() {
+		leaveRoom(conf.Networks)
+	}
 	p := plan{conf: conf, host: thisHost(), there: map[string]bool{}, used: map[any]bool{}}
 	p.add(found)
 	p.write(w)
@@ -279,7 +282,7 @@ func settings(c *netconf.NetworkConfig) []string {
 	when(!c.Link.Up(), "not brought up")
 	add("hardware address", c.Link.MAC.String())
 	if c.Link.MTU != 0 {
-		add("MTU", fmt.Sprint(linkMTU(c, c.Link.MTU)))
+		add("MTU", fmt.Sprint(c.Link.MTU))
 	}
 	add("in bond", c.Bond)
 	add("in bridge", c.Bridge)

@@ -101,6 +101,7 @@ v8: up.network names it, but there is no such device, nor a .netdev file that ma
 			if len(warnings) > 0 {
 				t.Fatal(warnings)
 			}
+			leaveRoom(conf.Networks)
 			p := plan{conf: conf, host: netconf.Host{Architecture: "x86-64"}, there: map[string]bool{}, used: map[any]bool{}}
 			p.add(found())
 			var got strings.Builder

@@ -23,8 +23,8 @@ func (l *link) prepare() bool {
 	if mac := c.Link.MAC; mac != nil && mac.String() != l.attrs.HardwareAddr.String() {
 		l.fail("set the hardware address", whileDown(nl, func() error { return netlink.LinkSetHardwareAddr(nl, mac) }))
 	}
-	if mtu := l.linkMTU(c.Link.MTU); mtu != 0 && mtu != l.attrs.MTU {
-		l.fail("set the MTU", netlink.LinkSetMTU(nl, mtu))
+	if c.Link.MTU != 0 && c.Link.MTU != l.attrs.MTU {
+		l.fail("set the MTU", netlink.LinkSetMTU(nl, c.Link.MTU))
 	}
 	l.prepareFlags(nl)
 	if !l.loopback() {
@@ -154,7 +154,7 @@ func (l *link) preparePort(master netlink.Link) {
 // prepareIP decides what the kernel does on its own: link-local addresses yes or no, router advertisements never, as they are
 // taken in here.
 func (l *link) prepareIP(nl netlink.Link) {
-	if kernelHasIPv6() {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
 		l.fail("set the way of IPv6 link-local addresses", netlink.LinkSetIP6AddrGenMode(nl, l.addrGenMode()))
 		l.sysctl("ipv6", "accept_ra", "0")
 	}
@@ -185,4 +185,12 @@ func (l *link) addrGenMode() int {
 		return genModeRandom
 	}
 	return genModeEUI64
+}
+
+func (l *link) sysctl(family, key, value string) {
+	path := filepath.Join("/proc/sys/net", family, "conf", l.name, key)
+	err := os.WriteFile(path, []byte(value), 0)
+	if err != nil {
+		l.notice(fmt.Sprintf("cannot set %s to %s: %v", key, value, err))
+	}
 }

@@ -99,7 +99,6 @@ func (l *link) settled(a address) bool {
 
 // onLink puts the link to the addresses that mean nothing without one.
 func onLink(list []netip.Addr, name string) []netip.Addr {
-	list = slices.Clone(list)
 	for i, a := range list {
 		if a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
 			list[i] = a.WithZone(name)
@@ -113,7 +112,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 	c := l.conf
 	ntp := func(list []netip.Addr) { s.NTP = appendNew(s.NTP, texts(list)) }
 	if s.Carrier || c.ConfigureWithoutCarrier {
-		s.DNS, s.Domains, s.NTP = onLink(c.DNS, l.name), domains(c.Domains), slices.Clone(c.NTP)
+		s.DNS, s.Domains, s.NTP = slices.Clone(c.DNS), domains(c.Domains), slices.Clone(c.NTP)
 	}
 	if lease := l.lease4; lease != nil {
 		s.Servers = append(s.Servers, "DHCP server "+lease.server.String())
@@ -131,7 +130,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 	if lease := l.lease6; lease != nil {
 		s.Servers = append(s.Servers, "DHCPv6 server "+lease.server)
 		if c.DHCPv6.UseDNS {
-			s.DNS = appendNew(s.DNS, onLink(lease.dns, l.name))
+			s.DNS = appendNew(s.DNS, lease.dns)
 		}
 		if c.DHCPv6.UseDomains {
 			s.Domains = appendNew(s.Domains, domains(lease.domains))
@@ -151,6 +150,7 @@ func (l *link) names(s *LinkState, now time.Time) {
 			s.Domains = appendNew(s.Domains, whatLives(r.search, now))
 		}
 	}
+	s.DNS = onLink(s.DNS, l.name)
 }
 
 // pending reports whether a server or router may still give something better than what there is.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
 // wanted is what a link should have, in the order in which it is to be set.
@@ -191,3 +193,50 @@ func (l *link) wantLease4(w *wanted, lease *lease4) {
 }
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// listed is systemd's rule for a pair of lists: with an allow list only that counts.
+func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
+	covers := func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) }
+	if len(allow) > 0 {
+		return slices.ContainsFunc(allow, covers)
+	}
+	return !slices.ContainsFunc(deny, covers)
+}
+
+// slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or from the hardware address.
+func (l *link) slaac(prefix netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	tokens := l.conf.RA.Tokens
+	if len(tokens) == 0 {
+		tokens = []netconf.Token{{Mode: "eui64"}}
+	}
+	upper := prefix.Masked().Addr().As16()
+	for _, t := range tokens {
+		b := upper
+		switch t.Mode {
+		case "static":
+			lower := t.Addr.As16()
+			copy(b[8:], lower[8:])
+		default:
+			id, ok := eui64(l.dev.MAC)
+			if !ok {
+				continue
+			}
+			copy(b[8:], id[:])
+		}
+		out = append(out, netip.PrefixFrom(netip.AddrFrom16(b), prefix.Bits()))
+	}
+	return out
+}
+
+// eui64 is the modified EUI-64 interface identifier of RFC 4291 appendix A.
+func eui64(mac []byte) (id [8]byte, ok bool) {
+	if len(mac) != 6 {
+		return id, false
+	}
+	copy(id[:3], mac[:3])
+	id[3], id[4] = 0xff, 0xfe
+	copy(id[5:], mac[3:])
+	id[0] ^= 2
+	return id, true
+}

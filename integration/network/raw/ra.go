@@ -3,7 +3,6 @@ package raw
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"net"
 	"net/netip"
 	"strings"
 
@@ -114,32 +113,22 @@ func (w *Wire) ICMPv6(p ICMPv6) error {
 	message := append([]byte{}, p.Message...)
 	if len(message) >= 4 {
 		binary.BigEndian.PutUint16(message[2:], 0)
-		sum := checksum(p.From, p.To, message)
+		right := checksum6(p.From, p.To, message)
 		if p.BadChecksum {
-			sum++
+			right++
 		}
-		binary.BigEndian.PutUint16(message[2:], sum)
+		binary.BigEndian.PutUint16(message[2:], right)
 	}
-	packet := []byte{0x60, 0, 0, 0, byte(len(message) >> 8), byte(len(message)), unix.IPPROTO_ICMPV6, p.HopLimit}
-	packet = append(packet, p.From.AsSlice()...)
-	packet = append(packet, p.To.AsSlice()...)
-	return w.Frame(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, unix.ETH_P_IPV6, append(packet, message...))
+	frame := append([]byte{0x33, 0x33, 0, 0, 0, 1}, w.MAC...)
+	frame = binary.BigEndian.AppendUint16(frame, unix.ETH_P_IPV6)
+	frame = append(frame, 0x60, 0, 0, 0, byte(len(message)>>8), byte(len(message)), unix.IPPROTO_ICMPV6, p.HopLimit)
+	frame = append(append(frame, p.From.AsSlice()...), p.To.AsSlice()...)
+	return w.Frame(append(frame, message...))
 }
 
-// checksum is that of RFC 4443 section 2.3, over the pseudo-header of RFC 8200 section 8.1 and the message.
-func checksum(from, to netip.Addr, message []byte) uint16 {
+// checksum6 is that of RFC 4443 section 2.3, over the pseudo-header of RFC 8200 section 8.1 and the message.
+func checksum6(from, to netip.Addr, message []byte) uint16 {
 	b := append(append([]byte{}, from.AsSlice()...), to.AsSlice()...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(message)))
-	b = append(append(b, 0, 0, 0, unix.IPPROTO_ICMPV6), message...)
-	if len(b)%2 != 0 {
-		b = append(b, 0)
-	}
-	var sum uint32
-	for ; len(b) > 0; b = b[2:] {
-		sum += uint32(binary.BigEndian.Uint16(b))
-	}
-	for sum>>16 != 0 {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
+	return sum(append(append(b, 0, 0, 0, unix.IPPROTO_ICMPV6), message...))
 }
