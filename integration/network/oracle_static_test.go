@@ -2,7 +2,7 @@ package network_test
 
 import "slices"
 
-var oracleCases = slices.Concat(staticCases, serverCases, netDevCases, dhcpCases)
+var oracleCases = slices.Concat(staticCases, serverCases, netDevCases, dhcpCases, sectionCases)
 
 // staticCases need nobody at the other end.
 var staticCases = []oracleCase{

@@ -245,6 +245,9 @@ func (w *world) snapshot() snapshot {
 		name := l["ifname"].(string)
 		s.Links[name] = linkFacts(l, w)
 		for _, a := range l["addr_info"].([]any) {
+			if address, ok := a.(map[string]any)["local"].(string); ok && madeOfSecret(l) && strings.HasPrefix(address, "fe80:") {
+				a.(map[string]any)["local"] = "fe80::x"
+			}
 			s.Addresses[name] = append(s.Addresses[name], facts(a.(map[string]any), addressFacts))
 		}
 		slices.Sort(s.Addresses[name])
@@ -267,6 +270,11 @@ func (w *world) snapshot() snapshot {
 	slices.Sort(s.Routes)
 	slices.Sort(s.Rules)
 	return s
+}
+
+// madeOfSecret reports whether the link-local address of a link is made of what another has not.
+func madeOfSecret(l map[string]any) bool {
+	return l["inet6_addr_gen_mode"] == "stable_secret" || l["inet6_addr_gen_mode"] == "random"
 }
 
 // json runs the lines as commands of ip(8) and returns what each prints.

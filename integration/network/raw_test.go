@@ -291,15 +291,22 @@ func TestServerMoves(t *testing.T) {
 // TestSilentServer has a server that is the quicker to offer and then never confirms, beside one that does.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
-	w, _ := served(t, 1)
+	needRoot(t)
+	w := newWorld(t, 1)
+	w.peer(0, "10.9.0.1/24")
 	wire := w.wire("peer0")
 	w.serveRaw4(wire, func(a asked4) {
-		if a.Type() == raw.Discover4 {
+		switch {
+		case a.Type() == raw.Discover4:
 			tell4(wire, a.Reply(raw.Offer4, stranger, netip.MustParseAddr("172.31.0.9"), seconds4(60, 0, 0)...))
+			time.Sleep(300 * time.Millisecond)
+			tell4(wire, a.Reply(raw.Offer4, rawServer, rawClient, seconds4(60, 0, 0)...))
+		case slices.Equal(a.Option(54), rawServer.AsSlice()):
+			tell4(wire, a.Reply(raw.ACK4, rawServer, rawClient, seconds4(60, 0, 0)...))
 		}
 	})
 	start := time.Now()
-	out := w.online(w.wyrnet(nil), 30*time.Second)
+	out := w.online(w.wyrnet(map[string]string{"lan.network": dhcp4Only}), 60*time.Second)
 	if took := time.Since(start); took > 9*time.Second || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") {
 		t.Errorf("it took %v:\n%s\n%s", took, w.ip("route"), out)
 	}

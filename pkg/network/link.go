@@ -81,6 +81,13 @@ func (l *link) fail(what string, err error) {
 	l.trouble[what] = fmt.Sprintf("cannot %s: %v", what, err)
 }
 
+// setting says of a setting that it could not be made. It is no reason to do without the link.
+func (l *link) setting(what string, err error) {
+	if err != nil {
+		l.notice(fmt.Sprintf("cannot %s: %v", what, err))
+	}
+}
+
 // reconcile does the next step from what the link has to what it should have. It is called after every change.
 func (l *link) reconcile(now time.Time) {
 	if l.conf == nil || l.conf.Link.Unmanaged {

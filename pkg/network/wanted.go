@@ -156,34 +156,48 @@ func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
 	return !slices.ContainsFunc(deny, covers)
 }
 
-// slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or from the hardware address.
+// slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or, where none of them is for this
+// prefix, from the hardware address.
 func (l *link) slaac(prefix netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
-	tokens := l.conf.RA.Tokens
-	if len(tokens) == 0 {
-		tokens = []netconf.Token{{Mode: "eui64"}}
-	}
-	upper := prefix.Masked().Addr().As16()
-	for _, t := range tokens {
-		b := upper
-		switch t.Mode {
-		case "static":
-			lower := t.Addr.As16()
-			copy(b[8:], lower[8:])
-		default:
-			id, ok := eui64(l.dev.MAC)
-			if !ok {
-				continue
-			}
+	add := func(t netconf.Token) {
+		b := prefix.Masked().Addr().As16()
+		if id, ok := l.lowerHalf(t, prefix); ok {
 			copy(b[8:], id[:])
+			out = append(out, netip.PrefixFrom(netip.AddrFrom16(b), prefix.Bits()))
 		}
-		out = append(out, netip.PrefixFrom(netip.AddrFrom16(b), prefix.Bits()))
+	}
+	for _, t := range l.conf.RA.Tokens {
+		add(t)
+	}
+	if len(out) == 0 {
+		add(netconf.Token{Mode: "eui64"})
 	}
 	return out
 }
 
+// lowerHalf is the interface identifier that a token gives in a prefix, if it is for that prefix.
+func (l *link) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bool) {
+	switch t.Mode {
+	case "static":
+		b := t.Addr.As16()
+		return [8]byte(b[8:]), true
+	case "prefixstable":
+		if t.Addr.IsValid() && t.Addr != prefix.Masked().Addr() {
+			return id, false
+		}
+		return l.stableID(t, prefix), true
+	}
+	return eui64(l.dev.MAC)
+}
+
 // eui64 is the modified EUI-64 interface identifier of RFC 4291 appendix A.
 func eui64(mac []byte) (id [8]byte, ok bool) {
+	if len(mac) == infiniBandLen { // RFC 4391 section 8: the port's identifier is one
+		copy(id[:], mac[infiniBandLen-8:])
+		id[0] |= 2
+		return id, true
+	}
 	if len(mac) != 6 {
 		return id, false
 	}
