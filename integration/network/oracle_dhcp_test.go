@@ -15,11 +15,11 @@ var dhcpCases = []oracleCase{
 	{name: "dhcp4-not-overloaded", serve: lease4(mask, "0304 0a090001 ff", "0604 0a090003 ff"), files: eth0(rawOnly)},
 
 	// RFC 2132 section 5.8, and RFC 3442 where there is its option as well.
-	{name: "dhcp4-static-routes", serve: lease4(mask+"03040a090001 2110 c0000200 0a090009 ac100000 0a090008 0604c0000235", "", ""), files: eth0(rawOnly)},
+	{name: "dhcp4-static-routes", since: 257, serve: lease4(mask+"03040a090001 2110 c0000200 0a090009 ac100000 0a090008 0604c0000235", "", ""), files: eth0(rawOnly)},
 	{name: "dhcp4-static-routes-alone", serve: lease4(mask+"2108 0b000000 0a090009", "", ""), files: eth0(rawOnly)},
 	{name: "dhcp4-static-and-classless-routes", serve: lease4(mask+"03040a090001 2108 c0000200 0a090009 7906 08 0b 0a090008", "", ""), files: eth0(rawOnly)},
 	{name: "dhcp4-static-routes-not-wanted", serve: lease4(mask+"03040a090001 2108 c0000200 0a090009", "", ""), files: eth0(rawOnly + "[DHCPv4]\nUseRoutes=no\nUseGateway=yes\n")},
-	{name: "dhcp4-static-route-for-route", serve: lease4(mask+"03040a090001 2108 c0000200 0a090009", "", ""), files: eth0(rawOnly + "[Route]\nDestination=192.0.2.128/25\nGateway=_dhcp4\n")},
+	{name: "dhcp4-static-route-for-route", since: 257, serve: lease4(mask+"03040a090001 2108 c0000200 0a090009", "", ""), files: eth0(rawOnly + "[Route]\nDestination=192.0.2.128/25\nGateway=_dhcp4\n")},
 	{name: "dhcp4-static-routes-cut-off", serve: lease4(mask+"03040a090001 2109 c0000200 0a090009 01", "", ""), files: eth0(rawOnly)},
 
 	{name: "dhcp4-broadcast", since: 257, serve: lease4(mask+"1c04 0a0900fe", "", ""), files: eth0(rawOnly)},
@@ -32,7 +32,7 @@ var dhcpCases = []oracleCase{
 	{name: "dhcp4-classless-bad-tail", serve: lease4(mask+"790b 08 0b 0a090008 21 01020304", "", ""), files: eth0(rawOnly)},
 	{name: "dhcp4-classless-cut-off", serve: lease4(mask+"7909 08 0b 0a090008 18 0c00", "", ""), files: eth0(rawOnly)},
 	{name: "dhcp4-classless-odd-lengths", serve: lease4(mask+"791f 14 0a20f0 0a090008 01 80 0a090008 1f c0000202 0a090008 11 0a3080 0a090008", "", ""), files: eth0(rawOnly)},
-	{name: "dhcp4-second-router", serve: lease4(mask+"0308 00000000 0a090001", "", ""), files: eth0(rawOnly)},
+	{name: "dhcp4-second-router", since: 257, serve: lease4(mask+"0308 00000000 0a090001", "", ""), files: eth0(rawOnly)},
 }
 
 // everything has a router, a server of each version of DHCP, and names from all of them.

@@ -245,9 +245,6 @@ func (w *world) snapshot() snapshot {
 		name := l["ifname"].(string)
 		s.Links[name] = linkFacts(l, w)
 		for _, a := range l["addr_info"].([]any) {
-			if address, ok := a.(map[string]any)["local"].(string); ok && madeOfSecret(l) && strings.HasPrefix(address, "fe80:") {
-				a.(map[string]any)["local"] = "fe80::x"
-			}
 			s.Addresses[name] = append(s.Addresses[name], facts(a.(map[string]any), addressFacts))
 		}
 		slices.Sort(s.Addresses[name])
@@ -270,11 +267,6 @@ func (w *world) snapshot() snapshot {
 	slices.Sort(s.Routes)
 	slices.Sort(s.Rules)
 	return s
-}
-
-// madeOfSecret reports whether the link-local address of a link is made of what another has not.
-func madeOfSecret(l map[string]any) bool {
-	return l["inet6_addr_gen_mode"] == "stable_secret" || l["inet6_addr_gen_mode"] == "random"
 }
 
 // json runs the lines as commands of ip(8) and returns what each prints.
@@ -307,6 +299,7 @@ var (
 	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label", "dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
 	routeFacts   = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
 	linkLocal4   = regexp.MustCompile(`169\.254\.\d+\.\d+`)
+	linkLocal6   = regexp.MustCompile(`fe80::[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+`) // made of a secret that another has not
 )
 
 // facts writes the members that count in the order of their names.
@@ -342,7 +335,12 @@ func facts(m map[string]any, count []string) string {
 		b, _ := json.Marshal(v)
 		out = append(out, k+"="+string(b))
 	}
-	return linkLocal4.ReplaceAllString(strings.Join(out, " "), "169.254.x.x")
+	return linkLocal6.ReplaceAllStringFunc(linkLocal4.ReplaceAllString(strings.Join(out, " "), "169.254.x.x"), func(address string) string {
+		if strings.Contains(address, "ff:fe") { // it is made of the hardware address
+			return address
+		}
+		return "fe80::x:x:x:x"
+	})
 }
 
 // linkFacts are what counts of a link.

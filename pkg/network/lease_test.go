@@ -249,7 +249,7 @@ func FuzzServers(f *testing.F) {
 		if p, err := parse4(b); err == nil && (&dhcp4{}).usable(p) {
 			l.lease4 = readLease4(p)
 		}
-		if m, err := dhcpv6.MessageFromBytes(b); err == nil {
+		if m, err := parse6(b); err == nil {
 			l.lease6 = readLease6(m, now)
 		}
 		if m, err := ndp.ParseMessage(b); err == nil {
