@@ -9,6 +9,7 @@
 #
 # KERNEL=FILE MODULES=DIR   another kernel than the distribution's package
 # FIRMWARE=DIR              adds the firmware that its network drivers name
+# RDMA=1                    adds the drivers for IP over InfiniBand
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
 OTHER    := $(filter-out $(ARCH),amd64 arm64)
@@ -16,6 +17,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
 FIRMWARE ?=
+RDMA     ?=
 MODULE   := gitlab.com/wyrcan/wyrcan
 SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' ! -name '*_test.go')
 
@@ -39,7 +41,7 @@ include firmware.mk
 # These change when, and only when, what they say does.
 out/version out/choice: FORCE
 	@mkdir -p out
-	@echo '$(if $(@:out/version=),$(KERNEL) $(MODULES) $(FIRMWARE),$(VERSION))' > $@.new
+	@echo '$(if $(@:out/version=),$(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma),$(VERSION))' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 out/kernel/vmlinuz:
@@ -51,7 +53,7 @@ out/wyrcan.kernel: $(KERNEL) out/choice
 
 out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go pkg/modinfo/*.go)
 	tools/need depmod=kmod
-	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE))
+	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE)) $(if $(RDMA),-rdma)
 
 # Programs that stand alone: the booted container's first process, the demo
 # container's /init, the tool for a person's own machine.

@@ -278,7 +278,11 @@ func bondKeys() []key[NetDevConfig] {
 		{"AdUserPortKey", "0 to 1023", set("ad_user_port_key", between(0, 1023))},
 		{"AdActorSystem", "hardware address", set("ad_actor_system", func(s string) (string, error) {
 			mac, err := parseMAC(s)
-			if err == nil && mac[0]&1 != 0 {
+			switch {
+			case err != nil:
+			case len(mac) != etherLen:
+				err = errors.New("not an Ethernet address")
+			case mac[0]&1 != 0:
 				err = errors.New("a multicast address")
 			}
 			return mac.String(), err

@@ -254,10 +254,10 @@ type PortFlag struct {
 const Autoconf = "autoconf"
 
 // Default returns the configuration for a machine that was told nothing: DHCP and router advertisements on every
-// Ethernet link. Unlike a file that says DHCP=yes it takes the MTU from the lease too: nobody is there to set it.
+// Ethernet or InfiniBand link. Unlike a file that says DHCP=yes it takes the MTU from the lease too: nobody is there to set it.
 func Default() []File {
 	return []File{{Name: Autoconf, Kind: Network, Sections: []Section{
-		{Name: "Match", Entries: []Entry{{"Type", "ether"}}},
+		{Name: "Match", Entries: []Entry{{"Type", "ether infiniband"}}},
 		{Name: "Network", Entries: []Entry{{"DHCP", "yes"}, {"IPv6AcceptRA", "yes"}}},
 		{Name: "DHCPv4", Entries: []Entry{{"UseMTU", "yes"}}},
 	}}}

@@ -122,8 +122,8 @@ func (l *link) start(now time.Time) {
 		l.ctx, l.stop = context.WithCancel(l.m.ctx)
 	}
 	ctx, c := l.ctx, l.conf
-	if len(l.attrs.HardwareAddr) != 6 || l.loopback() || !l.hasCarrier() {
-		return // neither DHCP nor router solicitation is defined here for anything but Ethernet
+	if n := len(l.attrs.HardwareAddr); n != 6 && n != infiniBandLen || l.loopback() || !l.hasCarrier() {
+		return // neither DHCP nor router solicitation is defined here for anything but Ethernet and InfiniBand
 	}
 	if c.DHCP4 && l.dhcp4Since.IsZero() {
 		l.dhcp4Since = now
