@@ -522,21 +522,27 @@ func managed(t *testing.T) (*world, *raw.Wire) {
 // is the way to the names.
 func TestPrefixAlone(t *testing.T) {
 	t.Parallel()
-	for _, informs := range []bool{true, false} {
-		t.Run(fmt.Sprintf("informs=%v", informs), func(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		advertises, informs bool
+	}{
+		{"of both", true, true}, {"of the advertisement alone", true, false}, {"silent on addresses", false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w, wire := managed(t)
 			w.serveRaw6(wire, func(m *raw.Message6, reply func(raw.Message6)) {
 				switch {
-				case m.Type == raw.Solicit6:
+				case m.Type == raw.Solicit6 && tt.advertises:
 					reply(to6(m, raw.Advertise6, serverID6, noAddress6(m, 2), names6))
-				case m.Type == raw.InformationRequest6 && informs:
+				case m.Type == raw.InformationRequest6 && tt.informs:
 					reply(to6(m, raw.Reply6, serverID6, names6))
 				}
 			})
-			out := w.online(w.wyrnet(map[string]string{"lan.network": eth0File}), 30*time.Second)
-			if got := w.resolvers(); !slices.Equal(got, []string{"2001:db8:1::53"}) || !strings.Contains(out, "no address for this machine") {
-				t.Errorf("resolv.conf has %q\n%s", got, out)
+			p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")
+			w.eventually("the name server is known", func() bool { return slices.Equal(w.resolvers(), []string{"2001:db8:1::53"}) })
+			if out := p.output(); tt.advertises != strings.Contains(out, "no address for this machine") {
+				t.Errorf("wyrnet says\n%s", out)
 			}
 		})
 	}

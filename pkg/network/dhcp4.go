@@ -311,27 +311,6 @@ func (d *dhcp4) rebind(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCP
 	return nil, cmp.Or(ctx.Err(), errNoAnswer)
 }
 
-// repeat sends until there is an answer, each time waiting longer for it: RFC 2131 4.1, RFC 8415 15. Only silence is a
-// reason to send again.
-func repeat[T any](ctx context.Context, times int, send func(once context.Context) (T, error)) (T, error) {
-	var none T
-	for n := range times {
-		once, cancel := context.WithTimeout(ctx, wait(n))
-		answer, err := send(once)
-		expired := once.Err() != nil
-		cancel()
-		switch {
-		case err == nil:
-			return answer, nil
-		case ctx.Err() != nil:
-			return none, ctx.Err()
-		case !expired:
-			return none, err
-		}
-	}
-	return none, errNoAnswer
-}
-
 // server4 is who sent the message, by its own word; invalid if it does not say.
 func server4(p *dhcpv4.DHCPv4) netip.Addr {
 	a, _ := netip.AddrFromSlice(p.ServerIdentifier().To4())

@@ -178,24 +178,33 @@ func (d *dhcp6) solicit(ctx context.Context, w *wire6) ([]*message6, error) {
 			return nil, err
 		case len(held) > 0:
 			return held, nil
-		case empty != nil && !d.other:
-			d.other = true
+		case !d.other && (empty != nil || n == 2): // one may not answer at all to a question for what it does not have
 			d.withoutAddress(ctx, w, empty)
 		}
 	}
 }
 
 // withoutAddress takes what a server has for a machine that gets no address of it, as if that had been all that was asked for: it
-// may have prefixes for routers alone.
-func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, m *message6) {
-	d.notice(fmt.Sprintf("DHCPv6: server %s has no address for this machine%s", serverName(m), status(m)))
-	ask, err := d.message(dhcpv6.MessageTypeInformationRequest)
-	if err == nil {
-		if reply, err := d.ask(ctx, w, ask, 2, func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply }); err == nil {
-			m = reply
-		}
+// may have prefixes for routers alone. Where it does not answer to that, what it has said counts, if it has said anything.
+func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
+	times := 1
+	if said != nil {
+		times = 2
+		d.other = true
+		d.notice(fmt.Sprintf("DHCPv6: server %s has no address for this machine%s", serverName(said), status(said)))
 	}
-	if lease := readLease6(m, time.Now()); len(lease.dns)+len(lease.ntp)+len(lease.domains) > 0 {
+	m, err := d.message(dhcpv6.MessageTypeInformationRequest)
+	if err != nil {
+		return
+	}
+	if reply, err := d.ask(ctx, w, m, times, func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply }); err == nil {
+		said = reply
+	}
+	if said == nil {
+		return
+	}
+	if lease := readLease6(said, time.Now()); len(lease.dns)+len(lease.ntp)+len(lease.domains) > 0 {
+		d.other = true
 		lease.addresses = nil
 		d.update(lease)
 	}

@@ -231,7 +231,8 @@ func (w *wire4) unicast4(ctx context.Context, from, to netip.Addr) (net.Conn, er
 		controlErr := c.Control(func(fd uintptr) {
 			err = errors.Join(
 				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_UNICAST_IF, int(int32(index))),
-				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1), // else it keeps to itself what may heal
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1), // the address may be a VRF's
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1),  // else it keeps to itself what may heal
 				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 			)
 		})
