@@ -114,7 +114,8 @@ test: all out/wyrcan.demo out/debian.oci test-unit
 	go test -p 1 -timeout 40m ./integration/...
 
 # What the tests have for their other side, and what they make images with.
-PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd /lib/systemd/systemd-networkd=systemd \
+PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
+  /lib/systemd/systemd-networkd=systemd \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   depmod=kmod xz=xz-utils zstd=zstd mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
 
