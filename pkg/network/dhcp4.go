@@ -27,10 +27,12 @@ type dhcp4 struct {
 	update   func(*lease4) // nil: the lease is no more
 	notice   func(string)  // something a person may want to know
 
-	ack    *dhcpv4.DHCPv4      // of the last request
 	leased bool                // the session had a lease
 	failed map[netip.Addr]bool // servers that did not confirm what they offered
 }
+
+// mostFailed is how many servers are remembered for that: somebody may make them up.
+const mostFailed = 64
 
 // The waits between two sendings of a message that is not answered: RFC 2131 4.1 begins at 4 s and doubles up to 64; a
 // switch port that begins to forward after 30 s must not cost a minute, so ours begin lower and end at 8.
@@ -119,13 +121,14 @@ func (d *dhcp4) obtain(ctx context.Context, w *wire4) (*lease4, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.failed == nil {
+	if d.failed == nil || len(d.failed) > mostFailed {
 		d.failed = map[netip.Addr]bool{}
 	}
 	for i := 0; i < len(offers); i++ { // others may be heard meanwhile
-		if err = d.request(ctx, w, offers[i], &offers); err == nil {
+		var ack *dhcpv4.DHCPv4
+		if ack, err = d.request(ctx, w, offers[i], &offers); err == nil {
 			delete(d.failed, server4(offers[i]))
-			return readLease4(d.ack), nil
+			return readLease4(ack), nil
 		}
 		d.failed[server4(offers[i])] = true
 	}
@@ -170,11 +173,11 @@ func addOffer(offers []*dhcpv4.DHCPv4, p *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 }
 
 // request asks for what was offered, and adds to offers what others offer meanwhile. Where there is another offer it asks
-// fewer times.
-func (d *dhcp4) request(ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, offers *[]*dhcpv4.DHCPv4) error {
+// once.
+func (d *dhcp4) request(ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, offers *[]*dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
 	m, err := dhcpv4.NewRequestFromOffer(offer, d.modifiers()...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fits := func(p *dhcpv4.DHCPv4) bool {
 		if p.MessageType() == dhcpv4.MessageTypeOffer && d.usable(p) && !d.failed[server4(p)] {
@@ -185,17 +188,16 @@ func (d *dhcp4) request(ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, off
 	var answer *dhcpv4.DHCPv4
 	q := &question4{m: m, send: w.broadcast, fits: fits}
 	err = errNoAnswer
-	for n := 0; errors.Is(err, errNoAnswer) && n < 4 && (n < 2 || (*offers)[len(*offers)-1] == offer); n++ {
+	for n := 0; errors.Is(err, errNoAnswer) && n < 4 && (n < 1 || (*offers)[len(*offers)-1] == offer); n++ {
 		answer, err = w.ask(ctx, q, wait(n))
 	}
 	if err != nil {
-		return fmt.Errorf("server %s offered %s but did not confirm it: %w", server4(offer), offer.YourIPAddr, err)
+		return nil, fmt.Errorf("server %s offered %s but did not confirm it: %w", server4(offer), offer.YourIPAddr, err)
 	}
 	if answer.MessageType() == dhcpv4.MessageTypeNak {
-		return fmt.Errorf("server %s refused %s%s", server4(offer), offer.YourIPAddr, because(answer.Message()))
+		return nil, fmt.Errorf("server %s refused %s%s", server4(offer), offer.YourIPAddr, because(answer.Message()))
 	}
-	d.ack = answer
-	return nil
+	return answer, nil
 }
 
 func because(message string) string {

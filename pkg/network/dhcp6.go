@@ -125,7 +125,7 @@ func (d *dhcp6) obtain(ctx context.Context, w *wire6) (*message6, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.failed == nil {
+	if d.failed == nil || len(d.failed) > mostFailed {
 		d.failed = map[string]bool{}
 	}
 	for i := 0; i < len(offers); i++ { // others may be heard meanwhile
@@ -219,8 +219,7 @@ func addOffer6(offers []*message6, m *message6) []*message6 {
 	return append(offers, m)
 }
 
-// request asks for what was advertised, and adds to offers what others advertise meanwhile. Where there are others it asks fewer
-// times.
+// request asks for what was advertised, and adds to offers what others advertise meanwhile. Where there is another it asks once.
 func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *[]*message6) (*message6, error) {
 	if offer.MessageType == dhcpv6.MessageTypeReply {
 		return offer, nil
@@ -232,11 +231,14 @@ func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *
 	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionServerID, OptionData: []byte(offer.server)})
 	m.AddOption(d.association(readLease6(offer, time.Now()).addresses...))
 	q := &question6{m: m, fits: func(m *message6) bool {
+		if m.MessageType == dhcpv6.MessageTypeAdvertise && gives(m) && !d.failed[m.server] {
+			*offers = addOffer6(*offers, m)
+		}
 		return m.MessageType == dhcpv6.MessageTypeReply && m.server == offer.server
 	}}
 	err = errNoAnswer
 	var reply *message6
-	for n := 0; errors.Is(err, errNoAnswer) && n < 4 && (n < 2 || len(*offers) == 1); n++ {
+	for n := 0; errors.Is(err, errNoAnswer) && n < 4 && (n < 1 || (*offers)[len(*offers)-1] == offer); n++ {
 		reply, err = w.ask(ctx, q, wait(n))
 	}
 	switch {

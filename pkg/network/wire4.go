@@ -45,8 +45,9 @@ func listen4(name string, clientPort, serverPort int, clientID []byte) (*wire4, 
 	if err != nil {
 		return nil, err
 	}
-	const backlog = 1 << 20 // a burst of nonsense must not cost the answer in it
-	err = errors.Join(filter4(fd, clientPort), unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, backlog), unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian16(unix.ETH_P_IP), Ifindex: ifi.Index}))
+	const backlog = 1 << 20 // a burst of nonsense should not cost the answer in it
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, backlog)
+	err = errors.Join(filter4(fd, clientPort), unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian16(unix.ETH_P_IP), Ifindex: ifi.Index}))
 	if err != nil {
 		unix.Close(fd)
 		return nil, err
