@@ -610,6 +610,8 @@ func TestRenewal6(t *testing.T) {
 // bad6 are messages that no server should send, or that come from none that the machine has to do with.
 func bad6(m *raw.Message6) map[string]raw.Message6 {
 	foreign := address6(m, "2001:db8:1::666", 60, 80, 100)
+	otherLink := slices.Clone(foreign)
+	otherLink[4] ^= 1
 	other := to6(m, raw.Reply6, strangerID6, foreign)
 	other.XID[0] ^= 1
 	return map[string]raw.Message6{
@@ -618,6 +620,7 @@ func bad6(m *raw.Message6) map[string]raw.Message6 {
 		"of nobody":                  to6(m, raw.Reply6, foreign),
 		"to nobody":                  {Type: raw.Reply6, XID: m.XID, Options: append(slices.Clone(strangerID6), foreign...)},
 		"to another":                 {Type: raw.Reply6, XID: m.XID, Options: slices.Concat(raw.Option6(1, 0, 3, 0, 1, 9), strangerID6, foreign)},
+		"of another link":            to6(m, raw.Advertise6, strangerID6, otherLink),
 		"a reply unasked":            to6(m, raw.Reply6, strangerID6, foreign),
 		"no address":                 to6(m, raw.Advertise6, strangerID6, raw.Option6(3, m.Option(3)...)),
 		"a cut address":              to6(m, raw.Advertise6, strangerID6, raw.Option6(3, append(slices.Clone(m.Option(3)), raw.Option6(5, 1, 2)...)...)),

@@ -43,7 +43,7 @@ func (d *dhcp6) run(ctx context.Context) {
 
 // session ends when the link's socket fails.
 func (d *dhcp6) session(ctx context.Context) error {
-	w, err := listen6(d.name, string(d.duid().ToBytes()))
+	w, err := listen6(d.name, string(d.duid().ToBytes()), d.association().IaId)
 	if err != nil {
 		return fmt.Errorf("cannot open a socket: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -77,6 +78,7 @@ func eachOption6(b []byte, f func(code dhcpv6.OptionCode, data []byte)) {
 type wire6 struct {
 	conn         *net.UDPConn
 	id           string        // of the client
+	association  [4]byte       // the identifier of that for its addresses
 	question     atomic.Uint32 // the transaction that is asked for
 	answers      chan *message6
 	done, silent chan struct{}
@@ -86,7 +88,7 @@ type wire6 struct {
 var allServers6 = netip.MustParseAddr("ff02::1:2")
 
 // listen6 opens the link, which must have its link-local address. Close ends what it begins.
-func listen6(name, id string) (*wire6, error) {
+func listen6(name, id string, association [4]byte) (*wire6, error) {
 	own, err := dhcpv6.GetLinkLocalAddr(name)
 	if err != nil {
 		return nil, err
@@ -95,7 +97,7 @@ func listen6(name, id string) (*wire6, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire6{conn: conn, id: id, answers: make(chan *message6, 256), done: make(chan struct{}), silent: make(chan struct{})}
+	w := &wire6{conn: conn, id: id, association: association, answers: make(chan *message6, 256), done: make(chan struct{}), silent: make(chan struct{})}
 	go w.listen()
 	return w, nil
 }
@@ -128,6 +130,10 @@ func (w *wire6) listen() {
 		if err != nil || transaction6(m.Message) != w.question.Load() || m.client != w.id {
 			continue
 		}
+		m.Options.Options = slices.DeleteFunc(m.Options.Options, func(o dhcpv6.Option) bool {
+			ia, is := o.(*dhcpv6.OptIANA)
+			return is && ia.IaId != w.association // of another link
+		})
 		select {
 		case w.answers <- m:
 		default: // somebody shouts
