@@ -9,6 +9,7 @@
 #
 # KERNEL=FILE MODULES=DIR   another kernel than the distribution's package
 # FIRMWARE=DIR              adds the firmware that its network drivers name
+# RDMA=1                    adds the drivers for IP over InfiniBand
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
 OTHER    := $(filter-out $(ARCH),amd64 arm64)
@@ -17,6 +18,7 @@ COMMIT   := $(shell git rev-parse HEAD 2>/dev/null)
 KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
 FIRMWARE ?=
+RDMA     ?=
 MODULE   := gitlab.com/wyrcan/wyrcan
 SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' ! -name '*_test.go')
 
@@ -40,7 +42,7 @@ include firmware.mk
 # These change when, and only when, what they say does.
 out/version out/choice: FORCE
 	@mkdir -p out
-	@echo '$(if $(@:out/version=),$(KERNEL) $(MODULES) $(FIRMWARE),$(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH))' > $@.new
+	@echo '$(if $(@:out/version=),$(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma),$(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH))' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 out/kernel/vmlinuz:
@@ -52,7 +54,7 @@ out/wyrcan.kernel: $(KERNEL) out/choice
 
 out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go pkg/modinfo/*.go)
 	tools/need depmod=kmod
-	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE))
+	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE)) $(if $(RDMA),-rdma)
 
 # Programs that stand alone: the booted container's first process, the demo
 # container's /init, the tool for a person's own machine.
@@ -118,7 +120,8 @@ test: all out/wyrcan.demo out/debian.oci test-unit
 	go test -p 2 -timeout 60m ./integration/...
 
 # What the tests have for their other side, and what they make images with.
-PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd /lib/systemd/systemd-networkd=systemd \
+PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
+  /lib/systemd/systemd-networkd=systemd \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   depmod=kmod xz=xz-utils zstd=zstd mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
 

@@ -1,6 +1,8 @@
 package network_test
 
-var oracleCases = append(append(append([]oracleCase{}, staticCases...), serverCases...), netDevCases...)
+import "slices"
+
+var oracleCases = slices.Concat(staticCases, serverCases, netDevCases, dhcpCases, sectionCases)
 
 // staticCases need nobody at the other end.
 var staticCases = []oracleCase{

@@ -324,6 +324,7 @@ var (
 	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label", "dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
 	routeFacts   = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
 	linkLocal4   = regexp.MustCompile(`169\.254\.\d+\.\d+`)
+	linkLocal6   = regexp.MustCompile(`fe80::[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+`) // made of a secret that another has not
 )
 
 // facts writes the members that count in the order of their names.
@@ -359,7 +360,12 @@ func facts(m map[string]any, count []string) string {
 		b, _ := json.Marshal(v)
 		out = append(out, k+"="+string(b))
 	}
-	return linkLocal4.ReplaceAllString(strings.Join(out, " "), "169.254.x.x")
+	return linkLocal6.ReplaceAllStringFunc(linkLocal4.ReplaceAllString(strings.Join(out, " "), "169.254.x.x"), func(address string) string {
+		if strings.Contains(address, "ff:fe") { // it is made of the hardware address
+			return address
+		}
+		return "fe80::x:x:x:x"
+	})
 }
 
 // linkFacts are what counts of a link.

@@ -1,5 +1,5 @@
 // Package network_test runs wyrnet in network namespaces: against real servers in awkward situations, and beside the real
-// systemd-networkd on the same files. It needs root and iproute2, dnsmasq-base, radvd and systemd.
+// systemd-networkd on the same files. It needs root and iproute2, dnsmasq-base, radvd, kea and systemd.
 package network_test
 
 import (
@@ -96,7 +96,7 @@ func needRoot(t *testing.T, programs ...string) {
 	}
 	for _, p := range append(programs, "ip") {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Fatalf("%v: install iproute2, dnsmasq-base, radvd and systemd", err)
+			t.Fatalf("%v: install iproute2, dnsmasq-base, radvd, kea-dhcp4-server, kea-dhcp6-server and systemd", err)
 		}
 	}
 }

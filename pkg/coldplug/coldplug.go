@@ -170,6 +170,9 @@ func (l *Loader) scan(ctx context.Context) (found bool, err error) {
 	return len(fresh) > 0, l.loadAll(ctx, fresh...)
 }
 
+// ipoib is the alias of the driver that makes network links of InfiniBand adapters.
+const ipoib = "rtnl-link-ipoib"
+
 // claim says whether the caller is the first to deal with a modalias.
 func (l *Loader) claim(alias string) bool {
 	l.mu.Lock()
@@ -367,6 +370,9 @@ func (l *Loader) Watch(ctx context.Context) error {
 		if ev["SUBSYSTEM"] == "mdio_bus" {
 			alias = phyAlias(filepath.Join("/sys", ev["DEVPATH"]))
 		}
+		if ev["SUBSYSTEM"] == "infiniband" {
+			alias = ipoib
+		}
 		if alias == "" || !l.claim(alias) {
 			continue
 		}
@@ -406,6 +412,10 @@ func (l *Loader) aliases() ([]string, error) {
 	}
 	for _, dir := range phys {
 		aliases = append(aliases, phyAlias(dir))
+	}
+	// Nothing but an adapter calls for IP over InfiniBand.
+	if adapters, _ := filepath.Glob(l.path("sys/class/infiniband/*")); len(adapters) > 0 {
+		aliases = append(aliases, ipoib)
 	}
 	// The store of UEFI's variables is a file system, not a device.
 	if _, err := os.Stat(l.path("sys/firmware/efi")); err == nil {

@@ -28,6 +28,7 @@ kernel/drivers/net/mii.ko:
 kernel/drivers/net/phy/libphy.ko:
 kernel/drivers/net/phy/realtek.ko: kernel/drivers/net/phy/libphy.ko
 kernel/drivers/net/bonding/bonding.ko:
+kernel/drivers/infiniband/ulp/ipoib/ib_ipoib.ko:
 kernel/lib/libcrc32c.ko:
 kernel/crypto/crc32c_generic.ko:
 kernel/fs/efivarfs/efivarfs.ko:
@@ -53,6 +54,7 @@ alias fs-efivarfs efivarfs
 alias crc32c-generic crc32c_generic
 alias crc32c crc32c_generic
 alias rtnl-link-bond bonding
+alias rtnl-link-ipoib ib_ipoib
 `,
 	"modules.softdep": `# Soft dependencies extracted from modules themselves.
 softdep libcrc32c pre: crc32c
@@ -196,6 +198,20 @@ func TestLoadEFI(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"efivarfs"}, loaded()); diff != "" {
 		t.Errorf("loaded on an EFI machine (-want +got):\n%s", diff)
+	}
+}
+
+// TestLoadInfiniBand holds that an adapter is given network links, which no device of its own asks for.
+func TestLoadInfiniBand(t *testing.T) {
+	l, loaded := machine(t, nil)
+	if err := os.MkdirAll(filepath.Join(l.Root, "sys/class/infiniband/mlx5_0"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ib_ipoib"}, loaded()); diff != "" {
+		t.Errorf("loaded beside an adapter (-want +got):\n%s", diff)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func dhcp4Keys() []key[NetworkConfig] {
 		{"DUIDType", "`link-layer` (the default here), `vendor`, `uuid` or a number; without DUIDRawData it is link-layer", setDUIDType(func(c *n) *DUID { return &c.DHCPv4.DUID })},
 		{"DUIDRawData", "bytes after the type, in hexadecimal with colons", setDUIDRaw(func(c *n) *DUID { return &c.DHCPv4.DUID })},
 		{"IAID", "number of the link; default from its hardware address", optNumber(func(c *n) **uint32 { return &c.DHCPv4.IAID }, 0, 1<<32-1)},
-		{"SendHostname", "default yes, if the machine has a name", yes(func(d *DHCPv4) *bool { return &d.SendHostname })},
+		{"SendHostname", "default yes, if the machine has a name", tristate(func(c *n) **bool { return &c.DHCPv4.sendHostname })},
 		{"Hostname", "name to send instead of the machine's", text(func(c *n) *string { return &c.DHCPv4.Hostname })},
 		{"VendorClassIdentifier", "option 60", text(func(c *n) *string { return &c.DHCPv4.VendorClass })},
 		{"UserClass", "option 77, several", list(func(c *n) *[]string { return &c.DHCPv4.UserClass }, shortWord)},
@@ -61,17 +62,17 @@ func dhcp4Keys() []key[NetworkConfig] {
 		{"AllowList", "servers to take offers from", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.AllowList }, parsePrefix)},
 		{"DenyList", "servers not to take offers from", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
 		{"BlackList", "old name of DenyList", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
-		{"UseDNS", "default yes", yes(func(d *DHCPv4) *bool { return &d.UseDNS })},
-		{"UseNTP", "default yes", yes(func(d *DHCPv4) *bool { return &d.UseNTP })},
-		{"UseDomains", "default no; `route` is no here", setUseDomains(func(c *n) *bool { return &c.DHCPv4.UseDomains })},
-		{"UseDomainName", "old name of UseDomains", setUseDomains(func(c *n) *bool { return &c.DHCPv4.UseDomains })},
+		{"UseDNS", "default yes", tristate(func(c *n) **bool { return &c.DHCPv4.useDNS })},
+		{"UseNTP", "default yes", tristate(func(c *n) **bool { return &c.DHCPv4.useNTP })},
+		{"UseDomains", "default no; `route` is no here", setUseDomains(func(c *n) **bool { return &c.DHCPv4.useDomains })},
+		{"UseDomainName", "old name of UseDomains", setUseDomains(func(c *n) **bool { return &c.DHCPv4.useDomains })},
 		{"UseMTU", "set the link's MTU from the lease; default no", yes(func(d *DHCPv4) *bool { return &d.UseMTU })},
 		{"UseHostname", "the name is passed on, never set here", yes(func(d *DHCPv4) *bool { return &d.UseHostname })},
 		{"UseRoutes", "classless routes; default yes", yes(func(d *DHCPv4) *bool { return &d.UseRoutes })},
 		{"UseGateway", "the Router option; default as UseRoutes", tristate(func(c *n) **bool { return &c.DHCPv4.useGateway })},
 		{"RoutesToDNS", "a route of its own to each name server; default yes", yes(func(d *DHCPv4) *bool { return &d.RoutesToDNS })},
 		{"RoutesToNTP", "the same for time servers; default yes", yes(func(d *DHCPv4) *bool { return &d.RoutesToNTP })},
-		{"RouteMetric", "default 1024", number(func(c *n) *uint32 { return &c.DHCPv4.RouteMetric }, 0, 1<<32-1)},
+		{"RouteMetric", "default 1024", optNumber(func(c *n) **uint32 { return &c.DHCPv4.routeMetric }, 0, 1<<32-1)},
 		{"RouteTable", "routing table by number", number(func(c *n) *uint32 { return &c.DHCPv4.RouteTable }, 1, 1<<32-1)},
 		{"RouteMTUBytes", "MTU of the routes", mtu(func(c *n) *int { return &c.DHCPv4.RouteMTU }, 68)},
 		{"QuickAck", "on the routes", yes(func(d *DHCPv4) *bool { return &d.QuickAck })},
@@ -85,22 +86,47 @@ func dhcp4Keys() []key[NetworkConfig] {
 	}
 }
 
+// oldDHCPKeys are the rows of [DHCP], which was for both versions: networkd-network-gperf.gperf in systemd says which keys
+// it still has, and which of them hold for DHCPv6 and router advertisements too unless their own sections say otherwise.
+func oldDHCPKeys() []key[NetworkConfig] {
+	type n = NetworkConfig
+	keys := []key[n]{
+		{"UseDNS", "of DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.useDNS })},
+		{"UseNTP", "of DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.useNTP })},
+		{"UseDomains", "of DHCPv4 and DHCPv6", setUseDomains(func(c *n) **bool { return &c.old.useDomains })},
+		{"UseDomainName", "old name of UseDomains", setUseDomains(func(c *n) **bool { return &c.old.useDomains })},
+		{"SendHostname", "of DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.sendHostname })},
+		{"RouteMetric", "of DHCPv4 and router advertisements", optNumber(func(c *n) **uint32 { return &c.old.routeMetric }, 0, 1<<32-1)},
+		{"RapidCommit", "of DHCPv6", boolean(func(c *n) *bool { return &c.DHCPv6.RapidCommit })},
+	}
+	same := []string{
+		"ClientIdentifier", "UseMTU", "UseHostname", "UseRoutes", "Anonymize", "Hostname", "RequestBroadcast", "CriticalConnection",
+		"VendorClassIdentifier", "UserClass", "IAID", "DUIDType", "DUIDRawData", "RouteTable", "UseTimezone", "ListenPort",
+	}
+	for _, k := range dhcp4Keys() {
+		if slices.Contains(same, k.name) {
+			keys = append(keys, k)
+		}
+	}
+	return append(keys, key[n]{"ForceDHCPv6PDOtherInformation", "", nil})
+}
+
 func dhcp6Keys() []key[NetworkConfig] {
 	type n = NetworkConfig
 	yes := func(field func(*DHCPv6) *bool) func(*n, string) error {
 		return boolean(func(c *n) *bool { return field(&c.DHCPv6) })
 	}
 	return []key[n]{
-		{"DUIDType", "as in [DHCPv4]", setDUIDType(func(c *n) *DUID { return &c.DHCPv6.DUID })},
+		{"DUIDType", "as in [DHCPv4], which counts here where neither is given", setDUIDType(func(c *n) *DUID { return &c.DHCPv6.DUID })},
 		{"DUIDRawData", "as in [DHCPv4]", setDUIDRaw(func(c *n) *DUID { return &c.DHCPv6.DUID })},
 		{"IAID", "number of the link", optNumber(func(c *n) **uint32 { return &c.DHCPv6.IAID }, 0, 1<<32-1)},
 		{"UseAddress", "default yes", yes(func(d *DHCPv6) *bool { return &d.UseAddress })},
-		{"UseDNS", "default yes", yes(func(d *DHCPv6) *bool { return &d.UseDNS })},
-		{"UseNTP", "default yes", yes(func(d *DHCPv6) *bool { return &d.UseNTP })},
-		{"UseDomains", "default no", setUseDomains(func(c *n) *bool { return &c.DHCPv6.UseDomains })},
+		{"UseDNS", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.useDNS })},
+		{"UseNTP", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.useNTP })},
+		{"UseDomains", "default no", setUseDomains(func(c *n) **bool { return &c.DHCPv6.useDomains })},
 		{"UseHostname", "the name is not used here", yes(func(d *DHCPv6) *bool { return &d.UseHostname })},
 		{"RapidCommit", "two messages instead of four; default yes", yes(func(d *DHCPv6) *bool { return &d.RapidCommit })},
-		{"SendHostname", "default yes", yes(func(d *DHCPv6) *bool { return &d.SendHostname })},
+		{"SendHostname", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.sendHostname })},
 		{"Hostname", "name to send", text(func(c *n) *string { return &c.DHCPv6.Hostname })},
 		{"RequestOptions", "further options to ask for, by number", list(func(c *n) *[]uint16 { return &c.DHCPv6.RequestOptions }, func(s string) (uint16, error) {
 			v, err := parseUint(s, 65534)
@@ -110,6 +136,7 @@ func dhcp6Keys() []key[NetworkConfig] {
 		{"UserClass", "option 15, several", list(func(c *n) *[]string { return &c.DHCPv6.UserClass }, anyWord)},
 		{"VendorClass", "option 16, several", list(func(c *n) *[]string { return &c.DHCPv6.VendorClass }, anyWord)},
 		{"WithoutRA", "`no`, `solicit` or `information-request`: ask without a router's word", oneOf(func(c *n) *string { return &c.DHCPv6.WithoutRA }, "no", "solicit", "information-request")},
+		{"RouteMetric", "old form of RouteMetric in [IPv6AcceptRA]", setMetrics},
 		{"UseDelegatedPrefix", "", nil}, {"PrefixDelegationHint", "", nil}, {"UseCaptivePortal", "", nil}, {"UseDNR", "", nil}, {"SendRelease", "", nil},
 		{"ForceDHCPv6PDOtherInformation", "", nil},
 	}
@@ -125,7 +152,7 @@ func raKeys() []key[NetworkConfig] {
 	}
 	return []key[n]{
 		{"UseDNS", "default yes", yes(func(r *RA) *bool { return &r.UseDNS })},
-		{"UseDomains", "default no", setUseDomains(func(c *n) *bool { return &c.RA.UseDomains })},
+		{"UseDomains", "default no", setUseDomains(func(c *n) **bool { return &c.RA.useDomains })},
 		{"UseMTU", "default yes; IPv6's MTU alone", yes(func(r *RA) *bool { return &r.UseMTU })},
 		{"UseHopLimit", "default yes", yes(func(r *RA) *bool { return &r.UseHopLimit })},
 		{"UseGateway", "the router as default gateway; default yes", yes(func(r *RA) *bool { return &r.UseGateway })},
@@ -143,28 +170,10 @@ func raKeys() []key[NetworkConfig] {
 			c.RA.DHCPv6Client = s
 			return nil
 		}},
-		{"RouteMetric", "one number, or HIGH:MEDIUM:LOW; default 512:1024:2048", func(c *n, s string) error {
-			ws := strings.Split(s, ":")
-			if len(ws) == 1 {
-				ws = []string{s, s, s}
-			}
-			if len(ws) != 3 {
-				return errors.New("not one metric nor three")
-			}
-			var m [3]uint32
-			for i, w := range ws {
-				v, err := parseUint(w, 1<<32-1)
-				if err != nil {
-					return err
-				}
-				m[i] = uint32(v)
-			}
-			c.RA.Metrics = m
-			return nil
-		}},
+		{"RouteMetric", "one number, or HIGH:MEDIUM:LOW; default 512:1024:2048", setMetrics},
 		{"RouteTable", "routing table by number", number(func(c *n) *uint32 { return &c.RA.RouteTable }, 1, 1<<32-1)},
 		{"QuickAck", "on the routes", yes(func(r *RA) *bool { return &r.QuickAck })},
-		{"Token", "`eui64`, or the lower half of addresses as `::1234` or `static:::1234`; `prefixstable` is eui64 here", setToken},
+		{"Token", "`eui64`, or the lower half of addresses as `::1234` or `static:::1234`; `prefixstable[:PREFIX][,UUID]`, of the hardware address without a UUID, which makes the link-local address stable too", setToken},
 		{"RouterAllowList", "routers to listen to", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouterAllow })},
 		{"RouterDenyList", "routers not to listen to", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouterDeny })},
 		{"PrefixAllowList", "prefixes to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixAllow })},
@@ -178,11 +187,32 @@ func raKeys() []key[NetworkConfig] {
 	}
 }
 
-func setUseDomains[T any](field func(*T) *bool) func(*T, string) error {
+// setMetrics reads the metrics of routes by the preference of their routers.
+func setMetrics(c *NetworkConfig, s string) error {
+	ws := strings.Split(s, ":")
+	if len(ws) == 1 {
+		ws = []string{s, s, s}
+	}
+	if len(ws) != 3 {
+		return errors.New("not one metric nor three")
+	}
+	var m [3]uint32
+	for i, w := range ws {
+		v, err := parseUint(w, 1<<32-1)
+		if err != nil {
+			return err
+		}
+		m[i] = uint32(v)
+	}
+	c.RA.metrics = &m
+	return nil
+}
+
+func setUseDomains[T any](field func(*T) **bool) func(*T, string) error {
 	return func(t *T, s string) error {
 		b, err := parseUseDomains(s)
 		if err == nil {
-			*field(t) = b
+			*field(t) = &b
 		}
 		return err
 	}
@@ -195,12 +225,11 @@ func setToken(c *NetworkConfig, s string) error {
 	}
 	mode, value, found := strings.Cut(s, ":")
 	switch {
-	case s == "eui64" || mode == "prefixstable":
+	case s == "eui64":
 		c.RA.Tokens = append(c.RA.Tokens, Token{Mode: "eui64"})
-		if mode == "prefixstable" {
-			return errors.New("prefixstable is not supported here and eui64 taken in its place, so the word is")
-		}
 		return nil
+	case strings.HasPrefix(s, "prefixstable"):
+		return setStableToken(c, strings.TrimPrefix(s, "prefixstable"))
 	case found && mode == "static":
 	default:
 		value = s
@@ -210,6 +239,30 @@ func setToken(c *NetworkConfig, s string) error {
 		return errors.New("not a token")
 	}
 	c.RA.Tokens = append(c.RA.Tokens, Token{Mode: "static", Addr: a})
+	return nil
+}
+
+// setStableToken reads what follows prefixstable: [:ADDRESS][,UUID].
+func setStableToken(c *NetworkConfig, s string) error {
+	t := Token{Mode: "prefixstable"}
+	s, id, keyed := strings.Cut(s, ",")
+	if addr, only := strings.CutPrefix(s, ":"); only {
+		a, err := netip.ParseAddr(addr)
+		if err != nil || !a.Is6() || a.Zone() != "" {
+			return errors.New("not an IPv6 address after prefixstable")
+		}
+		t.Addr = a
+	} else if s != "" {
+		return errors.New("not a token")
+	}
+	if keyed {
+		secret, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
+		if err != nil || len(secret) != 16 {
+			return errors.New("not a UUID after prefixstable")
+		}
+		t.Secret = secret
+	}
+	c.RA.Tokens = append(c.RA.Tokens, t)
 	return nil
 }
 

@@ -27,12 +27,16 @@ func TestFits(t *testing.T) {
 	eth0 := Device{Name: "eth0", AltNames: []string{"enp0s3"}, KernelName: "eth0", Type: "ether", Driver: "virtio_net", Path: "pci-0000:00:03.0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
 	lo := Device{Name: "lo", KernelName: "lo", Type: "loopback"}
 	bond := Device{Name: "b0", KernelName: "b0", Type: "bond", Kind: "bond"}
+	ib0 := Device{Name: "ib0", KernelName: "ib0", Type: "infiniband", MAC: net.HardwareAddr{0x80, 0, 2, 8, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0xf4, 0x52, 0x14, 3, 0, 0x7b, 0xcb, 0xa1}}
+	const ib = "80:00:02:08:fe:80:00:00:00:00:00:00:f4:52:14:03:00:7b:cb:a1"
 	host := Host{Hostname: "box", Architecture: "x86-64", KernelVersion: "6.12.9-amd64", KernelCmdline: []string{"quiet", "a=b"}}
 	for _, tt := range []struct {
 		match string
 		d     Device
 		want  bool
 	}{
+		{"MACAddress=" + ib, ib0, true}, {"MACAddress=02:00:00:00:00:01 " + strings.ReplaceAll(ib, ":", "-"), ib0, true}, {"MACAddress=" + ib, eth0, false},
+		{"MACAddress=80:0:2:8:fe:80:0:0:0:0:0:0:f4:52:14:3:0:7b:cb:a1", ib0, true}, {"Type=ether", ib0, false},
 		{"Name=eth0", eth0, true}, {"Name=eth1", eth0, false}, {"Name=eth1 eth0", eth0, true}, {"Name=eth1\nName=eth0", eth0, true},
 		{"Name=eth1\nName=\nName=e*", eth0, true}, {"Name=enp*", eth0, true}, {"Name=!eth0", eth0, false}, {"Name=!eth0", lo, true}, {"Name=!eth0 *", eth0, false},
 		{"Name=!eth1", eth0, true}, {"Name=eth0\nType=wlan", eth0, false}, {"Name=eth0\nType=ether", eth0, true}, {"Type=ether", bond, false}, {"Type=!loopback", bond, true},

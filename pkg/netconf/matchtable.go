@@ -19,7 +19,7 @@ func matchKeys[T any](match func(*T) *Match, nameKey string) []key[T] {
 		{nameKey, doc, patterns(name)},
 		{"MACAddress", "hardware addresses", macs(func(m *Match) *[]net.HardwareAddr { return &m.MAC })},
 		{"PermanentMACAddress", "hardware addresses as burnt in", macs(func(m *Match) *[]net.HardwareAddr { return &m.PermMAC })},
-		{"Type", "globs of types: ether, vlan, bond, bridge, wlan, …", patterns(func(t *T) *Patterns { return &match(t).Type })},
+		{"Type", "globs of types: ether, infiniband, vlan, bond, bridge, wlan, …", patterns(func(t *T) *Patterns { return &match(t).Type })},
 		{"Kind", "globs of kinds of virtual devices", patterns(func(t *T) *Patterns { return &match(t).Kind })},
 		{"Driver", "globs of drivers", patterns(func(t *T) *Patterns { return &match(t).Driver })},
 		{"Path", "globs of hardware paths: `pci-0000:02:00.0`", patterns(func(t *T) *Patterns { return &match(t).Path })},

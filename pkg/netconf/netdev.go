@@ -22,6 +22,7 @@ type NetDevConfig struct {
 	VLAN   VLAN
 	VXLAN  VXLAN
 	Mode   string // of a macvlan, macvtap or ipvlan
+	Flags  string // of an ipvlan: "", bridge, private or vepa
 	Table  uint32 // of a VRF
 	Peer   Peer
 	Bond   []Option
@@ -69,7 +70,9 @@ var netDevKinds = map[string]string{
 // parseNetDev returns nil for a file that makes no device, with a warning that says why.
 func parseNetDev(f File, warn func(Warning)) *NetDevConfig {
 	n := &NetDevConfig{Name: f.Name, VLAN: VLAN{ID: -1}, VXLAN: VXLAN{VNI: -1, Learning: true}}
-	apply(f, n, netDevTable(), warn)
+	if !apply(f, n, netDevTable(), warn) {
+		return nil
+	}
 	slices.SortStableFunc(n.Bond, func(a, b Option) int {
 		return slices.Index(bondOrder, a.Name) - slices.Index(bondOrder, b.Name)
 	})
@@ -115,7 +118,9 @@ func netDevTable() []section[NetDevConfig] {
 			return oneOf(func(c *n) *string { return &c.Mode }, words...)(c, s)
 		}}}
 	}
-	macvlan := func() []key[n] { return mode("private", "vepa", "bridge", "passthru", "source") }
+	macvlan := func() []key[n] {
+		return append(mode("private", "vepa", "bridge", "passthru", "source"), cannot[n]("SourceMACAddress"))
+	}
 	return []section[n]{
 		{name: "Match", keys: hostKeys(func(c *n) *Match { return &c.Match })},
 		{name: "NetDev", keys: []key[n]{
@@ -147,7 +152,7 @@ func netDevTable() []section[NetDevConfig] {
 		{name: "Bridge", keys: bridgeKeys()},
 		{name: "MACVLAN", keys: macvlan()},
 		{name: "MACVTAP", keys: macvlan()},
-		{name: "IPVLAN", keys: mode("L2", "L3", "L3S")},
+		{name: "IPVLAN", keys: append(mode("L2", "L3", "L3S"), key[n]{"Flags", "`bridge`, `private` or `vepa`", oneOf(func(c *n) *string { return &c.Flags }, "bridge", "private", "vepa")})},
 		{name: "VXLAN", keys: vxlanKeys()},
 		{name: "VRF", keys: []key[n]{
 			{"Table", "routing table", setVRFTable}, {"TableId", "old name of Table", setVRFTable},
@@ -273,7 +278,11 @@ func bondKeys() []key[NetDevConfig] {
 		{"AdUserPortKey", "0 to 1023", set("ad_user_port_key", between(0, 1023))},
 		{"AdActorSystem", "hardware address", set("ad_actor_system", func(s string) (string, error) {
 			mac, err := parseMAC(s)
-			if err == nil && mac[0]&1 != 0 {
+			switch {
+			case err != nil:
+			case len(mac) != etherLen:
+				err = errors.New("not an Ethernet address")
+			case mac[0]&1 != 0:
 				err = errors.New("a multicast address")
 			}
 			return mac.String(), err
@@ -401,6 +410,11 @@ func vxlanKeys() []key[NetDevConfig] {
 		{"UDPChecksum", "", flag(func(v *VXLAN) *bool { return &v.UDPCSum })},
 		{"UDP6ZeroChecksumTx", "", flag(func(v *VXLAN) *bool { return &v.ZeroCSumTx })},
 		{"UDP6ZeroChecksumRx", "", flag(func(v *VXLAN) *bool { return &v.ZeroCSumRx })},
+		{"UDPCheckSum", "old spelling", flag(func(v *VXLAN) *bool { return &v.UDPCSum })},
+		{"UDP6ZeroCheckSumTx", "old spelling", flag(func(v *VXLAN) *bool { return &v.ZeroCSumTx })},
+		{"UDP6ZeroCheckSumRx", "old spelling", flag(func(v *VXLAN) *bool { return &v.ZeroCSumRx })},
 		{"Independent", "not over a link", flag(func(v *VXLAN) *bool { return &v.Independent })},
+		// The other end would not understand the packets.
+		cannotBe[n]("GenericProtocolExtension"), cannotBe[n]("RemoteChecksumTx"), cannotBe[n]("RemoteChecksumRx"),
 	}
 }

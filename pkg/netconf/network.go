@@ -20,6 +20,7 @@ type NetworkConfig struct {
 	LinkLocal6              bool
 	LinkLocal4              LinkLocal4
 	AddrGenMode             string // "", eui64, none, stable-privacy or random
+	StableSecret            netip.Addr
 	ConfigureWithoutCarrier bool
 	DefaultRouteOnDevice    bool
 
@@ -48,6 +49,14 @@ type NetworkConfig struct {
 	// As written, for finish.
 	acceptRA, linkLocal6 *bool
 	linkLocal4, forward6 bool
+	useDomains           *bool
+	old                  oldDHCP
+}
+
+// oldDHCP is what [DHCP] says for more than DHCPv4.
+type oldDHCP struct {
+	useDNS, useNTP, useDomains, sendHostname *bool
+	routeMetric                              *uint32
 }
 
 // LinkLocal4 says when a link gets an address of 169.254.0.0/16 (RFC 3927).
@@ -132,6 +141,7 @@ type Rule struct {
 	In, Out                     string
 	Protocol                    int
 	SourcePort, DestinationPort [2]uint16
+	Users                       *[2]uint32
 	Family                      string // "", ipv4, ipv6, both
 	SuppressPrefix              *int
 	SuppressGroup               *int
@@ -167,12 +177,14 @@ type DHCPv4 struct {
 	UseDNS, UseNTP, UseDomains, UseMTU, UseHostname, UseRoutes, UseGateway bool
 	RoutesToDNS, RoutesToNTP                                               bool
 	Label                                                                  string
-	useGateway                                                             *bool
 	RouteMetric                                                            uint32
 	RouteTable                                                             uint32
 	RouteMTU                                                               int
 	QuickAck                                                               bool
 	InitCwnd, InitRwnd                                                     int
+
+	useDNS, useNTP, useDomains, sendHostname, useGateway *bool
+	routeMetric                                          *uint32
 }
 
 // DHCPOption is one option to send, as it stands in the packet.
@@ -200,7 +212,8 @@ type DHCPv6 struct {
 	UserClass                                           []string
 	VendorClass                                         []string
 	WithoutRA                                           string // no, solicit or information-request
-	RouteMetric                                         uint32
+
+	useDNS, useNTP, useDomains, sendHostname *bool
 }
 
 // RA is the [IPv6AcceptRA] section.
@@ -212,12 +225,16 @@ type RA struct {
 	QuickAck                                                                                      bool
 	Tokens                                                                                        []Token
 	RouterAllow, RouterDeny, PrefixAllow, PrefixDeny, RouteAllow, RouteDeny                       []netip.Prefix
+
+	useDomains *bool
+	metrics    *[3]uint32
 }
 
 // Token makes the lower half of an address that a prefix was announced for.
 type Token struct {
-	Mode string     // eui64 or static
-	Addr netip.Addr // of a static one: the lower 64 bits count
+	Mode   string     // eui64, static or prefixstable
+	Addr   netip.Addr // of a static one: the lower 64 bits count; of a prefixstable one: the only prefix, if valid
+	Secret []byte     // of a prefixstable one; nil: made of the hardware address
 }
 
 // BridgePort is the [Bridge] section of a .network file: the link as a port of a bridge.
@@ -237,10 +254,10 @@ type PortFlag struct {
 const Autoconf = "autoconf"
 
 // Default returns the configuration for a machine that was told nothing: DHCP and router advertisements on every
-// Ethernet link. Unlike a file that says DHCP=yes it takes the MTU from the lease too: nobody is there to set it.
+// Ethernet or InfiniBand link. Unlike a file that says DHCP=yes it takes the MTU from the lease too: nobody is there to set it.
 func Default() []File {
 	return []File{{Name: Autoconf, Kind: Network, Sections: []Section{
-		{Name: "Match", Entries: []Entry{{"Type", "ether"}}},
+		{Name: "Match", Entries: []Entry{{"Type", "ether infiniband"}}},
 		{Name: "Network", Entries: []Entry{{"DHCP", "yes"}, {"IPv6AcceptRA", "yes"}}},
 		{Name: "DHCPv4", Entries: []Entry{{"UseMTU", "yes"}}},
 	}}}
@@ -265,16 +282,13 @@ func networkDefaults(name string) *NetworkConfig {
 			// systemd's default is a DUID made of the machine id, which this boot environment does not have for longer than a boot.
 			// The hardware address names the machine to the server as its own firmware did.
 			ClientIdentifier: "mac",
-			SendHostname:     true,
-			UseDNS:           true, UseNTP: true, UseHostname: true, UseRoutes: true,
+			UseHostname:      true, UseRoutes: true,
 			RoutesToDNS: true, RoutesToNTP: true,
-			RouteMetric: 1024,
 		},
-		DHCPv6: DHCPv6{UseAddress: true, UseDNS: true, UseNTP: true, UseHostname: true, RapidCommit: true, SendHostname: true, WithoutRA: "no"},
+		DHCPv6: DHCPv6{UseAddress: true, UseHostname: true, RapidCommit: true, WithoutRA: "no"},
 		RA: RA{
 			UseDNS: true, UseMTU: true, UseHopLimit: true, UseGateway: true, UseRoutePrefix: true, UseAutonomous: true, UseOnLink: true,
 			DHCPv6Client: "yes",
-			Metrics:      [3]uint32{512, 1024, 2048},
 		},
 	}
 }

@@ -35,7 +35,7 @@ func networkTable() []section[NetworkConfig] {
 		{name: "DHCPv6", keys: dhcp6Keys()},
 		{name: "IPv6AcceptRA", keys: raKeys()},
 		{name: "Bridge", keys: portKeys()},
-		{name: "DHCP", keys: dhcp4Keys()}, // the old name of [DHCPv4]
+		{name: "DHCP", keys: oldDHCPKeys()},
 	}
 }
 
@@ -131,13 +131,7 @@ func networkKeys() []key[NetworkConfig] {
 			return err
 		}},
 		{"NTP", "time servers, kept for what runs later", list(func(c *n) *[]string { return &c.NTP }, anyWord)},
-		{"UseDomains", "default of UseDomains in the sections below", func(c *n, s string) error {
-			b, err := parseUseDomains(s)
-			if err == nil {
-				c.DHCPv4.UseDomains, c.DHCPv6.UseDomains, c.RA.UseDomains = b, b, b
-			}
-			return err
-		}},
+		{"UseDomains", "default of UseDomains in the sections below", setUseDomains(func(c *n) **bool { return &c.useDomains })},
 		{"VLAN", "VLANs on this link, by name", names(func(c *n) *[]string { return &c.VLAN })},
 		{"MACVLAN", "macvlans on this link", names(func(c *n) *[]string { return &c.MACVLAN })},
 		{"MACVTAP", "macvtaps on this link", names(func(c *n) *[]string { return &c.MACVTAP })},
@@ -159,6 +153,14 @@ func networkKeys() []key[NetworkConfig] {
 			return err
 		}},
 		{"IPv6LinkLocalAddressGenerationMode", "`eui64`, `none`, `stable-privacy`, `random`", oneOf(func(c *n) *string { return &c.AddrGenMode }, "eui64", "none", "stable-privacy", "random")},
+		{"IPv6StableSecretAddress", "secret of stable-privacy, in the form of an IPv6 address; by default it is made of the hardware address", func(c *n, s string) error {
+			a, err := netip.ParseAddr(s)
+			if err != nil || !a.Is6() || a.IsUnspecified() || a.Zone() != "" {
+				return errors.New("not an IPv6 address")
+			}
+			c.StableSecret = a
+			return nil
+		}},
 		{"IPv6Token", "old form of Token in [IPv6AcceptRA]", setToken},
 		{"DefaultRouteOnDevice", "IPv4 default route without a gateway", boolean(func(c *n) *bool { return &c.DefaultRouteOnDevice })},
 		{"ConfigureWithoutCarrier", "set addresses and routes without a carrier", boolean(func(c *n) *bool { return &c.ConfigureWithoutCarrier })},
@@ -363,13 +365,45 @@ func (n *NetworkConfig) finish() {
 		n.AcceptRA = *n.acceptRA
 	}
 	n.AcceptRA = n.AcceptRA && n.LinkLocal6
-	if n.DHCPv4.useGateway == nil {
-		n.DHCPv4.UseGateway = n.DHCPv4.UseRoutes
-	} else {
-		n.DHCPv4.UseGateway = *n.DHCPv4.useGateway
+	n.finishDHCP()
+}
+
+// finishDHCP resolves what more than one section may say: first the protocol's own, then [DHCP], then [Network].
+func (n *NetworkConfig) finishDHCP() {
+	n.DHCPv4.UseDNS = said(true, n.DHCPv4.useDNS, n.old.useDNS)
+	n.DHCPv6.UseDNS = said(true, n.DHCPv6.useDNS, n.old.useDNS)
+	n.DHCPv4.UseNTP = said(true, n.DHCPv4.useNTP, n.old.useNTP)
+	n.DHCPv6.UseNTP = said(true, n.DHCPv6.useNTP, n.old.useNTP)
+	n.DHCPv4.UseDomains = said(false, n.DHCPv4.useDomains, n.old.useDomains, n.useDomains)
+	n.DHCPv6.UseDomains = said(false, n.DHCPv6.useDomains, n.old.useDomains, n.useDomains)
+	n.RA.UseDomains = said(false, n.RA.useDomains, n.useDomains)
+	n.DHCPv4.SendHostname = said(true, n.DHCPv4.sendHostname, n.old.sendHostname)
+	n.DHCPv6.SendHostname = said(true, n.DHCPv6.sendHostname, n.old.sendHostname)
+	n.DHCPv4.RouteMetric = said(1024, n.DHCPv4.routeMetric, n.old.routeMetric)
+	n.RA.Metrics = said([3]uint32{512, 1024, 2048}, n.RA.metrics, thrice(n.old.routeMetric))
+	n.DHCPv4.UseGateway = said(n.DHCPv4.UseRoutes, n.DHCPv4.useGateway)
+	if n.DHCPv6.DUID.Number == 0 && n.DHCPv6.DUID.Raw == nil {
+		n.DHCPv6.DUID = n.DHCPv4.DUID
 	}
 	if n.DHCPv4.Anonymize { // RFC 7844; systemd.network(5) lists what it overrides
 		n.DHCPv4.ClientIdentifier, n.DHCPv4.SendHostname = "mac", false
 		n.DHCPv4.VendorClass, n.DHCPv4.UserClass = "", nil
 	}
+}
+
+// said is the first of the values that is given, or the default.
+func said[T any](standard T, values ...*T) T {
+	for _, v := range values {
+		if v != nil {
+			return *v
+		}
+	}
+	return standard
+}
+
+func thrice(n *uint32) *[3]uint32 {
+	if n == nil {
+		return nil
+	}
+	return &[3]uint32{*n, *n, *n}
 }

@@ -2,6 +2,7 @@ package netconf
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,8 +95,10 @@ func Parse(files []File) (Config, []Warning) {
 
 func (f File) fileName() string { return f.Name + "." + string(f.Kind) }
 
-// apply sets what f says in to, by the table.
-func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
+// apply sets what f says in to, by the table. It reports whether the file is of use: a key that cannot be left out of it may be
+// unsupported.
+func apply[T any](f File, to *T, table []section[T], warn func(Warning)) bool {
+	refused := false
 	for _, s := range f.Sections {
 		w := Warning{File: f.fileName(), Section: s.Name}
 		i := slices.IndexFunc(table, func(t section[T]) bool { return t.name == s.Name })
@@ -119,6 +122,10 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
 		for _, e := range s.Entries {
 			w.Key, w.Value = e.Key, e.Value
 			switch why, err := set(to, t, e, f.Kind); {
+			case errors.Is(err, errUnsupported) && t.open == nil:
+				refused = true
+				w.Reason = err.Error() + ", the file is ignored"
+				warn(w)
 			case err != nil && t.open != nil:
 				// Half a route may lead elsewhere than the whole one, so systemd takes none.
 				spoilt = true
@@ -142,6 +149,7 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) {
 			}
 		}
 	}
+	return !refused
 }
 
 // set takes one line. It returns an error for a value that is wrong, and a word for a key that has no effect.

@@ -105,6 +105,31 @@ func addressKeys() []key[NetworkConfig] {
 	}
 }
 
+// cannot is the row of a key that is not supported, and without which the rest of its section or file means something else: all
+// of that is left out.
+func cannot[T any](name string) key[T] {
+	return key[T]{name, "not supported: what it stands in is ignored", func(_ *T, s string) error {
+		if s == "" { // it takes back what there was
+			return nil
+		}
+		return errUnsupported
+	}}
+}
+
+// cannotBe is the same for a boolean: `no` is what there is without the key.
+func cannotBe[T any](name string) key[T] {
+	k := cannot[T](name)
+	k.set = func(_ *T, s string) error {
+		if b, err := parseBool(s); err != nil || !b {
+			return err
+		}
+		return errUnsupported
+	}
+	return k
+}
+
+var errUnsupported = errors.New("not supported here")
+
 // inverted is a boolean whose field has the opposite sense.
 func inverted[T any](set func(*T, string) error) func(*T, string) error {
 	return func(t *T, s string) error {
@@ -123,6 +148,8 @@ func checkAddress(c *NetworkConfig) string {
 		return "no Address="
 	case a.Peer.IsValid() && a.Peer.Addr().Is4() != a.Prefix.Addr().Is4():
 		return "Peer= is of another family than Address="
+	case a.Prefix.Addr().Is4() && (a.HomeAddress || a.ManageTemporary):
+		return "HomeAddress= and ManageTemporaryAddress= are for IPv6 addresses"
 	}
 	return ""
 }
@@ -218,6 +245,7 @@ func routeKeys() []key[NetworkConfig] {
 		{"QuickAck", "acknowledge at once", tristate(func(c *n) **bool { return &lastRoute(c).QuickAck })},
 		{"FastOpenNoCookie", "TCP fast open without a cookie", tristate(func(c *n) **bool { return &lastRoute(c).FastOpenNoCookie })},
 		{"TCPCongestionControlAlgorithm", "its name", text(func(c *n) *string { return &lastRoute(c).CongestionControl })},
+		cannot[n]("MultiPathRoute"), cannot[n]("NextHop"),
 	}
 }
 
@@ -235,12 +263,14 @@ func checkRoute(c *NetworkConfig) string {
 	}
 	gateway := r.Gateway.IsValid() || r.GatewayFrom != ""
 	switch {
-	case bits == 128 && r.Gateway.Is4(): // the other way round is RFC 5549
+	case bits == 128 && (r.Gateway.Is4() || r.GatewayFrom == "dhcp4"): // the other way round is RFC 5549
 		return "an IPv6 route cannot have an IPv4 gateway"
 	case bits == 0 && !gateway:
 		return "none of Gateway=, Destination=, Source=, PreferredSource="
 	case r.OnLink && !gateway:
 		return "GatewayOnLink= without Gateway="
+	case r.Type >= 6 && r.Type <= 9 && gateway: // blackhole, unreachable, prohibit, throw
+		return "a route of this Type= has no Gateway="
 	}
 	return ""
 }
@@ -348,13 +378,42 @@ func ruleKeys() []key[NetworkConfig] {
 		{"GoTo", "priority of the rule to go on with", number(func(c *n) *uint32 { return &lastRule(c).GoTo }, 1, 1<<32-1)},
 		{"SuppressPrefixLength", "ignore routes of at most this length", optNumber(func(c *n) **int { return &lastRule(c).SuppressPrefix }, 0, 128)},
 		{"SuppressInterfaceGroup", "ignore routes over this group", optNumber(func(c *n) **int { return &lastRule(c).SuppressGroup }, 0, 1<<31-1)},
+		{"User", "number of a user, or a range", func(c *n, s string) error {
+			lo, hi, ranged := strings.Cut(s, "-")
+			if !ranged {
+				hi = lo
+			}
+			if s == "root" {
+				lo, hi = "0", "0"
+			}
+			a, err := parseUint(lo, 1<<32-2)
+			b, err2 := parseUint(hi, 1<<32-2)
+			if errors.Join(err, err2) != nil || a > b {
+				return errors.New("not the number of a user or a range of them; names are not known here")
+			}
+			lastRule(c).Users = &[2]uint32{uint32(a), uint32(b)}
+			return nil
+		}},
 		{"L3MasterDevice", "look up the table of the VRF", boolean(func(c *n) *bool { return &lastRule(c).L3MasterDevice })},
 	}
 }
 
 func checkRule(c *NetworkConfig) string {
-	if r := lastRule(c); r.From.IsValid() && r.To.IsValid() && r.From.Addr().Is4() != r.To.Addr().Is4() {
+	const goTo = 2
+	r := lastRule(c)
+	is4, is6 := false, false
+	for _, p := range []netip.Prefix{r.From, r.To} {
+		is4, is6 = is4 || p.Addr().Is4(), is6 || p.Addr().Is6()
+	}
+	switch {
+	case is4 && is6:
 		return "IPv4 and IPv6 are mixed"
+	case is4 && (r.Family == "ipv6" || r.Family == "both") || is6 && (r.Family == "ipv4" || r.Family == "both"):
+		return "Family= is another than that of From= or To="
+	case r.Type == goTo && r.GoTo == 0:
+		return "Type=goto without GoTo="
+	case r.Type == goTo && r.Priority != nil && *r.Priority >= r.GoTo:
+		return "GoTo= does not lead forward"
 	}
 	return ""
 }

@@ -102,13 +102,19 @@ func parseUint(s string, max uint64) (uint64, error) {
 	return n, nil
 }
 
+// Lengths of hardware addresses: of Ethernet, and of IP over InfiniBand (RFC 4391 section 9.1.1).
+const (
+	etherLen      = 6
+	infiniBandLen = 20
+)
+
 // parseMAC reads a hardware address in any of the forms that systemd takes: pairs with colons or hyphens, fours with dots.
 func parseMAC(s string) (net.HardwareAddr, error) {
 	mac, err := net.ParseMAC(s)
-	if err != nil || len(mac) != 6 {
+	if err != nil || len(mac) != etherLen && len(mac) != infiniBandLen {
 		// net.ParseMAC wants two digits in each pair; ether_aton(3) and systemd do not.
 		parts := strings.Split(s, ":")
-		if len(parts) != 6 {
+		if len(parts) != etherLen && len(parts) != infiniBandLen {
 			return nil, errors.New("not a hardware address")
 		}
 		mac = nil

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,37 +9,14 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
-	"github.com/u-root/u-root/pkg/dhclient"
+	"github.com/insomniacslk/dhcp/iana"
+	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
-
-// lease4 is what a DHCPv4 server gave.
-type lease4 struct {
-	prefix    netip.Prefix
-	server    netip.Addr
-	routers   []netip.Addr
-	classless []classless
-	dns, ntp  []netip.Addr
-	domains   []string
-	hostname  string
-	mtu       int
-	since     time.Time
-	lifetime  time.Duration // 0: no end
-	renew     time.Duration // T1, counted from since
-	ack       *dhcpv4.DHCPv4
-}
-
-// classless is a route of RFC 3442's option; without a router the destination is on the link.
-type classless struct {
-	to  netip.Prefix
-	via netip.Addr
-}
 
 // dhcp4 asks for a lease on one link and keeps it.
 type dhcp4 struct {
@@ -48,7 +26,13 @@ type dhcp4 struct {
 	hostname string
 	update   func(*lease4) // nil: the lease is no more
 	notice   func(string)  // something a person may want to know
+
+	leased bool                // the session had a lease
+	failed map[netip.Addr]bool // servers that did not confirm what they offered
 }
+
+// mostFailed is how many servers are remembered for that: somebody may make them up.
+const mostFailed = 64
 
 // The waits between two sendings of a message that is not answered: RFC 2131 4.1 begins at 4 s and doubles up to 64; a
 // switch port that begins to forward after 30 s must not cost a minute, so ours begin lower and end at 8.
@@ -60,20 +44,34 @@ func wait(n int) time.Duration {
 	return w - w/5 + rand.N(2*w/5)
 }
 
+// longWait is the wait while there is a lease: a server that is down for long is not asked every few seconds, but once a
+// minute, as RFC 2131 4.4.5 has it.
+func longWait(n int) time.Duration {
+	if n < len(waits) {
+		return wait(n)
+	}
+	return time.Minute - rand.N(5*time.Second)
+}
+
 var errNoAnswer = errors.New("no answer")
 
 // run ends with ctx.
 func (d *dhcp4) run(ctx context.Context) {
 	for try := 0; ctx.Err() == nil; try++ {
-		if err := d.session(ctx); err != nil && ctx.Err() == nil {
-			if !errors.Is(err, errNoAnswer) {
-				d.notice(fmt.Sprintf("DHCPv4: %v", err))
-			}
-			if d.conf.MaxAttempts > 0 && try+1 >= d.conf.MaxAttempts {
-				return
-			}
-			sleep(ctx, wait(try))
+		err := d.session(ctx)
+		if d.leased { // what comes now is a new beginning
+			d.leased, try = false, 0
 		}
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if !errors.Is(err, errNoAnswer) {
+			d.notice(fmt.Sprintf("DHCPv4: %v", err))
+		}
+		if d.conf.MaxAttempts > 0 && try+1 >= d.conf.MaxAttempts {
+			return
+		}
+		sleep(ctx, wait(try))
 	}
 }
 
@@ -88,26 +86,16 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // session is one lease from its request to its end.
 func (d *dhcp4) session(ctx context.Context) error {
-	conn, err := nclient4.NewRawUDPConn(d.name, d.clientPort())
+	w, err := listen4(d.name, cmp.Or(d.conf.ListenPort, dhcpv4.ClientPort), cmp.Or(d.conf.ServerPort, dhcpv4.ServerPort), d.clientID())
 	if err != nil {
 		return fmt.Errorf("cannot open a socket: %w", err)
 	}
-	server := &net.UDPAddr{IP: net.IPv4bcast, Port: nclient4.ServerPort}
-	if d.conf.ServerPort != 0 {
-		server.Port = d.conf.ServerPort
-	}
-	// How often and how long is decided here, so the client is told to wait as long as its context.
-	client, err := nclient4.NewWithConn(conn, d.mac, nclient4.WithTimeout(time.Hour), nclient4.WithRetry(1), nclient4.WithServerAddr(server))
-	if err != nil {
-		conn.Close()
-		return err
-	}
-	defer client.Close()
-
-	lease, err := d.obtain(ctx, client)
+	defer w.Close()
+	lease, err := d.obtain(ctx, w)
 	if err != nil {
 		return err
 	}
+	d.leased = true
 	defer d.update(nil)
 	for {
 		d.update(lease)
@@ -116,47 +104,100 @@ func (d *dhcp4) session(ctx context.Context) error {
 			return ctx.Err()
 		}
 		sleep(ctx, time.Until(lease.since.Add(lease.renew)))
-		if lease, err = d.extend(ctx, client, lease); err != nil {
+		if lease, err = d.extend(ctx, w, lease); err != nil {
 			return err
 		}
 	}
 }
 
-func (d *dhcp4) clientPort() int {
-	if d.conf.ListenPort != 0 {
-		return d.conf.ListenPort
-	}
-	return nclient4.ClientPort
-}
-
-// obtain is DISCOVER, OFFER, REQUEST, ACK. It takes the first offer of an address; one without comes from a proxyDHCP
-// server, which hands out boot files only (PXE 2.1, section 2.2.3), and is passed over.
-func (d *dhcp4) obtain(ctx context.Context, client *nclient4.Client) (*lease4, error) {
+// obtain is DISCOVER, OFFER, REQUEST, ACK. A server that does not confirm its offer must not keep the machine from the others'
+// offers: the next one is tried, and next time it is that server's turn after all others.
+func (d *dhcp4) obtain(ctx context.Context, w *wire4) (*lease4, error) {
 	discover, err := dhcpv4.NewDiscovery(d.mac, d.modifiers()...)
 	if err != nil {
 		return nil, err
 	}
-	offer, err := exchange4(ctx, client, discover, 1<<20, func(p *dhcpv4.DHCPv4) bool {
-		return p.MessageType() == dhcpv4.MessageTypeOffer && d.usable(p)
-	})
+	offers, err := d.discover(ctx, w, discover)
 	if err != nil {
 		return nil, err
 	}
-	request, err := dhcpv4.NewRequestFromOffer(offer, d.modifiers()...)
+	if d.failed == nil || len(d.failed) > mostFailed {
+		d.failed = map[netip.Addr]bool{}
+	}
+	for i := 0; i < len(offers); i++ { // others may be heard meanwhile
+		var ack *dhcpv4.DHCPv4
+		if ack, err = d.request(ctx, w, offers[i], &offers); err == nil {
+			delete(d.failed, server4(offers[i]))
+			return readLease4(ack), nil
+		}
+		d.failed[server4(offers[i])] = true
+	}
+	return nil, err
+}
+
+// discover returns the first offer of an address; one without comes from a proxyDHCP server, which hands out boot files only
+// (PXE 2.1, section 2.2.3), and is passed over. That of a server which has failed waits as long as the question does.
+func (d *dhcp4) discover(ctx context.Context, w *wire4, m *dhcpv4.DHCPv4) ([]*dhcpv4.DHCPv4, error) {
+	var held []*dhcpv4.DHCPv4
+	fits := func(p *dhcpv4.DHCPv4) bool {
+		if p.MessageType() != dhcpv4.MessageTypeOffer || !d.usable(p) {
+			return false
+		}
+		if d.failed[server4(p)] {
+			held = addOffer(held, p)
+			return false
+		}
+		return true
+	}
+	q := &question4{m: m, send: w.broadcast, fits: fits}
+	for n := 0; ; n++ {
+		p, err := w.ask(ctx, q, wait(n))
+		switch {
+		case err == nil:
+			return append([]*dhcpv4.DHCPv4{p}, held...), nil
+		case !errors.Is(err, errNoAnswer):
+			return nil, err
+		case len(held) > 0:
+			return held, nil
+		}
+	}
+}
+
+// addOffer adds an offer, of each server one and not too many.
+func addOffer(offers []*dhcpv4.DHCPv4, p *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
+	same := func(o *dhcpv4.DHCPv4) bool { return server4(o) == server4(p) }
+	if len(offers) >= 16 || slices.ContainsFunc(offers, same) {
+		return offers
+	}
+	return append(offers, p)
+}
+
+// request asks for what was offered, and adds to offers what others offer meanwhile. Where there is another offer it asks
+// once.
+func (d *dhcp4) request(ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, offers *[]*dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
+	m, err := dhcpv4.NewRequestFromOffer(offer, d.modifiers()...)
 	if err != nil {
 		return nil, err
 	}
-	ack, err := exchange4(ctx, client, request, 4, func(p *dhcpv4.DHCPv4) bool {
-		return p.ServerIdentifier().Equal(offer.ServerIdentifier()) &&
-			(p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p))
-	})
+	fits := func(p *dhcpv4.DHCPv4) bool {
+		if p.MessageType() == dhcpv4.MessageTypeOffer && d.usable(p) && !d.failed[server4(p)] {
+			*offers = addOffer(*offers, p)
+		}
+		return server4(p) == server4(offer) && (p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p))
+	}
+	var answer *dhcpv4.DHCPv4
+	q := &question4{m: m, send: w.broadcast, fits: fits}
+	err = errNoAnswer
+	for n := 0; errors.Is(err, errNoAnswer) && n < 4 && (n < 1 || (*offers)[len(*offers)-1] == offer); n++ {
+		answer, err = w.ask(ctx, q, wait(n))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("server %s offered %s but did not confirm it: %w", offer.ServerIdentifier(), offer.YourIPAddr, err)
+		return nil, fmt.Errorf("server %s offered %s but did not confirm it: %w", server4(offer), offer.YourIPAddr, err)
 	}
-	if ack.MessageType() == dhcpv4.MessageTypeNak {
-		return nil, fmt.Errorf("server %s refused %s%s", ack.ServerIdentifier(), offer.YourIPAddr, because(ack.Message()))
+	if answer.MessageType() == dhcpv4.MessageTypeNak {
+		return nil, fmt.Errorf("server %s refused %s%s", server4(offer), offer.YourIPAddr, because(answer.Message()))
 	}
-	return readLease4(ack)
+	return answer, nil
 }
 
 func because(message string) string {
@@ -166,70 +207,136 @@ func because(message string) string {
 	return fmt.Sprintf(": %q", message)
 }
 
-// extend renews the lease, or says why it came to its end.
-func (d *dhcp4) extend(ctx context.Context, client *nclient4.Client, old *lease4) (*lease4, error) {
-	request, err := dhcpv4.NewRenewFromAck(old.ack, d.modifiers()...)
-	if err != nil {
-		return nil, err
-	}
+// extend renews the lease, or says why it came to its end: RFC 2131 section 4.4.5. Until T2 its own server alone is asked, and
+// nobody else's word counts; then all are.
+func (d *dhcp4) extend(ctx context.Context, w *wire4, old *lease4) (*lease4, error) {
 	ctx, cancel := context.WithDeadline(ctx, old.since.Add(old.lifetime))
 	defer cancel()
-	ack, err := exchange4(ctx, client, request, 1<<20, func(p *dhcpv4.DHCPv4) bool {
-		return p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p)
-	})
+	ack, err := d.renew(ctx, w, old)
+	if errors.Is(err, errNoAnswer) {
+		ack, err = d.rebind(ctx, w, old)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the lease of %s ran out: %w", old.prefix.Addr(), err)
 	}
 	if ack.MessageType() == dhcpv4.MessageTypeNak {
-		return nil, fmt.Errorf("server %s took %s back%s", ack.ServerIdentifier(), old.prefix.Addr(), because(ack.Message()))
+		return nil, fmt.Errorf("server %s took %s back%s", server4(ack), old.prefix.Addr(), because(ack.Message()))
 	}
-	for code, value := range old.ack.Options { // Windows' server leaves out of a renewal what it said before
-		if _, there := ack.Options[code]; !there {
-			ack.Options[code] = value
+	if server4(ack) == old.server {
+		for code, value := range old.ack.Options { // Windows' server leaves out of a renewal what it said before
+			if _, there := ack.Options[code]; !there {
+				ack.Options[code] = value
+			}
 		}
 	}
-	return readLease4(ack)
+	return readLease4(ack), nil
 }
 
-// exchange4 sends the message until a fitting answer comes, at most so many times. The transaction id stays, so that an
-// answer to an earlier sending counts: a server may spend seconds on finding out whether an address is free.
-func exchange4(ctx context.Context, client *nclient4.Client, message *dhcpv4.DHCPv4, times int, fits nclient4.Matcher) (*dhcpv4.DHCPv4, error) {
-	begin := time.Now()
-	return repeat(ctx, times, func(once context.Context) (*dhcpv4.DHCPv4, error) {
-		message.NumSeconds = uint16(min(time.Since(begin).Seconds(), 65535))
-		return client.SendAndRead(once, client.RemoteAddr(), message, fits)
-	})
+// again4 is the request to extend a lease, a transaction of its own.
+func (d *dhcp4) again4(old *lease4) (*dhcpv4.DHCPv4, error) {
+	m, err := dhcpv4.NewRenewFromAck(old.ack, d.modifiers()...)
+	if err != nil {
+		return nil, err
+	}
+	m.TransactionID, err = dhcpv4.GenerateTransactionID()
+	return m, err
 }
 
-// repeat sends until there is an answer, each time waiting longer for it: RFC 2131 4.1, RFC 8415 15. Only silence is a
-// reason to send again.
-func repeat[T any](ctx context.Context, times int, send func(once context.Context) (T, error)) (T, error) {
-	var none T
-	for n := range times {
-		once, cancel := context.WithTimeout(ctx, wait(n))
-		answer, err := send(once)
-		expired := once.Err() != nil
-		cancel()
-		switch {
-		case err == nil:
-			return answer, nil
-		case ctx.Err() != nil:
-			return none, ctx.Err()
-		case !expired:
-			return none, err
+// renew asks the server that gave the lease until T2. It returns errNoAnswer then, or once the kernel says that there is no
+// way to that server: a network that has moved is not to wait for T2.
+func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv4, error) {
+	m, err := d.again4(old)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := w.unicast4(ctx, old.prefix.Addr(), old.server)
+	if err != nil {
+		return nil, errNoAnswer
+	}
+	defer conn.Close()
+	gone := false
+	send := func(m *dhcpv4.DHCPv4) error {
+		_, err := conn.Write(m.ToBytes())
+		gone = errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.ENETUNREACH)
+		return nil // whatever else: a later one may get through
+	}
+	fits := func(p *dhcpv4.DHCPv4) bool {
+		return server4(p) == old.server && (p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p))
+	}
+	until, cancel := context.WithDeadline(ctx, old.since.Add(old.rebind))
+	defer cancel()
+	q := &question4{m: m, send: send, fits: fits}
+	for n := 0; !gone && until.Err() == nil; n++ {
+		if ack, err := w.ask(until, q, longWait(n)); err == nil {
+			return ack, nil
 		}
 	}
-	return none, errNoAnswer
+	return nil, cmp.Or(ctx.Err(), errNoAnswer)
 }
 
-// usable reports whether the offer or acknowledgement gives an address and comes from a server that the configuration allows.
-func (d *dhcp4) usable(p *dhcpv4.DHCPv4) bool {
-	server, ok := netip.AddrFromSlice(p.ServerIdentifier().To4())
-	if !ok {
+// rebind asks all servers until the lease ends. An acknowledgement of any is taken; so is the refusal of the lease's own server.
+// The refusal of another counts only where nobody acknowledges: it may know nothing of the lease, or the network has moved.
+func (d *dhcp4) rebind(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv4, error) {
+	m, err := d.again4(old)
+	if err != nil {
+		return nil, err
+	}
+	var refusal *dhcpv4.DHCPv4
+	fits := func(p *dhcpv4.DHCPv4) bool {
+		switch p.MessageType() {
+		case dhcpv4.MessageTypeAck:
+			return d.usable(p)
+		case dhcpv4.MessageTypeNak:
+			if server4(p) == old.server {
+				return true
+			}
+			if d.allowed(p) {
+				refusal = p
+			}
+		}
 		return false
 	}
+	send := func(m *dhcpv4.DHCPv4) error {
+		w.broadcast(m) // a link that is down for a moment does not end the lease
+		return nil
+	}
+	q := &question4{m: m, send: send, fits: fits}
+	for n := 0; ctx.Err() == nil; n++ {
+		ack, err := w.ask(ctx, q, longWait(n))
+		if err == nil {
+			return ack, nil
+		}
+		if refusal != nil && n >= 1 {
+			return refusal, nil
+		}
+	}
+	return nil, cmp.Or(ctx.Err(), errNoAnswer)
+}
+
+// server4 is who sent the message, by its own word; invalid if it does not say.
+func server4(p *dhcpv4.DHCPv4) netip.Addr {
+	a, _ := netip.AddrFromSlice(p.ServerIdentifier().To4())
+	return a
+}
+
+// usable reports whether the offer or acknowledgement gives an address for a time and comes from a server that the
+// configuration allows.
+func (d *dhcp4) usable(p *dhcpv4.DHCPv4) bool {
 	yours, ok := netip.AddrFromSlice(p.YourIPAddr.To4())
 	if !ok || yours.IsUnspecified() || yours.IsMulticast() || yours.IsLoopback() || yours == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return false
+	}
+	if lasts := p.Options[dhcpv4.OptionIPAddressLeaseTime.Code()]; lasts != nil && p.IPAddressLeaseTime(0) <= 0 {
+		return false
+	}
+	_, ok = prefix4(yours, p.SubnetMask())
+	return ok && d.allowed(p)
+}
+
+// allowed reports whether the message comes from a server that the configuration allows.
+func (d *dhcp4) allowed(p *dhcpv4.DHCPv4) bool {
+	server := server4(p)
+	if !server.IsValid() {
 		return false
 	}
 	within := func(l []netip.Prefix) bool {
@@ -246,6 +353,7 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 	wanted := []dhcpv4.OptionCode{
 		dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionHostName, dhcpv4.OptionDomainName,
 		dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers, dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionClasslessStaticRoute,
+		dhcpv4.OptionStaticRoutingTable, dhcpv4.OptionBroadcastAddress,
 	}
 	if d.conf.Anonymize {
 		wanted = wanted[:3] // RFC 7844 3.6: ask for no more than one uses
@@ -255,8 +363,11 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 	}
 	mods := []dhcpv4.Modifier{
 		func(p *dhcpv4.DHCPv4) { p.Options.Update(dhcpv4.OptParameterRequestList(wanted...)) },
-		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(nclient4.MaxMessageSize)),
+		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(maxMessage4)),
 		dhcpv4.WithBroadcast(d.conf.Broadcast),
+	}
+	if len(d.mac) == infiniBandLen {
+		mods = append(mods, overInfiniBand)
 	}
 	option := func(code uint8, value []byte) {
 		mods = append(mods, dhcpv4.WithGeneric(dhcpv4.GenericOptionCode(code), value))
@@ -305,93 +416,24 @@ func sentHostname(send bool, configured, own string) string {
 	return own
 }
 
-// clientID is option 61 (RFC 2132 9.14): the hardware address, or with a DUID the form of RFC 4361.
+// overInfiniBand makes a message what RFC 4390 section 2.1 says: the hardware address does not fit into it, so the server
+// knows the client by its identifier alone and has to answer to all, unless the address is set already.
+func overInfiniBand(p *dhcpv4.DHCPv4) {
+	p.HWType, p.ClientHWAddr = iana.HWTypeInfiniband, nil
+	if p.ClientIPAddr.IsUnspecified() || p.ClientIPAddr == nil {
+		p.SetBroadcast()
+	}
+}
+
+// clientID is option 61 (RFC 2132 9.14): the hardware address, or with a DUID the form of RFC 4361, which RFC 4390 wants on
+// InfiniBand whatever the configuration says.
 func (d *dhcp4) clientID() []byte {
-	switch d.conf.ClientIdentifier {
-	case "duid":
-		return slices.Concat([]byte{255}, iaid(d.conf.IAID, d.mac), duid(d.conf.DUID, d.mac))
-	case "duid-only":
+	id := d.conf.ClientIdentifier
+	switch {
+	case id == "duid-only":
 		return slices.Concat([]byte{255}, duid(d.conf.DUID, d.mac))
+	case id == "duid" || len(d.mac) == infiniBandLen:
+		return slices.Concat([]byte{255}, iaid(d.conf.IAID, d.mac), duid(d.conf.DUID, d.mac))
 	}
 	return append([]byte{1}, d.mac...)
-}
-
-// readLease4 takes what it knows from an acknowledgement. It refuses no part: a server's mistake in one option leaves the others.
-func readLease4(ack *dhcpv4.DHCPv4) (*lease4, error) {
-	packet := dhclient.NewPacket4(nil, ack)
-	network := packet.Lease()
-	ip, _ := netip.AddrFromSlice(network.IP.To4())
-	ones, bits := network.Mask.Size()
-	if bits != 32 {
-		return nil, fmt.Errorf("server %s gave %s the netmask %s", ack.ServerIdentifier(), ip, network.Mask)
-	}
-	server, _ := netip.AddrFromSlice(ack.ServerIdentifier().To4())
-	l := &lease4{
-		prefix:   netip.PrefixFrom(ip, ones),
-		server:   server,
-		routers:  addrs(ack.Router()),
-		ntp:      addrs(ack.NTPServers()),
-		hostname: strings.TrimRight(ack.HostName(), "\x00"),
-		since:    time.Now(),
-		ack:      ack,
-	}
-	dns, search, domain := packet.GatherDNSSettings()
-	l.dns = addrs(dns)
-	if domain = strings.TrimRight(domain, "\x00"); domain != "" {
-		l.domains = append(l.domains, domain)
-	}
-	for _, s := range search {
-		if s != "" && !slices.Contains(l.domains, s) {
-			l.domains = append(l.domains, s)
-		}
-	}
-	if mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, ack.Options); err == nil && mtu >= 68 { // RFC 2132 5.1
-		l.mtu = int(mtu)
-	}
-	for _, r := range ack.ClasslessStaticRoute() {
-		to, via := prefixOf(r.Dest), addrOrNone(r.Router)
-		if to.IsValid() {
-			l.classless = append(l.classless, classless{to, via})
-		}
-	}
-	if t := ack.IPAddressLeaseTime(0); t > 0 && t < time.Duration(1<<32-1)*time.Second {
-		l.lifetime = t
-		l.renew = ack.IPAddressRenewalTime(t / 2)
-		if l.renew <= 0 || l.renew > t {
-			l.renew = t / 2
-		}
-	}
-	return l, nil
-}
-
-// addrs leaves out what is no address of a host.
-func addrs(ips []net.IP) []netip.Addr {
-	var out []netip.Addr
-	for _, ip := range ips {
-		if a := addrOrNone(ip); a.IsValid() && !slices.Contains(out, a) {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-func addrOrNone(ip net.IP) netip.Addr {
-	a, ok := netip.AddrFromSlice(ip)
-	a = a.Unmap()
-	if !ok || a.IsUnspecified() || a.IsMulticast() {
-		return netip.Addr{}
-	}
-	return a
-}
-
-func prefixOf(n *net.IPNet) netip.Prefix {
-	if n == nil {
-		return netip.Prefix{}
-	}
-	a, ok := netip.AddrFromSlice(n.IP)
-	ones, bits := n.Mask.Size()
-	if !ok || bits == 0 {
-		return netip.Prefix{}
-	}
-	return netip.PrefixFrom(a.Unmap(), ones).Masked()
 }

@@ -1,35 +1,19 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
-	"github.com/insomniacslk/dhcp/dhcpv6/nclient6"
 	"github.com/insomniacslk/dhcp/iana"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
-
-// lease6 is what a DHCPv6 server gave.
-type lease6 struct {
-	addresses []lease6Addr
-	dns, ntp  []netip.Addr
-	domains   []string
-	server    string
-	renew     time.Time // zero: never
-	expires   time.Time
-}
-
-type lease6Addr struct {
-	addr             netip.Addr
-	valid, preferred time.Time // zero: forever
-}
 
 // dhcp6 asks DHCPv6 servers on one link (RFC 8415), for an address or for other configuration alone.
 type dhcp6 struct {
@@ -40,6 +24,9 @@ type dhcp6 struct {
 	hostname string
 	update   func(*lease6)
 	notice   func(string)
+
+	failed map[string]bool // servers that did not confirm what they advertised
+	other  bool            // what a server gives beside addresses was asked for
 }
 
 // run ends with ctx. The link must have its link-local address.
@@ -54,88 +41,292 @@ func (d *dhcp6) run(ctx context.Context) {
 	}
 }
 
+// session ends when the link's socket fails.
 func (d *dhcp6) session(ctx context.Context) error {
-	conn, err := nclient6.NewIPv6UDPConn(d.name, dhcpv6.DefaultClientPort)
+	w, err := listen6(d.name, string(d.duid().ToBytes()), d.association().IaId)
 	if err != nil {
 		return fmt.Errorf("cannot open a socket: %w", err)
 	}
-	client, err := nclient6.NewWithConn(conn, d.mac, nclient6.WithTimeout(time.Hour), nclient6.WithRetry(1))
-	if err != nil {
-		conn.Close()
-		return err
+	defer w.Close()
+	if d.inform {
+		return d.configure(ctx, w)
 	}
-	defer client.Close()
-	for {
-		reply, err := d.obtain(ctx, client)
+	for ctx.Err() == nil {
+		reply, err := d.obtain(ctx, w)
 		if err != nil {
 			return err
 		}
 		lease := readLease6(reply, time.Now())
-		if !d.inform && len(lease.addresses) == 0 {
-			return fmt.Errorf("server %s has no address for this machine%s", lease.server, status(reply))
+		for lease != nil {
+			d.update(lease)
+			if lease, err = d.extend(ctx, w, lease); err != nil {
+				return err
+			}
 		}
-		d.update(lease)
-		if d.inform || lease.renew.IsZero() {
-			<-ctx.Done()
-			return ctx.Err()
+	}
+	return ctx.Err()
+}
+
+// configure asks for what there is beside addresses, once.
+func (d *dhcp6) configure(ctx context.Context, w *wire6) error {
+	m, err := d.message(dhcpv6.MessageTypeInformationRequest)
+	if err != nil {
+		return err
+	}
+	reply, err := d.ask(ctx, w, m, 1<<20, func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply })
+	if err != nil {
+		return err
+	}
+	d.update(readLease6(reply, time.Now()))
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// message begins a message of the type, a transaction of its own.
+func (d *dhcp6) message(kind dhcpv6.MessageType) (*dhcpv6.Message, error) {
+	m, err := dhcpv6.NewMessage(d.modifiers()...)
+	if err != nil {
+		return nil, err
+	}
+	if m.MessageType = kind; kind == dhcpv6.MessageTypeInformationRequest { // RFC 4704 section 5: a name goes with an address
+		m.Options.Del(dhcpv6.OptionFQDN)
+	}
+	return m, nil
+}
+
+// ask sends a message at most so many times.
+func (d *dhcp6) ask(ctx context.Context, w *wire6, m *dhcpv6.Message, times int, fits func(*message6) bool) (*message6, error) {
+	q := &question6{m: m, fits: fits}
+	for n := range times {
+		if answer, err := w.ask(ctx, q, wait(n)); !errors.Is(err, errNoAnswer) {
+			return answer, err
 		}
-		// A lease that is half over is asked for anew as if it were the first: the server knows this client and gives the same.
-		sleep(ctx, time.Until(lease.renew))
-		if ctx.Err() != nil {
-			return ctx.Err()
+	}
+	return nil, errNoAnswer
+}
+
+// association is the identity association for this link's addresses: RFC 8415 section 21.4.
+func (d *dhcp6) association(addresses ...lease6Addr) *dhcpv6.OptIANA {
+	ia := &dhcpv6.OptIANA{}
+	copy(ia.IaId[:], iaid(d.conf.IAID, d.mac))
+	for _, a := range addresses {
+		ia.Options.Add(&dhcpv6.OptIAAddress{IPv6Addr: a.addr.AsSlice()})
+	}
+	return ia
+}
+
+// gives reports whether the message has an address for this link.
+func gives(m *message6) bool { return len(readLease6(m, time.Now()).addresses) > 0 }
+
+// obtain is SOLICIT and REPLY with rapid commit, or with ADVERTISE and REQUEST in between. As with DHCPv4 a server that does
+// not confirm must not keep the machine from the others.
+func (d *dhcp6) obtain(ctx context.Context, w *wire6) (*message6, error) {
+	offers, err := d.solicit(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if d.failed == nil || len(d.failed) > mostFailed {
+		d.failed = map[string]bool{}
+	}
+	for i := 0; i < len(offers); i++ { // others may be heard meanwhile
+		var reply *message6
+		if reply, err = d.request(ctx, w, offers[i], &offers); err == nil {
+			delete(d.failed, offers[i].server)
+			return reply, nil
+		}
+		d.failed[offers[i].server] = true
+	}
+	return nil, err
+}
+
+// solicit returns what servers advertise, or the reply of one that commits at once. A server that has no address but knows
+// names is asked for those, and the question for an address goes on.
+func (d *dhcp6) solicit(ctx context.Context, w *wire6) ([]*message6, error) {
+	m, err := d.message(dhcpv6.MessageTypeSolicit)
+	if err != nil {
+		return nil, err
+	}
+	m.AddOption(d.association())
+	if d.conf.RapidCommit {
+		dhcpv6.WithRapidCommit(m)
+	}
+	var held []*message6
+	var empty *message6
+	q := &question6{m: m, fits: func(m *message6) bool {
+		switch {
+		case !offers6(m):
+			return false
+		case !gives(m):
+			empty = m
+			return false
+		case d.failed[m.server]:
+			held = addOffer6(held, m)
+			return false
+		}
+		return true
+	}}
+	for n := 0; ; n++ {
+		patience := wait(n)
+		if d.other {
+			patience = longWait(n)
+		}
+		answer, err := w.ask(ctx, q, patience)
+		switch {
+		case err == nil:
+			return append([]*message6{answer}, held...), nil
+		case !errors.Is(err, errNoAnswer):
+			return nil, err
+		case len(held) > 0:
+			return held, nil
+		case !d.other && (empty != nil || n == 2): // one may not answer at all to a question for what it does not have
+			d.withoutAddress(ctx, w, empty)
 		}
 	}
 }
 
-func status(m *dhcpv6.Message) string {
+// offers6 reports whether the message is an answer to the question for an address: RFC 8415 section 18.2.1.
+func offers6(m *message6) bool {
+	switch {
+	case m.server == "":
+		return false
+	case m.MessageType == dhcpv6.MessageTypeReply:
+		return m.GetOneOption(dhcpv6.OptionRapidCommit) != nil
+	}
+	return m.MessageType == dhcpv6.MessageTypeAdvertise
+}
+
+// withoutAddress takes what a server has for a machine that gets no address of it, as if that had been all that was asked for: it
+// may have prefixes for routers alone. Where it does not answer to that, what it has said counts, if it has said anything.
+func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
+	times := 1
+	if said != nil {
+		times = 2
+		d.other = true
+		d.notice(fmt.Sprintf("DHCPv6: server %s has no address for this machine%s", serverName(said), status(said)))
+	}
+	m, err := d.message(dhcpv6.MessageTypeInformationRequest)
+	if err != nil {
+		return
+	}
+	if reply, err := d.ask(ctx, w, m, times, func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply }); err == nil {
+		said = reply
+	}
+	if said == nil {
+		return
+	}
+	if lease := readLease6(said, time.Now()); len(lease.dns)+len(lease.ntp)+len(lease.domains) > 0 {
+		d.other = true
+		lease.addresses = nil
+		d.update(lease)
+	}
+}
+
+// addOffer6 adds an advertisement, of each server one and not too many.
+func addOffer6(offers []*message6, m *message6) []*message6 {
+	same := func(o *message6) bool { return o.server == m.server }
+	if len(offers) >= 16 || slices.ContainsFunc(offers, same) {
+		return offers
+	}
+	return append(offers, m)
+}
+
+// request asks for what was advertised, and adds to offers what others advertise meanwhile. Where there is another it asks once.
+func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *[]*message6) (*message6, error) {
+	if offer.MessageType == dhcpv6.MessageTypeReply {
+		return offer, nil
+	}
+	m, err := d.message(dhcpv6.MessageTypeRequest)
+	if err != nil {
+		return nil, err
+	}
+	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionServerID, OptionData: []byte(offer.server)})
+	m.AddOption(d.association(readLease6(offer, time.Now()).addresses...))
+	q := &question6{m: m, fits: func(m *message6) bool {
+		if m.MessageType == dhcpv6.MessageTypeAdvertise && offers6(m) && gives(m) && !d.failed[m.server] {
+			*offers = addOffer6(*offers, m)
+		}
+		return m.MessageType == dhcpv6.MessageTypeReply && m.server == offer.server
+	}}
+	err = errNoAnswer
+	var reply *message6
+	for n := 0; errors.Is(err, errNoAnswer) && n < 4 && (n < 1 || (*offers)[len(*offers)-1] == offer); n++ {
+		reply, err = w.ask(ctx, q, wait(n))
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("server %s advertised an address but did not confirm it: %w", serverName(offer), err)
+	case !gives(reply):
+		return nil, fmt.Errorf("server %s advertised an address but did not give it%s", serverName(offer), status(reply))
+	}
+	return reply, nil
+}
+
+// extend is RENEW at the lease's server and from T2 on REBIND at all: RFC 8415 sections 18.2.4 and 18.2.5. It returns nil when
+// there is nothing left to extend; what there was holds until its time is over.
+func (d *dhcp6) extend(ctx context.Context, w *wire6, old *lease6) (*lease6, error) {
+	if old.renew.IsZero() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	sleep(ctx, time.Until(old.renew))
+	reply, err := d.again6(ctx, w, old, dhcpv6.MessageTypeRenew, old.rebind)
+	if errors.Is(err, errNoAnswer) {
+		reply, err = d.again6(ctx, w, old, dhcpv6.MessageTypeRebind, old.expires)
+	}
+	if errors.Is(err, errNoAnswer) || err == nil && !gives(reply) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return readLease6(reply, time.Now()), nil
+}
+
+// again6 asks to extend a lease until a moment. To a renewal its own server alone can answer, that it does not know of the lease
+// as well; to the other question whoever extends it.
+func (d *dhcp6) again6(ctx context.Context, w *wire6, old *lease6, kind dhcpv6.MessageType, until time.Time) (*message6, error) {
+	m, err := d.message(kind)
+	if err != nil {
+		return nil, err
+	}
+	m.AddOption(d.association(old.addresses...))
+	renewal := kind == dhcpv6.MessageTypeRenew
+	if renewal {
+		m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionServerID, OptionData: []byte(old.id)})
+	}
+	q := &question6{m: m, fits: func(m *message6) bool {
+		if m.MessageType != dhcpv6.MessageTypeReply || m.server == "" || renewal && m.server != old.id {
+			return false
+		}
+		return gives(m) || renewal && noBinding(m)
+	}}
+	inTime, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	for n := 0; inTime.Err() == nil; n++ {
+		answer, err := w.ask(inTime, q, longWait(n))
+		if err == nil {
+			return answer, nil
+		}
+		if !errors.Is(err, errNoAnswer) && inTime.Err() == nil { // the link may be down for a moment
+			sleep(inTime, wait(n))
+		}
+	}
+	return nil, cmp.Or(ctx.Err(), errNoAnswer)
+}
+
+// noBinding reports whether the server does not know the lease.
+func noBinding(m *message6) bool {
+	ia := m.Options.OneIANA()
+	return ia != nil && ia.Options.Status() != nil && ia.Options.Status().StatusCode == iana.StatusNoBinding
+}
+
+func status(m *message6) string {
 	if ia := m.Options.OneIANA(); ia != nil {
 		if s := ia.Options.Status(); s != nil && s.StatusMessage != "" {
 			return fmt.Sprintf(": %q", s.StatusMessage)
 		}
 	}
 	return ""
-}
-
-// obtain is SOLICIT and REPLY with rapid commit, or with ADVERTISE and REQUEST in between; or INFORMATION-REQUEST and REPLY.
-func (d *dhcp6) obtain(ctx context.Context, client *nclient6.Client) (*dhcpv6.Message, error) {
-	if d.inform {
-		m, err := dhcpv6.NewMessage(d.modifiers()...)
-		if err != nil {
-			return nil, err
-		}
-		m.MessageType = dhcpv6.MessageTypeInformationRequest
-		return exchange6(ctx, client, m, 1<<20, nclient6.IsMessageType(dhcpv6.MessageTypeReply))
-	}
-	var id [4]byte
-	copy(id[:], iaid(d.conf.IAID, d.mac))
-	mods := append(d.modifiers(), dhcpv6.WithIAID(id))
-	if d.conf.RapidCommit {
-		mods = append(mods, dhcpv6.WithRapidCommit)
-	}
-	solicit, err := dhcpv6.NewSolicit(d.mac, mods...)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := exchange6(ctx, client, solicit, 1<<20, func(m *dhcpv6.Message) bool {
-		return m.MessageType == dhcpv6.MessageTypeReply || m.MessageType == dhcpv6.MessageTypeAdvertise && len(readLease6(m, time.Now()).addresses) > 0
-	})
-	if err != nil || answer.MessageType == dhcpv6.MessageTypeReply {
-		return answer, err
-	}
-	request, err := dhcpv6.NewRequestFromAdvertise(answer, d.modifiers()...)
-	if err != nil {
-		return nil, err
-	}
-	return exchange6(ctx, client, request, 4, nclient6.IsMessageType(dhcpv6.MessageTypeReply))
-}
-
-func exchange6(ctx context.Context, client *nclient6.Client, message *dhcpv6.Message, times int, fits nclient6.Matcher) (*dhcpv6.Message, error) {
-	begin := time.Now()
-	return repeat(ctx, times, func(once context.Context) (*dhcpv6.Message, error) {
-		// In hundredths of a second, with an end: RFC 8415 21.9.
-		message.UpdateOption(dhcpv6.OptElapsedTime(min(time.Since(begin), 65535*10*time.Millisecond)))
-		return client.SendAndRead(once, client.RemoteAddr(), message, fits)
-	})
 }
 
 func (d *dhcp6) modifiers() []dhcpv6.Modifier {
@@ -152,7 +343,7 @@ func (d *dhcp6) modifiers() []dhcpv6.Modifier {
 			m.UpdateOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionCode(code), OptionData: data})
 		})
 	}
-	if name := sentHostname(d.conf.SendHostname, d.conf.Hostname, d.hostname); name != "" && !d.inform {
+	if name := sentHostname(d.conf.SendHostname, d.conf.Hostname, d.hostname); name != "" {
 		mods = append(mods, dhcpv6.WithFQDN(1, name)) // RFC 4704: the server may do the forward record
 	}
 	if len(d.conf.UserClass) > 0 {
@@ -180,53 +371,6 @@ func (d *dhcp6) duid() dhcpv6.DUID {
 	if id, err := dhcpv6.DUIDFromBytes(raw); err == nil {
 		return id
 	}
-	return &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: d.mac}
-}
-
-func readLease6(m *dhcpv6.Message, now time.Time) *lease6 {
-	l := &lease6{dns: addrs(m.Options.DNS()), ntp: addrs(append(m.Options.NTPServers(), m.Options.SNTP()...))}
-	if id := m.Options.ServerID(); id != nil {
-		l.server = serverName(id)
-	}
-	if search := m.Options.DomainSearchList(); search != nil {
-		l.domains = search.Labels
-	}
-	const infinity = time.Duration(1<<32-1) * time.Second
-	until := func(d time.Duration) time.Time {
-		if d >= infinity {
-			return time.Time{}
-		}
-		return now.Add(d)
-	}
-	ia := m.Options.OneIANA()
-	if ia == nil {
-		return l
-	}
-	for _, o := range ia.Options.Addresses() {
-		a := addrOrNone(o.IPv6Addr)
-		if !a.Is6() || o.ValidLifetime == 0 || o.PreferredLifetime > o.ValidLifetime { // RFC 8415 21.6
-			continue
-		}
-		l.addresses = append(l.addresses, lease6Addr{a, until(o.ValidLifetime), until(o.PreferredLifetime)})
-		renew := ia.T1
-		if renew == 0 { // the choice is ours: RFC 8415 21.4
-			renew = o.PreferredLifetime / 2
-		}
-		if t := until(o.ValidLifetime); !t.IsZero() && renew > 0 {
-			l.expires = t
-			l.renew = now.Add(min(renew, o.ValidLifetime/2))
-		}
-	}
-	return l
-}
-
-// serverName is what can be told of a server from its DUID.
-func serverName(id dhcpv6.DUID) string {
-	switch id := id.(type) {
-	case *dhcpv6.DUIDLL:
-		return id.LinkLayerAddr.String()
-	case *dhcpv6.DUIDLLT:
-		return id.LinkLayerAddr.String()
-	}
-	return fmt.Sprintf("%x", slices.Clip(id.ToBytes()))
+	kind, address := lasting(d.mac)
+	return &dhcpv6.DUIDLL{HWType: kind, LinkLayerAddr: address}
 }

@@ -5,18 +5,33 @@ import (
 	"net"
 	"slices"
 
+	"github.com/insomniacslk/dhcp/iana"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
+
+// infiniBandLen is the length of a hardware address of IP over InfiniBand: INFINIBAND_ALEN in linux/if_infiniband.h.
+const infiniBandLen = 20
+
+// lasting returns the type of hardware and what of the address outlasts a boot: of InfiniBand's that is the port's identifier
+// at its end, before which stands the number of a queue (RFC 4391 section 9.1.1).
+func lasting(mac net.HardwareAddr) (iana.HWType, net.HardwareAddr) {
+	if len(mac) == infiniBandLen {
+		return iana.HWTypeInfiniband, mac[infiniBandLen-8:]
+	}
+	return iana.HWTypeEthernet, mac
+}
 
 // duid is the DHCP unique identifier (RFC 8415 section 11). Where the configuration gives no bytes it is made of the
 // hardware address, which is the one thing about the machine that the next boot finds again; that is true of the types
 // that systemd makes of the machine id, too.
 func duid(c netconf.DUID, mac net.HardwareAddr) []byte {
-	const ethernet = 1
 	if c.Raw != nil {
 		return slices.Concat(binary.BigEndian.AppendUint16(nil, c.Number), c.Raw)
 	}
-	return slices.Concat([]byte{0, 3, 0, ethernet}, mac)
+	const linkLayer = 3
+	kind, address := lasting(mac)
+	return slices.Concat([]byte{0, linkLayer, byte(kind >> 8), byte(kind)}, address)
 }
 
 // iaid tells the links of one machine apart: the configured number, or the lower half of the hardware address.

@@ -73,11 +73,7 @@ func TestRoutesOfLease(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := testLink(t, tt.text)
-			lease, err := readLease4(ack(t, tt.options...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.lease4 = lease
+			l.lease4 = readLease4(ack(t, tt.options...))
 			var got []string
 			for _, r := range l.wanted(time.Now()).routes {
 				got = append(got, describe(r))
@@ -89,41 +85,39 @@ func TestRoutesOfLease(t *testing.T) {
 	}
 }
 
-// TestLeaseLies holds that a server cannot write into resolv.conf what it likes, nor give a mask that is none.
+// TestLeaseLies holds that a server cannot write into resolv.conf what it likes.
 func TestLeaseLies(t *testing.T) {
-	lease, err := readLease4(ack(t, dhcpv4.OptDomainName("good.example\nnameserver 6.6.6.6"), dhcpv4.OptDNS(net.IPv4(0, 0, 0, 0), net.IPv4(224, 0, 0, 1), net.IPv4(10, 0, 0, 3))))
-	if err != nil {
-		t.Fatal(err)
-	}
+	lease := readLease4(ack(t, dhcpv4.OptDomainName("good.example\nnameserver 6.6.6.6"), dhcpv4.OptDNS(net.IPv4(0, 0, 0, 0), net.IPv4(224, 0, 0, 1), net.IPv4(10, 0, 0, 3))))
 	if got := domains(lease.domains); got != nil {
 		t.Errorf("domains = %q", got)
 	}
 	if diff := cmp.Diff([]string{"10.0.0.3"}, texts(lease.dns)); diff != "" {
 		t.Errorf("name servers (-want +got):\n%s", diff)
 	}
-	bad := ack(t)
-	bad.UpdateOption(dhcpv4.OptSubnetMask(net.IPMask{255, 0, 255, 0}))
-	if lease, err := readLease4(bad); err == nil {
-		t.Errorf("the mask ff00ff00 was taken: %v", lease.prefix)
-	}
 }
 
 func TestLeaseTimes(t *testing.T) {
 	seconds := func(code dhcpv4.OptionCode, n byte) dhcpv4.Option { return dhcpv4.OptGeneric(code, []byte{0, 0, 0, n}) }
+	lease, t1, t2 := dhcpv4.OptionIPAddressLeaseTime, dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue
 	for _, tt := range []struct {
-		name            string
-		options         []dhcpv4.Option
-		lifetime, renew time.Duration
+		name                    string
+		options                 []dhcpv4.Option
+		lifetime, renew, rebind float64
 	}{
-		{"none", nil, 0, 0},
-		{"half", []dhcpv4.Option{seconds(dhcpv4.OptionIPAddressLeaseTime, 100)}, 100 * time.Second, 50 * time.Second},
-		{"T1", []dhcpv4.Option{seconds(dhcpv4.OptionIPAddressLeaseTime, 100), seconds(dhcpv4.OptionRenewTimeValue, 7)}, 100 * time.Second, 7 * time.Second},
-		{"T1 after the end", []dhcpv4.Option{seconds(dhcpv4.OptionIPAddressLeaseTime, 10), seconds(dhcpv4.OptionRenewTimeValue, 70)}, 10 * time.Second, 5 * time.Second},
-		{"without end", []dhcpv4.Option{dhcpv4.OptGeneric(dhcpv4.OptionIPAddressLeaseTime, []byte{255, 255, 255, 255})}, 0, 0},
+		{"none", nil, 0, 0, 0},
+		{"half", []dhcpv4.Option{seconds(lease, 100)}, 100, 50, 87.5},
+		{"T1", []dhcpv4.Option{seconds(lease, 100), seconds(t1, 7)}, 100, 7, 87.5},
+		{"T1 and T2", []dhcpv4.Option{seconds(lease, 100), seconds(t1, 7), seconds(t2, 9)}, 100, 7, 9},
+		{"T2", []dhcpv4.Option{seconds(lease, 100), seconds(t2, 60)}, 100, 50, 60},
+		{"T2 before half", []dhcpv4.Option{seconds(lease, 100), seconds(t2, 30)}, 100, 50, 87.5},
+		{"T1 after the end", []dhcpv4.Option{seconds(lease, 10), seconds(t1, 70)}, 10, 5, 8.75},
+		{"T1 after T2", []dhcpv4.Option{seconds(lease, 100), seconds(t1, 70), seconds(t2, 60)}, 100, 50, 60},
+		{"T2 at the end", []dhcpv4.Option{seconds(lease, 100), seconds(t2, 100)}, 100, 50, 87.5},
+		{"without end", []dhcpv4.Option{dhcpv4.OptGeneric(lease, []byte{255, 255, 255, 255})}, 0, 0, 0},
 	} {
-		l, err := readLease4(ack(t, tt.options...))
-		if err != nil || l.lifetime != tt.lifetime || l.renew != tt.renew {
-			t.Errorf("%s: lifetime %v, renewal after %v, %v; want %v and %v", tt.name, l.lifetime, l.renew, err, tt.lifetime, tt.renew)
+		l := readLease4(ack(t, tt.options...))
+		if l.lifetime.Seconds() != tt.lifetime || l.renew.Seconds() != tt.renew || l.rebind.Seconds() != tt.rebind {
+			t.Errorf("%s: lifetime %v, extended after %v and %v; want %v, %v and %v", tt.name, l.lifetime, l.renew, l.rebind, tt.lifetime, tt.renew, tt.rebind)
 		}
 	}
 }
@@ -162,6 +156,12 @@ func TestUsable(t *testing.T) {
 		{"broadcast", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4bcast }), false},
 		{"multicast", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4(224, 0, 0, 9) }), false},
 		{"of nobody", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.Options.Del(dhcpv4.OptionServerIdentifier) }), false},
+		{"for no time", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(0)) }), false},
+		{"without a netmask", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.Options.Del(dhcpv4.OptionSubnetMask) }), true},
+		{"without a netmask or a class", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) {
+			p.Options.Del(dhcpv4.OptionSubnetMask)
+			p.YourIPAddr = net.IPv4(240, 0, 0, 1)
+		}), false},
 		{"denied", deny, ack(t), false},
 		{"allowed", allow, ack(t), true},
 	} {
@@ -204,12 +204,10 @@ func FuzzServers(f *testing.F) {
 	now := time.Now()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l := testLink(t, "[Network]\nDHCP=yes\n[Route]\nDestination=10.50.0.0/16\nGateway=_dhcp4\n[Route]\nDestination=2001:db8:50::/48\nGateway=_ipv6ra\n")
-		if p, err := dhcpv4.FromBytes(b); err == nil && (&dhcp4{}).usable(p) {
-			if lease, err := readLease4(p); err == nil {
-				l.lease4 = lease
-			}
+		if p, err := parse4(b); err == nil && (&dhcp4{}).usable(p) {
+			l.lease4 = readLease4(p)
 		}
-		if m, err := dhcpv6.MessageFromBytes(b); err == nil {
+		if m, err := parse6(b); err == nil {
 			l.lease6 = readLease6(m, now)
 		}
 		if a, err := parseAdvert(b, netip.MustParseAddr("fe80::1%eth0")); err == nil {

@@ -86,6 +86,13 @@ func (l *link) fail(what string, err error) {
 	l.trouble[what] = fmt.Sprintf("cannot %s: %v", what, err)
 }
 
+// setting says of a setting that it could not be made. It is no reason to do without the link.
+func (l *link) setting(what string, err error) {
+	if err != nil {
+		l.notice(fmt.Sprintf("cannot %s: %v", what, err))
+	}
+}
+
 // reconcile does the next step from what the link has to what it should have. It is called after every change.
 func (l *link) reconcile(now time.Time) {
 	if l.conf == nil || l.conf.Link.Unmanaged {
@@ -121,8 +128,8 @@ func (l *link) start(now time.Time) {
 		l.ctx, l.stop = context.WithCancel(l.m.ctx)
 	}
 	ctx, c := l.ctx, l.conf
-	if len(l.attrs.HardwareAddr) != 6 || l.loopback() || !l.hasCarrier() {
-		return // neither DHCP nor router solicitation is defined here for anything but Ethernet
+	if n := len(l.attrs.HardwareAddr); n != 6 && n != infiniBandLen || l.loopback() || !l.hasCarrier() {
+		return // neither DHCP nor router solicitation is defined here for anything but Ethernet and InfiniBand
 	}
 	if c.DHCP4 && l.dhcp4Since.IsZero() {
 		l.dhcp4Since = now

@@ -63,10 +63,10 @@ func predictableNames(sys, name string) predictable {
 	case "3", "4":
 		p.user = true
 	}
-	if attr(class, "type") != "1" {
-		return p // ARPHRD_ETHER alone has the prefix en
+	prefix := map[string]string{"1": "en", "32": "ib"}[attr(class, "type")] // ARPHRD_ETHER, ARPHRD_INFINIBAND
+	if prefix == "" {
+		return p
 	}
-	prefix := "en"
 	if strings.Contains(attr(class, "uevent"), "DEVTYPE=wlan") {
 		prefix = "wl"
 	}

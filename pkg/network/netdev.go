@@ -135,7 +135,8 @@ func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
 		return &v, nil
 	case "ipvlan":
 		mode := map[string]netlink.IPVlanMode{"L2": netlink.IPVLAN_MODE_L2, "L3": netlink.IPVLAN_MODE_L3, "L3S": netlink.IPVLAN_MODE_L3S}[c.Mode]
-		return &netlink.IPVlan{LinkAttrs: a, Mode: mode}, nil
+		flag := map[string]netlink.IPVlanFlag{"private": netlink.IPVLAN_FLAG_PRIVATE, "vepa": netlink.IPVLAN_FLAG_VEPA}[c.Flags]
+		return &netlink.IPVlan{LinkAttrs: a, Mode: mode, Flag: flag}, nil
 	case "vxlan":
 		x := c.VXLAN
 		v := &netlink.Vxlan{LinkAttrs: a, VxlanId: x.VNI, VtepDevIndex: parent, TTL: x.TTL, TOS: x.TOS, Port: x.Port, PortLow: x.PortLow, PortHigh: x.PortHigh,

@@ -3,12 +3,16 @@ package network
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
 // prepare sets what has to be set before the link goes up, takes it up and makes what stands on it. It reports whether it
@@ -21,10 +25,10 @@ func (l *link) prepare() bool {
 		return false
 	}
 	if mac := c.Link.MAC; mac != nil && mac.String() != l.attrs.HardwareAddr.String() {
-		l.fail("set the hardware address", whileDown(nl, func() error { return netlink.LinkSetHardwareAddr(nl, mac) }))
+		l.setting("set the hardware address", whileDown(nl, func() error { return netlink.LinkSetHardwareAddr(nl, mac) }))
 	}
 	if c.Link.MTU != 0 && c.Link.MTU != l.attrs.MTU {
-		l.fail("set the MTU", netlink.LinkSetMTU(nl, c.Link.MTU))
+		l.setting("set the MTU", netlink.LinkSetMTU(nl, c.Link.MTU))
 	}
 	l.prepareFlags(nl)
 	if !l.loopback() {
@@ -117,10 +121,10 @@ func (l *link) prepareFlags(nl netlink.Link) {
 		if *f.want {
 			set = f.on
 		}
-		l.fail("set "+f.what, set(nl))
+		l.setting("set "+f.what, set(nl))
 	}
 	if s.Group != nil {
-		l.fail("set the group", netlink.LinkSetGroup(nl, int(*s.Group)))
+		l.setting("set the group", netlink.LinkSetGroup(nl, int(*s.Group)))
 	}
 }
 
@@ -128,7 +132,7 @@ func (l *link) prepareFlags(nl netlink.Link) {
 func (l *link) preparePort(master netlink.Link) {
 	name, c := master.Attrs().Name, l.conf
 	set := func(path, value string) {
-		l.fail("set "+filepath.Base(path), os.WriteFile(filepath.Join("/sys/class/net", path), []byte(value), 0))
+		l.setting("set "+filepath.Base(path), os.WriteFile(filepath.Join("/sys/class/net", path), []byte(value), 0))
 	}
 	switch master.Type() {
 	case "bond":
@@ -155,7 +159,7 @@ func (l *link) preparePort(master netlink.Link) {
 // taken in here.
 func (l *link) prepareIP(nl netlink.Link) {
 	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
-		l.fail("set the way of IPv6 link-local addresses", netlink.LinkSetIP6AddrGenMode(nl, l.addrGenMode()))
+		l.prepareLinkLocal(nl)
 		l.sysctl("ipv6", "accept_ra", "0")
 	}
 	for _, s := range l.conf.Sysctl {
@@ -174,23 +178,49 @@ const (
 )
 
 func (l *link) addrGenMode() int {
-	switch {
-	case !l.conf.LinkLocal6:
+	switch c := l.conf; {
+	case !c.LinkLocal6 || c.AddrGenMode == "none":
 		return genModeNone
-	case l.conf.AddrGenMode == "none":
-		return genModeNone
-	case l.conf.AddrGenMode == "stable-privacy":
-		return genModeStablePrivacy
-	case l.conf.AddrGenMode == "random":
+	case c.AddrGenMode == "random":
 		return genModeRandom
+	case c.AddrGenMode == "stable-privacy" || c.AddrGenMode == "" && (c.StableSecret.IsValid() || l.stableToken()):
+		return genModeStablePrivacy
 	}
 	return genModeEUI64
+}
+
+// stableToken reports whether addresses in announced prefixes are to be stable; the link-local one is to be so as well.
+func (l *link) stableToken() bool {
+	return slices.ContainsFunc(l.conf.RA.Tokens, func(t netconf.Token) bool { return t.Mode == "prefixstable" })
+}
+
+// prepareLinkLocal decides how the kernel makes the link-local address. Without one the link has no IPv6 at all, so the usual
+// way is taken where the other fails.
+func (l *link) prepareLinkLocal(nl netlink.Link) {
+	const what = "set the way of IPv6 link-local addresses"
+	mode := l.addrGenMode()
+	if mode == genModeStablePrivacy {
+		// The kernel wants the secret first: inet6_validate_link_af in net/ipv6/addrconf.c.
+		secret := l.conf.StableSecret
+		if !secret.IsValid() {
+			secret = netip.AddrFrom16(l.secret("link-local"))
+		}
+		l.sysctl("ipv6", "stable_secret", secret.String())
+	}
+	err := netlink.LinkSetIP6AddrGenMode(nl, mode)
+	l.setting(what, err)
+	if err != nil && mode != genModeEUI64 && mode != genModeNone {
+		l.setting(what, netlink.LinkSetIP6AddrGenMode(nl, genModeEUI64))
+	}
 }
 
 func (l *link) sysctl(family, key, value string) {
 	path := filepath.Join("/proc/sys/net", family, "conf", l.name, key)
 	err := os.WriteFile(path, []byte(value), 0)
 	if err != nil {
+		if key == "stable_secret" {
+			value = "one" // it is to stay one
+		}
 		l.notice(fmt.Sprintf("cannot set %s to %s: %v", key, value, err))
 	}
 }

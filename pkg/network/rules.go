@@ -20,7 +20,7 @@ func (l *link) applyRules() {
 	for _, r := range l.conf.Rules {
 		for _, fam := range ruleFamilies(r) {
 			if err := netlink.RuleAdd(rule(r, fam)); err != nil && !errors.Is(err, unix.EEXIST) {
-				l.fail("add a routing policy rule", err)
+				l.setting("add a routing policy rule", err)
 			}
 		}
 	}
@@ -28,7 +28,7 @@ func (l *link) applyRules() {
 		err := netlink.NeighSet(&netlink.Neigh{
 			LinkIndex: l.index, Family: family(n.Address), State: netlink.NUD_PERMANENT, IP: n.Address.AsSlice(), HardwareAddr: n.MAC,
 		})
-		l.fail("set the neighbour "+n.Address.String(), err)
+		l.setting("set the neighbour "+n.Address.String(), err)
 	}
 }
 
@@ -62,11 +62,15 @@ func rule(r netconf.Rule, fam int) *netlink.Rule {
 	if r.Mark != 0 || r.Mask != 0 {
 		n.Mark, n.Mask = r.Mark, &r.Mask
 	}
-	if r.GoTo != 0 {
+	const goTo = 2 // FR_ACT_GOTO
+	if r.Type == goTo {
 		n.Goto = int(r.GoTo)
 	}
 	if r.Type > 1 {
 		n.Type = r.Type
+	}
+	if r.Users != nil {
+		n.UIDRange = netlink.NewRuleUIDRange(r.Users[0], r.Users[1])
 	}
 	if r.SuppressPrefix != nil {
 		n.SuppressPrefixlen = *r.SuppressPrefix

@@ -118,25 +118,25 @@ func (l *link) names(s *LinkState, now time.Time) {
 		s.Servers = append(s.Servers, "DHCP server "+lease.server.String())
 		s.Hostname, s.Leased = lease.hostname, true
 		if c.DHCPv4.UseDNS {
-			s.DNS = appendNew(s.DNS, lease.dns)
+			s.DNS = appendNew(s.DNS, elsewhere(lease.dns))
 		}
 		if c.DHCPv4.UseDomains {
 			s.Domains = appendNew(s.Domains, domains(lease.domains))
 		}
 		if c.DHCPv4.UseNTP {
-			ntp(lease.ntp)
+			ntp(elsewhere(lease.ntp))
 		}
 	}
 	if lease := l.lease6; lease != nil {
 		s.Servers = append(s.Servers, "DHCPv6 server "+lease.server)
 		if c.DHCPv6.UseDNS {
-			s.DNS = appendNew(s.DNS, lease.dns)
+			s.DNS = appendNew(s.DNS, elsewhere(lease.dns))
 		}
 		if c.DHCPv6.UseDomains {
 			s.Domains = appendNew(s.Domains, domains(lease.domains))
 		}
 		if c.DHCPv6.UseNTP {
-			ntp(lease.ntp)
+			ntp(elsewhere(lease.ntp))
 		}
 	}
 	for _, r := range l.routers {

@@ -72,126 +72,6 @@ func rank(r route) int {
 	return 0
 }
 
-func (l *link) wantLease4(w *wanted, lease *lease4) {
-	c := l.conf.DHCPv4
-	var expires time.Time
-	if lease.lifetime > 0 {
-		expires = lease.since.Add(lease.lifetime)
-	}
-	own := lease.prefix.Addr()
-	table := l.table(c.RouteTable)
-	a := address{prefix: lease.prefix, label: c.Label, metric: c.RouteMetric, valid: expires}
-	base := route{family: unix.AF_INET, table: table, protocol: unix.RTPROT_DHCP, kind: unix.RTN_UNICAST, metric: c.RouteMetric, prefsrc: own, device: true}
-	base.metrics[unix.RTAX_MTU] = uint32(c.RouteMTU)
-	base.metrics[unix.RTAX_INITCWND] = uint32(c.InitCwnd)
-	base.metrics[unix.RTAX_INITRWND] = uint32(c.InitRwnd)
-	if c.QuickAck {
-		base.metrics[unix.RTAX_QUICKACK] = 1
-	}
-	if table != l.table(0) { // the kernel would put the route to the network into the main table
-		a.flags |= unix.IFA_F_NOPREFIXROUTE
-		r := base
-		r.dst, r.scope = lease.prefix.Masked(), unix.RT_SCOPE_LINK
-		w.route(r)
-	}
-	w.address(a)
-
-	onLink := func(to netip.Prefix) {
-		r := base
-		r.dst, r.scope = to, unix.RT_SCOPE_LINK
-		w.route(r)
-	}
-	// The netmask may leave the gateway out (a /32 does), so it gets a route of its own.
-	via := func(to netip.Prefix, gateway netip.Addr) {
-		onLink(host(gateway))
-		r := base
-		if to.Bits() > 0 {
-			r.dst = to
-		}
-		r.gateway = gateway
-		w.route(r)
-	}
-	auto := func(to netip.Prefix, gateway netip.Addr) {
-		switch {
-		case to == host(own):
-			r := base
-			r.dst, r.scope = to, unix.RT_SCOPE_HOST
-			w.route(r)
-		case !gateway.IsValid():
-			onLink(to)
-		default:
-			via(to, gateway)
-		}
-	}
-	// RFC 3442: where there are classless routes the Router option does not count.
-	router := netip.Addr{}
-	if len(lease.routers) > 0 && len(lease.classless) == 0 {
-		router = lease.routers[0]
-	}
-	if c.UseGateway && len(lease.routers) > 0 && (len(lease.classless) == 0 || !c.UseRoutes) {
-		via(netip.Prefix{}, lease.routers[0])
-	}
-	if c.UseRoutes {
-		for _, r := range lease.classless {
-			auto(r.to, r.via)
-		}
-	}
-	// gatewayFor is the next hop to a destination: none if it is on the link, and found false if there is no way.
-	gatewayFor := func(to netip.Prefix) (gateway netip.Addr, found bool) {
-		bits := -1
-		if lease.prefix.Bits() <= to.Bits() && lease.prefix.Contains(to.Addr()) {
-			bits, found = lease.prefix.Bits(), true
-		}
-		for _, r := range lease.classless {
-			if r.to.Bits() <= to.Bits() && r.to.Contains(to.Addr()) && r.to.Bits() >= bits {
-				bits, gateway, found = r.to.Bits(), r.via, true
-			}
-		}
-		if !found && router.IsValid() {
-			return router, true
-		}
-		return gateway, found
-	}
-	for _, s := range l.conf.Routes {
-		if s.GatewayFrom != "dhcp4" {
-			continue
-		}
-		to := s.Destination
-		if !to.IsValid() {
-			to = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		}
-		gateway, found := gatewayFor(to)
-		if !found || !gateway.IsValid() {
-			continue
-		}
-		onLink(host(gateway))
-		s.Gateway = gateway
-		r := l.staticRoute(s)
-		if s.Protocol == 0 {
-			r.protocol = unix.RTPROT_DHCP
-		}
-		if s.Metric == nil {
-			r.metric = c.RouteMetric
-		}
-		if s.Table == 0 {
-			r.table = table
-		}
-		w.route(r)
-	}
-	servers := func(use, routes bool, list []netip.Addr) {
-		if !use || !routes {
-			return
-		}
-		for _, s := range list {
-			if gateway, found := gatewayFor(host(s)); found && !s.IsLoopback() {
-				auto(host(s), gateway)
-			}
-		}
-	}
-	servers(c.UseDNS, c.RoutesToDNS, lease.dns)
-	servers(c.UseNTP, c.RoutesToNTP, lease.ntp)
-}
-
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // listed is systemd's rule for a pair of lists: with an allow list only that counts.
@@ -203,34 +83,48 @@ func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
 	return !slices.ContainsFunc(deny, covers)
 }
 
-// slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or from the hardware address.
+// slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or, where none of them is for this
+// prefix, from the hardware address.
 func (l *link) slaac(prefix netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
-	tokens := l.conf.RA.Tokens
-	if len(tokens) == 0 {
-		tokens = []netconf.Token{{Mode: "eui64"}}
-	}
-	upper := prefix.Masked().Addr().As16()
-	for _, t := range tokens {
-		b := upper
-		switch t.Mode {
-		case "static":
-			lower := t.Addr.As16()
-			copy(b[8:], lower[8:])
-		default:
-			id, ok := eui64(l.dev.MAC)
-			if !ok {
-				continue
-			}
+	add := func(t netconf.Token) {
+		b := prefix.Masked().Addr().As16()
+		if id, ok := l.lowerHalf(t, prefix); ok {
 			copy(b[8:], id[:])
+			out = append(out, netip.PrefixFrom(netip.AddrFrom16(b), prefix.Bits()))
 		}
-		out = append(out, netip.PrefixFrom(netip.AddrFrom16(b), prefix.Bits()))
+	}
+	for _, t := range l.conf.RA.Tokens {
+		add(t)
+	}
+	if len(out) == 0 {
+		add(netconf.Token{Mode: "eui64"})
 	}
 	return out
 }
 
+// lowerHalf is the interface identifier that a token gives in a prefix, if it is for that prefix.
+func (l *link) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bool) {
+	switch t.Mode {
+	case "static":
+		b := t.Addr.As16()
+		return [8]byte(b[8:]), true
+	case "prefixstable":
+		if t.Addr.IsValid() && t.Addr != prefix.Masked().Addr() {
+			return id, false
+		}
+		return l.stableID(t, prefix), true
+	}
+	return eui64(l.dev.MAC)
+}
+
 // eui64 is the modified EUI-64 interface identifier of RFC 4291 appendix A.
 func eui64(mac []byte) (id [8]byte, ok bool) {
+	if len(mac) == infiniBandLen { // RFC 4391 section 8: the port's identifier is one
+		copy(id[:], mac[infiniBandLen-8:])
+		id[0] |= 2
+		return id, true
+	}
 	if len(mac) != 6 {
 		return id, false
 	}

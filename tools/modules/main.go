@@ -3,7 +3,7 @@
 //
 // Synopsis:
 //
-//	modules -from DIR -o FILE [-firmware DIR]
+//	modules -from DIR -o FILE [-firmware DIR] [-rdma]
 //
 // Description:
 //
@@ -20,6 +20,7 @@
 //	-from:     the kernel's module directory
 //	-o:        the archive to write
 //	-firmware: a firmware directory; without it no firmware is copied
+//	-rdma:     the drivers for IP over InfiniBand as well
 package main
 
 import (
@@ -31,6 +32,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 type cmd struct {
@@ -38,6 +40,7 @@ type cmd struct {
 	from     string
 	output   string
 	firmware string
+	rdma     bool
 }
 
 func command(args []string) (*cmd, error) {
@@ -46,11 +49,12 @@ func command(args []string) (*cmd, error) {
 	f.StringVar(&c.from, "from", "", "the kernel's module `directory`")
 	f.StringVar(&c.output, "o", "", "the archive `file` to write")
 	f.StringVar(&c.firmware, "firmware", "", "add the firmware that the modules name from this `directory`")
+	f.BoolVar(&c.rdma, "rdma", false, "add the drivers for IP over InfiniBand")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
 	}
 	if c.from == "" || c.output == "" || f.NArg() > 0 {
-		return nil, errors.New("usage: modules -from DIR -o FILE [-firmware DIR]")
+		return nil, errors.New("usage: modules -from DIR -o FILE [-firmware DIR] [-rdma]")
 	}
 	return c, nil
 }
@@ -64,7 +68,11 @@ func (c *cmd) run() error {
 	if err != nil {
 		return err
 	}
-	chosen, err := src.choose(wanted)
+	paths := wanted
+	if c.rdma {
+		paths = slices.Concat(wanted, wantedRDMA)
+	}
+	chosen, err := src.choose(paths)
 	if err != nil {
 		return err
 	}

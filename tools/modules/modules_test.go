@@ -62,6 +62,9 @@ func kernel(t *testing.T) string {
 		dir + "kernel/net/8021q/8021q.ko":                         imagetest.Module("depends=", "name=8021q"),
 		dir + "kernel/drivers/net/dummy.ko":                       imagetest.Module("depends=", "softdep=post: nothing-of-that-name", "name=dummy"),
 		dir + "kernel/drivers/net/dummynot.ko":                    imagetest.Module("depends=", "name=dummynot"),
+		dir + "kernel/drivers/infiniband/hw/mlx5/mlx5_ib.ko":      imagetest.Module("depends=ib_core", "alias=auxiliary:mlx5_core.rdma", "name=mlx5_ib"),
+		dir + "kernel/drivers/infiniband/core/ib_core.ko":         imagetest.Module("depends=", "name=ib_core"),
+		dir + "kernel/drivers/infiniband/ulp/ipoib/ib_ipoib.ko":   imagetest.Module("depends=ib_core", "alias=rtnl-link-ipoib", "name=ib_ipoib"),
 		dir + "kernel/sound/beep.ko":                              imagetest.Module("depends=", "name=beep"),
 		dir + "modules.builtin":                                   []byte("kernel/lib/inside.ko\n"),
 		dir + "modules.order":                                     nil,
@@ -152,6 +155,32 @@ func TestModules(t *testing.T) {
 	}
 	if soft := files["lib/modules/"+version+"/modules.softdep"]; !strings.Contains(soft, "softdep r8169 pre: realtek\n") {
 		t.Errorf("modules.softdep does not know r8169:\n%s", soft)
+	}
+}
+
+// TestRDMA holds that the drivers for InfiniBand come with what they depend on, and only where they are asked for.
+func TestRDMA(t *testing.T) {
+	from := kernel(t)
+	without, err := build(t, "-from", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := build(t, "-from", from, "-rdma")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var more []string
+	for name := range with {
+		if _, there := without[name]; !there {
+			more = append(more, filepath.Base(name))
+		}
+	}
+	slices.Sort(more)
+	if diff := cmp.Diff([]string{"ib_core.ko", "ib_ipoib.ko", "mlx5_ib.ko"}, more); diff != "" {
+		t.Errorf("-rdma adds (-want +got):\n%s", diff)
+	}
+	if alias := with["lib/modules/"+version+"/modules.alias"]; !strings.Contains(alias, "alias rtnl-link-ipoib ib_ipoib\n") {
+		t.Errorf("modules.alias does not know ib_ipoib:\n%s", alias)
 	}
 }
 

@@ -1,0 +1,701 @@
+package network_test
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netns"
+
+	"gitlab.com/wyrcan/wyrcan/integration/network/raw"
+)
+
+var (
+	everybody4   = netip.MustParseAddr("255.255.255.255")
+	everybodyMAC = net.HardwareAddr{255, 255, 255, 255, 255, 255}
+	rawServer    = netip.MustParseAddr("10.9.0.1")
+	rawClient    = netip.MustParseAddr("10.9.0.50")
+	stranger     = netip.MustParseAddr("172.31.255.254")
+	strangerMAC  = net.HardwareAddr{2, 0, 0, 0, 9, 9}
+)
+
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// wire opens the other end of a link for packets of any bytes, until the test ends.
+func (w *world) wire(device string) *raw.Wire {
+	w.t.Helper()
+	type result struct {
+		wire *raw.Wire
+		err  error
+	}
+	ready := make(chan result)
+	go func() {
+		runtime.LockOSThread() // for good, as in reaches; the socket stays in the namespace it was opened in
+		ns, err := netns.GetFromName(w.server)
+		if err == nil {
+			defer ns.Close()
+			err = netns.Set(ns)
+		}
+		var r result
+		if r.err = err; err == nil {
+			r.wire, r.err = raw.Open(device)
+		}
+		ready <- r
+	}()
+	r := <-ready
+	if r.err != nil {
+		w.t.Fatal(r.err)
+	}
+	w.t.Cleanup(func() { r.wire.Close() })
+	return r.wire
+}
+
+// asked4 is a DHCPv4 message of the machine, with the datagram that it came in.
+type asked4 struct {
+	*raw.Message4
+	*raw.Datagram
+	at time.Time
+}
+
+// renewal reports whether it asks for a lease that it has.
+func (a asked4) renewal() bool { return a.Type() == raw.Request4 && !a.CIAddr.IsUnspecified() }
+
+// serveRaw4 hands each DHCPv4 message of the machine to answer until the test ends.
+func (w *world) serveRaw4(wire *raw.Wire, answer func(asked4)) {
+	go func() {
+		for {
+			d, err := wire.Receive(raw.ServerPort4, time.Time{})
+			if err != nil {
+				return
+			}
+			if m := raw.Parse4(d.Payload); m != nil {
+				answer(asked4{m, d, time.Now()})
+			}
+		}
+	}()
+}
+
+// tell4 sends a message to the machine.
+func tell4(wire *raw.Wire, m raw.Message4) {
+	wire.Send(raw.Datagram4(rawServer, everybody4, everybodyMAC, m.Bytes()))
+}
+
+// lease4 has a server at the first link whose every offer and acknowledgement, of 10.9.0.50 for an hour, has these bytes, in
+// hexadecimal, in its three fields of options.
+func lease4(options, file, sname string) func(*world) {
+	return timeless4("33 04 00000e10"+options, file, sname)
+}
+
+// timeless4 is lease4 without a lease time.
+func timeless4(options, file, sname string) func(*world) {
+	return func(w *world) {
+		w.peer(0, "10.9.0.1/24")
+		w.peer(1)
+		wire := w.wire("peer0")
+		w.serveRaw4(wire, func(a asked4) {
+			kind := map[byte]byte{raw.Discover4: raw.Offer4, raw.Request4: raw.ACK4}[a.Type()]
+			if kind == 0 {
+				return
+			}
+			m := a.Reply(kind, rawServer, rawClient, unhex(options)...)
+			m.File, m.SName = unhex(file), unhex(sname)
+			tell4(wire, m)
+		})
+	}
+}
+
+// seconds4 are the options for a lease time, T1 and T2.
+func seconds4(lease, t1, t2 uint32) []byte {
+	var b []byte
+	for code, n := range map[byte]uint32{51: lease, 58: t1, 59: t2} {
+		b = binary.BigEndian.AppendUint32(append(b, code, 4), n)
+	}
+	return append(b, unhex("0104ffffff00 03040a090001 06040a090001")...)
+}
+
+// TestRenewal holds RFC 2131 section 4.4.5: between T1 and T2 the lease's server is asked, and it alone, at its own address and
+// from that of the lease; what others say to that does not count. Then all are asked; who refuses does not count as long as
+// somebody acknowledges.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, 1)
+	w.peer(0, "10.9.0.1/24")
+	wire := w.wire("peer0")
+	var mu sync.Mutex
+	var renewals []asked4
+	var leased time.Time
+	extended := 0
+	w.serveRaw4(wire, func(a asked4) {
+		mu.Lock()
+		defer mu.Unlock()
+		options := seconds4(60, 2, 7)
+		foreign := netip.MustParseAddr("10.9.0.66")
+		switch {
+		case a.Type() == raw.Discover4:
+			tell4(wire, a.Reply(raw.Offer4, rawServer, rawClient, options...))
+		case a.Type() == raw.Request4 && !a.renewal():
+			leased = a.at
+			tell4(wire, a.Reply(raw.ACK4, rawServer, rawClient, options...))
+		case a.renewal():
+			renewals = append(renewals, a)
+			tell4(wire, a.Reply(raw.NAK4, stranger, netip.Addr{}))
+			if a.To.Addr() != everybody4 {
+				tell4(wire, a.Reply(raw.ACK4, stranger, foreign, options...))
+				break
+			}
+			time.Sleep(300 * time.Millisecond)
+			tell4(wire, a.Reply(raw.ACK4, rawServer, rawClient, seconds4(3600, 0, 0)...))
+			extended++
+		}
+	})
+	p := w.wyrnet(map[string]string{"lan.network": dhcp4Only}, "-k")
+	w.eventually("the lease was extended", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return extended > 0
+	})
+	time.Sleep(4 * time.Second) // longer than a refusal would have to stand alone
+	mu.Lock()
+	defer mu.Unlock()
+	if !w.hasAddress("eth0", "10.9.0.50/24") || w.hasAddress("eth0", "10.9.0.66/24") || strings.Contains(p.output(), "took") {
+		t.Errorf("the lease was not kept:\n%s\n%s", w.ip("addr"), p.output())
+	}
+	unicast := 0
+	for _, r := range renewals {
+		since := r.at.Sub(leased)
+		if r.To.Addr() == everybody4 {
+			if since < 6500*time.Millisecond {
+				t.Errorf("all were asked after %v, which is before T2", since)
+			}
+			continue
+		}
+		unicast++
+		if r.From.String() != "10.9.0.50:68" || r.To.String() != "10.9.0.1:67" || r.ToMAC.String() != wire.MAC.String() || r.CIAddr != rawClient ||
+			r.Option(54) != nil || r.Option(50) != nil {
+			t.Errorf("renewal from %v to %v (%v), ciaddr %v, server identifier %x, requested address %x", r.From, r.To, r.ToMAC, r.CIAddr, r.Option(54), r.Option(50))
+		}
+	}
+	if unicast < 2 || extended != 1 {
+		t.Errorf("the server was asked %d times before all were, and extended the lease %d times", unicast, extended)
+	}
+}
+
+// TestRefusal holds whose refusal ends a lease: its own server's at once; that of another when all are asked and nobody
+// acknowledges.
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	for _, tt := range []struct {
+		name   string
+		by     netip.Addr
+		within time.Duration
+		after  time.Duration // not before
+	}{
+		{"own server", rawServer, 6 * time.Second, 0},
+		{"another", stranger, 20 * time.Second, 6 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.peer(0, "10.9.0.1/24")
+			wire := w.wire("peer0")
+			leased, again := make(chan time.Time, 64), make(chan time.Time, 64)
+			w.serveRaw4(wire, func(a asked4) {
+				switch {
+				case a.Type() == raw.Discover4:
+					if len(leased) > 0 {
+						again <- a.at
+					}
+					tell4(wire, a.Reply(raw.Offer4, rawServer, rawClient, seconds4(60, 2, 7)...))
+				case a.renewal():
+					tell4(wire, a.Reply(raw.NAK4, tt.by, netip.Addr{}))
+				case a.Type() == raw.Request4:
+					leased <- a.at
+					tell4(wire, a.Reply(raw.ACK4, rawServer, rawClient, seconds4(60, 2, 7)...))
+				}
+			})
+			w.wyrnet(map[string]string{"lan.network": dhcp4Only}, "-k")
+			select {
+			case at := <-again:
+				if took := at.Sub(<-leased); took < tt.after {
+					t.Errorf("the lease was given up after %v", took)
+				}
+			case <-time.After(tt.within):
+				t.Errorf("the lease was not given up in %v", tt.within)
+			}
+		})
+	}
+}
+
+// TestTwoAuthorities has two servers on one wire that both refuse what they have not leased, as dnsmasq does with
+// --dhcp-authoritative. The lease of one is renewed, again and again.
+func TestTwoAuthorities(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "dnsmasq")
+	w := newWorld(t, 1)
+	w.far("link", "add", "name", "sw0", "type", "bridge")
+	w.far("link", "set", "peer0", "master", "sw0")
+	w.far("link", "set", "peer0", "up")
+	w.far("link", "set", "sw0", "up")
+	var servers []*process
+	for i := 1; i <= 2; i++ {
+		w.far("link", "add", fmt.Sprintf("srv%d", i), "type", "veth", "peer", "name", fmt.Sprintf("port%d", i))
+		w.far("link", "set", fmt.Sprintf("port%d", i), "master", "sw0")
+		w.far("link", "set", fmt.Sprintf("port%d", i), "up")
+		w.far("link", "set", fmt.Sprintf("srv%d", i), "up")
+		w.far("addr", "add", fmt.Sprintf("10.%d.0.1/24", i), "dev", fmt.Sprintf("srv%d", i))
+		servers = append(servers, w.dnsmasq(fmt.Sprintf("--interface=srv%d", i), fmt.Sprintf("--dhcp-range=10.%d.0.50,10.%d.0.90,255.255.255.0,2m", i, i), "--dhcp-option=option:T1,4"))
+	}
+	p := w.wyrnet(map[string]string{"lan.network": dhcp4Only}, "-k")
+	acks := func() int {
+		return strings.Count(servers[0].output(), "DHCPACK") + strings.Count(servers[1].output(), "DHCPACK")
+	}
+	w.eventually("the lease was renewed three times", func() bool { return acks() >= 4 })
+	anew := false
+	for _, s := range servers {
+		if _, after, leased := strings.Cut(s.output(), "DHCPACK"); leased && strings.Contains(after, "DHCPDISCOVER") {
+			anew = true
+		}
+	}
+	if strings.Contains(p.output(), "took") || anew {
+		t.Errorf("the lease was lost in between:\n%s\n%s\n%s", p.output(), servers[0].output(), servers[1].output())
+	}
+}
+
+// TestServerMoves has the server, and the network with it, move to other addresses: the machine follows, long before T2.
+func TestServerMoves(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "dnsmasq")
+	w := newWorld(t, 1)
+	w.peer(0, "10.9.0.1/24")
+	old := w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,1h", "--dhcp-option=option:T1,3")
+	w.wyrnet(nil, "-k")
+	w.eventually("eth0 has a default route", func() bool { return w.hasRoute("-4", "default", "10.9.0.1", "eth0") })
+	old.stop()
+	w.far("addr", "flush", "dev", "peer0")
+	w.far("addr", "add", "10.8.0.1/24", "dev", "peer0")
+	w.dnsmasq("--interface=peer0", "--dhcp-range=10.8.0.50,10.8.0.90,255.255.255.0,1h")
+	w.eventually("eth0 has another default route", func() bool { return w.hasRoute("-4", "default", "10.8.0.1", "eth0") })
+}
+
+// TestSilentServer has a server that is the quicker to offer and then never confirms, beside one that does.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, 1)
+	w.peer(0, "10.9.0.1/24")
+	wire := w.wire("peer0")
+	w.serveRaw4(wire, func(a asked4) {
+		switch {
+		case a.Type() == raw.Discover4:
+			tell4(wire, a.Reply(raw.Offer4, stranger, netip.MustParseAddr("172.31.0.9"), seconds4(60, 0, 0)...))
+			time.Sleep(300 * time.Millisecond)
+			tell4(wire, a.Reply(raw.Offer4, rawServer, rawClient, seconds4(60, 0, 0)...))
+		case slices.Equal(a.Option(54), rawServer.AsSlice()):
+			tell4(wire, a.Reply(raw.ACK4, rawServer, rawClient, seconds4(60, 0, 0)...))
+		}
+	})
+	start := time.Now()
+	out := w.online(w.wyrnet(map[string]string{"lan.network": dhcp4Only}), 60*time.Second)
+	if took := time.Since(start); took > 9*time.Second || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") {
+		t.Errorf("it took %v:\n%s\n%s", took, w.ip("route"), out)
+	}
+}
+
+// bad4 are frames that no server should send, or that come from none that the machine has to do with, in answer to a message
+// of the machine.
+func bad4(wire *raw.Wire, a asked4) map[string][]byte {
+	good := a.Reply(raw.Offer4, stranger, netip.MustParseAddr("172.31.0.9"), seconds4(60, 0, 0)...)
+	if a.Type() == raw.Request4 {
+		good = a.Reply(raw.ACK4, stranger, netip.MustParseAddr("172.31.0.9"), seconds4(60, 0, 0)...)
+	}
+	frame := func(m raw.Message4) []byte {
+		return wire.Bytes(raw.Datagram4(stranger, everybody4, everybodyMAC, m.Bytes()))
+	}
+	change := func(f func(*raw.Message4)) []byte {
+		m := good
+		m.Options = slices.Clone(m.Options)
+		f(&m)
+		return frame(m)
+	}
+	cut := func(n int) []byte {
+		return wire.Bytes(raw.Datagram4(stranger, everybody4, everybodyMAC, good.Bytes()[:n]))
+	}
+	at := func(n int, b ...byte) []byte {
+		f := frame(good)
+		copy(f[n:], b)
+		return f
+	}
+	options := func(s string) []byte { return change(func(m *raw.Message4) { m.Options = unhex(s) }) }
+	const ip, udp = 14, 34
+	return map[string][]byte{
+		"no packet":                frame(good)[:14],
+		"half a packet":            frame(good)[:24],
+		"no datagram":              frame(good)[:udp],
+		"IP header of nothing":     at(ip, 0x40),
+		"IP header beyond":         at(ip, 0x4f),
+		"IP length of nothing":     at(ip+2, 0, 0),
+		"IP length beyond":         at(ip+2, 255, 255),
+		"fragment":                 at(ip+6, 0x20, 0),
+		"UDP length of nothing":    at(udp+4, 0, 0),
+		"UDP length beyond":        at(udp+4, 255, 255),
+		"no message":               cut(0),
+		"half a message":           cut(100),
+		"no cookie":                cut(236),
+		"no options":               cut(240),
+		"cut options":              cut(245),
+		"another cookie":           at(udp+8+236, 1, 2, 3, 4),
+		"another transaction":      change(func(m *raw.Message4) { m.XID[0] ^= 1 }),
+		"another machine":          change(func(m *raw.Message4) { m.CHAddr = unhex("020000000007") }),
+		"no machine":               change(func(m *raw.Message4) { m.HLen = 0 }),
+		"a long hardware address":  change(func(m *raw.Message4) { m.HLen = 255 }),
+		"a question":               change(func(m *raw.Message4) { m.Op = 1 }),
+		"no type":                  options("3604ac1ffffe ff"),
+		"an empty type":            options("3500 3604ac1ffffe ff"),
+		"type 0":                   options("350100 3604ac1ffffe ff"),
+		"type 255":                 options("3501ff 3604ac1ffffe ff"),
+		"a refusal":                options("350106 3604ac1ffffe ff"),
+		"a refusal of nobody":      options("350106 ff"),
+		"a release":                options("350107 3604ac1ffffe ff"),
+		"a server of three bytes":  options("350102 3603ac1fff 330400000e10 ff"),
+		"an offer of nobody":       options("350102 330400000e10 0104ffffff00 ff"),
+		"an offer for no time":     options("350102 3604ac1ffffe 330400000000 ff"),
+		"an offer of nothing":      change(func(m *raw.Message4) { m.YIAddr = netip.IPv4Unspecified() }),
+		"an offer of all":          change(func(m *raw.Message4) { m.YIAddr = everybody4 }),
+		"an offer of a group":      change(func(m *raw.Message4) { m.YIAddr = netip.MustParseAddr("224.0.0.1") }),
+		"an offer of the loopback": change(func(m *raw.Message4) { m.YIAddr = netip.MustParseAddr("127.0.0.1") }),
+		"overload of garbage": change(func(m *raw.Message4) {
+			m.YIAddr, m.File, m.SName, m.Options = netip.IPv4Unspecified(), randomBytes(128), randomBytes(64), append([]byte{52, 1, 3}, m.Options...)
+		}),
+		"a large message": change(func(m *raw.Message4) {
+			m.YIAddr, m.Options = netip.IPv4Unspecified(), append(m.Options, make([]byte, 1100)...)
+		}),
+		"an acknowledgement unasked": change(func(m *raw.Message4) { m.Options[2] = raw.ACK4; m.XID[3] ^= 9 }),
+	}
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	return b
+}
+
+const dhcp4Only = "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n"
+
+// TestPackets4 has every answer of a good server come after packets that no server should send, and after all of them twisted at
+// random: none ends the client, none costs it time, none takes the lease away.
+func TestPackets4(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	w := newWorld(t, 1)
+	w.peer(0, "10.9.0.1/24")
+	wire := w.wire("peer0")
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0))
+	var mu sync.Mutex
+	renewals, discovers, leased := 0, 0, false
+	w.serveRaw4(wire, func(a asked4) {
+		mu.Lock()
+		defer mu.Unlock()
+		for name, frame := range bad4(wire, a) {
+			if err := wire.Frame(frame); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for range 8 { // none of them a usable offer: what is twisted is behind the transaction's number or before the type
+				f := slices.Clone(frame)
+				if len(f) > 46 {
+					copy(f[46:50], "none")
+				}
+				for range 1 + chance.IntN(6) {
+					if at := chance.IntN(len(f)); at >= 14 && (at < 42 || at >= 50) {
+						f[at] = byte(chance.Uint32())
+					}
+				}
+				wire.Frame(f)
+			}
+		}
+		switch {
+		case a.Type() == raw.Discover4:
+			if leased {
+				discovers++
+			}
+			tell4(wire, a.Reply(raw.Offer4, rawServer, rawClient, seconds4(60, 2, 30)...))
+		case a.Type() == raw.Request4:
+			if leased = true; a.renewal() {
+				renewals++
+			}
+			tell4(wire, a.Reply(raw.ACK4, rawServer, rawClient, seconds4(60, 2, 30)...))
+		}
+	})
+	start := time.Now()
+	p := w.wyrnet(map[string]string{"lan.network": dhcp4Only}, "-k")
+	w.eventually("eth0 has a default route", func() bool { return w.hasRoute("-4", "default", "10.9.0.1", "eth0") })
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	w.ip("link", "set", "eth0", "down") // the packet socket says so, once
+	w.ip("link", "set", "eth0", "up")
+	w.eventually("the lease was renewed three times", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return renewals >= 3
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if !w.hasAddress("eth0", "10.9.0.50/24") || discovers > 0 {
+		t.Errorf("the lease was not kept, asked for %d times anew:\n%s\n%s", discovers, w.ip("addr"), p.output())
+	}
+	select {
+	case <-p.done:
+		t.Errorf("wyrnet has ended: %v\n%s", p.err, p.output())
+	default:
+	}
+}
+
+// serveRaw6 hands each DHCPv6 message of the machine to answer until the test ends, with a way to send from fe80::1.
+func (w *world) serveRaw6(wire *raw.Wire, answer func(m *raw.Message6, reply func(raw.Message6))) {
+	go func() {
+		for {
+			d, err := wire.Receive(raw.ServerPort6, time.Time{})
+			if err != nil {
+				return
+			}
+			if m := raw.Parse6(d.Payload); m != nil {
+				answer(m, func(r raw.Message6) {
+					wire.Send(raw.Datagram{ToMAC: d.FromMAC, Payload: r.Bytes(), To: d.From, From: netip.AddrPortFrom(netip.MustParseAddr("fe80::1"), raw.ServerPort6)})
+				})
+			}
+		}
+	}()
+}
+
+// options of DHCPv6: the identifiers of a server and of a stranger, and a name server.
+var (
+	serverID6   = raw.Option6(2, unhex("00030001020000000101")...)
+	strangerID6 = raw.Option6(2, unhex("00030001020000009999")...)
+	names6      = raw.Option6(23, netip.MustParseAddr("2001:db8:1::53").AsSlice()...)
+)
+
+// address6 is the option of an identity association like the machine's, with an address and its times in seconds.
+func address6(m *raw.Message6, address string, t1, t2, lifetime uint32) []byte {
+	ia := slices.Clone(m.Option(3))
+	if len(ia) < 12 {
+		return nil
+	}
+	binary.BigEndian.PutUint32(ia[4:], t1)
+	binary.BigEndian.PutUint32(ia[8:], t2)
+	a := binary.BigEndian.AppendUint32(netip.MustParseAddr(address).AsSlice(), lifetime)
+	return raw.Option6(3, append(ia[:12], raw.Option6(5, binary.BigEndian.AppendUint32(a, lifetime)...)...)...)
+}
+
+// noAddress6 is the option of an identity association with a status code instead of an address.
+func noAddress6(m *raw.Message6, status byte) []byte {
+	return raw.Option6(3, append(slices.Clone(m.Option(3)[:12]), raw.Option6(13, 0, status)...)...)
+}
+
+// to6 is an answer to the message.
+func to6(m *raw.Message6, kind byte, options ...[]byte) raw.Message6 {
+	return raw.Message6{Type: kind, XID: m.XID, Options: append(raw.Option6(1, m.Option(1)...), slices.Concat(options...)...)}
+}
+
+// managed has a router at the other end of the first link that sends the machine to a DHCPv6 server.
+func managed(t *testing.T) (*world, *raw.Wire) {
+	needRoot(t, "radvd")
+	w := newWorld(t, 1)
+	w.peer(0, "2001:db8:1::1/64", "fe80::1/64")
+	w.radvd("interface peer0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; prefix 2001:db8:1::/64 {}; };")
+	return w, w.wire("peer0")
+}
+
+// TestPrefixAlone has a server that has prefixes for routers, and names, but no address for a machine: RFC 8415 section 18.2.6
+// is the way to the names.
+func TestPrefixAlone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name                string
+		advertises, informs bool
+	}{
+		{"of both", true, true}, {"of the advertisement alone", true, false}, {"silent on addresses", false, true},
+	} { // the information comes of a server that does not say who it is
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w, wire := managed(t)
+			w.serveRaw6(wire, func(m *raw.Message6, reply func(raw.Message6)) {
+				switch {
+				case m.Type == raw.Solicit6 && tt.advertises:
+					reply(to6(m, raw.Advertise6, serverID6, noAddress6(m, 2), names6))
+				case m.Type == raw.InformationRequest6 && tt.informs:
+					reply(to6(m, raw.Reply6, names6))
+				}
+			})
+			p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")
+			w.eventually("the name server is known", func() bool { return slices.Equal(w.resolvers(), []string{"2001:db8:1::53"}) })
+			if out := p.output(); tt.advertises != strings.Contains(out, "no address for this machine") {
+				t.Errorf("wyrnet says\n%s", out)
+			}
+		})
+	}
+}
+
+const eth0File = "[Match]\nName=eth0\n[Network]\nIPv6AcceptRA=yes\n"
+
+// TestRenewal6 holds RFC 8415 sections 18.2.4 and 18.2.5: the lease's server is asked until T2, then all; what others say before
+// that does not count, and nobody's word that there is no lease takes one away.
+func TestRenewal6(t *testing.T) {
+	t.Parallel()
+	w, wire := managed(t)
+	var mu sync.Mutex
+	asked := map[byte]int{}
+	w.serveRaw6(wire, func(m *raw.Message6, reply func(raw.Message6)) {
+		mu.Lock()
+		defer mu.Unlock()
+		if asked[m.Type]++; m.Type == raw.Request6 {
+			asked[raw.Solicit6] = 0 // what is asked from now on is asked anew
+		}
+		foreign := address6(m, "2001:db8:1::666", 60, 80, 100)
+		switch m.Type {
+		case raw.Solicit6:
+			reply(to6(m, raw.Advertise6, serverID6, address6(m, "2001:db8:1::150", 2, 6, 60), names6))
+		case raw.Request6:
+			reply(to6(m, raw.Reply6, serverID6, address6(m, "2001:db8:1::150", 2, 6, 60), names6))
+		case raw.Renew6:
+			if !slices.Equal(m.Option(2), serverID6[4:]) {
+				t.Errorf("the renewal is for the server %x", m.Option(2))
+			}
+			reply(to6(m, raw.Reply6, strangerID6, foreign))
+			reply(to6(m, raw.Reply6, strangerID6, noAddress6(m, 3)))
+		case raw.Rebind6:
+			if m.Option(2) != nil {
+				t.Errorf("the rebinding is for the server %x", m.Option(2))
+			}
+			reply(to6(m, raw.Reply6, strangerID6, noAddress6(m, 3)))
+			reply(to6(m, raw.Reply6, serverID6, address6(m, "2001:db8:1::150", 600, 800, 1000), names6))
+		}
+	})
+	p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")
+	w.eventually("the lease was rebound", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return asked[raw.Rebind6] > 0
+	})
+	time.Sleep(3 * time.Second)
+	mu.Lock()
+	defer mu.Unlock()
+	if asked[raw.Renew6] < 2 || asked[raw.Solicit6] != 0 || asked[raw.Rebind6] != 1 || !w.hasAddress("eth0", "2001:db8:1::150/128") || w.hasAddress("eth0", "2001:db8:1::666/128") {
+		t.Errorf("asked %v\n%s\n%s", asked, w.ip("-6", "addr"), p.output())
+	}
+}
+
+// bad6 are messages that no server should send, or that come from none that the machine has to do with.
+func bad6(m *raw.Message6) map[string]raw.Message6 {
+	foreign := address6(m, "2001:db8:1::666", 60, 80, 100)
+	otherLink := slices.Clone(foreign)
+	otherLink[4] ^= 1
+	other := to6(m, raw.Reply6, strangerID6, foreign)
+	other.XID[0] ^= 1
+	return map[string]raw.Message6{
+		"nothing":                    {Type: raw.Reply6, XID: m.XID},
+		"another transaction":        other,
+		"of nobody":                  to6(m, raw.Reply6, foreign),
+		"to nobody":                  {Type: raw.Reply6, XID: m.XID, Options: append(slices.Clone(strangerID6), foreign...)},
+		"to another":                 {Type: raw.Reply6, XID: m.XID, Options: slices.Concat(raw.Option6(1, 0, 3, 0, 1, 9), strangerID6, foreign)},
+		"of another link":            to6(m, raw.Advertise6, strangerID6, otherLink),
+		"a reply unasked":            to6(m, raw.Reply6, strangerID6, foreign),
+		"no address":                 to6(m, raw.Advertise6, strangerID6, raw.Option6(3, m.Option(3)...)),
+		"a cut address":              to6(m, raw.Advertise6, strangerID6, raw.Option6(3, append(slices.Clone(m.Option(3)), raw.Option6(5, 1, 2)...)...)),
+		"a cut option":               to6(m, raw.Advertise6, strangerID6, []byte{0, 3, 9, 9}),
+		"a relay's":                  {Type: 13, XID: m.XID, Options: make([]byte, 40)},
+		"a question":                 to6(m, raw.Solicit6, strangerID6, foreign),
+		"type 0":                     to6(m, 0, strangerID6, foreign),
+		"type 255":                   to6(m, 255, strangerID6, foreign),
+		"a request to reconfigure":   to6(m, 10, strangerID6, raw.Option6(19, 5)),
+		"garbage":                    to6(m, raw.Advertise6, strangerID6, randomBytes(900)),
+		"a multicast address":        to6(m, raw.Advertise6, strangerID6, address6(m, "ff02::1", 60, 80, 100)),
+		"an address for no time":     to6(m, raw.Advertise6, strangerID6, address6(m, "2001:db8:1::666", 0, 0, 0)),
+		"no address, says a reply":   to6(m, raw.Reply6, strangerID6, raw.Option6(14), raw.Option6(13, 0, 2)),
+		"a failure, says a reply":    to6(m, raw.Reply6, strangerID6, raw.Option6(13, 0, 1)),
+		"names of nothing, to begin": to6(m, raw.Advertise6, strangerID6, raw.Option6(23), raw.Option6(24, 255, 1)),
+	}
+}
+
+// TestPackets6 is TestPackets4 for DHCPv6.
+func TestPackets6(t *testing.T) {
+	t.Parallel()
+	w, wire := managed(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0))
+	var mu sync.Mutex
+	asked := map[byte]int{}
+	w.serveRaw6(wire, func(m *raw.Message6, reply func(raw.Message6)) {
+		mu.Lock()
+		defer mu.Unlock()
+		if asked[m.Type]++; m.Type == raw.Request6 {
+			asked[raw.Solicit6] = 0 // what is asked from now on is asked anew
+		}
+		if m.Type == raw.Request6 || len(m.Option(3)) >= 12 {
+			for _, b := range bad6(m) {
+				reply(b)
+				for range 6 {
+					b.Options = slices.Clone(b.Options)
+					for range 1 + chance.IntN(6) {
+						if len(b.Options) > 0 {
+							b.Options[chance.IntN(len(b.Options))] = byte(chance.Uint32())
+						}
+					}
+					b.Type = raw.Reply6 // which nobody has asked a stranger for
+					b.Options = slices.DeleteFunc(b.Options, func(c byte) bool { return c == 14 })
+					reply(b)
+				}
+			}
+		}
+		switch m.Type {
+		case raw.Solicit6:
+			reply(to6(m, raw.Advertise6, serverID6, address6(m, "2001:db8:1::150", 2, 40, 60), names6))
+		case raw.Request6, raw.Renew6:
+			reply(to6(m, raw.Reply6, serverID6, address6(m, "2001:db8:1::150", 2, 40, 60), names6))
+		}
+	})
+	start := time.Now()
+	p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")
+	w.eventually("eth0 has its address", func() bool { return w.hasAddress("eth0", "2001:db8:1::150/128") })
+	if took := time.Since(start); took > 9*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	w.eventually("the lease was renewed three times", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return asked[raw.Renew6] >= 3
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if asked[raw.Solicit6] != 0 || asked[raw.Rebind6] != 0 || !w.hasAddress("eth0", "2001:db8:1::150/128") || w.hasAddress("eth0", "2001:db8:1::666/128") {
+		t.Errorf("asked %v\n%s\n%s", asked, w.ip("-6", "addr"), p.output())
+	}
+	select {
+	case <-p.done:
+		t.Errorf("wyrnet has ended: %v\n%s", p.err, p.output())
+	default:
+	}
+}

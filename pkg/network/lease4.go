@@ -1,0 +1,335 @@
+package network
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+)
+
+// lease4 is what a DHCPv4 server gave.
+type lease4 struct {
+	prefix    netip.Prefix
+	broadcast netip.Addr // invalid: the usual one
+	server    netip.Addr
+	routers   []netip.Addr
+	classless bool         // routes are of RFC 3442's option, beside which the routers do not count
+	routes    []leaseRoute // else of RFC 2132's
+	dns, ntp  []netip.Addr
+	domains   []string
+	hostname  string
+	mtu       int
+	since     time.Time
+	lifetime  time.Duration // 0: no end
+	renew     time.Duration // T1, counted from since
+	rebind    time.Duration // T2
+	ack       *dhcpv4.DHCPv4
+}
+
+// leaseRoute is a route that a server gave; without a router the destination is on the link.
+type leaseRoute struct {
+	to  netip.Prefix
+	via netip.Addr
+}
+
+// readLease4 takes what it knows from an acknowledgement that is usable. It refuses no part: a server's mistake in one option
+// leaves the others.
+func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
+	ip, _ := netip.AddrFromSlice(ack.YourIPAddr.To4())
+	prefix, _ := prefix4(ip, ack.SubnetMask())
+	l := &lease4{
+		prefix:    prefix,
+		broadcast: addrOrNone(ack.BroadcastAddress()),
+		server:    server4(ack),
+		routers:   addrs(ack.Router()),
+		dns:       addrs(ack.DNS()),
+		ntp:       addrs(ack.NTPServers()),
+		hostname:  strings.TrimRight(ack.HostName(), "\x00"),
+		since:     time.Now(),
+		ack:       ack,
+	}
+	if domain := strings.TrimRight(ack.DomainName(), "\x00"); domain != "" {
+		l.domains = append(l.domains, domain)
+	}
+	if search := ack.DomainSearch(); search != nil {
+		l.domains = appendNew(l.domains, slices.DeleteFunc(search.Labels, func(s string) bool { return s == "" }))
+	}
+	if mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, ack.Options); err == nil && mtu >= 68 { // RFC 2132 5.1
+		l.mtu = int(mtu)
+	}
+	l.routes = classlessRoutes(ack.Options.Get(dhcpv4.OptionClasslessStaticRoute))
+	l.classless = len(l.routes) > 0
+	if !l.classless {
+		l.routes = classfulRoutes(ack.Options.Get(dhcpv4.OptionStaticRoutingTable))
+	}
+	l.times(ack)
+	return l
+}
+
+// times sets the lifetime and when the lease is to be extended: RFC 2131 section 4.4.5, with the defaults where T1 and T2 are
+// none or in the wrong order. A lease of a server that says no time has no end.
+func (l *lease4) times(ack *dhcpv4.DHCPv4) {
+	t := ack.IPAddressLeaseTime(0)
+	if t <= 0 || t >= time.Duration(1<<32-1)*time.Second {
+		return
+	}
+	l.lifetime, l.renew, l.rebind = t, ack.IPAddressRenewalTime(0), ack.IPAddressRebindingTime(0)
+	if l.rebind <= 0 || l.rebind >= t {
+		l.rebind = t / 8 * 7
+	}
+	if l.renew <= 0 || l.renew >= l.rebind {
+		l.renew = t / 2
+	}
+	if l.renew >= l.rebind {
+		l.rebind = t / 8 * 7
+	}
+}
+
+// prefix4 is the address with what the netmask says. Without one the class of the address counts, as before there were
+// netmasks; of one with holes the lowest bit that is set, which is what systemd makes of it. ok is false if there is no class.
+func prefix4(ip netip.Addr, mask net.IPMask) (p netip.Prefix, ok bool) {
+	if len(mask) == 4 {
+		return netip.PrefixFrom(ip, 32-bits.TrailingZeros32(binary.BigEndian.Uint32(mask))), true
+	}
+	n := classBits(ip)
+	return netip.PrefixFrom(ip, n), n > 0
+}
+
+// classBits is the length of the network's part of an address by its class (RFC 791 section 3.2), 0 if it has none.
+func classBits(ip netip.Addr) int {
+	switch first := ip.As4()[0]; {
+	case first < 128:
+		return 8
+	case first < 192:
+		return 16
+	case first < 224:
+		return 24
+	}
+	return 0
+}
+
+// classlessRoutes reads RFC 3442's option up to what is malformed.
+func classlessRoutes(b []byte) []leaseRoute {
+	var out []leaseRoute
+	for len(b) > 0 {
+		n := int(b[0])
+		octets := (n + 7) / 8
+		if n > 32 || len(b) < 1+octets+4 {
+			break
+		}
+		var to [4]byte
+		copy(to[:], b[1:1+octets])
+		out = append(out, leaseRoute{netip.PrefixFrom(netip.AddrFrom4(to), n).Masked(), addrOrNone(net.IP(b[1+octets : 1+octets+4]))})
+		b = b[1+octets+4:]
+	}
+	return out
+}
+
+// classfulRoutes reads the static routes of RFC 2132 section 5.8: pairs of a destination, whose class says how long it is, and
+// a router.
+func classfulRoutes(b []byte) []leaseRoute {
+	if len(b)%8 != 0 {
+		return nil
+	}
+	var out []leaseRoute
+	for pair := range slices.Chunk(b, 8) {
+		to := netip.AddrFrom4([4]byte(pair[:4]))
+		if n := classBits(to); n > 0 {
+			out = append(out, leaseRoute{netip.PrefixFrom(to, n).Masked(), addrOrNone(net.IP(pair[4:]))})
+		}
+	}
+	return out
+}
+
+// addrs leaves out what is no address of a host.
+func addrs(ips []net.IP) []netip.Addr {
+	var out []netip.Addr
+	for _, ip := range ips {
+		if a := addrOrNone(ip); a.IsValid() && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func addrOrNone(ip net.IP) netip.Addr {
+	a, ok := netip.AddrFromSlice(ip)
+	a = a.Unmap()
+	if !ok || a.IsUnspecified() || a.IsMulticast() {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// elsewhere leaves out addresses of this machine itself: a server that names its own resolver by them means another one.
+func elsewhere(list []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(list), netip.Addr.IsLoopback)
+}
+
+// wantLease4 is what a lease says by the link's configuration.
+func (l *link) wantLease4(w *wanted, lease *lease4) {
+	p := l.leasePlan(w, lease)
+	p.address()
+	p.gateway()
+	if p.conf.UseRoutes {
+		for _, r := range lease.routes {
+			p.auto(r.to, r.via)
+		}
+	}
+	for _, s := range l.conf.Routes {
+		if s.GatewayFrom == "dhcp4" {
+			p.through(s)
+		}
+	}
+	if p.conf.UseDNS && p.conf.RoutesToDNS {
+		p.servers(lease.dns)
+	}
+	if p.conf.UseNTP && p.conf.RoutesToNTP {
+		p.servers(lease.ntp)
+	}
+}
+
+// leasePlan puts together what a link is to have from one lease.
+type leasePlan struct {
+	link    *link
+	want    *wanted
+	lease   *lease4
+	conf    netconf.DHCPv4
+	base    route // what all routes have
+	expires time.Time
+}
+
+func (l *link) leasePlan(w *wanted, lease *lease4) *leasePlan {
+	c := l.conf.DHCPv4
+	p := &leasePlan{link: l, want: w, lease: lease, conf: c}
+	if lease.lifetime > 0 {
+		p.expires = lease.since.Add(lease.lifetime)
+	}
+	p.base = route{
+		family: unix.AF_INET, table: l.table(c.RouteTable), protocol: unix.RTPROT_DHCP, kind: unix.RTN_UNICAST,
+		metric: c.RouteMetric, prefsrc: lease.prefix.Addr(), device: true,
+	}
+	p.base.metrics[unix.RTAX_MTU] = uint32(c.RouteMTU)
+	p.base.metrics[unix.RTAX_INITCWND] = uint32(c.InitCwnd)
+	p.base.metrics[unix.RTAX_INITRWND] = uint32(c.InitRwnd)
+	if c.QuickAck {
+		p.base.metrics[unix.RTAX_QUICKACK] = 1
+	}
+	return p
+}
+
+func (p *leasePlan) address() {
+	a := address{prefix: p.lease.prefix, label: p.conf.Label, metric: p.conf.RouteMetric, valid: p.expires}
+	if p.lease.prefix.Bits() <= 30 { // RFC 3021
+		a.broadcast = p.lease.broadcast
+	}
+	if p.base.table != p.link.table(0) { // the kernel would put the route to the network into the main table
+		a.flags |= unix.IFA_F_NOPREFIXROUTE
+		p.onLink(p.lease.prefix.Masked())
+	}
+	p.want.address(a)
+}
+
+func (p *leasePlan) onLink(to netip.Prefix) {
+	r := p.base
+	r.dst, r.scope = to, unix.RT_SCOPE_LINK
+	p.want.route(r)
+}
+
+// via is a route over a gateway. The netmask may leave the gateway out (a /32 does), so it gets a route of its own.
+func (p *leasePlan) via(to netip.Prefix, gateway netip.Addr) {
+	p.onLink(host(gateway))
+	r := p.base
+	if to.Bits() > 0 {
+		r.dst = to
+	}
+	r.gateway = gateway
+	p.want.route(r)
+}
+
+// auto is a route over a gateway, if there is one.
+func (p *leasePlan) auto(to netip.Prefix, gateway netip.Addr) {
+	own := p.lease.prefix.Addr()
+	switch {
+	case to.Addr().IsLoopback():
+		r := p.base
+		r.dst, r.scope, r.prefsrc = to, unix.RT_SCOPE_HOST, netip.Addr{}
+		p.want.route(r)
+	case to.Addr() == own:
+		r := p.base
+		r.dst, r.scope = to, unix.RT_SCOPE_HOST
+		p.want.route(r)
+	case !gateway.IsValid():
+		p.onLink(to)
+	default:
+		p.via(to, gateway)
+	}
+}
+
+// gateway is the default route. RFC 3442: where there are classless routes the Router option does not count.
+func (p *leasePlan) gateway() {
+	if p.conf.UseGateway && len(p.lease.routers) > 0 && (!p.lease.classless || !p.conf.UseRoutes) {
+		p.via(netip.Prefix{}, p.lease.routers[0])
+	}
+}
+
+// gatewayFor is the next hop to a destination: none if it is on the link, and found false if there is no way.
+func (p *leasePlan) gatewayFor(to netip.Prefix) (gateway netip.Addr, found bool) {
+	bits := -1
+	if covers(p.lease.prefix, to) {
+		bits, found = p.lease.prefix.Bits(), true
+	}
+	for _, r := range p.lease.routes {
+		if covers(r.to, to) && r.to.Bits() >= bits {
+			bits, gateway, found = r.to.Bits(), r.via, true
+		}
+	}
+	if !found && !p.lease.classless && len(p.lease.routers) > 0 {
+		return p.lease.routers[0], true
+	}
+	return gateway, found
+}
+
+func covers(p, q netip.Prefix) bool { return p.Bits() <= q.Bits() && p.Contains(q.Addr()) }
+
+// through is a route of the file whose gateway is left to the lease.
+func (p *leasePlan) through(s netconf.Route) {
+	to := s.Destination
+	if !to.IsValid() {
+		to = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	gateway, found := p.gatewayFor(to)
+	if !found || !gateway.IsValid() {
+		return
+	}
+	p.onLink(host(gateway))
+	s.Gateway = gateway
+	r := p.link.staticRoute(s)
+	if s.Protocol == 0 {
+		r.protocol = unix.RTPROT_DHCP
+	}
+	if s.Metric == nil {
+		r.metric = p.conf.RouteMetric
+	}
+	if s.Table == 0 {
+		r.table = p.base.table
+	}
+	p.want.route(r)
+}
+
+// servers gives each server a route of its own.
+func (p *leasePlan) servers(list []netip.Addr) {
+	for _, s := range list {
+		if gateway, found := p.gatewayFor(host(s)); found {
+			p.auto(host(s), gateway)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+)
+
+// lease6 is what a DHCPv6 server gave.
+type lease6 struct {
+	addresses []lease6Addr
+	dns, ntp  []netip.Addr
+	domains   []string
+	server    string    // as a person may know it
+	id        string    // of the server, as it stands in a message
+	renew     time.Time // T1; zero: never
+	rebind    time.Time // T2
+	expires   time.Time
+}
+
+type lease6Addr struct {
+	addr             netip.Addr
+	valid, preferred time.Time // zero: forever
+}
+
+func readLease6(m *message6, now time.Time) *lease6 {
+	l := &lease6{dns: addrs(m.Options.DNS()), ntp: addrs(append(m.Options.NTPServers(), m.Options.SNTP()...)), server: serverName(m), id: m.server}
+	if search := m.Options.DomainSearchList(); search != nil {
+		l.domains = search.Labels
+	}
+	ia := m.Options.OneIANA()
+	if ia == nil {
+		return l
+	}
+	var shortest, longest time.Duration // of the lifetimes: preferred and valid
+	for _, o := range ia.Options.Addresses() {
+		a := addrOrNone(o.IPv6Addr)
+		if !a.Is6() || a.IsLoopback() || a.IsLinkLocalUnicast() || o.ValidLifetime == 0 || o.PreferredLifetime > o.ValidLifetime { // RFC 8415 21.6
+			continue
+		}
+		l.addresses = append(l.addresses, lease6Addr{a, until6(o.ValidLifetime, now), until6(o.PreferredLifetime, now)})
+		if shortest == 0 || o.PreferredLifetime < shortest && o.PreferredLifetime > 0 {
+			shortest = o.PreferredLifetime
+		}
+		longest = max(longest, o.ValidLifetime)
+	}
+	l.times(ia, shortest, longest, now)
+	return l
+}
+
+const infinity6 = time.Duration(1<<32-1) * time.Second
+
+// until6 is the end of a lifetime: the zero time if it has none.
+func until6(d time.Duration, now time.Time) time.Time {
+	if d >= infinity6 {
+		return time.Time{}
+	}
+	return now.Add(d)
+}
+
+// times sets when the lease is to be extended. Where the server leaves that to the client, or gives moments in the wrong order
+// or when the addresses are gone, it is after a half and four fifths of the preferred lifetime: RFC 8415 sections 14.2 and 21.4.
+func (l *lease6) times(ia *dhcpv6.OptIANA, preferred, valid time.Duration, now time.Time) {
+	if valid == 0 || valid >= infinity6 || ia.T1 >= infinity6 {
+		return
+	}
+	base := preferred
+	if base == 0 || base >= infinity6 {
+		base = valid
+	}
+	t1, t2 := ia.T1, ia.T2
+	if t2 <= 0 || t2 >= valid {
+		t2 = base / 5 * 4
+	}
+	if t1 <= 0 || t1 > t2 {
+		t1 = min(base/2, t2)
+	}
+	l.renew, l.rebind, l.expires = now.Add(t1), now.Add(t2), now.Add(valid)
+}
+
+// serverName is what can be told of a server from its identifier.
+func serverName(m *message6) string {
+	if m.server == "" {
+		return "of no name"
+	}
+	switch id := m.Options.ServerID().(type) {
+	case *dhcpv6.DUIDLL:
+		return id.LinkLayerAddr.String()
+	case *dhcpv6.DUIDLLT:
+		return id.LinkLayerAddr.String()
+	}
+	return fmt.Sprintf("%x", m.server)
+}

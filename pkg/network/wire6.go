@@ -1,0 +1,180 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+)
+
+// message6 is a DHCPv6 message with the identifiers of its two ends as they stand in it.
+type message6 struct {
+	*dhcpv6.Message
+	client, server string
+}
+
+// parse6 reads a message. As with DHCPv4 what is malformed is left out, and the rest counts.
+func parse6(b []byte) (*message6, error) {
+	const header = 4
+	if len(b) < header || b[0] == byte(dhcpv6.MessageTypeRelayForward) || b[0] == byte(dhcpv6.MessageTypeRelayReply) {
+		return nil, errors.New("no DHCPv6 message to a client")
+	}
+	m := &message6{Message: &dhcpv6.Message{MessageType: dhcpv6.MessageType(b[0]), TransactionID: dhcpv6.TransactionID(b[1:header])}}
+	eachOption6(b[header:], func(code dhcpv6.OptionCode, data []byte) {
+		switch code {
+		case dhcpv6.OptionClientID:
+			m.client = string(data)
+		case dhcpv6.OptionServerID:
+			m.server = string(data)
+		case dhcpv6.OptionIANA:
+			if ia := parseIANA(data); ia != nil {
+				m.Options.Add(ia)
+			}
+			return
+		}
+		if o, err := dhcpv6.ParseOption(code, data); err == nil {
+			m.Options.Add(o)
+		}
+	})
+	return m, nil
+}
+
+// parseIANA reads an identity association (RFC 8415 section 21.4), nil if it is too short to be one.
+func parseIANA(b []byte) *dhcpv6.OptIANA {
+	const header = 12
+	if len(b) < header {
+		return nil
+	}
+	second := func(at int) time.Duration { return time.Duration(binary.BigEndian.Uint32(b[at:])) * time.Second }
+	ia := &dhcpv6.OptIANA{IaId: [4]byte(b), T1: second(4), T2: second(8)}
+	eachOption6(b[header:], func(code dhcpv6.OptionCode, data []byte) {
+		if o, err := dhcpv6.ParseOption(code, data); err == nil {
+			ia.Options.Add(o)
+		}
+	})
+	return ia
+}
+
+// eachOption6 goes through options up to the first that is cut off.
+func eachOption6(b []byte, f func(code dhcpv6.OptionCode, data []byte)) {
+	for len(b) >= 4 {
+		code, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
+		if n > len(b)-4 {
+			return
+		}
+		f(dhcpv6.OptionCode(code), b[4:4+n])
+		b = b[4+n:]
+	}
+}
+
+// wire6 sends DHCPv6 messages to all servers on a link, and hears their answers.
+type wire6 struct {
+	conn         *net.UDPConn
+	id           string        // of the client
+	association  [4]byte       // the identifier of that for its addresses
+	question     atomic.Uint32 // the transaction that is asked for
+	answers      chan *message6
+	done, silent chan struct{}
+}
+
+// allServers6 is RFC 8415 section 7.1's All_DHCP_Relay_Agents_and_Servers.
+var allServers6 = netip.MustParseAddr("ff02::1:2")
+
+// listen6 opens the link, which must have its link-local address. Close ends what it begins.
+func listen6(name, id string, association [4]byte) (*wire6, error) {
+	own, err := dhcpv6.GetLinkLocalAddr(name)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.ListenUDP("udp6", &net.UDPAddr{IP: own, Port: dhcpv6.DefaultClientPort, Zone: name})
+	if err != nil {
+		return nil, err
+	}
+	w := &wire6{conn: conn, id: id, association: association, answers: make(chan *message6, 256), done: make(chan struct{}), silent: make(chan struct{})}
+	go w.listen()
+	return w, nil
+}
+
+func (w *wire6) Close() {
+	close(w.done)
+	w.conn.Close()
+	<-w.silent
+}
+
+// listen passes on the answers to this client until Close.
+func (w *wire6) listen() {
+	defer close(w.silent)
+	b := make([]byte, 1<<16)
+	for {
+		n, err := w.conn.Read(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			select {
+			case <-w.done:
+				return
+			case <-time.After(100 * time.Millisecond):
+				continue
+			}
+		}
+		m, err := parse6(bytes.Clone(b[:n]))
+		// RFC 8415 section 16: an answer names both of its ends. Where no address is at stake the server's name is not needed.
+		if err != nil || transaction6(m.Message) != w.question.Load() || m.client != w.id {
+			continue
+		}
+		m.Options.Options = slices.DeleteFunc(m.Options.Options, func(o dhcpv6.Option) bool {
+			ia, is := o.(*dhcpv6.OptIANA)
+			return is && ia.IaId != w.association // of another link
+		})
+		select {
+		case w.answers <- m:
+		default: // somebody shouts
+		}
+	}
+}
+
+func transaction6(m *dhcpv6.Message) uint32 {
+	return binary.BigEndian.Uint32(append([]byte{0}, m.TransactionID[:]...))
+}
+
+// question6 is a message, and what is an answer to it.
+type question6 struct {
+	m     *dhcpv6.Message
+	fits  func(*message6) bool
+	began time.Time
+}
+
+// ask sends the message and waits so long for a fitting answer; errNoAnswer if none comes. What does not fit costs no time.
+func (w *wire6) ask(ctx context.Context, q *question6, patience time.Duration) (*message6, error) {
+	if q.began.IsZero() {
+		q.began = time.Now()
+	}
+	w.question.Store(transaction6(q.m))
+	// In hundredths of a second, with an end: RFC 8415 21.9.
+	q.m.UpdateOption(dhcpv6.OptElapsedTime(min(time.Since(q.began), 65535*10*time.Millisecond)))
+	to := netip.AddrPortFrom(allServers6.WithZone(w.conn.LocalAddr().(*net.UDPAddr).Zone), dhcpv6.DefaultServerPort)
+	if _, err := w.conn.WriteToUDPAddrPort(q.m.ToBytes(), to); err != nil {
+		return nil, err
+	}
+	timeout := time.After(patience)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-timeout:
+			return nil, errNoAnswer
+		case m := <-w.answers:
+			if transaction6(m.Message) == transaction6(q.m) && q.fits(m) {
+				return m, nil
+			}
+		}
+	}
+}
