@@ -147,7 +147,8 @@ var routerCases = []oracleCase{
 		server))...), ofA(routesTo(0x200, 38)...)),
 	// radvd parts it into several messages by itself.
 	{
-		name: "ra-of-many-routes-by-radvd", serve: advertise(prefix + " RDNSS 2001:db8:1::53 {}; " + strings.Join(many("route 2001:db8:%x::/48 {};", 76), " ")),
+		name: "ra-of-many-routes-by-radvd", serve: advertise(prefix +
+			" RDNSS 2001:db8:1::53 {}; " + strings.Join(many("route 2001:db8:%x::/48 {};", 76), " ")),
 		files: eth0("[Network]\nIPv6AcceptRA=yes\n"),
 	},
 	says(oracleCase{name: "ra-no-router-any-more"}, ofA(lan(), raw.RDNSS(600, server),
@@ -270,7 +271,8 @@ var routerCases = []oracleCase{
 	{name: "mtu-small-without-ipv6",
 		files: eth0("[Network]\nAddress=10.0.0.5/24\nLinkLocalAddressing=no\n[Link]\nMTUBytes=1000\n")},
 	{name: "mtu-small-without-link-local",
-		files: eth0("[Network]\nAddress=10.0.0.5/24\nAddress=2001:db8::5/64\nLinkLocalAddressing=no\n[Link]\nMTUBytes=1000\n")},
+		files: eth0("[Network]\nAddress=10.0.0.5/24\nAddress=2001:db8::5/64\n" +
+			"LinkLocalAddressing=no\n[Link]\nMTUBytes=1000\n")},
 	{name: "mtu-smaller-than-ipv6-mtu",
 		files: eth0("[Network]\nAddress=2001:db8::5/64\nIPv6MTUBytes=1400\n[Link]\nMTUBytes=1300\n")},
 	{name: "dhcp4-mtu-too-small-for-ipv6", serve: dhcp(full, two, "--dhcp-option=option:mtu,576"),
@@ -279,7 +281,8 @@ var routerCases = []oracleCase{
 		files: eth0("[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n[DHCPv4]\nUseMTU=yes\n")},
 
 	{name: "servers-with-ports-and-names",
-		files: eth0("[Network]\nAddress=10.0.0.5/24\nDNS=192.0.2.1:5353 192.0.2.2#dns.example 192.0.2.3%eth0 [2001:db8::4]:853#dns.example fe80::5 2001:db8::6\n")},
+		files: eth0("[Network]\nAddress=10.0.0.5/24\nDNS=192.0.2.1:5353 192.0.2.2#dns.example " +
+			"192.0.2.3%eth0 [2001:db8::4]:853#dns.example fe80::5 2001:db8::6\n")},
 	{name: "domains-without-servers", files: eth0("[Network]\nAddress=10.0.0.5/24\nDomains=a.example b.example\n")},
 
 	{name: "dhcp6-other-then-managed", serve: func(w *world) {

@@ -272,13 +272,14 @@ func (w *world) snapshot() snapshot {
 	slices.Sort(s.Routes)
 	slices.Sort(s.Rules)
 	if judge >= 257 { // what earlier ones put into routes
-		s.Sysctls = w.run("ip", "netns", "exec", w.client, "sh", "-c", "cd /proc/sys/net/ipv6/conf && grep -s . eth*/hop_limit eth*/mtu || true")
+		s.Sysctls = w.run("ip", "netns", "exec", w.client, "sh", "-c",
+			"cd /proc/sys/net/ipv6/conf && grep -s . eth*/hop_limit eth*/mtu || true")
 	}
 	return s
 }
 
-// nextHops returns a route once for each of its gateways. To the kernel two default routes of IPv6 with the same metric are one
-// with two next hops, unless those are objects of their own, as systemd-networkd has them.
+// nextHops returns a route once for each of its gateways. To the kernel two default routes of IPv6 with the same metric
+// are one with two next hops, unless those are objects of their own, as systemd-networkd has them.
 func nextHops(r map[string]any) []map[string]any {
 	hops, _ := r["nexthops"].([]any)
 	if len(hops) == 0 {
@@ -442,7 +443,8 @@ var addressOf = regexp.MustCompile(`^\[?(\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f:.]
 
 func names(dns, domains []string) string {
 	for i, d := range dns {
-		dns[i] = addressOf.ReplaceAllString(d, "$1") // systemd knows the link from the file, and writes what resolv.conf has no room for
+		// systemd knows the link from the file, and writes what resolv.conf has no room for.
+		dns[i] = addressOf.ReplaceAllString(d, "$1")
 	}
 	slices.Sort(dns) // systemd keeps what routers say in no order
 	slices.Sort(domains)

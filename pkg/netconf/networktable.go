@@ -116,7 +116,8 @@ func networkKeys() []key[NetworkConfig] {
 			c.Routes = append(c.Routes, r)
 			return nil
 		}},
-		{"DNS", "name servers; a port and a name for TLS are left out", list(func(c *n) *[]netip.Addr { return &c.DNS }, parseServer)},
+		{"DNS", "name servers; a port and a name for TLS are left out",
+			list(func(c *n) *[]netip.Addr { return &c.DNS }, parseServer)},
 		{"Domains", "search domains; `~` ones only route and are left out of resolv.conf", func(c *n, s string) error {
 			if s == "" {
 				c.Domains = nil
@@ -244,8 +245,8 @@ func usableAddress(p netip.Prefix) error {
 	return nil
 }
 
-// parseServer reads a name server, ADDRESS[:PORT][%LINK][#NAME]. resolv.conf(5) has room for the address alone, and for the
-// link of one that means nothing without.
+// parseServer reads a name server, ADDRESS[:PORT][%LINK][#NAME]. resolv.conf(5) has room for the address alone, and for
+// the link of one that means nothing without.
 func parseServer(s string) (netip.Addr, error) {
 	s, name, named := strings.Cut(s, "#")
 	s, zone, zoned := strings.Cut(s, "%")

@@ -300,7 +300,8 @@ func TestDuration(t *testing.T) {
 // TestNoServer holds what is refused as a name server, like systemd's in_addr_full_new_from_string does.
 func TestNoServer(t *testing.T) {
 	for _, text := range []string{
-		"192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:dns", "192.0.2.1#", "192.0.2.1%", "dns.example", "[192.0.2.1", "[2001:db8::1]x",
+		"192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:dns", "192.0.2.1#", "192.0.2.1%",
+		"dns.example", "[192.0.2.1", "[2001:db8::1]x",
 		"2001:db8::1:53:x", "#dns.example", "%eth0", ":53", "[]:53",
 	} {
 		if a, err := parseServer(text); err == nil {
