@@ -12,7 +12,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestNoCard boots a machine without a network card: it says so, and reboots by itself. What it says first is who it is.
+// TestNoCard boots a machine without a network card: it says so, and reboots by itself. What it says first is who it
+// is.
 func TestNoCard(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{NICs: []string{"none"}, Cmdline: "wyr.img=registry.example/absent"}.Start(t)

@@ -28,8 +28,8 @@ func (c *cmd) fail(ctx context.Context, err error) {
 	c.countdown(ctx, err, "", nil)
 }
 
-// countdown says what has failed, and reboots when a person has had the time to read and to act on it. It returns only where
-// the cause goes away before, as unless says: then mended is closed.
+// countdown says what has failed, and reboots when a person has had the time to read and to act on it. It returns only
+// where the cause goes away before, as unless says: then mended is closed.
 func (c *cmd) countdown(ctx context.Context, err error, unless string, mended <-chan struct{}) {
 	c.sayf("%v", err)
 	action := "reboot now"
@@ -61,8 +61,8 @@ func (c *cmd) countdown(ctx context.Context, err error, unless string, mended <-
 	c.reboot()
 }
 
-// shell runs u-root's gosh on the terminal where Enter was pressed, until it ends. It does so only on an exit whose status
-// is zero, and an exit alone has that of the command before.
+// shell runs u-root's gosh on the terminal where Enter was pressed, until it ends. It does so only on an exit whose
+// status is zero, and an exit alone has that of the command before.
 func (c *cmd) shell(tty *os.File) {
 	shell := exec.Command("/bbin/gosh")
 	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty

@@ -19,8 +19,9 @@ import (
 )
 
 // online writes the network files that the arguments describe, applies all that are there, and returns once a link can
-// reach out, for as long as that takes: cables get plugged in and switches come up. What is missing is said now and then.
-// Where nothing is there that could become such a link, the boot has failed, unless one appears before the reboot.
+// reach out, for as long as that takes: cables get plugged in and switches come up. What is missing is said now and
+// then. Where nothing is there that could become such a link, the boot has failed, unless one appears before the
+// reboot.
 func (c *cmd) online(ctx context.Context) error {
 	if err := network.Install("/", c.config.Network); err != nil {
 		return fmt.Errorf("cannot write the network files: %w", err)
@@ -50,7 +51,8 @@ func (c *cmd) online(ctx context.Context) error {
 		if !offline.Hopeless() || !c.settled() {
 			hopeless = 0
 			if wait.due(time.Now(), offline.Links) {
-				c.sayf("still waiting for the network: %s", strings.Join(append([]string{err.Error()}, cards(offline, c.loader.Result())...), "; "))
+				why := append([]string{err.Error()}, cards(offline, c.loader.Result())...)
+				c.sayf("still waiting for the network: %s", strings.Join(why, "; "))
 			}
 			continue
 		}
@@ -69,8 +71,8 @@ func (c *cmd) online(ctx context.Context) error {
 	}
 }
 
-// glance is how often online looks whether there is still hope, and calm how long there must have been none: a driver may
-// still be at work on a card that it has.
+// glance is how often online looks whether there is still hope, and calm how long there must have been none: a driver
+// may still be at work on a card that it has.
 const (
 	glance = 2 * time.Second
 	calm   = 6 * time.Second
@@ -125,8 +127,8 @@ func (overlay) Digests() (stored, archive string) { return "", "" }
 const first = "0-wyrcan-"
 
 // keptNetwork is what wyr.net.keep=yes puts on top of the image: the network files that made this boot possible, where
-// the container's systemd-networkd reads them. Files that choose links get a second name, by which they are the first that
-// fit: an image that has DHCP for all would leave a machine without such a server unreachable.
+// the container's systemd-networkd reads them. Files that choose links get a second name, by which they are the first
+// that fit: an image that has DHCP for all would leave a machine without such a server unreachable.
 func keptNetwork(files []netconf.File, links []network.LinkState) (rootfs.Layer, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -149,8 +151,8 @@ func keptNetwork(files []netconf.File, links []network.LinkState) (rootfs.Layer,
 	return overlay{"the files of wyr.net.keep", b.Bytes()}, w.Close()
 }
 
-// keptArgument is what wyr.net.keep=yes gives a container that has no systemd-networkd: the kernel's ip=, which that and
-// most initrds understand. It is empty where the image or the arguments know better, or where ip= cannot say it.
+// keptArgument is what wyr.net.keep=yes gives a container that has no systemd-networkd: the kernel's ip=, which that
+// and most initrds understand. It is empty where the image or the arguments know better, or where ip= cannot say it.
 func (c *cmd) keptArgument(tree *rootfs.Tree) string {
 	for _, networkd := range []string{"/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"} {
 		if _, err := tree.Lookup(networkd); err == nil {

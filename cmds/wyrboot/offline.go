@@ -11,8 +11,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 )
 
-// reminder tells when to say once more what is waited for: after half a minute, then in intervals that grow to ten minutes.
-// It begins anew when a link comes to another state.
+// reminder tells when to say once more what is waited for: after half a minute, then in intervals that grow to ten
+// minutes. It begins anew when a link comes to another state.
 type reminder struct {
 	next  time.Time
 	step  time.Duration
@@ -60,8 +60,8 @@ func starving(offline *network.Offline, found coldplug.Result) []coldplug.Device
 	})
 }
 
-// noNetwork is the failure of a machine that no link can bring online: which cards have no driver, or none that works, and
-// what to do. driversErr is why no driver at all could be loaded.
+// noNetwork is the failure of a machine that no link can bring online: which cards have no driver, or none that works,
+// and what to do. driversErr is why no driver at all could be loaded.
 func noNetwork(offline *network.Offline, driversErr error, found coldplug.Result) error {
 	why := cards(offline, found)
 	hardware := offline.Hardware()
@@ -72,16 +72,21 @@ func noNetwork(offline *network.Offline, driversErr error, found coldplug.Result
 			why = append(why, "set the wyr.net arguments right, for which wyrnet -n shows what fits each link")
 		}
 	case driversErr != nil:
-		why = []string{fmt.Sprintf("there is no network interface: %v", driversErr), "start this kernel with the initrd that was made for it"}
+		why = []string{
+			fmt.Sprintf("there is no network interface: %v", driversErr),
+			"start this kernel with the initrd that was made for it",
+		}
 	case len(why) == 0:
 		why = []string{"this machine has no network card", "plug one in, or give the virtual machine one (QEMU: -nic user)"}
 	default:
 		why[0] = "there is no network interface: " + why[0]
 	}
 	if len(found.Missing) > 0 {
-		why = append(why, "make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) or use another card")
+		why = append(why, "make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) "+
+			"or use another card")
 	}
-	if slices.ContainsFunc(slices.Concat(found.Idle, starving(offline, found)), func(d coldplug.Device) bool { return len(d.Firmware) > 0 }) {
+	hungry := func(d coldplug.Device) bool { return len(d.Firmware) > 0 }
+	if slices.ContainsFunc(found.Idle, hungry) || len(starving(offline, found)) > 0 {
 		why = append(why, "put the firmware into the initrd (make FIRMWARE=DIR)")
 	}
 	return errors.New(strings.Join(why, "; "))

@@ -162,7 +162,8 @@ func Bomb(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// BreakThen drops the connection of the first request for a part of what is asked, then answers those for the rest by itself.
+// BreakThen drops the connection of the first request for a part of what is asked, then answers those for the rest by
+// itself.
 func BreakThen(rest http.HandlerFunc) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		broken := make(chan bool, 1)

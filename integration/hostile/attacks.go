@@ -31,8 +31,8 @@ type Attack struct {
 	World func(*World, *Site) // puts further servers, or others, into the world
 }
 
-// Start makes the world of the attack, and the registry in it that is attacked or attacks. It returns the reference of the image
-// there, and the login that the client has for the registry.
+// Start makes the world of the attack, and the registry in it that is attacked or attacks. It returns the reference of
+// the image there, and the login that the client has for the registry.
 func (a Attack) Start(t testing.TB) (w *World, site *Site, ref string, login authn.AuthConfig) {
 	t.Helper()
 	w, site = NewWorld(t), NewSite(t)

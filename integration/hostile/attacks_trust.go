@@ -41,8 +41,8 @@ func redirects() []Attack {
 // logins ask for the login on somebody else's behalf.
 func logins() []Attack {
 	realm := func(realm string) func(*Site) { return func(s *Site) { s.Realm = realm } }
-	// A token server may be on any host that speaks TLS, if a registry that is who it says names it: on premises it is on
-	// another port, or a private address.
+	// A token server may be on any host that speaks TLS, if a registry that is who it says names it: on premises it is
+	// on another port, or a private address.
 	elsewhere := func(host string) Attack {
 		return Attack{Name: "a token server at " + host, Mends: true, Login: []string{"https://" + host}, Site: realm("https://" + host + "/token"),
 			World: func(w *World, s *Site) { w.HTTPS(host, s.TokenServer()) }}

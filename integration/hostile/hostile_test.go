@@ -24,8 +24,8 @@ import (
 // patience is how long any attack may hold a client whose Stall is a quarter of a second, on a busy host.
 const patience = 30 * time.Second
 
-// TestAttacks has image.Source meet every attack: it ends, with the right image or an error that is one line for a console,
-// and tells its secrets to nobody whom they are not for.
+// TestAttacks has image.Source meet every attack: it ends, with the right image or an error that is one line for a
+// console, and tells its secrets to nobody whom they are not for.
 func TestAttacks(t *testing.T) {
 	slots := make(chan bool, 4*runtime.NumCPU()) // most of them wait
 	names := make(map[string]bool)

@@ -155,7 +155,8 @@ func setups(kernel []byte, n byte) []byte {
 	return kernel
 }
 
-// header is that of a member of an archive which does not follow, with its size as GNU tar writes what octal digits cannot say.
+// header is that of a member of an archive which does not follow, with its size as GNU tar writes what octal digits
+// cannot say.
 func header(name string, size int64, kind byte) []byte {
 	b := make([]byte, 512)
 	copy(b, name)

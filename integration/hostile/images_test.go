@@ -17,8 +17,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// TestImages turns every hostile image into what kexec takes, as far as that goes: it ends, in bounded memory, and nothing in
-// it has a name outside of it.
+// TestImages turns every hostile image into what kexec takes, as far as that goes: it ends, in bounded memory, and
+// nothing in it has a name outside of it.
 func TestImages(t *testing.T) {
 	for _, i := range Images() {
 		t.Run(i.Name, func(t *testing.T) { // one after the other: it is their memory that is looked at

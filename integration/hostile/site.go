@@ -13,8 +13,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// What the client knows, and may tell only those that it is for. Token is what the token server gives; Refresh is what one
-// gives by mistake. None of it belongs into an error, a log or a request to somebody else.
+// What the client knows, and may tell only those that it is for. Token is what the token server gives; Refresh is what
+// one gives by mistake. None of it belongs into an error, a log or a request to somebody else.
 const (
 	User     = "operator"
 	Password = "PASSWORD-5f1c"
@@ -34,7 +34,8 @@ const (
 	Layer    What = "layer"
 )
 
-// A Site is a registry with one image, x:1, and its token server. It is honest but where an attack answers in its place.
+// A Site is a registry with one image, x:1, and its token server. It is honest but where an attack answers in its
+// place.
 type Site struct {
 	Realm  string                                   // of its challenge; "" lets everybody in
 	Answer map[What]http.HandlerFunc                // in its own place

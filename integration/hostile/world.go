@@ -1,6 +1,6 @@
-// Package hostile keeps the attackers that Wyrcan is held against: registries that stall, lie, redirect, want a login for
-// somebody else, or speak to the terminal of whoever asks them. Each is an Attack by its name; Attacks has them all. A World
-// is what they happen in: a small internet, all of it on loopback, that knows what each server was told.
+// Package hostile keeps the attackers that Wyrcan is held against: registries that stall, lie, redirect, want a login
+// for somebody else, or speak to the terminal of whoever asks them. Each is an Attack by its name; Attacks has them
+// all. A World is what they happen in: a small internet, all of it on loopback, that knows what each server was told.
 package hostile
 
 import (

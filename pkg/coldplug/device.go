@@ -31,7 +31,8 @@ func (d Device) String() string { return fmt.Sprintf("%s at %s", d.kind, d.Name)
 func (d Device) Trouble() string {
 	switch {
 	case len(d.Firmware) > 0:
-		return fmt.Sprintf("driver %s of the %s lacks its firmware %s", cmp.Or(d.driver(), "(unknown)"), d, strings.Join(d.Firmware, ", "))
+		names := strings.Join(d.Firmware, ", ")
+		return fmt.Sprintf("driver %s of the %s lacks its firmware %s", cmp.Or(d.driver(), "(unknown)"), d, names)
 	case d.Driver == "" && len(d.Modules) == 0:
 		return fmt.Sprintf("this initrd has no driver for the %s", d)
 	case d.barred && d.Driver == "":
@@ -59,8 +60,8 @@ var otherNetwork = []struct{ prefix, kind string }{
 	{"fsl-mc:v00001957ddpni", "DPAA2 network interface"},
 }
 
-// usbNetwork holds the ends of modaliases, those of an interface's class, by which USB network adapters go: Ethernet, NCM and
-// MBIM of USB's class of communication devices, and RNDIS. What has a class of its maker's own cannot be told.
+// usbNetwork holds the ends of modaliases, those of an interface's class, by which USB network adapters go: Ethernet, NCM
+// and MBIM of USB's class of communication devices, and RNDIS. What has a class of its maker's own cannot be told.
 var usbNetwork = []string{"ic02isc06", "ic02isc0d", "ic02isc0e", "ic02isc02ipff", "ice0isc01ip03", "icefisc04ip01"}
 
 // networkKind describes the network card that a modalias belongs to, or is "".
@@ -96,8 +97,8 @@ func networkKind(modalias string) string {
 }
 
 // cards sorts the network cards of which something is to be told: those that have no driver bound and that no module and
-// nothing built in claims to serve, those that one serves, or should, and that are no network interface all the same, and those
-// that are one without all of their firmware.
+// nothing built in claims to serve, those that one serves, or should, and that are no network interface all the same, and
+// those that are one without all of their firmware.
 func (l *Loader) cards(r *Result) {
 	files, err := filepath.Glob(l.path("sys/bus/*/devices/*/modalias"))
 	if err != nil {

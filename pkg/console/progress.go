@@ -30,8 +30,8 @@ func MiB(n int64) string {
 	return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
 }
 
-// Progress shows how far a transfer is, as the status of a Screen: rewritten in place on a terminal, a line now and then in a
-// log.
+// Progress shows how far a transfer is, as the status of a Screen: rewritten in place on a terminal, a line now and
+// then in a log.
 type Progress struct {
 	Out      io.Writer                  // a Screen or a Console, else one is put on it
 	Label    string                     // what is under way: "pull"

@@ -9,9 +9,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// Screen is an io.Writer for people. It is the last line of defence against strangers' texts, for what they hold of control
-// characters, escape sequences and bytes that are no text becomes spaces; and it owns the last line: a status, as of a
-// transfer, stays below whatever is written meanwhile. Its methods may be called at the same time.
+// Screen is an io.Writer for people. It is the last line of defence against strangers' texts, for what they hold of
+// control characters, escape sequences and bytes that are no text becomes spaces; and it owns the last line: a status,
+// as of a transfer, stays below whatever is written meanwhile. Its methods may be called at the same time.
 type Screen struct {
 	mu       sync.Mutex
 	out      io.Writer
@@ -22,13 +22,14 @@ type Screen struct {
 	drawn  bool   // the status is the last line
 }
 
-// NewScreen returns a Screen on out. A terminal has its status rewritten in place. Anything else is a log, a serial line as
-// well: somebody may record it, so that there a status is a line now and then.
+// NewScreen returns a Screen on out. A terminal has its status rewritten in place. Anything else is a log, a serial
+// line as well: somebody may record it, so that there a status is a line now and then.
 func NewScreen(out io.Writer, terminal bool) *Screen {
 	return &Screen{out: out, terminal: terminal}
 }
 
-// maxWrite is what a stranger can make a person scroll past at once, in bytes. The help, the longest text of our own, has 4 KiB.
+// maxWrite is what a stranger can make a person scroll past at once, in bytes. The help, the longest text of our own,
+// has 4 KiB.
 const maxWrite = 64 << 10
 
 // Write shows p above the status, in one piece.
@@ -45,7 +46,8 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Status makes line the last one, in place of the one before. A log gets it when it is due. Without a line there is no status.
+// Status makes line the last one, in place of the one before. A log gets it when it is due. Without a line there is no
+// status.
 func (s *Screen) Status(line string, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -111,8 +111,8 @@ func (e *Offline) Hardware() []LinkState {
 	return slices.DeleteFunc(slices.Clone(e.Links), func(s LinkState) bool { return s.Kind != "" && s.Kind != "veth" })
 }
 
-// Hopeless reports whether no link that is there can bring the machine online, whatever cables and servers do: there is none
-// but virtual ones, or the files leave them all aside.
+// Hopeless reports whether no link that is there can bring the machine online, whatever cables and servers do: there is
+// none but virtual ones, or the files leave them all aside.
 func (e *Offline) Hopeless() bool {
 	return len(e.Hardware()) == 0 || !slices.ContainsFunc(e.Links, func(s LinkState) bool { return !s.Final })
 }

@@ -1,5 +1,6 @@
-// Package printable makes a stranger's text fit for a console: the words of a registry, a certificate, a DHCP server, an
-// image. A terminal obeys escape sequences (ECMA-48), a log is read by lines, and a person believes what the screen shows.
+// Package printable makes a stranger's text fit for a console: the words of a registry, a certificate, a DHCP server,
+// an image. A terminal obeys escape sequences (ECMA-48), a log is read by lines, and a person believes what the screen
+// shows.
 package printable
 
 import (
@@ -9,16 +10,16 @@ import (
 	"unicode/utf8"
 )
 
-// Limit is how many bytes of a stranger's text are shown, and Long how many a line has at most that holds some: as much as the
-// kernel's command line, which is shown whole (COMMAND_LINE_SIZE), and a sentence about it.
+// Limit is how many bytes of a stranger's text are shown, and Long how many a line has at most that holds some: as much
+// as the kernel's command line, which is shown whole (COMMAND_LINE_SIZE), and a sentence about it.
 const (
 	Limit = 200
 	Long  = 4096
 )
 
-// Line returns text as one line of at most Limit bytes of valid UTF-8. What a terminal would not show as a mark of its own
-// becomes a space, and many in a row one: control characters, line ends, invalid UTF-8, characters of no width, those that
-// change the direction of writing. There is no space at its ends. A text that is longer ends in "…".
+// Line returns text as one line of at most Limit bytes of valid UTF-8. What a terminal would not show as a mark of its
+// own becomes a space, and many in a row one: control characters, line ends, invalid UTF-8, characters of no width,
+// those that change the direction of writing. There is no space at its ends. A text that is longer ends in "…".
 func Line(text string) string { return Clip(text, Limit) }
 
 // Clip is Line with another limit, for a text that is only in part a stranger's: a sentence about his.
@@ -54,8 +55,9 @@ func Clip(text string, limit int) string {
 	return b.String()
 }
 
-// Mark reports whether a terminal shows r as a mark of its own, or as a plain space. Of what Unicode counts as graphic it
-// refuses what is made to be invisible (Default_Ignorable_Code_Point, UAX #44): two names that look the same must be the same.
+// Mark reports whether a terminal shows r as a mark of its own, or as a plain space. Of what Unicode counts as graphic
+// it refuses what is made to be invisible (Default_Ignorable_Code_Point, UAX #44): two names that look the same must be
+// the same.
 func Mark(r rune) bool {
 	return strconv.IsPrint(r) && (r < 0x80 || !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector))
 }
