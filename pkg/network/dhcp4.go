@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // dhcp4 asks for a lease on one link and keeps it.
@@ -204,7 +205,7 @@ func because(message string) string {
 	if message == "" {
 		return ""
 	}
-	return fmt.Sprintf(": %q", message)
+	return fmt.Sprintf(": %q", printable.Line(message))
 }
 
 // extend renews the lease, or says why it came to its end: RFC 2131 section 4.4.5. Until T2 its own server alone is asked, and

@@ -323,7 +323,7 @@ func noBinding(m *message6) bool {
 func status(m *message6) string {
 	if ia := m.Options.OneIANA(); ia != nil {
 		if s := ia.Options.Status(); s != nil && s.StatusMessage != "" {
-			return fmt.Sprintf(": %q", s.StatusMessage)
+			return because(s.StatusMessage)
 		}
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -92,5 +93,17 @@ func TestOffline(t *testing.T) {
 		if !errors.Is(e, context.DeadlineExceeded) {
 			t.Errorf("%s: its cause is lost", tt.what)
 		}
+	}
+}
+
+// What a server says in its refusal stays short, and in its line.
+func TestBecause(t *testing.T) {
+	for message, want := range map[string]string{"": "", "no": `: "no"`, "a\x1b[2J\nb": `: "a [2J b"`} {
+		if got := because(message); got != want {
+			t.Errorf("because(%q) = %q, want %q", message, got, want)
+		}
+	}
+	if got := because(strings.Repeat("much ", 1<<14)); len(got) > 300 {
+		t.Errorf("of 80 kB become %d", len(got))
 	}
 }
