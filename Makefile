@@ -59,8 +59,10 @@ out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go pkg
 # Programs that stand alone: the booted container's first process, the demo
 # container's /init, the tool for a person's own machine.
 PROGRAM = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= -X main.version=$(VERSION)' -o $@
-# The tool has wyrinit in it, for each architecture: cmds/wyrcan/wyrinit/README. It says which commit it is of, and of when.
-EMBEDDED = "cmds/wyrcan/wyrinit/$(ARCH)": "out/wyrinit"$(foreach a,$(OTHER),, "cmds/wyrcan/wyrinit/$(a)": "out/$(a)/wyrinit")
+# The tool has wyrinit in it, for each architecture: cmds/wyrcan/wyrinit/README.
+# It says which commit it is of, and when that was made.
+EMBEDDED = "cmds/wyrcan/wyrinit/$(ARCH)": "out/wyrinit" \
+  $(foreach a,$(OTHER),, "cmds/wyrcan/wyrinit/$(a)": "out/$(a)/wyrinit")
 TOOL     = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.seconds=$(SOURCE_DATE_EPOCH)
 out/wyrinit: $(SOURCES)
 	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
@@ -72,7 +74,8 @@ out/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
 	GOARCH=$(ARCH) $(PROGRAM) ./integration/payload
 out/wyrcan: $(SOURCES) out/version out/wyrinit $(OTHER:%=out/%/wyrinit)
 	echo '{"Replace": {$(EMBEDDED)}}' > out/embedded.json
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= $(TOOL)' -overlay out/embedded.json -o $@ ./cmds/wyrcan
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= $(TOOL)' \
+	  -overlay out/embedded.json -o $@ ./cmds/wyrcan
 
 out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version
 	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
@@ -136,7 +139,8 @@ test-slow: all out/wyrcan.demo out/debian.oci
 	rm -rf out/again
 	mkdir out/again
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
-	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
+	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
+	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
 	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again

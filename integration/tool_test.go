@@ -88,8 +88,8 @@ func TestLoneTool(t *testing.T) {
 	}
 }
 
-// TestRunStatus runs machines for a person, who presses Enter where the machine asks for it: the status tells whether the
-// container was started. What the terminal gets has nothing in it that changes it.
+// TestRunStatus runs machines for a person, who presses Enter where the machine asks for it: the status tells whether
+// the container was started. What the terminal gets has nothing in it that changes it.
 func TestRunStatus(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)

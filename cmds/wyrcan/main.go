@@ -76,8 +76,8 @@ func main() {
 	var s *ended
 	if err != nil && errors.As(context.Cause(ctx), &s) {
 		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s)
-		// Who started this program, a shell's loop for one, wants to know that it did not end by itself. SIGQUIT would have
-		// Go print what all goroutines do.
+		// Who started this program, a shell's loop for one, wants to know that it did not end by itself. SIGQUIT would
+		// have Go print what all goroutines do.
 		if s.signal == syscall.SIGQUIT {
 			os.Exit(128 + int(s.signal)) // as a shell says it
 		}
@@ -103,8 +103,8 @@ func (e *ended) Error() string {
 	return "ended by a signal: " + e.signal.String()
 }
 
-// untilSignal returns a context that ends when this program is asked to: what it has begun is then removed. Asked again,
-// it ends at once. What the one who started it has it ignore, as nohup does, stays ignored.
+// untilSignal returns a context that ends when this program is asked to: what it has begun is then removed. Asked
+// again, it ends at once. What the one who started it has it ignore, as nohup does, stays ignored.
 func untilSignal(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
@@ -191,7 +191,8 @@ func (c *cmd) run(ctx context.Context) error {
 }
 
 func (c *cmd) help(w io.Writer) {
-	fmt.Fprintf(w, "usage: wyrcan COMMAND [OPTION...] [ARGUMENT...]\n\nWyrcan boots machines into containers. This is its tool for your own machine.\n\n")
+	fmt.Fprintf(w, "usage: wyrcan COMMAND [OPTION...] [ARGUMENT...]\n\n"+
+		"Wyrcan boots machines into containers. This is its tool for your own machine.\n\n")
 	for _, s := range c.subcommands() {
 		fmt.Fprintf(w, "  %-8s %s\n", s.name, s.summary)
 	}

@@ -100,11 +100,12 @@ is looked up first, and its digest and size are printed.
 	return netboot.Serve(ctx, o)
 }
 
-// reachable refuses the name of an image that no other machine can have meant, and names what this one is called by others:
-// one of addresses.
+// reachable refuses the name of an image that no other machine can have meant, and names what this one is called by
+// others: one of addresses.
 func reachable(ref string, addresses []netip.Addr) error {
 	if local(ref) {
-		return usage("serve: %s lies on this machine, and the machines fetch from a registry: send it to one with wyrcan push, and serve its name there", ref)
+		return usage("serve: %s lies on this machine, and the machines fetch from a registry: "+
+			"send it to one with wyrcan push, and serve its name there", ref)
 	}
 	host, port, ok := registryOf(ref)
 	if !ok || !loopback(host) {
@@ -115,13 +116,15 @@ func reachable(ref string, addresses []netip.Addr) error {
 		names = append(names, moved(ref, loopback, a.String()))
 	}
 	if len(names) == 0 {
-		return usage("serve: to each machine %s is the machine itself: name the address by which they reach this one, %s", host, moved(ref, loopback, "ADDRESS"))
+		return usage("serve: to each machine %s is the machine itself: name the address by which they reach this one, %s",
+			host, moved(ref, loopback, "ADDRESS"))
 	}
 	where := "its port"
 	if port != "" {
 		where = "port " + port
 	}
-	return usage("serve: to each machine %s is the machine itself: serve %s, and have the registry listen at %s of that address, not of %s alone",
+	return usage("serve: to each machine %s is the machine itself: serve %s, "+
+		"and have the registry listen at %s of that address, not of %s alone",
 		host, strings.Join(names, " or "), where, host)
 }
 
@@ -166,7 +169,8 @@ func (c *cmd) lookUp(ctx context.Context, ref, arch string, insecure []string) e
 	case image.InsecureHost(err) != "":
 		return fmt.Errorf("cannot get %s: %w, and tells the machines to", ref, advise(err))
 	case image.Heals(err):
-		return fmt.Errorf("cannot get %s: %w; start the registry first, or serve all the same with -no-check: machines try again until it is up", ref, err)
+		return fmt.Errorf("cannot get %s: %w; start the registry first, or serve all the same with -no-check: "+
+			"machines try again until it is up", ref, err)
 	case err != nil:
 		return fmt.Errorf("cannot get %s: %w; correct the name, or serve all the same with -no-check", ref, err)
 	}
@@ -174,8 +178,8 @@ func (c *cmd) lookUp(ctx context.Context, ref, arch string, insecure []string) e
 	return nil
 }
 
-// addBIOS adds the boot program for BIOS machines to files, and what it loads, and returns its name: that of given, or of
-// one that a distribution's package has installed, or none.
+// addBIOS adds the boot program for BIOS machines to files, and what it loads, and returns its name: that of given, or
+// of one that a distribution's package has installed, or none.
 func addBIOS(files map[string]string, given string) (string, error) {
 	candidates := []string{"/usr/lib/ipxe/undionly.kpxe", "/usr/share/ipxe/undionly.kpxe", "/usr/lib/PXELINUX/pxelinux.0", "/usr/share/syslinux/pxelinux.0"}
 	if given != "" {

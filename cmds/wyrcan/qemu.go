@@ -74,8 +74,8 @@ func (m *machine) command(hardware bool) ([]string, error) {
 		"-kernel", m.kernel, "-initrd", m.initrd, "-append", strings.Join(words, " "),
 		"-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci",
 		"-no-reboot") // a reboot ends the session, so that a failure does not go round and round
-	// Not -nographic: for that SeaBIOS shows its screen on the serial line, and leaves the terminal there without line wrap
-	// (sercon.c). The first Ctrl-A, then X, ends QEMU; Ctrl-C is the machine's.
+	// Not -nographic: for that SeaBIOS shows its screen on the serial line, and leaves the terminal there without line
+	// wrap (sercon.c). The first Ctrl-A, then X, ends QEMU; Ctrl-C is the machine's.
 	if m.until == "" {
 		argv = append(argv, "-display", "none", "-serial", "mon:stdio")
 	} else {
@@ -104,8 +104,8 @@ func hasKVM(arch, cpuinfo, device string) bool {
 	return true
 }
 
-// start runs the machine to its end: when it powers off, or, unattended, when the console has shown what it waits for. A
-// session succeeds if the container's kernel was started.
+// start runs the machine to its end: when it powers off, or, unattended, when the console has shown what it waits for.
+// A session succeeds if the container's kernel was started.
 func (c *cmd) start(ctx context.Context, m *machine) error {
 	argv, err := m.command(virtual(m.arch))
 	if err != nil {
@@ -127,8 +127,8 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 		if err != nil {
 			return err
 		}
-		// What is typed goes through this program, so that QEMU, however it ends, cannot leave the terminal changed. The
-		// goroutine ends with the program: reading a terminal cannot be broken off.
+		// What is typed goes through this program, so that QEMU, however it ends, cannot leave the terminal changed.
+		// The goroutine ends with the program: reading a terminal cannot be broken off.
 		go func() {
 			io.Copy(in, c.stdin)
 			in.Close()
@@ -164,9 +164,11 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	case !attended:
 		return fmt.Errorf("the machine ended without having shown %q", m.until)
 	case w.jumped && !w.alive:
-		return errors.New("the machine ended before the container's kernel had shown anything: it may have crashed, or have its console elsewhere (-arg console=)")
+		return errors.New("the machine ended before the container's kernel had shown anything: " +
+			"it may have crashed, or have its console elsewhere (-arg console=)")
 	case !w.alive:
-		return errors.New("the machine ended before the container's kernel was started: what Wyrcan said last on its console tells why")
+		return errors.New("the machine ended before the container's kernel was started: " +
+			"what Wyrcan said last on its console tells why")
 	}
 	return nil
 }

@@ -72,7 +72,10 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{arch: string(s.arch), kernel: file, initrd: initrd, memory: s.memory.String(), cpus: s.cpus, extra: s.qemu, until: s.until}
+	m := &machine{
+		arch: string(s.arch), kernel: file, initrd: initrd,
+		memory: s.memory.String(), cpus: s.cpus, extra: s.qemu, until: s.until,
+	}
 	if !s.verbose {
 		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
 	}
@@ -168,8 +171,8 @@ The exit status is 0 if the container's kernel was started, 1 if it was not and
 	return s.start(ctx, c, m)
 }
 
-// platform returns what images must be made for to run on the session's machine: QEMU's processor, where it is emulated,
-// is one without the demands of variants.
+// platform returns what images must be made for to run on the session's machine: QEMU's processor, where it is
+// emulated, is one without the demands of variants.
 func (s *session) platform() v1.Platform {
 	if virtual(string(s.arch)) {
 		return s.arch.platform()
@@ -183,7 +186,8 @@ func (c *cmd) tellImage(img *image.Image) {
 	if n := img.Size(); n > 0 { // what docker save writes does not tell
 		size = console.Bytes(n) + " in "
 	}
-	fmt.Fprintf(c.stderr, "wyrcan: image %s, %s, %s, %s%s\n", img.Name, img.Digest, img.Platform, size, plural(len(img.Layers), "layer"))
+	fmt.Fprintf(c.stderr, "wyrcan: image %s, %s, %s, %s%s\n",
+		img.Name, img.Digest, img.Platform, size, plural(len(img.Layers), "layer"))
 }
 
 // fromGuest returns the name by which the guest finds an image that this machine calls ref: loopback is not the

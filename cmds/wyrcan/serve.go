@@ -29,8 +29,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
 )
 
-// A localRegistry serves one image to a guest, on the loopback interface. Every user of this machine can reach it there:
-// nothing can be sent to it. The image comes from within this process.
+// A localRegistry serves one image to a guest, on the loopback interface. Every user of this machine can reach it
+// there: nothing can be sent to it. The image comes from within this process.
 type localRegistry struct {
 	listener net.Listener
 	port     string
@@ -86,7 +86,8 @@ func (r *localRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	manifest, kind, digest := r.manifest, r.kind, r.digest
 	r.mu.Unlock()
-	if id, ok := strings.CutPrefix(path, "/v2/"+imageRepo+"/manifests/"); ok && manifest != nil && (id == imageTag || id == digest.String()) {
+	id, ok := strings.CutPrefix(path, "/v2/"+imageRepo+"/manifests/")
+	if ok && manifest != nil && (id == imageTag || id == digest.String()) {
 		w.Header().Set("Content-Type", string(kind))
 		w.Header().Set("Docker-Content-Digest", digest.String())
 		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(manifest))

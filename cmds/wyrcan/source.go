@@ -49,7 +49,8 @@ func (c *cmd) artefact(given, file string, a arch) (string, error) {
 		return "", fmt.Errorf("cannot find %s", given)
 	} else if err != nil {
 		option := map[string]string{"wyrcan.demo": "demo-init"}[file]
-		return "", fmt.Errorf("cannot find %s: build it with make, or say where it is with -%s", given, cmp.Or(option, strings.TrimPrefix(file, "wyrcan.")))
+		return "", fmt.Errorf("cannot find %s: build it with make, or say where it is with -%s",
+			given, cmp.Or(option, strings.TrimPrefix(file, "wyrcan.")))
 	}
 	return given, nil
 }
@@ -160,8 +161,8 @@ func (m *meter) line(after time.Duration) string {
 	return b.String()
 }
 
-// fit makes a line of the meter short enough for one row of the terminal: a longer one could not be written over. What is
-// being read gives way to how far that is.
+// fit makes a line of the meter short enough for one row of the terminal: a longer one could not be written over. What
+// is being read gives way to how far that is.
 func (m *meter) fit(line string, width int) string {
 	const dots = "..."
 	over := len(line) - (width - 1)

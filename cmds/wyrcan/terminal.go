@@ -31,8 +31,8 @@ const modesReset = "\x1b7\x1b[r\x1b8" + // the whole screen scrolls; the cursor 
 	"\x0f\x1b(B" + // letters are letters, not lines and boxes
 	"\x1b[0m" // neither bold nor coloured
 
-// takeTerminal prepares the terminal for a session with a machine: every key is the machine's, Ctrl-C too, where keys is
-// set. The terminal is right again when ctx ends, and after the function that it returns.
+// takeTerminal prepares the terminal for a session with a machine: every key is the machine's, Ctrl-C too, where keys
+// is set. The terminal is right again when ctx ends, and after the function that it returns.
 func takeTerminal(ctx context.Context, in io.Reader, out io.Writer, keys bool) (restore func()) {
 	t := new(terminal)
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -56,7 +56,8 @@ func takeTerminal(ctx context.Context, in io.Reader, out io.Writer, keys bool) (
 // raw returns modes with which every key is passed on as it is. Output is processed as before, as QEMU has it: its own
 // messages, and ours, end their lines with a newline alone.
 func raw(modes unix.Termios) *unix.Termios {
-	modes.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	modes.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP
+	modes.Iflag &^= unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
 	modes.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.IEXTEN | unix.ISIG
 	modes.Cflag = modes.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
 	modes.Cc[unix.VMIN], modes.Cc[unix.VTIME] = 1, 0

@@ -39,8 +39,8 @@ func pty(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// However a session ends, the person's terminal is as it was before: its modes, and, for what only the terminal knows, by
-// the sequences that undo it.
+// However a session ends, the person's terminal is as it was before: its modes, and, for what only the terminal knows,
+// by the sequences that undo it.
 func TestTerminal(t *testing.T) {
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	const ready = `printf '\033c\033[?7l\033[?1049h\033[?25lready\n'; `

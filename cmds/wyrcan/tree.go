@@ -86,8 +86,10 @@ type recipe struct {
 
 func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
-	f.StringVar(&r.root, "root", "", "start the image's /init straight from the `initramfs`, without wyrinit: no extended attributes, no pivot_root")
-	f.StringVar(&r.wyrinit, "wyrinit", "", "take `FILE` as wyrinit, the container's first process (default the one in this program)")
+	f.StringVar(&r.root, "root", "",
+		"start the image's /init straight from the `initramfs`, without wyrinit: no extended attributes, no pivot_root")
+	f.StringVar(&r.wyrinit, "wyrinit", "",
+		"take `FILE` as wyrinit, the container's first process (default the one in this program)")
 }
 
 // machine is options for the machine that will boot, if it is not this one.

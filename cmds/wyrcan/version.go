@@ -40,6 +40,7 @@ func writeVersion(w io.Writer) error {
 		commit += ", with changes"
 	}
 	_, err := fmt.Fprintf(w, "wyrcan %s\ncommit %s\ndate   %s\nGo     %s %s/%s\n",
-		cmp.Or(release, "of unknown release, for make did not build it"), cmp.Or(commit, "unknown"), cmp.Or(date, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		cmp.Or(release, "of unknown release, for make did not build it"),
+		cmp.Or(commit, "unknown"), cmp.Or(date, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

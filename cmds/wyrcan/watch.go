@@ -87,8 +87,8 @@ func (w *watcher) see(line []byte, ended bool) bool {
 // wyrboot begins the lines of Wyrcan's own program.
 const wyrboot = "wyrboot: "
 
-// follow looks at a line, whole or the console's last, for what tells whether the container's kernel was started: Wyrcan
-// says that it starts it, and then something else speaks. Wyrcan would say, too, that it could not.
+// follow looks at a line, whole or the console's last, for what tells whether the container's kernel was started:
+// Wyrcan says that it starts it, and then something else speaks. Wyrcan would say, too, that it could not.
 func (w *watcher) follow(line []byte, whole bool) {
 	if w.alive {
 		return
@@ -114,7 +114,8 @@ func (w *watcher) judge(text string, whole bool) {
 	case !w.jumped || text == "":
 	case strings.HasPrefix(text, wyrboot+"Wyrcan "):
 		w.alive = true // the container is a Wyrcan itself, whose first line this is
-	case regexp.MustCompile(`^wyrboot: (\S+ \(.*\): |driver )`).MatchString(text): // a link or a driver, of which news comes at any time
+	case regexp.MustCompile(`^wyrboot: (\S+ \(.*\): |driver )`).MatchString(text):
+		// A link or a driver, of which news comes at any time.
 	case strings.HasPrefix(text, wyrboot), !whole && strings.HasPrefix(wyrboot, text):
 		w.jumped = false
 	case strings.HasPrefix(text, "QEMU"), strings.HasPrefix(text, "(qemu)"): // its monitor, and its last word

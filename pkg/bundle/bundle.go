@@ -128,7 +128,8 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 func (p *Plan) findKernel(ctx context.Context) error {
 	node, err := p.tree.Lookup(KernelPath)
 	if err != nil {
-		return p.missing(KernelPath, "install a kernel in it, and make that a link to the kernel: ln -s /vmlinuz "+KernelPath, err)
+		return p.missing(KernelPath,
+			"install a kernel in it, and make that a link to the kernel: ln -s /vmlinuz "+KernelPath, err)
 	}
 	if node.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fmt.Errorf("the image is not bootable: %s is to be a kernel, and /%s is not a file", KernelPath, node.Path)
@@ -198,7 +199,8 @@ func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, e
 	}
 }
 
-// findCmdline puts the command line together: what a unified kernel image brings, the image's file, the arguments given.
+// findCmdline puts the command line together: what a unified kernel image brings, the image's file, the arguments
+// given.
 func (p *Plan) findCmdline(ctx context.Context) error {
 	text, err := p.read(ctx, CmdlinePath, 64<<10)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -51,8 +51,9 @@ func (p *Plan) findInit(ctx context.Context) error {
 	return nil
 }
 
-// interpreterOf returns the program that runs this one: of a script (fs/binfmt_script.c), or the dynamic linker of an ELF
-// program for that architecture. It is empty where there is none, or where the file is of a form that only binfmt_misc could run.
+// interpreterOf returns the program that runs this one: of a script (fs/binfmt_script.c), or the dynamic linker of an
+// ELF program for that architecture. It is empty where there is none, or where the file is of a form that only
+// binfmt_misc could run.
 func interpreterOf(file []byte, arch string) (string, error) {
 	if line, ok := bytes.CutPrefix(file, []byte("#!")); ok {
 		line, _, _ = bytes.Cut(line, []byte("\n"))

@@ -22,7 +22,8 @@ func needs(s rootfs.Stat, initrd int64) int64 {
 	return kernelNeeds + max(initrd, processNeeds) + s.Pages + int64(s.Inodes)*inodeNeeds
 }
 
-// booted sums up what will be in the booted root: all but the kernel, and a part of a large file beside what it is appended to.
+// booted sums up what will be in the booted root: all but the kernel, and a part of a large file beside what it is
+// appended to.
 func (p *Plan) booted() rootfs.Stat {
 	s := p.Stat
 	s.Inodes--
@@ -34,8 +35,8 @@ func (p *Plan) booted() rootfs.Stat {
 	return s
 }
 
-// underCap tells whether the tree fits into the root that the kernel makes on its own: a tmpfs of half the memory that is
-// free once the initrd is set aside, and as many inodes as that has pages (mm/shmem.c, shmem_default_max_blocks and
+// underCap tells whether the tree fits into the root that the kernel makes on its own: a tmpfs of half the memory that
+// is free once the initrd is set aside, and as many inodes as that has pages (mm/shmem.c, shmem_default_max_blocks and
 // shmem_default_max_inodes). Beyond it the kernel says "write error" and boots what was unpacked by then.
 func underCap(total int64, s rootfs.Stat, initrd int64) bool {
 	// What the next kernel manages differs a little from what this one does. One page in 64 is for that.
@@ -43,8 +44,8 @@ func underCap(total int64, s rootfs.Stat, initrd int64) bool {
 	return s.Pages/pageSize <= pages && int64(s.Inodes) <= pages
 }
 
-// liftCap is the kernel argument that lets the root take all the memory (init/do_mounts.c and fs/namespace.c: Linux 6.18 and
-// the stable kernels that it was backported to, Debian's 6.1 and 6.12 among them).
+// liftCap is the kernel argument that lets the root take all the memory (init/do_mounts.c and fs/namespace.c: Linux
+// 6.18 and the stable kernels that it was backported to, Debian's 6.1 and 6.12 among them).
 const liftCap = "initramfs_options=size=100%,nr_inodes=0"
 
 // reserve is what the boot environment itself needs beside images: the index of an image's files, the buffers of its
@@ -89,8 +90,8 @@ func CanDownload(m memory.Info, size int64) error {
 		console.MiB(size+reserve), console.MiB(m.Available))
 }
 
-// Enough returns an error when of the memory that a file in the form of /proc/meminfo tells of less than least bytes are
-// left, with a remedy for whoever reads it: before the kernel ends a process for it.
+// Enough returns an error when of the memory that a file in the form of /proc/meminfo tells of less than least bytes
+// are left, with a remedy for whoever reads it: before the kernel ends a process for it.
 func Enough(file string, least int64, remedy string) error {
 	m, err := memory.Read(file)
 	if err == nil {

@@ -52,7 +52,8 @@ func heard(from *net.UDPConn, within time.Duration) (packets [][]byte, sender *n
 	}
 }
 
-// Whoever has not answered, for it may never have asked, is sent three packets at most, and none of more than 516 bytes.
+// Whoever has not answered, for it may never have asked, is sent three packets at most, and none of more than 516
+// bytes.
 func TestTFTPUnanswered(t *testing.T) {
 	t.Parallel()
 	_, server, l := start(t, site(t))
@@ -194,7 +195,8 @@ func fetch(t *testing.T, server string, size int, lose map[int]int, words ...str
 	}
 }
 
-// A line that loses packets still passes, once the peer has answered, and so does a file of more blocks than have numbers.
+// A line that loses packets still passes, once the peer has answered, and so does a file of more blocks than have
+// numbers.
 func TestTFTPTransfer(t *testing.T) {
 	t.Parallel()
 	s := site(t)

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// patience is what clients of HTTP may take. Real ones have one connection, at most a few, and read as fast as they can.
+// patience is what clients of HTTP may take. Real ones have one connection, at most a few, and read as fast as they
+// can.
 type patience struct {
 	all, each int // connections at a time, and of one address
 	header    time.Duration
@@ -29,8 +30,8 @@ func usual() patience {
 // maxHeader is how long a request may be: nobody here has much to say.
 const maxHeader = 8 << 10
 
-// ServeHTTP answers GET and HEAD on l until it is closed, and then returns nil. Clients that are slow to ask, slow to read
-// or too many are given up.
+// ServeHTTP answers GET and HEAD on l until it is closed, and then returns nil. Clients that are slow to ask, slow to
+// read or too many are given up.
 func ServeHTTP(l net.Listener, h http.Handler) error { return usual().serve(l, h) }
 
 func (p patience) serve(l net.Listener, h http.Handler) error {
@@ -87,8 +88,8 @@ func (s *steady) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// handler serves the site over HTTP. Firmware asks for the length first, by HEAD, and some for parts: ServeContent knows
-// both.
+// handler serves the site over HTTP. Firmware asks for the length first, by HEAD, and some for parts: ServeContent
+// knows both.
 func (s *Site) handler(logf func(string, ...any)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := clean(r.URL.Path)

@@ -25,15 +25,15 @@ type Proxy struct {
 	Logf   func(format string, args ...any)
 }
 
-// How many answers go out within a second. None is much larger than what asked for it, but whoever forges a sender's address
-// would have us write to it as often as he likes.
+// How many answers go out within a second. None is much larger than what asked for it, but whoever forges a sender's
+// address would have us write to it as often as he likes.
 const (
 	maxAnswers     = 200
 	maxPeerAnswers = 10
 )
 
-// Serve answers what arrives on conn, which is bound to DHCP's port 67 or, where direct is set, to PXE's 4011. It returns
-// nil when conn is closed.
+// Serve answers what arrives on conn, which is bound to DHCP's port 67 or, where direct is set, to PXE's 4011. It
+// returns nil when conn is closed.
 func (p *Proxy) Serve(conn net.PacketConn, direct bool) error {
 	b := make([]byte, 1<<16)
 	rate := pace{all: maxAnswers, each: maxPeerAnswers}
@@ -69,8 +69,8 @@ func (p *Proxy) Serve(conn net.PacketConn, direct bool) error {
 	}
 }
 
-// destination is where RFC 2131, 4.1, wants the reply: to the relay, to the client that has an address, else to all on this
-// wire. It is nil where that would be somebody who has not asked: a client that has an address sends from it.
+// destination is where RFC 2131, 4.1, wants the reply: to the relay, to the client that has an address, else to all on
+// this wire. It is nil where that would be somebody who has not asked: a client that has an address sends from it.
 func destination(request *dhcpv4.DHCPv4, peer net.Addr, direct bool) net.Addr {
 	switch relay, client := request.GatewayIPAddr, request.ClientIPAddr; {
 	case direct:
@@ -103,11 +103,12 @@ const (
 	classHTTP = "HTTPClient" // UEFI 2.10, 24.7.3
 )
 
-// discoveryControl is PXE's option 43 with suboption 6, PXE_DISCOVERY_CONTROL, bit 3: take the boot file that is named in
-// this packet and ask no further; then the end (PXE 2.1, table 2-1).
+// discoveryControl is PXE's option 43 with suboption 6, PXE_DISCOVERY_CONTROL, bit 3: take the boot file that is named
+// in this packet and ask no further; then the end (PXE 2.1, table 2-1).
 const discoveryControl = "\x06\x01\x08\xff"
 
-// answer returns the reply to a request, nil for none, and what a person who watches may want to know, empty for nothing.
+// answer returns the reply to a request, nil for none, and what a person who watches may want to know, empty for
+// nothing.
 func (p *Proxy) answer(request *dhcpv4.DHCPv4, direct bool) (*dhcpv4.DHCPv4, string) {
 	if request.OpCode != dhcpv4.OpcodeBootRequest {
 		return nil, ""

@@ -25,7 +25,8 @@ type Options struct {
 	Logf func(format string, args ...any)
 }
 
-// Serve offers the site until ctx ends, and then returns nil. It fails at once if it cannot listen, or has nothing to offer.
+// Serve offers the site until ctx ends, and then returns nil. It fails at once if it cannot listen, or has nothing to
+// offer.
 func Serve(ctx context.Context, o Options) error {
 	if err := o.check(o.Logf); err != nil {
 		return err
@@ -77,7 +78,8 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 	for _, port := range []int{dhcpv4.ServerPort, proxyPort} {
 		conn, err := server4.NewIPv4UDPConn(o.DHCP, &net.UDPAddr{Port: port})
 		if err != nil {
-			return fmt.Errorf("cannot listen for DHCP on %s: %w; it needs root, and no other DHCP server on this machine", o.DHCP, err)
+			return fmt.Errorf("cannot listen for DHCP on %s: %w; it needs root, and no other DHCP server on this machine",
+				o.DHCP, err)
 		}
 		context.AfterFunc(ctx, func() { conn.Close() })
 		group.Go(func() error { return p.Serve(conn, port == proxyPort) })
@@ -111,8 +113,8 @@ func (o *Options) announce(web net.Addr) {
 	}
 }
 
-// Addresses returns the IPv4 addresses by which machines reach this one: that of the interface for DHCP, or the one that
-// HTTP is served at, or all there are.
+// Addresses returns the IPv4 addresses by which machines reach this one: that of the interface for DHCP, or the one
+// that HTTP is served at, or all there are.
 func (o *Options) Addresses() []netip.Addr {
 	if a, err := addressOf(o.DHCP); o.DHCP != "" && err == nil {
 		return []netip.Addr{a}

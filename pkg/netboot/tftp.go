@@ -23,8 +23,8 @@ const (
 	maxPeerUnanswered = 4
 )
 
-// A trivial gives the files of a site by TFTP (RFC 1350) with the options blksize (RFC 2348) and tsize (RFC 2349), and takes
-// none. It is our own, for no library tells a peer that has answered from one that may never have asked.
+// A trivial gives the files of a site by TFTP (RFC 1350) with the options blksize (RFC 2348) and tsize (RFC 2349), and
+// takes none. It is our own, for no library tells a peer that has answered from one that may never have asked.
 type trivial struct {
 	site *Site
 	logf func(format string, args ...any)

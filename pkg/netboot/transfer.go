@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// How often a packet is sent again, and after what time. Lock-step: what gets lost costs one time of waiting. A peer that
-// has not answered asks again by itself.
+// How often a packet is sent again, and after what time. Lock-step: what gets lost costs one time of waiting. A peer
+// that has not answered asks again by itself.
 const (
 	firstRepeats = 2
 	repeats      = 10
@@ -84,8 +84,8 @@ func (x *transfer) accept(size int64) (block int, oack []byte) {
 	const plain = 512
 	block = plain
 	var words []byte
-	// RFC 2348: from 8 to 65464, and the server may answer with less. Less is what arrives in one piece: 32 bytes are the
-	// headers of IP, UDP and TFTP.
+	// RFC 2348: from 8 to 65464, and the server may answer with less. Less is what arrives in one piece: 32 bytes are
+	// the headers of IP, UDP and TFTP.
 	if asked, err := strconv.Atoi(x.request.options["blksize"]); err == nil && asked >= 8 && asked <= 65464 {
 		block = min(asked, max(x.mtu-32, plain))
 		words = fmt.Appendf(words, "blksize\x00%d\x00", block)
