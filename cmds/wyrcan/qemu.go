@@ -117,6 +117,11 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	q := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	q.Cancel = func() error { return q.Process.Signal(syscall.SIGTERM) }
 	q.WaitDelay = 10 * time.Second
+	// Should this program be killed, the machine would run on with nobody in front of it. The kernel looks at the thread
+	// that has started it: prctl(2), PR_SET_PDEATHSIG.
+	q.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	q.Stderr = c.stderr
 	out, err := q.StdoutPipe()
 	if err != nil {

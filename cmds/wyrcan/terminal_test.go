@@ -137,3 +137,44 @@ func TestTerminal(t *testing.T) {
 		})
 	}
 }
+
+// A machine does not outlive the program that has started it, however that ends.
+func TestKilled(t *testing.T) {
+	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
+	dir := t.TempDir()
+	for file, content := range map[string]string{
+		"qemu-system-x86_64": "#!/bin/sh\necho $$\nexec sleep 100\n",
+		"kernel":             string(imagetest.BzImage(release)),
+		"initrd":             "x",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := process("run", "-arch", "amd64", "-kernel", dir+"/kernel", "-initrd", dir+"/initrd", img)
+	p.Env = append(p.Env, "PATH="+dir+":"+os.Getenv("PATH"))
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var qemu int
+	if _, err := fmt.Fscan(out, &qemu); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait() // it was killed
+	for range 100 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", qemu))
+		if err != nil || strings.Contains(string(stat), ") Z ") { // gone, or not waited for yet
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("QEMU runs on")
+	syscall.Kill(qemu, syscall.SIGKILL)
+}
