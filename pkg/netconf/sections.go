@@ -401,14 +401,17 @@ func ruleKeys() []key[NetworkConfig] {
 func checkRule(c *NetworkConfig) string {
 	const goTo = 2
 	r := lastRule(c)
-	is4, is6 := false, false
+	families := map[int]bool{}
 	for _, p := range []netip.Prefix{r.From, r.To} {
-		is4, is6 = is4 || p.Addr().Is4(), is6 || p.Addr().Is6()
+		if p.IsValid() {
+			families[p.Addr().BitLen()] = true
+		}
 	}
+	other := map[string]bool{"ipv4": families[128], "ipv6": families[32], "both": len(families) > 0}
 	switch {
-	case is4 && is6:
+	case len(families) > 1:
 		return "IPv4 and IPv6 are mixed"
-	case is4 && (r.Family == "ipv6" || r.Family == "both") || is6 && (r.Family == "ipv4" || r.Family == "both"):
+	case other[r.Family]:
 		return "Family= is another than that of From= or To="
 	case r.Type == goTo && r.GoTo == 0:
 		return "Type=goto without GoTo="
