@@ -3,12 +3,10 @@ package network_test
 import (
 	"encoding/binary"
 	"encoding/hex"
-
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-
 	"runtime"
 	"slices"
 	"strings"
@@ -97,8 +95,8 @@ func tell4(wire *raw.Wire, m raw.Message4) {
 	wire.Send(raw.Datagram4(rawServer, everybody4, everybodyMAC, m.Bytes()))
 }
 
-// lease4 has a server at the first link whose every offer and acknowledgement, of 10.9.0.50 for an hour, has these bytes, in
-// hexadecimal, in its three fields of options.
+// lease4 has a server at the first link whose every offer and acknowledgement, of 10.9.0.50 for an hour, has these
+// bytes, in hexadecimal, in its three fields of options.
 func lease4(options, file, sname string) func(*world) {
 	return timeless4("33 04 00000e10"+options, file, sname)
 }
@@ -130,9 +128,9 @@ func seconds4(lease, t1, t2 uint32) []byte {
 	return append(b, unhex("0104ffffff00 03040a090001 06040a090001")...)
 }
 
-// TestRenewal holds RFC 2131 section 4.4.5: between T1 and T2 the lease's server is asked, and it alone, at its own address and
-// from that of the lease; what others say to that does not count. Then all are asked; who refuses does not count as long as
-// somebody acknowledges.
+// TestRenewal holds RFC 2131 section 4.4.5: between T1 and T2 the lease's server is asked, and it alone, at its own
+// address and from that of the lease; what others say to that does not count. Then all are asked; who refuses does not
+// count as long as somebody acknowledges.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -280,7 +278,8 @@ func TestTwoAuthorities(t *testing.T) {
 	}
 }
 
-// TestServerMoves has the server, and the network with it, move to other addresses: the machine follows, long before T2.
+// TestServerMoves has the server, and the network with it, move to other addresses: the machine follows, long before
+// T2.
 func TestServerMoves(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -320,8 +319,8 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// bad4 are frames that no server should send, or that come from none that the machine has to do with, in answer to a message
-// of the machine.
+// bad4 are frames that no server should send, or that come from none that the machine has to do with, in answer to a
+// message of the machine.
 func bad4(wire *raw.Wire, a asked4) map[string][]byte {
 	good := a.Reply(raw.Offer4, stranger, netip.MustParseAddr("172.31.0.9"), seconds4(60, 0, 0)...)
 	if a.Type() == raw.Request4 {
@@ -402,8 +401,8 @@ func randomBytes(n int) []byte {
 
 const dhcp4Only = "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n"
 
-// TestPackets4 has every answer of a good server come after packets that no server should send, and after all of them twisted at
-// random: none ends the client, none costs it time, none takes the lease away.
+// TestPackets4 has every answer of a good server come after packets that no server should send, and after all of them
+// twisted at random: none ends the client, none costs it time, none takes the lease away.
 func TestPackets4(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

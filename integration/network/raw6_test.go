@@ -68,8 +68,8 @@ func managed(t *testing.T) (*world, *raw.Wire) {
 	return w, w.wire("peer0")
 }
 
-// TestPrefixAlone has a server that has prefixes for routers, and names, but no address for a machine: RFC 8415 section 18.2.6
-// is the way to the names.
+// TestPrefixAlone has a server that has prefixes for routers, and names, but no address for a machine: RFC 8415 section
+// 18.2.6 is the way to the names.
 func TestPrefixAlone(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -100,8 +100,8 @@ func TestPrefixAlone(t *testing.T) {
 
 const eth0File = "[Match]\nName=eth0\n[Network]\nIPv6AcceptRA=yes\n"
 
-// TestRenewal6 holds RFC 8415 sections 18.2.4 and 18.2.5: the lease's server is asked until T2, then all; what others say before
-// that does not count, and nobody's word that there is no lease takes one away.
+// TestRenewal6 holds RFC 8415 sections 18.2.4 and 18.2.5: the lease's server is asked until T2, then all; what others
+// say before that does not count, and nobody's word that there is no lease takes one away.
 func TestRenewal6(t *testing.T) {
 	t.Parallel()
 	w, wire := managed(t)

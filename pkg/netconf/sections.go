@@ -10,8 +10,8 @@ import (
 
 type hardware = net.HardwareAddr
 
-// The sections of a .network file that may repeat: [Address], [Route], [RoutingPolicyRule], [Neighbor]. Their rows set the
-// last element of the list.
+// The sections of a .network file that may repeat: [Address], [Route], [RoutingPolicyRule], [Neighbor]. Their rows set
+// the last element of the list.
 
 func last[E any](list []E) *E { return &list[len(list)-1] }
 
@@ -105,8 +105,8 @@ func addressKeys() []key[NetworkConfig] {
 	}
 }
 
-// cannot is the row of a key that is not supported, and without which the rest of its section or file means something else: all
-// of that is left out.
+// cannot is the row of a key that is not supported, and without which the rest of its section or file means something
+// else: all of that is left out.
 func cannot[T any](name string) key[T] {
 	return key[T]{name, "not supported: what it stands in is ignored", func(_ *T, s string) error {
 		if s == "" { // it takes back what there was

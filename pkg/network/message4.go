@@ -75,8 +75,8 @@ func sentHostname(send bool, configured, own string) string {
 	return own
 }
 
-// overInfiniBand makes a message what RFC 4390 section 2.1 says: the hardware address does not fit into it, so the server
-// knows the client by its identifier alone and has to answer to all, unless the address is set already.
+// overInfiniBand makes a message what RFC 4390 section 2.1 says: the hardware address does not fit into it, so the
+// server knows the client by its identifier alone and has to answer to all, unless the address is set already.
 func overInfiniBand(p *dhcpv4.DHCPv4) {
 	p.HWType, p.ClientHWAddr = iana.HWTypeInfiniband, nil
 	if p.ClientIPAddr.IsUnspecified() || p.ClientIPAddr == nil {
@@ -84,8 +84,8 @@ func overInfiniBand(p *dhcpv4.DHCPv4) {
 	}
 }
 
-// clientID is option 61 (RFC 2132 9.14): the hardware address, or with a DUID the form of RFC 4361, which RFC 4390 wants on
-// InfiniBand whatever the configuration says.
+// clientID is option 61 (RFC 2132 9.14): the hardware address, or with a DUID the form of RFC 4361, which RFC 4390
+// wants on InfiniBand whatever the configuration says.
 func (d *dhcp4) clientID() []byte {
 	id := d.conf.ClientIdentifier
 	switch {

@@ -1,5 +1,5 @@
-// Package raw sends packets of any bytes to a network client under test, and hears what that sends. It checks nothing: what
-// comes of a packet that no server would send is what the tests are about.
+// Package raw sends packets of any bytes to a network client under test, and hears what that sends. It checks nothing:
+// what comes of a packet that no server would send is what the tests are about.
 package raw
 
 import (
@@ -53,7 +53,8 @@ type Datagram struct {
 	Payload        []byte
 }
 
-// Receive returns the next UDP datagram on the wire that is addressed to the port, os.ErrDeadlineExceeded if none comes in time.
+// Receive returns the next UDP datagram on the wire that is addressed to the port, os.ErrDeadlineExceeded if none comes
+// in time.
 func (w *Wire) Receive(port uint16, until time.Time) (*Datagram, error) {
 	if err := w.file.SetReadDeadline(until); err != nil {
 		return nil, err
