@@ -16,8 +16,8 @@ func (w *world) linkLocal() string {
 	return ""
 }
 
-// TestStableAddresses holds that addresses which hide the hardware address are there at all, and the same at the next boot: the
-// link-local one, and with a token those in announced prefixes.
+// TestStableAddresses holds that addresses which hide the hardware address are there at all, and the same at the next
+// boot: the link-local one, and with a token those in announced prefixes.
 func TestStableAddresses(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "radvd")

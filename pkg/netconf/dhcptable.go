@@ -86,8 +86,9 @@ func dhcp4Keys() []key[NetworkConfig] {
 	}
 }
 
-// oldDHCPKeys are the rows of [DHCP], which was for both versions: networkd-network-gperf.gperf in systemd says which keys
-// it still has, and which of them hold for DHCPv6 and router advertisements too unless their own sections say otherwise.
+// oldDHCPKeys are the rows of [DHCP], which was for both versions: networkd-network-gperf.gperf in systemd says which
+// keys it still has, and which of them hold for DHCPv6 and router advertisements too unless their own sections say
+// otherwise.
 func oldDHCPKeys() []key[NetworkConfig] {
 	type n = NetworkConfig
 	keys := []key[n]{

@@ -95,8 +95,8 @@ func Parse(files []File) (Config, []Warning) {
 
 func (f File) fileName() string { return f.Name + "." + string(f.Kind) }
 
-// apply sets what f says in to, by the table. It reports whether the file is of use: a key that cannot be left out of it may be
-// unsupported.
+// apply sets what f says in to, by the table. It reports whether the file is of use: a key that cannot be left out of it
+// may be unsupported.
 func apply[T any](f File, to *T, table []section[T], warn func(Warning)) bool {
 	refused := false
 	for _, s := range f.Sections {

@@ -10,8 +10,8 @@ import (
 
 type hardware = net.HardwareAddr
 
-// The sections of a .network file that may repeat: [Address], [Route], [RoutingPolicyRule], [Neighbor]. Their rows set the
-// last element of the list.
+// The sections of a .network file that may repeat: [Address], [Route], [RoutingPolicyRule], [Neighbor]. Their rows set
+// the last element of the list.
 
 func last[E any](list []E) *E { return &list[len(list)-1] }
 
@@ -105,8 +105,8 @@ func addressKeys() []key[NetworkConfig] {
 	}
 }
 
-// cannot is the row of a key that is not supported, and without which the rest of its section or file means something else: all
-// of that is left out.
+// cannot is the row of a key that is not supported, and without which the rest of its section or file means something
+// else: all of that is left out.
 func cannot[T any](name string) key[T] {
 	return key[T]{name, "not supported: what it stands in is ignored", func(_ *T, s string) error {
 		if s == "" { // it takes back what there was
@@ -401,14 +401,17 @@ func ruleKeys() []key[NetworkConfig] {
 func checkRule(c *NetworkConfig) string {
 	const goTo = 2
 	r := lastRule(c)
-	is4, is6 := false, false
+	families := map[int]bool{}
 	for _, p := range []netip.Prefix{r.From, r.To} {
-		is4, is6 = is4 || p.Addr().Is4(), is6 || p.Addr().Is6()
+		if p.IsValid() {
+			families[p.Addr().BitLen()] = true
+		}
 	}
+	other := map[string]bool{"ipv4": families[128], "ipv6": families[32], "both": len(families) > 0}
 	switch {
-	case is4 && is6:
+	case len(families) > 1:
 		return "IPv4 and IPv6 are mixed"
-	case is4 && (r.Family == "ipv6" || r.Family == "both") || is6 && (r.Family == "ipv4" || r.Family == "both"):
+	case other[r.Family]:
 		return "Family= is another than that of From= or To="
 	case r.Type == goTo && r.GoTo == 0:
 		return "Type=goto without GoTo="

@@ -7,7 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestWhole holds that what would mean something else without one of its lines is left out as a whole, with that line named.
+// TestWhole holds that what would mean something else without one of its lines is left out as a whole, with that line
+// named.
 func TestWhole(t *testing.T) {
 	for _, tt := range []struct {
 		name, text               string

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/iana"
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
@@ -45,8 +44,8 @@ func wait(n int) time.Duration {
 	return w - w/5 + rand.N(2*w/5)
 }
 
-// longWait is the wait while there is a lease: a server that is down for long is not asked every few seconds, but once a
-// minute, as RFC 2131 4.4.5 has it.
+// longWait is the wait while there is a lease: a server that is down for long is not asked every few seconds, but once
+// a minute, as RFC 2131 4.4.5 has it.
 func longWait(n int) time.Duration {
 	if n < len(waits) {
 		return wait(n)
@@ -87,7 +86,8 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // session is one lease from its request to its end.
 func (d *dhcp4) session(ctx context.Context) error {
-	w, err := listen4(d.name, cmp.Or(d.conf.ListenPort, dhcpv4.ClientPort), cmp.Or(d.conf.ServerPort, dhcpv4.ServerPort), d.clientID())
+	client, server := cmp.Or(d.conf.ListenPort, dhcpv4.ClientPort), cmp.Or(d.conf.ServerPort, dhcpv4.ServerPort)
+	w, err := listen4(d.name, client, server, d.clientID())
 	if err != nil {
 		return fmt.Errorf("cannot open a socket: %w", err)
 	}
@@ -111,8 +111,8 @@ func (d *dhcp4) session(ctx context.Context) error {
 	}
 }
 
-// obtain is DISCOVER, OFFER, REQUEST, ACK. A server that does not confirm its offer must not keep the machine from the others'
-// offers: the next one is tried, and next time it is that server's turn after all others.
+// obtain is DISCOVER, OFFER, REQUEST, ACK. A server that does not confirm its offer must not keep the machine from the
+// others' offers: the next one is tried, and next time it is that server's turn after all others.
 func (d *dhcp4) obtain(ctx context.Context, w *wire4) (*lease4, error) {
 	discover, err := dhcpv4.NewDiscovery(d.mac, d.modifiers()...)
 	if err != nil {
@@ -136,8 +136,9 @@ func (d *dhcp4) obtain(ctx context.Context, w *wire4) (*lease4, error) {
 	return nil, err
 }
 
-// discover returns the first offer of an address; one without comes from a proxyDHCP server, which hands out boot files only
-// (PXE 2.1, section 2.2.3), and is passed over. That of a server which has failed waits as long as the question does.
+// discover returns the first offer of an address; one without comes from a proxyDHCP server, which hands out boot files
+// only (PXE 2.1, section 2.2.3), and is passed over. That of a server which has failed waits as long as the question
+// does.
 func (d *dhcp4) discover(ctx context.Context, w *wire4, m *dhcpv4.DHCPv4) ([]*dhcpv4.DHCPv4, error) {
 	var held []*dhcpv4.DHCPv4
 	fits := func(p *dhcpv4.DHCPv4) bool {
@@ -173,9 +174,11 @@ func addOffer(offers []*dhcpv4.DHCPv4, p *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 	return append(offers, p)
 }
 
-// request asks for what was offered, and adds to offers what others offer meanwhile. Where there is another offer it asks
-// once.
-func (d *dhcp4) request(ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, offers *[]*dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
+// request asks for what was offered, and adds to offers what others offer meanwhile. Where there is another offer it
+// asks once.
+func (d *dhcp4) request(
+	ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, offers *[]*dhcpv4.DHCPv4,
+) (*dhcpv4.DHCPv4, error) {
 	m, err := dhcpv4.NewRequestFromOffer(offer, d.modifiers()...)
 	if err != nil {
 		return nil, err
@@ -184,7 +187,7 @@ func (d *dhcp4) request(ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, off
 		if p.MessageType() == dhcpv4.MessageTypeOffer && d.usable(p) && !d.failed[server4(p)] {
 			*offers = addOffer(*offers, p)
 		}
-		return server4(p) == server4(offer) && (p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p))
+		return server4(p) == server4(offer) && d.decides(p)
 	}
 	var answer *dhcpv4.DHCPv4
 	q := &question4{m: m, send: w.broadcast, fits: fits}
@@ -208,8 +211,8 @@ func because(message string) string {
 	return fmt.Sprintf(": %q", printable.Line(message))
 }
 
-// extend renews the lease, or says why it came to its end: RFC 2131 section 4.4.5. Until T2 its own server alone is asked, and
-// nobody else's word counts; then all are.
+// extend renews the lease, or says why it came to its end: RFC 2131 section 4.4.5. Until T2 its own server alone is
+// asked, and nobody else's word counts; then all are.
 func (d *dhcp4) extend(ctx context.Context, w *wire4, old *lease4) (*lease4, error) {
 	ctx, cancel := context.WithDeadline(ctx, old.since.Add(old.lifetime))
 	defer cancel()
@@ -243,8 +246,8 @@ func (d *dhcp4) again4(old *lease4) (*dhcpv4.DHCPv4, error) {
 	return m, err
 }
 
-// renew asks the server that gave the lease until T2. It returns errNoAnswer then, or once the kernel says that there is no
-// way to that server: a network that has moved is not to wait for T2.
+// renew asks the server that gave the lease until T2. It returns errNoAnswer then, or once the kernel says that there
+// is no way to that server: a network that has moved is not to wait for T2.
 func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv4, error) {
 	m, err := d.again4(old)
 	if err != nil {
@@ -262,7 +265,7 @@ func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv
 		return nil // whatever else: a later one may get through
 	}
 	fits := func(p *dhcpv4.DHCPv4) bool {
-		return server4(p) == old.server && (p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p))
+		return server4(p) == old.server && d.decides(p)
 	}
 	until, cancel := context.WithDeadline(ctx, old.since.Add(old.rebind))
 	defer cancel()
@@ -275,8 +278,9 @@ func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv
 	return nil, cmp.Or(ctx.Err(), errNoAnswer)
 }
 
-// rebind asks all servers until the lease ends. An acknowledgement of any is taken; so is the refusal of the lease's own server.
-// The refusal of another counts only where nobody acknowledges: it may know nothing of the lease, or the network has moved.
+// rebind asks all servers until the lease ends. An acknowledgement of any is taken; so is the refusal of the lease's
+// own server. The refusal of another counts only where nobody acknowledges: it may know nothing of the lease, or the
+// network has moved.
 func (d *dhcp4) rebind(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv4, error) {
 	m, err := d.again4(old)
 	if err != nil {
@@ -320,11 +324,16 @@ func server4(p *dhcpv4.DHCPv4) netip.Addr {
 	return a
 }
 
+// decides reports whether the message says yes or no to a request.
+func (d *dhcp4) decides(p *dhcpv4.DHCPv4) bool {
+	return p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p)
+}
+
 // usable reports whether the offer or acknowledgement gives an address for a time and comes from a server that the
 // configuration allows.
 func (d *dhcp4) usable(p *dhcpv4.DHCPv4) bool {
 	yours, ok := netip.AddrFromSlice(p.YourIPAddr.To4())
-	if !ok || yours.IsUnspecified() || yours.IsMulticast() || yours.IsLoopback() || yours == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+	if !ok || yours.IsUnspecified() || yours.IsMulticast() || yours.IsLoopback() || p.YourIPAddr.Equal(net.IPv4bcast) {
 		return false
 	}
 	if lasts := p.Options[dhcpv4.OptionIPAddressLeaseTime.Code()]; lasts != nil && p.IPAddressLeaseTime(0) <= 0 {
@@ -347,94 +356,4 @@ func (d *dhcp4) allowed(p *dhcpv4.DHCPv4) bool {
 		return within(d.conf.AllowList)
 	}
 	return !within(d.conf.DenyList)
-}
-
-// modifiers complete every message to a server.
-func (d *dhcp4) modifiers() []dhcpv4.Modifier {
-	wanted := []dhcpv4.OptionCode{
-		dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionHostName, dhcpv4.OptionDomainName,
-		dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers, dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionClasslessStaticRoute,
-		dhcpv4.OptionStaticRoutingTable, dhcpv4.OptionBroadcastAddress,
-	}
-	if d.conf.Anonymize {
-		wanted = wanted[:3] // RFC 7844 3.6: ask for no more than one uses
-	}
-	for _, code := range d.conf.RequestOptions {
-		wanted = append(wanted, dhcpv4.GenericOptionCode(code))
-	}
-	mods := []dhcpv4.Modifier{
-		func(p *dhcpv4.DHCPv4) { p.Options.Update(dhcpv4.OptParameterRequestList(wanted...)) },
-		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(maxMessage4)),
-		dhcpv4.WithBroadcast(d.conf.Broadcast),
-	}
-	if len(d.mac) == infiniBandLen {
-		mods = append(mods, overInfiniBand)
-	}
-	option := func(code uint8, value []byte) {
-		mods = append(mods, dhcpv4.WithGeneric(dhcpv4.GenericOptionCode(code), value))
-	}
-	if id := d.clientID(); id != nil {
-		option(61, id)
-	}
-	if !d.conf.Anonymize {
-		if name := sentHostname(d.conf.SendHostname, d.conf.Hostname, d.hostname); name != "" {
-			mods = append(mods, dhcpv4.WithOption(dhcpv4.OptHostName(name)))
-		}
-		if d.conf.VendorClass != "" {
-			mods = append(mods, dhcpv4.WithOption(dhcpv4.OptClassIdentifier(d.conf.VendorClass)))
-		}
-		if len(d.conf.UserClass) > 0 { // RFC 3004: each with its length before it
-			var b []byte
-			for _, c := range d.conf.UserClass {
-				b = append(append(b, byte(len(c))), c...)
-			}
-			option(77, b)
-		}
-	}
-	if d.conf.RequestAddress.IsValid() {
-		mods = append(mods, func(p *dhcpv4.DHCPv4) {
-			if p.MessageType() == dhcpv4.MessageTypeDiscover {
-				p.Options.Update(dhcpv4.OptRequestedIPAddress(d.conf.RequestAddress.AsSlice()))
-			}
-		})
-	}
-	for _, o := range d.conf.SendOptions {
-		option(uint8(o.Code), o.Data)
-	}
-	return mods
-}
-
-// sentHostname is what a server is told: the configured name, else the machine's if it has one.
-func sentHostname(send bool, configured, own string) string {
-	switch {
-	case !send:
-		return ""
-	case configured != "":
-		return configured
-	case own == "localhost" || own == "(none)":
-		return ""
-	}
-	return own
-}
-
-// overInfiniBand makes a message what RFC 4390 section 2.1 says: the hardware address does not fit into it, so the server
-// knows the client by its identifier alone and has to answer to all, unless the address is set already.
-func overInfiniBand(p *dhcpv4.DHCPv4) {
-	p.HWType, p.ClientHWAddr = iana.HWTypeInfiniband, nil
-	if p.ClientIPAddr.IsUnspecified() || p.ClientIPAddr == nil {
-		p.SetBroadcast()
-	}
-}
-
-// clientID is option 61 (RFC 2132 9.14): the hardware address, or with a DUID the form of RFC 4361, which RFC 4390 wants on
-// InfiniBand whatever the configuration says.
-func (d *dhcp4) clientID() []byte {
-	id := d.conf.ClientIdentifier
-	switch {
-	case id == "duid-only":
-		return slices.Concat([]byte{255}, duid(d.conf.DUID, d.mac))
-	case id == "duid" || len(d.mac) == infiniBandLen:
-		return slices.Concat([]byte{255}, iaid(d.conf.IAID, d.mac), duid(d.conf.DUID, d.mac))
-	}
-	return append([]byte{1}, d.mac...)
 }

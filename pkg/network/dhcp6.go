@@ -73,7 +73,7 @@ func (d *dhcp6) configure(ctx context.Context, w *wire6) error {
 	if err != nil {
 		return err
 	}
-	reply, err := d.ask(ctx, w, m, 1<<20, func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply })
+	reply, err := d.ask(ctx, w, m, 1<<20)
 	if err != nil {
 		return err
 	}
@@ -88,15 +88,16 @@ func (d *dhcp6) message(kind dhcpv6.MessageType) (*dhcpv6.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.MessageType = kind; kind == dhcpv6.MessageTypeInformationRequest { // RFC 4704 section 5: a name goes with an address
+	m.MessageType = kind
+	if kind == dhcpv6.MessageTypeInformationRequest { // RFC 4704 section 5: a name goes with an address
 		m.Options.Del(dhcpv6.OptionFQDN)
 	}
 	return m, nil
 }
 
-// ask sends a message at most so many times.
-func (d *dhcp6) ask(ctx context.Context, w *wire6, m *dhcpv6.Message, times int, fits func(*message6) bool) (*message6, error) {
-	q := &question6{m: m, fits: fits}
+// ask sends a message at most so many times, for a reply of anybody.
+func (d *dhcp6) ask(ctx context.Context, w *wire6, m *dhcpv6.Message, times int) (*message6, error) {
+	q := &question6{m: m, fits: func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply }}
 	for n := range times {
 		if answer, err := w.ask(ctx, q, wait(n)); !errors.Is(err, errNoAnswer) {
 			return answer, err
@@ -118,8 +119,8 @@ func (d *dhcp6) association(addresses ...lease6Addr) *dhcpv6.OptIANA {
 // gives reports whether the message has an address for this link.
 func gives(m *message6) bool { return len(readLease6(m, time.Now()).addresses) > 0 }
 
-// obtain is SOLICIT and REPLY with rapid commit, or with ADVERTISE and REQUEST in between. As with DHCPv4 a server that does
-// not confirm must not keep the machine from the others.
+// obtain is SOLICIT and REPLY with rapid commit, or with ADVERTISE and REQUEST in between. As with DHCPv4 a server that
+// does not confirm must not keep the machine from the others.
 func (d *dhcp6) obtain(ctx context.Context, w *wire6) (*message6, error) {
 	offers, err := d.solicit(ctx, w)
 	if err != nil {
@@ -139,8 +140,8 @@ func (d *dhcp6) obtain(ctx context.Context, w *wire6) (*message6, error) {
 	return nil, err
 }
 
-// solicit returns what servers advertise, or the reply of one that commits at once. A server that has no address but knows
-// names is asked for those, and the question for an address goes on.
+// solicit returns what servers advertise, or the reply of one that commits at once. A server that has no address but
+// knows names is asked for those, and the question for an address goes on.
 func (d *dhcp6) solicit(ctx context.Context, w *wire6) ([]*message6, error) {
 	m, err := d.message(dhcpv6.MessageTypeSolicit)
 	if err != nil {
@@ -195,8 +196,9 @@ func offers6(m *message6) bool {
 	return m.MessageType == dhcpv6.MessageTypeAdvertise
 }
 
-// withoutAddress takes what a server has for a machine that gets no address of it, as if that had been all that was asked for: it
-// may have prefixes for routers alone. Where it does not answer to that, what it has said counts, if it has said anything.
+// withoutAddress takes what a server has for a machine that gets no address of it, as if that had been all that was
+// asked for: it may have prefixes for routers alone. Where it does not answer to that, what it has said counts, if it
+// has said anything.
 func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	times := 1
 	if said != nil {
@@ -208,7 +210,7 @@ func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	if err != nil {
 		return
 	}
-	if reply, err := d.ask(ctx, w, m, times, func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply }); err == nil {
+	if reply, err := d.ask(ctx, w, m, times); err == nil {
 		said = reply
 	}
 	if said == nil {
@@ -230,7 +232,8 @@ func addOffer6(offers []*message6, m *message6) []*message6 {
 	return append(offers, m)
 }
 
-// request asks for what was advertised, and adds to offers what others advertise meanwhile. Where there is another it asks once.
+// request asks for what was advertised, and adds to offers what others advertise meanwhile. Where there is another it
+// asks once.
 func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *[]*message6) (*message6, error) {
 	if offer.MessageType == dhcpv6.MessageTypeReply {
 		return offer, nil
@@ -256,13 +259,13 @@ func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *
 	case err != nil:
 		return nil, fmt.Errorf("server %s advertised an address but did not confirm it: %w", serverName(offer), err)
 	case !gives(reply):
-		return nil, fmt.Errorf("server %s advertised an address but did not give it%s", serverName(offer), status(reply))
+		return nil, fmt.Errorf("server %s advertised an address and gave none%s", serverName(offer), status(reply))
 	}
 	return reply, nil
 }
 
-// extend is RENEW at the lease's server and from T2 on REBIND at all: RFC 8415 sections 18.2.4 and 18.2.5. It returns nil when
-// there is nothing left to extend; what there was holds until its time is over.
+// extend is RENEW at the lease's server and from T2 on REBIND at all: RFC 8415 sections 18.2.4 and 18.2.5. It returns
+// nil when there is nothing left to extend; what there was holds until its time is over.
 func (d *dhcp6) extend(ctx context.Context, w *wire6, old *lease6) (*lease6, error) {
 	if old.renew.IsZero() {
 		<-ctx.Done()
@@ -282,9 +285,11 @@ func (d *dhcp6) extend(ctx context.Context, w *wire6, old *lease6) (*lease6, err
 	return readLease6(reply, time.Now()), nil
 }
 
-// again6 asks to extend a lease until a moment. To a renewal its own server alone can answer, that it does not know of the lease
-// as well; to the other question whoever extends it.
-func (d *dhcp6) again6(ctx context.Context, w *wire6, old *lease6, kind dhcpv6.MessageType, until time.Time) (*message6, error) {
+// again6 asks to extend a lease until a moment. To a renewal its own server alone can answer, that it does not know of
+// the lease as well; to the other question whoever extends it.
+func (d *dhcp6) again6(
+	ctx context.Context, w *wire6, old *lease6, kind dhcpv6.MessageType, until time.Time,
+) (*message6, error) {
 	m, err := d.message(kind)
 	if err != nil {
 		return nil, err

@@ -13,8 +13,8 @@ import (
 // infiniBandLen is the length of a hardware address of IP over InfiniBand: INFINIBAND_ALEN in linux/if_infiniband.h.
 const infiniBandLen = 20
 
-// lasting returns the type of hardware and what of the address outlasts a boot: of InfiniBand's that is the port's identifier
-// at its end, before which stands the number of a queue (RFC 4391 section 9.1.1).
+// lasting returns the type of hardware and what of the address outlasts a boot: of InfiniBand's that is the port's
+// identifier at its end, before which stands the number of a queue (RFC 4391 section 9.1.1).
 func lasting(mac net.HardwareAddr) (iana.HWType, net.HardwareAddr) {
 	if len(mac) == infiniBandLen {
 		return iana.HWTypeInfiniband, mac[infiniBandLen-8:]

@@ -40,8 +40,8 @@ type leaseRoute struct {
 	via netip.Addr
 }
 
-// readLease4 takes what it knows from an acknowledgement that is usable. It refuses no part: a server's mistake in one option
-// leaves the others.
+// readLease4 takes what it knows from an acknowledgement that is usable. It refuses no part: a server's mistake in one
+// option leaves the others.
 func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 	ip, _ := netip.AddrFromSlice(ack.YourIPAddr.To4())
 	prefix, _ := prefix4(ip, ack.SubnetMask())
@@ -74,8 +74,8 @@ func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 	return l
 }
 
-// times sets the lifetime and when the lease is to be extended: RFC 2131 section 4.4.5, with the defaults where T1 and T2 are
-// none or in the wrong order. A lease of a server that says no time has no end.
+// times sets the lifetime and when the lease is to be extended: RFC 2131 section 4.4.5, with the defaults where T1 and
+// T2 are none or in the wrong order. A lease of a server that says no time has no end.
 func (l *lease4) times(ack *dhcpv4.DHCPv4) {
 	t := ack.IPAddressLeaseTime(0)
 	if t <= 0 || t >= time.Duration(1<<32-1)*time.Second {
@@ -94,7 +94,8 @@ func (l *lease4) times(ack *dhcpv4.DHCPv4) {
 }
 
 // prefix4 is the address with what the netmask says. Without one the class of the address counts, as before there were
-// netmasks; of one with holes the lowest bit that is set, which is what systemd makes of it. ok is false if there is no class.
+// netmasks; of one with holes the lowest bit that is set, which is what systemd makes of it. ok is false if there is no
+// class.
 func prefix4(ip netip.Addr, mask net.IPMask) (p netip.Prefix, ok bool) {
 	if len(mask) == 4 {
 		return netip.PrefixFrom(ip, 32-bits.TrailingZeros32(binary.BigEndian.Uint32(mask))), true
@@ -127,14 +128,15 @@ func classlessRoutes(b []byte) []leaseRoute {
 		}
 		var to [4]byte
 		copy(to[:], b[1:1+octets])
-		out = append(out, leaseRoute{netip.PrefixFrom(netip.AddrFrom4(to), n).Masked(), addrOrNone(net.IP(b[1+octets : 1+octets+4]))})
+		via := addrOrNone(net.IP(b[1+octets : 1+octets+4]))
+		out = append(out, leaseRoute{netip.PrefixFrom(netip.AddrFrom4(to), n).Masked(), via})
 		b = b[1+octets+4:]
 	}
 	return out
 }
 
-// classfulRoutes reads the static routes of RFC 2132 section 5.8: pairs of a destination, whose class says how long it is, and
-// a router.
+// classfulRoutes reads the static routes of RFC 2132 section 5.8: pairs of a destination, whose class says how long it
+// is, and a router.
 func classfulRoutes(b []byte) []leaseRoute {
 	if len(b)%8 != 0 {
 		return nil
@@ -169,7 +171,8 @@ func addrOrNone(ip net.IP) netip.Addr {
 	return a
 }
 
-// elsewhere leaves out addresses of this machine itself: a server that names its own resolver by them means another one.
+// elsewhere leaves out addresses of this machine itself: a server that names its own resolver by them means another
+// one.
 func elsewhere(list []netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(list), netip.Addr.IsLoopback)
 }

@@ -190,8 +190,8 @@ func TestPayload4(t *testing.T) {
 	}
 }
 
-// TestInfiniBand holds what RFC 4390 section 2.1 says of messages over it, and that the queue's number, which every boot
-// chooses anew, is no part of the client's identity.
+// TestInfiniBand holds what RFC 4390 section 2.1 says of messages over it, and that the queue's number, which every
+// boot chooses anew, is no part of the client's identity.
 func TestInfiniBand(t *testing.T) {
 	mac := func(queue byte) net.HardwareAddr {
 		return append(net.HardwareAddr{0x80, 0, 2, queue, 0xfe, 0x80, 0, 0, 0, 0, 0, 0}, 0xf4, 0x52, 0x14, 3, 0, 0x7b, 0xcb, 0xa1)
@@ -238,8 +238,8 @@ func TestInfiniBand(t *testing.T) {
 	}
 }
 
-// FuzzParse4 holds that no packet brings the reader down, that what it reads is within the packet, and that what is sent can
-// be read again.
+// FuzzParse4 holds that no packet brings the reader down, that what it reads is within the packet, and that what is
+// sent can be read again.
 func FuzzParse4(f *testing.F) {
 	for _, options := range []string{"ff", "340103 0104ffffff00 ff", "7906 08 0b 0a090008 2108c00002000a090009", "03", "0600 0c00 0f00 7700 1a00"} {
 		f.Add(message4(f, options, "06040a090003 ff", "7703026161 ff"))

@@ -26,7 +26,10 @@ type lease6Addr struct {
 }
 
 func readLease6(m *message6, now time.Time) *lease6 {
-	l := &lease6{dns: addrs(m.Options.DNS()), ntp: addrs(append(m.Options.NTPServers(), m.Options.SNTP()...)), server: serverName(m), id: m.server}
+	l := &lease6{
+		dns: addrs(m.Options.DNS()), ntp: addrs(append(m.Options.NTPServers(), m.Options.SNTP()...)),
+		server: serverName(m), id: m.server,
+	}
 	if search := m.Options.DomainSearchList(); search != nil {
 		l.domains = search.Labels
 	}
@@ -37,7 +40,10 @@ func readLease6(m *message6, now time.Time) *lease6 {
 	var shortest, longest time.Duration // of the lifetimes: preferred and valid
 	for _, o := range ia.Options.Addresses() {
 		a := addrOrNone(o.IPv6Addr)
-		if !a.Is6() || a.IsLoopback() || a.IsLinkLocalUnicast() || o.ValidLifetime == 0 || o.PreferredLifetime > o.ValidLifetime { // RFC 8415 21.6
+		if !a.Is6() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+			continue
+		}
+		if o.ValidLifetime == 0 || o.PreferredLifetime > o.ValidLifetime { // RFC 8415 21.6
 			continue
 		}
 		l.addresses = append(l.addresses, lease6Addr{a, until6(o.ValidLifetime, now), until6(o.PreferredLifetime, now)})
@@ -60,8 +66,9 @@ func until6(d time.Duration, now time.Time) time.Time {
 	return now.Add(d)
 }
 
-// times sets when the lease is to be extended. Where the server leaves that to the client, or gives moments in the wrong order
-// or when the addresses are gone, it is after a half and four fifths of the preferred lifetime: RFC 8415 sections 14.2 and 21.4.
+// times sets when the lease is to be extended. Where the server leaves that to the client, or gives moments in the
+// wrong order or when the addresses are gone, it is after a half and four fifths of the preferred lifetime: RFC 8415
+// sections 14.2 and 21.4.
 func (l *lease6) times(ia *dhcpv6.OptIANA, preferred, valid time.Duration, now time.Time) {
 	if valid == 0 || valid >= infinity6 || ia.T1 >= infinity6 {
 		return

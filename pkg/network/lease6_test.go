@@ -94,7 +94,8 @@ func TestTimes6(t *testing.T) {
 	}
 }
 
-// FuzzParse6 holds that no packet brings the reader down, and that a lease has moments in their order and addresses of hosts.
+// FuzzParse6 holds that no packet brings the reader down, and that a lease has moments in their order and addresses of
+// hosts.
 func FuzzParse6(f *testing.F) {
 	for _, options := range []string{"", ids6, ids6 + "0003 0028 00000001 00000000 00000000" + good6, ids6 + "0018 0003 ff6162 0038 0004 00010000", "0003 0010 00000001 00000000 00000000 0005 0000"} {
 		f.Add(unhex(f, "07 010203"+options))

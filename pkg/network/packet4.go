@@ -20,16 +20,17 @@ const (
 	overloadSname = 2
 )
 
-// lengths4 are the lengths of the options that have one value. Such an option of another length is malformed, and of two the
-// last counts, as with systemd: only longer values may be split.
+// lengths4 are the lengths of the options that have one value. Such an option of another length is malformed, and of
+// two the last counts, as with systemd: only longer values may be split.
 var lengths4 = map[uint8]int{
 	dhcpv4.OptionSubnetMask.Code(): 4, dhcpv4.OptionBroadcastAddress.Code(): 4, dhcpv4.OptionServerIdentifier.Code(): 4,
 	dhcpv4.OptionIPAddressLeaseTime.Code(): 4, dhcpv4.OptionRenewTimeValue.Code(): 4, dhcpv4.OptionRebindingTimeValue.Code(): 4,
 	dhcpv4.OptionInterfaceMTU.Code(): 2, dhcpv4.OptionDHCPMessageType.Code(): 1, dhcpv4.OptionOptionOverload.Code(): 1,
 }
 
-// parse4 reads a message. An option that is malformed is left out and the others count: a server's mistake in one of them is
-// no reason to do without a network. The library refuses the whole message, and does not read the overloaded fields.
+// parse4 reads a message. An option that is malformed is left out and the others count: a server's mistake in one of
+// them is no reason to do without a network. The library refuses the whole message, and does not read the overloaded
+// fields.
 func parse4(b []byte) (*dhcpv4.DHCPv4, error) {
 	if len(b) < options4 {
 		return nil, errors.New("too short for a DHCP message")

@@ -194,8 +194,8 @@ func (l *link) stableToken() bool {
 	return slices.ContainsFunc(l.conf.RA.Tokens, func(t netconf.Token) bool { return t.Mode == "prefixstable" })
 }
 
-// prepareLinkLocal decides how the kernel makes the link-local address. Without one the link has no IPv6 at all, so the usual
-// way is taken where the other fails.
+// prepareLinkLocal decides how the kernel makes the link-local address. Without one the link has no IPv6 at all, so the
+// usual way is taken where the other fails.
 func (l *link) prepareLinkLocal(nl netlink.Link) {
 	const what = "set the way of IPv6 link-local addresses"
 	mode := l.addrGenMode()

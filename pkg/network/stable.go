@@ -9,8 +9,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// secret is what stable addresses are made of where the configuration has no secret: of the hardware address, which the next
-// boot finds again. So it hides the hardware address from those who read the addresses, and from nobody who knows it.
+// secret is what stable addresses are made of where the configuration has no secret: of the hardware address, which the
+// next boot finds again. So it hides the hardware address from those who read the addresses, and from nobody who knows
+// it.
 func (l *link) secret(use string) [16]byte {
 	h := sha256.Sum256(slices.Concat([]byte(use+"\x00"), l.dev.MAC))
 	return [16]byte(h[:16])

@@ -47,7 +47,8 @@ func listen4(name string, clientPort, serverPort int, clientID []byte) (*wire4, 
 	}
 	const backlog = 1 << 20 // a burst of nonsense should not cost the answer in it
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, backlog)
-	err = errors.Join(filter4(fd, clientPort), unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian16(unix.ETH_P_IP), Ifindex: ifi.Index}))
+	address := &unix.SockaddrLinklayer{Protocol: bigEndian16(unix.ETH_P_IP), Ifindex: ifi.Index}
+	err = errors.Join(filter4(fd, clientPort), unix.Bind(fd, address))
 	if err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -71,7 +72,8 @@ func bigEndian16(n uint16) uint16 {
 	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
 }
 
-// filter4 has the kernel pass on nothing but whole UDP datagrams to the port: on a busy link all others would have to be read.
+// filter4 has the kernel pass on nothing but whole UDP datagrams to the port: on a busy link all others would have to
+// be read.
 func filter4(fd, port int) error {
 	const drop, take = 0, 1 << 16
 	program, err := bpf.Assemble([]bpf.Instruction{
@@ -92,11 +94,12 @@ func filter4(fd, port int) error {
 	for i, in := range program {
 		raw[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]})
+	attached := &unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, attached)
 }
 
-// listen passes on the messages to this client until Close. The socket reports once that the link went down, and works again
-// when that is up: no error ends it.
+// listen passes on the messages to this client until Close. The socket reports once that the link went down, and works
+// again when that is up: no error ends it.
 func (w *wire4) listen() {
 	defer close(w.silent)
 	b := make([]byte, 1<<16)
@@ -124,8 +127,8 @@ func (w *wire4) listen() {
 	}
 }
 
-// payload4 is the payload of the UDP datagram in an IPv4 packet, nil if the packet is cut off. Ethernet pads short frames, so
-// only the packet's own lengths count.
+// payload4 is the payload of the UDP datagram in an IPv4 packet, nil if the packet is cut off. Ethernet pads short
+// frames, so only the packet's own lengths count.
 func payload4(b []byte) []byte {
 	if len(b) < 20 || b[0]>>4 != 4 {
 		return nil
@@ -142,8 +145,8 @@ func payload4(b []byte) []byte {
 	return udp[8:length]
 }
 
-// forUs reports whether a message is an answer to this client. On InfiniBand it does not carry the hardware address (RFC 4390
-// section 2.1), but the client identifier, if the server follows RFC 6842.
+// forUs reports whether a message is an answer to this client. On InfiniBand it does not carry the hardware address
+// (RFC 4390 section 2.1), but the client identifier, if the server follows RFC 6842.
 func (w *wire4) forUs(p *dhcpv4.DHCPv4) bool {
 	if p.OpCode != dhcpv4.OpcodeBootReply {
 		return false
@@ -186,8 +189,8 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// broadcastAddress is the hardware address of all on the link. That of InfiniBand (RFC 4391 section 4) has the scope and the
-// partition of the link's own: the kernel knows it, and puts in the partition itself (ipoib_start_xmit).
+// broadcastAddress is the hardware address of all on the link. That of InfiniBand (RFC 4391 section 4) has the scope
+// and the partition of the link's own: the kernel knows it, and puts in the partition itself (ipoib_start_xmit).
 func broadcastAddress(ifi *net.Interface) []byte {
 	if len(ifi.HardwareAddr) != infiniBandLen {
 		return bytes.Repeat([]byte{255}, 6)
@@ -222,9 +225,9 @@ func (w *wire4) sendTo(packet, to []byte) error {
 	return err
 }
 
-// unicast4 opens a socket from the leased address to its server. What comes to it is heard by the packet socket as well; it is
-// there for the kernel to find the way, and to say that there is none. It is not bound to the link: the kernel's own word
-// that a neighbour is gone comes over the loopback.
+// unicast4 opens a socket from the leased address to its server. What comes to it is heard by the packet socket as
+// well; it is there for the kernel to find the way, and to say that there is none. It is not bound to the link: the
+// kernel's own word that a neighbour is gone comes over the loopback.
 func (w *wire4) unicast4(ctx context.Context, from, to netip.Addr) (net.Conn, error) {
 	index := binary.NativeEndian.Uint32(binary.BigEndian.AppendUint32(nil, uint32(w.ifi.Index)))
 	overLink := func(_, _ string, c syscall.RawConn) error {
@@ -244,10 +247,12 @@ func (w *wire4) unicast4(ctx context.Context, from, to netip.Addr) (net.Conn, er
 	return d.DialContext(ctx, "udp4", netip.AddrPortFrom(to, uint16(w.server)).String())
 }
 
-// probe has the kernel find out whether the neighbour is still there, if it knows it: it would else take that for granted for
-// up to a minute.
+// probe has the kernel find out whether the neighbour is still there, if it knows it: it would else take that for
+// granted for up to a minute.
 func (w *wire4) probe(neighbour netip.Addr) {
-	_ = netlink.NeighSet(&netlink.Neigh{LinkIndex: w.ifi.Index, Family: unix.AF_INET, State: netlink.NUD_PROBE, IP: neighbour.AsSlice()})
+	_ = netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: w.ifi.Index, Family: unix.AF_INET, State: netlink.NUD_PROBE, IP: neighbour.AsSlice(),
+	})
 }
 
 // question4 is a message, and what is an answer to it.
@@ -258,9 +263,9 @@ type question4 struct {
 	began time.Time
 }
 
-// ask sends the message and waits so long for a fitting answer; errNoAnswer if none comes. The transaction id stays, so that
-// an answer to an earlier sending counts: a server may spend seconds on finding out whether an address is free. What does not
-// fit costs no time.
+// ask sends the message and waits so long for a fitting answer; errNoAnswer if none comes. The transaction id stays, so
+// that an answer to an earlier sending counts: a server may spend seconds on finding out whether an address is free.
+// What does not fit costs no time.
 func (w *wire4) ask(ctx context.Context, q *question4, patience time.Duration) (*dhcpv4.DHCPv4, error) {
 	if q.began.IsZero() {
 		q.began = time.Now()

@@ -26,7 +26,9 @@ func parse6(b []byte) (*message6, error) {
 	if len(b) < header || b[0] == byte(dhcpv6.MessageTypeRelayForward) || b[0] == byte(dhcpv6.MessageTypeRelayReply) {
 		return nil, errors.New("no DHCPv6 message to a client")
 	}
-	m := &message6{Message: &dhcpv6.Message{MessageType: dhcpv6.MessageType(b[0]), TransactionID: dhcpv6.TransactionID(b[1:header])}}
+	m := &message6{Message: &dhcpv6.Message{
+		MessageType: dhcpv6.MessageType(b[0]), TransactionID: dhcpv6.TransactionID(b[1:header]),
+	}}
 	eachOption6(b[header:], func(code dhcpv6.OptionCode, data []byte) {
 		switch code {
 		case dhcpv6.OptionClientID:
@@ -97,7 +99,10 @@ func listen6(name, id string, association [4]byte) (*wire6, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire6{conn: conn, id: id, association: association, answers: make(chan *message6, 256), done: make(chan struct{}), silent: make(chan struct{})}
+	w := &wire6{
+		conn: conn, id: id, association: association,
+		answers: make(chan *message6, 256), done: make(chan struct{}), silent: make(chan struct{}),
+	}
 	go w.listen()
 	return w, nil
 }
@@ -126,7 +131,8 @@ func (w *wire6) listen() {
 			}
 		}
 		m, err := parse6(bytes.Clone(b[:n]))
-		// RFC 8415 section 16: an answer names both of its ends. Where no address is at stake the server's name is not needed.
+		// RFC 8415 section 16: an answer names both of its ends. Where no address is at stake the server's name is not
+		// needed.
 		if err != nil || transaction6(m.Message) != w.question.Load() || m.client != w.id {
 			continue
 		}
@@ -152,7 +158,8 @@ type question6 struct {
 	began time.Time
 }
 
-// ask sends the message and waits so long for a fitting answer; errNoAnswer if none comes. What does not fit costs no time.
+// ask sends the message and waits so long for a fitting answer; errNoAnswer if none comes. What does not fit costs no
+// time.
 func (w *wire6) ask(ctx context.Context, q *question6, patience time.Duration) (*message6, error) {
 	if q.began.IsZero() {
 		q.began = time.Now()

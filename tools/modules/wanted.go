@@ -66,8 +66,8 @@ var wanted = []string{
 	"kernel/drivers/firmware/google",
 }
 
-// wantedRDMA is what -rdma adds: IP over InfiniBand, for machines that have no other network, and the adapters that there are.
-// With what they depend on they are a megabyte that other machines need not carry.
+// wantedRDMA is what -rdma adds: IP over InfiniBand, for machines that have no other network, and the adapters that
+// there are. With what they depend on they are a megabyte that other machines need not carry.
 var wantedRDMA = []string{
 	"kernel/drivers/infiniband/hw/mlx4/mlx4_ib",
 	"kernel/drivers/infiniband/hw/mlx5/mlx5_ib",

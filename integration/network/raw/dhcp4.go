@@ -85,7 +85,8 @@ func (m *Message4) Type() byte {
 	return 0
 }
 
-// Reply is an answer to the message that is right so far: its options are its type, the server's identifier and those given.
+// Reply is an answer to the message that is right so far: its options are its type, the server's identifier and those
+// given.
 func (m *Message4) Reply(kind byte, server, yours netip.Addr, options ...byte) Message4 {
 	r := Message4{Op: 2, HType: m.HType, HLen: m.HLen, XID: m.XID, YIAddr: yours, CHAddr: m.CHAddr}
 	r.Options = append(append(append([]byte{53, 1, kind, 54, 4}, server.AsSlice()...), options...), 255)
