@@ -98,33 +98,19 @@ func filter4(fd, port int) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, attached)
 }
 
-// listen passes on the messages to this client until Close. The socket reports once that the link went down, and works
-// again when that is up: no error ends it.
+// listen passes on the messages to this client until Close.
 func (w *wire4) listen() {
 	defer close(w.silent)
-	b := make([]byte, 1<<16)
-	for {
-		n, err := w.file.Read(b)
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
-		if err != nil {
-			select {
-			case <-w.done:
-				return
-			case <-time.After(100 * time.Millisecond):
-				continue
-			}
-		}
-		p, err := parse4(payload4(b[:n]))
+	packets(w.file, w.done, func(b []byte) {
+		p, err := parse4(payload4(b))
 		if err != nil || binary.BigEndian.Uint32(p.TransactionID[:]) != w.question.Load() || !w.forUs(p) {
-			continue
+			return
 		}
 		select {
 		case w.answers <- p:
 		default: // somebody shouts
 		}
-	}
+	})
 }
 
 // payload4 is the payload of the UDP datagram in an IPv4 packet, nil if the packet is cut off. Ethernet pads short

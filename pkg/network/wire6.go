@@ -116,25 +116,12 @@ func (w *wire6) Close() {
 // listen passes on the answers to this client until Close.
 func (w *wire6) listen() {
 	defer close(w.silent)
-	b := make([]byte, 1<<16)
-	for {
-		n, err := w.conn.Read(b)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			select {
-			case <-w.done:
-				return
-			case <-time.After(100 * time.Millisecond):
-				continue
-			}
-		}
-		m, err := parse6(bytes.Clone(b[:n]))
+	packets(w.conn, w.done, func(b []byte) {
+		m, err := parse6(bytes.Clone(b))
 		// RFC 8415 section 16: an answer names both of its ends. Where no address is at stake the server's name is not
 		// needed.
 		if err != nil || transaction6(m.Message) != w.question.Load() || m.client != w.id {
-			continue
+			return
 		}
 		m.Options.Options = slices.DeleteFunc(m.Options.Options, func(o dhcpv6.Option) bool {
 			ia, is := o.(*dhcpv6.OptIANA)
@@ -144,7 +131,7 @@ func (w *wire6) listen() {
 		case w.answers <- m:
 		default: // somebody shouts
 		}
-	}
+	})
 }
 
 func transaction6(m *dhcpv6.Message) uint32 {

@@ -1,0 +1,31 @@
+package network
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// packets calls take with each packet that a socket gives, until the socket is closed; what take gets is overwritten by the
+// next one. A socket reports once that its link went down, and works again when that is up, so no other error ends it
+// before done is closed.
+func packets(socket io.Reader, done <-chan struct{}, take func(packet []byte)) {
+	b := make([]byte, 1<<16)
+	for {
+		n, err := socket.Read(b)
+		switch {
+		case errors.Is(err, os.ErrClosed), errors.Is(err, net.ErrClosed):
+			return
+		case err == nil:
+			take(b[:n])
+			continue
+		}
+		select {
+		case <-done:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
