@@ -113,11 +113,11 @@ for word in $(cat /proc/cmdline); do
 	case $word in server.*) eval "${word#server.}" ;; esac
 done
 state() { cat /sys/kernel/kexec_loaded; }
-wyrcan kexec -load "$image"
+wyrcan kexec -load -tls-verify=false "$image"
 loaded=$(state)
 wyrcan kexec -unload
 echo "server: loaded: $loaded, unloaded: $(state)"
-wyrcan kexec $option "$image" -arg "quiet panic=-1" -arg demo=once || {
+wyrcan kexec $option -tls-verify=false "$image" -arg "quiet panic=-1" -arg demo=once || {
 	echo "server: wyrcan has failed: $?"
 	systemctl poweroff --force --force
 }
