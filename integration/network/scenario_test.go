@@ -294,7 +294,9 @@ func TestShortLease(t *testing.T) {
 	d := w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,2m", "--dhcp-option=option:T1,3")
 	w.wyrnet(nil, "-k")
 	w.eventually("the lease was renewed twice", func() bool { return strings.Count(d.output(), "DHCPACK") >= 3 })
-	if strings.Count(d.output(), "DHCPDISCOVER") != 1 || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") {
+	// On a busy host the first question may have to be asked twice; once there is a lease it is not asked again.
+	_, since, _ := strings.Cut(d.output(), "DHCPACK")
+	if strings.Contains(since, "DHCPDISCOVER") || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") {
 		t.Errorf("the lease was not kept:\n%s\n%s", d.output(), w.ip("route"))
 	}
 }
