@@ -12,7 +12,6 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
-	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
 )
 
@@ -130,20 +129,11 @@ func reachable(ref string, addresses []netip.Addr) error {
 
 // archOf returns the architecture of a kernel, and this machine's with an error if the file does not say.
 func archOf(file string) (string, error) {
-	f, err := os.Open(file)
+	arch, err := kernelArch(file)
 	if err != nil {
 		return here.name(), err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return here.name(), err
-	}
-	k, err := kernel.Parse(f, info.Size())
-	if err != nil {
-		return here.name(), fmt.Errorf("%s is %w", file, err)
-	}
-	return k.Arch, nil
+	return arch, nil
 }
 
 // insecureIn returns the registries that a command line of Wyrcan's allows to be asked without verified TLS.

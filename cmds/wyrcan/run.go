@@ -94,23 +94,35 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	return m, nil
 }
 
-// runs refuses a kernel of which a machine of that architecture would show nothing at all.
-func runs(file, arch string) error {
+// kernelArch returns the architecture of the kernel in a file.
+func kernelArch(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return "", err
 	}
 	k, err := kernel.Parse(f, info.Size())
 	if err != nil {
-		return fmt.Errorf("%s is %w", file, err)
+		return "", fmt.Errorf("%s is %w", file, err)
 	}
-	if k.Arch != arch {
-		return fmt.Errorf("%s is a kernel for %s, and the machine is %s: name another with -kernel and -initrd", file, k.Arch, arch)
+	if k.Image != nil {
+		k.Image.Close()
+	}
+	return k.Arch, nil
+}
+
+// runs refuses a kernel of which a machine of that architecture would show nothing at all.
+func runs(file, arch string) error {
+	made, err := kernelArch(file)
+	if err != nil {
+		return err
+	}
+	if made != arch {
+		return fmt.Errorf("%s is a kernel for %s, and the machine is %s: name another with -kernel and -initrd", file, made, arch)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -26,6 +27,24 @@ func packets(socket io.Reader, done <-chan struct{}, take func(packet []byte)) {
 		case <-done:
 			return
 		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// await returns the first of answers that fits, or errNoAnswer if none comes for so long. What does not fit costs no time.
+func await[T any](ctx context.Context, answers <-chan T, patience time.Duration, fits func(T) bool) (T, error) {
+	var none T
+	timeout := time.After(patience)
+	for {
+		select {
+		case <-ctx.Done():
+			return none, ctx.Err()
+		case <-timeout:
+			return none, errNoAnswer
+		case a := <-answers:
+			if fits(a) {
+				return a, nil
+			}
 		}
 	}
 }

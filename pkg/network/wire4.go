@@ -261,17 +261,7 @@ func (w *wire4) ask(ctx context.Context, q *question4, patience time.Duration) (
 	if err := q.send(q.m); err != nil {
 		return nil, err
 	}
-	timeout := time.After(patience)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timeout:
-			return nil, errNoAnswer
-		case p := <-w.answers:
-			if p.TransactionID == q.m.TransactionID && q.fits(p) {
-				return p, nil
-			}
-		}
-	}
+	return await(ctx, w.answers, patience, func(p *dhcpv4.DHCPv4) bool {
+		return p.TransactionID == q.m.TransactionID && q.fits(p)
+	})
 }

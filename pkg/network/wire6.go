@@ -158,17 +158,7 @@ func (w *wire6) ask(ctx context.Context, q *question6, patience time.Duration) (
 	if _, err := w.conn.WriteToUDPAddrPort(q.m.ToBytes(), to); err != nil {
 		return nil, err
 	}
-	timeout := time.After(patience)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timeout:
-			return nil, errNoAnswer
-		case m := <-w.answers:
-			if transaction6(m.Message) == transaction6(q.m) && q.fits(m) {
-				return m, nil
-			}
-		}
-	}
+	return await(ctx, w.answers, patience, func(m *message6) bool {
+		return transaction6(m.Message) == transaction6(q.m) && q.fits(m)
+	})
 }
