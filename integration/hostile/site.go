@@ -41,11 +41,10 @@ type Site struct {
 	Answer map[What]http.HandlerFunc                // in its own place
 	Around map[What]func(http.Handler) http.Handler // between
 
-	Digest   v1.Hash // of the manifest
-	content  map[What][]byte
-	paths    map[string]What
-	mediaOf  map[What]string
-	requests map[What]int
+	Digest  v1.Hash // of the manifest
+	content map[What][]byte
+	paths   map[string]What
+	mediaOf map[What]string
 }
 
 // NewSite returns a site whose layer has some 300 kB.

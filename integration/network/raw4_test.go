@@ -25,7 +25,6 @@ var (
 	rawServer    = netip.MustParseAddr("10.9.0.1")
 	rawClient    = netip.MustParseAddr("10.9.0.50")
 	stranger     = netip.MustParseAddr("172.31.255.254")
-	strangerMAC  = net.HardwareAddr{2, 0, 0, 0, 9, 9}
 )
 
 func unhex(s string) []byte {
