@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -182,16 +183,7 @@ func gzipBomb(t testing.TB, size int64) []byte {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
 	must(t, err)
-	_, err = w.Write(header("data/zeros", size, '0'))
-	must(t, err)
-	zeros := make([]byte, 1<<20)
-	for range size >> 20 {
-		_, err := w.Write(zeros)
-		must(t, err)
-	}
-	_, err = w.Write(make([]byte, 1024))
-	must(t, err)
-	must(t, w.Close())
+	writeZeros(t, w, size)
 	return out.Bytes()
 }
 
@@ -201,7 +193,14 @@ func zstdBomb(t testing.TB, size int64) []byte {
 	var out bytes.Buffer
 	w, err := zstd.NewWriter(&out, zstd.WithEncoderLevel(zstd.SpeedFastest))
 	must(t, err)
-	_, err = w.Write(header("data/zeros", size, '0'))
+	writeZeros(t, w, size)
+	return out.Bytes()
+}
+
+// writeZeros writes an archive of one file of zeros, and closes w.
+func writeZeros(t testing.TB, w io.WriteCloser, size int64) {
+	t.Helper()
+	_, err := w.Write(header("data/zeros", size, '0'))
 	must(t, err)
 	zeros := make([]byte, 1<<20)
 	for range size >> 20 {
@@ -211,5 +210,4 @@ func zstdBomb(t testing.TB, size int64) []byte {
 	_, err = w.Write(make([]byte, 1024))
 	must(t, err)
 	must(t, w.Close())
-	return out.Bytes()
 }

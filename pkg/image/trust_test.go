@@ -1,27 +1,15 @@
 package image
 
 import (
-	"bytes"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +18,8 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"gitlab.com/wyrcan/wyrcan/integration/hostile"
 )
 
 // The secrets that must not get about.
@@ -40,127 +30,29 @@ const (
 
 var basic = base64.StdEncoding.EncodeToString([]byte("user:" + password))
 
-// A world is a network with names and ports of its own. Who is asked there, and who sees a secret, is written down.
-type world struct {
-	t     *testing.T
-	ca    *authority
-	bad   *authority // which nobody trusts
-	mu    sync.Mutex
-	hosts map[string]string // "registry.lab:443" → where the server really listens
-	asked []string          // "https registry.lab/v2/"
-	seen  []string          // hosts that were shown a secret
-}
-
-func newWorld(t *testing.T) *world {
-	return &world{t: t, ca: newAuthority(t), bad: newAuthority(t), hosts: make(map[string]string)}
-}
-
-// serve puts h at address, "HOST:PORT", behind TLS unless from is nil.
-func (w *world) serve(address string, from *authority, h http.Handler) {
-	host, _, _ := net.SplitHostPort(address)
-	scheme := "https"
-	if from == nil {
-		scheme = "http"
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		shown := fmt.Sprint(r.Header, r.URL, string(body))
-		w.mu.Lock()
-		w.asked = append(w.asked, scheme+" "+r.Host+r.URL.Path)
-		for _, secret := range []string{password, identity, basic, url.QueryEscape(basic)} {
-			if strings.Contains(shown, secret) && !slices.Contains(w.seen, scheme+" "+address) {
-				w.seen = append(w.seen, scheme+" "+address)
-			}
-		}
-		w.mu.Unlock()
-		h.ServeHTTP(rw, r)
-	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	if from != nil {
-		s.TLS = &tls.Config{Certificates: []tls.Certificate{from.certificate(w.t, host)}}
-		s.StartTLS()
-	} else {
-		s.Start()
-	}
-	w.t.Cleanup(s.Close)
-	w.hosts[address] = s.Listener.Addr().String()
-}
-
-// source asks in the world, as user, with what login holds beside.
-func (w *world) source(login authn.AuthConfig, insecure ...string) *Source {
-	s := fast(w.t)
+// asking returns a source in the world w, with a login.
+func asking(t *testing.T, w *hostile.World, login authn.AuthConfig, insecure ...string) *Source {
+	s := fast(t)
 	s.Stall, s.Wait, s.Tries = time.Second, time.Second, 2
 	if login != (authn.AuthConfig{}) {
 		s.Auth = func(string) authn.Authenticator { return authn.FromConfig(login) }
 	}
 	s.Insecure = Hosts(insecure)
-	s.Transport = &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: w.ca.pool},
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			real := w.hosts[address]
-			if real == "" {
-				return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
-			}
-			return new(net.Dialer).DialContext(ctx, network, real)
-		},
-	}
+	s.Transport = w.Transport()
 	return s
 }
 
-// An authority makes certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := new(authority)
-	var der []byte
-	der, a.key = issue(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true})
-	var err error
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.pool = x509.NewCertPool()
-	a.pool.AddCert(a.cert)
-	return a
-}
-
-func (a *authority) certificate(t *testing.T, names ...string) tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "test server"}}
-	for _, n := range names {
-		if ip := net.ParseIP(n); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, n)
+// shown returns the servers of w that were shown a login, each once.
+func shown(w *hostile.World) []string {
+	var origins []string
+	for _, secret := range []string{password, identity, basic, url.QueryEscape(basic)} {
+		for _, origin := range w.Told(secret) {
+			if !slices.Contains(origins, origin) {
+				origins = append(origins, origin)
+			}
 		}
 	}
-	der, key := issue(t, a, template)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// issue signs a certificate by a, or by itself.
-func issue(t *testing.T, a *authority, template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := template, key
-	if a != nil {
-		parent, signer = a.cert, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der, key
+	return origins
 }
 
 // filled is a registry that holds img as x:1, for those who show what wants is, or for all.
@@ -205,136 +97,136 @@ func TestLoginsStayHome(t *testing.T) {
 		ref      string
 		login    authn.AuthConfig
 		insecure []string
-		world    func(w *world)
+		world    func(w *hostile.World)
 		seen     []string // who may see the login
 		fails    string   // "" for success
 		host     string   // what InsecureHost names
 	}{
-		{name: "TLS is blocked at a private address", ref: "10.0.0.1/x:1", login: named, world: func(w *world) {
-			w.serve("10.0.0.1:80", nil, bearer("https://attacker.example:8443/token"))
-			w.serve("attacker.example:8443", w.ca, thief)
+		{name: "TLS is blocked at a private address", ref: "10.0.0.1/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTP("10.0.0.1:80", bearer("https://attacker.example:8443/token"))
+			w.HTTPS("attacker.example:8443", thief)
 		}, fails: "cannot reach registry 10.0.0.1"},
-		{name: "TLS is blocked for a .local name", ref: "registry.local/x:1", login: named, world: func(w *world) {
-			w.serve("registry.local:80", nil, withBasic)
+		{name: "TLS is blocked for a .local name", ref: "registry.local/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTP("registry.local:80", withBasic)
 		}, fails: "cannot reach registry registry.local"},
-		{name: "plain HTTP on the TLS port", ref: "10.0.0.1:5000/x:1", login: named, world: func(w *world) {
-			w.serve("10.0.0.1:5000", nil, withBasic)
+		{name: "plain HTTP on the TLS port", ref: "10.0.0.1:5000/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTP("10.0.0.1:5000", withBasic)
 		}, fails: "plain HTTP", host: "10.0.0.1:5000"},
-		{name: "plain HTTP with an identity token", ref: "192.168.0.1:5000/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *world) {
-			w.serve("192.168.0.1:5000", nil, bearer("http://192.168.0.1:5000/token"))
+		{name: "plain HTTP with an identity token", ref: "192.168.0.1:5000/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
+			w.HTTP("192.168.0.1:5000", bearer("http://192.168.0.1:5000/token"))
 		}, fails: "plain HTTP", host: "192.168.0.1:5000"},
-		{name: "without a login either", ref: "10.0.0.1:5000/x:1", world: func(w *world) {
-			w.serve("10.0.0.1:5000", nil, filled(t, img, "", ""))
+		{name: "without a login either", ref: "10.0.0.1:5000/x:1", world: func(w *hostile.World) {
+			w.HTTP("10.0.0.1:5000", filled(t, img, "", ""))
 		}, fails: "plain HTTP", host: "10.0.0.1:5000"},
-		{name: "another certificate", ref: "registry.lab/x:1", login: named, world: func(w *world) {
-			w.serve("registry.lab:443", w.bad, withBasic)
+		{name: "another certificate", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", withBasic, "nobody.example")
 		}, fails: "not trusted", host: "registry.lab"},
 
-		{name: "declared, plain HTTP, a password", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *world) {
-			w.serve("10.0.0.1:5000", nil, withBasic)
-		}, seen: []string{"http 10.0.0.1:5000"}},
-		{name: "declared by name alone", ref: "Registry.Lab:5000/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *world) {
-			w.serve("Registry.Lab:5000", nil, withBasic)
-		}, seen: []string{"http Registry.Lab:5000"}},
-		{name: "another port is declared", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5001"}, world: func(w *world) {
-			w.serve("10.0.0.1:5000", nil, withBasic)
+		{name: "declared, plain HTTP, a password", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
+			w.HTTP("10.0.0.1:5000", withBasic)
+		}, seen: []string{"http://10.0.0.1:5000"}},
+		{name: "declared by name alone", ref: "Registry.Lab:5000/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
+			w.HTTP("Registry.Lab:5000", withBasic)
+		}, seen: []string{"http://Registry.Lab:5000"}},
+		{name: "another port is declared", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5001"}, world: func(w *hostile.World) {
+			w.HTTP("10.0.0.1:5000", withBasic)
 		}, fails: "plain HTTP", host: "10.0.0.1:5000"},
-		{name: "declared, another certificate", ref: "registry.lab/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *world) {
-			w.serve("registry.lab:443", w.bad, withBasic)
-		}, seen: []string{"https registry.lab:443"}},
-		{name: "declared, with its own token server", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *world) {
-			w.serve("10.0.0.1:5000", nil, bearer("https://10.0.0.1:5001/token"))
-			w.serve("10.0.0.1:5001", w.ca, http.HandlerFunc(tokens))
-		}, seen: []string{"https 10.0.0.1:5001"}},
-		{name: "declared, the challenge is forged", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *world) {
-			w.serve("10.0.0.1:5000", nil, bearer("https://attacker.example/token"))
-			w.serve("attacker.example:443", w.ca, thief)
+		{name: "declared, another certificate", ref: "registry.lab/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", withBasic, "nobody.example")
+		}, seen: []string{"https://registry.lab:443"}},
+		{name: "declared, with its own token server", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
+			w.HTTP("10.0.0.1:5000", bearer("https://10.0.0.1:5001/token"))
+			w.HTTPS("10.0.0.1:5001", http.HandlerFunc(tokens))
+		}, seen: []string{"https://10.0.0.1:5001"}},
+		{name: "declared, the challenge is forged", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
+			w.HTTP("10.0.0.1:5000", bearer("https://attacker.example/token"))
+			w.HTTPS("attacker.example:443", thief)
 		}, fails: "it is not sent", host: "attacker.example"},
 		{name: "declared, the challenge behind another certificate is forged", ref: "registry.lab/x:1", login: authn.AuthConfig{IdentityToken: identity},
-			insecure: []string{"registry.lab"}, world: func(w *world) {
-				w.serve("registry.lab:443", w.bad, bearer("https://attacker.example/token"))
-				w.serve("attacker.example:443", w.ca, thief)
+			insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", bearer("https://attacker.example/token"), "nobody.example")
+				w.HTTPS("attacker.example:443", thief)
 			}, fails: "it is not sent", host: "attacker.example"},
 		{name: "declared, and so is the token server", ref: "10.0.0.1:5000/x:1", login: authn.AuthConfig{IdentityToken: identity},
-			insecure: []string{"10.0.0.1:5000", "tokens.lab"}, world: func(w *world) {
-				w.serve("10.0.0.1:5000", nil, bearer("http://tokens.lab/token"))
-				w.serve("tokens.lab:80", nil, http.HandlerFunc(tokens))
-			}, seen: []string{"http tokens.lab:80"}},
-		{name: "declared, but it has a good certificate", ref: "registry.lab/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, bearer("https://tokens.example/token"))
-			w.serve("tokens.example:443", w.ca, http.HandlerFunc(tokens))
-		}, seen: []string{"https tokens.example:443"}},
+			insecure: []string{"10.0.0.1:5000", "tokens.lab"}, world: func(w *hostile.World) {
+				w.HTTP("10.0.0.1:5000", bearer("http://tokens.lab/token"))
+				w.HTTP("tokens.lab:80", http.HandlerFunc(tokens))
+			}, seen: []string{"http://tokens.lab:80"}},
+		{name: "declared, but it has a good certificate", ref: "registry.lab/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", bearer("https://tokens.example/token"))
+			w.HTTPS("tokens.example:443", http.HandlerFunc(tokens))
+		}, seen: []string{"https://tokens.example:443"}},
 
-		{name: "a token server on another private address", ref: "10.0.0.1/x:1", login: named, world: func(w *world) {
-			w.serve("10.0.0.1:443", w.ca, bearer("https://10.0.0.2:8443/token?x=y"))
-			w.serve("10.0.0.2:8443", w.ca, http.HandlerFunc(tokens))
-		}, seen: []string{"https 10.0.0.2:8443"}},
-		{name: "a token server on another port", ref: "192.168.0.1:5050/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *world) {
-			w.serve("192.168.0.1:5050", w.ca, bearer("https://192.168.0.1/jwt/auth"))
-			w.serve("192.168.0.1:443", w.ca, http.HandlerFunc(tokens))
-		}, seen: []string{"https 192.168.0.1:443"}},
-		{name: "a token server over plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, bearer("http://10.0.0.2/token"))
-			w.serve("10.0.0.2:80", nil, thief)
+		{name: "a token server on another private address", ref: "10.0.0.1/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTPS("10.0.0.1:443", bearer("https://10.0.0.2:8443/token?x=y"))
+			w.HTTPS("10.0.0.2:8443", http.HandlerFunc(tokens))
+		}, seen: []string{"https://10.0.0.2:8443"}},
+		{name: "a token server on another port", ref: "192.168.0.1:5050/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
+			w.HTTPS("192.168.0.1:5050", bearer("https://192.168.0.1/jwt/auth"))
+			w.HTTPS("192.168.0.1:443", http.HandlerFunc(tokens))
+		}, seen: []string{"https://192.168.0.1:443"}},
+		{name: "a token server over plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", bearer("http://10.0.0.2/token"))
+			w.HTTP("10.0.0.2:80", thief)
 		}, fails: "over plain HTTP", host: "10.0.0.2"},
-		{name: "a token server that redirects to plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, bearer("https://tokens.lab/token"))
-			w.serve("tokens.lab:443", w.ca, http.RedirectHandler("http://tokens.lab/token", 307))
-			w.serve("tokens.lab:80", nil, thief)
-		}, seen: []string{"https tokens.lab:443"}, fails: "plain HTTP", host: "tokens.lab"},
-		{name: "a token server that redirects to another port", ref: "registry.lab/x:1", login: named, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, bearer("https://tokens.lab/token"))
-			w.serve("tokens.lab:443", w.ca, http.RedirectHandler("https://tokens.lab:8443/token", 307))
-			w.serve("tokens.lab:8443", w.ca, thief)
-		}, seen: []string{"https tokens.lab:443"}},
-		{name: "a token server that redirects an identity token", ref: "registry.lab/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, bearer("https://tokens.lab/token"))
-			w.serve("tokens.lab:443", w.ca, http.RedirectHandler("https://attacker.example/token", 307))
-			w.serve("attacker.example:443", w.ca, thief)
-		}, seen: []string{"https tokens.lab:443"}, fails: "answers 307"},
+		{name: "a token server that redirects to plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+			w.HTTPS("tokens.lab:443", http.RedirectHandler("http://tokens.lab/token", 307))
+			w.HTTP("tokens.lab:80", thief)
+		}, seen: []string{"https://tokens.lab:443"}, fails: "plain HTTP", host: "tokens.lab"},
+		{name: "a token server that redirects to another port", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+			w.HTTPS("tokens.lab:443", http.RedirectHandler("https://tokens.lab:8443/token", 307))
+			w.HTTPS("tokens.lab:8443", thief)
+		}, seen: []string{"https://tokens.lab:443"}},
+		{name: "a token server that redirects an identity token", ref: "registry.lab/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+			w.HTTPS("tokens.lab:443", http.RedirectHandler("https://attacker.example/token", 307))
+			w.HTTPS("attacker.example:443", thief)
+		}, seen: []string{"https://tokens.lab:443"}, fails: "answers 307"},
 		{name: "a token server that knows no identity tokens", ref: "registry.lab/x:1",
-			login: authn.AuthConfig{Username: "user", Password: password, IdentityToken: identity}, world: func(w *world) {
-				w.serve("registry.lab:443", w.ca, bearer("https://tokens.lab/token"))
-				w.serve("tokens.lab:443", w.ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			login: authn.AuthConfig{Username: "user", Password: password, IdentityToken: identity}, world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+				w.HTTPS("tokens.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method == http.MethodPost {
 						w.WriteHeader(http.StatusMethodNotAllowed)
 						return
 					}
 					tokens(w, r)
 				}))
-			}, seen: []string{"https tokens.lab:443"}},
-		{name: "a login that is a token already", ref: "registry.lab/x:1", login: authn.AuthConfig{RegistryToken: "good"}, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, bearer("https://tokens.lab/token"))
+			}, seen: []string{"https://tokens.lab:443"}},
+		{name: "a login that is a token already", ref: "registry.lab/x:1", login: authn.AuthConfig{RegistryToken: "good"}, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
 		}},
-		{name: "several challenges", ref: "registry.lab/x:1", login: named, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, filled(t, img, "Basic "+basic, `Negotiate, Digest realm="x", nonce="a,b", Basic realm="\"y\""`))
-		}, seen: []string{"https registry.lab:443"}},
-		{name: "the registry redirects to plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *world) {
-			w.serve("registry.lab:443", w.ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		{name: "several challenges", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", filled(t, img, "Basic "+basic, `Negotiate, Digest realm="x", nonce="a,b", Basic realm="\"y\""`))
+		}, seen: []string{"https://registry.lab:443"}},
+		{name: "the registry redirects to plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.URL.Path, "/manifests/") {
 					http.Redirect(w, r, "http://registry.lab"+r.URL.Path, http.StatusFound)
 				}
 			}))
-			w.serve("registry.lab:80", nil, filled(t, img, "", ""))
+			w.HTTP("registry.lab:80", filled(t, img, "", ""))
 		}, fails: "the certificate"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := hostile.NewWorld(t)
 			row.world(w)
 			var said strings.Builder
-			s := w.source(row.login, row.insecure...)
+			s := asking(t, w, row.login, row.insecure...)
 			s.Logf = func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
 			got, err := s.Resolve(t.Context(), row.ref)
 			if row.name == "the registry redirects to plain HTTP" {
 				// Its own address with the wrong scheme: it goes back to where TLS is, and in a circle.
-				if err == nil || slices.Contains(w.asked, "http registry.lab/v2/x/manifests/1") {
-					t.Errorf("Resolve = %v, after %q: want no plain HTTP", err, w.asked)
+				if err == nil || slices.Contains(w.Told(""), "http://registry.lab:80") {
+					t.Errorf("Resolve = %v, after %q: want no plain HTTP", err, w.Told(""))
 				}
 				return
 			}
 			if row.fails == "" {
 				if err != nil {
-					t.Fatalf("Resolve = %v, after %q", err, w.asked)
+					t.Fatalf("Resolve = %v, after %q", err, w.Told(""))
 				}
 				if _, err := readAll(t, got.Layers[0]); err != nil {
 					t.Error(err)
@@ -345,11 +237,11 @@ func TestLoginsStayHome(t *testing.T) {
 			if got := InsecureHost(err); got != row.host {
 				t.Errorf("InsecureHost(%v) = %q, want %q", err, got, row.host)
 			}
-			if !slices.Equal(w.seen, row.seen) {
-				t.Errorf("the login was shown to %q, want %q", w.seen, row.seen)
+			if seen := shown(w); !slices.Equal(seen, row.seen) {
+				t.Errorf("the login was shown to %q, want %q", seen, row.seen)
 			}
-			for _, a := range w.asked {
-				if host, _, _ := strings.Cut(strings.TrimPrefix(a, "http "), "/"); strings.HasPrefix(a, "http ") && !Hosts(row.insecure)(host) {
+			for _, a := range w.Told("") {
+				if host, plain := strings.CutPrefix(a, "http://"); plain && !Hosts(row.insecure)(host) {
 					t.Errorf("%q was asked, which nobody allowed", a)
 				}
 			}
@@ -377,17 +269,17 @@ func TestPush(t *testing.T) {
 		fails    string
 	}{
 		{"plain HTTP", nil, false, nil, "plain HTTP"},
-		{"plain HTTP, declared", []string{"10.0.0.1:5000"}, false, []string{"http 10.0.0.1:5000"}, ""},
-		{"TLS", nil, true, []string{"https 10.0.0.1:5000"}, ""},
+		{"plain HTTP, declared", []string{"10.0.0.1:5000"}, false, []string{"http://10.0.0.1:5000"}, ""},
+		{"TLS", nil, true, []string{"https://10.0.0.1:5000"}, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newWorld(t)
-			var from *authority
+			w := hostile.NewWorld(t)
+			serve := w.HTTP
 			if row.tls {
-				from = w.ca
+				serve = func(host string, h http.Handler) { w.HTTPS(host, h) }
 			}
-			w.serve("10.0.0.1:5000", from, filled(t, img, "Basic "+basic, `Basic realm="x"`))
-			s := w.source(named, row.insecure...)
+			serve("10.0.0.1:5000", filled(t, img, "Basic "+basic, `Basic realm="x"`))
+			s := asking(t, w, named, row.insecure...)
 			ref, err := name.ParseReference("10.0.0.1:5000/y/z:2")
 			if err != nil {
 				t.Fatal(err)
@@ -404,8 +296,8 @@ func TestPush(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if !slices.Equal(w.seen, row.seen) {
-				t.Errorf("the login was shown to %q, want %q", w.seen, row.seen)
+			if seen := shown(w); !slices.Equal(seen, row.seen) {
+				t.Errorf("the login was shown to %q, want %q", seen, row.seen)
 			}
 		})
 	}
@@ -415,51 +307,49 @@ func TestPush(t *testing.T) {
 func TestForeignTexts(t *testing.T) {
 	const evil = "\x1b[2J\x1b]0;owned\x07\r\nwyrboot: all is well\u009b2J"
 	img := randomImage(t, 1000, 1, amd64)
-	for name, prepare := range map[string]func(w *world){
-		"an error's text": func(w *world) {
-			w.serve("registry.lab:443", w.ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	for name, prepare := range map[string]func(w *hostile.World){
+		"an error's text": func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.WriteHeader(http.StatusNotFound)
 				fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, evil, evil)
 			}))
 		},
-		"a token server's answer": func(w *world) {
-			w.serve("registry.lab:443", w.ca, filled(t, img, "Bearer good", `Bearer realm="https://registry.lab:444/token"`))
-			w.serve("registry.lab:444", w.ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		"a token server's answer": func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", filled(t, img, "Bearer good", `Bearer realm="https://registry.lab:444/token"`))
+			w.HTTPS("registry.lab:444", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprintf(w, `{"refresh_token":"`+identity+`","error":%q}`, evil)
 			}))
 		},
-		"a token that is none": func(w *world) {
-			w.serve("registry.lab:443", w.ca, filled(t, img, "Bearer good", `Bearer realm="https://registry.lab:444/token"`))
-			w.serve("registry.lab:444", w.ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		"a token that is none": func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", filled(t, img, "Bearer good", `Bearer realm="https://registry.lab:444/token"`))
+			w.HTTPS("registry.lab:444", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprintf(w, `{"token":%q}`, identity+evil)
 			}))
 		},
-		"a token server's error": func(w *world) {
-			w.serve("registry.lab:443", w.ca, filled(t, img, "Bearer good", `Bearer realm="https://registry.lab:444/token"`))
-			w.serve("registry.lab:444", w.ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		"a token server's error": func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", filled(t, img, "Bearer good", `Bearer realm="https://registry.lab:444/token"`))
+			w.HTTPS("registry.lab:444", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.WriteHeader(http.StatusTeapot)
 				fmt.Fprintf(w, `{"errors":[{"code":"X","message":"%s"}]}`, identity)
 			}))
 		},
-		"a realm": func(w *world) {
-			w.serve("registry.lab:443", w.ca, filled(t, img, "Bearer good", `Bearer realm="ftp://a%1b[2J/"`))
+		"a realm": func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", filled(t, img, "Bearer good", `Bearer realm="ftp://a%1b[2J/"`))
 		},
-		"a certificate's names": func(w *world) {
-			w.serve("registry.lab:443", w.ca, http.NotFoundHandler())
-			w.serve("other\x1b[2J\nname:1", w.ca, http.NotFoundHandler())
-			w.hosts["registry.lab:443"] = w.hosts["other\x1b[2J\nname:1"]
+		"a certificate's names": func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", http.NotFoundHandler(), "other\x1b[2J\nname")
 		},
-		"a redirection": func(w *world) {
-			w.serve("registry.lab:443", w.ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		"a redirection": func(w *hostile.World) {
+			w.HTTPS("registry.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Location", "https://\u009b2J.example/")
 				w.WriteHeader(http.StatusFound)
 			}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := hostile.NewWorld(t)
 			prepare(w)
-			s := w.source(authn.AuthConfig{})
+			s := asking(t, w, authn.AuthConfig{})
 			s.Logf = func(string, ...any) {}
 			_, err := s.Resolve(t.Context(), "registry.lab/x:1")
 			if err == nil {
@@ -475,9 +365,9 @@ func TestForeignTexts(t *testing.T) {
 // A line of 1 kB/s is slow, not broken.
 func TestSlowLine(t *testing.T) {
 	img := randomImage(t, 3000, 1, amd64)
-	w := newWorld(t)
+	w := hostile.NewWorld(t)
 	store := filled(t, img, "", "")
-	w.serve("registry.lab:443", w.ca, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w.HTTPS("registry.lab:443", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
 		store.ServeHTTP(rec, r)
 		for k, v := range rec.Header() {
@@ -492,7 +382,7 @@ func TestSlowLine(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}))
-	s := w.source(authn.AuthConfig{})
+	s := asking(t, w, authn.AuthConfig{})
 	s.Stall, s.Tries = 600*time.Millisecond, 1
 	got, err := s.Resolve(t.Context(), "registry.lab/x:1")
 	if err != nil {
