@@ -117,6 +117,9 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if c.owner { // firmware leaves its last line open, and a quiet kernel says nothing after it
+		io.WriteString(c.console, "\n")
+	}
 	c.sayf("Wyrcan %s, the container bootloader", version)
 	c.sayf("documents: %s", documents)
 	c.took("kernel", uptime())
