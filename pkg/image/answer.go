@@ -17,11 +17,11 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// leastRate is the fewest bytes per second that a connection must bring, over Source.Stall, not to count as broken. A slow
-// line brings 1 kB/s. A server that gives a byte now and then would hold a boot for ever.
+// leastRate is the lowest transfer rate, in bytes per second, that a connection may have over Source.Stall. A slower
+// one counts as broken: a server that sends a byte now and then would hold up a boot for ever. A slow line has 1 kB/s.
 const leastRate = 512
 
-// An answer is a server's answer to a request. Reading its content fails when the connection brings too little for too
+// An answer is a server's answer to a request. Reading its content fails when the connection has been too slow for too
 // long.
 type answer struct {
 	io.ReadCloser
@@ -32,12 +32,12 @@ type answer struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	waited time.Duration // for came bytes, since both were last looked at
-	came   int
+	waited time.Duration // time spent in Read since the rate was last checked
+	came   int           // bytes read in that time
 }
 
 func (a *answer) Read(p []byte) (int, error) {
-	a.timer.Reset(a.stall) // only while somebody waits: the reader may take its time
+	a.timer.Reset(a.stall) // the timer runs only during a Read: the caller may be slow
 	begin := time.Now()
 	n, err := a.ReadCloser.Read(p)
 	a.timer.Stop()
@@ -48,7 +48,8 @@ func (a *answer) Read(p []byte) (int, error) {
 	}
 	if err == nil && a.waited >= a.stall {
 		if float64(a.came) < leastRate*a.waited.Seconds() {
-			return n, &fault{text: fmt.Sprintf("%s gave only %d bytes in %v", a.host, a.came, a.waited.Round(time.Millisecond)), heals: true}
+			text := fmt.Sprintf("%s gave only %d bytes in %v", a.host, a.came, a.waited.Round(time.Millisecond))
+			return n, &fault{text: text, heals: true}
 		}
 		a.waited, a.came = 0, 0
 	}
@@ -57,22 +58,24 @@ func (a *answer) Read(p []byte) (int, error) {
 
 func (a *answer) Close() error {
 	a.timer.Stop()
-	a.cancel(nil) // ends the connection where content is left: nobody will read on
+	a.cancel(nil) // closes the connection if there is content left, for nobody will read it
 	return a.ReadCloser.Close()
 }
 
-// ask makes a request and returns the answer, whatever its status but those that ask to come back later: these are
-// errors. The header of the answer must come within Source.Stall.
-func (s *Source) ask(ctx context.Context, client *http.Client, method, address string, header http.Header, content string) (*answer, error) {
+// ask makes a request and returns the answer, with whatever status. Only a status that asks the client to come back
+// later is an error. The header of the answer must come within Source.Stall.
+func (s *Source) ask(
+	ctx context.Context, client *http.Client, method, address string, header http.Header, content string,
+) (*answer, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, permanent("%q is no address: %v", printable.Line(address), err)
+		return nil, permanent("%q is not a URL: %v", printable.Line(address), err)
 	}
 	inner, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(inner, method, address, strings.NewReader(content))
 	if err != nil {
 		cancel(nil)
-		return nil, permanent("%q cannot be asked: %v", printable.Line(address), err)
+		return nil, permanent("cannot make a request to %q: %v", printable.Line(address), err)
 	}
 	if header != nil {
 		req.Header = header
@@ -93,7 +96,10 @@ func (s *Source) ask(ctx context.Context, client *http.Client, method, address s
 		cancel(nil)
 		return nil, err
 	}
-	a := &answer{ReadCloser: resp.Body, resp: resp, host: printable.Line(u.Host), stall: stall, timer: timer, ctx: inner, cancel: cancel}
+	a := &answer{
+		ReadCloser: resp.Body, resp: resp, host: printable.Line(u.Host),
+		stall: stall, timer: timer, ctx: inner, cancel: cancel,
+	}
 	if statusHeals(resp.StatusCode) {
 		a.Close()
 		f := statusFault(printable.Line(u.Host), resp.StatusCode)
@@ -103,11 +109,11 @@ func (s *Source) ask(ctx context.Context, client *http.Client, method, address s
 	return a, nil
 }
 
-// small reads a document that must have no more than limit bytes, and undoes a compression that nobody asked for: some
-// servers and proxies compress whatever they are asked for, and not all of them say so. No document begins as gzip does.
+// small reads a document of at most limit bytes. It decompresses the document if need be: some servers and proxies
+// compress every answer, unasked, and not all of them say so. No document begins like a gzip file.
 func (a *answer) small(limit int64) ([]byte, error) {
 	in := bufio.NewReader(a)
-	begin, _ := in.Peek(2) // an error is told again
+	begin, _ := in.Peek(2) // the next Read returns the error again
 	if encoding := a.encoding(); encoding == "gzip" || encoding == "" && string(begin) == "\x1f\x8b" {
 		zr, err := gzip.NewReader(in)
 		if err != nil {
@@ -127,7 +133,7 @@ func (a *answer) small(limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// broke is the failure of an answer that ended with err.
+// broke returns the error for an answer whose content ended with err.
 func (a *answer) broke(err error) error {
 	if a.ctx.Err() != nil {
 		return context.Cause(a.ctx)
@@ -135,7 +141,7 @@ func (a *answer) broke(err error) error {
 	return asFault(&fault{text: "the connection to " + a.host + " broke", cause: unexpected(err), heals: true}, err)
 }
 
-// encoding returns how the content of an answer is encoded, "" for not at all (RFC 9110, section 8.4).
+// encoding returns the content encoding of an answer, "" for none (RFC 9110, section 8.4).
 func (a *answer) encoding() string {
 	switch e := strings.ToLower(strings.TrimSpace(a.resp.Header.Get("Content-Encoding"))); e {
 	case "identity":
@@ -147,8 +153,8 @@ func (a *answer) encoding() string {
 	}
 }
 
-// refusal says what an answer that is no success means. It reads what the server says of it (distribution specification,
-// "Error Codes").
+// refusal returns the error for an answer whose status is not a success, with the server's own explanation if it sent
+// one (distribution specification, "Error Codes").
 func refusal(who string, a *answer) error {
 	f := statusFault(who, a.resp.StatusCode)
 	raw, err := io.ReadAll(io.LimitReader(a, 64<<10))
@@ -162,7 +168,7 @@ func refusal(who string, a *answer) error {
 		} `json:"errors"`
 	}
 	if json.NewDecoder(bytes.NewReader(raw)).Decode(&said) == nil && len(said.Errors) > 0 {
-		// The first says it; more are rare and repeat it.
+		// The first error is enough: further ones are rare and repeat it.
 		if text := printable.Line(strings.Trim(said.Errors[0].Code+": "+said.Errors[0].Message, ": ")); text != "" {
 			f.text += " (" + text + ")"
 		}

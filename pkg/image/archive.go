@@ -16,35 +16,34 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
-
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// An archive is a tar file that was read once to know where what is.
+// An archive is a tar file with an index of its members.
 type archive struct {
 	path    string
-	plain   *os.File // its content, if the file is compressed; the collector closes it when no layer needs it anymore
+	plain   *os.File // a compressed file's content; the garbage collector closes it when no layer needs it any more
 	members map[string]member
-	passed  atomic.Int64 // members that were gone through to come to sparse ones
+	passed  atomic.Int64 // members that expand skipped on its way to sparse ones, in all
 }
 
-// A member is what a tar archive has under a name.
+// A member is the entry of a tar archive for one name.
 type member struct {
 	kind         byte // tar's type flag
 	link         string
 	offset, size int64
-	sparse       bool // its bytes do not lie in the archive as they are
-	number       int  // of members before it
+	sparse       bool // the archive leaves out its holes
+	number       int  // how many members come before it
 }
 
-// Limits on what an archive may hold. One with a hundred layers has a few hundred members.
+// Limits on what an archive may hold. An archive with a hundred layers has a few hundred members.
 const (
 	maxMembers = 100_000
 	maxNames   = 64 << 20 // bytes of all names together
-	maxPassed  = 500_000  // some seconds' worth
+	maxPassed  = 500_000  // takes some seconds
 )
 
-// openArchive reads the headers of an archive.
+// openArchive opens a tar archive, decompresses it if need be, and indexes its members.
 func (s *Source) openArchive(ctx context.Context, file string) (*archive, error) {
 	f, err := openRegular(file)
 	if err != nil {
@@ -68,7 +67,7 @@ func (s *Source) openArchive(ctx context.Context, file string) (*archive, error)
 	return a, a.index(ctx, f)
 }
 
-// index notes what is in f, from its beginning on.
+// index reads the headers of the tar file f and notes where each member is.
 func (a *archive) index(ctx context.Context, f io.ReadSeeker) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -84,12 +83,12 @@ func (a *archive) index(ctx context.Context, f io.ReadSeeker) error {
 		case err != nil:
 			return permanent("%q is not an archive that can be read: %v", a.path, err)
 		case number == maxMembers:
-			return permanent("%q has more than %d members: it is no image", a.path, maxMembers)
+			return permanent("%q has more than %d members: it is not an image", a.path, maxMembers)
 		}
 		if names += len(h.Name) + len(h.Linkname); names > maxNames {
-			return permanent("%q has names of more than %s: it is no image", a.path, bytesText(maxNames))
+			return permanent("%q has names of more than %s: it is not an image", a.path, bytesText(maxNames))
 		}
-		m := member{kind: h.Typeflag, size: h.Size, sparse: sparse(h), number: number}
+		m := member{kind: h.Typeflag, size: h.Size, sparse: isSparse(h), number: number}
 		switch h.Typeflag {
 		case tar.TypeXGlobalHeader:
 			continue
@@ -98,19 +97,19 @@ func (a *archive) index(ctx context.Context, f io.ReadSeeker) error {
 		case tar.TypeLink:
 			m.link = h.Linkname
 		}
-		// Without a buffer between the two, the file stands where the member's content begins.
+		// tar.Reader does not buffer, so the file position is where the member's content begins.
 		if m.offset, err = f.Seek(0, io.SeekCurrent); err != nil {
 			return err
 		}
-		a.members[inside(h.Name)] = m // the last one of a name counts, as it does for tar
+		a.members[inside(h.Name)] = m // of several members with one name the last one counts, as in tar
 	}
 }
 
-// inside makes a name one from the archive's root.
+// inside returns name as a clean path from the archive's root, without a leading slash.
 func inside(name string) string { return path.Clean("/" + name)[1:] }
 
-// sparse reports whether a member's holes were left out of the archive (GNU tar's manual, "Sparse Formats").
-func sparse(h *tar.Header) bool {
+// isSparse reports whether the archive leaves out the holes of a member (GNU tar's manual, "Sparse Formats").
+func isSparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true
 	}
@@ -124,7 +123,7 @@ func sparse(h *tar.Header) bool {
 
 func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 	m, ok := a.members[inside(name)]
-	for range 8 { // links to links, but no circle
+	for range 8 { // a link may point to a link; the limit ends a circle
 		if m.link == "" {
 			break
 		}
@@ -161,11 +160,12 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 	}{r, closer}, m.size, nil
 }
 
-// expand returns the content of a member, of which so many come before it, with its holes. Only tar's own reader knows
-// where they are, and it begins at the beginning.
+// expand returns the content of the sparse member with that number, holes included. Only tar.Reader knows where the
+// holes are, and it has to read the archive from the beginning.
 func (a *archive) expand(content io.ReaderAt, number int) (io.Reader, error) {
 	if a.passed.Add(int64(number)) > maxPassed {
-		return nil, permanent("%q has too many members whose holes were left out: write it anew without", a.path)
+		return nil, permanent("%q has too many members whose holes were left out: write the archive again without --sparse",
+			a.path)
 	}
 	tr := tar.NewReader(io.NewSectionReader(content, 0, 1<<62))
 	for range number + 1 {
@@ -176,7 +176,7 @@ func (a *archive) expand(content io.ReaderAt, number int) (io.Reader, error) {
 	return tr, nil
 }
 
-// kindText says what a member is that is no regular file.
+// kindText returns what to call a member that is not a regular file.
 func kindText(kind byte) string {
 	switch kind {
 	case tar.TypeDir:
@@ -189,11 +189,11 @@ func kindText(kind byte) string {
 	return "a member of the unknown tar type '" + printable.Line(string(rune(kind))) + "'"
 }
 
-// maxArchive bounds what a compressed archive may hold: as much as rootfs takes of an image.
+// maxArchive is the largest content that a compressed archive may have, the same as rootfs's limit for an image.
 const maxArchive = 64 << 30
 
-// decompress writes the content of a compressed archive into a file without a name. It is not held in memory, for it
-// may be larger than that, and takes three quarters of what is free on the disk at most.
+// decompress writes the content of a compressed archive into an unlinked temporary file: the content may be larger than
+// memory. It uses at most three quarters of the free disk space.
 func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
 	defer rc.Close()
 	content := bufio.NewReaderSize(rc, 64<<10)
 	if !beginsArchive(content) {
-		return nil, permanent("what it holds, compressed with %s, is no archive", format)
+		return nil, permanent("its content, compressed with %s, is no archive", format)
 	}
 	out, err := os.CreateTemp("", "wyrcan-archive-")
 	if err != nil {
@@ -221,18 +221,18 @@ func (s *Source) decompress(ctx context.Context, f *os.File) (*os.File, error) {
 	return out, nil
 }
 
-// beginsArchive reports whether r may be an archive, as far as its buffer can tell: whether it is worth the disk's
-// room. What cannot be decompressed is left to whoever reads on.
+// beginsArchive reports whether r may be an archive, as far as its buffer can tell. So a file that is something else
+// does not fill the disk first.
 func beginsArchive(r *bufio.Reader) bool {
 	head, err := r.Peek(r.Size())
 	if err != nil && err != io.EOF {
-		return true
+		return true // the caller gets the error when it reads on
 	}
 	_, err = tar.NewReader(bytes.NewReader(head)).Next()
 	return err == nil || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// fill writes what r gives into the file out.
+// fill copies r, the content of a file compressed as format, into the file out.
 func fill(ctx context.Context, out *os.File, r io.Reader, format string) error {
 	var disk unix.Statfs_t
 	if err := unix.Fstatfs(int(out.Fd()), &disk); err != nil {

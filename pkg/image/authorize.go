@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// TransportFor returns a transport for requests to the repository repo, for go-containerregistry's package remote. It is the
-// one that Resolve uses: it finds out how the registry wants to be spoken to, and shows it the credentials.
+// TransportFor returns a transport for requests to the repository repo, for use with go-containerregistry's package
+// remote. It is the transport that Resolve uses: it finds out which protocol the registry speaks, and authenticates.
 func (s *Source) TransportFor(ctx context.Context, repo name.Repository, push bool) (http.RoundTripper, error) {
 	scope := transport.PullScope
 	if push {
@@ -28,12 +28,12 @@ func (s *Source) TransportFor(ctx context.Context, repo name.Repository, push bo
 	if err != nil {
 		return nil, err
 	}
-	// What has this type is used by package remote as it is.
+	// Package remote uses a transport of this type as it is, and adds no authentication of its own.
 	return transport.FromToken(repo.Registry, authn.Anonymous, a, &transport.Challenge{}, nil)
 }
 
-// An authorizer is the transport for the requests to one repository. Those for its registry go out with the scheme
-// that was found, and with the credentials or the token that they have bought; no other host is shown these.
+// An authorizer is the transport for the requests to one repository. Requests to its registry use the scheme that the
+// registry was found to speak, and carry the credentials or the token. No other host gets these.
 type authorizer struct {
 	endpoint *endpoint
 	scope    string
@@ -44,7 +44,7 @@ type authorizer struct {
 	header string // the value of Authorization, empty for none
 }
 
-// authorize finds out how the registry of repo wants to be spoken to, and authenticates for scope.
+// authorize finds out which protocol the registry of repo speaks, and authenticates for scope.
 func (s *Source) authorize(ctx context.Context, repo name.Repository, scope string) (*authorizer, error) {
 	registry := repo.RegistryStr()
 	login, err := authn.Authorization(ctx, s.auth(repo.Registry))
@@ -69,7 +69,7 @@ func (s *Source) authorize(ctx context.Context, repo name.Repository, scope stri
 	return a, nil
 }
 
-// warn says aloud what somebody has allowed.
+// warn logs that the connection to the registry is not secure, if it is not.
 func (a *authorizer) warn() {
 	e := a.endpoint
 	if e.trusted() {
@@ -86,7 +86,8 @@ func (a *authorizer) warn() {
 	e.source.logf("registry %s %s, as was allowed: anybody on the way can read and change %s", e.registry, how, what)
 }
 
-// answer returns the value of Authorization that answers one of challenges, empty where there is nothing to show.
+// answer returns the value of the Authorization header that answers one of challenges, or "" without credentials for
+// it.
 func (a *authorizer) answer(ctx context.Context, challenges []challenge) (string, error) {
 	for _, c := range challenges {
 		switch {
@@ -103,8 +104,9 @@ func (a *authorizer) answer(ctx context.Context, challenges []challenge) (string
 	return "", nil
 }
 
-// RoundTrip sends req. A challenge in the answer is met once: tokens run out, and some registries want to see one only
-// for some requests. Where another host asks for a token, which a registry redirected to, it gets an anonymous one.
+// RoundTrip sends req. If the answer holds a challenge, RoundTrip authenticates and sends req once more: tokens expire,
+// and some registries want a token for some requests only. A host that the registry redirected to gets an anonymous
+// token if it asks for one.
 func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	ours := a.endpoint.has(req.URL)
 	var header string
@@ -125,12 +127,12 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	fresh, err := a.renew(req, ours, header, challenges)
 	if err != nil || fresh == "" || fresh == header {
 		if err == nil || !ours {
-			return resp, nil // the answer says it
+			return resp, nil // the status says what is wrong
 		}
 		resp.Body.Close()
 		return nil, err
 	}
-	io.CopyN(io.Discard, resp.Body, 4<<10) // a short one ends there, and its connection is used again
+	io.CopyN(io.Discard, resp.Body, 4<<10) // after a short body that is read to its end, the connection is used again
 	resp.Body.Close()
 	if req.GetBody != nil {
 		body, err := req.GetBody()
@@ -143,17 +145,17 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return a.send(req, ours, fresh)
 }
 
-// renew answers the challenges to a request that was sent with the Authorization header stale.
+// renew answers the challenges to a request that was sent with stale as its Authorization header.
 func (a *authorizer) renew(req *http.Request, ours bool, stale string, challenges []challenge) (string, error) {
 	if !ours {
 		host := req.URL.Host
-		foreign := &authorizer{endpoint: &endpoint{source: a.endpoint.source, registry: host, scheme: req.URL.Scheme}, next: a.next}
-		return foreign.answer(req.Context(), challenges)
+		other := &endpoint{source: a.endpoint.source, registry: host, scheme: req.URL.Scheme}
+		return (&authorizer{endpoint: other, next: a.next}).answer(req.Context(), challenges)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.header != stale || strings.HasPrefix(stale, "Bearer ") && a.login.RegistryToken != "" {
-		return a.header, nil // another request has renewed it, or nothing can
+		return a.header, nil // another request has renewed it, or it is a fixed token that cannot be renewed
 	}
 	header, err := a.answer(req.Context(), challenges)
 	if err == nil && header != "" {
@@ -162,7 +164,8 @@ func (a *authorizer) renew(req *http.Request, ours bool, stale string, challenge
 	return header, err
 }
 
-// send sends req with an Authorization header, to the registry itself by the scheme that it was found to speak.
+// send sends req with an Authorization header. If the request is ours, to the registry itself, it uses the scheme that
+// the registry was found to speak.
 func (a *authorizer) send(req *http.Request, ours bool, header string) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	if ours {

@@ -18,7 +18,7 @@ import (
 func (r *registry) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	b := &blob{ctx: ctx, registry: r, digest: d.Digest, size: d.Size}
 	if d.Size > 0 {
-		// Ask now, so that a blob that is not there fails where it is opened.
+		// Connect now, so that open fails for a missing blob, and not the first Read.
 		if err := b.connect(); err != nil {
 			return nil, err
 		}
@@ -28,21 +28,21 @@ func (r *registry) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, er
 	})
 }
 
-// A blob is a download that goes on where it stopped when the connection breaks. It gives size bytes, or more if the
-// registry has more: whether they are the right ones is for verifier to find.
+// A blob is a download that resumes where it stopped when the connection breaks. It reads size bytes, or more if the
+// registry sends more; the verifier around it checks them.
 type blob struct {
-	ctx      context.Context // of the one who opened it
+	ctx      context.Context // the context given to open
 	registry *registry
 	digest   v1.Hash
 	size     int64
 	offset   int64
 	body     io.ReadCloser // nil while there is no connection
-	failed   int           // connections in a row that brought too little to count as progress
-	resumed  int64         // where the current connection began
-	whole    bool          // the registry does not give a part of it
+	failed   int           // failures in a row, without progress between them
+	resumed  int64         // the offset where the current connection began
+	whole    bool          // the registry refuses to send a part of the blob
 }
 
-// progress is how much a connection must bring so that its end is not another failure in a row.
+// progress is how many bytes a connection must bring to reset the count of failures in a row.
 const progress = 64 << 10
 
 func (b *blob) Read(p []byte) (int, error) {
@@ -76,7 +76,8 @@ func (b *blob) Read(p []byte) (int, error) {
 	}
 }
 
-// broke notes that a connection ended early, waits a little, and returns an error if there should not be another.
+// broke counts a connection that ended early, and waits before the next one. It returns an error if there should not be
+// a next one.
 func (b *blob) broke(err error) error {
 	if b.offset-b.resumed >= progress {
 		b.failed = 0
@@ -85,18 +86,15 @@ func (b *blob) broke(err error) error {
 	if b.ctx.Err() != nil {
 		return context.Cause(b.ctx)
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	err = &fault{
-		text:  fmt.Sprintf("the download from %s broke after %s of %s", b.registry.repo.RegistryStr(), bytesText(b.offset), bytesText(b.size)),
-		cause: err,
+	return b.pause(&fault{
+		text: fmt.Sprintf("the download from %s broke after %s of %s",
+			b.registry.repo.RegistryStr(), bytesText(b.offset), bytesText(b.size)),
+		cause: unexpected(err),
 		heals: true,
-	}
-	return b.pause(err)
+	})
 }
 
-// pause waits after a failure, longer where there is something to lose.
+// pause waits after a failure. It allows more failures once a part of the blob has arrived.
 func (b *blob) pause(err error) error {
 	s := b.registry.source
 	p := s.asking()
@@ -106,7 +104,7 @@ func (b *blob) pause(err error) error {
 	return s.pause(b.ctx, p, b.failed, err)
 }
 
-// connect makes the connection that goes on at b.offset, in several tries if need be.
+// connect opens a connection that continues at b.offset, with several tries if need be.
 func (b *blob) connect() error {
 	for {
 		err := b.dial()
@@ -120,13 +118,13 @@ func (b *blob) connect() error {
 	}
 }
 
-// dial makes one connection. Where a registry, or the storage that it redirects to, refuses to give the rest of a blob
-// (416, 403, a 206 that does not say which part it is), the blob is asked for from its beginning.
+// dial makes one connection. If the registry, or the storage that it redirects to, refuses to send the rest of the blob
+// (416, 403, a 206 that does not say which part it is), dial requests the blob from its beginning.
 func (b *blob) dial() error {
 	part := b.offset > 0 && !b.whole
 	header := make(http.Header)
 	if part {
-		// RFC 9110, section 14.2. The end is said because some registries want one.
+		// RFC 9110, section 14.2. The end of the range is optional, but some registries want it.
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.size-1))
 	}
 	got, err := b.registry.get(b.ctx, "blobs/"+b.digest.String(), header)
@@ -147,7 +145,11 @@ func (b *blob) dial() error {
 				b.whole = true
 				return b.dial()
 			}
-			return &fault{text: fmt.Sprintf("registry %s gives a part of the blob (%q) that was not asked for", b.registry.repo.RegistryStr(), printable.Line(said)), heals: true}
+			return &fault{
+				text: fmt.Sprintf("registry %s gives a part of the blob (%q) that was not asked for",
+					b.registry.repo.RegistryStr(), printable.Line(said)),
+				heals: true,
+			}
 		}
 		skip = 0
 	}
@@ -156,16 +158,21 @@ func (b *blob) dial() error {
 		got.Close()
 		return err
 	}
-	// A server that does not know Range begins at the beginning again.
+	// A server that does not support Range sends the blob from its beginning.
 	if _, err := io.CopyN(io.Discard, body, skip); err != nil {
 		body.Close()
-		return asFault(&fault{text: fmt.Sprintf("the download from %s broke again on the way to where it was", b.registry.repo.RegistryStr()), cause: unexpected(err), heals: true}, err)
+		return asFault(&fault{
+			text: fmt.Sprintf("the download from %s broke again before it reached the first missing byte",
+				b.registry.repo.RegistryStr()),
+			cause: unexpected(err),
+			heals: true,
+		}, err)
 	}
 	b.body, b.resumed = body, b.offset
 	return nil
 }
 
-// wrongLength is the failure of a blob that has n bytes where it is stored.
+// wrongLength returns the error for a blob that has n bytes at the registry.
 func (b *blob) wrongLength(n int64) error {
 	return &fault{
 		text:    fmt.Sprintf("registry %s has %d bytes where the manifest says %d", b.registry.repo.RegistryStr(), n, b.size),
@@ -174,14 +181,15 @@ func (b *blob) wrongLength(n int64) error {
 	}
 }
 
-// rangeStart returns the first byte that a Content-Range header says (RFC 9110, section 14.4).
+// rangeStart returns the position of the first byte in a Content-Range header (RFC 9110, section 14.4).
 func rangeStart(header string) (first int64, ok bool) {
 	_, err := fmt.Sscanf(header, "bytes %d-", &first)
 	return first, err == nil
 }
 
-// content returns the content of an answer that should have n bytes. Some servers compress whatever they are asked for,
-// and say so; storage services say the same of a blob that is stored compressed, and is wanted so. The length tells.
+// content returns the content of an answer that should have n bytes. Content-Encoding has two meanings: some servers
+// compress every answer, and storage services send it for a blob that is itself a compressed file, which must stay as
+// it is. The length tells which.
 func (b *blob) content(a *answer, n int64) (io.ReadCloser, error) {
 	host, length := b.registry.repo.RegistryStr(), a.resp.ContentLength
 	switch encoding := a.encoding(); {
@@ -196,9 +204,11 @@ func (b *blob) content(a *answer, n int64) (io.ReadCloser, error) {
 			io.Closer
 		}{zr, a}, nil
 	default:
-		return nil, permanent("registry %s answers in the encoding %q, which it was not asked for", host, printable.Line(encoding))
+		return nil, permanent("registry %s answers in the encoding %q, which it was not asked for",
+			host, printable.Line(encoding))
 	}
-	// A shorter answer may be a broken proxy's, and go on; after a Range was refused it is all there is.
+	// A short answer may come from a broken proxy, and the download resumes after it. Where Range is refused it cannot
+	// resume, so the length is final.
 	if length > n || b.whole && length >= 0 && length < n {
 		return nil, b.wrongLength(length + b.size - n)
 	}
@@ -212,7 +222,7 @@ func (b *blob) Close() error {
 	return b.body.Close()
 }
 
-// unexpected is err, for a place where the end is one.
+// unexpected returns err, with io.ErrUnexpectedEOF in place of io.EOF.
 func unexpected(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -220,19 +230,19 @@ func unexpected(err error) error {
 	return err
 }
 
-// A verifier passes on the bytes of a reader and its end only if they have the right digest.
+// A verifier passes on the bytes of a reader, and io.EOF only if they have the right digest.
 type verifier struct {
 	io.ReadCloser
 	want  v1.Hash
-	size  int64 // -1: whatever it has
+	size  int64 // -1: any size
 	n     int64
 	hash  hash.Hash
 	wrong func(error) error
 	err   error
 }
 
-// verify returns a reader of rc that ends with io.EOF only after size bytes (any number for -1) with the digest want.
-// What else it ends with is made by wrong, from a sentence that says what was wrong.
+// verify returns a reader of rc that returns io.EOF only after size bytes (any number for -1) with the digest want.
+// For other bytes it returns the error that wrong makes of a sentence about them.
 func verify(rc io.ReadCloser, want v1.Hash, size int64, wrong func(error) error) (io.ReadCloser, error) {
 	h, err := v1.Hasher(want.Algorithm)
 	if err != nil {
@@ -262,7 +272,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end judges what was read, once it has all been.
+// end checks the size and the digest once all bytes have been read. It returns io.EOF if they are right.
 func (v *verifier) end() error {
 	if v.size >= 0 && v.n != v.size {
 		return v.wrong(fmt.Errorf("it ends after %d of %d bytes", v.n, v.size))
@@ -273,7 +283,7 @@ func (v *verifier) end() error {
 	return io.EOF
 }
 
-// bytesText writes a number of bytes for people, in the units of docker and of download tools (powers of ten).
+// bytesText returns a number of bytes as text for people, in powers of ten as docker and download tools print it.
 func bytesText(n int64) string {
 	switch {
 	case n >= 1e9:

@@ -8,8 +8,9 @@ type challenge struct {
 	params map[string]string // by their names in lower case
 }
 
-// parseChallenges reads WWW-Authenticate headers (RFC 9110, section 11.6.1). Each may hold several challenges, and what
-// parts them is also what parts the parameters of one. It stops where a header is malformed and returns what came before.
+// parseChallenges parses WWW-Authenticate headers (RFC 9110, section 11.6.1). Each may hold several challenges; a comma
+// separates challenges, and also the parameters of one challenge. Where a header is malformed, parsing of it stops, and
+// the challenges before that place are returned.
 func parseChallenges(headers []string) []challenge {
 	var list []challenge
 	for _, h := range headers {
@@ -44,7 +45,7 @@ func parseChallengeHeader(s string) []challenge {
 	}
 }
 
-// cutToken cuts the token (RFC 9110, section 5.6.2) that s begins with; it is empty if there is none.
+// cutToken cuts the token (RFC 9110, section 5.6.2) off the beginning of s. The token is empty if s begins with none.
 func cutToken(s string) (token, rest string) {
 	i := 0
 	for i < len(s) && isTokenByte(s[i]) {
@@ -54,11 +55,12 @@ func cutToken(s string) (token, rest string) {
 }
 
 func isTokenByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// cutValue cuts the parameter value that s begins with: a quoted string, or all up to a blank or a comma, for realms
-// come without quotes too.
+// cutValue cuts the parameter value off the beginning of s: a quoted string, or the text up to a blank or a comma,
+// since some servers send the realm without quotes.
 func cutValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		if i := strings.IndexAny(s, " \t,"); i >= 0 {

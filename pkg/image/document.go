@@ -14,9 +14,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// decode reads the JSON object raw into v. Only the fields of v are looked at, and one that has the wrong type stays
-// empty: documents of other tools are full of those, most of them where nobody here looks. Whoever needs a field finds
-// that it is empty. The types in v must be plain ones, for the error of an UnmarshalJSON ends the reading.
+// decode parses the JSON object raw into v. A field of the wrong type stays empty and is no error: documents of other
+// tools often have such fields, mostly ones that nothing here reads. Code that needs a field checks whether it is
+// empty. The types in v must not have an UnmarshalJSON method, since an error from one would end the parsing.
 func decode(raw []byte, v any) error {
 	err := json.Unmarshal(raw, v)
 	var mismatch *json.UnmarshalTypeError
@@ -29,7 +29,7 @@ func decode(raw []byte, v any) error {
 // present reports whether a field was in its object, and was not null.
 func present(field json.RawMessage) bool { return len(field) > 0 && string(field) != "null" }
 
-// elements returns the elements of a list, or nothing if it is none.
+// elements returns the elements of a JSON list, or nil for anything else.
 func elements(list json.RawMessage) []json.RawMessage {
 	var all []json.RawMessage
 	if json.Unmarshal(list, &all) != nil {
@@ -38,7 +38,7 @@ func elements(list json.RawMessage) []json.RawMessage {
 	return all
 }
 
-// A reference is a descriptor (descriptor.md) as it was found, not all of it usable perhaps.
+// A reference is a descriptor (descriptor.md) as it was found. Its fields have not been checked.
 type reference struct {
 	MediaType    types.MediaType
 	ArtifactType string
@@ -46,10 +46,10 @@ type reference struct {
 	Size         int64 // -1: none
 	URLs         []string
 	Annotations  map[string]string
-	Platform     v1.Platform // normalized; the zero value where none is said
+	Platform     v1.Platform // normalized; the zero value if the descriptor has none
 }
 
-// readReference reads a descriptor. It never fails: what cannot be read is as if absent.
+// readReference parses a descriptor. It never fails: fields that cannot be read are treated as absent.
 func readReference(raw json.RawMessage) reference {
 	var d struct {
 		MediaType    types.MediaType   `json:"mediaType"`
@@ -76,12 +76,14 @@ func readReference(raw json.RawMessage) reference {
 		r.Size = *d.Size
 	}
 	p := d.Platform
-	r.Platform = Normalize(v1.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, OSFeatures: p.OSFeatures})
+	r.Platform = Normalize(v1.Platform{
+		OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, OSFeatures: p.OSFeatures,
+	})
 	return r
 }
 
-// artifact returns the type of an artifact. Some tools give that of an image's configuration to images, as the listing
-// of referrers does (distribution-spec, "Listing Referrers").
+// artifact returns the artifact type t, or "" if t is the media type of an image configuration: some tools set that as
+// the artifact type of plain images, as the list of referrers does (distribution-spec, "Listing Referrers").
 func artifact(t string) string {
 	if types.MediaType(t).IsConfig() {
 		return ""
@@ -89,7 +91,7 @@ func artifact(t string) string {
 	return t
 }
 
-// references reads a list of descriptors.
+// references parses a list of descriptors.
 func references(list json.RawMessage) []reference {
 	var all []reference
 	for _, raw := range elements(list) {
@@ -98,7 +100,7 @@ func references(list json.RawMessage) []reference {
 	return all
 }
 
-// hash returns the digest of what r refers to.
+// hash returns the digest in r.
 func (r reference) hash() (v1.Hash, error) {
 	if r.Digest == "" {
 		return v1.Hash{}, permanent("it has no digest")
@@ -110,7 +112,7 @@ func (r reference) hash() (v1.Hash, error) {
 	return h, nil
 }
 
-// descriptor returns what a store needs to know of a blob: its digest and its size.
+// descriptor returns r as a store needs it to open a blob: with a digest and a size.
 func (r reference) descriptor() (v1.Descriptor, error) {
 	h, err := r.hash()
 	if err == nil && r.Size < 0 {
@@ -129,8 +131,8 @@ type document struct {
 	artifactType string
 }
 
-// doubtful reports whether an image may be something else, a signature for instance. Types alone are no proof, for they
-// are often wrong: it is taken if there is nothing better.
+// doubtful reports whether an image may be something else, such as a signature. It goes by media types, which are often
+// wrong, so a doubtful image is still used if there is no better one.
 func (d *document) doubtful() bool {
 	return d.artifactType != "" || slices.ContainsFunc(d.layers, func(l reference) bool {
 		t := string(l.MediaType)
@@ -138,9 +140,9 @@ func (d *document) doubtful() bool {
 	})
 }
 
-// parseManifest tells manifests from indexes by what is in them. The type that a registry or another document calls one
-// by is not asked: a document that can be read as both would be verified as the one and used as the other
-// (the ambiguity of CVE-2021-41190).
+// parseManifest parses a manifest or an index. It tells them apart by their fields only, not by the media type that a
+// registry or another document gives: a document that can be read as both could be verified as one and used as the
+// other (the ambiguity of CVE-2021-41190).
 func parseManifest(raw []byte) (*document, error) {
 	var d struct {
 		SchemaVersion int             `json:"schemaVersion"`
@@ -173,8 +175,8 @@ func parseManifest(raw []byte) (*document, error) {
 	}, nil
 }
 
-// parseConfig reads an image's configuration (config.md). Fields that have not the form which the specification gives
-// them stay empty, except for the digests of the layers.
+// parseConfig parses an image's configuration (config.md). Malformed fields stay empty; a malformed digest of a layer
+// is an error.
 func parseConfig(raw []byte) (*v1.ConfigFile, error) {
 	var d struct {
 		OS           string `json:"os"`
@@ -204,30 +206,30 @@ func parseConfig(raw []byte) (*v1.ConfigFile, error) {
 		config.Created = v1.Time{Time: t}
 	}
 	if present(d.Config) {
-		_ = decode(d.Config, &config.Config) // what of it can be read
+		_ = decode(d.Config, &config.Config) // as far as it can be read
 	}
 	return config, nil
 }
 
-// madeFor returns the platform that a configuration says, as far as it does.
+// madeFor returns the platform in a configuration, as far as the configuration has one.
 func madeFor(config *v1.ConfigFile) v1.Platform {
 	return Normalize(v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant})
 }
 
-// diffIDs checks that a configuration has as many digests of layers as there are layers: where it has others, it
-// belongs to another image, or the list of layers was lost. docker and containerd refuse such an image too, also one
-// without any.
+// diffIDs returns the digests of the uncompressed layers, which must be as many as there are layers. If they are not,
+// the configuration belongs to another image, or the list of layers was lost. docker and containerd refuse such an
+// image too, even one with no digests at all.
 func diffIDs(config *v1.ConfigFile, layers int) ([]v1.Hash, error) {
 	ids := config.RootFS.DiffIDs
 	if len(ids) != layers {
-		return nil, &strange{permanent("it has %d layers and digests for %d, so one of its manifest and its configuration is wrong: "+
+		return nil, &strange{permanent("it has %d layers and digests for %d, so its manifest or its configuration is wrong: "+
 			"build, push or save the image again", layers, len(ids))}
 	}
 	return ids, nil
 }
 
-// A strange error is about a document that is no container image, or a damaged one: if there is another, that may be
-// it.
+// A strange error says that a document is not a container image, or a damaged one. The search for the image goes on
+// with the next document.
 type strange struct{ error }
 
 func (s *strange) Unwrap() error { return s.error }

@@ -14,8 +14,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// Hosts returns a function that reports whether a host is one of list, for Source.Insecure. An entry "HOST:PORT" stands
-// for that port alone, "HOST" for every port of the host.
+// Hosts returns a function for Source.Insecure that reports whether a host is in list. An entry "HOST:PORT" stands for
+// that port only, "HOST" for every port of the host.
 func Hosts(list []string) func(host string) bool {
 	type entry struct{ name, port string }
 	entries := make(map[entry]bool)
@@ -29,8 +29,8 @@ func Hosts(list []string) func(host string) bool {
 	}
 }
 
-// splitHost returns the name and the port of "HOST[:PORT]", the name as it is compared: in lower case, an IPv6 address
-// without brackets, and docker.io by the name of its registry.
+// splitHost returns the name and the port of "HOST[:PORT]". The name is in the form for comparisons: in lower case, an
+// IPv6 address without brackets, and docker.io as the name of its registry.
 func splitHost(host string) (string, string) {
 	u := url.URL{Host: strings.ToLower(host)}
 	n, port := u.Hostname(), u.Port()
@@ -44,32 +44,32 @@ func loopback(hostname string) bool {
 	return strings.EqualFold(hostname, "localhost") || net.ParseIP(hostname).IsLoopback()
 }
 
-// insecure reports whether somebody allowed that host, "HOST[:PORT]", is spoken to without verified TLS.
+// insecure reports whether the user has allowed connections to host, "HOST[:PORT]", without verified TLS.
 func (s *Source) insecure(host string) bool { return s.Insecure != nil && s.Insecure(host) }
 
-// mayBePlain reports whether host may be asked over plain HTTP. A private address or a name that ends in .local is no
-// permission: whoever can keep a registry's TLS port from answering would be the registry otherwise.
+// mayBePlain reports whether host may be asked over plain HTTP. A private address, or a name that ends in .local, is
+// not enough: otherwise an attacker who blocks the registry's TLS port could pretend to be the registry.
 func (s *Source) mayBePlain(host string) bool {
 	n, _ := splitHost(host)
 	return loopback(n) || s.insecure(host)
 }
 
-// An endpoint is a registry as it was found to answer.
+// An endpoint is a registry, and the protocol that it was found to speak.
 type endpoint struct {
 	source   *Source
-	registry string // as references have it: "registry.example:5000"
+	registry string // as in a reference: "registry.example:5000"
 	scheme   string // "https" or "http"
 }
 
-// trusted reports whether what the endpoint says is the registry's own word: it came over verified TLS, or from this
-// machine itself.
+// trusted reports whether answers of the endpoint surely come from the registry: over verified TLS, or from this
+// machine.
 func (e *endpoint) trusted() bool {
 	n, _ := splitHost(e.registry)
 	return loopback(n) || e.scheme == "https" && !e.source.isUnverified(e.registry)
 }
 
-// has reports whether u is at the endpoint. Registries behind a proxy that ends TLS give addresses with the wrong scheme
-// for themselves, so that of u does not count.
+// has reports whether u is at the endpoint, whatever its scheme: registries behind a proxy that terminates TLS send
+// URLs of themselves with the wrong scheme.
 func (e *endpoint) has(u *url.URL) bool {
 	un, up := splitHost(u.Host)
 	en, ep := splitHost(e.registry)
@@ -77,8 +77,8 @@ func (e *endpoint) has(u *url.URL) bool {
 	return un == en && (up == ep || up == "" && ep == standard || ep == "" && up == standard)
 }
 
-// reach finds out how a registry wants to be spoken to. Plain HTTP is tried only where it is allowed, and only when the
-// registry gave no answer over TLS at all.
+// reach finds out which protocol a registry speaks, and which authentication it wants. It tries plain HTTP only if that
+// is allowed, and only after the registry gave no answer at all over TLS.
 func (s *Source) reach(ctx context.Context, registry string) (*endpoint, []challenge, error) {
 	e := &endpoint{source: s, registry: registry, scheme: "https"}
 	challenges, err := s.ping(ctx, e)
@@ -90,14 +90,14 @@ func (s *Source) reach(ctx context.Context, registry string) (*endpoint, []chall
 	return e, challenges, explain(ctx, "registry "+registry, registry, err)
 }
 
-// noTLS reports whether err is that of a request whose TLS connection never came to be, other than for a certificate.
+// noTLS reports whether err says that no TLS connection could be made, for any reason but a certificate.
 func noTLS(err error) bool {
 	var verify *tls.CertificateVerificationError
 	return errors.As(err, new(*url.Error)) && !errors.As(err, new(*fault)) && !errors.As(err, &verify)
 }
 
-// ping asks an endpoint for nothing, to learn what it wants to see (distribution specification, "Determining Support").
-// Registries answer with 200 or 401.
+// ping requests /v2/ of an endpoint, to learn which authentication it wants (distribution specification, "Determining
+// Support"). Registries answer with 200 or 401.
 func (s *Source) ping(ctx context.Context, e *endpoint) ([]challenge, error) {
 	client := &http.Client{Transport: s.wire()}
 	got, err := s.ask(ctx, client, http.MethodGet, e.scheme+"://"+e.registry+"/v2/", nil, "")
@@ -114,7 +114,7 @@ func (s *Source) ping(ctx context.Context, e *endpoint) ([]challenge, error) {
 	return nil, refusal("registry "+e.registry, got)
 }
 
-// isUnverified reports whether the certificate of a host was found wrong, and that was allowed.
+// isUnverified reports whether a host has an invalid certificate, which the user has allowed.
 func (s *Source) isUnverified(host string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,19 +130,20 @@ func (s *Source) setUnverified(host string) {
 	s.unverified[strings.ToLower(host)] = true
 }
 
-// A wire is the lowest of the transports: every single request passes here, those that follow a redirection and those
-// for tokens too.
+// A wire is the lowest of the transports. Every request passes through it, also those after a redirection and those for
+// tokens.
 type wire struct{ source *Source }
 
 func (s *Source) wire() http.RoundTripper { return wire{s} }
 
-// RoundTrip sends req if it may go: over TLS with a verified certificate, or less where that is allowed for its host. So
-// no secret, be it in a header or in a body, leaves this machine any other way.
+// RoundTrip sends req over TLS with a verified certificate, or with less protection if that is allowed for its host.
+// Otherwise it refuses, so no secret in a header or a body leaves this machine unprotected.
 func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	host := req.URL.Host
 	switch {
 	case req.URL.Scheme == "http" && !w.source.mayBePlain(host):
-		return nil, &fault{text: printable.Line(host) + " would have to be asked over plain HTTP, which anybody on the way can read and change", insecure: host}
+		text := printable.Line(host) + " would have to be asked over plain HTTP, which anybody on the way can read and change"
+		return nil, &fault{text: text, insecure: host}
 	case req.Header.Get("User-Agent") == "":
 		req = req.Clone(req.Context())
 		req.Header.Set("User-Agent", "wyrcan")
@@ -158,7 +159,7 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.source.setUnverified(host)
 	if req.Body != nil && req.Body != http.NoBody {
 		if req.GetBody == nil {
-			return nil, err // asked again, it goes out
+			return nil, err // the next attempt finds the host marked as unverified, and sends the request
 		}
 		body, err := req.GetBody()
 		if err != nil {
@@ -170,7 +171,7 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.source.unverifying().RoundTrip(req)
 }
 
-// unverifying returns a transport that takes any certificate.
+// unverifying returns a transport that accepts any certificate.
 func (s *Source) unverifying() http.RoundTripper {
 	s.unverifiedOnce.Do(func() {
 		s.unverifiedBase = s.transport()

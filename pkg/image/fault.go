@@ -17,20 +17,20 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// A fault is a failure of which it is known whether another attempt can help.
+// A fault is an error that knows whether another attempt can help.
 type fault struct {
 	text  string
-	cause error // nil where text says it all
-	heals bool
-	after time.Duration // what the registry asked for, 0 if nothing
+	cause error         // nil if text says everything
+	heals bool          // another attempt can help
+	after time.Duration // how long the registry asked to wait, 0 if it did not
 
-	damaged  bool   // bytes arrived, but wrong ones
-	status   int    // of an answer that refused, 0 if there was none
-	insecure string // the host that would have to be trusted without verified TLS
+	damaged  bool   // the bytes that arrived were wrong
+	status   int    // HTTP status of the answer, 0 if there was none
+	insecure string // the host that Source.Insecure would have to allow
 }
 
-// Error returns one line without control characters. Much of it is a stranger's: what a registry answers, the names in its
-// certificate, the names in an image.
+// Error returns one line without control characters. Much of the text comes from strangers: a registry's answers, the
+// names in its certificate, the names in an image.
 func (f *fault) Error() string {
 	text := f.text
 	if f.cause != nil {
@@ -41,15 +41,15 @@ func (f *fault) Error() string {
 
 func (f *fault) Unwrap() error { return f.cause }
 
-// Heals reports whether err, from anywhere in this package, may be gone when the same is tried again: a broken network,
-// a registry that is overloaded or down, a download cut short or damaged on its way.
+// Heals reports whether another attempt may succeed after err, an error of this package: after a broken network, a
+// registry that is overloaded or down, or a download that was cut short or damaged on its way.
 func Heals(err error) bool {
 	var f *fault
 	return errors.As(err, &f) && f.heals
 }
 
-// RetryAfter returns how long the registry asked to wait before the next attempt, 0 if it did not. It is 10 minutes at
-// most.
+// RetryAfter returns how long the registry asked to wait before the next attempt, at most 10 minutes, or 0 if it did
+// not.
 func RetryAfter(err error) time.Duration {
 	var f *fault
 	if errors.As(err, &f) {
@@ -58,8 +58,8 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// InsecureHost returns the host, with its port if one was named, that Source.Insecure would have to allow for err not to
-// be, or "".
+// InsecureHost returns the host, "HOST[:PORT]", that Source.Insecure would have to allow to avoid err. It returns "" if
+// that would not help.
 func InsecureHost(err error) string {
 	var f *fault
 	if errors.As(err, &f) {
@@ -68,12 +68,12 @@ func InsecureHost(err error) string {
 	return ""
 }
 
-// permanent returns a failure that no further attempt mends.
+// permanent returns an error that another attempt does not heal.
 func permanent(format string, args ...any) error {
 	return &fault{text: fmt.Sprintf(format, args...)}
 }
 
-// asFault returns err if it is known already, else f.
+// asFault returns the fault in err if there is one, else f.
 func asFault(f *fault, err error) error {
 	var known *fault
 	if errors.As(err, &known) {
@@ -82,7 +82,8 @@ func asFault(f *fault, err error) error {
 	return f
 }
 
-// explain says what err means, the failure of a request to who, "registry HOST" say, at host; nil for nil.
+// explain turns err, the error of a request to host, into a fault that says what it means. who names the host in the
+// message, such as "registry HOST". It returns nil for nil.
 func explain(ctx context.Context, who, host string, err error) error {
 	if err == nil {
 		return nil
@@ -92,7 +93,7 @@ func explain(ctx context.Context, who, host string, err error) error {
 		return f
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx) // the caller's wish, no failure
+		return context.Cause(ctx) // the caller gave up, nothing failed
 	}
 	var (
 		status  *transport.Error
@@ -104,9 +105,12 @@ func explain(ctx context.Context, who, host string, err error) error {
 	who = printable.Line(who)
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		// One reason for "expired" and for "not yet valid"; both are this machine's clock as often as the certificate.
-		clock := time.Now().UTC().Format(time.DateTime)
-		return &fault{text: fmt.Sprintf("the certificate of %s is not valid now (%s by this machine's clock)", who, clock), cause: invalid}
+		// Go has one reason for "expired" and "not yet valid". In both cases this machine's clock may be wrong.
+		return &fault{
+			text: fmt.Sprintf("the certificate of %s is not valid now (%s by this machine's clock)",
+				who, time.Now().UTC().Format(time.DateTime)),
+			cause: invalid,
+		}
 	case errors.As(err, &verify):
 		return &fault{text: fmt.Sprintf("the certificate of %s is not trusted", who), cause: verify.Err, insecure: host}
 	case errors.As(err, &status):
@@ -116,18 +120,19 @@ func explain(ctx context.Context, who, host string, err error) error {
 	case errors.As(err, &record):
 		return &fault{text: who + " does not speak TLS", insecure: host}
 	case errors.As(err, &request):
-		// Only the cause: the URL may hold the signature of a storage service.
+		// Leave out the URL: it may hold the signature of a storage service, which is a secret.
 		return &fault{text: "cannot reach " + who, cause: request.Err, heals: true}
 	}
 	return &fault{text: "cannot talk to " + who, cause: err}
 }
 
-// Explain returns err, from package remote over TransportFor, as one sentence about the registry host.
+// Explain turns err, an error of package remote with TransportFor's transport, into one sentence about the registry
+// host.
 func Explain(ctx context.Context, host string, err error) error {
 	return explain(ctx, "registry "+host, host, err)
 }
 
-// statusFault says what the refusal of who, "registry HOST", means.
+// statusFault returns the error for an answer with that status code from who, such as "registry HOST".
 func statusFault(who string, code int) *fault {
 	f := &fault{heals: statusHeals(code), status: code}
 	switch code {
@@ -141,10 +146,11 @@ func statusFault(who string, code int) *fault {
 	return f
 }
 
-// statusHeals tells the answers of a registry that may be different next time.
+// statusHeals reports whether a registry that answered with that status code may answer differently next time.
 func statusHeals(code int) bool {
 	switch code {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, 499: // 499: nginx, whose client is a proxy
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		499: // nginx: its client, which may be a proxy, closed the connection
 		return true
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
 		return false
@@ -152,15 +158,15 @@ func statusHeals(code int) bool {
 	return code >= 500
 }
 
-// maxRetryAfter bounds what a registry may ask to wait: rate limits of public ones are of some minutes.
+// maxRetryAfter is the longest wait that a registry may ask for. Rate limits of public registries last some minutes.
 const maxRetryAfter = 10 * time.Minute
 
-// retryAfter reads a Retry-After header (RFC 9110, section 10.2.3): seconds, or a date.
+// retryAfter parses a Retry-After header (RFC 9110, section 10.2.3): seconds, or a date.
 func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if header != "" && strings.Trim(header, "0123456789") == "" {
 		s, err := strconv.ParseUint(header, 10, 31)
-		if err != nil { // more than that
+		if err != nil { // the number is too large
 			return maxRetryAfter
 		}
 		return min(time.Duration(s)*time.Second, maxRetryAfter)

@@ -15,17 +15,17 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// Open finds the image that name names, on this machine or at a registry. The forms are skopeo's:
+// Open finds an image by name, on this machine or at a registry. The forms of name are skopeo's:
 //
 //	oci:DIR[:NAME]               an OCI image layout, and in it the image called NAME
 //	oci-archive:FILE[:NAME]      the same in a tar archive
 //	docker-archive:FILE[:NAME]   what "docker save" writes
 //	docker://NAME                an image at a registry
 //
-// In place of NAME, @0 is the first image of a layout or an archive, @1 the second. An archive may be compressed.
-// A name without a form is that of a layout or an archive if there is one, else of an image at a registry, unless it can
-// only be a path: one that begins with "/", "./" or "../". Files must stay as they are while the image is in use; they
-// are open only while they are read.
+// In place of NAME, @0 means the first image of a layout or an archive, @1 the second. An archive may be compressed. A
+// name without a prefix is the path of a layout or an archive if there is one, else the name of an image at a
+// registry. A name that can only be a path (it begins with "/", "./" or "../") is never looked up at a registry. Files
+// must not change while the image is in use; they are open only while they are read.
 func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	form, rest, _ := strings.Cut(name, ":")
 	file, ref, _ := strings.Cut(rest, ":")
@@ -49,21 +49,22 @@ func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	if IsPath(name) {
 		return nil, &fault{text: "it is neither an archive nor a layout", cause: err}
 	}
-	return s.Resolve(ctx, name) // a directory may happen to be called like the image
+	return s.Resolve(ctx, name) // a directory may have the same name as the image
 }
 
-// IsPath reports whether a name can only be that of a file: no registry and no image is called so.
+// IsPath reports whether a name can only be the path of a file, and not the name of an image.
 func IsPath(name string) bool {
-	return strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") || name == "." || name == ".."
+	return strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") ||
+		name == "." || name == ".."
 }
 
-// files are what a layout or an archive consists of.
+// files are the files of a layout or an archive.
 type files interface {
-	// open returns a regular file by its slash-separated name, and its size, which is all that its reader gives.
+	// open opens a regular file by its slash-separated name, and returns its size. The reader ends after that size.
 	open(name string) (io.ReadCloser, int64, error)
 }
 
-// A directory holds files by their names.
+// A directory is the files below a directory.
 type directory string
 
 func (d directory) open(name string) (io.ReadCloser, int64, error) {
@@ -83,7 +84,7 @@ func (d directory) open(name string) (io.ReadCloser, int64, error) {
 	return section(f, 0, info.Size(), f), info.Size(), nil
 }
 
-// section gives size bytes of r from offset on, and closes what it is told to.
+// section returns a reader of size bytes of r, from offset on. Its Close closes c.
 func section(r io.ReaderAt, offset, size int64, c io.Closer) io.ReadCloser {
 	return struct {
 		io.Reader
@@ -91,8 +92,8 @@ func section(r io.ReaderAt, offset, size int64, c io.Closer) io.ReadCloser {
 	}{io.NewSectionReader(r, offset, size), c}
 }
 
-// openRegular opens a file that is a regular one. Others may block for ever when they are opened, never end, or do
-// something when they are touched, so they are looked at first, and once more when they are open.
+// openRegular opens a regular file. It checks the kind of file before it opens it, since opening another kind may block
+// for ever or have an effect, and again afterwards, in case the file was replaced.
 func openRegular(name string) (*os.File, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -115,7 +116,7 @@ func openRegular(name string) (*os.File, error) {
 	return f, nil
 }
 
-// modeText says what a file is that is no regular one.
+// modeText returns what to call a file that is not a regular one.
 func modeText(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
@@ -130,7 +131,7 @@ func modeText(mode fs.FileMode) string {
 	return "something else"
 }
 
-// readSmall returns a document of files.
+// readSmall reads a whole file, such as a manifest, of at most manifestLimit bytes.
 func readSmall(f files, name string) ([]byte, error) {
 	rc, size, err := f.open(name)
 	if err != nil {
@@ -148,14 +149,14 @@ func readSmall(f files, name string) ([]byte, error) {
 	return b, nil
 }
 
-// The two tables of contents that there are: OCI's (image-layout.md), and docker's own, older one.
+// The two kinds of tables of contents: OCI's (image-layout.md), and docker's older one.
 const (
 	ociTable    = "index.json"
 	dockerTable = "manifest.json"
 )
 
-// find finds an image by the tables of contents of f: docker's archives have both, in some releases with nothing in
-// OCI's. The first one that leads to a whole image counts. Those of docker's form are asked for docker's table first.
+// find finds an image by the tables of contents of f. Archives of docker have both tables, and some releases leave
+// OCI's empty, so find takes the first table that leads to a complete image. docker means to try docker's table first.
 func (s *Source) find(ctx context.Context, called string, f files, ref string, docker bool) (*Image, error) {
 	tables := []string{ociTable, dockerTable}
 	find := map[string]func(context.Context, string, files, string) (*Image, error){
@@ -196,7 +197,7 @@ func (s *Source) find(ctx context.Context, called string, f files, ref string, d
 	return nil, &fault{text: strings.Join(failed, "; ")}
 }
 
-// archive finds an image in an OCI archive or in one that docker saved.
+// archive finds an image in an OCI archive, or in an archive that docker saved.
 func (s *Source) archive(ctx context.Context, called, file, ref string, docker bool) (*Image, error) {
 	a, err := s.openArchive(ctx, file)
 	if err != nil {

@@ -1,27 +1,31 @@
 package image
 
 import (
+	"cmp"
 	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"golang.org/x/sys/cpu"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// variants lists the variants of architectures, the least demanding first. "" is what an image that names none has.
-// (image-spec, image-index.md, "Platform Variants", and Go's GOAMD64 levels, which buildkit uses.)
+// variants lists the variants of architectures, the least demanding first (image-spec, image-index.md, "Platform
+// Variants", and Go's GOAMD64 levels, which buildkit uses).
 var variants = map[string][]string{
 	"amd64": {"v1", "v2", "v3", "v4"},
 	"arm":   {"v5", "v6", "v7"},
 	"arm64": {"v8", "v9"},
 }
 
-// plain is the variant that "" stands for.
+// plain is the variant of an image that names none.
 var plain = map[string]string{"amd64": "v1", "arm": "v7", "arm64": "v8"}
 
-// Normalize gives a platform the names that this package and Go know it by, in place of uname's and Debian's, which some
-// tools write: those that containerd takes, and so docker (github.com/containerd/platforms, normalizeArch).
+// Normalize returns p with Go's names of architectures, which this package uses. Some tools write the names of uname
+// or Debian instead. It knows the names that containerd and docker accept (github.com/containerd/platforms,
+// normalizeArch).
 func Normalize(p v1.Platform) v1.Platform {
 	p.OS, p.Architecture, p.Variant = strings.ToLower(p.OS), strings.ToLower(p.Architecture), strings.ToLower(p.Variant)
 	switch p.Architecture {
@@ -52,8 +56,9 @@ func Normalize(p v1.Platform) v1.Platform {
 	return p
 }
 
-// platformRank reports whether a machine that is want can run an image made for have, and how much of the machine such an
-// image uses: of two that it can run, the one with the higher rank is the better. Both must be normalized.
+// platformRank reports whether a machine of platform want can run an image for platform have. Of two images that it
+// can run, the one with the higher rank is better: it uses more of the machine's features. Both platforms must be
+// normalized.
 func platformRank(have, want v1.Platform) (rank int, ok bool) {
 	if have.OS != "" && have.OS != want.OS || have.Architecture != want.Architecture {
 		return 0, false
@@ -63,34 +68,26 @@ func platformRank(have, want v1.Platform) (rank int, ok bool) {
 	}
 	h, w := variantLevel(have.Architecture, have.Variant), variantLevel(want.Architecture, want.Variant)
 	if h < 0 || w < 0 {
-		return 0, false // a variant nobody knows runs only on a machine that was called just that
+		return 0, false // an unknown variant runs only on a machine of the same variant
 	}
 	return h + 1, h <= w
 }
 
-// variantLevel returns the place of a variant in its architecture's order, -1 if it has none.
+// variantLevel returns the position of a variant in the order of its architecture, or -1 for an unknown variant.
 func variantLevel(arch, variant string) int {
-	if variant == "" {
-		variant = plain[arch]
-	}
-	for i, v := range variants[arch] {
-		if v == variant {
-			return i
-		}
-	}
-	if variant == "" {
+	if variant = cmp.Or(variant, plain[arch]); variant == "" {
 		return 0 // an architecture that has no variants
 	}
-	return -1
+	return slices.Index(variants[arch], variant)
 }
 
-// hostVariant returns the most demanding variant that this machine runs.
+// hostVariant returns the most demanding variant that this machine can run.
 func hostVariant() string {
 	if runtime.GOARCH != "amd64" {
 		return plain[runtime.GOARCH]
 	}
-	// The levels of the x86-64 psABI. x/sys/cpu does not report LAHF, CMPXCHG16B's and LZCNT's flags by themselves in
-	// all versions; no processor has the rest without them.
+	// The levels of the x86-64 psABI. Some versions of x/sys/cpu have no flag of their own for LAHF, CMPXCHG16B or
+	// LZCNT, but no processor has the others without these.
 	x := &cpu.X86
 	switch {
 	case !(x.HasSSE3 && x.HasSSSE3 && x.HasSSE41 && x.HasSSE42 && x.HasPOPCNT && x.HasCX16):
@@ -103,7 +100,7 @@ func hostVariant() string {
 	return "v4"
 }
 
-// platformText writes a platform as docker does: "linux/arm64/v8".
+// platformText returns a platform as docker writes it: "linux/arm64/v8".
 func platformText(p v1.Platform) string {
 	s := p.OS + "/" + p.Architecture
 	if p.Variant != "" {

@@ -15,10 +15,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Resolve finds the image that ref names, "[registry/]name[:tag][@digest]" with docker.io and latest implied as docker
-// does, chooses the one for s.Platform where ref names several, and verifies its manifest and its configuration.
-// ctx bounds Resolve itself; opening a layer has a context of its own. Errors say what is wrong with the image, for a
-// caller who names it: "cannot get NAME: registry HOST does not have it".
+// Resolve finds the image that ref names: "[registry/]name[:tag][@digest]", where docker.io and latest are implied as
+// by docker. If ref names an index, Resolve chooses the image for s.Platform. It verifies the manifest and the
+// configuration. ctx bounds Resolve only; opening a layer takes a context of its own. Errors say what is wrong but not
+// the image's name, which the caller adds: "cannot get NAME: registry HOST does not have it".
 func (s *Source) Resolve(ctx context.Context, ref string) (*Image, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {
@@ -42,10 +42,10 @@ func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error
 	if err != nil {
 		return nil, err
 	}
-	var want v1.Hash // zero for a tag: whatever comes is what the tag means
+	var want v1.Hash // zero for a tag, which fixes no digest
 	if d, ok := ref.(name.Digest); ok {
 		if want, err = v1.NewHash(d.DigestStr()); err != nil {
-			return nil, permanent("%q is no digest", d.DigestStr())
+			return nil, permanent("%q is not a digest", d.DigestStr())
 		}
 	}
 	raw, err := reg.manifestBy(ctx, ref.Identifier(), want)
@@ -55,7 +55,7 @@ func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error
 	return (&resolver{store: reg, want: s.platform(), logf: s.logf, track: s.Progress}).image(ctx, ref.Name(), raw)
 }
 
-// A registry is one repository of a registry, with the authentication for it done.
+// A registry gives access to one repository of a registry, already authenticated.
 type registry struct {
 	source   *Source
 	repo     name.Repository
@@ -63,7 +63,7 @@ type registry struct {
 	client   *http.Client
 }
 
-// connect finds out how the registry of repo wants to be spoken to and what credentials it takes.
+// connect finds out which protocol the registry of repo speaks, and authenticates.
 func (s *Source) connect(ctx context.Context, repo name.Repository) (*registry, error) {
 	a, err := s.authorize(ctx, repo, transport.PullScope)
 	if err != nil {
@@ -72,12 +72,12 @@ func (s *Source) connect(ctx context.Context, repo name.Repository) (*registry, 
 	return &registry{source: s, repo: repo, endpoint: a.endpoint, client: &http.Client{Transport: a}}, nil
 }
 
-// manifestLimit bounds manifests and configurations: registries need take no manifest over 4 MiB (distribution
-// specification, "Pushing Manifests"), and configurations are of the same order.
+// manifestLimit is the largest manifest or configuration that is read. Registries may refuse manifests over 4 MiB
+// (distribution specification, "Pushing Manifests"), and configurations are about as large.
 const manifestLimit = 4 << 20
 
-// accept is every kind of manifest. Schema 1 is in the list so that an old image is called by its name instead of
-// "unknown"; a registry that has both gives the newer one.
+// accept lists every kind of manifest. Schema 1 is in it so that an old image fails with a message that says schema 1,
+// and not with "unknown". A registry that has the image in both forms sends the newer one.
 var accept = strings.Join([]string{
 	string(types.OCIImageIndex), string(types.DockerManifestList),
 	string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
@@ -90,7 +90,7 @@ func (r *registry) manifest(ctx context.Context, d v1.Descriptor) ([]byte, error
 	return r.manifestBy(ctx, d.Digest.String(), d.Digest)
 }
 
-// manifestBy fetches the manifest with a tag or digest. It verifies that its digest is want, unless that is zero.
+// manifestBy fetches the manifest with that tag or digest, and verifies that its digest is want, unless want is zero.
 func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]byte, error) {
 	var raw []byte
 	err := r.source.persist(ctx, func() error {
@@ -125,7 +125,7 @@ func digest(algorithm string, b []byte) (v1.Hash, error) {
 	return v1.Hash{Algorithm: algorithm, Hex: fmt.Sprintf("%x", h.Sum(nil))}, nil
 }
 
-// get asks for what is at path in the repository.
+// get requests path in the repository.
 func (r *registry) get(ctx context.Context, path string, header http.Header) (*answer, error) {
 	host := r.repo.RegistryStr()
 	url := fmt.Sprintf("%s://%s/v2/%s/%s", r.endpoint.scheme, host, r.repo.RepositoryStr(), path)
@@ -140,16 +140,17 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*a
 	return got, nil
 }
 
-// A patience is how much of a registry's trouble is waited out here, before whoever asked is told of it.
+// A patience says how long this package retries before it returns the error to its caller.
 type patience struct {
 	tries int           // failures in a row
-	wait  time.Duration // what the registry may ask to wait
+	wait  time.Duration // the longest wait that the registry may ask for
 }
 
-// asking is the patience for what costs nothing to ask for anew.
+// asking is the patience for a request that can be repeated at no cost.
 func (s *Source) asking() patience { return patience{s.tries(), s.longestWait()} }
 
-// resuming is that for the rest of a download: whoever is told of its failure can only begin at its beginning.
+// resuming is the patience for the rest of a download. It is larger: after an error the caller has to start from byte
+// 0.
 func (s *Source) resuming() patience { return patience{4 * s.tries(), s.longestWait()} }
 
 // persist calls f until it succeeds, fails for good, or has failed too often.
@@ -165,14 +166,15 @@ func (s *Source) persist(ctx context.Context, f func() error) error {
 	}
 }
 
-// pause waits before a request is made again after its nth failure in a row, or returns the error if it should not be.
+// pause waits after the nth failure in a row, before the request is repeated. It returns an error if the request should
+// not be repeated.
 func (s *Source) pause(ctx context.Context, p patience, n int, err error) error {
 	var f *fault
 	if !errors.As(err, &f) || !f.heals || f.damaged || n >= p.tries || f.after > p.wait {
 		return err
 	}
 	wait := max(s.backoff(n), f.after)
-	wait += rand.N(wait/4 + 1) // many machines start at the same moment
+	wait += rand.N(wait/4 + 1) // jitter: many machines start at the same moment
 	s.logf("%v; trying again in %v", err, wait.Round(time.Millisecond))
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

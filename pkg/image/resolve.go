@@ -13,36 +13,36 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// A store holds the parts of images by their digests.
+// A store holds the parts of images, by their digests.
 type store interface {
 	// manifest returns a manifest or an index, verified.
 	manifest(ctx context.Context, d v1.Descriptor) ([]byte, error)
-	// open returns a reader of a blob that verifies it.
+	// open returns a reader of a blob. The reader verifies the blob.
 	open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
-	// String names the store in messages.
+	// String returns the store's name for messages.
 	String() string
 }
 
-// A resolver finds the image for one platform below a manifest or an index.
+// A resolver finds the image for one platform, starting from a manifest or an index.
 type resolver struct {
 	store store
 	want  v1.Platform
 	logf  func(format string, args ...any)
 	track func(l *Layer, n int) // may be nil
 
-	fetched int      // manifests asked for
-	offers  []string // the platforms there are
-	broken  error    // why the first that is listed for r.want cannot be used
-	other   error    // why the first of no known platform cannot be used
+	fetched int      // how many manifests have been requested
+	offers  []string // the platforms that were seen
+	broken  error    // why the first entry for platform want cannot be used
+	other   error    // why the first entry without a platform cannot be used
 }
 
-// Limits on what an index may make us fetch. Real ones are two deep at most.
+// Limits on the requests that an index can cause. Real indexes are at most two deep.
 const (
 	maxDepth     = 4
 	maxManifests = 64
 )
 
-// image returns the image that the manifest or index raw leads to.
+// image returns the image that the manifest or index raw describes or leads to.
 func (r *resolver) image(ctx context.Context, name string, raw []byte) (*Image, error) {
 	root, err := digest("sha256", raw)
 	if err != nil {
@@ -52,7 +52,7 @@ func (r *resolver) image(ctx context.Context, name string, raw []byte) (*Image, 
 	return r.found(img, name, root, err)
 }
 
-// found completes the image that a search ended with, or says why there is none.
+// found completes img, the result of a search, or returns the error that says why the search found no image.
 func (r *resolver) found(img *Image, name string, root v1.Hash, err error) (*Image, error) {
 	switch {
 	case err != nil:
@@ -68,7 +68,7 @@ func (r *resolver) found(img *Image, name string, root v1.Hash, err error) (*Ima
 	return nil, permanent("there is none for %s in it, only for %s", platformText(r.want), r.offered())
 }
 
-// offered lists the platforms that were seen, as a sentence needs them.
+// offered lists the platforms that were seen, for a message.
 func (r *resolver) offered() string {
 	slices.Sort(r.offers)
 	offers := slices.Compact(r.offers)
@@ -78,7 +78,7 @@ func (r *resolver) offered() string {
 	return strings.Join(offers, ", ")
 }
 
-// descend returns the image for r.want that is raw, whose descriptor is d, or is below it; nil if there is none.
+// descend returns the image for r.want that the document raw, with descriptor d, describes or leads to; nil for none.
 func (r *resolver) descend(ctx context.Context, raw []byte, d v1.Descriptor, depth int) (*Image, error) {
 	doc, err := parseManifest(raw)
 	if err != nil {
@@ -90,12 +90,13 @@ func (r *resolver) descend(ctx context.Context, raw []byte, d v1.Descriptor, dep
 	return r.choose(ctx, doc.manifests, depth)
 }
 
-// choose returns the image for r.want that list, an index at a depth below the first document, leads to; nil if none.
+// choose returns the image for r.want that the entries of an index lead to, or nil if there is none. depth counts the
+// indexes above this one.
 func (r *resolver) choose(ctx context.Context, list []reference, depth int) (*Image, error) {
 	if depth == maxDepth {
 		return nil, permanent("its indexes lead to indexes more than %d deep", maxDepth)
 	}
-	var last *Image // what is taken if nothing fits better
+	var last *Image // a doubtful image, returned if there is no better one
 	for _, c := range r.candidates(list) {
 		img, err := r.try(ctx, c, depth)
 		switch {
@@ -111,7 +112,7 @@ func (r *resolver) choose(ctx context.Context, list []reference, depth int) (*Im
 	return last, nil
 }
 
-// try returns the image that a candidate is or leads to; nil if that is for another platform.
+// try returns the image that a candidate is or leads to, or nil if that image is for another platform.
 func (r *resolver) try(ctx context.Context, c candidate, depth int) (*Image, error) {
 	h, err := c.hash()
 	if err != nil {
@@ -121,7 +122,7 @@ func (r *resolver) try(ctx context.Context, c candidate, depth int) (*Image, err
 		return nil, permanent("its indexes list more than %d manifests to look at", maxManifests)
 	}
 	d := v1.Descriptor{Digest: h, MediaType: c.MediaType}
-	if c.said() {
+	if c.hasPlatform() {
 		d.Platform = &c.Platform
 	}
 	raw, err := r.store.manifest(ctx, d)
@@ -135,15 +136,15 @@ func (r *resolver) try(ctx context.Context, c candidate, depth int) (*Image, err
 	return img, err
 }
 
-// pass reports whether the search is to go on after a candidate has failed, and remembers why it did. It goes on where
-// that one was no container image, or where nobody has said that it is for this machine: artifacts (signatures, lists of
-// materials) stand beside images. It does not where another try may help.
+// pass reports whether the search goes on with the next candidate after c has failed with err, and records err. It
+// goes on if c is not a container image, or if the index does not say that c is for this machine: an index may list
+// artifacts (signatures, SBOMs) beside images. It does not go on if a retry may help.
 func (r *resolver) pass(ctx context.Context, c candidate, err error) bool {
-	if ctx.Err() != nil || Heals(err) || c.said() && !errors.As(err, new(*strange)) {
+	if ctx.Err() != nil || Heals(err) || c.hasPlatform() && !errors.As(err, new(*strange)) {
 		return false
 	}
 	reason := &r.other
-	if c.said() {
+	if c.hasPlatform() {
 		reason = &r.broken
 	}
 	if *reason == nil {
@@ -158,25 +159,25 @@ type candidate struct {
 	rank int // how well it fits
 }
 
-// said reports whether the index says for what the entry was made.
-func (r reference) said() bool { return r.Platform.Architecture != "" }
+// hasPlatform reports whether the index says which platform the entry is for.
+func (r reference) hasPlatform() bool { return r.Platform.Architecture != "" }
 
-// odd reports whether the entry is one that other tools would not run: an artifact (descriptor.md, "artifactType"), or what
-// needs features of the system (image-index.md, "os.features"), which Linux has none of.
+// odd reports whether other tools would not run the entry: it is an artifact (descriptor.md, "artifactType"), or needs
+// operating system features (image-index.md, "os.features"), of which none exist for Linux.
 func (r reference) odd() bool { return r.ArtifactType != "" || len(r.Platform.OSFeatures) > 0 }
 
-// mayBeImage reports whether an entry that says no platform may be an image or lead to one.
+// mayBeImage reports whether an entry without a platform may be an image or lead to one.
 func (r reference) mayBeImage() bool {
 	t := r.MediaType
 	return (t == "" || t.IsImage() || t.IsIndex()) && r.Annotations[attestation] != "attestation-manifest"
 }
 
-// attestation is what buildkit calls its attestations by, which say that they are for the platform "unknown" too.
+// attestation is the annotation by which buildkit marks its attestations. Their platform is "unknown".
 const attestation = "vnd.docker.reference.type"
 
-// candidates returns those of an index's manifests that may be, or lead to, an image for r.want, the best first:
-// platforms that match by how much of the machine they use, then manifests of which the index does not say the
-// platform, then odd ones. Equals stay in the index's order.
+// candidates returns the entries of an index that may be, or lead to, an image for r.want, the best first: entries for
+// a platform that matches (by rank), then entries without a platform, then odd ones. Entries of equal rank stay in the
+// index's order.
 func (r *resolver) candidates(list []reference) []candidate {
 	const unsaid, odd = -1, -1000
 	var found []candidate
@@ -185,7 +186,7 @@ func (r *resolver) candidates(list []reference) []candidate {
 		switch {
 		case d.Platform.OS == "unknown" || d.Platform.Architecture == "unknown":
 			continue // buildkit's attestations
-		case !d.said():
+		case !d.hasPlatform():
 			if !d.mayBeImage() || d.Platform.OS != "" && d.Platform.OS != r.want.OS {
 				continue
 			}
@@ -206,7 +207,7 @@ func (r *resolver) candidates(list []reference) []candidate {
 	return found
 }
 
-// leaf makes an Image of an image manifest, or returns nil if it is for another platform.
+// leaf returns the image that an image manifest describes, or nil if it is for another platform.
 func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*Image, error) {
 	layers, err := r.layers(doc)
 	if err != nil {
@@ -225,7 +226,7 @@ func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*I
 	}
 	img := &Image{Digest: d.Digest, Platform: madeFor(config), Config: config, Layers: layers, doubtful: doc.doubtful()}
 	if d.Platform != nil {
-		// Where index and configuration disagree the index is right: it is what the builder was told.
+		// If index and configuration disagree, the index is right: its platform is the one that the builder was given.
 		if img.Platform.Architecture != d.Platform.Architecture {
 			r.logf("%s calls the image %s, its configuration %s", r.store, platformText(*d.Platform), platformText(img.Platform))
 		}
@@ -237,7 +238,7 @@ func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*I
 	return img, nil
 }
 
-// layers makes the layers that a manifest lists.
+// layers returns the layers that a manifest lists.
 func (r *resolver) layers(doc *document) ([]*Layer, error) {
 	var list []*Layer
 	for i, ref := range doc.layers {
@@ -259,16 +260,20 @@ func (r *resolver) layer(number int, d v1.Descriptor) *Layer {
 	l.open = func(ctx context.Context) (io.ReadCloser, error) {
 		rc, err := r.store.open(ctx, d)
 		if err != nil && (!d.MediaType.IsDistributable() || len(d.URLs) > 0) {
-			// Foreign layers are fetched from the registry like any other, and never from the addresses in the
-			// manifest: whoever wrote it would choose what this machine connects to.
-			err = &fault{text: "it may be kept outside the registry (a foreign layer): push the image with its foreign layers included", cause: err, heals: Heals(err), after: RetryAfter(err)}
+			// Foreign layers are fetched from the registry like any other layer, and never from the URLs in the manifest:
+			// its author could make this machine connect to any host.
+			err = &fault{
+				text: "it may be kept outside the registry (a foreign layer): " +
+					"push the image with its foreign layers included",
+				cause: err, heals: Heals(err), after: RetryAfter(err),
+			}
 		}
 		return r.tracked(l, rc), err
 	}
 	return l
 }
 
-// tracked lets r.track know what is read from rc.
+// tracked returns a reader of rc that reports to r.track how many bytes of layer l were read.
 func (r *resolver) tracked(l *Layer, rc io.ReadCloser) io.ReadCloser {
 	if r.track == nil || rc == nil {
 		return rc
@@ -276,7 +281,7 @@ func (r *resolver) tracked(l *Layer, rc io.ReadCloser) io.ReadCloser {
 	return &tracked{rc, func(n int) { r.track(l, n) }}
 }
 
-// tracked tells how many bytes were read.
+// A tracked reader calls add with the number of bytes of each Read.
 type tracked struct {
 	io.ReadCloser
 	add func(n int)
@@ -290,7 +295,7 @@ func (t *tracked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// config fetches and reads an image's configuration.
+// config fetches and parses an image's configuration.
 func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, error) {
 	d, err := ref.descriptor()
 	if err != nil {
@@ -310,8 +315,8 @@ func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, e
 		if err == nil {
 			break
 		}
-		// A store tries again what the network did. What arrived with wrong bytes is for its reader to ask for again,
-		// as often as the store thinks it worth it.
+		// The store retries after network errors. After wrong bytes its reader has to open the blob again, for as long as
+		// the store says that this can help.
 		var f *fault
 		if !errors.As(err, &f) || !f.damaged || !f.heals {
 			return nil, fmt.Errorf("cannot read its configuration (%s): %w", short(d.Digest), err)

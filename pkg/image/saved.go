@@ -8,22 +8,36 @@ import (
 	"io"
 	"slices"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
-
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// An entry is an image in the table of an archive that docker saved.
+// An entry is an image in the manifest.json of an archive that docker saved.
 type entry struct {
 	Config   string
 	RepoTags []string
 	Layers   []string
 }
 
-// saved finds the image called ref ("": the only one; "@0": the first) in what docker saved.
+// names returns the names of an entry.
+func (e entry) names() []string { return e.RepoTags }
+
+// called reports whether ref is a name of the entry.
+func (e entry) called(ref string) bool {
+	return slices.ContainsFunc(e.RepoTags, func(tag string) bool { return sameImage(tag, ref) })
+}
+
+// oneImage reports whether all entries have the same names, so that they are one image for several platforms.
+func oneImage(list []entry) bool {
+	return len(list) == 1 || len(list) > 0 && !slices.ContainsFunc(list, func(e entry) bool {
+		return len(e.RepoTags) == 0 || !slices.Equal(e.RepoTags, list[0].RepoTags)
+	})
+}
+
+// saved finds the image that ref names in an archive that docker saved ("": the only one; "@0": the first). called is
+// the full name that the image gets.
 func (s *Source) saved(_ context.Context, called string, f files, ref string) (*Image, error) {
 	raw, err := readSmall(f, dockerTable)
 	if err != nil {
@@ -35,13 +49,16 @@ func (s *Source) saved(_ context.Context, called string, f files, ref string) (*
 	}
 	list := make([]entry, len(rows))
 	for i, row := range rows {
-		_ = decode(row, &list[i]) // one that is broken has nothing in it
+		_ = decode(row, &list[i]) // a malformed entry stays empty
 	}
-	if list, err = chosen(list, ref); err != nil {
+	if ref == "" && !oneImage(list) {
+		return nil, permanent("it holds %d images: name one of %s", len(list), quoted(allNames(list), len(list)))
+	}
+	if list, err = pick(list, ref); err != nil {
 		return nil, err
 	}
 	r := &resolver{want: s.platform(), track: s.Progress}
-	for i, e := range list { // of one name for several platforms, or one
+	for i, e := range list { // several if one image was saved for several platforms
 		if i == maxManifests {
 			return nil, permanent("its %s lists more than %d images of one name", dockerTable, maxManifests)
 		}
@@ -56,37 +73,7 @@ func (s *Source) saved(_ context.Context, called string, f files, ref string) (*
 	return r.found(nil, "", v1.Hash{}, nil)
 }
 
-// chosen returns the entries that are called ref.
-func chosen(list []entry, ref string) ([]entry, error) {
-	number, numbered, err := sourceIndex(ref, len(list))
-	switch {
-	case err != nil:
-		return nil, err
-	case numbered:
-		return list[number : number+1], nil
-	}
-	var names []string
-	same := true
-	for _, e := range list {
-		names = append(names, e.RepoTags...)
-		same = same && len(e.RepoTags) > 0 && slices.Equal(e.RepoTags, list[0].RepoTags)
-	}
-	if ref == "" {
-		if len(list) != 1 && !same || len(list) == 0 {
-			return nil, permanent("it holds %d images: name one of %s", len(list), quoted(names, len(list)))
-		}
-		return list, nil
-	}
-	list = slices.DeleteFunc(list, func(e entry) bool {
-		return !slices.ContainsFunc(e.RepoTags, func(tag string) bool { return sameImage(tag, ref) })
-	})
-	if len(list) == 0 {
-		return nil, permanent("no image of that name is in it, only %s", quoted(names, 0))
-	}
-	return list, nil
-}
-
-// savedImage makes an Image of an entry, or returns nil if that is for another platform.
+// savedImage returns the image of an entry, or nil if the entry is for another platform.
 func (s *Source) savedImage(r *resolver, f files, e entry) (*Image, error) {
 	raw, err := readSmall(f, e.Config)
 	if err != nil {
@@ -109,7 +96,7 @@ func (s *Source) savedImage(r *resolver, f files, e entry) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	// There is no manifest: the configuration's digest is what docker calls such an image by.
+	// There is no manifest, so docker identifies such an image by the digest of its configuration.
 	img := &Image{Digest: id, Platform: made, Config: config}
 	for i, file := range e.Layers {
 		l, err := s.savedLayer(r, f, file, ids[i], i+1)
@@ -121,8 +108,8 @@ func (s *Source) savedImage(r *resolver, f files, e entry) (*Image, error) {
 	return img, nil
 }
 
-// savedLayer is a layer of an archive that docker saved. Only the digest of its uncompressed content is known, so one
-// that was compressed comes uncompressed.
+// savedLayer returns a layer of an archive that docker saved. Only the digest of the uncompressed content is known, so
+// the layer's Open decompresses a compressed one.
 func (s *Source) savedLayer(r *resolver, f files, file string, diffID v1.Hash, number int) (*Layer, error) {
 	rc, size, err := f.open(file)
 	if err != nil {
@@ -144,7 +131,7 @@ func (s *Source) savedLayer(r *resolver, f files, file string, diffID v1.Hash, n
 			return nil, err
 		}
 		if format != "" {
-			if rc, err = s.undo(rc); err != nil {
+			if rc, err = s.decompressed(rc); err != nil {
 				return nil, err
 			}
 		}
@@ -154,30 +141,20 @@ func (s *Source) savedLayer(r *resolver, f files, file string, diffID v1.Hash, n
 	return l, nil
 }
 
-// undo decompresses rc and closes it with itself.
-func (s *Source) undo(rc io.ReadCloser) (io.ReadCloser, error) {
+// decompressed returns a reader of the content of rc, a compressed file. Closing it closes rc too.
+func (s *Source) decompressed(rc io.ReadCloser) (io.ReadCloser, error) {
 	zr, _, err := compression.NewReader(rc, s.Formats...)
 	if err != nil {
 		rc.Close()
 		return nil, permanent("it %v", err)
 	}
-	return &undone{zr, rc}, nil
+	return &content{zr, rc}, nil
 }
 
-// undone is the content of something compressed.
-type undone struct {
+// content is the content of a compressed file.
+type content struct {
 	io.ReadCloser
 	packed io.Closer
 }
 
-func (u *undone) Close() error { return errors.Join(u.ReadCloser.Close(), u.packed.Close()) }
-
-// sameImage reports whether two names mean the same image, with what docker implies.
-func sameImage(a, b string) bool {
-	x, err := name.ParseReference(a)
-	if err != nil {
-		return false
-	}
-	y, err := name.ParseReference(b)
-	return err == nil && x.Name() == y.Name()
-}
+func (c *content) Close() error { return errors.Join(c.ReadCloser.Close(), c.packed.Close()) }

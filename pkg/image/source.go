@@ -17,59 +17,58 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 )
 
-// A Source is where images come from and for what machine. The zero value asks registries anonymously for images that
-// this machine can run. Its fields must not change once it is in use; it may be used by several goroutines.
+// A Source finds images for one kind of machine. The zero value asks registries, without credentials, for images that
+// this machine can run. Its fields must not change once it is in use; several goroutines may use it at once.
 type Source struct {
-	// Platform is what images must be made for; the zero value stands for Linux on this machine. Its Variant is the
-	// most that the machine can run ("v3" takes v1 and v2 too); the zero value finds it out.
+	// Platform is the platform that images must be made for; the zero value means Linux on this machine. Its Variant is
+	// the highest that the machine can run (a "v3" machine runs images for v1 and v2 too); "" means to detect it.
 	Platform v1.Platform
-	// Auth returns the credentials for a registry ("registry.example:5000"). They go to that host, and to the token
-	// server that it names, never to a host that it redirects to. nil stands for no credentials at all.
+	// Auth returns the credentials for a registry ("registry.example:5000"). They are sent to that host and to the token
+	// server that it names, never to a host that it redirects to. nil means no credentials.
 	Auth func(registry string) authn.Authenticator
 	// Insecure reports whether a host, "HOST[:PORT]", may be asked over plain HTTP, or over TLS with a certificate that
-	// nobody vouches for, with the credentials for it too. nil stands for no host. This machine itself, by a loopback
-	// address, may always be asked over plain HTTP.
+	// is not trusted. The host's credentials are sent over such connections too. nil means no host. A loopback address
+	// may always be asked over plain HTTP.
 	Insecure func(host string) bool
-	// Roots are the certificate authorities to trust. nil stands for the system's; a system without any, as the boot
-	// environment is, trusts the roots compiled in.
+	// Roots are the certificate authorities to trust. nil means the system's, or the roots compiled in if the system has
+	// none, like the boot environment.
 	Roots *x509.CertPool
-	// Transport makes the requests. nil stands for one of its own with timeouts, the proxy that the environment names
-	// and Roots.
+	// Transport makes the requests. nil means a new one, with timeouts, Roots, and the proxy that the environment names.
 	Transport http.RoundTripper
-	// Stall is how long a connection may give no byte, or next to none, before it counts as broken; 0 stands for 30
-	// seconds. To find an image, which takes some small documents, may take twenty times as long in all.
+	// Stall is how long a connection may bring no bytes, or almost none, before it counts as broken; 0 means 30 seconds.
+	// Resolve, which reads several small documents, may take twenty times as long in all.
 	Stall time.Duration
-	// Wait is the longest time that a registry may ask to wait (Retry-After) for it to be waited out; 0 stands for a
-	// minute. A registry that asks for more has failed.
+	// Wait is the longest wait that a registry may ask for (Retry-After); 0 means a minute. If a registry asks for more,
+	// the request fails.
 	Wait time.Duration
-	// Tries is how often one request is made before its failure is told; 0 stands for 5. A download that has begun may
-	// fail four times as often, and starts to count anew when it makes progress.
+	// Tries is how often one request is made before its error is returned; 0 means 5. A download that has begun may fail
+	// four times as often, and its count restarts when it makes progress.
 	Tries int
-	// Backoff is the wait after the first failure, doubled with each; 0 stands for 200 milliseconds.
+	// Backoff is the wait after the first failure; it doubles with each further one. 0 means 200 milliseconds.
 	Backoff time.Duration
-	// Progress, if not nil, is told of n more bytes of a layer as they arrive, by several goroutines at once. A layer
-	// opened twice counts twice.
+	// Progress, if not nil, is called when n more bytes of a layer have been read, by several goroutines at once. The
+	// bytes of a layer that is opened twice count twice.
 	Progress func(l *Layer, n int)
-	// Formats are what archives on this machine, and layers in them, may be compressed with besides gzip and zstd.
+	// Formats are the compression formats, besides gzip and zstd, of archives on this machine and of their layers.
 	Formats []compression.Format
-	// Logf, if not nil, is told what was tried again and why.
+	// Logf, if not nil, logs what is retried and why.
 	Logf func(format string, args ...any)
 
 	once sync.Once
 	base http.RoundTripper
 
 	mu         sync.Mutex
-	damaged    map[v1.Hash]int // downloads of a blob that had the wrong bytes
-	unverified map[string]bool // hosts whose certificates were found wrong, which was allowed
+	damaged    map[v1.Hash]int // how often each blob arrived with wrong bytes
+	unverified map[string]bool // hosts with an invalid certificate, which the user has allowed
 
 	unverifiedOnce sync.Once
 	unverifiedBase http.RoundTripper
 }
 
-// maxDamaged is how often a blob may arrive with wrong bytes before it counts as wrong where it is stored.
+// maxDamaged is how often a blob may arrive with wrong bytes before it counts as damaged at the registry.
 const maxDamaged = 3
 
-// damage counts one more download of blob with wrong bytes. It returns whether another one is worth it.
+// damage counts one more download of blob that had wrong bytes, and reports whether to download it again.
 func (s *Source) damage(blob v1.Hash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,23 +138,23 @@ func (s *Source) auth(reg name.Registry) authn.Authenticator {
 	return authn.Anonymous
 }
 
-// transport returns what makes the requests. All registries of s share it and its idle connections.
+// transport returns the transport that makes the requests. All registries of s share it and its idle connections.
 func (s *Source) transport() http.RoundTripper {
 	s.once.Do(func() {
 		s.base = s.Transport
 		if s.base != nil {
 			return
 		}
-		// HTTP/1.1: layers that download at the same time then have a connection each, and giving up a connection that
-		// stalls gives up no other. With HTTP/2 the next try would go out on the dead connection again.
+		// HTTP/1.1, so that each of several downloads has its own connection, and closing one that stalls does not end the
+		// others. With HTTP/2 the next attempt would use the dead connection again.
 		var protocols http.Protocols
 		protocols.SetHTTP1(true)
 		s.base = &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots()},
-			TLSHandshakeTimeout:    30 * time.Second, // old machines without a fast multiplication, emulated ones
-			ResponseHeaderTimeout:  2 * s.stall(),    // for package remote: the rest is watched by ask
+			TLSHandshakeTimeout:    30 * time.Second, // long enough for old and emulated processors
+			ResponseHeaderTimeout:  2 * s.stall(),    // for package remote; ask has its own timer
 			IdleConnTimeout:        90 * time.Second,
 			MaxIdleConnsPerHost:    16,
 			MaxResponseHeaderBytes: 256 << 10,
@@ -176,8 +175,8 @@ func (s *Source) roots() *x509.CertPool {
 	return addRoots(x509.NewCertPool())
 }
 
-// BootRoots returns the certificate authorities for a boot environment: those compiled in, and those that somebody put
-// where the system's are kept (/etc/ssl/certs), such as that of a registry of one's own.
+// BootRoots returns the certificate authorities for a boot environment: the roots compiled in, and any certificates in
+// /etc/ssl/certs, such as the one of a private registry.
 func BootRoots() *x509.CertPool {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -186,12 +185,12 @@ func BootRoots() *x509.CertPool {
 	return addRoots(pool)
 }
 
-// addRoots adds Mozilla's list of certificate authorities as it was when this program was built, and returns pool.
+// addRoots adds to pool Mozilla's list of certificate authorities, as of the build of this program, and returns pool.
 func addRoots(pool *x509.CertPool) *x509.CertPool {
 	for root := range bundle.Roots() {
 		cert, err := x509.ParseCertificate(root.Certificate)
 		if err != nil {
-			continue // a root that this Go does not accept is one that it cannot verify by
+			continue // this version of Go does not accept the root, so it could not verify with it either
 		}
 		if root.Constraint == nil {
 			pool.AddCert(cert)

@@ -15,12 +15,12 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// tokenLimit bounds the answer of a token server. Tokens of large installations have some 4 kB.
+// tokenLimit is the largest answer of a token server that is read. Tokens of large installations have about 4 kB.
 const tokenLimit = 64 << 10
 
-// token asks the token server that a challenge names for a token, with the login for the registry if there is one
-// (https://distribution.github.io/distribution/spec/auth/token/). What a token server answers is never part of an error,
-// for it may hold secrets.
+// token requests a token from the token server that a challenge names, with the login for the registry if there is one
+// (https://distribution.github.io/distribution/spec/auth/token/). Errors never quote the token server's answer, which
+// may hold secrets.
 func (a *authorizer) token(ctx context.Context, c challenge) (string, error) {
 	realm, err := a.realm(c.params["realm"])
 	if err != nil {
@@ -28,7 +28,7 @@ func (a *authorizer) token(ctx context.Context, c challenge) (string, error) {
 	}
 	scopes := []string{a.scope}
 	if s := c.params["scope"]; s != "" && s != a.scope {
-		scopes = []string{s, a.scope} // some servers look at the first alone
+		scopes = []string{s, a.scope} // some servers read only the first
 	}
 	if a.scope == "" {
 		scopes = scopes[:len(scopes)-1]
@@ -44,17 +44,21 @@ func (a *authorizer) token(ctx context.Context, c challenge) (string, error) {
 	return a.tokenByGET(ctx, realm, c.params["service"], scopes)
 }
 
-// realm returns the address of the token server, if it may be asked. A registry that is trusted may name any server that
-// speaks TLS, on any host: on premises it often has a private address. A challenge that somebody on the way may have
-// written must not send the login elsewhere.
+// realm parses the URL of the token server, and checks that requests may be sent there. A trusted registry may name
+// any host that speaks TLS; on premises it often has a private address. If the registry's answer may have been changed
+// on the way, the login must not be sent to another host.
 func (a *authorizer) realm(text string) (*url.URL, error) {
 	e := a.endpoint
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, permanent("registry %s names no token server that can be used: realm %q", e.registry, printable.Line(text))
+		return nil, permanent("registry %s names no token server that can be used: realm %q",
+			e.registry, printable.Line(text))
 	}
 	if u.Scheme == "http" && !e.source.mayBePlain(u.Host) {
-		return nil, &fault{text: "registry " + e.registry + " has its token server at " + printable.Line(u.Host) + ", over plain HTTP", insecure: u.Host}
+		return nil, &fault{
+			text:     "registry " + e.registry + " has its token server at " + printable.Line(u.Host) + ", over plain HTTP",
+			insecure: u.Host,
+		}
 	}
 	host, _ := splitHost(u.Host)
 	own, _ := splitHost(e.registry)
@@ -68,7 +72,7 @@ func (a *authorizer) realm(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// tokenByGET asks with the name and the password, or with nothing.
+// tokenByGET requests a token with the name and the password, or anonymously.
 func (a *authorizer) tokenByGET(ctx context.Context, realm *url.URL, service string, scopes []string) (string, error) {
 	u := *realm
 	q := u.Query()
@@ -90,15 +94,15 @@ func (a *authorizer) tokenByGET(ctx context.Context, realm *url.URL, service str
 			return permanent("token server %s redirects more than five times", printable.Line(realm.Host))
 		}
 		if req.URL.Host != via[0].URL.Host {
-			req.Header.Del("Authorization") // net/http keeps it for another port, and for a subdomain
+			req.Header.Del("Authorization") // net/http would send it to another port and to a subdomain
 		}
 		return nil
 	}}
 	return a.tokenFrom(ctx, client, http.MethodGet, &u, header, "")
 }
 
-// tokenByPOST asks with an identity token (https://distribution.github.io/distribution/spec/auth/oauth/). It follows no
-// redirection, which would take the token along.
+// tokenByPOST requests a token with an identity token (https://distribution.github.io/distribution/spec/auth/oauth/).
+// It follows no redirection, which would send the identity token to another host.
 func (a *authorizer) tokenByPOST(ctx context.Context, realm *url.URL, service string, scopes []string) (string, error) {
 	form := url.Values{
 		"grant_type":    {"refresh_token"},
@@ -116,7 +120,10 @@ func (a *authorizer) tokenByPOST(ctx context.Context, realm *url.URL, service st
 	return a.tokenFrom(ctx, client, http.MethodPost, realm, header, form.Encode())
 }
 
-func (a *authorizer) tokenFrom(ctx context.Context, client *http.Client, method string, u *url.URL, header http.Header, content string) (string, error) {
+// tokenFrom sends a request to the token server and returns the token in its answer.
+func (a *authorizer) tokenFrom(
+	ctx context.Context, client *http.Client, method string, u *url.URL, header http.Header, content string,
+) (string, error) {
 	who := "token server " + printable.Line(u.Host) + " of registry " + a.endpoint.registry
 	got, err := a.endpoint.source.ask(ctx, client, method, u.String(), header, content)
 	if err != nil {
@@ -138,7 +145,7 @@ func (a *authorizer) tokenFrom(ctx context.Context, client *http.Client, method 
 		Access string `json:"access_token"`
 	}
 	if err := json.Unmarshal(raw, &said); err != nil {
-		return "", permanent("%s answers with what is no token", who)
+		return "", permanent("%s answers without a token: its answer is not JSON of the right form", who)
 	}
 	token := cmp.Or(said.Token, said.Access)
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {

@@ -10,12 +10,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
-
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// OpenChecked is Open for those who do not decompress what they read: its reader gives io.EOF only if the content, too,
-// has the digest that it must have. more are what the layer may be compressed with besides gzip and zstd.
+// OpenChecked is like Open, for callers that do not decompress the layer: its reader returns io.EOF only if the
+// uncompressed content has the right digest too. more lists the compression formats to accept besides gzip and zstd.
 func (l *Layer) OpenChecked(ctx context.Context, more ...compression.Format) (io.ReadCloser, error) {
 	h, err := v1.Hasher(l.DiffID.Algorithm)
 	if err != nil {
@@ -28,27 +27,28 @@ func (l *Layer) OpenChecked(ctx context.Context, more ...compression.Format) (io
 	pr, pw := io.Pipe()
 	c := &checked{ReadCloser: rc, content: pw, result: make(chan error, 1)}
 	go func() {
-		n, format, err := unpacked(h, pr, more)
+		n, format, err := decompressTo(h, pr, more)
 		got := v1.Hash{Algorithm: l.DiffID.Algorithm, Hex: hex.EncodeToString(h.Sum(nil))}
 		switch {
 		case err != nil:
 			err = permanent("it %v", err)
 		case n > maxContent:
 			err = permanent("it holds more than %s", bytesText(maxContent))
-		case got != l.DiffID && !(format == "" && l.Digest == l.DiffID): // that Open's reader judges
+		case got != l.DiffID && !(format == "" && l.Digest == l.DiffID): // in this case Open's reader has checked the digest
 			err = permanent("uncompressed it has the digest %s, not %s as the image's configuration says", got, l.DiffID)
 		}
-		pr.CloseWithError(io.ErrClosedPipe) // nobody waits for a decompressor that has enough
+		pr.CloseWithError(io.ErrClosedPipe) // Read must not block when the decompressor stops before the end
 		c.result <- err
 	}()
 	return c, nil
 }
 
-// maxContent bounds what one layer may hold, as rootfs bounds all of them: its Options.MaxBytes.
+// maxContent is the largest uncompressed content of one layer. Package rootfs has the same limit for all layers
+// together (Options.MaxBytes).
 const maxContent = 64 << 30
 
-// unpacked writes what packed holds into w, and tells how much that is and how it was compressed.
-func unpacked(w io.Writer, packed io.Reader, more []compression.Format) (n int64, format string, err error) {
+// decompressTo writes the content of packed to w. It returns the size of the content, and the compression format.
+func decompressTo(w io.Writer, packed io.Reader, more []compression.Format) (n int64, format string, err error) {
 	zr, format, err := compression.NewReader(packed, more...)
 	if err != nil {
 		return 0, "", err
@@ -61,12 +61,12 @@ func unpacked(w io.Writer, packed io.Reader, more []compression.Format) (n int64
 	return n, format, nil
 }
 
-// checked gives the stored bytes of a layer, while its content is hashed.
+// A checked reader reads the stored bytes of a layer, while a goroutine decompresses and hashes them.
 type checked struct {
 	io.ReadCloser
-	content *io.PipeWriter
+	content *io.PipeWriter // to the goroutine
 	result  chan error
-	err     error // what Read ended with
+	err     error // the error that ended Read
 }
 
 func (c *checked) Read(p []byte) (int, error) {
@@ -75,8 +75,7 @@ func (c *checked) Read(p []byte) (int, error) {
 	}
 	n, err := c.ReadCloser.Read(p)
 	if n > 0 {
-		// It fails where the hash has its result already.
-		_, _ = c.content.Write(p[:n])
+		_, _ = c.content.Write(p[:n]) // fails once the goroutine has its result
 	}
 	if err == io.EOF {
 		c.content.Close()
@@ -89,12 +88,12 @@ func (c *checked) Read(p []byte) (int, error) {
 }
 
 func (c *checked) Close() error {
-	c.content.CloseWithError(io.ErrUnexpectedEOF) // the hash ends, if it has not
+	c.content.CloseWithError(io.ErrUnexpectedEOF) // ends the goroutine
 	return c.ReadCloser.Close()
 }
 
-// VerifyLayout checks an OCI layout that is to go elsewhere as it is: that every image in it has all of its parts, and
-// that they are what they should be, content of layers included.
+// VerifyLayout checks an OCI layout before it is copied elsewhere as it is: every image in it must be complete, and
+// every part must have the right digest, the uncompressed content of layers included.
 func (s *Source) VerifyLayout(ctx context.Context, dir string) error {
 	f := directory(dir)
 	raw, err := readSmall(f, ociTable)
@@ -108,16 +107,17 @@ func (s *Source) VerifyLayout(ctx context.Context, dir string) error {
 	return v.document(ctx, raw, v1.Descriptor{}, 0)
 }
 
-// maxVerified bounds how many manifests a layout may list: indexes that list one another's entries many times multiply.
+// maxVerified is the largest number of manifests that a layout may list. Indexes that list other indexes several times
+// multiply the work.
 const maxVerified = 1000
 
-// A verification goes through all that a layout's index.json leads to.
+// A verification walks through every document that a layout's index.json leads to.
 type verification struct {
 	source *Source
 	*resolver
 }
 
-// document verifies what a manifest or an index leads to.
+// document verifies everything that a manifest or an index leads to.
 func (v *verification) document(ctx context.Context, raw []byte, d v1.Descriptor, depth int) error {
 	doc, err := parseManifest(raw)
 	if err != nil {
@@ -149,7 +149,7 @@ func (v *verification) document(ctx context.Context, raw []byte, d v1.Descriptor
 	return nil
 }
 
-// called names a document of a layout in messages.
+// called returns the name of a document for messages.
 func called(d v1.Descriptor) string {
 	if d.Digest.Hex == "" {
 		return "its index.json"
@@ -157,7 +157,7 @@ func called(d v1.Descriptor) string {
 	return "its manifest " + short(d.Digest)
 }
 
-// image verifies an image, or what is stored as if it were one.
+// image verifies an image, or an artifact that is stored like an image.
 func (v *verification) image(ctx context.Context, doc *document, d v1.Descriptor) error {
 	blobs, err := v.layers(doc)
 	if err != nil {
@@ -165,7 +165,7 @@ func (v *verification) image(ctx context.Context, doc *document, d v1.Descriptor
 	}
 	config, err := v.config(ctx, doc.config)
 	if errors.As(err, new(*strange)) && !doc.config.MediaType.IsConfig() {
-		config, err = nil, nil // an artifact, whose layers are anything
+		config, err = nil, nil // an artifact: its layers may be anything
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", called(d), err)
@@ -178,7 +178,7 @@ func (v *verification) image(ctx context.Context, doc *document, d v1.Descriptor
 	}
 	for i, l := range blobs {
 		if !l.MediaType.IsDistributable() {
-			continue // it need not be here, and does not go elsewhere
+			continue // a foreign layer may be missing, and is not copied
 		}
 		rc, err := l.Open(ctx)
 		if config != nil && err == nil {
