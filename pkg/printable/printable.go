@@ -1,6 +1,6 @@
-// Package printable makes a stranger's text fit for a console: the words of a registry, a certificate, a DHCP server,
-// an image. A terminal obeys escape sequences (ECMA-48), a log is read by lines, and a person believes what the screen
-// shows.
+// Package printable makes untrusted text safe to show on a console or in a log: text of a registry, a certificate, a
+// DHCP server, an image. Such text could hold escape sequences, which a terminal executes (ECMA-48), or line ends,
+// which forge log lines.
 package printable
 
 import (
@@ -10,23 +10,23 @@ import (
 	"unicode/utf8"
 )
 
-// Limit is how many bytes of a stranger's text are shown, and Long how many a line has at most that holds some: as much
-// as the kernel's command line, which is shown whole (COMMAND_LINE_SIZE), and a sentence about it.
+// Limit is how many bytes of an untrusted text are shown. Long is the longest line that may hold such text: enough for
+// a whole kernel command line (COMMAND_LINE_SIZE) and a sentence about it.
 const (
 	Limit = 200
 	Long  = 4096
 )
 
-// Line returns text as one line of at most Limit bytes of valid UTF-8. What a terminal would not show as a mark of its
-// own becomes a space, and many in a row one: control characters, line ends, invalid UTF-8, characters of no width,
-// those that change the direction of writing. There is no space at its ends. A text that is longer ends in "…".
+// Line returns text as one line of at most Limit bytes of valid UTF-8. It replaces each run of characters that a
+// terminal does not show as a visible character by one space: control characters, line ends, invalid UTF-8, characters
+// of no width, and those that change the direction of writing. It trims spaces, and ends a longer text in "…".
 func Line(text string) string { return Clip(text, Limit) }
 
-// Clip is Line with another limit, for a text that is only in part a stranger's: a sentence about his.
+// Clip is Line with another limit, for a message that quotes an untrusted text.
 func Clip(text string, limit int) string {
 	const more = "…"
 	var b strings.Builder
-	spaces, folded := 0, false // between what is written and what comes next
+	spaces, folded := 0, false // spaces, and characters to replace, since the last character that was written
 	for text != "" {
 		r, size := utf8.DecodeRuneInString(text)
 		mark := text[:size]
@@ -55,14 +55,16 @@ func Clip(text string, limit int) string {
 	return b.String()
 }
 
-// Mark reports whether a terminal shows r as a mark of its own, or as a plain space. Of what Unicode counts as graphic
-// it refuses what is made to be invisible (Default_Ignorable_Code_Point, UAX #44): two names that look the same must be
-// the same.
+// Mark reports whether a terminal shows r as a visible character or a plain space. Unicode counts some invisible
+// characters as graphic (Default_Ignorable_Code_Point, UAX #44); Mark refuses them, so that two different names never
+// look the same.
 func Mark(r rune) bool {
-	return strconv.IsPrint(r) && (r < 0x80 || !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector))
+	return strconv.IsPrint(r) &&
+		(r < 0x80 || !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector))
 }
 
-// cut returns the first n bytes of valid UTF-8, without a part of a character or a space at the end.
+// cut returns the first n bytes of s, which is valid UTF-8, or less: without a part of a character or a space at the
+// end.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -47,8 +47,8 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// A stranger chooses how much there is to read.
-func TestLineOfMuch(t *testing.T) {
+// An untrusted text may be very long.
+func TestLineOfLongText(t *testing.T) {
 	for _, unit := range []string{"x", "\x1b[2J", "\n", "\u202e", "\xff", "😀 "} {
 		begin := time.Now()
 		got := Line(strings.Repeat(unit, 1<<20/len(unit)))
