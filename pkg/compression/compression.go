@@ -1,6 +1,6 @@
-// Package compression tells by its first bytes how a stream is compressed, whatever its name or its media type says,
-// and decompresses it. It knows gzip and zstd, which the OCI image specification has for layers (layer.md,
-// "Distributable Format"). Others are a caller's to add: package foreign has some.
+// Package compression detects how a stream is compressed, and decompresses it. It goes by the first bytes of the
+// stream, not by a name or a media type. It decompresses gzip and zstd, the formats of the OCI image specification for
+// layers (layer.md, "Distributable Format"). Callers can add other formats; package foreign has some.
 package compression
 
 import (
@@ -14,19 +14,19 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/inflate"
 )
 
-// MaxWindow is the most that a stream may need of what came before, in bytes: that of zstd --long=27 and of xz's
-// largest presets. Each stream that is being read may take so much memory.
+// MaxWindow is the largest window that a stream may use, in bytes: the window of zstd --long=27 and of xz's largest
+// presets. Each open reader may take this much memory.
 const MaxWindow = 128 << 20
 
-// A Format is a way to compress that NewReader is to know besides its own.
+// A Format is a further compression format for NewReader.
 type Format struct {
-	// Name is what Identify calls it.
+	// Name is the name that Identify returns.
 	Name string
-	// Reader decompresses. It must not need more than MaxWindow.
+	// Reader returns a reader of the decompressed content. It must not use a window larger than MaxWindow.
 	Reader func(io.Reader) (io.ReadCloser, error)
 }
 
-// Names that Identify gives.
+// Names that Identify returns.
 const (
 	Gzip = "gzip"
 	Zstd = "zstd"
@@ -34,11 +34,11 @@ const (
 	Bzip = "bzip2"
 )
 
-// headSize is how many bytes tell how a stream is compressed.
+// headSize is how many bytes Identify needs.
 const headSize = 10
 
-// Identify names the compression of a stream that begins with head, of which ten bytes are enough; "" is none that is
-// known.
+// Identify returns the name of the compression format of a stream that begins with head, or "" if it knows none. Ten
+// bytes are enough.
 func Identify(head []byte) string {
 	s := string(head)
 	switch {
@@ -61,9 +61,9 @@ func Identify(head []byte) string {
 	return ""
 }
 
-// NewReader returns the content of r, and the name of the compression that was undone: "" where there was none. Several
-// gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3) in a row are one content. An error is about
-// the stream: "is compressed with lz4, ...".
+// NewReader returns a reader of the decompressed content of r, and the name of the compression format, "" for none. It
+// joins several gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3). The error continues a
+// sentence that begins with the stream's name: "is compressed with lz4, ...".
 func NewReader(r io.Reader, more ...Format) (io.ReadCloser, string, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(headSize)

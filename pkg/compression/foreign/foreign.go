@@ -1,5 +1,5 @@
-// Package foreign decompresses what no registry should have, but archives on people's disks do: layers and archives
-// compressed with xz or bzip2. It is for the host tool. The boot environment does without.
+// Package foreign decompresses xz and bzip2, for layers and archives on a person's disk. Registries should not have
+// such layers, so only the host tool uses this package, and not the boot environment.
 package foreign
 
 import (
@@ -11,12 +11,11 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 )
 
-// Formats returns what this package knows.
+// Formats returns the formats that this package decompresses.
 func Formats() []compression.Format {
 	return []compression.Format{
 		{Name: compression.XZ, Reader: func(r io.Reader) (io.ReadCloser, error) {
-			// Of the libraries in Go this is the one that refuses a dictionary over a limit. A file may want one of 4
-			// GiB.
+			// A file may ask for a dictionary of 4 GiB. Of the Go libraries, only this one can limit the dictionary.
 			zr, err := xz.NewReader(r, compression.MaxWindow)
 			return io.NopCloser(zr), err
 		}},

@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 )
 
-// pipe returns what a command makes of some input.
+// pipe runs a command and returns its output for the input in.
 func pipe(t testing.TB, in []byte, command ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
@@ -23,7 +23,7 @@ func pipe(t testing.TB, in []byte, command ...string) []byte {
 	return out
 }
 
-// What the programs themselves write comes back, several files in a row too.
+// NewReader decompresses what the usual programs write, also several files in a row.
 func TestFormats(t *testing.T) {
 	content := []byte(strings.Repeat("some content that compresses well\n", 20_000))
 	for _, row := range []struct {
@@ -52,7 +52,7 @@ func TestFormats(t *testing.T) {
 				t.Errorf("%q: Close = %v", row.command, err)
 			}
 		}
-		// An end that comes early is an error.
+		// A stream that ends early is an error.
 		if row.want == "" {
 			continue
 		}
@@ -66,7 +66,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// A stream that wants more memory than a window is refused, and one of an unknown kind by its name.
+// NewReader refuses a stream that needs more memory than MaxWindow, and one in an unknown format, which it names.
 func TestRefused(t *testing.T) {
 	big := pipe(t, []byte("x"), "xz", "--lzma2=dict=1GiB")
 	rc, _, err := compression.NewReader(bytes.NewReader(big), foreign.Formats()...)
@@ -77,10 +77,15 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a dictionary of 1 GiB: %v, want an error about it", err)
 	}
 	for want, head := range map[string]string{
-		"lz4": "\x04\x22\x4d\x18\x64\x40\xa7\x00", "lzip": "LZIP\x01\x0c", "compress": "\x1f\x9d\x90", "xz": "\xfd7zXZ\x00\x00\x04", "bzip2": "BZh91AY&SYxx",
+		"lz4":      "\x04\x22\x4d\x18\x64\x40\xa7\x00",
+		"lzip":     "LZIP\x01\x0c",
+		"compress": "\x1f\x9d\x90",
+		"xz":       "\xfd7zXZ\x00\x00\x04",
+		"bzip2":    "BZh91AY&SYxx",
 	} {
-		if _, _, err := compression.NewReader(strings.NewReader(head)); err == nil || !strings.Contains(err.Error(), "compressed with "+want+",") {
-			t.Errorf("%s: NewReader = %v, want it refused by name", want, err)
+		_, _, err := compression.NewReader(strings.NewReader(head))
+		if err == nil || !strings.Contains(err.Error(), "compressed with "+want+",") {
+			t.Errorf("%s: NewReader = %v, want an error that names the format", want, err)
 		}
 	}
 	// A tar archive may begin with any name.
@@ -91,10 +96,12 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// FuzzFormats looks for input that makes a decompressor panic, or never come to an end.
+// FuzzFormats looks for input that makes a decompressor panic or run for ever.
 func FuzzFormats(f *testing.F) {
-	for _, command := range [][]string{{"gzip"}, {"zstd"}, {"xz"}, {"xz", "--x86", "--lzma2"}, {"xz", "--delta", "--lzma2"}, {"xz", "--arm", "--lzma2"}, {"bzip2"}} {
-		f.Add(pipe(f, []byte(strings.Repeat("to be or not to be ", 50)), command...))
+	for _, command := range []string{
+		"gzip", "zstd", "xz", "xz --x86 --lzma2", "xz --delta --lzma2", "xz --arm --lzma2", "bzip2",
+	} {
+		f.Add(pipe(f, []byte(strings.Repeat("to be or not to be ", 50)), strings.Fields(command)...))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		rc, _, err := compression.NewReader(bytes.NewReader(b), foreign.Formats()...)
@@ -102,7 +109,7 @@ func FuzzFormats(f *testing.F) {
 			return
 		}
 		defer rc.Close()
-		// Within the limit it may succeed or fail.
+		// The content may be valid or not; both are fine.
 		_, _ = io.Copy(io.Discard, io.LimitReader(rc, 64<<20))
 	})
 }
