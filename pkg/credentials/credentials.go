@@ -1,6 +1,6 @@
-// Package credentials reads the names and passwords for registries that somebody put into the boot environment, in the form
-// of containers-auth.json(5), which docker and podman login write. It knows no credential helpers, and no keys for a part of a
-// registry.
+// Package credentials reads the user names and passwords for registries from a file in the boot environment. The file
+// has the format of containers-auth.json(5), which docker login and podman login write. The package supports no
+// credential helpers, and no keys for a part of a registry.
 package credentials
 
 import (
@@ -13,16 +13,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// File is where the boot environment has them: in a further initrd, say.
+// File is the path of the credentials in the boot environment. An additional initrd can bring the file.
 const File = "/etc/wyrcan/auth.json"
 
-// maxFile is far above what logins at a hundred registries take.
+// maxFile is the largest file that is read, far more than the logins for a hundred registries need.
 const maxFile = 1 << 20
 
-// Credentials are those of each registry, by its name with the port, if any: "registry.example:5000". The nil map has none.
+// Credentials maps a registry's name, with its port if it has one ("registry.example:5000"), to the login. nil is
+// empty.
 type Credentials map[string]authn.AuthConfig
 
-// Read reads a file. An error wraps fs.ErrNotExist where there is none; what an entry means to say is never part of one.
+// Read reads a credentials file. Its error wraps fs.ErrNotExist if there is no file, and never shows the content of an
+// entry, which may be secret.
 func Read(name string) (Credentials, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -34,7 +36,7 @@ func Read(name string) (Credentials, error) {
 		return nil, err
 	}
 	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s: more than %d KiB are no credentials", name, maxFile>>10)
+		return nil, fmt.Errorf("%s: it has more than %d KiB, which is too much for credentials", name, maxFile>>10)
 	}
 	c, err := parse(b)
 	if err != nil {
@@ -48,20 +50,21 @@ func parse(b []byte) (Credentials, error) {
 		Auths map[string]json.RawMessage `json:"auths"`
 	}
 	if err := json.Unmarshal(b, &file); err != nil {
-		return nil, fmt.Errorf("not what docker or podman login write: %w", err)
+		return nil, fmt.Errorf("it is not what docker or podman login write: %w", err)
 	}
 	c := make(Credentials)
 	for key, entry := range file.Auths {
-		var auth authn.AuthConfig // its UnmarshalJSON takes "auth" apart
+		var auth authn.AuthConfig // its UnmarshalJSON decodes "auth"
 		if err := json.Unmarshal(entry, &auth); err != nil {
-			return nil, fmt.Errorf("the entry for %q is not what docker or podman login write", key) // its error could show a password
+			// err could show a password.
+			return nil, fmt.Errorf("the entry for %q is not what docker or podman login write", key)
 		}
 		c[host(key)] = auth
 	}
 	return c, nil
 }
 
-// For returns the credentials for a registry, anonymous where there are none.
+// For returns the credentials for a registry, or anonymous ones if there are none.
 func (c Credentials) For(registry string) authn.Authenticator {
 	auth, ok := c[host(registry)]
 	if !ok {
@@ -70,7 +73,8 @@ func (c Credentials) For(registry string) authn.Authenticator {
 	return authn.FromConfig(auth)
 }
 
-// host is the one name of a registry that has several: docker login writes a URL, and docker.io is reached under others.
+// host returns the name of a registry as Credentials has it: docker login writes a URL, and docker.io has several
+// names.
 func host(key string) string {
 	for _, scheme := range []string{"https://", "http://"} {
 		if rest, ok := strings.CutPrefix(key, scheme); ok {

@@ -41,7 +41,7 @@ func TestRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got.Auth = "" // the form it had in the file
+		got.Auth = "" // the encoded form in the file
 		if *got != want {
 			t.Errorf("For(%q) = %+v, want %+v", registry, *got, want)
 		}
