@@ -1,6 +1,6 @@
-// Package console reaches the person in front of the machine, on whichever of the kernel's consoles that is: what is
-// written appears on all of them, an answer may come from any of them. It opens the terminals itself, for u-root's init
-// gives its children pipes that lose the last lines before a kexec or a reboot.
+// Package console talks to the person in front of the machine, on all consoles of the kernel at once: it writes to
+// every console, and reads an answer from any of them. It opens the terminals itself, because u-root's init gives its
+// children pipes, which lose the last lines before a kexec or a reboot.
 package console
 
 import (
@@ -15,16 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backlog is how many writes may wait for one slow console before it starts to lose some. A full 80×25 screen at 9600
-// baud takes two seconds; a console whose other end holds the line (flow control) must not hold the boot.
+// backlog is how many writes may wait for one slow console; further ones are lost there. A full 80×25 screen takes two
+// seconds at 9600 baud, and a console may stop entirely (flow control), which must not stop the boot.
 const backlog = 256
 
-// Console is every console of the kernel at once. It is an io.Writer whose Write neither fails nor blocks.
+// Console is all consoles of the kernel. It is an io.Writer whose Write neither fails nor blocks.
 type Console struct {
 	ttys []*tty
 }
 
-// Line is what somebody typed, without its newline, and the terminal on which it was typed.
+// Line is a line that somebody typed, without its newline, and the terminal on which it was typed.
 type Line struct {
 	Text string
 	TTY  *os.File
@@ -37,8 +37,9 @@ type tty struct {
 	drained chan chan struct{}
 }
 
-// Open opens the consoles that the kernel has enabled (Documentation/ABI/testing/sysfs-tty, "active"), below root: "" for
-// the machine's own. Where there is none, as in a container or a test, standard input and output serve.
+// Open opens the consoles that the kernel has enabled (Documentation/ABI/testing/sysfs-tty, "active"). It looks for
+// /sys and /dev below root, which is "" but in tests. Without any console, as in a container, it uses standard input
+// and output.
 func Open(root string) *Console {
 	c := new(Console)
 	active, _ := os.ReadFile(filepath.Join(root, "/sys/class/tty/console/active"))
@@ -54,7 +55,7 @@ func Open(root string) *Console {
 	return c
 }
 
-// virtual reports whether a console is a virtual terminal (vt(4)): a screen, which nobody records.
+// virtual reports whether a console is a virtual terminal (vt(4)), that is a screen and not a serial line.
 func virtual(name string) bool {
 	number, ok := strings.CutPrefix(name, "tty")
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
@@ -71,12 +72,12 @@ func (t *tty) copy() {
 	for {
 		select {
 		case b := <-t.pending:
-			t.file.Write(b) // a console that fails is one that nobody can be told on
+			t.file.Write(b) // there is no place to report an error of the console
 		case done := <-t.drained:
 			for range len(t.pending) {
 				t.file.Write(<-t.pending)
 			}
-			// tcdrain(3): the bytes leave the machine, not only this process. Not a terminal: nothing to wait for.
+			// tcdrain(3) waits until the bytes have left the machine. It fails if the file is not a terminal.
 			if raw, err := t.file.SyscallConn(); err == nil {
 				raw.Control(func(fd uintptr) { unix.IoctlSetInt(int(fd), unix.TCSBRK, 1) })
 			}
@@ -85,7 +86,7 @@ func (t *tty) copy() {
 	}
 }
 
-// Write shows p on every console, without anything in it that a terminal would obey: see Screen.
+// Write shows p on every console, without control characters: see Screen.
 func (c *Console) Write(p []byte) (int, error) {
 	for _, t := range c.ttys {
 		t.screen.Write(p)
@@ -93,16 +94,17 @@ func (c *Console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Status shows a line below what is written, as Screen does.
+// Status shows a line below everything that is written, as Screen does.
 func (c *Console) Status(line string, due bool) {
 	for _, t := range c.ttys {
-		if line == "" || len(t.pending) == 0 { // a console that is behind has other things to show
+		if line == "" || len(t.pending) == 0 { // a console that is behind skips the status
 			t.screen.Status(line, due)
 		}
 	}
 }
 
-// queue is where a screen leaves what its console is to show.
+// queue is an io.Writer that passes a Screen's output to the goroutine of its console. It drops output if backlog is
+// full.
 type queue struct{ t *tty }
 
 func (q queue) Write(p []byte) (int, error) {
@@ -113,7 +115,7 @@ func (q queue) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush returns when all that was written has left the machine, or after at most the given time.
+// Flush returns when everything that was written has left the machine, but at the latest after limit.
 func (c *Console) Flush(limit time.Duration) {
 	timeout := time.After(limit)
 	for _, t := range c.ttys {
@@ -131,8 +133,8 @@ func (c *Console) Flush(limit time.Duration) {
 	}
 }
 
-// ReadLine returns the next line typed on any console. It returns ctx's error when that ends first, and io.EOF where
-// there is nobody to type. Once it has returned, nothing reads from the consoles, so that a shell can.
+// ReadLine returns the next line typed on any console. It returns ctx's error if ctx ends first, and io.EOF if all
+// consoles are closed. After it has returned, nothing reads from the consoles, so that a shell can read from them.
 func (c *Console) ReadLine(ctx context.Context) (Line, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -158,7 +160,7 @@ type result struct {
 	err  error
 }
 
-// readLine reads what one terminal gives: a line, for consoles are in canonical mode (termios(3)).
+// readLine reads from one terminal. One Read returns one line, because consoles are in canonical mode (termios(3)).
 func (t *tty) readLine(ctx context.Context) result {
 	in := t.file
 	if in == os.Stdout {
@@ -175,7 +177,7 @@ func (t *tty) readLine(ctx context.Context) result {
 		return r
 	case <-ctx.Done():
 	}
-	// Standard input may be a file that knows no deadline; what is left behind then eats one line at most.
+	// Standard input may be a file without deadlines. Then the goroutine stays, and takes one more line at most.
 	if in.SetReadDeadline(time.Unix(1, 0)) == nil {
 		<-read
 		in.SetReadDeadline(time.Time{})
@@ -183,14 +185,14 @@ func (t *tty) readLine(ctx context.Context) result {
 	return result{err: ctx.Err()}
 }
 
-// Ask shows the question and returns the answer, with white space at its ends cut off.
+// Ask shows the question and returns the answer, without white space at its ends.
 func (c *Console) Ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(c, question)
 	l, err := c.ReadLine(ctx)
 	return strings.TrimSpace(l.Text), err
 }
 
-// Reader returns what is typed on any console as a stream of lines, until ctx ends.
+// Reader returns a reader of the lines typed on any console. It ends with ctx.
 func (c *Console) Reader(ctx context.Context) io.Reader {
 	return &lineReader{c: c, ctx: ctx}
 }

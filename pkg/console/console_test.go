@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// world is a machine with the named consoles, each a pseudo-terminal whose other end the test holds.
+// world makes a /dev and a /sys with the named consoles. Each console is a pseudo-terminal; far are their other ends.
 func world(t *testing.T, names ...string) (root string, far []*os.File) {
 	t.Helper()
 	root = t.TempDir()
@@ -68,7 +68,7 @@ func TestEveryConsoleShowsAndAnswers(t *testing.T) {
 			t.Errorf("Ask = %q, %v, want yes from console %d", got, err, i)
 		}
 	}
-	for i, f := range far { // the terminal's echo of the answer stands between the questions on its own console
+	for i, f := range far { // on its own console, the echo of the answer stands between the questions
 		shown := ""
 		for b := make([]byte, 4096); strings.Count(shown, "sure? ") < 2; {
 			n, err := f.Read(b)
@@ -80,7 +80,7 @@ func TestEveryConsoleShowsAndAnswers(t *testing.T) {
 	}
 }
 
-// A console whose other end never reads must hold up neither the boot nor the other consoles.
+// A console whose other end never reads must not stop the boot or the other consoles.
 func TestStuckConsole(t *testing.T) {
 	root, far := world(t, "stuck", "ttyS0")
 	c := Open(root)

@@ -8,9 +8,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// KernelLog adds a line to the kernel's log, where it survives in dmesg, netconsole and pstore after the screen has
-// scrolled on. Its level, info, keeps it off the consoles, which were told already. What it holds of line ends and
-// control characters becomes spaces. Errors are not for anybody: there is no better place to report them.
+// KernelLog adds a line to the kernel's log, so that dmesg, netconsole and pstore still have it after the screen has
+// scrolled. The level is info, which the kernel does not print on the consoles: they have shown the line already. Line
+// ends and control characters become spaces. KernelLog ignores errors, because there is no better place to report them.
 func KernelLog(line string) {
 	f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
 	if err != nil {
@@ -23,8 +23,8 @@ func KernelLog(line string) {
 	}
 }
 
-// records splits a line into texts that the kernel's log takes: it refuses one of more than LOG_LINE_MAX, some 970
-// bytes (kernel/printk/printk.c, devkmsg_write).
+// records splits a line into texts that the kernel's log accepts. It refuses more than LOG_LINE_MAX, about 970 bytes
+// (kernel/printk/printk.c, devkmsg_write).
 func records(line string) []string {
 	const most = 900
 	line = printable.Clip(line, printable.Long)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Bytes formats a size in the decimal units of registries and networks, with three digits: "133 MB".
+// Bytes formats a size with three digits, in decimal units as registries and networks use them: "133 MB".
 func Bytes(n int64) string {
 	f, unit := float64(n), 0
 	for f >= 999.5 && unit < 4 {
@@ -25,21 +25,21 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.0f %s", f, name)
 }
 
-// MiB formats a size of memory, rounded up as a need is: "480 MiB".
+// MiB formats an amount of memory, rounded up: "480 MiB".
 func MiB(n int64) string {
 	return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
 }
 
-// Progress shows how far a transfer is, as the status of a Screen: rewritten in place on a terminal, a line now and
-// then in a log.
+// Progress shows the progress of a transfer as the status of a Screen: on a terminal it is rewritten in place, in a log
+// it is a line now and then.
 type Progress struct {
-	Out      io.Writer                  // a Screen or a Console, else one is put on it
-	Label    string                     // what is under way: "pull"
-	Terminal bool                       // Out is a terminal: for one that is no Screen yet
-	Read     func() (done, total int64) // bytes; total 0 = unknown
+	Out      io.Writer                  // a Screen or a Console; for any other writer Run makes a Screen
+	Label    string                     // the name of the transfer: "pull"
+	Terminal bool                       // Out is a terminal; not used if Out is a Screen or a Console
+	Read     func() (done, total int64) // returns bytes; total 0 = unknown
 }
 
-// Run shows the progress until ctx ends. A log is told nothing of a transfer that takes less than a second.
+// Run shows the progress until ctx ends. In a log, nothing appears for a transfer that takes less than a second.
 func (p Progress) Run(ctx context.Context) {
 	out, ok := p.Out.(interface{ Status(line string, due bool) })
 	if !ok {
@@ -68,7 +68,7 @@ func (p Progress) Run(ctx context.Context) {
 	}
 }
 
-// line formats one report: label, share, bytes, rate in bytes a second, time left.
+// line formats one status line: label, percentage, bytes, rate in bytes a second, time left.
 func (p Progress) line(done, total int64, rate float64) string {
 	var b strings.Builder
 	b.WriteString(p.Label)
@@ -90,7 +90,7 @@ func (p Progress) line(done, total int64, rate float64) string {
 	return b.String()
 }
 
-// meter is a rate that follows the last few seconds, so that a stall shows and one burst does not promise too much.
+// meter measures the rate of the last few seconds: a stall shows soon, and a short burst counts little.
 type meter struct {
 	done int64
 	at   time.Duration
@@ -102,7 +102,7 @@ func (m *meter) rate(done int64, at time.Duration) float64 {
 	now := float64(done-m.done) / passed
 	if m.at == 0 {
 		m.avg = now
-	} else { // what was counts for half of it a second later
+	} else { // exponential average: the old value's weight halves each second
 		m.avg = now + (m.avg-now)*math.Exp2(-passed)
 	}
 	m.done, m.at = done, at

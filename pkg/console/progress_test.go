@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -60,11 +61,14 @@ func TestMeterFollows(t *testing.T) {
 }
 
 func TestProgressRun(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-	defer cancel()
-	var out bytes.Buffer
-	Progress{Out: &out, Label: "pull", Read: func() (int64, int64) { return 5e6, 10e6 }}.Run(ctx)
-	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "pull  50%  5.00 MB of 10.0 MB") {
-		t.Errorf("Run wrote %q, want one line at one second", got)
-	}
+	synctest.Test(t, func(t *testing.T) { // with a fake clock
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		var out bytes.Buffer
+		Progress{Out: &out, Label: "pull", Read: func() (int64, int64) { return 5e6, 10e6 }}.Run(ctx)
+		got := out.String()
+		if strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "pull  50%  5.00 MB of 10.0 MB") {
+			t.Errorf("Run wrote %q, want one line at one second", got)
+		}
+	})
 }

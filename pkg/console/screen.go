@@ -9,30 +9,30 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// Screen is an io.Writer for people. It is the last line of defence against strangers' texts, for what they hold of
-// control characters, escape sequences and bytes that are no text becomes spaces; and it owns the last line: a status,
-// as of a transfer, stays below whatever is written meanwhile. Its methods may be called at the same time.
+// Screen is an io.Writer that people read. It does two things. It replaces control characters, escape sequences and
+// bytes that are not text by spaces, as the last defence against untrusted text. And it keeps a status line, such as
+// the progress of a transfer, below everything that is written. Its methods may be called at the same time.
 type Screen struct {
 	mu       sync.Mutex
 	out      io.Writer
 	terminal bool
 
-	open   bool   // the last line has no end yet
-	status string // "" is none
-	drawn  bool   // the status is the last line
+	open   bool   // the last line has no line end yet
+	status string // "" for none
+	drawn  bool   // the status is on the screen
 }
 
-// NewScreen returns a Screen on out. A terminal has its status rewritten in place. Anything else is a log, a serial
-// line as well: somebody may record it, so that there a status is a line now and then.
+// NewScreen returns a Screen on out. On a terminal the status is rewritten in place. Anything else is a log, in which
+// the status is a line now and then. A serial line counts as a log, because somebody may record it.
 func NewScreen(out io.Writer, terminal bool) *Screen {
 	return &Screen{out: out, terminal: terminal}
 }
 
-// maxWrite is what a stranger can make a person scroll past at once, in bytes. The help, the longest text of our own,
-// has 4 KiB.
+// maxWrite is how many bytes of one Write are shown: untrusted text must not flood the screen. The help, our own
+// longest text, has 4 KiB.
 const maxWrite = 64 << 10
 
-// Write shows p above the status, in one piece.
+// Write shows p above the status.
 func (s *Screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,13 +46,12 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Status makes line the last one, in place of the one before. A log gets it when it is due. Without a line there is no
-// status.
+// Status replaces the status by line; "" removes it. A log shows the status only if due is true.
 func (s *Screen) Status(line string, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var b bytes.Buffer
-	line = printable.Clip(line, 79) // what is wider than the screen goes on below, where nothing erases it
+	line = printable.Clip(line, 79) // a wider line would wrap, and erase removes only the last screen line
 	switch {
 	case s.terminal:
 		s.status = line
@@ -68,11 +67,11 @@ func (s *Screen) Status(line string, due bool) {
 		b.WriteString(line + "\n")
 	}
 	if b.Len() > 0 {
-		s.out.Write(b.Bytes()) // a status that cannot be shown is none that anybody misses
+		s.out.Write(b.Bytes()) // an error does not matter: the next Write reports it
 	}
 }
 
-// clear is ECMA-48's erase in line, from the cursor to the end.
+// clear is ECMA-48's ERASE IN LINE, from the cursor to the end.
 const clear = "\x1b[K"
 
 func (s *Screen) erase(b *bytes.Buffer) {
@@ -82,7 +81,7 @@ func (s *Screen) erase(b *bytes.Buffer) {
 	}
 }
 
-// draw shows the status, unless what was written last waits for the rest of its line.
+// draw shows the status, unless the last line is not complete yet.
 func (s *Screen) draw(b *bytes.Buffer) {
 	if s.status != "" && !s.open {
 		b.WriteString("\r" + s.status + clear)
@@ -90,12 +89,12 @@ func (s *Screen) draw(b *bytes.Buffer) {
 	}
 }
 
-// clean adds p to b without anything that a terminal would obey, but ends of lines and tabulators.
+// clean appends p to b. It replaces everything that a terminal would execute by spaces, except line ends and tabs.
 func (s *Screen) clean(b *bytes.Buffer, p []byte) {
 	if len(p) > maxWrite {
 		p = append(p[:maxWrite:maxWrite], "…\n"...)
 	}
-	shown := 0 // of the line
+	shown := 0 // characters of this line
 	for len(p) > 0 {
 		r, size := utf8.DecodeRune(p)
 		text := string(p[:size])

@@ -15,8 +15,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// strangers are texts that a terminal, a log or a person may take for something else.
-var strangers = map[string]string{
+// untrusted are texts that could control a terminal, forge a log line or deceive a person.
+var untrusted = map[string]string{
 	"clear the screen":     "a\x1b[2Jb",
 	"set the title":        "a\x1b]0;owned\x07b",
 	"answer back":          "a\x1b[6n\x05b",
@@ -30,7 +30,7 @@ var strangers = map[string]string{
 	"vertical":             "a\vb\fc",
 	"direction":            "a\u202eb\u2066c",
 	"no width":             "a\u200bb\ufeffc",
-	"no text":              "a\xff\xfe\xc3b",
+	"not UTF-8":            "a\xff\xfe\xc3b",
 	"half of an escape":    "a\x1b",
 	"null":                 "a\x00b",
 	"escapes, 1 MiB":       strings.Repeat("\x1b[2J", 1<<18),
@@ -38,22 +38,23 @@ var strangers = map[string]string{
 	"1 MiB of line breaks": strings.Repeat("\n", 1<<20),
 }
 
-// unfit returns the first character of a text that has no place on a console.
+// unfit returns the first character of a text that must not reach a console, or "".
 func unfit(text string) string {
 	if !utf8.ValidString(text) {
-		return "bytes that are no text"
+		return "bytes that are not UTF-8"
 	}
 	for _, r := range text {
-		if r != '\n' && r != '\t' && (r < ' ' || 0x7f <= r && r < 0xa0 || slices.Contains([]rune{0x2028, 0x2029, 0x202e, 0x2066, 0x200b, 0xfeff}, r)) {
+		control := r < ' ' || 0x7f <= r && r < 0xa0
+		if r != '\n' && r != '\t' && (control || strings.ContainsRune("\u2028\u2029\u202e\u2066\u200b\ufeff", r)) {
 			return fmt.Sprintf("%q", r)
 		}
 	}
 	return ""
 }
 
-func TestScreenKeepsStrangersOut(t *testing.T) {
+func TestScreenCleansUntrustedText(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
-		for what, text := range strangers {
+		for what, text := range untrusted {
 			var out bytes.Buffer
 			s := NewScreen(&out, terminal)
 			if n, err := s.Write([]byte(text)); n != len(text) || err != nil {
@@ -70,7 +71,7 @@ func TestScreenKeepsStrangersOut(t *testing.T) {
 					t.Errorf("%s: the screen got a line of %d bytes", what, len(line))
 				}
 			}
-			// Nor by way of a status, whose own sequences come first and last.
+			// The same for a status, without the escape sequences that Status itself adds.
 			out.Reset()
 			s = NewScreen(&out, terminal)
 			s.Status(text, true)
@@ -98,7 +99,7 @@ func TestScreen(t *testing.T) {
 			s.Status("", false)
 			fmt.Fprintln(s, "done")
 		}, "\rpull 1%\x1b[K" + "\r\x1b[Keth0\n\rpull 1%\x1b[K" + "\rpull 2%\x1b[K" + "\r\x1b[K" + "done\n"},
-		{"a question is left alone", true, func(s *Screen) {
+		{"no status behind a question", true, func(s *Screen) {
 			s.Status("pull 1%", false)
 			fmt.Fprint(s, "sure? ")
 			s.Status("pull 2%", false)
@@ -123,7 +124,7 @@ func TestScreen(t *testing.T) {
 	}
 }
 
-// seen returns the lines that a terminal shows in the end.
+// seen returns the lines that a terminal shows after it has received text.
 func seen(text string) []string {
 	var lines []string
 	var line []byte
@@ -144,8 +145,8 @@ func seen(text string) []string {
 	return append(lines, string(line))
 }
 
-// Many write at once, while a transfer goes on: every line is there whole, once.
-func TestScreenAtOnce(t *testing.T) {
+// Several goroutines write while a status changes: every line appears complete, and once.
+func TestScreenConcurrentWrites(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
 		var out bytes.Buffer
 		s := NewScreen(&out, terminal)
@@ -168,7 +169,9 @@ func TestScreenAtOnce(t *testing.T) {
 		})
 		writers.Wait()
 		s.Status("", false)
-		got := slices.DeleteFunc(seen(out.String()), func(line string) bool { return line == "" || !terminal && strings.HasPrefix(line, "pull ") })
+		got := slices.DeleteFunc(seen(out.String()), func(line string) bool {
+			return line == "" || !terminal && strings.HasPrefix(line, "pull ")
+		})
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
@@ -177,8 +180,9 @@ func TestScreenAtOnce(t *testing.T) {
 	}
 }
 
-// A virtual terminal has the progress in place, a serial line has lines; on both what is said meanwhile is whole.
+// A virtual terminal shows the progress in place, a serial line shows it as lines. On both, other lines stay complete.
 func TestConsoleStatus(t *testing.T) {
+	t.Parallel() // it waits for progress to appear
 	root, far := world(t, "tty1", "ttyS0")
 	c := Open(root)
 	read := func(f *os.File, end string) string {
@@ -191,7 +195,7 @@ func TestConsoleStatus(t *testing.T) {
 			}
 			shown += string(b[:n])
 		}
-		return strings.ReplaceAll(shown, "\r\n", "\n") // the terminal's own
+		return strings.ReplaceAll(shown, "\r\n", "\n") // the terminal turns \n into \r\n
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	shown := make(chan struct{})
@@ -208,16 +212,17 @@ func TestConsoleStatus(t *testing.T) {
 	screen, log := read(far[0], "stage pull\r\n"), read(far[1], "stage pull\r\n")
 	want := []string{"eth0  [2Jnow has an address", "stage pull", ""}
 	if got := seen(screen); !slices.Equal(got, want) || strings.Count(screen, "pull  50%") < 3 {
-		t.Errorf("the screen shows %q, by way of %q", got, screen)
+		t.Errorf("the screen shows %q, after %q", got, screen)
 	}
 	want = append([]string{"pull  50%  5.00 MB of 10.0 MB"}, want...)
-	if got := strings.Split(log, "\n"); len(got) != len(want) || !strings.HasPrefix(got[0], want[0]) || !slices.Equal(got[1:], want[1:]) {
+	got := strings.Split(log, "\n")
+	if len(got) != len(want) || !strings.HasPrefix(got[0], want[0]) || !slices.Equal(got[1:], want[1:]) {
 		t.Errorf("the serial line says %q, want %q…", got, want)
 	}
 }
 
 func TestRecords(t *testing.T) {
-	for what, text := range strangers {
+	for what, text := range untrusted {
 		got := records("wyrboot: " + text)
 		for _, r := range got {
 			if found := unfit(r); found != "" || strings.ContainsAny(r, "\n\t") {
@@ -227,7 +232,7 @@ func TestRecords(t *testing.T) {
 				t.Errorf("%s: the kernel's log refuses a record of %d bytes", what, len(r))
 			}
 		}
-		if !strings.HasPrefix(got[0], "wyrboot: ") && text != strangers["1 MiB of line breaks"] || len(got) > 6 {
+		if !strings.HasPrefix(got[0], "wyrboot: ") && text != untrusted["1 MiB of line breaks"] || len(got) > 6 {
 			t.Errorf("%s: %d records, the first %q", what, len(got), got[0])
 		}
 	}
