@@ -10,7 +10,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 
-// option is an argument that takes one of a few values, the empty one being what goes without saying.
+// option is an argument that takes one of a few values. The empty value is the default.
 type option struct {
 	name   string
 	values []string
@@ -38,7 +38,7 @@ var options = []option{
 		func(c *Config, v string) { c.NetKeep = slices.Contains([]string{"yes", "true", "on", "1"}, v) }},
 }
 
-// known are the names that a misspelt argument may have been meant to be, besides wyr.net.*.
+// known returns the names of all arguments but wyr.net.*, to suggest one for a misspelt name.
 func known() []string {
 	names := []string{"img", "arg", "insecure"}
 	for _, o := range options {
@@ -47,20 +47,20 @@ func known() []string {
 	return names
 }
 
-// arguments is what the command line says.
+// arguments is the configuration on the command line.
 type arguments struct {
 	Config
-	given    map[string]string // the single-valued ones that were there, by name
+	given    map[string]string // the values of the single-valued arguments, by name
 	warnings []string
 }
 
-// parse reads Wyrcan's own arguments and leaves all others alone. Those behind a "--" count as well: that mark
-// divides what is for the kernel from what is for init, and Wyrcan is what init is here.
+// parse reads Wyrcan's own arguments and ignores all others. Arguments behind a "--" count too: the kernel passes those
+// to init, which is Wyrcan here.
 func parse(args []cmdline.Arg) arguments {
 	l := arguments{given: make(map[string]string)}
 	var net network
 	for i, a := range args {
-		// iPXE on EFI puts the file it started in front: wyrcan.efi, or wyrcan.kernel?job=images.
+		// iPXE on EFI puts the name of the started file first: wyrcan.efi, or wyrcan.kernel?job=images.
 		if i == 0 && (!a.HasValue || strings.Contains(a.Key, "?")) {
 			continue
 		}
@@ -79,7 +79,7 @@ func parse(args []cmdline.Arg) arguments {
 	return l
 }
 
-// argument takes in a, called name without its prefix. Its error says why the argument is ignored.
+// argument adds argument a to l. name is a's key without its prefix. The error says why a is ignored.
 func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 	path, isNet := strings.CutPrefix(name, "net.")
@@ -102,7 +102,7 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	case a.Value == "" && name == "img":
 		return fmt.Errorf("it names no image")
 	case a.Value == "":
-		// An empty wyr.arg= has nothing to pass on; a script with an unset variable may well write one.
+		// An empty wyr.arg= passes nothing on. A script with an unset variable may write one.
 	case name == "arg":
 		l.Args = append(l.Args, a.Value)
 	default:
@@ -112,7 +112,7 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	return nil
 }
 
-// insecure takes in one host. An empty value takes back those of other sources: a person may want to be sure.
+// insecure adds one host to l. An empty value removes the hosts of other sources, for a person who wants none.
 func (l *arguments) insecure(a cmdline.Arg) error {
 	if a.Value != "" {
 		if !isHost(a.Value) {
@@ -126,7 +126,7 @@ func (l *arguments) insecure(a cmdline.Arg) error {
 	return nil
 }
 
-// isHost reports whether text is HOST[:PORT], and nothing that would mean more: no URL, no path, no pattern.
+// isHost reports whether text is HOST[:PORT], and not a URL, a path or a pattern.
 func isHost(text string) bool {
 	host, port := text, "1"
 	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
@@ -139,19 +139,19 @@ func isHost(text string) bool {
 		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
 		return strings.HasSuffix(inner, "]") && err == nil && a.Is6()
 	}
-	letters := strings.Trim(host, ".-_")
-	return letters != "" && len(host) <= 253 && strings.Trim(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789.-_") == ""
+	return strings.Trim(host, ".-_") != "" && len(host) <= 253 && isWord(host, ".-_")
 }
 
-// once notes a single-valued argument, and warns where it takes the place of another value.
+// once records the value of a single-valued argument, and warns if it replaces another value.
 func (l *arguments) once(name string, a cmdline.Arg) {
 	if before, ok := l.given[name]; ok && before != a.Value {
-		l.warnings = append(l.warnings, fmt.Sprintf("%s is given more than once: %q takes the place of %q", a.Key, a.Value, before))
+		l.warnings = append(l.warnings,
+			fmt.Sprintf("%s is given more than once: %q takes the place of %q", a.Key, a.Value, before))
 	}
 	l.given[name] = a.Value
 }
 
-// over returns c with the options that the command line gives.
+// over returns c with the options of the command line in place of its own.
 func (l arguments) over(c Config) Config {
 	for _, o := range options {
 		if _, ok := l.given[o.name]; ok {
@@ -164,7 +164,7 @@ func (l arguments) over(c Config) Config {
 	return c
 }
 
-// Arguments returns the arguments that Load makes c from again.
+// Arguments returns c as arguments. Load makes c of them again.
 func (c Config) Arguments() []cmdline.Arg {
 	var args []cmdline.Arg
 	add := func(name, value string) {
@@ -194,9 +194,9 @@ func (c Config) Arguments() []cmdline.Arg {
 	return args
 }
 
-// unknown is the error for a name that is no argument, with the one that was probably meant.
+// unknown returns the error for an unknown argument. It names a similar one that may have been meant.
 func unknown(name string) error {
-	best, least := "", 3 // two slips of the finger, or "image" for "img"
+	best, least := "", 3 // at most two wrong letters, such as "image" for "img"
 	for _, k := range known() {
 		if d := distance(strings.ToLower(name), k); d < least && d < len(k) {
 			best, least = k, d
@@ -208,7 +208,7 @@ func unknown(name string) error {
 	return fmt.Errorf("there is no such argument; wyr.%s is the nearest that there is", best)
 }
 
-// distance is the least number of letters to insert, delete or replace between a and b (Levenshtein).
+// distance returns how many letters must be inserted, deleted or replaced to make b of a (Levenshtein distance).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -11,9 +11,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// Change is what wyr.efi asks for: Config.EFI says whether Config is to be written into Store, or what is there
-// cleared. Its steps are apart because a download lies between the question and the writing: only a configuration
-// that was brought all the way to a loaded kernel is worth a place in NVRAM.
+// Change is the change of NVRAM that wyr.efi asks for: Config.EFI says whether to write Config into Store or to clear
+// Store. Confirm and Apply are separate steps, because the download is between them: only a configuration whose kernel
+// could be loaded is written into NVRAM.
 type Change struct {
 	Config Config
 	Store  Store
@@ -22,9 +22,8 @@ type Change struct {
 // ErrDeclined is returned by Confirm unless the answer was yes.
 var ErrDeclined = errors.New("NVRAM is left as it is: the answer was not yes")
 
-// Needed reports whether Store holds something else than it would after the change. Where it does not, there is
-// nothing to ask and nothing to write: each write wears the flash out. The error says why there is nothing to change:
-// no NVRAM, or a configuration that cannot be stored.
+// Needed reports whether the change would alter what Store holds. If not, do not ask and do not write: each write wears
+// out the flash. The error says why the change is impossible: no NVRAM, or a configuration that cannot be stored.
 func (c Change) Needed() (bool, error) {
 	if c.Config.EFI == "" {
 		return false, nil
@@ -40,13 +39,13 @@ func (c Change) Needed() (bool, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return c.Config.EFI == EFIWrite, nil
 	case err != nil:
-		return true, nil // what cannot be read can still be replaced
+		return true, nil // the change can still replace what cannot be read
 	}
 	return c.Config.EFI == EFIClear || !bytes.Equal(have, want), nil
 }
 
-// Confirm shows on out what is at stake, asks, and reads a line from in. Only "yes" returns nil. Every other answer,
-// an error or the end of in among them, is ErrDeclined. It reads no further than the line.
+// Confirm writes a warning and a question to out, and reads the answer, one line, from in. It returns nil for "yes",
+// and ErrDeclined for any other answer, an error or the end of in. It reads nothing beyond the line.
 func (c Change) Confirm(in io.Reader, out io.Writer) error {
 	what := "remove the configuration that is stored in the EFI variable Wyrcan."
 	if c.Config.EFI == EFIWrite {
@@ -87,7 +86,7 @@ func (c Change) Apply() error {
 	return nil
 }
 
-// data is what Store is to hold, nil after EFIClear.
+// data returns what Store holds after the change, nil for EFIClear.
 func (c Change) data() ([]byte, error) {
 	switch c.Config.EFI {
 	case EFIWrite:
@@ -98,10 +97,10 @@ func (c Change) data() ([]byte, error) {
 	case EFIClear:
 		return nil, nil
 	}
-	return nil, fmt.Errorf("wyr.efi=%s is no change", c.Config.EFI)
+	return nil, fmt.Errorf("wyr.efi=%s changes nothing", c.Config.EFI)
 }
 
-// readLine reads up to a newline and not a byte beyond, since in has more readers after this one.
+// readLine reads up to a newline, and not a byte more, because others read from in after it.
 func readLine(in io.Reader) (string, error) {
 	var line []byte
 	for b := make([]byte, 1); len(line) < 1024; {

@@ -56,7 +56,7 @@ func TestConfirmShows(t *testing.T) {
 	}
 }
 
-// The console has other readers after the question: the next Enter is theirs.
+// Confirm must not read beyond the answer: the rest of the input is for others.
 func TestConfirmLeavesTheRest(t *testing.T) {
 	in := strings.NewReader("yes\nmore")
 	if err := (Change{Config: Config{EFI: EFIClear}}).Confirm(in, io.Discard); err != nil {
@@ -76,7 +76,7 @@ func TestConfirmFailures(t *testing.T) {
 	_, w := io.Pipe()
 	w.CloseWithError(broken)
 	if err := c.Confirm(strings.NewReader("yes\n"), w); err == nil {
-		t.Error("Confirm could not show the warning and took the answer")
+		t.Error("Confirm accepted the answer although it could not show the warning")
 	}
 }
 

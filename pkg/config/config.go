@@ -1,7 +1,9 @@
-// Package config finds out what to boot and how: from the kernel's command line, else from what wyr.efi=write left in
-// NVRAM. The arguments, the JSON form in NVRAM and the rules between the two are those of the README and of Wyrcan 2.1.
+// Package config finds out what to boot and how. It reads the kernel's command line or, if that names no image, the
+// configuration that wyr.efi=write has stored in NVRAM. The arguments, the JSON format in NVRAM, and which of the two
+// counts, are as the README says and as in Wyrcan 2.1.
 //
-// It does not look inside an image reference or a network file's keys, and it makes no system call: NVRAM is a Store.
+// The package does not check image references or the keys of network files. It makes no system call: it reaches NVRAM
+// through a Store.
 package config
 
 import (
@@ -16,19 +18,19 @@ import (
 // Config is what to boot and how.
 type Config struct {
 	Image   string         // wyr.img
-	Args    []string       // wyr.arg, in order and none of them empty
-	Network []netconf.File // wyr.net.*, files and sections in order of first mention, a repeated key as a further entry
+	Args    []string       // wyr.arg, in order, none of them empty
+	Network []netconf.File // wyr.net.*: files and sections in order of first mention, one entry for each value of a key
 	EFI     EFI            // wyr.efi; never stored
 	Root    string         // wyr.root: "" or "initramfs"
-	Debug   string         // wyr.debug: "" or "shell"; never stored, a shell is for the boot that asks for it
+	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes
 
-	// Insecure is wyr.insecure, each of them HOST[:PORT]: registries and token servers that may be asked over plain HTTP,
-	// or over TLS with a certificate that is not verified. They are stored with the image.
+	// Insecure is wyr.insecure: registries and token servers, each HOST[:PORT], that may be asked over plain HTTP, or over
+	// TLS without verifying the certificate. They are stored with the image.
 	Insecure []string
 }
 
-// EFI is what to do with the configuration in NVRAM before or after booting: "" is nothing.
+// EFI says what to do with the configuration in NVRAM; "" means nothing.
 type EFI string
 
 // The values of wyr.efi.
@@ -37,28 +39,27 @@ const (
 	EFIClear EFI = "clear"
 )
 
-// Store keeps one configuration over reboots: the EFI variable, or a map in tests.
+// Store keeps one configuration across reboots: in the EFI variable, or in a map in tests.
 type Store interface {
-	// Load returns what is stored. An error that is fs.ErrNotExist means that nothing is; one that is
-	// errors.ErrUnsupported as well, that nothing could be: this machine has no such place.
+	// Load returns what is stored. The error is fs.ErrNotExist if nothing is stored. It is also errors.ErrUnsupported if
+	// this machine cannot store anything.
 	Load() ([]byte, error)
-	// Save replaces what is stored, and returns nil only when it has been read back unharmed.
+	// Save replaces what is stored. It returns nil only after it has read the new data back and compared it.
 	Save([]byte) error
-	// Clear makes Load return fs.ErrNotExist. It returns nil where nothing was stored.
+	// Clear removes what is stored; Load then returns fs.ErrNotExist. Clear returns nil if nothing was stored.
 	Clear() error
 }
 
-// ErrNoImage is returned when no source names an image: the answer is to show Help.
+// ErrNoImage is returned if no source names an image. The caller then shows Help.
 var ErrNoImage = errors.New("no container image is named (wyr.img=IMAGE)")
 
-// Load returns the configuration of the first source that names an image: the arguments, then store, which may be
-// nil. Image, Args and Network all come from that one source and are never mixed: a stored network belongs to the
-// stored image. The other values are about the boot at hand, so those that are among the arguments always count and
-// the rest come with the image.
+// Load returns the configuration of the first source that names an image: the arguments, then store, which may be nil.
+// Image, Args and Network come from that source only and are never mixed: a stored network belongs to the stored image.
+// The other values concern this boot, so the arguments always count, and the source sets only the rest.
 //
-// The strings are warnings, one sentence each, about what was ignored and why. When no source names an image, or its
-// content is no configuration, the error is ErrNoImage with the cause, and the Config still holds what the arguments
-// ask for: wyr.efi=clear needs no image.
+// The strings are warnings, one sentence each, about what was ignored and why. If no source names an image, or store
+// holds no valid configuration, the error is ErrNoImage with the cause. The Config then still holds the values of the
+// arguments: wyr.efi=clear needs no image.
 func Load(args []cmdline.Arg, store Store) (Config, []string, error) {
 	line := parse(args)
 	sources := []struct {
@@ -84,7 +85,8 @@ func Load(args []cmdline.Arg, store Store) (Config, []string, error) {
 		}
 		if i > 0 && len(line.Args)+len(line.Network) > 0 {
 			warnings = append(warnings, fmt.Sprintf(
-				"wyr.arg and wyr.net on the command line are ignored: it names no image, so they come from %s with %s", source.name, c.Image))
+				"wyr.arg and wyr.net on the command line are ignored: it names no image, so they come from %s with %s",
+				source.name, c.Image))
 		}
 		return line.over(c), warnings, nil
 	}
@@ -94,7 +96,7 @@ func Load(args []cmdline.Arg, store Store) (Config, []string, error) {
 	return line.Config, line.warnings, ErrNoImage
 }
 
-// stored returns the configuration in s, empty where there is none.
+// stored returns the configuration in s, or an empty one if s holds none.
 func stored(s Store) (Config, error) {
 	if s == nil {
 		return Config{}, nil

@@ -12,7 +12,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// memory is a Store: what it holds, or the error of reading it.
+// memory is a Store in memory. Load returns err if it is set.
 type memory struct {
 	data []byte
 	err  error
@@ -35,7 +35,7 @@ func (m *memory) Clear() error {
 	return nil
 }
 
-// oneSection is a network file of one section.
+// oneSection returns a network file with one section.
 func oneSection(name string, kind netconf.Kind, section string, entries ...netconf.Entry) netconf.File {
 	return netconf.File{Name: name, Kind: kind, Sections: []netconf.Section{{Name: section, Entries: entries}}}
 }
@@ -44,7 +44,7 @@ func TestLoadArguments(t *testing.T) {
 	for _, tt := range []struct {
 		name, line string
 		want       Config
-		warnings   []string // a part of each
+		warnings   []string // a part of each warning
 	}{
 		// The examples of the README.
 		{name: "recommended", line: `quiet wyr.arg=loglevel=3 wyr.img=CONTAINER`,
@@ -59,16 +59,20 @@ func TestLoadArguments(t *testing.T) {
 			want: Config{Image: "w", Args: []string{"wyr.efi=write wyr.img=d"}}},
 		{name: "efi", line: `wyr.img=x wyr.efi=write`, want: Config{Image: "x", EFI: EFIWrite}},
 
-		{name: "firmware's own words", line: `wyrcan.kernel BOOT_IMAGE=/k initrd=\initrd wyr.img=x root=/dev/sda`, want: Config{Image: "x"}},
+		{name: "firmware's own arguments", line: `wyrcan.kernel BOOT_IMAGE=/k initrd=\initrd wyr.img=x root=/dev/sda`,
+			want: Config{Image: "x"}},
 		{name: "iPXE's file name, a kernel", line: `wyrcan.kernel wyr.img=x`, want: Config{Image: "x"}},
 		{name: "iPXE's file name, a UKI", line: `wyrcan.efi wyr.img=x`, want: Config{Image: "x"}},
 		{name: "iPXE's file name with a query", line: `wyrcan.kernel?job=images wyr.img=x`, want: Config{Image: "x"}},
-		{name: "first and misspelt", line: `wyr.image=y wyr.img=x`, want: Config{Image: "x"}, warnings: []string{"wyr.img is"}},
-		{name: "aliases", line: `wyrcan.img=x wyrcan.arg=a wyrcan.net.lan.Match.Name=e0 wyrcan.efi=clear wyrcan.root=initramfs wyrcan.debug=shell wyrcan.net.keep=yes`,
+		{name: "first and misspelt", line: `wyr.image=y wyr.img=x`, want: Config{Image: "x"},
+			warnings: []string{"wyr.img is"}},
+		{name: "aliases", line: `wyrcan.img=x wyrcan.arg=a wyrcan.net.lan.Match.Name=e0 wyrcan.efi=clear ` +
+			`wyrcan.root=initramfs wyrcan.debug=shell wyrcan.net.keep=yes`,
 			want: Config{Image: "x", Args: []string{"a"}, EFI: EFIClear, Root: "initramfs", Debug: "shell", NetKeep: true,
 				Network: []netconf.File{oneSection("lan", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "e0"})}}},
 		{name: "behind the double dash", line: `quiet -- wyr.img=x`, want: Config{Image: "x"}},
-		{name: "empty values", line: `wyr.img=x wyr.arg= wyr.efi= wyr.root= wyr.debug= wyr.net.keep=`, want: Config{Image: "x"}},
+		{name: "empty values", line: `wyr.img=x wyr.arg= wyr.efi= wyr.root= wyr.debug= wyr.net.keep=`,
+			want: Config{Image: "x"}},
 		{name: "not ours", line: `wyr.img=x wyrd.img=y wyr_img=z img=w wyr arg=a`, want: Config{Image: "x"}},
 
 		{name: "last image wins", line: `wyr.img=x wyrcan.img=y`, want: Config{Image: "y"},
@@ -80,32 +84,44 @@ func TestLoadArguments(t *testing.T) {
 			warnings: []string{`"clear" takes the place of "write"`}},
 		{name: "option undone", line: `wyr.img=x wyr.root=initramfs wyr.root=`, want: Config{Image: "x"},
 			warnings: []string{`"" takes the place of "initramfs"`}},
-		{name: "insecure", line: `wyr.img=x wyr.insecure=10.0.0.1:5000 wyr.insecure=registry.lab wyr.insecure=[2001:db8::1]:5000 wyrcan.insecure=registry.lab`,
+		{name: "insecure", line: `wyr.img=x wyr.insecure=10.0.0.1:5000 wyr.insecure=registry.lab ` +
+			`wyr.insecure=[2001:db8::1]:5000 wyrcan.insecure=registry.lab`,
 			want: Config{Image: "x", Insecure: []string{"10.0.0.1:5000", "registry.lab", "[2001:db8::1]:5000"}}},
-		{name: "insecure what", line: `wyr.img=x wyr.insecure wyr.insecure=http://a wyr.insecure=a/b wyr.insecure=a:0 wyr.insecure=a:b wyr.insecure=* wyr.insecure=a:99999 wyr.insecure=[a] wyr.insecure=::1 wyr.insecure=a,b`,
-			want:     Config{Image: "x"},
-			warnings: []string{"needs a value", `"http://a" is not a registry`, `"a/b"`, `"a:0"`, `"a:b"`, `"*"`, `"a:99999"`, `"[a]"`, `"::1"`, `"a,b"`}},
+		{name: "insecure, bad values", line: `wyr.img=x wyr.insecure wyr.insecure=http://a wyr.insecure=a/b wyr.insecure=a:0 ` +
+			`wyr.insecure=a:b wyr.insecure=* wyr.insecure=a:99999 wyr.insecure=[a] wyr.insecure=::1 wyr.insecure=a,b`,
+			want: Config{Image: "x"},
+			warnings: []string{"needs a value", `"http://a" is not a registry`, `"a/b"`, `"a:0"`, `"a:b"`, `"*"`,
+				`"a:99999"`, `"[a]"`, `"::1"`, `"a,b"`}},
 		{name: "keep", line: `wyr.img=x wyr.net.keep=no wyr.net.keep=1`, want: Config{Image: "x", NetKeep: true},
 			warnings: []string{`"1" takes the place of "no"`}},
-		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps`, want: Config{Image: "x"},
-			warnings: []string{`"wipe" is none of the values of wyr.efi: write, clear`, "wyr.root: initramfs", "wyr.debug: shell", "wyr.net.keep: yes"}},
+		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps`,
+			want: Config{Image: "x"},
+			warnings: []string{`"wipe" is none of the values of wyr.efi: write, clear`, "wyr.root: initramfs",
+				"wyr.debug: shell", "wyr.net.keep: yes"}},
 		{name: "no value", line: `wyr.img=x wyr.img wyr.arg wyr.efi wyr.net.lan.Match.Name`, want: Config{Image: "x"},
 			warnings: []string{"wyr.img=VALUE", "wyr.arg=VALUE", "wyr.efi=VALUE", "wyr.net.lan.Match.Name=VALUE"}},
-		{name: "misspelt", line: `wyr.img=x wyr.image=y wyr.args=a wyr.IMG=z wyr.efi.write=1 wyrcan.rot=initramfs wyr.=1`, want: Config{Image: "x"},
-			warnings: []string{"wyr.image=y is ignored: there is no such argument; wyr.img is", "wyr.arg is", "wyr.img is", "no such argument", "wyr.root is", "no such argument"}},
+		{name: "misspelt", line: `wyr.img=x wyr.image=y wyr.args=a wyr.IMG=z wyr.efi.write=1 ` +
+			`wyrcan.rot=initramfs wyr.=1`, want: Config{Image: "x"},
+			warnings: []string{"wyr.image=y is ignored: there is no such argument; wyr.img is", "wyr.arg is", "wyr.img is",
+				"no such argument", "wyr.root is", "no such argument"}},
 
-		{name: "network", line: `wyr.img=x wyr.net.10-lan.Match.Name=eth0 wyr.net.netdev.v_5.VLAN.Id=5 wyr.net.10-lan.Network.DNS="1.1.1.1 9.9.9.9" wyr.net.10-lan.Match.Type=ether wyr.net.network.10-lan.Network.DNS=::1 wyr.net.10-lan.Network.Domains= wyr.net.link.10-lan.Link.Name=lan0`,
+		{name: "network", line: `wyr.img=x wyr.net.10-lan.Match.Name=eth0 wyr.net.netdev.v_5.VLAN.Id=5 ` +
+			`wyr.net.10-lan.Network.DNS="1.1.1.1 9.9.9.9" wyr.net.10-lan.Match.Type=ether ` +
+			`wyr.net.network.10-lan.Network.DNS=::1 wyr.net.10-lan.Network.Domains= wyr.net.link.10-lan.Link.Name=lan0`,
 			want: Config{Image: "x", Network: []netconf.File{
 				{Name: "10-lan", Kind: netconf.Network, Sections: []netconf.Section{
 					{Name: "Match", Entries: []netconf.Entry{{Key: "Name", Value: "eth0"}, {Key: "Type", Value: "ether"}}},
-					{Name: "Network", Entries: []netconf.Entry{{Key: "DNS", Value: "1.1.1.1 9.9.9.9"}, {Key: "DNS", Value: "::1"}, {Key: "Domains"}}},
+					{Name: "Network", Entries: []netconf.Entry{{Key: "DNS", Value: "1.1.1.1 9.9.9.9"}, {Key: "DNS", Value: "::1"},
+						{Key: "Domains"}}},
 				}},
 				oneSection("v_5", netconf.NetDev, "VLAN", netconf.Entry{Key: "Id", Value: "5"}),
 				oneSection("10-lan", netconf.Link, "Link", netconf.Entry{Key: "Name", Value: "lan0"}),
 			}}},
 		{name: "file named like a kind", line: `wyr.img=x wyr.net.link.Match.Name=eth0`,
-			want: Config{Image: "x", Network: []netconf.File{oneSection("link", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "eth0"})}}},
-		{name: "numbered sections", line: `wyr.img=x wyr.net.a.Route3.Gateway=c wyr.net.a.Route.Gateway=a wyr.net.a.Route2.Gateway=b wyr.net.a.Route3.Metric=3 wyr.net.a.DHCPv4.UseDNS=no wyr.net.a.Match2.Name=e`,
+			want: Config{Image: "x", Network: []netconf.File{oneSection("link", netconf.Network, "Match",
+				netconf.Entry{Key: "Name", Value: "eth0"})}}},
+		{name: "numbered sections", line: `wyr.img=x wyr.net.a.Route3.Gateway=c wyr.net.a.Route.Gateway=a ` +
+			`wyr.net.a.Route2.Gateway=b wyr.net.a.Route3.Metric=3 wyr.net.a.DHCPv4.UseDNS=no wyr.net.a.Match2.Name=e`,
 			want: Config{Image: "x", Network: []netconf.File{{Name: "a", Kind: netconf.Network, Sections: []netconf.Section{
 				{Name: "Route", Entries: []netconf.Entry{{Key: "Gateway", Value: "c"}, {Key: "Metric", Value: "3"}}},
 				{Name: "Route", Entries: []netconf.Entry{{Key: "Gateway", Value: "a"}}},
@@ -113,8 +129,10 @@ func TestLoadArguments(t *testing.T) {
 				{Name: "DHCPv4", Entries: []netconf.Entry{{Key: "UseDNS", Value: "no"}}},
 				{Name: "Match2", Entries: []netconf.Entry{{Key: "Name", Value: "e"}}},
 			}}}}},
-		{name: "bad network", line: "wyr.img=x wyr.net.lan=dhcp wyr.net.lan.Network=dhcp wyr.net.a.b.c.d.e=1 wyr.net.net.lan.Match.Name=e wyr.net.../x.Match.Name=e wyr.net.l/n.Match.Name=e" +
-			" wyr.net..Match.Name=e wyr.net.lan.SR-IOV.VF=1 wyr.net.lan.Match.=e wyr.net.lan.Match.Name=\"a\nb\" wyr.net.lan.Match.Name=a\\ wyr.net." + strings.Repeat("n", 250) + ".Match.Name=e",
+		{name: "bad network", line: "wyr.img=x wyr.net.lan=dhcp wyr.net.lan.Network=dhcp wyr.net.a.b.c.d.e=1 " +
+			"wyr.net.net.lan.Match.Name=e wyr.net.../x.Match.Name=e wyr.net.l/n.Match.Name=e" +
+			" wyr.net..Match.Name=e wyr.net.lan.SR-IOV.VF=1 wyr.net.lan.Match.=e wyr.net.lan.Match.Name=\"a\nb\" " +
+			"wyr.net.lan.Match.Name=a\\ wyr.net." + strings.Repeat("n", 250) + ".Match.Name=e",
 			want: Config{Image: "x"},
 			warnings: []string{"KIND", "KIND", "KIND", `"net" is no kind of file`, "KIND", `"l/n" is no file name`,
 				`"" is no file name`, `"SR-IOV" is no section`, `"" is no key`, "does not fit on a line", "backslash", "too long"}},
@@ -149,9 +167,11 @@ func compareWarnings(t *testing.T, got, parts []string) {
 }
 
 func TestLoadSources(t *testing.T) {
-	const nvram = `{"network":{"lan.network":{"Match":{"Name":"e9"}}},"cmdline":["a","b c"],"image":"stored","root":"initramfs","net.keep":true,"insecure":["10.0.0.1:5000"]}`
-	stored := Config{Image: "stored", Args: []string{"a", "b c"}, Root: "initramfs", NetKeep: true, Insecure: []string{"10.0.0.1:5000"},
-		Network: []netconf.File{oneSection("lan", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "e9"})}}
+	const nvram = `{"network":{"lan.network":{"Match":{"Name":"e9"}}},"cmdline":["a","b c"],"image":"stored",` +
+		`"root":"initramfs","net.keep":true,"insecure":["10.0.0.1:5000"]}`
+	stored := Config{Image: "stored", Args: []string{"a", "b c"}, Root: "initramfs", NetKeep: true,
+		Insecure: []string{"10.0.0.1:5000"},
+		Network:  []netconf.File{oneSection("lan", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "e9"})}}
 	with := func(change func(*Config)) Config { c := stored; change(&c); return c }
 
 	for _, tt := range []struct {
@@ -159,11 +179,13 @@ func TestLoadSources(t *testing.T) {
 		store      *memory
 		want       Config
 		warnings   []string
-		err        string // "" for none, else a part of ErrNoImage's text
+		err        string // a part of the text of ErrNoImage, "" for no error
 	}{
 		{name: "NVRAM", store: &memory{data: []byte(nvram)}, want: stored},
-		{name: "the command line comes first", line: "wyr.img=x", store: &memory{data: []byte(nvram)}, want: Config{Image: "x"}},
-		{name: "unreadable NVRAM is not even read", line: "wyr.img=x", store: &memory{err: fs.ErrInvalid}, want: Config{Image: "x"}},
+		{name: "the command line comes first", line: "wyr.img=x", store: &memory{data: []byte(nvram)},
+			want: Config{Image: "x"}},
+		{name: "unreadable NVRAM is not even read", line: "wyr.img=x", store: &memory{err: fs.ErrInvalid},
+			want: Config{Image: "x"}},
 		{name: "empty image on the command line", line: "wyr.img=", store: &memory{data: []byte(nvram)}, want: stored,
 			warnings: []string{"names no image"}},
 		{name: "options of this boot", line: "wyr.debug=shell wyr.efi=clear", store: &memory{data: []byte(nvram)},
@@ -177,8 +199,10 @@ func TestLoadSources(t *testing.T) {
 		{name: "never mixed", line: "wyr.arg=z wyr.net.lan.Match.Name=e0", store: &memory{data: []byte(nvram)}, want: stored,
 			warnings: []string{"wyr.arg and wyr.net on the command line are ignored"}},
 		{name: "nothing", store: &memory{}, err: "no container image"},
-		{name: "no image in NVRAM", store: &memory{data: []byte(`{"network":{},"cmdline":["a"],"image":null}`)}, err: "no container image"},
-		{name: "garbage in NVRAM", line: "wyr.efi=clear wyr.foo=1", store: &memory{data: []byte("\xff\xfe")}, want: Config{EFI: EFIClear},
+		{name: "no image in NVRAM", store: &memory{data: []byte(`{"network":{},"cmdline":["a"],"image":null}`)},
+			err: "no container image"},
+		{name: "garbage in NVRAM", line: "wyr.efi=clear wyr.foo=1", store: &memory{data: []byte("\xff\xfe")},
+			want:     Config{EFI: EFIClear},
 			warnings: []string{"wyr.foo"}, err: "in NVRAM: it is not UTF-8"},
 		{name: "NVRAM fails", store: &memory{err: errors.New("device error")}, err: "in NVRAM: device error"},
 	} {
@@ -212,10 +236,11 @@ func TestHelpNamesAll(t *testing.T) {
 	}
 }
 
-// FuzzLoad holds any command line to this: no panic, no file that could leave its directory, and a configuration
-// that survives being written as arguments.
+// FuzzLoad checks for any command line that Load does not panic, that no file name leaves its directory, and that Load
+// returns the same configuration for the configuration's own arguments.
 func FuzzLoad(f *testing.F) {
-	f.Add(`wyr.img=x wyr.arg="a b" wyr.net.link.lan.Route2.Name="a b" wyr.net.keep=yes wyr.insecure=a:1 wyr.efi=write wyr.rot=1`)
+	f.Add(`wyr.img=x wyr.arg="a b" wyr.net.link.lan.Route2.Name="a b" wyr.net.keep=yes wyr.insecure=a:1 wyr.efi=write ` +
+		`wyr.rot=1`)
 	f.Add(`"wyr.arg=a" wyrcan.net...=1 wyr.net.network.a.Address.Address=1 wyr.net.a.Address9.Address=2 wyr. wyr.img`)
 	f.Fuzz(func(t *testing.T, text string) {
 		c, _, err := Load(cmdline.Parse(text), nil)

@@ -1,6 +1,6 @@
 package config
 
-// Help lists all arguments. It is what a person sees who has named no image.
+// Help lists all arguments. The console shows it if no image is named.
 const Help = `Wyrcan boots a container. Name it on the kernel's command line:
 
     wyr.img=IMAGE    the container to boot, [REGISTRY/]NAME[:TAG][@DIGEST]

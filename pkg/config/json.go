@@ -11,11 +11,12 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// maxStored is far above what a kernel's command line (2048 bytes on x86 and arm64, COMMAND_LINE_SIZE) can hold.
+// maxStored is the longest stored configuration that is read: far more than what a kernel command line can hold (2048
+// bytes on x86 and arm64, COMMAND_LINE_SIZE).
 const maxStored = 64 << 10
 
-// storedConfig is the JSON that Wyrcan 2.1 reads and writes. It wants network and cmdline to be there even when
-// empty, and passes over members that it does not know: the last three are ours.
+// storedConfig is the JSON that Wyrcan 2.1 reads and writes. Wyrcan 2.1 requires network and cmdline, even if they are
+// empty, and ignores unknown members, such as our last three.
 type storedConfig struct {
 	Network object   `json:"network"`
 	Cmdline []string `json:"cmdline"`
@@ -26,9 +27,9 @@ type storedConfig struct {
 	Insecure []string `json:"insecure,omitempty"`
 }
 
-// Marshal returns c as it is stored, the same bytes for the same c. A key with one value is a string, as for Wyrcan
-// 2.1, and an array only where it has several; the second [Route] of a file is "Route2". EFI and Debug are left out.
-// It fails where JSON or Unmarshal could not give the same back.
+// Marshal returns c in its stored form, always the same bytes for the same c. A key with one value is a string, as in
+// Wyrcan 2.1; a key with several values is an array. The second [Route] of a file is "Route2". EFI and Debug are left
+// out. Marshal fails if Unmarshal could not return the same configuration.
 func (c Config) Marshal() ([]byte, error) {
 	for _, a := range c.Arguments() {
 		if !utf8.ValidString(a.Value) {
@@ -66,8 +67,8 @@ func (c Config) Marshal() ([]byte, error) {
 	return data, nil
 }
 
-// Unmarshal reads what Marshal, or Wyrcan 2.1, wrote. Anything else is an error as a whole, never a part of a
-// configuration; members that it does not know are passed over, for a later version's sake.
+// Unmarshal parses what Marshal or Wyrcan 2.1 wrote. After an error it returns no part of the configuration. It ignores
+// unknown members, which a later version may have written.
 func Unmarshal(data []byte) (Config, error) {
 	switch {
 	case len(data) > maxStored:
@@ -119,7 +120,7 @@ func Unmarshal(data []byte) (Config, error) {
 	return c, nil
 }
 
-// oneOrMore reads a string, or an array of them.
+// oneOrMore parses a string or an array of strings.
 func oneOrMore(data []byte) ([]string, error) {
 	var one string
 	if err := json.Unmarshal(data, &one); err == nil {
@@ -130,7 +131,7 @@ func oneOrMore(data []byte) ([]string, error) {
 	return more, err
 }
 
-// object is a JSON object whose members keep their order, which a Go map would lose.
+// object is a JSON object whose members keep their order, unlike those of a Go map.
 type object []member
 
 type member struct {
@@ -158,7 +159,7 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// members calls each for the members of a JSON object, in order. No object, or null, has none.
+// members calls each for every member of a JSON object, in order. Empty data and null have no members.
 func members(data []byte, each func(key string, value json.RawMessage) error) error {
 	if len(data) == 0 || string(data) == "null" {
 		return nil

@@ -19,7 +19,8 @@ func TestJSON(t *testing.T) {
 	}{
 		// The first three are what Wyrcan 2.1 writes.
 		{"2.1, image only", Config{Image: "r/x:1"}, `{"network":{},"cmdline":[],"image":"r/x:1"}`},
-		{"2.1, arguments", Config{Image: "x", Args: []string{"quiet a=b", "c"}}, `{"network":{},"cmdline":["quiet a=b","c"],"image":"x"}`},
+		{"2.1, arguments", Config{Image: "x", Args: []string{"quiet a=b", "c"}},
+			`{"network":{},"cmdline":["quiet a=b","c"],"image":"x"}`},
 		{"2.1, network", Config{Image: "x", Args: []string{"a"}, Network: []netconf.File{
 			{Name: "lan", Kind: netconf.Network, Sections: []netconf.Section{
 				{Name: "Network", Entries: []netconf.Entry{{Key: "DHCP", Value: "yes"}, {Key: "DNS", Value: "1.1.1.1 ::1"}}},
@@ -29,16 +30,20 @@ func TestJSON(t *testing.T) {
 		}}, `{"network":{"lan.network":{"Network":{"DHCP":"yes","DNS":"1.1.1.1 ::1"},"Match":{"Name":"e*"}},` +
 			`"lan.link":{"Match":{"MACAddress":"00:11:22:33:44:55"}}},"cmdline":["a"],"image":"x"}`},
 		{"more than one value", Config{Image: "x", Network: []netconf.File{
-			oneSection("a", netconf.Network, "Network", netconf.Entry{Key: "DNS", Value: "1"}, netconf.Entry{Key: "DNS"}, netconf.Entry{Key: "DNS", Value: "2"}, netconf.Entry{Key: "NTP", Value: "3"}),
+			oneSection("a", netconf.Network, "Network", netconf.Entry{Key: "DNS", Value: "1"}, netconf.Entry{Key: "DNS"},
+				netconf.Entry{Key: "DNS", Value: "2"}, netconf.Entry{Key: "NTP", Value: "3"}),
 		}}, `{"network":{"a.network":{"Network":{"DNS":["1","","2"],"NTP":"3"}}},"cmdline":[],"image":"x"}`},
-		{"more than one section", Config{Image: "x", Network: []netconf.File{{Name: "a", Kind: netconf.Network, Sections: []netconf.Section{
-			{Name: "Route", Entries: []netconf.Entry{{Key: "Gateway", Value: "1"}}},
-			{Name: "Match", Entries: []netconf.Entry{{Key: "Name", Value: "e"}}},
-			{Name: "Route", Entries: []netconf.Entry{{Key: "Gateway", Value: "2"}}},
-		}}}}, `{"network":{"a.network":{"Route":{"Gateway":"1"},"Match":{"Name":"e"},"Route2":{"Gateway":"2"}}},"cmdline":[],"image":"x"}`},
+		{"more than one section", Config{Image: "x",
+			Network: []netconf.File{{Name: "a", Kind: netconf.Network, Sections: []netconf.Section{
+				{Name: "Route", Entries: []netconf.Entry{{Key: "Gateway", Value: "1"}}},
+				{Name: "Match", Entries: []netconf.Entry{{Key: "Name", Value: "e"}}},
+				{Name: "Route", Entries: []netconf.Entry{{Key: "Gateway", Value: "2"}}},
+			}}}}, `{"network":{"a.network":{"Route":{"Gateway":"1"},"Match":{"Name":"e"},"Route2":{"Gateway":"2"}}},` +
+			`"cmdline":[],"image":"x"}`},
 		{"ours", Config{Image: "x", Root: "initramfs", NetKeep: true, Insecure: []string{"a:1", "b"}},
 			`{"network":{},"cmdline":[],"image":"x","root":"initramfs","net.keep":true,"insecure":["a:1","b"]}`},
-		{"quotes", Config{Image: "x", Args: []string{`a="b c"`, "é\t\\"}}, `{"network":{},"cmdline":["a=\"b c\"","é\t\\"],"image":"x"}`},
+		{"quotes", Config{Image: "x", Args: []string{`a="b c"`, "é\t\\"}},
+			`{"network":{},"cmdline":["a=\"b c\"","é\t\\"],"image":"x"}`},
 		{"nothing", Config{}, `{"network":{},"cmdline":[],"image":""}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,7 +77,8 @@ func TestUnmarshalAccepts(t *testing.T) {
 		{`{"network":{"a.link":{},"b.link":{"Link":{}},"c.link":{"Link":{"Name":[]}}},"image":"x"}`, Config{Image: "x"}},
 		{`{"image":"x","cmdline":["","a"],"later":{"version":[1]}}`, Config{Image: "x", Args: []string{"a"}}},
 		{`{"image":"x","network":{"a.link":{"Link":{"Name":"1"}},"a.link":{"Link":{"Name":"2"}}}}`,
-			Config{Image: "x", Network: []netconf.File{oneSection("a", netconf.Link, "Link", netconf.Entry{Key: "Name", Value: "1"}, netconf.Entry{Key: "Name", Value: "2"})}}},
+			Config{Image: "x", Network: []netconf.File{oneSection("a", netconf.Link, "Link",
+				netconf.Entry{Key: "Name", Value: "1"}, netconf.Entry{Key: "Name", Value: "2"})}}},
 	} {
 		got, err := Unmarshal([]byte(tt.data))
 		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
@@ -114,7 +120,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 			t.Errorf("Unmarshal(%.80q): %v, want an error with %q", tt.data, err, tt.want)
 		}
 		if diff := cmp.Diff(Config{}, got); diff != "" {
-			t.Errorf("Unmarshal(%.80q) failed and gave something (-want +got):\n%s", tt.data, diff)
+			t.Errorf("Unmarshal(%.80q) failed but returned a configuration (-want +got):\n%s", tt.data, diff)
 		}
 	}
 }
@@ -126,7 +132,8 @@ func TestMarshalRefuses(t *testing.T) {
 	}{
 		{Config{Image: "x", Args: []string{"a=\xff"}}, `wyr.arg="a=\xff" cannot be stored`},
 		{Config{Image: "\xff"}, "not UTF-8"},
-		{Config{Network: []netconf.File{oneSection("a/b", netconf.Link, "Link", netconf.Entry{Key: "Name"})}}, "is no file name"},
+		{Config{Network: []netconf.File{oneSection("a/b", netconf.Link, "Link", netconf.Entry{Key: "Name"})}},
+			"is no file name"},
 		{Config{Network: []netconf.File{oneSection("a", "service", "Link", netconf.Entry{Key: "Name"})}}, "is no kind"},
 		{Config{Args: []string{strings.Repeat("x", maxStored)}}, "at most 65536"},
 	} {
@@ -136,10 +143,11 @@ func TestMarshalRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshal: what is accepted is what Marshal would have written, but for the order of a section's keys.
+// FuzzUnmarshal checks that Marshal can write whatever Unmarshal accepts, and always writes the same bytes.
 func FuzzUnmarshal(f *testing.F) {
 	for _, s := range []string{
-		`{"network":{"lan.network":{"Network":{"DNS":["1","2"]},"Route2":{"Gateway":"x"},"Route":{}}},"cmdline":["a b"],"image":"x","root":"initramfs","net.keep":true,"insecure":["[2001:db8::1]:5000"]}`,
+		`{"network":{"lan.network":{"Network":{"DNS":["1","2"]},"Route2":{"Gateway":"x"},"Route":{}}},"cmdline":["a b"],` +
+			`"image":"x","root":"initramfs","net.keep":true,"insecure":["[2001:db8::1]:5000"]}`,
 		`{"network":null,"cmdline":null,"image":null}`, "\xff", `{"image":"\ud800"}`,
 	} {
 		f.Add([]byte(s))

@@ -8,8 +8,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// repeatable are the sections of which systemd takes several in one file. An argument tells them apart by a number
-// that the file does not hold: Route2 is a further [Route]. No such section has a name that ends in a digit.
+// repeatable are the sections that a file of systemd may hold several times. In an argument a number distinguishes
+// them, which is not written to the file: Route2 is another [Route]. None of these sections has a name that ends in a
+// digit.
 var repeatable = map[string]bool{
 	"Address":           true,
 	"BridgeVLAN":        true,
@@ -20,7 +21,7 @@ var repeatable = map[string]bool{
 	"WireGuardPeer":     true,
 }
 
-// network collects entries into sections and files. Sections are told apart by their names as written.
+// network collects entries into sections and files. A section is identified by its name as written, with its number.
 type network []*file
 
 type file struct {
@@ -34,7 +35,7 @@ type section struct {
 	entries []netconf.Entry
 }
 
-// argument takes in wyr.net.PATH=VALUE.
+// argument adds the argument wyr.net.PATH=VALUE.
 func (n *network) argument(path, value string) error {
 	kind, parts := netconf.Network, strings.Split(path, ".")
 	if len(parts) == 4 {
@@ -46,31 +47,31 @@ func (n *network) argument(path, value string) error {
 	return n.add(kind, parts[0], parts[1], parts[2], value)
 }
 
-// add appends an entry, if a file can hold it. The check is what stands between an argument or NVRAM and a path below
-// /etc/systemd/network, and between a value and a line of its own.
+// add appends an entry, if a file can hold it. The checks make sure that an argument, or NVRAM, cannot write to a path
+// outside /etc/systemd/network, and that a value cannot add a line of its own.
 func (n *network) add(kind netconf.Kind, name, written, key, value string) error {
 	switch {
 	case kind != netconf.Link && kind != netconf.NetDev && kind != netconf.Network:
-		return fmt.Errorf("%q is no kind of file: %s, %s or %s", kind, netconf.Link, netconf.NetDev, netconf.Network)
+		return fmt.Errorf("%q is no kind of file: want %s, %s or %s", kind, netconf.Link, netconf.NetDev, netconf.Network)
 	case !isWord(name, "-_"):
-		return fmt.Errorf("%q is no file name: letters, digits, - and _", name)
+		return fmt.Errorf("%q is no file name: want letters, digits, - and _", name)
 	case len(name)+len(".")+len(kind) > 255:
 		return fmt.Errorf("a file name of %d letters is too long", len(name))
 	case !isWord(written, ""):
-		return fmt.Errorf("%q is no section name: letters and digits", written)
+		return fmt.Errorf("%q is no section name: want letters and digits", written)
 	case !isWord(key, ""):
-		return fmt.Errorf("%q is no key: letters and digits", key)
+		return fmt.Errorf("%q is no key: want letters and digits", key)
 	case strings.ContainsAny(value, "\n\r\x00"):
 		return fmt.Errorf("the value %q does not fit on a line", value)
 	case strings.HasSuffix(value, `\`):
-		return fmt.Errorf("the value %q ends in a backslash, which would take in the next line", value)
+		return fmt.Errorf("the value %q ends in a backslash, which would join it with the next line", value)
 	}
 	s := n.section(kind, name, written)
 	s.entries = append(s.entries, netconf.Entry{Key: key, Value: value})
 	return nil
 }
 
-// section returns the section of that name, a new one where there is none.
+// section returns the section of that name. It adds the section, and the file, if there is none.
 func (n *network) section(kind netconf.Kind, name, written string) *section {
 	var in *file
 	for _, f := range *n {
@@ -92,7 +93,7 @@ func (n *network) section(kind netconf.Kind, name, written string) *section {
 	return s
 }
 
-// files returns what was collected, with the sections named as in a file.
+// files returns the collected files, with the section names as they are written to a file.
 func (n network) files() []netconf.File {
 	var files []netconf.File
 	for _, f := range n {
@@ -109,8 +110,8 @@ func (n network) files() []netconf.File {
 	return files
 }
 
-// numbered is the way back from files: the second [Route] becomes Route2. A section that is not repeatable and stands
-// twice is one section to systemd too.
+// numbered is the inverse of files: the second [Route] becomes Route2. If a section that is not repeatable occurs
+// twice, its entries are joined, as systemd does.
 func numbered(files []netconf.File) network {
 	var n network
 	for _, f := range files {
@@ -127,7 +128,7 @@ func numbered(files []netconf.File) network {
 	return n
 }
 
-// isWord reports whether s is made of ASCII letters, digits and the extra characters, and is not empty.
+// isWord reports whether s is not empty and consists of ASCII letters, digits and the characters in extra.
 func isWord(s, extra string) bool {
 	for i := range len(s) {
 		c := s[i]
