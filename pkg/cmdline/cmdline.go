@@ -1,7 +1,8 @@
-// Package cmdline reads a kernel command line the way the kernel does: next_arg of lib/cmdline.c, called as parse_args of
-// kernel/params.c calls it. Order and repeats are kept, since to Wyrcan a second wyr.arg= is another argument and not a new value.
+// Package cmdline parses a kernel command line exactly as the kernel does: with next_arg of lib/cmdline.c, called as
+// parse_args of kernel/params.c calls it. It keeps the order and repeated keys, because to Wyrcan a second wyr.arg= is
+// another argument and not a new value.
 //
-// It knows no argument by name, and it does not treat "-" and "_" in a name as equal, as the kernel does for its own.
+// The package knows no argument by name. Unlike the kernel, it does not treat "-" and "_" in a key as equal.
 package cmdline
 
 import "strings"
@@ -9,11 +10,11 @@ import "strings"
 // Arg is one argument: KEY, or KEY=VALUE.
 type Arg struct {
 	Key, Value string
-	HasValue   bool // an = was there, perhaps with nothing behind it
+	HasValue   bool // there was an =, perhaps with nothing behind it
 }
 
-// Parse splits a command line into its arguments. Every line means something to the kernel, so it cannot fail: an
-// unclosed quote runs to the end of the line. A "--" is an argument like another; the caller decides what it ends.
+// Parse splits a command line into its arguments. It cannot fail, because the kernel accepts every line: an unclosed
+// quote extends to the end of the line. A "--" is an argument like any other; its meaning is up to the caller.
 func Parse(line string) []Arg {
 	line, _, _ = strings.Cut(line, "\x00") // the kernel's line is a C string
 	var args []Arg
@@ -25,8 +26,8 @@ func Parse(line string) []Arg {
 	return args
 }
 
-// next reads the argument at the start of line, which is not empty, and returns what follows it. It makes the
-// decisions of next_arg in the same order, odd ones included: they are what the kernel makes of the same bytes.
+// next cuts the first argument off line, which must not be empty, and returns the rest of the line. It makes the same
+// decisions as next_arg in the same order, even the odd ones, so that it reads the same bytes as the kernel does.
 func next(line string) (Arg, string) {
 	quoted := line[0] == '"'
 	if quoted {
@@ -36,7 +37,7 @@ func next(line string) (Arg, string) {
 	for ; end < len(line) && (inQuote || !isSpace(line[end])); end++ {
 		switch line[end] {
 		case '=':
-			if equals == 0 { // so an = in front belongs to the name
+			if equals == 0 { // so an = at the start belongs to the key
 				equals = end
 			}
 		case '"':
@@ -53,15 +54,15 @@ func next(line string) (Arg, string) {
 	}
 	value, opened := strings.CutPrefix(word[equals+1:], `"`)
 	if opened || quoted {
-		// One quote is taken off the end, never two: next_arg writes its NUL over it the first time.
+		// Trim one quote at most: next_arg overwrites the last quote with a NUL, and sees no second one.
 		value = strings.TrimSuffix(value, `"`)
 	}
 	return Arg{Key: word[:equals], Value: value, HasValue: true}, rest
 }
 
-// String returns the argument in the form that Parse reads back, alone or between others, in quotes only where it
-// needs them. Not every value has such a form, as the grammar has no escape: one that holds a space outside a pair of
-// its own quotes and also a quote may have none, and then the plainest form is returned.
+// String returns a form of the argument that Parse reads back as the same argument, also between others. It uses
+// quotes only if it must. Some values have no such form, because the grammar has no escape character: a value that
+// holds a quote and a space outside quotes, for example. For these, String returns the form without quotes.
 func (a Arg) String() string {
 	plain, forms := a.Key, []string{a.Key, `"` + a.Key + `"`}
 	if a.HasValue {
@@ -69,7 +70,7 @@ func (a Arg) String() string {
 		forms = []string{plain, a.Key + `="` + a.Value + `"`, `"` + plain + `"`}
 	}
 	for _, form := range forms {
-		// The word behind shows that a quote left open did not swallow what follows.
+		// The second argument shows that no unclosed quote includes what follows.
 		if got := Parse(form + " x"); len(got) == 2 && got[0] == a && got[1] == (Arg{Key: "x"}) {
 			return form
 		}
@@ -77,8 +78,8 @@ func (a Arg) String() string {
 	return plain
 }
 
-// isSpace is the kernel's isspace: lib/ctype.c knows Latin-1, so the no-break space 0xa0 is one as well. In UTF-8
-// text that byte also ends letters such as à, which an argument must therefore quote, as it must for the kernel.
+// isSpace is the kernel's isspace. The table in lib/ctype.c is Latin-1, so 0xa0, the no-break space, is a space too. In
+// UTF-8, letters such as à end in that byte, so an argument with such a letter needs quotes.
 func isSpace(c byte) bool {
 	return c == ' ' || '\t' <= c && c <= '\r' || c == 0xa0
 }

@@ -27,19 +27,23 @@ func TestParse(t *testing.T) {
 		{"chain load", `wyr.img=registry.example/wyrcan/wyrcan wyr.arg=wyr.img=registry.example/wyrcan/debian`,
 			[]Arg{pair("wyr.img", "registry.example/wyrcan/wyrcan"), pair("wyr.arg", "wyr.img=registry.example/wyrcan/debian")}},
 		{"network", `wyr.net.link.lan.Match.MACAddress=00:11:22:33:44:55 wyr.net.lan.Network.DNS="1.1.1.1 9.9.9.9"`,
-			[]Arg{pair("wyr.net.link.lan.Match.MACAddress", "00:11:22:33:44:55"), pair("wyr.net.lan.Network.DNS", "1.1.1.1 9.9.9.9")}},
+			[]Arg{pair("wyr.net.link.lan.Match.MACAddress", "00:11:22:33:44:55"),
+				pair("wyr.net.lan.Network.DNS", "1.1.1.1 9.9.9.9")}},
 		{"efi", `wyr.efi=write wyr.efi=clear`, []Arg{pair("wyr.efi", "write"), pair("wyr.efi", "clear")}},
 
-		// The lines that firmware and loaders really deliver.
-		{"systemd-boot", `initrd=\initrd quiet wyr.img=c`, []Arg{pair("initrd", `\initrd`), word("quiet"), pair("wyr.img", "c")}},
-		{"OVMF -kernel", "wyr.img=c console=ttyS0 initrd=initrd\n", []Arg{pair("wyr.img", "c"), pair("console", "ttyS0"), pair("initrd", "initrd")}},
+		// Lines that firmware and boot loaders pass in practice.
+		{"systemd-boot", `initrd=\initrd quiet wyr.img=c`,
+			[]Arg{pair("initrd", `\initrd`), word("quiet"), pair("wyr.img", "c")}},
+		{"OVMF -kernel", "wyr.img=c console=ttyS0 initrd=initrd\n",
+			[]Arg{pair("wyr.img", "c"), pair("console", "ttyS0"), pair("initrd", "initrd")}},
 		{"iPXE on EFI", `wyrcan.kernel wyr.img=c initrd=wyrcan.initrd`,
 			[]Arg{word("wyrcan.kernel"), pair("wyr.img", "c"), pair("initrd", "wyrcan.initrd")}},
 		{"iPXE on EFI, name with a query", `wyrcan.kernel?job=images wyr.img=c`,
 			[]Arg{pair("wyrcan.kernel?job", "images"), pair("wyr.img", "c")}},
 		{"PXELINUX", `BOOT_IMAGE=wyrcan.kernel initrd=wyrcan.initrd quiet wyr.img=c `,
 			[]Arg{pair("BOOT_IMAGE", "wyrcan.kernel"), pair("initrd", "wyrcan.initrd"), word("quiet"), pair("wyr.img", "c")}},
-		{"GRUB", `BOOT_IMAGE=/kernel root=LABEL=x ro`, []Arg{pair("BOOT_IMAGE", "/kernel"), pair("root", "LABEL=x"), word("ro")}},
+		{"GRUB", `BOOT_IMAGE=/kernel root=LABEL=x ro`,
+			[]Arg{pair("BOOT_IMAGE", "/kernel"), pair("root", "LABEL=x"), word("ro")}},
 		{"GRUB on EFI", `BOOT_IMAGE=(hd0,gpt2)/kernel quiet`, []Arg{pair("BOOT_IMAGE", "(hd0,gpt2)/kernel"), word("quiet")}},
 		{"GRUB, quoted as GRUB does", `"wyr.arg=a b" wyr.img=c`, []Arg{pair("wyr.arg", "a b"), pair("wyr.img", "c")}},
 
@@ -49,7 +53,8 @@ func TestParse(t *testing.T) {
 		{"quoted word", `"a b" c`, []Arg{word("a b"), word("c")}},
 		{"quoted key with a space", `"a b=c d"`, []Arg{pair("a b", "c d")}},
 		{"inner quotes kept", `wyr.arg=dyndbg="file a.c +p" x`, []Arg{pair("wyr.arg", `dyndbg="file a.c +p"`), word("x")}},
-		{"quoted argument for the last kernel of a chain", `wyr.arg=wyr.arg="a b=c" x`, []Arg{pair("wyr.arg", `wyr.arg="a b=c"`), word("x")}},
+		{"quoted argument for the last kernel of a chain", `wyr.arg=wyr.arg="a b=c" x`,
+			[]Arg{pair("wyr.arg", `wyr.arg="a b=c"`), word("x")}},
 		{"closed early", `a="b"c d`, []Arg{pair("a", `b"c`), word("d")}},
 		{"opened late", `a=b"c d"`, []Arg{pair("a", `b"c d"`)}},
 		{"two quoted runs", `a="b c"d"e f" g`, []Arg{pair("a", `b c"d"e f`), word("g")}},
@@ -61,7 +66,7 @@ func TestParse(t *testing.T) {
 		{"single quotes are letters", `a='b c'`, []Arg{pair("a", "'b"), word("c'")}},
 		{"backslash is a letter", `a=b\ c`, []Arg{pair("a", `b\`), word("c")}},
 
-		// Unclosed quotes run to the end.
+		// Unclosed quotes extend to the end of the line.
 		{"unclosed value", `a="b c d=e`, []Arg{pair("a", "b c d=e")}},
 		{"unclosed word", `"a b`, []Arg{word("a b")}},
 		{"unclosed late", `a=b" c`, []Arg{pair("a", `b" c`)}},
@@ -121,7 +126,7 @@ func TestString(t *testing.T) {
 	}
 }
 
-// FuzzParse holds Parse to what every line must satisfy, and String to its promise where Parse made the argument.
+// FuzzParse checks for any line that no argument without a value has one, and that Parse reads String's form back.
 func FuzzParse(f *testing.F) {
 	for _, line := range []string{
 		`quiet wyr.arg="quiet log-buf-len=1M" "wyr.arg=a b" wyr.img=r/x -- y`,
@@ -134,13 +139,13 @@ func FuzzParse(f *testing.F) {
 		var forms []string
 		for _, a := range args {
 			if !a.HasValue && a.Value != "" {
-				t.Fatalf("Parse(%q): %#v has a value and denies it", line, a)
+				t.Fatalf("Parse(%q): %#v has a value, but HasValue is false", line, a)
 			}
 			if got := Parse(a.String() + " x"); len(got) == 2 && got[0] == a {
 				forms = append(forms, a.String())
 				continue
 			}
-			// Without a form there must be a reason: a quote, or a name that holds or starts with what ends it.
+			// Only an argument with a quote or a NUL may have no form.
 			if !strings.ContainsAny(a.Key+a.Value, "\"\x00") {
 				t.Errorf("Parse(%q): %#v.String() = %q is not read back", line, a, a.String())
 			}
