@@ -1,8 +1,8 @@
-// Package efivar keeps Wyrcan's configuration in an EFI variable, as UEFI 2.10 section 8.2 describes them and Linux
-// shows them in efivarfs: four bytes of attributes, then the data. It knows that one variable and not what it means.
+// Package efivar stores Wyrcan's configuration in an EFI variable (UEFI 2.10, section 8.2), through Linux's efivarfs.
+// It accesses only this one variable, and does not interpret its content.
 //
-// Reading and writing are u-root's efivarfs package. Clearing is our own, since u-root's opens the file for writing
-// before it takes the immutable flag off, which no kernel allows.
+// It reads and writes with u-root's package efivarfs. It deletes the variable with its own code, because u-root opens
+// the file for writing before it removes the immutable flag, which no kernel allows.
 package efivar
 
 import (
@@ -18,14 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Var is the variable, and a config.Store.
+// Var is the EFI variable. It is a config.Store.
 type Var struct {
-	Dir string // where efivarfs is, or is to be, mounted; "" for /sys/firmware/efi/efivars
+	Dir string // the mount point of efivarfs; "" means /sys/firmware/efi/efivars
 
-	fs func(dir string) (files, error) // nil for u-root's, which refuses to be anywhere but on efivarfs
+	fs func(dir string) (files, error) // for tests; nil means u-root's efivarfs, which works on a mounted efivarfs only
 }
 
-// files is the part of u-root's efivarfs.EFIVar that is used.
+// files is the part of u-root's efivarfs.EFIVar that this package uses.
 type files interface {
 	Get(efivarfs.VariableDescriptor) (efivarfs.VariableAttributes, []byte, error)
 	Set(efivarfs.VariableDescriptor, efivarfs.VariableAttributes, []byte) error
@@ -38,29 +38,29 @@ const (
 	attributes = efivarfs.AttributeNonVolatile | efivarfs.AttributeBootserviceAccess | efivarfs.AttributeRuntimeAccess
 )
 
-// MaxSize is the most that Save writes, in bytes. Firmware need not take more than 32 KiB in one variable, and a
-// kernel's command line brings at most 2.
+// MaxSize is the largest configuration that Save writes, in bytes. Firmware may refuse a variable over 32 KiB, and a
+// kernel command line has at most 2 KiB.
 const MaxSize = 32 << 10
 
-// overhead is what firmware stores besides the data: EDK2's header of 60 bytes, the name as UCS-2, and padding.
+// overhead is what firmware stores in addition to the data: EDK2's header of 60 bytes, the name in UCS-2, and padding.
 const overhead = 60 + 2*(len(name)+1) + 8
 
-// ErrNoEFI says that the machine has no EFI variables, and so has none stored: it is fs.ErrNotExist and
-// errors.ErrUnsupported.
+// ErrNoEFI says that the machine has no EFI variables. errors.Is finds fs.ErrNotExist and errors.ErrUnsupported in it.
 var ErrNoEFI error = noEFI{}
 
 type noEFI struct{}
 
 func (noEFI) Error() string {
-	return "this machine was not started by EFI firmware, so it has no NVRAM for Wyrcan; start it in UEFI mode, or name everything on the command line"
+	return "this machine was not started by EFI firmware, so it has no NVRAM for Wyrcan; " +
+		"start it in UEFI mode, or name everything on the command line"
 }
 
 func (noEFI) Is(target error) bool {
 	return target == fs.ErrNotExist || target == errors.ErrUnsupported
 }
 
-// Load returns what the variable holds. Where there is no variable the error is fs.ErrNotExist, and where there can
-// be none it is ErrNoEFI.
+// Load returns the content of the variable. The error is fs.ErrNotExist if there is no variable, and ErrNoEFI if the
+// machine can have none.
 func (v Var) Load() ([]byte, error) {
 	vars, err := v.open()
 	if err != nil {
@@ -73,13 +73,14 @@ func (v Var) Load() ([]byte, error) {
 	return data, nil
 }
 
-// Save makes the variable hold data, reads it back and compares. It writes nothing where that is there already.
+// Save writes data to the variable, reads it back and compares. It does not write if the variable holds data already.
 func (v Var) Save(data []byte) error {
 	switch {
 	case len(data) == 0:
 		return errors.New("cannot write the EFI variable Wyrcan: to EFI, writing nothing is deleting it")
 	case len(data) > MaxSize:
-		return fmt.Errorf("cannot write the EFI variable Wyrcan: the configuration is %d bytes long, and at most %d fit; shorten it", len(data), MaxSize)
+		return fmt.Errorf("cannot write the EFI variable Wyrcan: the configuration is %d bytes long, and at most %d fit; "+
+			"shorten it", len(data), MaxSize)
 	}
 	vars, err := v.open()
 	if err != nil {
@@ -91,7 +92,7 @@ func (v Var) Save(data []byte) error {
 	case err == nil && before == attributes && bytes.Equal(have, data):
 		return nil
 	case err == nil && before != attributes:
-		// SetVariable() takes other attributes for an existing variable as an invalid parameter.
+		// SetVariable() cannot change the attributes of an existing variable (EFI_INVALID_PARAMETER).
 		if err := v.Clear(); err != nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func (v Var) Save(data []byte) error {
 	}
 	if err := vars.Set(descriptor(), attributes, data); err != nil {
 		if isNew {
-			// The kernel leaves an empty file where the firmware refused to make a variable.
+			// If the firmware refuses to create a variable, the kernel leaves an empty file.
 			os.Remove(v.path())
 		}
 		return explain(fmt.Sprintf("write %d bytes to", len(data)), err)
@@ -112,7 +113,8 @@ func (v Var) Save(data []byte) error {
 	case err != nil:
 		return explain("read back", err)
 	case after != attributes || !bytes.Equal(have, data):
-		return fmt.Errorf("the EFI variable Wyrcan holds %d bytes (attributes %#x) that are not the %d bytes (attributes %#x) just written; do not rely on it, and clear it with wyr.efi=clear",
+		return fmt.Errorf("the EFI variable Wyrcan holds %d bytes (attributes %#x) that are not the %d bytes "+
+			"(attributes %#x) just written; do not rely on it, and clear it with wyr.efi=clear",
 			len(have), uint32(after), len(data), uint32(attributes))
 	}
 	return nil
@@ -167,8 +169,8 @@ func descriptor() efivarfs.VariableDescriptor {
 	return efivarfs.VariableDescriptor{Name: name, GUID: uuid.MustParse(guid)}
 }
 
-// remove deletes a file of efivarfs. A variable of a vendor that the kernel does not know is immutable, so that no
-// rm -rf bricks a machine, and its flag can only be changed through a descriptor that is open for reading.
+// remove deletes a file of efivarfs. The kernel makes variables of vendors that it does not know immutable, so that an
+// rm -rf cannot brick the machine. The flag can only be changed through a file descriptor that is open for reading.
 func remove(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directory stands in for efivarfs where there is none: u-root's package does not work on any other file system. The
-// rest of Var is real here, on real files.
+// directory replaces efivarfs in tests, because u-root's package does not work on any other file system. The other
+// parts of Var work on real files here.
 type directory struct {
 	dir    string
 	sets   int
-	refuse error                        // what the firmware answers to a write
-	harm   func(data []byte) []byte     // what the firmware makes of a write
-	get    func([]byte) ([]byte, error) // what the firmware makes of a read
+	refuse error                        // the error of each write
+	harm   func(data []byte) []byte     // changes the data of each write
+	get    func([]byte) ([]byte, error) // changes the result of each read
 }
 
 func (d *directory) path(v efivarfs.VariableDescriptor) string {
@@ -37,7 +37,7 @@ func (d *directory) Get(v efivarfs.VariableDescriptor) (efivarfs.VariableAttribu
 		return 0, nil, err
 	}
 	if len(data) == 0 {
-		return 0, nil, fs.ErrNotExist // as u-root's does for a variable that was never made
+		return 0, nil, fs.ErrNotExist // as u-root's package does for an empty file
 	}
 	return efivarfs.VariableAttributes(binary.LittleEndian.Uint32(data)), data[4:], nil
 }
@@ -60,10 +60,11 @@ func newVar(t *testing.T) (Var, *directory) {
 	return Var{Dir: d.dir, fs: func(string) (files, error) { return d, nil }}, d
 }
 
-// put makes the variable hold data with other attributes.
+// put writes the variable with those attributes and data.
 func put(t *testing.T, v Var, attributes uint32, data string) {
 	t.Helper()
-	if err := os.WriteFile(v.path(), append(binary.LittleEndian.AppendUint32(nil, attributes), data...), 0o644); err != nil {
+	if err := os.WriteFile(v.path(), append(binary.LittleEndian.AppendUint32(nil, attributes), data...),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -183,7 +184,7 @@ func TestSaveReadsBack(t *testing.T) {
 	}{
 		{"cut", func(b []byte) []byte { return b[:2] }, "holds 2 bytes"},
 		{"bit flipped", func(b []byte) []byte { return append([]byte{b[0] ^ 1}, b[1:]...) }, "not the 4 bytes"},
-		{"tail of the former left", func(b []byte) []byte { return append(bytes.Clone(b), "er"...) }, "holds 6 bytes"},
+		{"end of the old data left", func(b []byte) []byte { return append(bytes.Clone(b), "er"...) }, "holds 6 bytes"},
 	} {
 		v, d := newVar(t)
 		d.harm = tt.harm
@@ -198,7 +199,7 @@ func TestSaveReadsBack(t *testing.T) {
 		t.Errorf("Save that cannot be read back: %v", err)
 	}
 	if _, err := v.Load(); !errors.Is(err, unix.EIO) || errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Load with a device error: %v, which must not pass for nothing stored", err)
+		t.Errorf("Load with a device error: %v, want an error that is not fs.ErrNotExist", err)
 	}
 }
 
@@ -211,7 +212,7 @@ func TestClearChecks(t *testing.T) {
 	}
 }
 
-// The kernel makes the variable immutable, and then not even root can delete the file.
+// Clear deletes a variable that the kernel has made immutable, which even root cannot delete otherwise.
 func TestClearImmutable(t *testing.T) {
 	v, _ := newVar(t)
 	put(t, v, 7, "data")
@@ -250,13 +251,13 @@ func TestCannotMount(t *testing.T) {
 	if err := os.WriteFile(v.Dir, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// Depending on who runs it and on which kernel, but on every one an error and never "nothing stored".
+	// The error depends on the user and the kernel, but it must never mean "nothing stored".
 	if _, err := v.Load(); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load from efivarfs on a file: %v, want an error that is not fs.ErrNotExist", err)
 	}
 }
 
-// A tiny tmpfs is an NVRAM with little space that the kernel tells about.
+// A tiny tmpfs stands for an NVRAM with little free space.
 func TestSpace(t *testing.T) {
 	v, d := newVar(t)
 	if err := unix.Mount("tmpfs", d.dir, "tmpfs", 0, "size=8k"); err != nil {

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountAt puts efivarfs on dir, unless it is there. u-root's init mounts what the kernel knows when it starts, and in
-// most kernels efivarfs is a module that comes later.
+// mountAt mounts efivarfs on dir, unless it is mounted there. u-root's init cannot mount it in most kernels, where
+// efivarfs is a module that is loaded later.
 func mountAt(dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err == nil && st.Type == unix.EFIVARFS_MAGIC {
 		return nil
 	}
-	// The kernel makes /sys/firmware/efi if, and only if, EFI firmware started it.
+	// The kernel makes /sys/firmware/efi if and only if EFI firmware started it.
 	if _, err := os.Stat(filepath.Dir(filepath.Clean(dir))); errors.Is(err, fs.ErrNotExist) {
 		return ErrNoEFI
 	}
@@ -33,10 +33,10 @@ func mountAt(dir string) error {
 	return fmt.Errorf("cannot mount efivarfs on %s: %w", dir, err)
 }
 
-// checkSpace fails if size bytes of data do not fit. In newer kernels statfs(2) on efivarfs tells what the firmware's
-// QueryVariableInfo() says, and as available what the kernel lets be used: on x86 it keeps 5 KiB back, as some
-// firmware bricks the machine when full. Older kernels, and firmware without that call, tell 0 of 0 bytes. Then nothing
-// is known beforehand, and a full NVRAM shows as ENOSPC of the write.
+// checkSpace returns an error if size bytes of data do not fit into NVRAM. In newer kernels statfs(2) on efivarfs
+// returns the sizes of the firmware's QueryVariableInfo(). The available size excludes 5 KiB that the kernel reserves
+// on x86, because some firmware bricks the machine when NVRAM is full. Older kernels, and firmware without that call,
+// report 0 of 0 bytes. Then checkSpace cannot tell, and if NVRAM is full the write fails with ENOSPC.
 func (v Var) checkSpace(size int) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(v.dir(), &st); err != nil {
@@ -44,14 +44,15 @@ func (v Var) checkSpace(size int) error {
 	}
 	free, need := st.Bavail*uint64(st.Bsize), uint64(size+overhead)
 	if st.Blocks != 0 && free < need {
-		return fmt.Errorf("cannot write the EFI variable Wyrcan: it needs %d bytes of NVRAM and %d are available; shorten the configuration, or delete what is not needed (wyr.efi=clear, old boot entries in the firmware's setup)",
+		return fmt.Errorf("cannot write the EFI variable Wyrcan: it needs %d bytes of NVRAM and %d are available; "+
+			"shorten the configuration, or delete what is not needed (wyr.efi=clear, old boot entries in the firmware's setup)",
 			need, free)
 	}
 	return nil
 }
 
-// explain turns the error of an operation on the variable into what a person can do about it. The errors are those
-// that the kernel makes of EFI's (efi_status_to_err of drivers/firmware/efi/vars.c), and those of the mount.
+// explain returns an error that says why the operation op on the variable failed, and what to do. The causes are the
+// errors that the kernel makes of EFI's (efi_status_to_err of drivers/firmware/efi/vars.c), and those of the mount.
 func explain(op string, err error) error {
 	next := ""
 	switch {
