@@ -15,7 +15,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// linuxAt returns a PE file of n bytes whose section .linux is where the arguments say, in the file itself.
+// linuxAt returns a PE file of n bytes with a section .linux of that offset and size in the file.
 func linuxAt(n int, off, size uint32) []byte {
 	b := make([]byte, n)
 	copy(b, "MZ")
@@ -28,11 +28,11 @@ func linuxAt(n int, off, size uint32) []byte {
 	return b
 }
 
-// TestNested has kernels that hold themselves or each other: each is refused, and at once.
+// Parse refuses kernels that contain themselves or each other, and does so at once.
 func TestNested(t *testing.T) {
 	self := linuxAt(1024, 0, 1024)
 	shrinking := linuxAt(1024, 0, 512)
-	// Two that begin inside each other: the second one's section begins before it.
+	// Two images that contain each other: the section of the second one begins before it.
 	pair := append(linuxAt(512, 512, 512), linuxAt(512, 0, 512)...)
 	virtual := bytes.Clone(self)
 	binary.LittleEndian.PutUint32(virtual[0x58+8:], 700)
@@ -48,17 +48,19 @@ func TestNested(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"itself":                {self, "inside another"},
-		"its own beginning":     {shrinking, "inside another"},
-		"by its virtual size":   {virtual, "inside another"},
-		"one after the other":   {pair, "inside another"},
-		"a thousand of them":    {deep, "inside another"},
-		"a zboot of itself":     {zbootOfSelf, "damaged"},
-		"gzip in gzip":          {gzipped(gzipped(imagetest.Arm64Image("6.1"))), "no kernel"},
-		"a zboot in a zboot":    {zboot("gzip", gzipped(zboot("gzip", gzipped(imagetest.Arm64Image("6.1"))))), "no kernel"},
-		"a UKI in a zboot":      {zboot("gzip", gzipped(efi(map[string][]byte{".linux": imagetest.BzImage("6.1")}))), "no kernel"},
-		"a UKI in a gzip file":  {gzipped(efi(map[string][]byte{".linux": imagetest.BzImage("6.1")})), "no kernel"},
-		"an EFI program in one": {efi(map[string][]byte{".linux": efi(map[string][]byte{".text": {1}})}), "EFI program again"},
+		"itself":              {self, "inside another"},
+		"its own beginning":   {shrinking, "inside another"},
+		"by its virtual size": {virtual, "inside another"},
+		"one after the other": {pair, "inside another"},
+		"a thousand of them":  {deep, "inside another"},
+		"a zboot of itself":   {zbootOfSelf, "damaged"},
+		"gzip in gzip":        {gzipped(gzipped(imagetest.Arm64Image("6.1"))), "no kernel"},
+		"a zboot in a zboot":  {zboot("gzip", gzipped(zboot("gzip", gzipped(imagetest.Arm64Image("6.1"))))), "no kernel"},
+		"a UKI in a zboot": {zboot("gzip", gzipped(efi(map[string][]byte{".linux": imagetest.BzImage("6.1")}))),
+			"no kernel"},
+		"a UKI in a gzip file": {gzipped(efi(map[string][]byte{".linux": imagetest.BzImage("6.1")})), "no kernel"},
+		"an EFI program in one": {efi(map[string][]byte{".linux": efi(map[string][]byte{".text": {1}})}),
+			"EFI program again"},
 	} {
 		k, err := Parse(bytes.NewReader(c.file), int64(len(c.file)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -67,14 +69,14 @@ func TestNested(t *testing.T) {
 	}
 }
 
-// image is an arm64 Image of n bytes that compresses to nearly nothing.
+// image returns an arm64 Image of n bytes, almost all of them zero.
 func image(n int) []byte {
 	b := make([]byte, n)
 	copy(b[56:], "ARM\x64")
 	return b
 }
 
-// windowed packs with a window of that size, which the frame's header says (RFC 8878 section 3.1.1.1.2).
+// windowed compresses b with a window of that size, which is stated in the frame's header (RFC 8878 section 3.1.1.1.2).
 func windowed(t *testing.T, window int, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -91,15 +93,19 @@ func windowed(t *testing.T, window int, b []byte) []byte {
 	return out.Bytes()
 }
 
-// TestBombs has what unpacks to more than any kernel has, in each container, alone and in a unified kernel image.
+// Parse refuses what decompresses to more than maxImage, in each wrapper, alone and in a unified kernel image.
 func TestBombs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("decompresses gigabytes")
+	}
 	bomb, fits := image(maxImage+1), image(maxImage)
+	gzipBomb := gzipped(bomb)
 	for name, c := range map[string]struct {
 		file []byte
 		want string // "" is a kernel
 	}{
-		"gzip":              {gzipped(bomb), "more than 256 MiB"},
-		"zboot gzip":        {zboot("gzip", gzipped(bomb)), "more than 256 MiB"},
+		"gzip":              {gzipBomb, "more than 256 MiB"},
+		"zboot gzip":        {zboot("gzip", gzipBomb), "more than 256 MiB"},
 		"zboot zstd":        {zboot("zstd22", zstded(bomb)), "more than 256 MiB"},
 		"the largest":       {zboot("zstd", zstded(fits)), ""},
 		"gzip, no kernel":   {gzipped(make([]byte, 300<<20)), "no kernel"},
@@ -108,19 +114,26 @@ func TestBombs(t *testing.T) {
 		"a wide window":     {zboot("zstd", windowed(t, 128<<20, image(1<<20))), ""},
 	} {
 		for _, form := range []string{"alone", "in a UKI"} {
-			file := c.file
-			if form != "alone" {
-				file = efi(map[string][]byte{".linux": file})
-			}
-			k, err := Parse(bytes.NewReader(file), int64(len(file)))
-			if err == nil {
-				k.Image.Close()
-			}
-			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-				t.Errorf("%s %s: Parse = %+v, %v, want an error with %q", name, form, k, err, c.want)
-			}
+			t.Run(name+" "+form, func(t *testing.T) {
+				t.Parallel()
+				file := c.file
+				if form != "alone" {
+					file = efi(map[string][]byte{".linux": file})
+				}
+				k, err := Parse(bytes.NewReader(file), int64(len(file)))
+				if err == nil {
+					k.Image.Close()
+				}
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("Parse = %+v, %v, want an error with %q", k, err, c.want)
+				}
+			})
 		}
 	}
+}
+
+// Parse refuses a file that is too large before it reads it.
+func TestTooLarge(t *testing.T) {
 	zeros := io.NewSectionReader(zeroes{}, 0, 1<<62)
 	if _, err := Parse(zeros, MaxFile+1); err == nil || !strings.Contains(err.Error(), "1024 MiB") {
 		t.Errorf("a file larger than any kernel: %v", err)
@@ -136,7 +149,7 @@ type zeroes struct{}
 
 func (zeroes) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
 
-// overlaid is zeros with two pieces in it.
+// overlaid is a file of zeros with two pieces in it: first at the beginning, second at offset at.
 type overlaid struct {
 	first, second []byte
 	at            int64
@@ -156,7 +169,7 @@ func (o *overlaid) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// TestSharedTables has sections whose relocations, and symbols, are all the same bytes of the file: nobody needs them.
+// Parse does not read relocations. Here many sections share one large table of them.
 func TestSharedTables(t *testing.T) {
 	bz := imagetest.BzImage("6.1")
 	const many = 20000
@@ -184,9 +197,9 @@ func TestSharedTables(t *testing.T) {
 	k.Image.Close()
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; used > 32<<20 {
-		t.Errorf("it took %d MiB and %v", used>>20, time.Since(begin))
+		t.Errorf("Parse took %d MiB and %v", used>>20, time.Since(begin))
 	}
 	if _, err := pe.NewFile(bytes.NewReader(efi(map[string][]byte{".linux": bz}))); err != nil {
-		t.Errorf("the library cannot read what this test makes: %v", err)
+		t.Errorf("debug/pe cannot read the file that this test makes: %v", err)
 	}
 }

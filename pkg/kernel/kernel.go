@@ -1,7 +1,8 @@
-// Package kernel tells what a Linux kernel file is and gets out of it the image that kexec takes. It knows what people put
-// into containers: bzImage (Documentation/arch/x86/boot.rst), arm64's Image (Documentation/arch/arm64/booting.rst), gzip'd or
-// in an EFI zboot wrapper (drivers/firmware/efi/libstub/zboot-header.S), and unified kernel images of either (UAPI.5). It
-// does not check signatures: that is the running kernel's.
+// Package kernel recognises the format of a Linux kernel file, and extracts the image that kexec can load. It knows
+// the formats found in containers: bzImage (Documentation/arch/x86/boot.rst); arm64's Image
+// (Documentation/arch/arm64/booting.rst), plain, compressed with gzip, or as an EFI zboot image
+// (drivers/firmware/efi/libstub/zboot-header.S); and unified kernel images with one of these (UAPI.5). It does not
+// check signatures: the running kernel does that.
 package kernel
 
 import (
@@ -15,33 +16,36 @@ import (
 
 // Kernel is a kernel that kexec can start.
 type Kernel struct {
-	Format     string   // as a person calls it: "bzImage", "EFI zboot"
-	Arch       string   // as GOARCH names it: "amd64", "arm64"
-	Version    string   // of the kernel, as uname -r prints it; empty if the file does not say
-	MaxCmdline int      // bytes that its command line may have, without the terminating NUL
-	Room       int64    // bytes of memory that it wants to be started in; 0 if the file does not say
-	Cmdline    string   // what a unified kernel image brings along; its own arguments go before others
-	Image      *os.File // what kexec takes, in memory, for the caller to close; nil where it is the file as it is
+	Format     string   // for messages: "bzImage", "EFI zboot"
+	Arch       string   // a GOARCH: "amd64", "arm64"
+	Version    string   // as uname -r prints it; empty if the file does not say
+	MaxCmdline int      // the longest command line in bytes, without the terminating NUL
+	Room       int64    // bytes of memory that the kernel needs to start (init_size); 0 if the file does not say
+	Cmdline    string   // the command line in a unified kernel image; further arguments come after it
+	Image      *os.File // what kexec loads, in a memory file that the caller closes; nil if it is the parsed file itself
 }
 
 const (
-	// MaxFile is the size in bytes of the largest file that Parse looks at: a unified kernel image with a large initrd.
+	// MaxFile is the size in bytes of the largest file that Parse accepts: a unified kernel image with a large initrd.
 	MaxFile = 1 << 30
-	// maxImage bounds what is taken out of a wrapper. The largest distribution kernels are around 80 MB.
+	// maxImage is the size in bytes of the largest image inside a wrapper. The largest distribution kernels have about 80
+	// MB.
 	maxImage = 256 << 20
 )
 
-// Parse looks at a kernel file of the given size. An error says in a few words why this is no kernel, or not a whole one.
+// Parse parses a kernel file of the given size. The error says in a few words why it is not a kernel, or not a complete
+// one, in words that continue "it is": "a bzImage cut short: 10 of 20 bytes".
 func Parse(r io.ReaderAt, size int64) (*Kernel, error) {
 	if size > MaxFile {
-		return nil, fmt.Errorf("a file of %d MiB, and no kernel has more than %d", size>>20, MaxFile>>20)
+		return nil, fmt.Errorf("a file of %d MiB, and no kernel has more than %d MiB", size>>20, MaxFile>>20)
 	}
 	return parse(r, size, false)
 }
 
-// parse is Parse. A kernel from inside a unified kernel image must not be another one: that could hold itself.
+// parse is Parse. inside means that the kernel is inside a unified kernel image. It must not be another such image,
+// which could contain itself.
 func parse(r io.ReaderAt, size int64, inside bool) (*Kernel, error) {
-	head := make([]byte, min(size, 0x268)) // the setup header of boot.rst ends there
+	head := make([]byte, min(size, 0x268)) // the end of boot.rst's setup header
 	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, err
 	}
@@ -59,7 +63,8 @@ func parse(r io.ReaderAt, size int64, inside bool) (*Kernel, error) {
 	case has(head, 0, "\x1f\x8b"):
 		return parseGzip(r, size)
 	case has(head, 0, "\x7fELF"):
-		return nil, errors.New("an ELF file, as vmlinux is; a container needs the bzImage or Image that distributions call vmlinuz")
+		return nil, errors.New("an ELF file, as vmlinux is; " +
+			"a container needs the bzImage or Image that distributions call vmlinuz")
 	case len(head) == 0:
 		return nil, errors.New("an empty file")
 	}
@@ -70,7 +75,7 @@ func has(b []byte, at int, magic string) bool {
 	return len(b) >= at+len(magic) && string(b[at:at+len(magic)]) == magic
 }
 
-// parseBzImage reads the x86 setup header; the names and offsets are boot.rst's.
+// parseBzImage parses the x86 setup header, with the names and offsets of boot.rst.
 func parseBzImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	if len(head) < 0x268 {
 		return nil, fmt.Errorf("a bzImage that ends after %d bytes", size)
@@ -106,20 +111,23 @@ func parseBzImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	return k, nil
 }
 
-// arm64CommandLine is COMMAND_LINE_SIZE of arch/arm64/include/uapi/asm/setup.h, which counts the NUL.
+// arm64CommandLine is COMMAND_LINE_SIZE of arch/arm64/include/uapi/asm/setup.h, which includes the NUL, less one.
 const arm64CommandLine = 2048 - 1
 
-// parseImage reads an arm64 Image. Its header holds no length of the file, but the PE sections do where it has an EFI stub.
+// parseImage parses an arm64 Image. Its header does not give the length of the file, but the PE sections of its EFI
+// stub do.
 func parseImage(r io.ReaderAt, size int64) (*Kernel, error) {
-	if list, err := sections(r); err == nil { // else it has no PE header to hold it against
+	if list, err := sections(r); err == nil { // an error means that it has no EFI stub
 		if err := whole(list, size); err != nil {
 			return nil, err
 		}
 	}
-	return &Kernel{Format: "Image", Arch: "arm64", MaxCmdline: arm64CommandLine, Version: banner(io.NewSectionReader(r, 0, size))}, nil
+	return &Kernel{
+		Format: "Image", Arch: "arm64", MaxCmdline: arm64CommandLine, Version: banner(io.NewSectionReader(r, 0, size)),
+	}, nil
 }
 
-// banner finds the version in "Linux version 6.1.0 (…" of init/version.c.
+// banner finds the version in the text "Linux version 6.1.0 (…" (init/version.c).
 func banner(r io.Reader) string {
 	mark := []byte("Linux version ")
 	buf := make([]byte, 0, 1<<20)
@@ -136,7 +144,7 @@ func banner(r io.Reader) string {
 	}
 }
 
-// firstWord is what stands before the first blank, NUL or other byte that no version holds.
+// firstWord returns the text before the first blank, NUL or other byte that cannot be part of a version.
 func firstWord(b []byte) string {
 	if i := bytes.IndexFunc(b, func(c rune) bool { return c <= ' ' || c > '~' }); i >= 0 {
 		b = b[:i]

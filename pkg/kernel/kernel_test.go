@@ -15,7 +15,7 @@ import (
 
 func gzipped(b []byte) []byte {
 	var z bytes.Buffer
-	w := gzip.NewWriter(&z)
+	w, _ := gzip.NewWriterLevel(&z, gzip.BestSpeed)
 	w.Write(b)
 	w.Close()
 	return z.Bytes()
@@ -35,18 +35,21 @@ func zboot(how string, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// efi returns a PE file with the given sections, as objcopy makes a unified kernel image.
+// efi returns a PE file with the given sections, like a unified kernel image that objcopy makes.
 func efi(sections map[string][]byte) []byte {
 	var b bytes.Buffer
 	b.WriteString("MZ")
 	b.Write(make([]byte, 0x3a))
 	binary.Write(&b, binary.LittleEndian, uint32(0x40))
 	b.WriteString("PE\x00\x00")
-	binary.Write(&b, binary.LittleEndian, pe.FileHeader{Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: uint16(len(sections))})
+	header := pe.FileHeader{Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: uint16(len(sections))}
+	binary.Write(&b, binary.LittleEndian, header)
 	at := b.Len() + 40*len(sections)
 	var content []byte
 	for name, s := range sections {
-		h := pe.SectionHeader32{VirtualSize: uint32(len(s)), SizeOfRawData: uint32(len(s)+511) &^ 511, PointerToRawData: uint32(at + len(content))}
+		h := pe.SectionHeader32{
+			VirtualSize: uint32(len(s)), SizeOfRawData: uint32(len(s)+511) &^ 511, PointerToRawData: uint32(at + len(content)),
+		}
 		copy(h.Name[:], name)
 		binary.Write(&b, binary.LittleEndian, h)
 		content = append(content, s...)
@@ -59,22 +62,28 @@ func TestParse(t *testing.T) {
 	old := imagetest.BzImage("2.6.20")
 	binary.LittleEndian.PutUint16(old[0x206:], 0x205)
 	bz, arm := imagetest.BzImage("6.1.0-40-amd64"), imagetest.Arm64Image("6.12.1")
+	x86 := Kernel{Format: "bzImage", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047}
+	inUKI := x86
+	inUKI.Format, inUKI.Cmdline = "unified kernel image (bzImage)", "quiet rw"
+	arm64 := func(format string) Kernel {
+		return Kernel{Format: format, Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}
+	}
 	for name, c := range map[string]struct {
 		file  []byte
 		want  Kernel
-		image []byte // nil: the file as it is
+		image []byte // nil: the file itself
 	}{
-		"bzImage":     {bz, Kernel{Format: "bzImage", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047}, nil},
-		"signed":      {append(bytes.Clone(bz), "signature"...), Kernel{Format: "bzImage", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047}, nil},
+		"bzImage":     {bz, x86, nil},
+		"signed":      {append(bytes.Clone(bz), "signature"...), x86, nil},
 		"old bzImage": {old, Kernel{Format: "bzImage", Arch: "386", Version: "2.6.20", MaxCmdline: 255}, nil},
-		"Image":       {arm, Kernel{Format: "Image", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, nil},
-		"Image.gz":    {gzipped(arm), Kernel{Format: "gzip'd Image", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
-		"zboot gzip":  {zboot("gzip", gzipped(arm)), Kernel{Format: "EFI zboot", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
-		"zboot zstd":  {zboot("zstd22", zstded(arm)), Kernel{Format: "EFI zboot", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
+		"Image":       {arm, arm64("Image"), nil},
+		"Image.gz":    {gzipped(arm), arm64("gzip'd Image"), arm},
+		"zboot gzip":  {zboot("gzip", gzipped(arm)), arm64("EFI zboot"), arm},
+		"zboot zstd":  {zboot("zstd22", zstded(arm)), arm64("EFI zboot"), arm},
 		"UKI": {efi(map[string][]byte{".linux": bz, ".cmdline": []byte("quiet  rw\n\x00"), ".osrel": []byte("ID=x\n")}),
-			Kernel{Format: "unified kernel image (bzImage)", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047, Cmdline: "quiet rw"}, bz},
+			inUKI, bz},
 		"UKI of zboot": {efi(map[string][]byte{".linux": zboot("gzip", gzipped(arm))}),
-			Kernel{Format: "unified kernel image (EFI zboot)", Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}, arm},
+			arm64("unified kernel image (EFI zboot)"), arm},
 	} {
 		got, err := Parse(bytes.NewReader(c.file), int64(len(c.file)))
 		if err != nil {

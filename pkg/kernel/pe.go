@@ -9,15 +9,16 @@ import (
 	"strings"
 )
 
-// A section is one of a PE file's. debug/pe would read symbols and relocations too, which many sections can share: a file of
-// 3 MB has it take 40 GB.
+// A section is a section of a PE file. This package does not use debug/pe, which reads symbols and relocations too.
+// Many sections can share the same ones, so that debug/pe needs 40 GB of memory for a file of 3 MB.
 type section struct {
 	name      string
 	off, size int64 // in the file
 	virtual   int64 // its size in memory
 }
 
-// sections reads the section table of a PE file (Microsoft's "PE Format": MS-DOS stub, signature, COFF header, section table).
+// sections reads the section table of a PE file (Microsoft's "PE Format": MS-DOS stub, signature, COFF header, optional
+// header, section table).
 func sections(r io.ReaderAt) ([]section, error) {
 	var dos [0x40]byte
 	if _, err := r.ReadAt(dos[:], 0); err != nil {
@@ -50,7 +51,7 @@ func sections(r io.ReaderAt) ([]section, error) {
 	return list, nil
 }
 
-// content is what a section holds: its virtual size where that is less than the file's, which is rounded up.
+// content returns the content of a section. Its size in the file is rounded up; the virtual size is the exact one.
 func (s *section) content(r io.ReaderAt) *io.SectionReader {
 	n := s.size
 	if s.virtual != 0 {
@@ -59,7 +60,7 @@ func (s *section) content(r io.ReaderAt) *io.SectionReader {
 	return io.NewSectionReader(r, s.off, n)
 }
 
-// whole checks that every section lies inside the file.
+// whole returns an error if a section does not lie inside the file.
 func whole(list []section, size int64) error {
 	for _, s := range list {
 		if end := s.off + s.size; end > size {
@@ -78,7 +79,7 @@ func find(list []section, name string) *section {
 	return nil
 }
 
-// parseUKI finds the kernel inside a unified kernel image: its .linux section, and its own command line in .cmdline.
+// parseUKI extracts the kernel (section .linux) and the command line (.cmdline) of a unified kernel image.
 func parseUKI(r io.ReaderAt, size int64) (_ *Kernel, err error) {
 	list, err := sections(r)
 	if err != nil {

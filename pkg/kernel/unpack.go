@@ -14,16 +14,18 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// maxWindow is the largest zstd window accepted, that of level 22, which Linux packs kernels with ("zstd22" of
-// scripts/Makefile.lib): reading a kernel may take so much memory.
+// maxWindow is the largest zstd window that is accepted, and the memory that decompression may take. It is the window
+// of level 22, with which Linux compresses kernels ("zstd22" in scripts/Makefile.lib).
 const maxWindow = 128 << 20
 
-// parseGzip unpacks the Image.gz that some arm64 distributions ship; their boot loaders did so, kexec does not.
+// parseGzip decompresses the Image.gz that some arm64 distributions ship. Boot loaders decompress it, but kexec does
+// not.
 func parseGzip(r io.ReaderAt, size int64) (*Kernel, error) {
 	return unpackGzip("gzip'd Image", io.NewSectionReader(r, 0, size))
 }
 
-// parseZboot unpacks the payload of an EFI zboot image: header fields payload offset, size and compression at 8, 12, 24.
+// parseZboot decompresses the payload of an EFI zboot image. The header has the payload's offset at 8, its size at 12
+// and the name of its compression at 24.
 func parseZboot(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	if len(head) < 56 {
 		return nil, fmt.Errorf("an EFI zboot kernel that ends after %d bytes", size)
@@ -37,14 +39,15 @@ func parseZboot(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	case "gzip":
 		return unpackGzip("EFI zboot", payload)
 	case "zstd", "zstd22":
-		z, err := zstd.NewReader(payload, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		z, err := zstd.NewReader(payload, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, fmt.Errorf("a damaged EFI zboot kernel: %v", err)
 		}
 		defer z.Close()
 		return unpacked("EFI zboot", z)
 	default:
-		return nil, fmt.Errorf("an EFI zboot kernel packed with %q, of which this Wyrcan knows gzip and zstd", how)
+		return nil, fmt.Errorf("an EFI zboot kernel packed with %q, and this Wyrcan knows only gzip and zstd", how)
 	}
 }
 
@@ -56,7 +59,7 @@ func unpackGzip(format string, r io.Reader) (*Kernel, error) {
 	return unpacked(format, z)
 }
 
-// unpacked takes an arm64 Image out of its wrapper. What is none by its first bytes is not unpacked further.
+// unpacked extracts an arm64 Image from its wrapper. It stops after the first bytes if they are not those of an Image.
 func unpacked(format string, z io.Reader) (*Kernel, error) {
 	head := make([]byte, 64)
 	n, err := io.ReadFull(z, head)
@@ -87,7 +90,7 @@ func parseKept(f *os.File) (*Kernel, error) {
 	return parseImage(f, info.Size())
 }
 
-// keep writes a kernel that comes out of a wrapper to a file in memory, which is then read from its beginning.
+// keep copies a kernel that comes out of a wrapper to a memory file, and seeks to its beginning.
 func keep(format string, r io.Reader) (*os.File, error) {
 	f, err := memory.File("kernel")
 	if err != nil {
