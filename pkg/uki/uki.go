@@ -1,6 +1,6 @@
-// Package uki writes unified kernel images (UAPI.5): one EFI program that is a stub, a kernel, its initrd and its command
-// line, each a section of the PE file. The stub is systemd's, systemd-stub(7). It does not sign images, and writes neither
-// device trees nor splash screens; pkg/kernel reads what it writes.
+// Package uki writes unified kernel images (UAPI.5). Such an image is one EFI program: a stub, systemd-stub(7), with a
+// kernel, an initrd and a command line, each in a section of the PE file. The package does not sign images, and writes
+// no device trees and no splash screens. Package kernel reads such images.
 package uki
 
 import (
@@ -14,22 +14,22 @@ import (
 
 // Image is what goes into a unified kernel image.
 type Image struct {
-	Stub    []byte // the EFI program that starts the kernel: systemd's linuxx64.efi.stub, say
-	Release string // the text of an os-release file; boot loaders make the menu entry of its PRETTY_NAME
-	Version string // of the kernel, as uname -r prints it; empty if unknown
-	Cmdline string // for the kernel, where firmware and boot loader pass none
+	Stub    []byte // the EFI program that starts the kernel, such as systemd's linuxx64.efi.stub
+	Release string // the text of an os-release file; boot loaders show its PRETTY_NAME in their menu
+	Version string // the kernel's version, as uname -r prints it; empty if unknown
+	Cmdline string // the kernel's command line, used if firmware and boot loader pass none
 	Initrd  []byte
 	Kernel  []byte
 }
 
-// ErrSigned is why SetCmdline left an image as it is.
+// ErrSigned is the error of SetCmdline for a signed image, which it does not change.
 var ErrSigned = errors.New("the unified kernel image is signed: another command line would break the signature")
 
-// cmdlineRoom is what the file reserves for the command line, so that SetCmdline can put in another one. It is
-// COMMAND_LINE_SIZE of x86 (arch/x86/include/asm/setup.h), twice.
+// cmdlineRoom is how many bytes the file reserves for the command line, so that SetCmdline can write another one. It is
+// twice COMMAND_LINE_SIZE of x86 (arch/x86/include/asm/setup.h).
 const cmdlineRoom = 4096
 
-// Offsets in the PE format, from the start of the PE signature; the optional header is that of PE32+ throughout.
+// Offsets in the PE format, from the start of the PE signature. The optional header is always that of PE32+.
 const (
 	offSections     = 6  // NumberOfSections
 	offSymbols      = 12 // PointerToSymbolTable, NumberOfSymbols
@@ -51,7 +51,7 @@ type section struct {
 
 // Marshal returns the EFI program. The same Image gives the same bytes.
 func (i *Image) Marshal() ([]byte, error) {
-	// The kernel comes last: it is unpacked where it lies, and needs more room than its section says.
+	// The kernel comes last: it is decompressed in place, and needs more room than its section says.
 	sections := []section{{name: ".osrel", content: []byte(i.Release)}}
 	if i.Version != "" {
 		sections = append(sections, section{name: ".uname", content: []byte(i.Version)})
@@ -65,7 +65,8 @@ func (i *Image) Marshal() ([]byte, error) {
 		section{name: ".linux", content: i.Kernel}))
 }
 
-// appendSections returns the stub with sections behind its own, in memory as in the file. Symbols of the stub are dropped.
+// appendSections returns the stub with sections after its own, both in memory and in the file. It removes the stub's
+// symbols.
 func appendSections(stub []byte, sections []section) ([]byte, error) {
 	f, o, err := open(stub)
 	if err != nil {
@@ -75,7 +76,8 @@ func appendSections(stub []byte, sections []section) ([]byte, error) {
 	at := int(le.Uint32(stub[0x3c:])) // e_lfanew
 	table := at + offOptional + int(le.Uint16(stub[at+offOptionalSize:])) + len(f.Sections)*sectionHeader
 	if end := table + len(sections)*sectionHeader; end > int(o.SizeOfHeaders) {
-		return nil, fmt.Errorf("the stub has room for %d more sections, not %d", (int(o.SizeOfHeaders)-table)/sectionHeader, len(sections))
+		return nil, fmt.Errorf("the stub has room for %d more sections, not %d",
+			(int(o.SizeOfHeaders)-table)/sectionHeader, len(sections))
 	}
 	fileEnd, memoryEnd := o.SizeOfHeaders, o.SizeOfHeaders
 	for _, s := range f.Sections {
@@ -85,7 +87,7 @@ func appendSections(stub []byte, sections []section) ([]byte, error) {
 	if int(fileEnd) > len(stub) {
 		return nil, fmt.Errorf("the stub is cut short: %d of at least %d bytes", len(stub), fileEnd)
 	}
-	// A page at least, for the firmware that protects sections one by one.
+	// At least a page, because some firmware sets the memory protection of each section.
 	memoryAlign := max(int(o.SectionAlignment), 4096)
 
 	b := bytes.NewBuffer(append([]byte(nil), stub[:fileEnd]...))
@@ -118,12 +120,12 @@ func appendSections(stub []byte, sections []section) ([]byte, error) {
 	le.PutUint64(out[at+offSymbols:], 0)
 	le.PutUint32(out[at+offInitData:], uint32(initData))
 	le.PutUint32(out[at+offImageSize:], uint32(alignUp(memory, memoryAlign)))
-	le.PutUint32(out[at+offChecksum:], 0) // firmware does not look at it; signing tools set it
+	le.PutUint32(out[at+offChecksum:], 0) // firmware ignores it, and signing tools set it
 	return out, nil
 }
 
-// SetCmdline puts another command line into a unified kernel image of this package's making, in place. A signed one stays as
-// it is, and the error is ErrSigned.
+// SetCmdline replaces the command line in a unified kernel image that Marshal made. It changes image in place. It does
+// not change a signed image, and returns ErrSigned.
 func SetCmdline(image []byte, cmdline string) error {
 	f, o, err := open(image)
 	if err != nil {
@@ -145,7 +147,8 @@ func SetCmdline(image []byte, cmdline string) error {
 			}
 			room := image[s.Offset : s.Offset+s.Size]
 			if len(cmdline) > len(room) {
-				return fmt.Errorf("the unified kernel image has room for a command line of %d bytes, not %d", len(room), len(cmdline))
+				return fmt.Errorf("the unified kernel image has room for a command line of %d bytes, not %d",
+					len(room), len(cmdline))
 			}
 			clear(room[copy(room, cmdline):])
 			le.PutUint32(image[header+8:], uint32(len(cmdline))) // VirtualSize
@@ -156,7 +159,7 @@ func SetCmdline(image []byte, cmdline string) error {
 	return errors.New("the unified kernel image has no command line to replace")
 }
 
-// checkCmdline refuses what the kernel would not take. The stub hands on everything that the section holds.
+// checkCmdline returns an error if the kernel would not accept a command line. The stub passes on the whole section.
 func checkCmdline(cmdline string) error {
 	if n := len(cmdline); n >= 2048 { // COMMAND_LINE_SIZE counts the NUL
 		return fmt.Errorf("a command line of %d bytes; Linux takes 2047 at most", n)
@@ -182,7 +185,8 @@ func open(b []byte) (*pe.File, *pe.OptionalHeader64, error) {
 	case o.NumberOfRvaAndSizes <= pe.IMAGE_DIRECTORY_ENTRY_SECURITY:
 		return nil, nil, errors.New("not an EFI program: its header has no place for a signature")
 	case o.FileAlignment == 0 || o.FileAlignment > 1<<16 || o.SectionAlignment > 1<<24:
-		return nil, nil, fmt.Errorf("not an EFI program: its sections are aligned to %d bytes in the file, %d in memory", o.FileAlignment, o.SectionAlignment)
+		return nil, nil, fmt.Errorf("not an EFI program: its sections are aligned to %d bytes in the file, %d in memory",
+			o.FileAlignment, o.SectionAlignment)
 	}
 	return f, o, nil
 }

@@ -13,7 +13,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 )
 
-// stub returns a PE32+ file with one section and room for more headers, and symbols after it as systemd's has.
+// stub returns a PE32+ file with one section, room for more section headers, and symbols, as systemd's stub has.
 func stub(headers uint32) []byte {
 	var b bytes.Buffer
 	b.WriteString("MZ")
@@ -21,18 +21,21 @@ func stub(headers uint32) []byte {
 	le := binary.LittleEndian
 	binary.Write(&b, le, uint32(0x40))
 	b.WriteString("PE\x00\x00")
-	binary.Write(&b, le, pe.FileHeader{Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: 1, SizeOfOptionalHeader: 240})
-	binary.Write(&b, le, pe.OptionalHeader64{Magic: 0x20b, SectionAlignment: 512, FileAlignment: 512, SizeOfHeaders: headers,
-		SizeOfImage: 0x5100, Subsystem: pe.IMAGE_SUBSYSTEM_EFI_APPLICATION, NumberOfRvaAndSizes: 16, CheckSum: 1})
-	binary.Write(&b, le, pe.SectionHeader32{Name: [8]uint8{'.', 't', 'e', 'x', 't'}, VirtualSize: 0x100, VirtualAddress: 0x5000,
-		SizeOfRawData: 512, PointerToRawData: headers, Characteristics: pe.IMAGE_SCN_CNT_CODE | pe.IMAGE_SCN_MEM_EXECUTE})
+	binary.Write(&b, le, pe.FileHeader{Machine: pe.IMAGE_FILE_MACHINE_AMD64, NumberOfSections: 1,
+		SizeOfOptionalHeader: 240})
+	binary.Write(&b, le, pe.OptionalHeader64{Magic: 0x20b, SectionAlignment: 512, FileAlignment: 512,
+		SizeOfHeaders: headers,
+		SizeOfImage:   0x5100, Subsystem: pe.IMAGE_SUBSYSTEM_EFI_APPLICATION, NumberOfRvaAndSizes: 16, CheckSum: 1})
+	binary.Write(&b, le, pe.SectionHeader32{Name: [8]uint8{'.', 't', 'e', 'x', 't'}, VirtualSize: 0x100,
+		VirtualAddress: 0x5000,
+		SizeOfRawData:  512, PointerToRawData: headers, Characteristics: pe.IMAGE_SCN_CNT_CODE | pe.IMAGE_SCN_MEM_EXECUTE})
 	b.Write(make([]byte, int(headers)-b.Len()))
 	b.Write(bytes.Repeat([]byte{0xcc}, 512))
 	b.WriteString("symbols")
 	return b.Bytes()
 }
 
-// stubs are the one above and those that this machine has.
+// stubs returns the stub above and the stubs that are installed on this machine.
 func stubs(t *testing.T) map[string][]byte {
 	all := map[string][]byte{"made here": stub(1024)}
 	installed, err := filepath.Glob("/usr/lib/systemd/boot/efi/linux*.efi.stub")
@@ -47,7 +50,7 @@ func stubs(t *testing.T) map[string][]byte {
 	return all
 }
 
-// bzImage returns the smallest file that pkg/kernel takes for one.
+// bzImage returns the smallest file that pkg/kernel accepts as a bzImage.
 func bzImage() []byte {
 	b := make([]byte, 3*512+160)
 	b[0x1f1] = 2
@@ -78,7 +81,10 @@ func sections(t *testing.T, b []byte) (*pe.File, map[string]string) {
 
 func TestMarshal(t *testing.T) {
 	for name, stub := range stubs(t) {
-		in := Image{Stub: stub, Release: "ID=wyrcan\n", Version: "6.1.0", Cmdline: "quiet wyr.img=x", Initrd: bytes.Repeat([]byte("initrd"), 999), Kernel: bzImage()}
+		in := Image{
+			Stub: stub, Release: "ID=wyrcan\n", Version: "6.1.0", Cmdline: "quiet wyr.img=x",
+			Initrd: bytes.Repeat([]byte("initrd"), 999), Kernel: bzImage(),
+		}
 		b, err := in.Marshal()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -91,7 +97,10 @@ func TestMarshal(t *testing.T) {
 			t.Errorf("%s: kernel.Parse = %+v, %v", name, k, err)
 		}
 		f, got := sections(t, b)
-		for section, want := range map[string]string{".osrel": in.Release, ".uname": in.Version, ".cmdline": in.Cmdline, ".initrd": string(in.Initrd), ".linux": string(in.Kernel)} {
+		for section, want := range map[string]string{
+			".osrel": in.Release, ".uname": in.Version, ".cmdline": in.Cmdline,
+			".initrd": string(in.Initrd), ".linux": string(in.Kernel),
+		} {
 			if got[section] != want {
 				t.Errorf("%s: section %s has %d bytes, want the %d that went in", name, section, len(got[section]), len(want))
 			}
@@ -102,15 +111,17 @@ func TestMarshal(t *testing.T) {
 				t.Errorf("%s: the stub's section %s changed", name, section)
 			}
 		}
-		// What UEFI's loader asks for: aligned, one after the other, none over another, all inside SizeOfImage.
+		// UEFI's loader needs sections that are aligned, in order, do not overlap, and lie inside SizeOfImage.
 		o := f.OptionalHeader.(*pe.OptionalHeader64)
 		if a, b := old.OptionalHeader.(*pe.OptionalHeader64).AddressOfEntryPoint, o.AddressOfEntryPoint; a != b {
 			t.Errorf("%s: entry point %#x became %#x", name, a, b)
 		}
 		var end uint32
 		for i, s := range f.Sections {
-			if s.VirtualAddress < end || i >= len(old.Sections) && (s.VirtualAddress%4096 != 0 || s.Offset%o.FileAlignment != 0 || s.Size%o.FileAlignment != 0) {
-				t.Errorf("%s: section %s at %#x of memory, %#x of the file, after one that ends at %#x", name, s.Name, s.VirtualAddress, s.Offset, end)
+			aligned := s.VirtualAddress%4096 == 0 && s.Offset%o.FileAlignment == 0 && s.Size%o.FileAlignment == 0
+			if s.VirtualAddress < end || i >= len(old.Sections) && !aligned {
+				t.Errorf("%s: section %s at %#x in memory, %#x in the file, after one that ends at %#x",
+					name, s.Name, s.VirtualAddress, s.Offset, end)
 			}
 			end = s.VirtualAddress + max(s.VirtualSize, min(s.Size, s.VirtualSize))
 			if int64(s.Offset)+int64(s.Size) > int64(len(b)) {
@@ -195,7 +206,8 @@ func FuzzSetCmdline(f *testing.F) {
 		if SetCmdline(image, line) != nil {
 			return
 		}
-		if k, err := kernel.Parse(bytes.NewReader(image), int64(len(image))); err == nil && k.Cmdline != strings.Join(strings.Fields(line), " ") {
+		k, err := kernel.Parse(bytes.NewReader(image), int64(len(image)))
+		if err == nil && k.Cmdline != strings.Join(strings.Fields(line), " ") {
 			t.Errorf("after SetCmdline(%q) the image's line is %q", line, k.Cmdline)
 		}
 	})
