@@ -1,4 +1,4 @@
-// Wyrefi keeps Wyrcan's configuration in EFI NVRAM, so that a boot whose command line names no image finds it there.
+// Wyrefi stores Wyrcan's configuration in EFI NVRAM. A boot whose command line names no image uses it.
 //
 // Synopsis:
 //
@@ -9,14 +9,14 @@
 // Description:
 //
 //	write stores the image, the arguments and the network of the kernel's
-//	command line, or of the ARGUMENTs where there are any. It does not try
-//	whether they boot: wyr.efi=write on the command line does.
-//	clear removes what is stored.
-//	show prints what is stored, as arguments.
+//	command line, or of the ARGUMENTs if there are any. It does not check
+//	that they boot; wyr.efi=write on the command line does.
+//	clear removes the stored configuration.
+//	show prints the stored configuration, as arguments.
 //
-//	write and clear change firmware, so both show a warning and ask. Only
-//	the answer yes lets them proceed. Where nothing would change they say
-//	so, and neither ask nor write.
+//	write and clear change firmware, so both show a warning and ask. They
+//	proceed only if the answer is yes. If nothing would change they say so,
+//	and neither ask nor write.
 //
 // Example:
 //
@@ -45,7 +45,7 @@ type cmd struct {
 	stdout  io.Writer
 	stderr  io.Writer
 	args    []string
-	cmdline string // a file: /proc/cmdline, or one that a test wrote
+	cmdline string // the name of a file: /proc/cmdline, but in tests
 	store   config.Store
 }
 
@@ -77,7 +77,8 @@ func (c *cmd) run() error {
 	case len(c.args) >= 1 && c.args[0] == "write":
 		return c.write(c.args[1:])
 	case len(c.args) == 1 && c.args[0] == "clear":
-		return c.change(config.Config{EFI: config.EFIClear}, "there is nothing stored in NVRAM", "the stored configuration is cleared")
+		return c.change(config.Config{EFI: config.EFIClear},
+			"there is nothing stored in NVRAM", "the stored configuration is cleared")
 	case len(c.args) == 1 && c.args[0] == "show":
 		return c.show()
 	}
@@ -102,10 +103,12 @@ func (c *cmd) write(words []string) error {
 		return err
 	}
 	cfg.EFI = config.EFIWrite
-	return c.change(cfg, "this configuration is already in NVRAM", "stored; a boot whose command line names no image will use it")
+	return c.change(cfg,
+		"this configuration is already in NVRAM", "stored; a boot whose command line names no image will use it")
 }
 
-// change makes the change that cfg.EFI names, if it is one and the person agrees.
+// change makes the change that cfg.EFI asks for, if the person agrees, and prints done. It prints same if nothing
+// changes.
 func (c *cmd) change(cfg config.Config, same, done string) error {
 	ch := config.Change{Config: cfg, Store: c.store}
 	needed, err := ch.Needed()
@@ -142,13 +145,14 @@ func (c *cmd) show() error {
 		return fmt.Errorf("what NVRAM holds is not a configuration (%w); wyrefi clear removes it", err)
 	}
 	for _, a := range cfg.Arguments() {
-		fmt.Fprintln(c.stdout, printable.Clip(a.String(), printable.Long)) // anybody who can write NVRAM may have
+		// The text is not trusted: others can write NVRAM too.
+		fmt.Fprintln(c.stdout, printable.Clip(a.String(), printable.Long))
 	}
 	return nil
 }
 
-// arguments takes the words that a shell made, whose quotes are gone, for arguments.
-// Unlike on the kernel's command line, a word that is not Wyrcan's has no business here.
+// arguments makes arguments of the words that the shell passed, which has removed the quotes. A word that is not an
+// argument of Wyrcan is an error here, unlike on the kernel's command line.
 func arguments(words []string) ([]cmdline.Arg, error) {
 	var args []cmdline.Arg
 	for _, w := range words {

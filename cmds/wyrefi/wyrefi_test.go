@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// nvram is a store of one value, "" for none, or one that always fails.
+// nvram is a store that holds data, "" for nothing. If err is set, it always fails.
 type nvram struct {
 	data string
 	err  error
@@ -44,25 +44,36 @@ func TestWyrefi(t *testing.T) {
 		out     []string // parts of the output
 		err     string   // a part of the error, "" for none
 	}{
-		{name: "write", args: []string{"write"}, cmdline: line, answer: "yes\n", after: stored, out: []string{"WARNING", `wyr.arg="a b"`, "[yes/no]", "stored"}},
+		{name: "write", args: []string{"write"}, cmdline: line, answer: "yes\n", after: stored,
+			out: []string{"WARNING", `wyr.arg="a b"`, "[yes/no]", "stored"}},
 		{name: "write, no", args: []string{"write"}, cmdline: line, answer: "no\n", out: []string{"WARNING"}, err: "not yes"},
-		{name: "write, nobody there", args: []string{"write"}, cmdline: line, err: "not yes"},
-		{name: "write over another, no", args: []string{"write"}, cmdline: line, answer: "y\n", store: nvram{data: "{}"}, after: "{}", err: "not yes"},
-		{name: "write the same", args: []string{"write"}, cmdline: line, store: nvram{data: stored}, after: stored, out: []string{"already"}},
+		{name: "write, no input", args: []string{"write"}, cmdline: line, err: "not yes"},
+		{name: "write over another, no", args: []string{"write"}, cmdline: line, answer: "y\n", store: nvram{data: "{}"},
+			after: "{}", err: "not yes"},
+		{name: "write the same", args: []string{"write"}, cmdline: line, store: nvram{data: stored}, after: stored,
+			out: []string{"already"}},
 		{name: "write words", args: []string{"write", "wyr.img=r/x:1", "wyr.arg=a b"}, answer: "yes\n", after: stored},
-		{name: "write, warned", args: []string{"write", "wyr.img=r/x:1", "wyr.arg=a b", "wyr.rot=1"}, answer: "yes\n", after: stored, out: []string{"wyr.root is the nearest"}},
-		{name: "write a word of the kernel's", args: []string{"write", "wyr.img=x", "quiet"}, answer: "yes\n", err: `wyr.arg="quiet"`},
-		{name: "write without an image", args: []string{"write"}, cmdline: "quiet\n", answer: "yes\n", err: "no container image"},
-		{name: "write without EFI", args: []string{"write"}, cmdline: line, answer: "yes\n", store: nvram{err: noEFI}, err: "no EFI"},
-		{name: "write fails", args: []string{"write"}, cmdline: line, answer: "yes\n", store: nvram{err: fs.ErrInvalid}, err: "invalid", after: stored},
-		{name: "clear", args: []string{"clear"}, answer: "yes\n", store: nvram{data: stored}, out: []string{"WARNING", "cleared"}},
+		{name: "write, warned", args: []string{"write", "wyr.img=r/x:1", "wyr.arg=a b", "wyr.rot=1"}, answer: "yes\n",
+			after: stored, out: []string{"wyr.root is the nearest"}},
+		{name: "write, one of the kernel's arguments", args: []string{"write", "wyr.img=x", "quiet"}, answer: "yes\n",
+			err: `wyr.arg="quiet"`},
+		{name: "write without an image", args: []string{"write"}, cmdline: "quiet\n", answer: "yes\n",
+			err: "no container image"},
+		{name: "write without EFI", args: []string{"write"}, cmdline: line, answer: "yes\n", store: nvram{err: noEFI},
+			err: "no EFI"},
+		{name: "write fails", args: []string{"write"}, cmdline: line, answer: "yes\n", store: nvram{err: fs.ErrInvalid},
+			err: "invalid", after: stored},
+		{name: "clear", args: []string{"clear"}, answer: "yes\n", store: nvram{data: stored},
+			out: []string{"WARNING", "cleared"}},
 		{name: "clear, no", args: []string{"clear"}, answer: "\n", store: nvram{data: stored}, after: stored, err: "not yes"},
 		{name: "clear nothing", args: []string{"clear"}, out: []string{"nothing stored"}},
 		{name: "clear without EFI", args: []string{"clear"}, store: nvram{err: noEFI}, err: "no EFI"},
-		{name: "show", args: []string{"show"}, store: nvram{data: stored}, after: stored, out: []string{"wyr.img=r/x:1\nwyr.arg=\"a b\"\n"}},
-		{name: "show a stranger's", args: []string{"show"}, store: nvram{data: hostile}, after: hostile,
+		{name: "show", args: []string{"show"}, store: nvram{data: stored}, after: stored,
+			out: []string{"wyr.img=r/x:1\nwyr.arg=\"a b\"\n"}},
+		{name: "show hostile text", args: []string{"show"}, store: nvram{data: hostile}, after: hostile,
 			out: []string{`wyr.img=r/x:1` + "\n" + `wyr.arg="a [2J wyr.img=other/image"` + "\n"}},
-		{name: "write a stranger's", args: []string{"write", "wyr.img=r/x:1", "wyr.arg=a\x1b[2J\n    wyr.img=other/image"}, answer: "no\n",
+		{name: "write hostile text", args: []string{"write", "wyr.img=r/x:1",
+			"wyr.arg=a\x1b[2J\n    wyr.img=other/image"}, answer: "no\n",
 			out: []string{"    wyr.img=r/x:1\n" + `    wyr.arg="a [2J wyr.img=other/image"` + "\n"}, err: "not yes"},
 		{name: "show nothing", args: []string{"show"}, out: []string{"nothing stored"}},
 		{name: "show garbage", args: []string{"show"}, store: nvram{data: "x"}, after: "x", err: "wyrefi clear removes it"},
@@ -77,7 +88,10 @@ func TestWyrefi(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out strings.Builder
-			c := &cmd{stdin: strings.NewReader(tt.answer), stdout: &out, stderr: &out, args: tt.args, cmdline: file, store: &tt.store}
+			c := &cmd{
+				stdin: strings.NewReader(tt.answer), stdout: &out, stderr: &out,
+				args: tt.args, cmdline: file, store: &tt.store,
+			}
 			if err := c.run(); (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("run() = %v, want %q", err, tt.err)
 			}
