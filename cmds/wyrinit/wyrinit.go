@@ -1,4 +1,4 @@
-// wyrinit is the first process of a container that Wyrcan booted, for a moment.
+// wyrinit prepares a container that Wyrcan has booted, and then starts the container's own /init.
 //
 // Synopsis:
 //
@@ -6,14 +6,14 @@
 //
 // Description:
 //
-//	An initramfs cannot carry extended attributes, nor files of 2 GiB, and pivot_root(2) refuses the kernel's own rootfs,
-//	so file capabilities would be lost and podman, containerd and runc would fail. A bundle therefore puts wyrinit in the
-//	place of the image's /init. It joins the parts in which large files came, sets the extended attributes from a list,
-//	makes / a real mount, puts the image's own /init back, removes itself and its list, and becomes /init: the same
-//	process, arguments and environment.
+//	An initramfs cannot hold extended attributes or files of 2 GiB, and pivot_root(2) does not work on the kernel's rootfs.
+//	So file capabilities would be lost, and podman, containerd and runc would fail. A bundle therefore has wyrinit in the
+//	place of the image's /init. wyrinit joins the parts of large files, sets the extended attributes from a list, makes / a
+//	real mount, moves the image's own /init back, removes itself and its list, and executes /init in the same process, with
+//	the same arguments and environment.
 //
-//	A step that fails is said on the console and the boot goes on: an image that does not need that step still works. But
-//	a container that is not there to its last byte is not started.
+//	If a step fails, wyrinit says so on the console and the boot goes on, because many images do not need that step. But
+//	it does not start a container that is not complete.
 package main
 
 import (
@@ -24,9 +24,10 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
-	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -35,23 +36,24 @@ func main() {
 		os.Exit(1)
 	}
 	if _, err := os.Lstat(handover.Complete); err != nil {
-		refuse("the memory was too little to unpack the whole container (\"Initramfs unpacking failed\" above): it is not started; add memory, use a smaller image, or a kernel that knows initramfs_options=")
+		refuse("the memory was too little to unpack the whole container (\"Initramfs unpacking failed\" above): " +
+			"it is not started; add memory, use a smaller image, or a kernel that knows initramfs_options=")
 	}
 	path := run()
 	err := unix.Exec(path, os.Args, os.Environ())
-	// Nothing is left to fall back to: the kernel panics when process 1 ends, as it would have without wyrinit.
+	// There is no fallback: the kernel panics when process 1 ends, as it would without wyrinit.
 	say("cannot start " + path + ": " + err.Error())
 	os.Exit(1)
 }
 
-// say prints one line, whatever files are called in it. The kernel opened its console as descriptors 0 to 2; fmt would double
-// the size of this program.
+// say prints one line to the console, which the kernel has opened as file descriptors 0 to 2. It cleans s, which may
+// hold names of files. Package fmt would double the size of this program.
 func say(s string) {
 	os.Stderr.WriteString(printable.Clip("wyrinit: "+s, 1000) + "\n")
 }
 
-// refuse ends the boot of a root that is not complete. A kernel that could not unpack all of it only says so in its log and
-// goes on; but half a system is worse than none.
+// refuse ends the boot of a container that is not complete: half a system is worse than none. The kernel only logs
+// that it could not unpack everything, and goes on.
 func refuse(why string) {
 	say(why + "; reboots in a minute")
 	time.Sleep(time.Minute)
@@ -64,11 +66,12 @@ func run() string {
 	m, err := manifest()
 	if err != nil {
 		if _, e := os.Lstat(handover.Parts + "1-1"); e == nil {
-			refuse("cannot put large files together, so the container is not started: cannot read " + handover.List + ": " + err.Error())
+			refuse("cannot put large files together, so the container is not started: cannot read " +
+				handover.List + ": " + err.Error())
 		}
 		say("extended attributes and file capabilities are lost: cannot read " + handover.List + ": " + err.Error())
 	}
-	// Before the attributes: what is written to loses its capabilities.
+	// Before the attributes, because a write to a file removes its capabilities.
 	for _, j := range m.Joins {
 		if err := join(j); err != nil {
 			refuse("cannot put " + strconv.Quote(j.Path) + " together, so the container is not started: " + err.Error())
@@ -79,7 +82,7 @@ func run() string {
 		say("pivot_root will fail, so containers may not start here: " + err.Error())
 	}
 	if err := os.Rename(handover.OriginalInit, handover.Init); err != nil {
-		say("leaves the image's /init where it is: " + err.Error())
+		say("cannot move the image's /init back, so it starts from " + handover.OriginalInit + ": " + err.Error())
 		return handover.OriginalInit
 	}
 	if err := os.RemoveAll(handover.Dir); err != nil {
@@ -99,7 +102,7 @@ func manifest() (handover.Manifest, error) {
 	return handover.Parse(b)
 }
 
-// join appends the parts of a large file to its first one. Each makes room for the next.
+// join appends the other parts of a large file to the first part. It removes each part after it, to save memory.
 func join(j handover.Join) error {
 	f, err := os.OpenFile(j.Path, os.O_WRONLY, 0)
 	if err != nil {
@@ -115,7 +118,7 @@ func join(j handover.Join) error {
 		err = e
 	}
 	if err == nil && size != j.Size {
-		err = errors.New("its parts have another size than it")
+		err = errors.New("its parts together do not have its size")
 	}
 	if err != nil {
 		return err
@@ -123,7 +126,7 @@ func join(j handover.Join) error {
 	return setTime(j.Path, j.MTime)
 }
 
-// move writes what a file has to the end of another one, and removes it.
+// move appends the content of part to the file to, and removes part.
 func move(to *os.File, part string) (int64, error) {
 	from, err := os.Open(part)
 	if err != nil {
@@ -137,20 +140,20 @@ func move(to *os.File, part string) (int64, error) {
 	return n, os.Remove(part)
 }
 
-// setTime sets when a file was last changed.
+// setTime sets the modification time of a file.
 func setTime(path string, seconds int64) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: seconds}}, 0)
 }
 
-// set sets one attribute.
+// set sets one extended attribute.
 func set(x handover.Xattr) error { return unix.Lsetxattr(x.Path, x.Name, []byte(x.Value), 0) }
 
-// mostKinds is of how many kinds of lost attributes each is told: a line takes time on a serial console, and an image may carry
-// any number.
+// mostKinds is how many kinds of lost attributes are reported one by one. An image may have any number of kinds, and
+// each line takes time on a serial console.
 const mostKinds = 20
 
-// restore sets the attributes. What the file system cannot hold is told by the first file of each kind, and then by number:
-// tmpfs has user.* only since Linux 6.6, of links and devices never.
+// restore sets the extended attributes. It reports those that the file system does not support: of each kind the first
+// file, and the number of further files. tmpfs supports user.* since Linux 6.6, but never on links and devices.
 func restore(xattrs []handover.Xattr, set func(handover.Xattr) error, say func(string)) {
 	type kind struct{ name, why string }
 	var order []kind
@@ -182,8 +185,8 @@ func restore(xattrs []handover.Xattr, set func(handover.Xattr) error, say func(s
 	}
 }
 
-// realRoot makes / a mount that has a parent, which is what pivot_root(2) asks of it: the rootfs is bound onto a directory
-// of its own, and that mount is moved over /. Not a byte is copied.
+// realRoot makes / a mount with a parent mount, which pivot_root(2) needs. It bind-mounts the rootfs on a directory,
+// and moves that mount over /. This copies no data.
 func realRoot() error {
 	if err := os.Mkdir(handover.NewRoot, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

@@ -13,7 +13,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 )
 
-// A file's name must not reach the console as more than a name.
+// A file's name must not bring control characters or line ends to the console.
 func TestSay(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -25,12 +25,13 @@ func TestSay(t *testing.T) {
 	os.Stderr = stderr
 	w.Close()
 	got, err := io.ReadAll(r)
-	if want := "wyrinit: loses user.x of /a [2J wyrinit: all is well: operation not supported\n"; err != nil || string(got) != want {
+	want := "wyrinit: loses user.x of /a [2J wyrinit: all is well: operation not supported\n"
+	if err != nil || string(got) != want {
 		t.Errorf("say wrote %q, %v, want %q", got, err, want)
 	}
 }
 
-// TestRestore loses attributes of many files, for many reasons: the console has a line or two for each kind, and no more.
+// If attributes of many files are lost, restore prints at most two lines for each kind.
 func TestRestore(t *testing.T) {
 	var list []handover.Xattr
 	add := func(path, name string) { list = append(list, handover.Xattr{Path: path, Name: name, Value: "x"}) }
@@ -69,6 +70,6 @@ func TestRestore(t *testing.T) {
 	}
 	restore(list, func(handover.Xattr) error { return unix.ENOSPC }, say)
 	if len(said) != mostKinds+1 || said[mostKinds] != "loses 980 more attributes, of other kinds" {
-		t.Errorf("of 1000 kinds restore says %d lines, the last %q", len(said), said[len(said)-1])
+		t.Errorf("for 1000 kinds restore says %d lines, the last %q", len(said), said[len(said)-1])
 	}
 }
