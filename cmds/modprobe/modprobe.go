@@ -1,4 +1,4 @@
-// modprobe loads kernel modules, by their names or by an alias, with what they depend on.
+// modprobe loads kernel modules, by name or by alias, together with the modules that they depend on.
 //
 // Synopsis:
 //
@@ -6,14 +6,14 @@
 //
 // Description:
 //
-//	The kernel itself starts modprobe for what no device announces: the driver of an Ethernet PHY, the second half of
-//	a network card's (mlx4_en), a checksum (crypto-crc32c), a kind of link (rtnl-link-bond), a file system
-//	(fs-efivarfs). It also serves a person in the rescue shell. What is loaded or built in already is no error.
+//	The kernel itself starts modprobe for modules that no device announces: the driver of an Ethernet PHY, the second
+//	part of a network card's driver (mlx4_en), a checksum (crypto-crc32c), a kind of link (rtnl-link-bond), a file system
+//	(fs-efivarfs). People can use it in the rescue shell. A module that is loaded or built in already is no error.
 //
 // Options:
 //
-//	-q: no word when there is no such module; the exit status tells
-//	-a: every argument is a name
+//	-q: print nothing if there is no such module; the exit status tells
+//	-a: every argument is a module's name
 //
 // Example:
 //
@@ -42,8 +42,8 @@ func command(args []string) (*cmd, error) {
 	c := &cmd{}
 	var all bool
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	f.BoolVar(&c.quiet, "q", false, "no word when there is no such module")
-	f.BoolVar(&all, "a", false, "every argument is a name")
+	f.BoolVar(&c.quiet, "q", false, "print nothing if there is no such module")
+	f.BoolVar(&all, "a", false, "every argument is a module's name")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
 	}

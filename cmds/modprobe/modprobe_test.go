@@ -19,8 +19,9 @@ func TestCommand(t *testing.T) {
 		quiet  bool
 	}{
 		{args: []string{"dummy"}, names: []string{"dummy"}},
-		{args: []string{"-q", "--", "net-pf-10"}, names: []string{"net-pf-10"}, quiet: true}, // as the kernel calls it
-		{args: []string{"ip-vlan", "a=1", "b=2,3"}, names: []string{"ip-vlan"}, params: map[string]string{"ip_vlan": "a=1 b=2,3"}},
+		{args: []string{"-q", "--", "net-pf-10"}, names: []string{"net-pf-10"}, quiet: true}, // as the kernel starts it
+		{args: []string{"ip-vlan", "a=1", "b=2,3"}, names: []string{"ip-vlan"},
+			params: map[string]string{"ip_vlan": "a=1 b=2,3"}},
 		{args: []string{"-a", "vrf", "tun"}, names: []string{"vrf", "tun"}},
 	} {
 		c, err := command(append([]string{"modprobe"}, tt.args...))
@@ -29,7 +30,8 @@ func TestCommand(t *testing.T) {
 			continue
 		}
 		if c.quiet != tt.quiet || !cmp.Equal(c.names, tt.names) || !cmp.Equal(c.drivers.Params, tt.params) {
-			t.Errorf("command(%q) = %q, %v, quiet %v; want %q, %v, %v", tt.args, c.names, c.drivers.Params, c.quiet, tt.names, tt.params, tt.quiet)
+			t.Errorf("command(%q) = %q, %v, quiet %v; want %q, %v, %v", tt.args, c.names, c.drivers.Params, c.quiet,
+				tt.names, tt.params, tt.quiet)
 		}
 	}
 	if _, err := command([]string{"modprobe"}); err == nil {
@@ -58,7 +60,7 @@ func TestRun(t *testing.T) {
 	}{
 		{"ipv6", false},
 		{"wormhole", true},
-		{"rtnl-link-dummy", true}, // it is looked for, but the file is not there
+		{"rtnl-link-dummy", true}, // the alias is known, but the file does not exist
 	} {
 		c, err := command([]string{"modprobe", tt.name})
 		if err != nil {
