@@ -1,4 +1,4 @@
-// init is the first process of Wyrcan: what u-root's init is on Linux, without its greeting.
+// init is the first process of Wyrcan. It is u-root's init for Linux, without the banner.
 //
 // Synopsis:
 //
@@ -6,12 +6,12 @@
 //
 // Description:
 //
-//	init makes u-root's environment, with the file systems, the devices and the loopback link that every command here
-//	expects, and starts the uinit, then the shell. It ignores the words that the kernel gives it, which are those that
-//	nobody else knew on the command line. When neither of the two runs any more it reboots the machine: the kernel panics
-//	when its first process ends.
+//	init makes u-root's environment, with the file systems, the devices and the loopback link that all commands expect,
+//	and starts the uinit, then the shell. It ignores its arguments: the kernel passes it the words of the command line
+//	that it does not know. After both have ended, init reboots the machine, because the kernel panics when its first
+//	process ends.
 //
-//	All of it is u-root's libinit. The command of u-root prints its own banner before that, and has no option against it.
+//	All of this is u-root's package libinit. u-root's own init command prints a banner first, which no option turns off.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 	log.SetPrefix("init: ")
 	libinit.SetEnv()
 	libinit.CreateRootfs()
-	// What the kernel has to say that is no more than a notice stays in its log, and off the screen.
+	// Kernel messages of level notice and below stay in the log and are not printed on the console.
 	if err := ulog.KernelLog.SetConsoleLogLevel(ulog.KLogNotice); err != nil {
 		log.Printf("cannot keep the kernel's notices off the screen: %v", err)
 	}
@@ -47,13 +47,14 @@ func main() {
 		libinit.Command("/bin/sh", terminal, consoles))
 	log.Print("nothing is left to run; the machine reboots")
 	unix.Sync()
-	time.Sleep(5 * time.Second) // for whoever reads
+	time.Sleep(5 * time.Second) // so that people can read the message
 	err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	log.Printf("cannot reboot: %v; please switch the machine off and on", err)
 	select {}
 }
 
-// uinitArguments are those of uroot.uinitargs= on the kernel's command line, then those that the initrd was built with.
+// uinitArguments returns the arguments of uroot.uinitargs= on the kernel's command line, then those that the initrd was
+// built with.
 func uinitArguments() []string {
 	args := cmdline.GetUinitArgs()
 	if flags, err := os.ReadFile("/etc/uinit.flags"); err == nil {
