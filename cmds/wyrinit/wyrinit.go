@@ -7,13 +7,13 @@
 // Description:
 //
 //	An initramfs cannot hold extended attributes or files of 2 GiB, and pivot_root(2) does not work on the kernel's
-//	rootfs. So file capabilities would be lost, and podman, containerd and runc would fail. A bundle therefore has wyrinit
-//	in the place of the image's /init. wyrinit joins the parts of large files, sets the extended attributes from a list,
-//	makes / a real mount, moves the image's own /init back, removes itself and its list, and executes /init in the same
-//	process, with the same arguments and environment.
+//	rootfs. So file capabilities would be lost, and podman, containerd and runc would fail. A bundle therefore has
+//	wyrinit in the place of the image's /init. It joins the parts of large files, sets the extended attributes from
+//	a list, makes / a real mount, moves the image's own /init back, removes itself and its list, and executes /init
+//	in the same process, with the same arguments and environment.
 //
-//	If a step fails, wyrinit says so on the console and the boot goes on, because many images do not need that step. But
-//	it does not start a container that is not complete.
+//	If a step fails, wyrinit says so on the console and the boot goes on, because many images do not need that step.
+//	But it does not start a container that is not complete.
 package main
 
 import (
