@@ -29,11 +29,12 @@ func shell(t *testing.T, dir, script string) {
 	}
 }
 
-// An archive may be compressed as a whole, and layers in one that docker saved one by one, with whatever a person had.
+// Open reads compressed archives, and archives of docker with compressed layers, in every supported format.
 func TestCompressedArchive(t *testing.T) {
+	t.Parallel()
 	layers, archives := twoLayers(t)
 	for _, program := range []string{"gzip", "zstd", "xz", "bzip2"} {
-		// The archive.
+		// The archive is compressed.
 		d := imagetest.Saved(t, layers...)
 		file := d.Tar(t)
 		shell(t, filepath.Dir(file), program+" -c image.tar > packed")
@@ -56,7 +57,7 @@ func TestCompressedArchive(t *testing.T) {
 			t.Errorf("%s, cut off: Open = %v, want an error of the decompressor", program, err)
 		}
 
-		// Its layers.
+		// The layers in it are compressed.
 		d = imagetest.Saved(t, layers...)
 		delete(d, "index.json")
 		for i, l := range layers {
@@ -74,7 +75,7 @@ func TestCompressedArchive(t *testing.T) {
 		if err := holds(t, s, d.Tar(t), archives); err != nil {
 			t.Errorf("layers by %s: %v", program, err)
 		}
-		// A wrong one, rightly compressed.
+		// The wrong layer, compressed correctly.
 		stored, _ := layers[0].Blob(t).Digests()
 		other, _ := layers[1].Blob(t).Digests()
 		d[imagetest.BlobName(stored)] = d[imagetest.BlobName(other)]
@@ -84,14 +85,15 @@ func TestCompressedArchive(t *testing.T) {
 	}
 }
 
-// What nobody here can decompress is called by its name.
+// The error for an unsupported compression format names the format.
 func TestUnknownCompression(t *testing.T) {
 	layers, archives := twoLayers(t)
 	d := imagetest.Saved(t, layers...)
 	delete(d, "index.json")
 	stored, _ := layers[0].Blob(t).Digests()
 	d[imagetest.BlobName(stored)] = []byte("\x04\x22\x4d\x18 and so on")
-	if err := holds(t, here(t), d.Tar(t), archives); err == nil || !strings.Contains(err.Error(), "is compressed with lz4") || !strings.Contains(err.Error(), "layer 1") {
+	if err := holds(t, here(t), d.Tar(t), archives); err == nil ||
+		!strings.Contains(err.Error(), "is compressed with lz4") || !strings.Contains(err.Error(), "layer 1") {
 		t.Errorf("Open of a layer in lz4 = %v, want it refused by name", err)
 	}
 	file := filepath.Join(t.TempDir(), "x.tar.lz")
@@ -103,23 +105,25 @@ func TestUnknownCompression(t *testing.T) {
 	}
 }
 
-// What is compressed and no archive is not worth the room on the disk.
-func TestCompressedSomethingElse(t *testing.T) {
-	for name, content := range map[string][]byte{"zeros": make([]byte, 1<<20), "a text": bytes.Repeat([]byte("no archive "), 100_000), "nothing": nil} {
+// Open refuses a compressed file that is no archive, without writing its content to the disk.
+func TestCompressedFileIsNoArchive(t *testing.T) {
+	for name, content := range map[string][]byte{"zeros": make([]byte, 1<<20),
+		"a text": bytes.Repeat([]byte("no archive "), 100_000), "nothing": nil} {
 		dir := t.TempDir()
-		t.Setenv("TMPDIR", filepath.Join(dir, "absent")) // to write there would fail
+		t.Setenv("TMPDIR", filepath.Join(dir, "absent")) // a write there would fail
 		if err := os.WriteFile(dir+"/x", content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		shell(t, dir, "gzip x")
-		if _, err := here(t).Open(context.Background(), dir+"/x.gz"); err == nil || !strings.Contains(err.Error(), "compressed with gzip, is no archive") {
+		if _, err := here(t).Open(context.Background(), dir+"/x.gz"); err == nil ||
+			!strings.Contains(err.Error(), "compressed with gzip, is no archive") {
 			t.Errorf("Open of %s = %v, want an error that it is no archive", name, err)
 		}
 	}
 }
 
-// A compressed archive does not fill the disk, and what it was decompressed into does not stay.
-func TestDecompressedArchiveIsGone(t *testing.T) {
+// Open does not fill the disk with a decompressed archive, and leaves no file behind.
+func TestDecompressedArchiveIsRemoved(t *testing.T) {
 	layers, archives := twoLayers(t)
 	file := imagetest.Saved(t, layers...).Tar(t)
 	shell(t, filepath.Dir(file), "gzip image.tar")
@@ -142,19 +146,21 @@ func TestDecompressedArchiveIsGone(t *testing.T) {
 	d["zeros"] = make([]byte, 1<<20)
 	file = filepath.Join(filepath.Dir(d.Tar(t)), "image.tar")
 	shell(t, filepath.Dir(file), "gzip image.tar")
-	if err := holds(t, here(t), file+".gz", archives); err == nil || !strings.Contains(err.Error(), "TMPDIR") || Heals(err) {
+	if err := holds(t, here(t), file+".gz", archives); err == nil || !strings.Contains(err.Error(), "TMPDIR") ||
+		Heals(err) {
 		t.Errorf("Open without room = %v, want a lasting error that says what to do", err)
 	}
 }
 
-// holed is a layer that archivers leave holes in.
+// holed returns a layer with a file that is mostly zeros, which archivers store as sparse.
 func holed(t *testing.T) (imagetest.Layer, []byte) {
 	t.Helper()
 	content := make([]byte, 3<<20)
 	copy(content, "begin")
 	copy(content[1<<20:], "middle")
 	copy(content[len(content)-3:], "end")
-	l := imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("holed", string(content))}, Compression: imagetest.Plain}
+	l := imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("holed", string(content))},
+		Compression: imagetest.Plain}
 	archive, err := l.Archive()
 	if err != nil {
 		t.Fatal(err)
@@ -162,8 +168,9 @@ func holed(t *testing.T) (imagetest.Layer, []byte) {
 	return l, archive
 }
 
-// Archivers leave the holes of files out, each in a way of its own.
+// Open reads sparse members in each format that archivers write.
 func TestSparseMembers(t *testing.T) {
+	t.Parallel()
 	layer, archive := holed(t)
 	plain, plains := twoLayers(t)
 	layers := []imagetest.Layer{plain[0], layer, plain[1]}
@@ -178,7 +185,7 @@ func TestSparseMembers(t *testing.T) {
 		"bsdtar -cf ../x.tar *",
 		"bsdtar --format=pax -cf ../x.tar .",
 	} {
-		for _, table := range []string{"index.json", "manifest.json"} { // the one that is left
+		for _, table := range []string{"index.json", "manifest.json"} { // the table that stays
 			d := imagetest.Saved(t, layers...)
 			for _, other := range []string{"index.json", "manifest.json"} {
 				if other != table {
@@ -199,7 +206,7 @@ func TestSparseMembers(t *testing.T) {
 	}
 }
 
-// A document with a hole of a terabyte, and a layer with one, are refused for what they are.
+// Open refuses a sparse document and a sparse layer with a hole of a terabyte.
 func TestSparseBomb(t *testing.T) {
 	hole := func(name string) []byte {
 		t.Helper()
@@ -234,13 +241,15 @@ func TestSparseBomb(t *testing.T) {
 	if err := os.WriteFile(file, append(hole(imagetest.BlobName(stored)), rest...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := here(t).Open(context.Background(), file); err == nil || !strings.Contains(err.Error(), "1099511627776 bytes where the manifest says") {
+	if _, err := here(t).Open(context.Background(), file); err == nil ||
+		!strings.Contains(err.Error(), "1099511627776 bytes where the manifest says") {
 		t.Errorf("a hole in a layer: Open = %v, want an error about its size", err)
 	}
 }
 
-// To come to a sparse member costs something, which is bounded; so is what docker's table has us look at.
+// Open limits how many members it skips on its way to sparse ones, and how many images of docker's table it looks at.
 func TestLocalBounds(t *testing.T) {
+	t.Parallel()
 	layers, _ := twoLayers(t)
 	d := imagetest.Saved(t, layers...)
 	delete(d, "index.json")
@@ -256,7 +265,7 @@ func TestLocalBounds(t *testing.T) {
 	d.SetJSON("manifest.json", table)
 	setConfigLayers(t, d, len(list))
 	for i := range 1000 {
-		d[fmt.Sprint("a", i)] = nil // in front
+		d[fmt.Sprint("a", i)] = nil // before the sparse member
 	}
 	file := d.Tar(t)
 	b, err := os.ReadFile(file)
@@ -270,28 +279,32 @@ func TestLocalBounds(t *testing.T) {
 	if err := os.WriteFile(file, append(b[:len(b)-1024], hole...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := here(t).Open(context.Background(), file); err == nil || !strings.Contains(err.Error(), "holes were left out") {
+	if _, err := here(t).Open(context.Background(), file); err == nil ||
+		!strings.Contains(err.Error(), "holes were left out") {
 		t.Errorf("Open = %v, want an error about the holes", err)
 	}
 
 	d = imagetest.Saved(t, layers...)
 	setConfig(t, d, "linux", "s390x", "")
 	delete(d, "index.json")
-	d["manifest.json"] = []byte("[" + strings.Repeat(strings.Trim(string(d["manifest.json"]), "[]")+",", 100) + strings.Trim(string(d["manifest.json"]), "[]") + "]")
+	d["manifest.json"] = []byte("[" + strings.Repeat(strings.Trim(string(d["manifest.json"]), "[]")+",", 100) +
+		strings.Trim(string(d["manifest.json"]), "[]") + "]")
 	_ = json.Unmarshal(d["manifest.json"], &table)
-	if _, err := here(t).Open(context.Background(), d.Tar(t)); len(table) != 101 || err == nil || !strings.Contains(err.Error(), "more than 64 images of one name") {
+	if _, err := here(t).Open(context.Background(), d.Tar(t)); len(table) != 101 || err == nil ||
+		!strings.Contains(err.Error(), "more than 64 images of one name") {
 		t.Errorf("Open of %d images = %v, want an error about their number", len(table), err)
 	}
 }
 
-// setConfigLayers gives an image that docker saved a configuration of n layers.
+// setConfigLayers replaces the configuration of a saved image by one with n layers.
 func setConfigLayers(t *testing.T, d imagetest.Disk, n int) {
 	t.Helper()
 	ids := make([]string, n)
 	for i := range ids {
 		ids[i] = "sha256:" + strings.Repeat("0", 64)
 	}
-	config := d.AddJSON(map[string]any{"os": "linux", "architecture": runtime.GOARCH, "rootfs": map[string]any{"type": "layers", "diff_ids": ids}})
+	config := d.AddJSON(map[string]any{"os": "linux", "architecture": runtime.GOARCH,
+		"rootfs": map[string]any{"type": "layers", "diff_ids": ids}})
 	var table []map[string]any
 	if err := json.Unmarshal(d["manifest.json"], &table); err != nil {
 		t.Fatal(err)
@@ -300,12 +313,14 @@ func setConfigLayers(t *testing.T, d imagetest.Disk, n int) {
 	d.SetJSON("manifest.json", table)
 }
 
-// A member that is no file is refused by what it is where a file is needed, and does no harm elsewhere.
+// If a member is needed and is not a regular file, Open refuses it and says what it is. Other such members do no harm.
 func TestMemberTypes(t *testing.T) {
+	t.Parallel()
 	layers, archives := twoLayers(t)
 	stored, _ := layers[1].Blob(t).Digests()
 	for kind, want := range map[byte]string{
-		tar.TypeDir: "a directory", tar.TypeFifo: "a pipe", tar.TypeChar: "a device", tar.TypeBlock: "a device", 'M': "the unknown tar type 'M'",
+		tar.TypeDir: "a directory", tar.TypeFifo: "a pipe", tar.TypeChar: "a device", tar.TypeBlock: "a device",
+		'M': "the unknown tar type 'M'",
 	} {
 		d := imagetest.Saved(t, layers...)
 		if err := holds(t, here(t), d.Tar(t, tar.Header{Name: "elsewhere", Typeflag: kind}), archives); err != nil {
@@ -314,13 +329,15 @@ func TestMemberTypes(t *testing.T) {
 		for _, name := range []string{imagetest.BlobName(stored), "index.json"} {
 			d := imagetest.Saved(t, layers...)
 			delete(d, "manifest.json")
-			if err := holds(t, here(t), d.Tar(t, tar.Header{Name: name, Typeflag: kind}), archives); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
+			if err := holds(t, here(t), d.Tar(t, tar.Header{Name: name, Typeflag: kind}), archives); err == nil ||
+				!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
 				t.Errorf("%s of type %q: Open = %v, want it refused as %s", name, kind, err, want)
 			}
 		}
 	}
-	// Links lead to files, within the archive.
-	for target, ok := range map[string]bool{"../../real": true, "/etc/passwd": false, "../../../../../../real": true, imagetest.BlobName(stored): false} {
+	// Links may point to files in the archive only.
+	for target, ok := range map[string]bool{"../../real": true, "/etc/passwd": false, "../../../../../../real": true,
+		imagetest.BlobName(stored): false} {
 		for _, kind := range []byte{tar.TypeSymlink, tar.TypeLink} {
 			link := target
 			if kind == tar.TypeLink {
@@ -329,15 +346,17 @@ func TestMemberTypes(t *testing.T) {
 			d := imagetest.Saved(t, layers...)
 			delete(d, "manifest.json")
 			d["real"] = archives[1]
-			if err := holds(t, here(t), d.Tar(t, tar.Header{Name: imagetest.BlobName(stored), Typeflag: kind, Linkname: link}), archives); (err == nil) != ok {
+			if err := holds(t, here(t), d.Tar(t, tar.Header{Name: imagetest.BlobName(stored), Typeflag: kind,
+				Linkname: link}), archives); (err == nil) != ok {
 				t.Errorf("link of type %q to %q: Open = %v", kind, link, err)
 			}
 		}
 	}
 }
 
-// What is no regular file is not read: it would block, never end, or be changed by that.
+// Open does not read a file that is not regular: that could block, never end, or change the file.
 func TestRegularFilesOnly(t *testing.T) {
+	t.Parallel()
 	layers, archives := twoLayers(t)
 	stored, _ := layers[1].Blob(t).Digests()
 	whole := imagetest.Saved(t, layers...)
@@ -374,7 +393,7 @@ func TestRegularFilesOnly(t *testing.T) {
 			within(name, "oci:"+dir, want)
 			within(name, dir, want)
 		}
-		// The other table helps where there is one, and is as careful.
+		// The same for docker's table, which is tried after OCI's.
 		d := imagetest.Saved(t, layers...)
 		d["index.json"] = []byte("{}")
 		dir := d.Dir(t)
@@ -395,7 +414,7 @@ func TestRegularFilesOnly(t *testing.T) {
 		}
 		within("archive", file, "neither an archive nor a layout")
 	}
-	// Huge documents.
+	// Documents that are too large.
 	for _, name := range []string{"index.json", config} {
 		d := imagetest.Saved(t, layers...)
 		delete(d, "manifest.json")
@@ -410,8 +429,9 @@ func TestRegularFilesOnly(t *testing.T) {
 	}
 }
 
-// An archive of nothing but names is no image.
+// Open refuses an archive with too many bytes of names.
 func TestArchiveLimits(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	tw := tar.NewWriter(&b)
 	long := strings.Repeat("n", 900<<10)
@@ -425,7 +445,8 @@ func TestArchiveLimits(t *testing.T) {
 	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := here(t).Open(context.Background(), file); err == nil || !strings.Contains(err.Error(), "names of more than") {
+	if _, err := here(t).Open(context.Background(), file); err == nil ||
+		!strings.Contains(err.Error(), "names of more than") {
 		t.Errorf("Open = %v, want an error about the names", err)
 	}
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// guarded wants user and secret by HTTP's basic scheme, and notes what was shown to it.
+// guarded serves h to clients with the user name "user" and the password "secret" (HTTP's Basic scheme). It stores the
+// last Authorization header in shown.
 func guarded(h http.Handler, shown *atomic.Pointer[string]) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a := r.Header.Get("Authorization"); a != "" && shown != nil {
@@ -54,7 +55,7 @@ func TestCredentials(t *testing.T) {
 	host := newRegistry(t, func(h http.Handler) http.Handler {
 		redirect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, digest.String()) && r.Method == http.MethodGet {
-				// 127.0.0.1 under another port is another host.
+				// 127.0.0.1 with another port counts as another host.
 				http.Redirect(w, r, storage.URL+"/blob?signature=hidden", http.StatusTemporaryRedirect)
 				return
 			}
@@ -92,14 +93,14 @@ func TestCredentials(t *testing.T) {
 	if leaked.Load() != nil {
 		t.Errorf("the storage behind the registry was shown %q", *leaked.Load())
 	}
-	// A storage that is down must not get its address, which is a key to the blob, onto the console.
+	// The URL of the storage gives access to the blob, so the error must not show it if the storage is down.
 	storage.Close()
 	if _, err := readAll(t, got.Layers[0]); err == nil || strings.Contains(err.Error(), "hidden") || !Heals(err) {
-		t.Errorf("reading with the storage down = %v, want one that heals and keeps the signature", err)
+		t.Errorf("reading with the storage down = %v, want one that heals and does not show the signature", err)
 	}
 }
 
-// A token server (the Bearer scheme) is asked with the credentials, the registry gets the token.
+// The token server (the Bearer scheme) gets the credentials, the registry gets the token.
 func TestToken(t *testing.T) {
 	img := randomImage(t, 1000, 1, amd64)
 	var open atomic.Bool
@@ -115,13 +116,14 @@ func TestToken(t *testing.T) {
 				fmt.Fprintf(w, `{"token":"t%d","expires_in":60}`, tokens.Add(1))
 				return
 			}
-			// Every token is good for the manifest and its configuration, and dies before the layer.
+			// The first token is valid for the manifest, and the second one for blobs.
 			valid := "Bearer t1"
 			if strings.Contains(r.URL.Path, "/blobs/") {
 				valid = "Bearer t2"
 			}
 			if !open.Load() && r.Header.Get("Authorization") != valid {
-				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="here",scope="repository:x:pull"`, host))
+				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="here",`+
+					`scope="repository:x:pull"`, host))
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -138,7 +140,7 @@ func TestToken(t *testing.T) {
 		t.Error(err)
 	}
 	if tokens.Load() != 2 {
-		t.Errorf("%d tokens were asked for, want 2: the second when the first had run out", tokens.Load())
+		t.Errorf("%d tokens were asked for, want 2: the second after the first had expired", tokens.Load())
 	}
 }
 
@@ -150,7 +152,8 @@ func TestTLS(t *testing.T) {
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "https://")
 	r, _ := name.ParseReference(host + "/x:1")
-	if err := remote.Write(r, randomImage(t, 1000, 1, amd64), remote.WithTransport(server.Client().Transport)); err != nil {
+	if err := remote.Write(r, randomImage(t, 1000, 1, amd64),
+		remote.WithTransport(server.Client().Transport)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := fast(t).Resolve(context.Background(), host+"/x:1")
@@ -167,7 +170,7 @@ func TestTLS(t *testing.T) {
 	if _, err := readAll(t, got.Layers[0]); err != nil {
 		t.Error(err)
 	}
-	// The same certificate, a century on.
+	// The same certificate, a century later.
 	tls := s.transport().(*http.Transport).Clone()
 	tls.TLSClientConfig.Time = func() time.Time { return time.Now().AddDate(100, 0, 0) }
 	late := fast(t)
@@ -178,7 +181,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestCompiledRoots(t *testing.T) {
-	if n := len(addRoots(x509.NewCertPool()).Subjects()); n < 100 { //nolint:staticcheck // it is no system pool
+	if n := len(addRoots(x509.NewCertPool()).Subjects()); n < 100 { //nolint:staticcheck // not the system's pool
 		t.Errorf("%d certificate authorities are compiled in, want Mozilla's 100 and more", n)
 	}
 }

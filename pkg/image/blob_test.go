@@ -20,8 +20,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// spoil serves an image whose one layer is served by f, and returns that layer as s has it, and its bytes.
-func spoil(t *testing.T, s *Source, size int64, f func(w http.ResponseWriter, r *http.Request, blob []byte)) (*Layer, []byte) {
+// spoil serves an image with one layer, whose requests f answers. It returns the layer, resolved by s, and its bytes.
+func spoil(t *testing.T, s *Source, size int64,
+	f func(w http.ResponseWriter, r *http.Request, blob []byte)) (*Layer, []byte) {
 	t.Helper()
 	img := randomImage(t, size, 1, amd64)
 	blob := stored(t, img, 0)
@@ -44,20 +45,20 @@ func spoil(t *testing.T, s *Source, size int64, f func(w http.ResponseWriter, r 
 	return got.Layers[0], blob
 }
 
-// first returns the offset that a request asks to begin at.
+// first returns the first byte that a request asks for.
 func first(r *http.Request) int {
 	var n int
 	fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &n)
 	return n
 }
 
-// The connection breaks every 100 000 bytes.
+// A download resumes although the connection breaks every 100 000 bytes.
 func TestResume(t *testing.T) {
 	const piece = 100_000
 	for _, row := range []struct {
 		name    string
 		ranges  bool
-		allowed int64 // bytes sent over what the layer has
+		allowed int64 // how many bytes may be sent more than once
 	}{
 		{"with Range", true, 0},
 		{"without Range", false, 1 << 40},
@@ -78,7 +79,7 @@ func TestResume(t *testing.T) {
 				}
 				n := breaks
 				if !row.ranges {
-					breaks += piece // it must get further each time, or nothing would ever arrive
+					breaks += piece // each connection must get further than the one before
 				}
 				sent.Add(int64(min(n, len(rest))))
 				w.Write(rest[:min(n, len(rest))])
@@ -97,8 +98,9 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A registry that is away for longer than a request would be tried does not send a download back to its beginning.
+// A download resumes after an outage that is longer than the retries of a single request.
 func TestResumeAfterOutage(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	l, blob := spoil(t, fast(t), 100_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
 		switch n := asked.Add(1); {
@@ -120,7 +122,7 @@ func TestResumeAfterOutage(t *testing.T) {
 	}
 }
 
-// A registry that gives no part of a blob gives it from its beginning, once more.
+// If a registry refuses to send a part of a blob, the blob is requested from its beginning, once.
 func TestResumeRefused(t *testing.T) {
 	for name, refuse := range map[string]func(w http.ResponseWriter, blob []byte){
 		"416":                       func(w http.ResponseWriter, _ []byte) { w.WriteHeader(416) },
@@ -162,7 +164,7 @@ func TestResumeRefused(t *testing.T) {
 	}
 }
 
-// What a server compresses although nobody asked for it counts as what it was; what is stored so comes as it is.
+// If a server compresses an answer unasked, it is decompressed. A blob that is stored compressed stays as it is.
 func TestContentEncoding(t *testing.T) {
 	zip := func(b []byte) []byte {
 		var out bytes.Buffer
@@ -171,7 +173,8 @@ func TestContentEncoding(t *testing.T) {
 		w.Close()
 		return out.Bytes()
 	}
-	for _, row := range []struct{ name, encoding string }{{"compressed on the way", "gzip"}, {"by its old name", "x-gzip"}} {
+	for _, row := range []struct{ name, encoding string }{{"compressed on the way", "gzip"},
+		{"by its old name", "x-gzip"}} {
 		t.Run(row.name, func(t *testing.T) {
 			var spoiled atomic.Bool
 			host := newRegistry(t, func(h http.Handler) http.Handler {
@@ -226,6 +229,7 @@ func TestContentEncoding(t *testing.T) {
 }
 
 func TestBrokenBlob(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name  string
 		serve func(w http.ResponseWriter, r *http.Request, blob []byte)
@@ -296,7 +300,7 @@ func TestBrokenBlob(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			s := fast(t)
 			if strings.Contains(row.want, "no byte for") {
-				s.Stall = 200 * time.Millisecond
+				s.Stall, s.Tries = 200*time.Millisecond, 1 // a download is tried four times as often
 			}
 			l, blob := spoil(t, s, 20_000, row.serve)
 			b, err := readAll(t, l)
@@ -310,7 +314,7 @@ func TestBrokenBlob(t *testing.T) {
 	}
 }
 
-// What is wrong in the registry's storage stays wrong.
+// A blob that always arrives with wrong bytes is damaged at the registry: the error does not heal.
 func TestDamagedForGood(t *testing.T) {
 	l, _ := spoil(t, fast(t), 2000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
 		b := bytes.Clone(blob)
@@ -324,7 +328,7 @@ func TestDamagedForGood(t *testing.T) {
 	}
 }
 
-// A bit that flips on its way to the configuration is asked for again without troubling anybody.
+// A configuration that arrives damaged is requested again, without an error.
 func TestDamagedConfig(t *testing.T) {
 	img := randomImage(t, 100, 1, amd64)
 	config, _ := img.ConfigName()
@@ -347,7 +351,7 @@ func TestDamagedConfig(t *testing.T) {
 	}
 }
 
-// The caller's own wish to stop is not a failure of the registry.
+// If the caller cancels, the error is context.Canceled and not an error of the registry.
 func TestCancel(t *testing.T) {
 	l, _ := spoil(t, fast(t), 100_000, func(w http.ResponseWriter, r *http.Request, blob []byte) {
 		w.Write(blob[:1000])
@@ -376,7 +380,8 @@ func TestForeignLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := mutate.Append(randomImage(t, 100, 1, amd64), mutate.Addendum{Layer: layer, URLs: []string{other.URL + "/layer"}, MediaType: types.DockerForeignLayer})
+	img, err := mutate.Append(randomImage(t, 100, 1, amd64),
+		mutate.Addendum{Layer: layer, URLs: []string{other.URL + "/layer"}, MediaType: types.DockerForeignLayer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,14 @@ import (
 	"testing"
 )
 
-// TestDependencies guards what package image adds to the boot environment, whose init functions run in process 1.
-// go-containerregistry's authn imports the docker client's configuration for a keychain that nobody here uses; the linker
-// leaves all but its package variables out, some 10 kB, as long as nothing refers to it.
+// TestDependencies checks what package image adds to the boot environment, where every init function runs in process 1.
+// go-containerregistry's authn imports the docker client's configuration for a keychain that Wyrcan does not use. The
+// linker leaves out all of it but its package variables, about 10 kB, as long as nothing refers to it.
 func TestDependencies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a program")
+	}
+	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "linked")
 	run := func(name string, args ...string) string {
 		cmd := exec.Command(name, args...)
@@ -26,7 +30,7 @@ func TestDependencies(t *testing.T) {
 	run("go", "build", "-o", binary, "./testdata/linked")
 	symbols := run("go", "tool", "nm", binary)
 	if !strings.Contains(symbols, "pkg/image.(*Source).Resolve") {
-		t.Fatal("the program has no symbols to judge it by")
+		t.Fatal("the program has no symbols to check")
 	}
 	for banned, why := range map[string]string{
 		" github.com/docker/cli/cli/config/":                 "reads docker's configuration files",
@@ -47,7 +51,8 @@ func TestDependencies(t *testing.T) {
 		}
 	}
 	for _, path := range strings.Fields(run("go", "list", "-f", `{{join .Imports "\n"}}`, ".")) {
-		if strings.HasPrefix(path, "github.com/docker/") || strings.HasSuffix(path, "/crane") || strings.HasSuffix(path, "/remote") {
+		if strings.HasPrefix(path, "github.com/docker/") || strings.HasSuffix(path, "/crane") ||
+			strings.HasSuffix(path, "/remote") {
 			t.Errorf("package image imports %s itself", path)
 		}
 	}

@@ -30,10 +30,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// bcrypt of "s3cret", the only scheme that docker's registry takes.
+// htpasswd holds bcrypt of "s3cret", the only hash that docker's registry accepts.
 const htpasswd = "wyr:$2b$04$Woli4x.QyxWjK/5SvvazNu84BX3ECu1QktSXD/.TcKnGy6sRrBoKS\n"
 
-// skopeo runs skopeo, which keeps notes of what it pushed: in a home of its own.
+// skopeo runs skopeo with a home directory of its own, because skopeo remembers what it has pushed.
 func skopeo(t *testing.T, args ...string) {
 	t.Helper()
 	home := t.TempDir()
@@ -44,7 +44,7 @@ func skopeo(t *testing.T, args ...string) {
 	}
 }
 
-// ociImage returns an image of n layers whose types are all OCI's: skopeo does not see others in a layout.
+// ociImage returns an image of n layers with OCI's media types only: skopeo ignores images with others in a layout.
 func ociImage(t *testing.T, size int64, n int) v1.Image {
 	t.Helper()
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
@@ -69,8 +69,9 @@ func ociImage(t *testing.T, size int64, n int) v1.Image {
 	return img
 }
 
-// Docker's own registry, filled by skopeo, in both kinds of manifest and with another compression than it was made with.
+// Resolve works with docker's own registry. skopeo pushes the image, with both kinds of manifests and recompressed.
 func TestDistribution(t *testing.T) {
+	t.Parallel()
 	host := imagetest.Distribution(t, "", "")
 	img := ociImage(t, 300_000, 3)
 	dir := t.TempDir()
@@ -78,7 +79,7 @@ func TestDistribution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "x"})); err != nil {
+	if err := path.AppendImage(img, layout.WithAnnotations(map[string]string{refName: "x"})); err != nil {
 		t.Fatal(err)
 	}
 	ids, err := img.ConfigFile()
@@ -104,7 +105,7 @@ func TestDistribution(t *testing.T) {
 				t.Errorf("%v of %s is %v, want %v", l, ref, l.DiffID, ids.RootFS.DiffIDs[i])
 			}
 		}
-		// docker's registry knows Range; go on in the middle.
+		// docker's registry supports Range: resume in the middle.
 		l := got.Layers[0]
 		whole, _ := readAll(t, l)
 		b := &blob{ctx: context.Background(), registry: connected(t, ref), digest: l.Digest, size: l.Size, offset: 1000}
@@ -114,7 +115,8 @@ func TestDistribution(t *testing.T) {
 		}
 		b.Close()
 	}
-	if _, err := fast(t).Resolve(context.Background(), host+"/some/deep/path:absent"); err == nil || !strings.Contains(err.Error(), "does not have it") {
+	if _, err := fast(t).Resolve(context.Background(), host+"/some/deep/path:absent"); err == nil ||
+		!strings.Contains(err.Error(), "does not have it") {
 		t.Errorf("Resolve of a tag that is not there = %v", err)
 	}
 }
@@ -130,8 +132,9 @@ func connected(t *testing.T, ref string) *registry {
 	return reg
 }
 
-// The same over TLS with an authority of its own, and with a password.
+// The same over TLS with a private certificate authority, and with a password.
 func TestDistributionWithTLSAndPassword(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cert, roots := selfSigned(t, dir)
 	if err := os.WriteFile(dir+"/htpasswd", []byte(htpasswd), 0o600); err != nil {
@@ -163,12 +166,13 @@ func TestDistributionWithTLSAndPassword(t *testing.T) {
 		}
 	}
 	s.Auth = nil
-	if _, err := s.Resolve(context.Background(), host+"/x:1"); err == nil || Heals(err) || !strings.Contains(err.Error(), "needs credentials") {
+	if _, err := s.Resolve(context.Background(), host+"/x:1"); err == nil || Heals(err) ||
+		!strings.Contains(err.Error(), "needs credentials") {
 		t.Errorf("Resolve without the password = %v", err)
 	}
 }
 
-// selfSigned writes a certificate for this machine as ca.crt, which is where skopeo looks, with its key in key.pem.
+// selfSigned writes a certificate for this machine to ca.crt, where skopeo looks for it, and its key to key.pem.
 func selfSigned(t *testing.T, dir string) (string, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -187,7 +191,8 @@ func selfSigned(t *testing.T, dir string) (string, *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string]*pem.Block{"ca.crt": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "EC PRIVATE KEY", Bytes: private}} {
+	for name, b := range map[string]*pem.Block{"ca.crt": {Type: "CERTIFICATE", Bytes: der},
+		"key.pem": {Type: "EC PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(b), 0o600); err != nil {
 			t.Fatal(err)
 		}

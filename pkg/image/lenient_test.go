@@ -10,7 +10,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// disks are what one image on a disk is to be opened as, to hold for registries and layouts alike.
+// opened returns the names of an image as a layout, as an archive, and at a registry.
 func opened(t *testing.T, reg *imagetest.Registry, repo string, d imagetest.Disk) []string {
 	return []string{d.Dir(t), d.Tar(t), "docker://" + reg.PushDisk(t, repo, d)}
 }
@@ -24,8 +24,9 @@ func mustMarshal(t *testing.T, v any) []byte {
 	return b
 }
 
-// Configurations have much that nobody here reads, in forms that the specification does not know.
+// Open accepts malformed fields in a configuration that Wyrcan does not need.
 func TestLenientConfig(t *testing.T) {
+	t.Parallel()
 	layers, archives := twoLayers(t)
 	reg := imagetest.Serve(t)
 	var ids []string
@@ -49,7 +50,8 @@ func TestLenientConfig(t *testing.T) {
 		`"author":[]`, `"container_config":7`, `"docker_version":20`, `"os.version":10`, `"os.features":"x"`, `"variant":0`,
 	} {
 		d := imagetest.Saved(t, layers...)
-		config := d.Add([]byte(`{` + field + `,"os":"linux","architecture":"` + runtime.GOARCH + `","rootfs":` + string(rootfs) + `}`))
+		config := d.Add([]byte(`{` + field + `,"os":"linux","architecture":"` + runtime.GOARCH + `","rootfs":` +
+			string(rootfs) + `}`))
 		config["mediaType"] = "application/vnd.oci.image.config.v1+json"
 		m := d.Manifest(t)
 		m["config"] = config
@@ -61,9 +63,10 @@ func TestLenientConfig(t *testing.T) {
 			}
 		}
 	}
-	// What is read is held to its form.
+	// Fields that Wyrcan needs must have the right form.
 	for field, want := range map[string]string{
-		`"rootfs":{"type":"layers","diff_ids":["sha256:0","` + ids[1] + `"]}`:  `the digest "sha256:0" of layer 1 is none that can be verified`,
+		`"rootfs":{"type":"layers","diff_ids":["sha256:0","` +
+			ids[1] + `"]}`: `the digest "sha256:0" of layer 1 is none that can be verified`,
 		`"rootfs":{"type":"layers","diff_ids":["` + ids[0] + `","blake3:00"]}`: `the digest "blake3:00" of layer 2`,
 		`"rootfs":{"type":"layers","diff_ids":["` + ids[0] + `",7]}`:           `the digest "" of layer 2`,
 		`"rootfs":{"type":"layers","diff_ids":{}}`:                             "digests for 0",
@@ -85,10 +88,12 @@ func TestLenientConfig(t *testing.T) {
 	}
 }
 
-// What of a configuration can be read is there for those who want it.
+// parseConfig returns the fields that it can read, whatever other fields are malformed.
 func TestLenientConfigKeeps(t *testing.T) {
-	config, err := parseConfig([]byte(`{"created":"2024-01-02T03:04:05Z","author":"a","config":{"Entrypoint":"/bin/sh","Labels":{"a":"b"},"Env":["A=B"],"Healthcheck":{"Interval":"30s"}}}`))
-	if err != nil || config.Config.Labels["a"] != "b" || len(config.Config.Env) != 1 || config.Created.Year() != 2024 || config.Author != "a" {
+	config, err := parseConfig([]byte(`{"created":"2024-01-02T03:04:05Z","author":"a","config":{"Entrypoint":"/bin/sh",` +
+		`"Labels":{"a":"b"},"Env":["A=B"],"Healthcheck":{"Interval":"30s"}}}`))
+	if err != nil || config.Config.Labels["a"] != "b" || len(config.Config.Env) != 1 ||
+		config.Created.Year() != 2024 || config.Author != "a" {
 		t.Errorf("parseConfig = %+v, %v", config, err)
 	}
 	for _, bad := range []string{``, `[]`, `"x"`, `7`, `{"os":"linux"`, `{} {}`} {
@@ -98,9 +103,10 @@ func TestLenientConfigKeeps(t *testing.T) {
 	}
 }
 
-// An entry of an index that is not for this machine does no harm, whatever is wrong with it, and one that is no image does
-// not end the search.
+// A malformed entry of an index that is not for this machine does no harm. An entry that is not an image does not end
+// the search.
 func TestLenientIndex(t *testing.T) {
+	t.Parallel()
 	layers, archives := twoLayers(t)
 	d := imagetest.Saved(t, layers...)
 	manifest := d.AddJSON(d.Manifest(t))
@@ -109,7 +115,7 @@ func TestLenientIndex(t *testing.T) {
 	image := strings.TrimSuffix(string(good), "}") + `,` + here1 + `}}`
 	bare := string(good)
 
-	// Things that are no images, as they stand beside them.
+	// Entries that are not images, as indexes list them beside images.
 	entry := func(doc any, more string) string {
 		b, err := json.Marshal(d.AddJSON(doc))
 		if err != nil {
@@ -121,15 +127,17 @@ func TestLenientIndex(t *testing.T) {
 	empty["mediaType"] = "application/vnd.oci.empty.v1+json"
 	payload := d.Add([]byte("{\"critical\":{}}"))
 	payload["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json"
-	artifact := map[string]any{"schemaVersion": 2, "config": empty, "layers": []any{payload}, "artifactType": "application/vnd.example"}
-	signed := d.AddJSON(map[string]any{"architecture": "", "os": "", "rootfs": map[string]any{"type": "layers", "diff_ids": []any{payload["digest"]}}})
+	artifact := map[string]any{"schemaVersion": 2, "config": empty, "layers": []any{payload},
+		"artifactType": "application/vnd.example"}
+	signed := d.AddJSON(map[string]any{"architecture": "", "os": "",
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []any{payload["digest"]}}})
 	signed["mediaType"] = "application/vnd.oci.image.config.v1+json"
 	signature := map[string]any{"schemaVersion": 2, "config": signed, "layers": []any{payload}}
 	chartConfig := d.AddJSON(map[string]any{"name": "chart"})
 	chartConfig["mediaType"] = "application/vnd.cncf.helm.config.v1+json"
 	chart := map[string]any{"schemaVersion": 2, "config": chartConfig, "layers": []any{payload}}
 	listed := map[string]any{"schemaVersion": 2, "config": empty, "layers": nil}
-	// An image of another content, which must not be chosen.
+	// An image with another content, which must not be chosen.
 	otherDisk := imagetest.Saved(t, imagetest.Files(imagetest.File("wrong", "x")))
 	for name, content := range otherDisk {
 		if strings.HasPrefix(name, "blobs/") {
@@ -142,13 +150,18 @@ func TestLenientIndex(t *testing.T) {
 	for _, row := range []struct {
 		name, before, last string
 	}{
-		{"a digest of an unknown kind", `{"digest":"blake3:00","size":1,"platform":{"os":"linux","architecture":"s390x"}}`, image},
+		{"a digest of an unknown kind", `{"digest":"blake3:00","size":1,"platform":{"os":"linux",` +
+			`"architecture":"s390x"}}`, image},
 		{"a digest that is none", `{"digest":7,"size":1,"platform":{"os":"linux","architecture":"s390x"}}`, image},
 		{"no digest", `{"platform":{"os":"linux","architecture":"s390x"}}`, image},
-		{"a size that is none", `{"digest":"` + zero + `","size":"big","platform":{"os":"linux","architecture":"s390x"}}`, image},
-		{"a size beyond numbers", `{"digest":"` + zero + `","size":1e99,"platform":{"os":"linux","architecture":"s390x"}}`, image},
-		{"fields of other types", `{"digest":"` + zero + `","size":1,"urls":"x","annotations":[],"data":7,"mediaType":{},"platform":{"os":"windows","architecture":"amd64","os.features":"win32k","os.version":10}}`, image},
-		{"a platform that is a text", `{"digest":"` + zero + `","size":1,"mediaType":"application/x","platform":"linux/amd64"}`, image},
+		{"a size that is none", `{"digest":"` + zero + `","size":"big","platform":{"os":"linux",` +
+			`"architecture":"s390x"}}`, image},
+		{"a size beyond numbers", `{"digest":"` + zero + `","size":1e99,"platform":{"os":"linux",` +
+			`"architecture":"s390x"}}`, image},
+		{"fields of other types", `{"digest":"` + zero + `","size":1,"urls":"x","annotations":[],"data":7,"mediaType":{},` +
+			`"platform":{"os":"windows","architecture":"amd64","os.features":"win32k","os.version":10}}`, image},
+		{"a platform that is a text", `{"digest":"` +
+			zero + `","size":1,"mediaType":"application/x","platform":"linux/amd64"}`, image},
 		{"an entry that is no object", `7`, image},
 		{"an entry that is null", `null`, image},
 		{"an entry for this machine with an unknown digest", `{"digest":"blake3:00","size":1,` + here1 + `}}`, image},
@@ -160,14 +173,18 @@ func TestLenientIndex(t *testing.T) {
 		{"a document without a platform that is none", entry([]int{1}, ``), bare},
 		{"something without a platform that is not there", `{"digest":"` + zero + `","size":1}`, bare},
 		{"an attestation", entry(artifact, `,"platform":{"os":"unknown","architecture":"unknown"}`), bare},
-		{"an attestation without a platform", entry(other, `,"annotations":{"vnd.docker.reference.type":"attestation-manifest"}`), bare},
+		{"an attestation without a platform", entry(other,
+			`,"annotations":{"vnd.docker.reference.type":"attestation-manifest"}`), bare},
 		{"an artifact for this machine", entry(artifact, `,`+here1+`}`), image},
-		{"an artifact for this machine, by its type", entry(other, `,"artifactType":"application/vnd.example",`+here1+`}`), image},
+		{"an artifact for this machine, by its type",
+			entry(other, `,"artifactType":"application/vnd.example",`+here1+`}`), image},
 		{"a chart for this machine", entry(chart, `,`+here1+`}`), image},
 		{"one that needs features", entry(other, `,`+here1+`,"os.features":["gpu"]}`), image},
 		{"one that needs features, before one without a platform", entry(other, `,`+here1+`,"os.features":["gpu"]}`), bare},
-		{"one that needs features and is of a better variant", entry(other, `,`+here1+`,"variant":"v2","os.features":["gpu"]}`), image},
-		{"an index of artifacts", entry(map[string]any{"schemaVersion": 2, "manifests": []any{d.AddJSON(artifact)}}, ``), bare},
+		{"one that needs features and is of a better variant",
+			entry(other, `,`+here1+`,"variant":"v2","os.features":["gpu"]}`), image},
+		{"an index of artifacts", entry(map[string]any{"schemaVersion": 2, "manifests": []any{d.AddJSON(artifact)}}, ``),
+			bare},
 	} {
 		for _, order := range []string{row.before + `,` + row.last, row.last + `,` + row.before} {
 			text := `{"schemaVersion":2,"manifests":[` + order + `]}`
@@ -180,7 +197,7 @@ func TestLenientIndex(t *testing.T) {
 			if err := holds(t, here(t), disk.Dir(t), archives); err != nil {
 				t.Errorf("%s: %v", row.name, err)
 			}
-			// And one level down, as a registry has it.
+			// The same in an index that another index lists, as at a registry.
 			nested := disk.Add([]byte(text))
 			disk.SetJSON("index.json", map[string]any{"schemaVersion": 2, "manifests": []any{nested}})
 			if err := holds(t, here(t), disk.Tar(t), archives); err != nil {
@@ -189,17 +206,20 @@ func TestLenientIndex(t *testing.T) {
 		}
 	}
 
-	// Alone, each of them is taken if it can be, and refused for what it is otherwise.
+	// If the index has no other entry, it is used if possible, and otherwise the error says what is wrong with it.
 	for _, row := range []struct{ name, only, want string }{
 		{"features", entry(other, `,`+here1+`,"os.features":["gpu"]}`), ""},
 		{"an artifact's type", entry(other, `,"artifactType":"application/vnd.example",`+here1+`}`), ""},
-		{"an unknown digest", `{"digest":"blake3:00","size":1,` + here1 + `}}`, `its digest "blake3:00" is none that can be verified`},
-		{"an unknown digest of another machine", `{"digest":"blake3:00","size":1,"platform":{"os":"linux","architecture":"s390x"}}`, "blake3:00"},
+		{"an unknown digest", `{"digest":"blake3:00","size":1,` + here1 + `}}`,
+			`its digest "blake3:00" is none that can be verified`},
+		{"an unknown digest of another machine", `{"digest":"blake3:00","size":1,"platform":{"os":"linux",` +
+			`"architecture":"s390x"}}`, "blake3:00"},
 		{"an artifact", entry(artifact, ``), "not a container image"},
 		{"a chart", entry(chart, `,`+here1+`}`), "not a container image"},
 		{"no digest", `{` + here1 + `}}`, "it has no digest"},
 	} {
-		disk := imagetest.Disk{"oci-layout": d["oci-layout"], "index.json": []byte(`{"schemaVersion":2,"manifests":[` + row.only + `]}`)}
+		disk := imagetest.Disk{"oci-layout": d["oci-layout"],
+			"index.json": []byte(`{"schemaVersion":2,"manifests":[` + row.only + `]}`)}
 		for name, content := range d {
 			if strings.HasPrefix(name, "blobs/") {
 				disk[name] = content
@@ -212,12 +232,13 @@ func TestLenientIndex(t *testing.T) {
 	}
 }
 
-// A layout has things beside its one image.
+// A layout may hold artifacts beside its one image.
 func TestLayoutBesideArtifacts(t *testing.T) {
 	layers, archives := twoLayers(t)
 	d := imagetest.Saved(t, layers...)
 	index := string(d["index.json"])
-	artifact, err := json.Marshal(d.AddJSON(map[string]any{"schemaVersion": 2, "config": map[string]any{}, "layers": []any{}}))
+	artifact, err := json.Marshal(d.AddJSON(map[string]any{"schemaVersion": 2, "config": map[string]any{},
+		"layers": []any{}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +250,7 @@ func TestLayoutBesideArtifacts(t *testing.T) {
 	}
 }
 
-// Documents that are two things at once stay refused, in what form ever the second thing is.
+// parseManifest refuses documents that are two things at once.
 func TestAmbiguous(t *testing.T) {
 	const hash = `"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"`
 	for doc, want := range map[string]string{

@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// writeLayout writes an OCI layout with images called by the keys.
+// writeLayout writes an OCI layout with images, whose names are the keys.
 func writeLayout(t *testing.T, dir string, images map[string]v1.Image) {
 	t.Helper()
 	path, err := layout.Write(dir, empty.Index)
@@ -32,7 +32,7 @@ func writeLayout(t *testing.T, dir string, images map[string]v1.Image) {
 	}
 }
 
-// Images that skopeo wrote, in all forms that it can write and this package can read.
+// Open reads images that skopeo wrote, in all forms that both support.
 func TestSkopeoForms(t *testing.T) {
 	dir := t.TempDir()
 	img := ociImage(t, 50_000, 3)
@@ -74,7 +74,8 @@ func TestSkopeoForms(t *testing.T) {
 	}
 }
 
-// Layers of an archive that docker saved may be compressed (go-containerregistry's tarball does it); they come plain.
+// Layers in an archive of docker's form may be compressed, as go-containerregistry's tarball does. Open decompresses
+// them.
 func TestSavedCompressed(t *testing.T) {
 	img := randomImage(t, 20_000, 2, amd64)
 	file := filepath.Join(t.TempDir(), "x.tar")
@@ -106,7 +107,8 @@ func TestLocalRefused(t *testing.T) {
 	dir := t.TempDir()
 	good := randomImage(t, 1000, 1, amd64)
 	writeLayout(t, dir+"/two", map[string]v1.Image{"a": good, "b": randomImage(t, 100, 1, amd64)})
-	writeLayout(t, dir+"/arm", map[string]v1.Image{"a": randomImage(t, 100, 1, v1.Platform{OS: "linux", Architecture: "arm64"})})
+	writeLayout(t, dir+"/arm", map[string]v1.Image{"a": randomImage(t, 100, 1,
+		v1.Platform{OS: "linux", Architecture: "arm64"})})
 	writeLayout(t, dir+"/holed", map[string]v1.Image{"a": good})
 	digest, _ := good.Digest()
 	if err := os.Remove(filepath.Join(dir, "holed/blobs/sha256", digest.Hex)); err != nil {
@@ -118,7 +120,8 @@ func TestLocalRefused(t *testing.T) {
 	}
 	writeTar(t, dir+"/other.tar", "etc/passwd", "root")
 	writeTar(t, dir+"/escapes.tar", "manifest.json", `[{"Config":"../../../../etc/passwd","Layers":[]}]`)
-	writeTar(t, dir+"/circle.tar", "manifest.json", `[{"Config":"c.json","Layers":["loop"]}]`, "c.json", `{"rootfs":{"diff_ids":["sha256:`+strings.Repeat("0", 64)+`"]}}`)
+	writeTar(t, dir+"/circle.tar", "manifest.json", `[{"Config":"c.json","Layers":["loop"]}]`, "c.json",
+		`{"rootfs":{"diff_ids":["sha256:`+strings.Repeat("0", 64)+`"]}}`)
 	writeTar(t, dir+"/uneven.tar", "manifest.json", `[{"Config":"c.json","Layers":["x"]}]`, "c.json", `{}`)
 	if err := os.WriteFile(dir+"/not.tar", []byte(strings.Repeat("no archive ", 100)), 0o600); err != nil {
 		t.Fatal(err)
@@ -141,13 +144,14 @@ func TestLocalRefused(t *testing.T) {
 		{dir + "/uneven.tar", "1 layers and digests for 0"},
 		{dir + "/not.tar", "not an archive that can be read"},
 	} {
-		if _, err := fast(t).Open(context.Background(), row.name); err == nil || !strings.Contains(err.Error(), row.want) || Heals(err) {
+		if _, err := fast(t).Open(context.Background(), row.name); err == nil ||
+			!strings.Contains(err.Error(), row.want) || Heals(err) {
 			t.Errorf("Open(%q) = %v, want a lasting error with %q", row.name, err, row.want)
 		}
 	}
 }
 
-// A layer that changed on the disk does not end with io.EOF.
+// Reading a layer that has changed on the disk does not end with io.EOF.
 func TestLayoutDamagedLayer(t *testing.T) {
 	dir := t.TempDir()
 	img := mutate.MediaType(randomImage(t, 5000, 1, amd64), "application/vnd.oci.image.manifest.v1+json")
@@ -164,7 +168,8 @@ func TestLayoutDamagedLayer(t *testing.T) {
 	}
 	flipped := bytes.Clone(whole)
 	flipped[len(flipped)-1] ^= 1
-	for want, content := range map[string][]byte{"its bytes are wrong": flipped, "it ends after": whole[:len(whole)-1], "it is longer": append(whole, 0)} {
+	for want, content := range map[string][]byte{"its bytes are wrong": flipped,
+		"it ends after": whole[:len(whole)-1], "it is longer": append(whole, 0)} {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +179,7 @@ func TestLayoutDamagedLayer(t *testing.T) {
 	}
 }
 
-// writeTar writes an archive of names and contents, and a link that leads to itself.
+// writeTar writes an archive with files, given as names and contents in turn, and a link "loop" to itself.
 func writeTar(t testing.TB, file string, content ...string) {
 	t.Helper()
 	var b bytes.Buffer

@@ -43,7 +43,7 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-// setConfig gives an image on a disk a configuration for a platform.
+// setConfig replaces the configuration of a saved image by one for that platform.
 func setConfig(t *testing.T, d imagetest.Disk, os, arch, variant string) {
 	t.Helper()
 	m := d.Manifest(t)
@@ -60,8 +60,9 @@ func setConfig(t *testing.T, d imagetest.Disk, os, arch, variant string) {
 	d["manifest.json"] = bytes.ReplaceAll(d["manifest.json"], []byte(was), []byte(name))
 }
 
-// The names that uname and Debian have for an architecture hold in configurations, in indexes, and for the machine.
+// The names of uname and Debian for an architecture work in configurations, in indexes, and in Source.Platform.
 func TestPlatformAliases(t *testing.T) {
+	t.Parallel()
 	layers, archives := twoLayers(t)
 	for _, row := range []struct {
 		os, arch, variant string // of the image
@@ -98,19 +99,20 @@ func TestPlatformAliases(t *testing.T) {
 			}
 		}
 
-		// In the index, which counts more than the configuration.
+		// In the index, which takes precedence over the configuration.
 		d = imagetest.Saved(t, layers...)
 		setConfig(t, d, "linux", "s390x", "")
 		delete(d, "manifest.json")
 		d["index.json"] = bytes.Replace(d["index.json"], []byte(`{"annotations"`),
-			fmt.Appendf(nil, `{"platform":{"os":%q,"architecture":%q,"variant":%q},"annotations"`, row.os, row.arch, row.variant), 1)
+			fmt.Appendf(nil, `{"platform":{"os":%q,"architecture":%q,"variant":%q},"annotations"`, row.os, row.arch,
+				row.variant), 1)
 		if err := holds(t, s, d.Dir(t), archives); (err == nil) != row.ok {
 			t.Errorf("%s, in the index: Open = %v", name, err)
 		}
 	}
 }
 
-// What Open and check say of an image is the name that Go and docker have for it.
+// Image.Platform has the names of Go and docker.
 func TestPlatformShown(t *testing.T) {
 	layers, _ := twoLayers(t)
 	d := imagetest.Saved(t, layers...)
@@ -123,7 +125,7 @@ func TestPlatformShown(t *testing.T) {
 	}
 }
 
-// The references that skopeo has for images in an archive: a name with a tag, or a number.
+// An image in an archive is named as by skopeo: by a name with a tag, or by a number.
 func TestReferences(t *testing.T) {
 	plain, archives := twoLayers(t)
 	d := imagetest.Saved(t, plain[0])
@@ -139,7 +141,8 @@ func TestReferences(t *testing.T) {
 		if err := json.Unmarshal(disk["index.json"], &index); err != nil {
 			t.Fatal(err)
 		}
-		index.Manifests[0]["annotations"] = map[string]string{containerdName: fmt.Sprintf("registry.example:5000/a/b:%d", i), refName: fmt.Sprint(i)}
+		index.Manifests[0]["annotations"] = map[string]string{containerdName: fmt.Sprintf("registry.example:5000/a/b:%d",
+			i), refName: fmt.Sprint(i)}
 		rows, entries = append(rows, list[0]), append(entries, index.Manifests[0])
 		for name, content := range disk {
 			if strings.HasPrefix(name, "blobs/") {
@@ -178,8 +181,9 @@ func TestReferences(t *testing.T) {
 			t.Errorf("Open(%q) = %v, want %q", strings.ReplaceAll(row.name, filepath.Dir(file), ""), err, row.text)
 		}
 	}
-	// Without names there are the numbers.
-	d["manifest.json"] = bytes.ReplaceAll(bytes.ReplaceAll(d["manifest.json"], []byte(`["registry.example:5000/a/b:0"]`), []byte("null")), []byte(`["registry.example:5000/a/b:1"]`), []byte("null"))
+	// For images without names the error lists the numbers.
+	d["manifest.json"] = bytes.ReplaceAll(bytes.ReplaceAll(d["manifest.json"],
+		[]byte(`["registry.example:5000/a/b:0"]`), []byte("null")), []byte(`["registry.example:5000/a/b:1"]`), []byte("null"))
 	delete(d, "index.json")
 	file = d.Tar(t)
 	if _, err := here(t).Open(context.Background(), file); err == nil || !strings.Contains(err.Error(), "@0 to @1") {
@@ -190,7 +194,7 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// skopeo writes and reads the same numbers.
+// skopeo reads and writes archives with the same numbers.
 func TestSkopeoSourceIndex(t *testing.T) {
 	layers, archives := twoLayers(t)
 	d := imagetest.Saved(t, layers...)

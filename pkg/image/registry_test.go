@@ -24,7 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// newRegistry serves an empty registry through wrap, which may spoil it, and returns its host.
+// newRegistry serves an empty registry, wrapped in wrap if that is not nil, and returns its host.
 func newRegistry(t *testing.T, wrap func(http.Handler) http.Handler) string {
 	t.Helper()
 	h := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
@@ -36,14 +36,16 @@ func newRegistry(t *testing.T, wrap func(http.Handler) http.Handler) string {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-// push stores img or index as ref. It does so with the reference's own client, not with the one under test.
+// push stores an image, an index or a manifest as ref. It uses go-containerregistry's client, not the code under test.
 func push(t *testing.T, ref string, what remote.Taggable) {
 	t.Helper()
 	r := mustReference(t, ref)
 	var err error
 	switch what := what.(type) {
-	case rawManifest: // any bytes, which the client would not send
-		req, _ := http.NewRequest(http.MethodPut, "http://"+r.Context().RegistryStr()+"/v2/"+r.Context().RepositoryStr()+"/manifests/"+r.Identifier(), strings.NewReader(what.body))
+	case rawManifest: // the client would refuse to send some of these
+		url := fmt.Sprintf("http://%s/v2/%s/manifests/%s",
+			r.Context().RegistryStr(), r.Context().RepositoryStr(), r.Identifier())
+		req, _ := http.NewRequest(http.MethodPut, url, strings.NewReader(what.body))
 		req.Header.Set("Content-Type", string(what.kind))
 		var resp *http.Response
 		if resp, err = http.DefaultClient.Do(req); err == nil && resp.StatusCode != http.StatusCreated {
@@ -61,7 +63,7 @@ func push(t *testing.T, ref string, what remote.Taggable) {
 	}
 }
 
-// randomImage returns an image of n layers of size bytes each, for p.
+// randomImage returns an image for platform p with n layers of size bytes each.
 func randomImage(t *testing.T, size int64, n int, p v1.Platform) v1.Image {
 	t.Helper()
 	img, err := random.Image(size, int64(n))
@@ -80,9 +82,9 @@ func randomImage(t *testing.T, size int64, n int, p v1.Platform) v1.Image {
 	return img
 }
 
-// fast is a source for this machine that does not wait long.
+// fast returns a source for amd64 that does not wait long.
 func fast(t *testing.T) *Source {
-	return &Source{Stall: 5 * time.Second, Tries: 3, Backoff: time.Millisecond, Logf: t.Logf, Platform: amd64}
+	return &Source{Stall: 5 * time.Second, Tries: 3, Backoff: 10 * time.Microsecond, Logf: t.Logf, Platform: amd64}
 }
 
 var amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}
@@ -98,7 +100,7 @@ func readAll(t *testing.T, l *Layer) ([]byte, error) {
 	return io.ReadAll(rc)
 }
 
-// stored returns the bytes of img's layer i as its maker has them.
+// stored returns the stored bytes of layer i of img.
 func stored(t *testing.T, img v1.Image, i int) []byte {
 	t.Helper()
 	layers, err := img.Layers()
@@ -125,7 +127,8 @@ func TestResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, ref := range []string{host + "/a/b:v1", host + "/a/b@" + digest.String(), host + "/a/b:other@" + digest.String()} {
+	for _, ref := range []string{host + "/a/b:v1", host + "/a/b@" + digest.String(), host + "/a/b:other@" +
+		digest.String()} {
 		var arrived atomic.Int64
 		s := fast(t)
 		s.Progress = func(_ *Layer, n int) { arrived.Add(int64(n)) }
@@ -154,7 +157,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// rawManifest is a manifest by its bytes.
+// rawManifest is a manifest with arbitrary bytes.
 type rawManifest struct {
 	body string
 	kind types.MediaType
@@ -165,15 +168,21 @@ func (r rawManifest) RawManifest() ([]byte, error) { return []byte(r.body), nil 
 func TestRefused(t *testing.T) {
 	host := newRegistry(t, nil)
 	push(t, host+"/arm:1", randomImage(t, 100, 1, v1.Platform{OS: "linux", Architecture: "arm64"}))
-	push(t, host+"/schema1:1", rawManifest{`{"schemaVersion":1,"name":"x","fsLayers":[{"blobSum":"sha256:` + strings.Repeat("0", 64) + `"}]}`, types.DockerManifestSchema1})
-	push(t, host+"/both:1", rawManifest{`{"schemaVersion":2,"manifests":[],"config":{"digest":"sha256:` + strings.Repeat("0", 64) + `"},"layers":[]}`, types.OCIManifestSchema1})
-	push(t, host+"/liar:1", rawManifest{`{"schemaVersion":2,"mediaType":"` + string(types.OCIManifestSchema1) + `","manifests":[]}`, types.OCIImageIndex})
+	push(t, host+"/schema1:1", rawManifest{`{"schemaVersion":1,"name":"x","fsLayers":[{"blobSum":"sha256:` +
+		strings.Repeat("0", 64) + `"}]}`, types.DockerManifestSchema1})
+	push(t, host+"/both:1", rawManifest{`{"schemaVersion":2,"manifests":[],"config":{"digest":"sha256:` +
+		strings.Repeat("0", 64) + `"},"layers":[]}`, types.OCIManifestSchema1})
+	push(t, host+"/liar:1", rawManifest{`{"schemaVersion":2,"mediaType":"` + string(types.OCIManifestSchema1) +
+		`","manifests":[]}`, types.OCIImageIndex})
 	push(t, host+"/nothing:1", rawManifest{`{"schemaVersion":2}`, types.OCIManifestSchema1})
 	push(t, host+"/garbage:1", rawManifest{`<html>`, types.OCIManifestSchema1})
 	push(t, host+"/huge:1", rawManifest{strings.Repeat(" ", manifestLimit) + `{}`, types.OCIManifestSchema1})
 	zero := "sha256:" + strings.Repeat("0", 64)
-	push(t, host+"/encrypted:1", rawManifest{`{"schemaVersion":2,"config":{"digest":"` + zero + `"},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip+encrypted","digest":"` + zero + `","size":1}]}`, types.OCIManifestSchema1})
-	push(t, host+"/negative:1", rawManifest{`{"schemaVersion":2,"config":{"digest":"` + zero + `"},"layers":[{"digest":"` + zero + `","size":-1}]}`, types.OCIManifestSchema1})
+	push(t, host+"/encrypted:1", rawManifest{`{"schemaVersion":2,"config":{"digest":"` +
+		zero + `"},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip+encrypted","digest":"` +
+		zero + `","size":1}]}`, types.OCIManifestSchema1})
+	push(t, host+"/negative:1", rawManifest{`{"schemaVersion":2,"config":{"digest":"` +
+		zero + `"},"layers":[{"digest":"` + zero + `","size":-1}]}`, types.OCIManifestSchema1})
 
 	for _, row := range []struct{ ref, want string }{
 		{host + "/absent:1", "does not have it"},
@@ -213,9 +222,12 @@ func TestNotAnImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	digest, _ := config.Digest()
-	push(t, host+"/chart:1", rawManifest{fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"%s","size":2},"layers":[]}`, digest), types.OCIManifestSchema1})
-	if _, err = fast(t).Resolve(context.Background(), host+"/chart:1"); err == nil || !strings.Contains(err.Error(), "not a container image") {
-		t.Errorf("Resolve of a chart = %v, want an error that says it is no image", err)
+	push(t, host+"/chart:1", rawManifest{fmt.Sprintf(`{"schemaVersion":2,`+
+		`"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"%s","size":2},"layers":[]}`, digest),
+		types.OCIManifestSchema1})
+	if _, err = fast(t).Resolve(context.Background(), host+"/chart:1"); err == nil ||
+		!strings.Contains(err.Error(), "not a container image") {
+		t.Errorf("Resolve of a chart = %v, want an error that says it is not an image", err)
 	}
 }
 
@@ -241,8 +253,10 @@ func TestIndex(t *testing.T) {
 	}{
 		{"the right one of several", index(entry(armImage, &arm), entry(plainImage, &amd64)), amd64, plainImage, ""},
 		{"another machine", index(entry(armImage, &arm), entry(plainImage, &amd64)), arm, armImage, ""},
-		{"arm64/v8 for arm64", index(entry(armImage, &v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"})), arm, armImage, ""},
-		{"the best variant", index(entry(plainImage, &amd64), entry(v3Image, &v3), entry(v2Image, &v2)), v1.Platform{OS: "linux", Architecture: "amd64", Variant: "v4"}, v3Image, ""},
+		{"arm64/v8 for arm64", index(entry(armImage, &v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"})),
+			arm, armImage, ""},
+		{"the best variant", index(entry(plainImage, &amd64), entry(v3Image, &v3), entry(v2Image, &v2)),
+			v1.Platform{OS: "linux", Architecture: "amd64", Variant: "v4"}, v3Image, ""},
 		{"no variant above the machine", index(entry(v3Image, &v3), entry(v2Image, &v2)), v2, v2Image, ""},
 		{"only variants above the machine", index(entry(v3Image, &v3)), amd64, nil, "only for linux/amd64/v3"},
 		{"an attestation is no image", index(entry(plainImage, &unknown)), amd64, nil, "no platform at all"},
@@ -251,9 +265,11 @@ func TestIndex(t *testing.T) {
 		{"no platform said and none right", index(entry(armImage, nil)), amd64, nil, "only for linux/arm64"},
 		{"index in index", index(entry(index(entry(armImage, &arm), entry(plainImage, &amd64)), nil)), amd64, plainImage, ""},
 		{"two of one platform", index(entry(plainImage, &amd64), entry(v2Image, &amd64)), amd64, plainImage, ""},
-		{"Docker's list", mutate.IndexMediaType(index(entry(plainImage, &amd64)), types.DockerManifestList), amd64, plainImage, ""},
+		{"Docker's list", mutate.IndexMediaType(index(entry(plainImage, &amd64)), types.DockerManifestList), amd64,
+			plainImage, ""},
 		{"empty", index(), amd64, nil, "no platform at all"},
-		{"too deep", index(entry(index(entry(index(entry(index(entry(index(entry(plainImage, &amd64)), nil)), nil)), nil)), nil)), amd64, nil, "deep"},
+		{"too deep", index(entry(index(entry(index(entry(index(entry(index(entry(plainImage, &amd64)), nil)), nil)),
+			nil)), nil)), amd64, nil, "deep"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			host := newRegistry(t, nil)
@@ -280,7 +296,7 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// A manifest needs no type of its own (OCI image specification), and a registry may know none either.
+// A manifest may lack mediaType (OCI image specification), and a registry may send another Content-Type.
 func TestManifestWithoutType(t *testing.T) {
 	img := mutate.MediaType(randomImage(t, 100, 2, amd64), types.OCIManifestSchema1)
 	raw, err := img.RawManifest()
@@ -369,9 +385,10 @@ func TestComesBack(t *testing.T) {
 				return
 			}
 			if err == nil || Heals(err) != row.heals || RetryAfter(err) != row.wait {
-				t.Errorf("Resolve = %v (heals: %v, after %v), want heals: %v, after %v", err, Heals(err), RetryAfter(err), row.heals, row.wait)
+				t.Errorf("Resolve = %v (heals: %v, after %v), want heals: %v, after %v", err, Heals(err), RetryAfter(err),
+					row.heals, row.wait)
 			}
-			if row.after != "" && asked.Load() > 2 { // the ping asks over https first, which never gets here
+			if row.after != "" && asked.Load() > 2 { // not more: the ping's first attempt, over TLS, does not reach this handler
 				t.Errorf("%d requests were made to a registry that asked to wait a minute", asked.Load())
 			}
 		})

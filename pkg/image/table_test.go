@@ -13,18 +13,19 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// here is a source for images that imagetest makes.
+// here returns a source for this machine's architecture, for which imagetest makes images.
 func here(t *testing.T) *Source {
 	s := fast(t)
 	s.Platform = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
 	return s
 }
 
-// twoLayers are the layers of a saved image, and archives their contents.
+// twoLayers returns two layers for a saved image, and their contents.
 func twoLayers(t *testing.T) (layers []imagetest.Layer, archives [][]byte) {
 	t.Helper()
 	for _, name := range []string{"a", "b"} {
-		l := imagetest.Layer{Entries: []imagetest.Entry{imagetest.File(name, strings.Repeat(name, 5000))}, Compression: imagetest.Plain}
+		l := imagetest.Layer{Entries: []imagetest.Entry{imagetest.File(name, strings.Repeat(name, 5000))},
+			Compression: imagetest.Plain}
 		archive, err := l.Archive()
 		if err != nil {
 			t.Fatal(err)
@@ -34,7 +35,7 @@ func twoLayers(t *testing.T) (layers []imagetest.Layer, archives [][]byte) {
 	return layers, archives
 }
 
-// holds opens an image and reads its layers, and says what is wrong with it.
+// holds opens an image and compares its layers with archives. It returns the error of opening or reading.
 func holds(t *testing.T, s *Source, name string, archives [][]byte) error {
 	t.Helper()
 	img, err := s.Open(context.Background(), name)
@@ -55,14 +56,15 @@ func holds(t *testing.T, s *Source, name string, archives [][]byte) error {
 	return nil
 }
 
-// What docker saves has two tables of contents, and in some releases only one of them leads to the image
+// An archive that docker saved has two tables of contents. In some releases only one of them leads to the image
 // (moby/moby#47065, #47072, #47210).
 func TestTwoTables(t *testing.T) {
+	t.Parallel()
 	layers, archives := twoLayers(t)
 	for _, row := range []struct {
 		name  string
 		spoil func(imagetest.Disk)
-		want  string // in the error, "" if there is none
+		want  string // a part of the error, "" for no error
 	}{
 		{"both whole", func(d imagetest.Disk) {}, ""},
 		{"no layers in the manifest", func(d imagetest.Disk) {
@@ -99,9 +101,10 @@ func TestTwoTables(t *testing.T) {
 		{"manifests empty", func(d imagetest.Disk) { d["index.json"] = []byte(`{"schemaVersion":2,"manifests":[]}`) }, ""},
 		{"manifests missing", func(d imagetest.Disk) { d["index.json"] = []byte(`{"schemaVersion":2}`) }, ""},
 		{"a manifest that is not there", func(d imagetest.Disk) {
-			d["index.json"] = []byte(`{"schemaVersion":2,"manifests":[{"digest":"sha256:` + strings.Repeat("0", 64) + `","size":2}]}`)
+			d["index.json"] = []byte(`{"schemaVersion":2,"manifests":[{"digest":"sha256:` + strings.Repeat("0", 64) +
+				`","size":2}]}`)
 		}, ""},
-		{"an index that is none", func(d imagetest.Disk) { d["index.json"] = []byte("\x00") }, ""},
+		{"an index that is not JSON", func(d imagetest.Disk) { d["index.json"] = []byte("\x00") }, ""},
 		{"no index", func(d imagetest.Disk) { delete(d, "index.json") }, ""},
 		{"no table of docker's", func(d imagetest.Disk) { delete(d, "manifest.json") }, ""},
 		{"no layers in docker's table", func(d imagetest.Disk) {
@@ -120,20 +123,21 @@ func TestTwoTables(t *testing.T) {
 			if row.want == "" && err != nil {
 				t.Errorf("%s: %v", row.name, err)
 			}
-			if row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), "by its manifest.json: ") || Heals(err)) {
+			if row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want) ||
+				!strings.Contains(err.Error(), "by its manifest.json: ") || Heals(err)) {
 				t.Errorf("%s: Open(%q) = %v, want a lasting error with %q", row.name, name, err, row.want)
 			}
 		}
 	}
 }
 
-// A manifest with other layers than its configuration has digests for is refused, wherever it comes from.
+// Open refuses an image whose manifest and configuration differ in the number of layers, wherever it comes from.
 func TestLayerCount(t *testing.T) {
 	layers, archives := twoLayers(t)
 	reg := imagetest.Serve(t)
 	for _, row := range []struct {
 		name string
-		ids  int // of two
+		ids  int // digests in the configuration; the manifest has two layers
 		want string
 	}{
 		{"as many", 2, ""},
@@ -148,7 +152,8 @@ func TestLayerCount(t *testing.T) {
 			ids = append(ids, id)
 		}
 		m := d.Manifest(t)
-		config := d.AddJSON(map[string]any{"os": "linux", "architecture": runtime.GOARCH, "rootfs": map[string]any{"type": "layers", "diff_ids": ids}})
+		config := d.AddJSON(map[string]any{"os": "linux", "architecture": runtime.GOARCH,
+			"rootfs": map[string]any{"type": "layers", "diff_ids": ids}})
 		config["mediaType"] = "application/vnd.oci.image.config.v1+json"
 		m["config"] = config
 		d.SetManifest(m)
@@ -160,25 +165,27 @@ func TestLayerCount(t *testing.T) {
 			}
 		}
 	}
-	// An image without layers is one, if its configuration knows of none.
+	// An image may have no layers, if its configuration has no digests either.
 	d := imagetest.Saved(t)
 	if err := holds(t, here(t), d.Dir(t), nil); err != nil {
 		t.Error(err)
 	}
 }
 
-// What docker's own table says is held against the configuration too.
+// Open also compares docker's own table with the configuration.
 func TestSavedCount(t *testing.T) {
 	layers, _ := twoLayers(t)
 	d := imagetest.Saved(t, layers...)
 	delete(d, "index.json")
-	d["manifest.json"] = bytes.Replace(d["manifest.json"], []byte(`"Layers":["blobs`), []byte(`"Layers":["blobs/x","blobs`), 1)
-	if _, err := here(t).Open(context.Background(), d.Tar(t)); err == nil || !strings.Contains(err.Error(), "3 layers and digests for 2") {
+	d["manifest.json"] = bytes.Replace(d["manifest.json"], []byte(`"Layers":["blobs`),
+		[]byte(`"Layers":["blobs/x","blobs`), 1)
+	if _, err := here(t).Open(context.Background(), d.Tar(t)); err == nil ||
+		!strings.Contains(err.Error(), "3 layers and digests for 2") {
 		t.Errorf("Open = %v, want an error about the number of layers", err)
 	}
 }
 
-// A failure of the caller's wish is not put down to the other table.
+// If the caller cancels, the error is not one about the other table.
 func TestTablesCancelled(t *testing.T) {
 	layers, _ := twoLayers(t)
 	ctx, cancel := context.WithCancel(context.Background())

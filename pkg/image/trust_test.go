@@ -22,7 +22,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/hostile"
 )
 
-// The secrets that must not get about.
+// The secrets that must not leak.
 const (
 	password = "s3cret-password"
 	identity = "s3cret-identity-token"
@@ -30,7 +30,7 @@ const (
 
 var basic = base64.StdEncoding.EncodeToString([]byte("user:" + password))
 
-// asking returns a source in the world w, with a login.
+// asking returns a source with a login, whose requests go to the servers of w.
 func asking(t *testing.T, w *hostile.World, login authn.AuthConfig, insecure ...string) *Source {
 	s := fast(t)
 	s.Stall, s.Wait, s.Tries = time.Second, time.Second, 2
@@ -42,7 +42,7 @@ func asking(t *testing.T, w *hostile.World, login authn.AuthConfig, insecure ...
 	return s
 }
 
-// shown returns the servers of w that were shown a login, each once.
+// shown returns the servers of w that received a login, without repeats.
 func shown(w *hostile.World) []string {
 	var origins []string
 	for _, secret := range []string{password, identity, basic, url.QueryEscape(basic)} {
@@ -55,7 +55,8 @@ func shown(w *hostile.World) []string {
 	return origins
 }
 
-// filled is a registry that holds img as x:1, for those who show what wants is, or for all.
+// filled returns a registry that holds img as x:1. It serves requests with the Authorization header wants, and answers
+// others with challenge. If wants is "", it serves all requests.
 func filled(t *testing.T, img v1.Image, wants string, challenge string) http.Handler {
 	t.Helper()
 	store := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
@@ -72,7 +73,7 @@ func filled(t *testing.T, img v1.Image, wants string, challenge string) http.Han
 	})
 }
 
-// tokens is a token server that gives "good" to who shows the right login.
+// tokens is a token server. It returns the token "good" for the right login.
 func tokens(w http.ResponseWriter, r *http.Request) {
 	r.ParseForm()
 	if r.PostFormValue("refresh_token") == identity || r.Header.Get("Authorization") == "Basic "+basic {
@@ -82,8 +83,8 @@ func tokens(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// Who is shown a login, and who is not.
-func TestLoginsStayHome(t *testing.T) {
+// Logins are sent only to servers that may have them.
+func TestWhoGetsLogins(t *testing.T) {
 	img := randomImage(t, 1000, 1, amd64)
 	named := authn.AuthConfig{Username: "user", Password: password}
 	bearer := func(realm string) http.Handler {
@@ -98,9 +99,9 @@ func TestLoginsStayHome(t *testing.T) {
 		login    authn.AuthConfig
 		insecure []string
 		world    func(w *hostile.World)
-		seen     []string // who may see the login
+		seen     []string // the servers that get the login
 		fails    string   // "" for success
-		host     string   // what InsecureHost names
+		host     string   // the result of InsecureHost
 	}{
 		{name: "TLS is blocked at a private address", ref: "10.0.0.1/x:1", login: named, world: func(w *hostile.World) {
 			w.HTTP("10.0.0.1:80", bearer("https://attacker.example:8443/token"))
@@ -112,9 +113,10 @@ func TestLoginsStayHome(t *testing.T) {
 		{name: "plain HTTP on the TLS port", ref: "10.0.0.1:5000/x:1", login: named, world: func(w *hostile.World) {
 			w.HTTP("10.0.0.1:5000", withBasic)
 		}, fails: "plain HTTP", host: "10.0.0.1:5000"},
-		{name: "plain HTTP with an identity token", ref: "192.168.0.1:5000/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
-			w.HTTP("192.168.0.1:5000", bearer("http://192.168.0.1:5000/token"))
-		}, fails: "plain HTTP", host: "192.168.0.1:5000"},
+		{name: "plain HTTP with an identity token", ref: "192.168.0.1:5000/x:1",
+			login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
+				w.HTTP("192.168.0.1:5000", bearer("http://192.168.0.1:5000/token"))
+			}, fails: "plain HTTP", host: "192.168.0.1:5000"},
 		{name: "without a login either", ref: "10.0.0.1:5000/x:1", world: func(w *hostile.World) {
 			w.HTTP("10.0.0.1:5000", filled(t, img, "", ""))
 		}, fails: "plain HTTP", host: "10.0.0.1:5000"},
@@ -122,70 +124,84 @@ func TestLoginsStayHome(t *testing.T) {
 			w.HTTPS("registry.lab:443", withBasic, "nobody.example")
 		}, fails: "not trusted", host: "registry.lab"},
 
-		{name: "declared, plain HTTP, a password", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
-			w.HTTP("10.0.0.1:5000", withBasic)
-		}, seen: []string{"http://10.0.0.1:5000"}},
-		{name: "declared by name alone", ref: "Registry.Lab:5000/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
-			w.HTTP("Registry.Lab:5000", withBasic)
-		}, seen: []string{"http://Registry.Lab:5000"}},
-		{name: "another port is declared", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5001"}, world: func(w *hostile.World) {
-			w.HTTP("10.0.0.1:5000", withBasic)
-		}, fails: "plain HTTP", host: "10.0.0.1:5000"},
-		{name: "declared, another certificate", ref: "registry.lab/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
-			w.HTTPS("registry.lab:443", withBasic, "nobody.example")
-		}, seen: []string{"https://registry.lab:443"}},
-		{name: "declared, with its own token server", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
-			w.HTTP("10.0.0.1:5000", bearer("https://10.0.0.1:5001/token"))
-			w.HTTPS("10.0.0.1:5001", http.HandlerFunc(tokens))
-		}, seen: []string{"https://10.0.0.1:5001"}},
-		{name: "declared, the challenge is forged", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
-			w.HTTP("10.0.0.1:5000", bearer("https://attacker.example/token"))
-			w.HTTPS("attacker.example:443", thief)
-		}, fails: "it is not sent", host: "attacker.example"},
-		{name: "declared, the challenge behind another certificate is forged", ref: "registry.lab/x:1", login: authn.AuthConfig{IdentityToken: identity},
+		{name: "declared, plain HTTP, a password", ref: "10.0.0.1:5000/x:1", login: named,
+			insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
+				w.HTTP("10.0.0.1:5000", withBasic)
+			}, seen: []string{"http://10.0.0.1:5000"}},
+		{name: "declared by name alone", ref: "Registry.Lab:5000/x:1", login: named, insecure: []string{"registry.lab"},
+			world: func(w *hostile.World) {
+				w.HTTP("Registry.Lab:5000", withBasic)
+			}, seen: []string{"http://Registry.Lab:5000"}},
+		{name: "another port is declared", ref: "10.0.0.1:5000/x:1", login: named, insecure: []string{"10.0.0.1:5001"},
+			world: func(w *hostile.World) {
+				w.HTTP("10.0.0.1:5000", withBasic)
+			}, fails: "plain HTTP", host: "10.0.0.1:5000"},
+		{name: "declared, another certificate", ref: "registry.lab/x:1", login: named,
+			insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", withBasic, "nobody.example")
+			}, seen: []string{"https://registry.lab:443"}},
+		{name: "declared, with its own token server", ref: "10.0.0.1:5000/x:1", login: named,
+			insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
+				w.HTTP("10.0.0.1:5000", bearer("https://10.0.0.1:5001/token"))
+				w.HTTPS("10.0.0.1:5001", http.HandlerFunc(tokens))
+			}, seen: []string{"https://10.0.0.1:5001"}},
+		{name: "declared, the challenge is forged", ref: "10.0.0.1:5000/x:1", login: named,
+			insecure: []string{"10.0.0.1:5000"}, world: func(w *hostile.World) {
+				w.HTTP("10.0.0.1:5000", bearer("https://attacker.example/token"))
+				w.HTTPS("attacker.example:443", thief)
+			}, fails: "it is not sent", host: "attacker.example"},
+		{name: "declared, the challenge behind another certificate is forged", ref: "registry.lab/x:1",
+			login:    authn.AuthConfig{IdentityToken: identity},
 			insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
 				w.HTTPS("registry.lab:443", bearer("https://attacker.example/token"), "nobody.example")
 				w.HTTPS("attacker.example:443", thief)
 			}, fails: "it is not sent", host: "attacker.example"},
-		{name: "declared, and so is the token server", ref: "10.0.0.1:5000/x:1", login: authn.AuthConfig{IdentityToken: identity},
+		{name: "declared, and so is the token server", ref: "10.0.0.1:5000/x:1",
+			login:    authn.AuthConfig{IdentityToken: identity},
 			insecure: []string{"10.0.0.1:5000", "tokens.lab"}, world: func(w *hostile.World) {
 				w.HTTP("10.0.0.1:5000", bearer("http://tokens.lab/token"))
 				w.HTTP("tokens.lab:80", http.HandlerFunc(tokens))
 			}, seen: []string{"http://tokens.lab:80"}},
-		{name: "declared, but it has a good certificate", ref: "registry.lab/x:1", login: named, insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
-			w.HTTPS("registry.lab:443", bearer("https://tokens.example/token"))
-			w.HTTPS("tokens.example:443", http.HandlerFunc(tokens))
-		}, seen: []string{"https://tokens.example:443"}},
+		{name: "declared, but it has a good certificate", ref: "registry.lab/x:1", login: named,
+			insecure: []string{"registry.lab"}, world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", bearer("https://tokens.example/token"))
+				w.HTTPS("tokens.example:443", http.HandlerFunc(tokens))
+			}, seen: []string{"https://tokens.example:443"}},
 
 		{name: "a token server on another private address", ref: "10.0.0.1/x:1", login: named, world: func(w *hostile.World) {
 			w.HTTPS("10.0.0.1:443", bearer("https://10.0.0.2:8443/token?x=y"))
 			w.HTTPS("10.0.0.2:8443", http.HandlerFunc(tokens))
 		}, seen: []string{"https://10.0.0.2:8443"}},
-		{name: "a token server on another port", ref: "192.168.0.1:5050/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
-			w.HTTPS("192.168.0.1:5050", bearer("https://192.168.0.1/jwt/auth"))
-			w.HTTPS("192.168.0.1:443", http.HandlerFunc(tokens))
-		}, seen: []string{"https://192.168.0.1:443"}},
+		{name: "a token server on another port", ref: "192.168.0.1:5050/x:1",
+			login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
+				w.HTTPS("192.168.0.1:5050", bearer("https://192.168.0.1/jwt/auth"))
+				w.HTTPS("192.168.0.1:443", http.HandlerFunc(tokens))
+			}, seen: []string{"https://192.168.0.1:443"}},
 		{name: "a token server over plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
 			w.HTTPS("registry.lab:443", bearer("http://10.0.0.2/token"))
 			w.HTTP("10.0.0.2:80", thief)
 		}, fails: "over plain HTTP", host: "10.0.0.2"},
-		{name: "a token server that redirects to plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
-			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
-			w.HTTPS("tokens.lab:443", http.RedirectHandler("http://tokens.lab/token", 307))
-			w.HTTP("tokens.lab:80", thief)
-		}, seen: []string{"https://tokens.lab:443"}, fails: "plain HTTP", host: "tokens.lab"},
-		{name: "a token server that redirects to another port", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
-			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
-			w.HTTPS("tokens.lab:443", http.RedirectHandler("https://tokens.lab:8443/token", 307))
-			w.HTTPS("tokens.lab:8443", thief)
-		}, seen: []string{"https://tokens.lab:443"}},
-		{name: "a token server that redirects an identity token", ref: "registry.lab/x:1", login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
-			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
-			w.HTTPS("tokens.lab:443", http.RedirectHandler("https://attacker.example/token", 307))
-			w.HTTPS("attacker.example:443", thief)
-		}, seen: []string{"https://tokens.lab:443"}, fails: "answers 307"},
+		{name: "a token server that redirects to plain HTTP", ref: "registry.lab/x:1", login: named,
+			world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+				w.HTTPS("tokens.lab:443", http.RedirectHandler("http://tokens.lab/token", 307))
+				w.HTTP("tokens.lab:80", thief)
+			}, seen: []string{"https://tokens.lab:443"}, fails: "plain HTTP", host: "tokens.lab"},
+		{name: "a token server that redirects to another port", ref: "registry.lab/x:1", login: named,
+			world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+				w.HTTPS("tokens.lab:443", http.RedirectHandler("https://tokens.lab:8443/token", 307))
+				w.HTTPS("tokens.lab:8443", thief)
+			}, seen: []string{"https://tokens.lab:443"}},
+		{name: "a token server that redirects an identity token", ref: "registry.lab/x:1",
+			login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+				w.HTTPS("tokens.lab:443", http.RedirectHandler("https://attacker.example/token", 307))
+				w.HTTPS("attacker.example:443", thief)
+			}, seen: []string{"https://tokens.lab:443"}, fails: "answers 307"},
 		{name: "a token server that knows no identity tokens", ref: "registry.lab/x:1",
-			login: authn.AuthConfig{Username: "user", Password: password, IdentityToken: identity}, world: func(w *hostile.World) {
+			login: authn.AuthConfig{Username: "user", Password: password,
+				IdentityToken: identity}, world: func(w *hostile.World) {
 				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
 				w.HTTPS("tokens.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method == http.MethodPost {
@@ -195,11 +211,13 @@ func TestLoginsStayHome(t *testing.T) {
 					tokens(w, r)
 				}))
 			}, seen: []string{"https://tokens.lab:443"}},
-		{name: "a login that is a token already", ref: "registry.lab/x:1", login: authn.AuthConfig{RegistryToken: "good"}, world: func(w *hostile.World) {
-			w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
-		}},
+		{name: "a login that is a token already", ref: "registry.lab/x:1",
+			login: authn.AuthConfig{RegistryToken: "good"}, world: func(w *hostile.World) {
+				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
+			}},
 		{name: "several challenges", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
-			w.HTTPS("registry.lab:443", filled(t, img, "Basic "+basic, `Negotiate, Digest realm="x", nonce="a,b", Basic realm="\"y\""`))
+			w.HTTPS("registry.lab:443", filled(t, img, "Basic "+basic,
+				`Negotiate, Digest realm="x", nonce="a,b", Basic realm="\"y\""`))
 		}, seen: []string{"https://registry.lab:443"}},
 		{name: "the registry redirects to plain HTTP", ref: "registry.lab/x:1", login: named, world: func(w *hostile.World) {
 			w.HTTPS("registry.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -218,7 +236,7 @@ func TestLoginsStayHome(t *testing.T) {
 			s.Logf = func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
 			got, err := s.Resolve(t.Context(), row.ref)
 			if row.name == "the registry redirects to plain HTTP" {
-				// Its own address with the wrong scheme: it goes back to where TLS is, and in a circle.
+				// This is the registry's own address with the wrong scheme: the request goes to the TLS port again, in a circle.
 				if err == nil || slices.Contains(w.Told(""), "http://registry.lab:80") {
 					t.Errorf("Resolve = %v, after %q: want no plain HTTP", err, w.Told(""))
 				}
@@ -245,7 +263,8 @@ func TestLoginsStayHome(t *testing.T) {
 					t.Errorf("%q was asked, which nobody allowed", a)
 				}
 			}
-			if loud := strings.Contains(said.String(), "as was allowed"); loud != (row.insecure != nil && row.fails != "plain HTTP" && !strings.Contains(row.name, "good certificate")) {
+			if loud := strings.Contains(said.String(), "as was allowed"); loud != (row.insecure != nil &&
+				row.fails != "plain HTTP" && !strings.Contains(row.name, "good certificate")) {
 				t.Errorf("what was allowed was said: %v\n%s", loud, said.String())
 			}
 			for _, secret := range []string{password, identity, basic} {
@@ -257,7 +276,7 @@ func TestLoginsStayHome(t *testing.T) {
 	}
 }
 
-// A push goes the same way as a pull.
+// A push follows the same rules as a pull.
 func TestPush(t *testing.T) {
 	img := randomImage(t, 1000, 2, amd64)
 	named := authn.AuthConfig{Username: "user", Password: password}
@@ -303,7 +322,7 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// Texts of strangers are one line without control characters, and those of token servers are not shown at all.
+// Errors show untrusted text as one line without control characters, and never show the text of token servers.
 func TestForeignTexts(t *testing.T) {
 	const evil = "\x1b[2J\x1b]0;owned\x07\r\nwyrboot: all is well\u009b2J"
 	img := randomImage(t, 1000, 1, amd64)
@@ -355,16 +374,18 @@ func TestForeignTexts(t *testing.T) {
 			if err == nil {
 				t.Fatal("Resolve succeeds")
 			}
-			if text := err.Error(); strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) || strings.Contains(text, identity) {
+			if text := err.Error(); strings.ContainsFunc(text,
+				func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) || strings.Contains(text, identity) {
 				t.Errorf("Resolve = %q", text)
 			}
 		})
 	}
 }
 
-// A line of 1 kB/s is slow, not broken.
+// A connection with 1 kB/s is slow, not broken.
 func TestSlowLine(t *testing.T) {
-	img := randomImage(t, 3000, 1, amd64)
+	t.Parallel() // it takes seconds
+	img := randomImage(t, 1500, 1, amd64)
 	w := hostile.NewWorld(t)
 	store := filled(t, img, "", "")
 	w.HTTPS("registry.lab:443", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -396,9 +417,20 @@ func TestSlowLine(t *testing.T) {
 func TestHosts(t *testing.T) {
 	is := Hosts([]string{"registry.lab:5000", "10.0.0.1", "[2001:db8::1]:5000", "docker.io"})
 	for host, want := range map[string]bool{
-		"registry.lab:5000": true, "REGISTRY.lab:5000": true, "registry.lab": false, "registry.lab:50": false, "x.registry.lab:5000": false,
-		"10.0.0.1": true, "10.0.0.1:80": true, "10.0.0.11": false, "[2001:db8::1]:5000": true, "[2001:db8::1]": false, "[2001:db8::2]:5000": false,
-		"index.docker.io": true, "registry-1.docker.io:443": true, "": false,
+		"registry.lab:5000":        true,
+		"REGISTRY.lab:5000":        true,
+		"registry.lab":             false,
+		"registry.lab:50":          false,
+		"x.registry.lab:5000":      false,
+		"10.0.0.1":                 true,
+		"10.0.0.1:80":              true,
+		"10.0.0.11":                false,
+		"[2001:db8::1]:5000":       true,
+		"[2001:db8::1]":            false,
+		"[2001:db8::2]:5000":       false,
+		"index.docker.io":          true,
+		"registry-1.docker.io:443": true,
+		"":                         false,
 	} {
 		if is(host) != want {
 			t.Errorf("Hosts(…)(%q) = %v, want %v", host, !want, want)

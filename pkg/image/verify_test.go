@@ -16,7 +16,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// compressed is a saved image whose layers are stored in a form, as an OCI layout alone.
+// compressed returns an OCI layout whose layers are compressed as c says.
 func compressed(t *testing.T, c imagetest.Compression) imagetest.Disk {
 	t.Helper()
 	layers, _ := twoLayers(t)
@@ -28,7 +28,7 @@ func compressed(t *testing.T, c imagetest.Compression) imagetest.Disk {
 	return d
 }
 
-// OpenChecked gives the stored bytes, and their end only if the content has the right digest.
+// OpenChecked returns the stored bytes, and io.EOF only if the content has the right digest.
 func TestOpenChecked(t *testing.T) {
 	for _, c := range []imagetest.Compression{imagetest.Plain, imagetest.Gzip, imagetest.MultiGzip, imagetest.Zstd} {
 		img, err := here(t).Open(context.Background(), compressed(t, c).Dir(t))
@@ -48,7 +48,8 @@ func TestOpenChecked(t *testing.T) {
 			}
 			defer rc.Close()
 			got, err := io.ReadAll(rc)
-			if (err == nil) != (text == "") || err != nil && (!strings.Contains(err.Error(), text) || Heals(err)) || !bytes.Equal(got, want) {
+			if (err == nil) != (text == "") || err != nil && (!strings.Contains(err.Error(), text) || Heals(err)) ||
+				!bytes.Equal(got, want) {
 				t.Errorf("%v, %s: %d bytes of %d, %v, want an error with %q", c, name, len(got), len(want), err, text)
 			}
 			if _, again := rc.Read(make([]byte, 1)); text != "" && (again == nil || again == io.EOF) {
@@ -69,7 +70,7 @@ func TestOpenChecked(t *testing.T) {
 	}
 }
 
-// Whoever closes before the end leaves nothing running.
+// Close before the end stops the goroutine.
 func TestOpenCheckedClosed(t *testing.T) {
 	img, err := here(t).Open(context.Background(), compressed(t, imagetest.Gzip).Dir(t))
 	if err != nil {
@@ -88,10 +89,10 @@ func TestOpenCheckedClosed(t *testing.T) {
 	select {
 	case err := <-rc.(*checked).result:
 		if err == nil {
-			t.Error("half a layer is found right")
+			t.Error("half a layer is accepted")
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("the hash goes on")
+		t.Error("the goroutine still runs")
 	}
 }
 
@@ -109,7 +110,8 @@ func TestVerifyLayout(t *testing.T) {
 		content := d.Add(layer)
 		content["mediaType"] = "application/vnd.example"
 		a := d.AddJSON(map[string]any{"schemaVersion": 2, "config": config, "layers": []any{content}})
-		d["index.json"] = bytes.Replace(d["index.json"], []byte(`[`), append(append([]byte("["), mustMarshal(t, a)...), ','), 1)
+		d["index.json"] = bytes.Replace(d["index.json"], []byte(`[`),
+			append(append([]byte("["), mustMarshal(t, a)...), ','), 1)
 	}
 	for _, row := range []struct {
 		name  string
@@ -118,7 +120,11 @@ func TestVerifyLayout(t *testing.T) {
 	}{
 		{"right", func(t *testing.T, d imagetest.Disk) string { return d.Dir(t) }, ""},
 		{"with an artifact", func(t *testing.T, d imagetest.Disk) string { artifact(d, []byte("x")); return d.Dir(t) }, ""},
-		{"for another machine", func(t *testing.T, d imagetest.Disk) string { setConfig(t, d, "linux", "s390x", ""); return d.Dir(t) }, ""},
+		{"for another machine", func(t *testing.T, d imagetest.Disk) string {
+			setConfig(t, d, "linux", "s390x",
+				"")
+			return d.Dir(t)
+		}, ""},
 		{"of other layers than it says", func(t *testing.T, d imagetest.Disk) string {
 			m := d.Manifest(t)
 			l := m["layers"].([]any)
@@ -132,9 +138,18 @@ func TestVerifyLayout(t *testing.T) {
 			d.SetManifest(m)
 			return d.Dir(t)
 		}, "0 layers and digests for 2"},
-		{"with a damaged layer", func(t *testing.T, d imagetest.Disk) string { d[blob(d, "layer")][9] ^= 1; return d.Dir(t) }, "its bytes are wrong"},
-		{"without a layer", func(t *testing.T, d imagetest.Disk) string { delete(d, blob(d, "layer")); return d.Dir(t) }, "not in the layout"},
-		{"without a configuration", func(t *testing.T, d imagetest.Disk) string { delete(d, blob(d, "config")); return d.Dir(t) }, "cannot read its configuration"},
+		{"with a damaged layer", func(t *testing.T, d imagetest.Disk) string {
+			d[blob(d,
+				"layer")][9] ^= 1
+			return d.Dir(t)
+		}, "its bytes are wrong"},
+		{"without a layer", func(t *testing.T, d imagetest.Disk) string { delete(d, blob(d, "layer")); return d.Dir(t) },
+			"not in the layout"},
+		{"without a configuration", func(t *testing.T,
+			d imagetest.Disk) string {
+			delete(d, blob(d, "config"))
+			return d.Dir(t)
+		}, "cannot read its configuration"},
 		{"with a damaged artifact", func(t *testing.T, d imagetest.Disk) string {
 			artifact(d, []byte("something"))
 			for name, content := range d {
@@ -188,6 +203,6 @@ func TestVerifyLayout(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := here(t).VerifyLayout(ctx, compressed(t, imagetest.Gzip).Dir(t)); !errors.Is(err, context.Canceled) {
-		t.Errorf("VerifyLayout of a person who has enough = %v", err)
+		t.Errorf("VerifyLayout, cancelled = %v", err)
 	}
 }
