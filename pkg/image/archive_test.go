@@ -170,6 +170,9 @@ func holed(t *testing.T) (imagetest.Layer, []byte) {
 
 // Open reads sparse members in each format that archivers write.
 func TestSparseMembers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	layer, archive := holed(t)
 	plain, plains := twoLayers(t)
@@ -249,6 +252,9 @@ func TestSparseBomb(t *testing.T) {
 
 // Open limits how many members it skips on its way to sparse ones, and how many images of docker's table it looks at.
 func TestLocalBounds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	layers, _ := twoLayers(t)
 	d := imagetest.Saved(t, layers...)
@@ -431,6 +437,9 @@ func TestRegularFilesOnly(t *testing.T) {
 
 // Open refuses an archive with too many bytes of names.
 func TestArchiveLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	var b bytes.Buffer
 	tw := tar.NewWriter(&b)

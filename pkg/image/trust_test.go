@@ -384,6 +384,9 @@ func TestForeignTexts(t *testing.T) {
 
 // A connection with 1 kB/s is slow, not broken.
 func TestSlowLine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel() // it takes seconds
 	img := randomImage(t, 1500, 1, amd64)
 	w := hostile.NewWorld(t)
