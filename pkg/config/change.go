@@ -121,11 +121,12 @@ const question = `
 
 Some older systems have EFI firmware bugs that can cause the hardware to
 be bricked, that is to never start again, if a custom EFI variable is
-changed. Such firmware violates the EFI specification. It is unlikely that
-you have it, particularly on a server, but nobody can undo it if you do.
+changed. Such firmware violates the EFI specification. This machine
+probably has no such bug, particularly if it is a server. But if it has,
+nobody can repair the damage.
 
 ******************************** WARNING ********************************
 
 Wyrcan is about to %s
 
-Proceed? Only "yes" does, anything else leaves NVRAM as it is. [yes/no] `
+Proceed? Type "yes" to proceed; anything else leaves NVRAM as it is. [yes/no] `

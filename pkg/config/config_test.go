@@ -87,7 +87,7 @@ func TestLoadArguments(t *testing.T) {
 		{name: "insecure", line: `wyr.img=x wyr.insecure=10.0.0.1:5000 wyr.insecure=registry.lab ` +
 			`wyr.insecure=[2001:db8::1]:5000 wyrcan.insecure=registry.lab`,
 			want: Config{Image: "x", Insecure: []string{"10.0.0.1:5000", "registry.lab", "[2001:db8::1]:5000"}}},
-		{name: "insecure, bad values", line: `wyr.img=x wyr.insecure wyr.insecure=http://a wyr.insecure=a/b wyr.insecure=a:0 ` +
+		{name: "insecure, bad", line: `wyr.img=x wyr.insecure wyr.insecure=http://a wyr.insecure=a/b wyr.insecure=a:0 ` +
 			`wyr.insecure=a:b wyr.insecure=* wyr.insecure=a:99999 wyr.insecure=[a] wyr.insecure=::1 wyr.insecure=a,b`,
 			want: Config{Image: "x"},
 			warnings: []string{"needs a value", `"http://a" is not a registry`, `"a/b"`, `"a:0"`, `"a:b"`, `"*"`,
