@@ -11,6 +11,9 @@ import (
 // KernelLog adds a line to the kernel's log, so that dmesg, netconsole and pstore still have it after the screen has
 // scrolled. The level is info, which the kernel does not print on the consoles: they have shown the line already. Line
 // ends and control characters become spaces. KernelLog ignores errors, because there is no better place to report them.
+//
+// u-root's ulog.KernelLog does not serve here: it does not split a line that is too long for the kernel's log, and
+// prints what the kernel refuses on standard error, which is the console.
 func KernelLog(line string) {
 	f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
 	if err != nil {
