@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/u-root/uio/uio"
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
@@ -24,7 +25,7 @@ type archive struct {
 	path    string
 	plain   *os.File // a compressed file's content; the garbage collector closes it when no layer needs it any more
 	members map[string]member
-	passed  atomic.Int64 // members that expand skipped on its way to sparse ones, in all
+	skipped atomic.Int64 // members that expand skipped on its way to sparse ones, in all
 }
 
 // A member is the entry of a tar archive for one name.
@@ -40,7 +41,7 @@ type member struct {
 const (
 	maxMembers = 100_000
 	maxNames   = 64 << 20 // bytes of all names together
-	maxPassed  = 500_000  // takes some seconds
+	maxSkipped = 500_000  // takes some seconds
 )
 
 // openArchive opens a tar archive, decompresses it if need be, and indexes its members.
@@ -93,7 +94,7 @@ func (a *archive) index(ctx context.Context, f io.ReadSeeker) error {
 		case tar.TypeXGlobalHeader:
 			continue
 		case tar.TypeSymlink:
-			m.link = path.Join(path.Dir(inside(h.Name)), h.Linkname)
+			m.link = path.Join(path.Dir(cleanName(h.Name)), h.Linkname)
 		case tar.TypeLink:
 			m.link = h.Linkname
 		}
@@ -101,12 +102,12 @@ func (a *archive) index(ctx context.Context, f io.ReadSeeker) error {
 		if m.offset, err = f.Seek(0, io.SeekCurrent); err != nil {
 			return err
 		}
-		a.members[inside(h.Name)] = m // of several members with one name the last one counts, as in tar
+		a.members[cleanName(h.Name)] = m // of several members with one name the last one counts, as in tar
 	}
 }
 
-// inside returns name as a clean path from the archive's root, without a leading slash.
-func inside(name string) string { return path.Clean("/" + name)[1:] }
+// cleanName returns name as a clean path from the archive's root, without a leading slash.
+func cleanName(name string) string { return path.Clean("/" + name)[1:] }
 
 // isSparse reports whether the archive leaves out the holes of a member (GNU tar's manual, "Sparse Formats").
 func isSparse(h *tar.Header) bool {
@@ -122,12 +123,12 @@ func isSparse(h *tar.Header) bool {
 }
 
 func (a *archive) open(name string) (io.ReadCloser, int64, error) {
-	m, ok := a.members[inside(name)]
+	m, ok := a.members[cleanName(name)]
 	for range 8 { // a link may point to a link; the limit ends a circle
 		if m.link == "" {
 			break
 		}
-		m, ok = a.members[inside(m.link)]
+		m, ok = a.members[cleanName(m.link)]
 	}
 	if !ok || m.link != "" {
 		return nil, 0, fs.ErrNotExist
@@ -163,11 +164,11 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 // expand returns the content of the sparse member with that number, holes included. Only tar.Reader knows where the
 // holes are, and it has to read the archive from the beginning.
 func (a *archive) expand(content io.ReaderAt, number int) (io.Reader, error) {
-	if a.passed.Add(int64(number)) > maxPassed {
+	if a.skipped.Add(int64(number)) > maxSkipped {
 		return nil, permanent("%q has too many members whose holes were left out: write the archive again without --sparse",
 			a.path)
 	}
-	tr := tar.NewReader(io.NewSectionReader(content, 0, 1<<62))
+	tr := tar.NewReader(uio.Reader(content))
 	for range number + 1 {
 		if _, err := tr.Next(); err != nil {
 			return nil, unexpected(err)

@@ -39,7 +39,7 @@ type blob struct {
 	body     io.ReadCloser // nil while there is no connection
 	failed   int           // failures in a row, without progress between them
 	resumed  int64         // the offset where the current connection began
-	whole    bool          // the registry refuses to send a part of the blob
+	noRange  bool          // the registry refuses to send a part of the blob
 }
 
 // progress is how many bytes a connection must bring to reset the count of failures in a row.
@@ -62,7 +62,7 @@ func (b *blob) Read(p []byte) (int, error) {
 		}
 		b.body.Close()
 		b.body = nil
-		if err == io.EOF && b.whole && b.offset < b.size {
+		if err == io.EOF && b.noRange && b.offset < b.size {
 			return n, b.wrongLength(b.offset)
 		}
 		if b.offset < b.size {
@@ -121,7 +121,7 @@ func (b *blob) connect() error {
 // dial makes one connection. If the registry, or the storage that it redirects to, refuses to send the rest of the blob
 // (416, 403, a 206 that does not say which part it is), dial requests the blob from its beginning.
 func (b *blob) dial() error {
-	part := b.offset > 0 && !b.whole
+	part := b.offset > 0 && !b.noRange
 	header := make(http.Header)
 	if part {
 		// RFC 9110, section 14.2. The end of the range is optional, but some registries want it.
@@ -130,7 +130,7 @@ func (b *blob) dial() error {
 	got, err := b.registry.get(b.ctx, "blobs/"+b.digest.String(), header)
 	var f *fault
 	if part && errors.As(err, &f) && f.status >= 400 && f.status < 500 && !f.heals && f.status != http.StatusNotFound {
-		b.whole = true
+		b.noRange = true
 		return b.dial()
 	}
 	if err != nil {
@@ -142,7 +142,7 @@ func (b *blob) dial() error {
 		if first, ok := rangeStart(said); !ok || first != b.offset {
 			got.Close()
 			if part {
-				b.whole = true
+				b.noRange = true
 				return b.dial()
 			}
 			return &fault{
@@ -209,7 +209,7 @@ func (b *blob) content(a *answer, n int64) (io.ReadCloser, error) {
 	}
 	// A short answer may come from a broken proxy, and the download resumes after it. Where Range is refused it cannot
 	// resume, so the length is final.
-	if length > n || b.whole && length >= 0 && length < n {
+	if length > n || b.noRange && length >= 0 && length < n {
 		return nil, b.wrongLength(length + b.size - n)
 	}
 	return a, nil

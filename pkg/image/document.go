@@ -222,14 +222,14 @@ func madeFor(config *v1.ConfigFile) v1.Platform {
 func diffIDs(config *v1.ConfigFile, layers int) ([]v1.Hash, error) {
 	ids := config.RootFS.DiffIDs
 	if len(ids) != layers {
-		return nil, &strange{permanent("it has %d layers and digests for %d, so its manifest or its configuration is wrong: "+
-			"build, push or save the image again", layers, len(ids))}
+		return nil, &unusable{permanent("it has %d layers and digests for %d, so its manifest or its configuration "+
+			"is wrong: build, push or save the image again", layers, len(ids))}
 	}
 	return ids, nil
 }
 
-// A strange error says that a document is not a container image, or a damaged one. The search for the image goes on
+// An unusable error says that a document is not a container image, or a damaged one. The search for the image goes on
 // with the next document.
-type strange struct{ error }
+type unusable struct{ error }
 
-func (s *strange) Unwrap() error { return s.error }
+func (u *unusable) Unwrap() error { return u.error }

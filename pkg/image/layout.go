@@ -37,16 +37,16 @@ func (b blobs) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
 	if err != nil {
 		return nil, &fault{text: "it is not in the layout", cause: err}
 	}
-	return verify(&bound{rc, ctx}, d.Digest, d.Size, func(err error) error { return &fault{text: err.Error()} })
+	return verify(&contextReader{rc, ctx}, d.Digest, d.Size, func(err error) error { return &fault{text: err.Error()} })
 }
 
-// bound is a reader that fails once its context ends.
-type bound struct {
+// A contextReader is a reader that fails once its context ends.
+type contextReader struct {
 	io.ReadCloser
 	ctx context.Context
 }
 
-func (b *bound) Read(p []byte) (int, error) {
+func (b *contextReader) Read(p []byte) (int, error) {
 	if b.ctx.Err() != nil {
 		return 0, context.Cause(b.ctx)
 	}
@@ -95,7 +95,7 @@ func (s *Source) layout(ctx context.Context, called string, f files, ref string)
 	if img, err = r.found(img, called, root, err); err != nil {
 		return nil, err
 	}
-	return img, store.whole(ctx, img)
+	return img, store.checkComplete(ctx, img)
 }
 
 // names returns the names of an entry of an index.json.
@@ -127,8 +127,8 @@ func distinct(list []reference) int {
 	return len(seen)
 }
 
-// whole checks that all layers of an image are there, and have the sizes that its manifest says.
-func (b blobs) whole(ctx context.Context, img *Image) error {
+// checkComplete checks that all layers of an image are there, and have the sizes that its manifest says.
+func (b blobs) checkComplete(ctx context.Context, img *Image) error {
 	for _, l := range img.Layers {
 		rc, size, err := b.files.open(b.path(l.Digest))
 		if err != nil {

@@ -82,7 +82,7 @@ func (r *resolver) offered() string {
 func (r *resolver) descend(ctx context.Context, raw []byte, d v1.Descriptor, depth int) (*Image, error) {
 	doc, err := parseManifest(raw)
 	if err != nil {
-		return nil, &strange{permanent("%s has no manifest that can be used at %s: %v", r.store, short(d.Digest), err)}
+		return nil, &unusable{permanent("%s has no manifest that can be used at %s: %v", r.store, short(d.Digest), err)}
 	}
 	if !doc.index {
 		return r.leaf(ctx, doc, d)
@@ -116,7 +116,7 @@ func (r *resolver) choose(ctx context.Context, list []reference, depth int) (*Im
 func (r *resolver) try(ctx context.Context, c candidate, depth int) (*Image, error) {
 	h, err := c.hash()
 	if err != nil {
-		return nil, &strange{permanent("the entry of its index for %s cannot be used: %v", platformText(c.Platform), err)}
+		return nil, &unusable{permanent("the entry of its index for %s cannot be used: %v", platformText(c.Platform), err)}
 	}
 	if r.fetched++; r.fetched > maxManifests {
 		return nil, permanent("its indexes list more than %d manifests to look at", maxManifests)
@@ -140,7 +140,7 @@ func (r *resolver) try(ctx context.Context, c candidate, depth int) (*Image, err
 // goes on if c is not a container image, or if the index does not say that c is for this machine: an index may list
 // artifacts (signatures, SBOMs) beside images. It does not go on if a retry may help.
 func (r *resolver) pass(ctx context.Context, c candidate, err error) bool {
-	if ctx.Err() != nil || Heals(err) || c.hasPlatform() && !errors.As(err, new(*strange)) {
+	if ctx.Err() != nil || Heals(err) || c.hasPlatform() && !errors.As(err, new(*unusable)) {
 		return false
 	}
 	reason := &r.other
@@ -299,10 +299,10 @@ func (t *tracked) Read(p []byte) (int, error) {
 func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, error) {
 	d, err := ref.descriptor()
 	if err != nil {
-		return nil, &strange{permanent("its configuration cannot be used: %v", err)}
+		return nil, &unusable{permanent("its configuration cannot be used: %v", err)}
 	}
 	if d.Size > manifestLimit {
-		return nil, &strange{permanent("its configuration has %s, more than the %s that one may have",
+		return nil, &unusable{permanent("its configuration has %s, more than the %s that one may have",
 			bytesText(d.Size), bytesText(manifestLimit))}
 	}
 	var raw []byte
@@ -325,9 +325,9 @@ func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, e
 	config, err := parseConfig(raw)
 	switch {
 	case err != nil && d.MediaType.IsConfig():
-		return nil, &strange{permanent("its configuration (%s) cannot be read: %v", short(d.Digest), err)}
+		return nil, &unusable{permanent("its configuration (%s) cannot be read: %v", short(d.Digest), err)}
 	case err != nil || !d.MediaType.IsConfig() && config.RootFS.Type != "layers":
-		return nil, &strange{permanent("it is not a container image: its configuration is of type %q",
+		return nil, &unusable{permanent("it is not a container image: its configuration is of type %q",
 			printable.Line(string(d.MediaType)))}
 	}
 	return config, nil

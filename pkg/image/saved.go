@@ -135,7 +135,7 @@ func (s *Source) savedLayer(r *resolver, f files, file string, diffID v1.Hash, n
 				return nil, err
 			}
 		}
-		rc, err = verify(&bound{rc, ctx}, diffID, size, func(err error) error { return &fault{text: err.Error()} })
+		rc, err = verify(&contextReader{rc, ctx}, diffID, size, func(err error) error { return &fault{text: err.Error()} })
 		return r.tracked(l, rc), err
 	}
 	return l, nil

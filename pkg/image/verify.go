@@ -164,7 +164,7 @@ func (v *verification) image(ctx context.Context, doc *document, d v1.Descriptor
 		return fmt.Errorf("%s: %w", called(d), err)
 	}
 	config, err := v.config(ctx, doc.config)
-	if errors.As(err, new(*strange)) && !doc.config.MediaType.IsConfig() {
+	if errors.As(err, new(*unusable)) && !doc.config.MediaType.IsConfig() {
 		config, err = nil, nil // an artifact: its layers may be anything
 	}
 	if err != nil {

@@ -118,7 +118,7 @@ const arm64CommandLine = 2048 - 1
 // stub do.
 func parseImage(r io.ReaderAt, size int64) (*Kernel, error) {
 	if list, err := sections(r); err == nil { // an error means that it has no EFI stub
-		if err := whole(list, size); err != nil {
+		if err := checkInside(list, size); err != nil {
 			return nil, err
 		}
 	}

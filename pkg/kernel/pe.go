@@ -60,8 +60,8 @@ func (s *section) content(r io.ReaderAt) *io.SectionReader {
 	return io.NewSectionReader(r, s.off, n)
 }
 
-// whole returns an error if a section does not lie inside the file.
-func whole(list []section, size int64) error {
+// checkInside returns an error if a section does not lie inside the file.
+func checkInside(list []section, size int64) error {
 	for _, s := range list {
 		if end := s.off + s.size; end > size {
 			return fmt.Errorf("a kernel cut short: %d of at least %d bytes", size, end)
@@ -89,7 +89,7 @@ func parseUKI(r io.ReaderAt, size int64) (_ *Kernel, err error) {
 	if linux == nil {
 		return nil, errors.New("an EFI program without a Linux kernel inside")
 	}
-	if err := whole(list, size); err != nil {
+	if err := checkInside(list, size); err != nil {
 		return nil, err
 	}
 	content := linux.content(r)
