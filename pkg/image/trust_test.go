@@ -184,19 +184,19 @@ func TestWhoGetsLogins(t *testing.T) {
 		{name: "a token server that redirects to plain HTTP", ref: "registry.lab/x:1", login: named,
 			world: func(w *hostile.World) {
 				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
-				w.HTTPS("tokens.lab:443", http.RedirectHandler("http://tokens.lab/token", 307))
+				w.HTTPS("tokens.lab:443", http.RedirectHandler("http://tokens.lab/token", http.StatusTemporaryRedirect))
 				w.HTTP("tokens.lab:80", thief)
 			}, seen: []string{"https://tokens.lab:443"}, fails: "plain HTTP", host: "tokens.lab"},
 		{name: "a token server that redirects to another port", ref: "registry.lab/x:1", login: named,
 			world: func(w *hostile.World) {
 				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
-				w.HTTPS("tokens.lab:443", http.RedirectHandler("https://tokens.lab:8443/token", 307))
+				w.HTTPS("tokens.lab:443", http.RedirectHandler("https://tokens.lab:8443/token", http.StatusTemporaryRedirect))
 				w.HTTPS("tokens.lab:8443", thief)
 			}, seen: []string{"https://tokens.lab:443"}},
 		{name: "a token server that redirects an identity token", ref: "registry.lab/x:1",
 			login: authn.AuthConfig{IdentityToken: identity}, world: func(w *hostile.World) {
 				w.HTTPS("registry.lab:443", bearer("https://tokens.lab/token"))
-				w.HTTPS("tokens.lab:443", http.RedirectHandler("https://attacker.example/token", 307))
+				w.HTTPS("tokens.lab:443", http.RedirectHandler("https://attacker.example/token", http.StatusTemporaryRedirect))
 				w.HTTPS("attacker.example:443", thief)
 			}, seen: []string{"https://tokens.lab:443"}, fails: "answers 307"},
 		{name: "a token server that knows no identity tokens", ref: "registry.lab/x:1",
