@@ -54,7 +54,7 @@ func (l *listener) run(ctx context.Context) error {
 		}
 		if err := l.listenUntil(next); ctx.Err() != nil {
 			return nil
-		} else if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		} else if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return fmt.Errorf("cannot read a router advertisement: %w", err)
 		}
 	}
