@@ -13,6 +13,8 @@ import (
 
 // SkipName is what Walk's visit returns for a path that it leaves out: a content that came with it is then offered
 // again with the next name of the same file.
+//
+//lint:ignore ST1012 it is no failure, and has the form of fs.SkipDir
 var SkipName = errors.New("skip this name")
 
 // Open returns the content of a regular file of the tree. Its Read fails once the context is done.
