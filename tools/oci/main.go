@@ -70,6 +70,7 @@ func command(args []string) (*cmd, error) {
 		return nil, err
 	}
 	if c.archives = f.Args(); c.kernel == "" || c.output == "" || len(c.archives) == 0 {
+		//lint:ignore ST1005 the dots are part of the usage line
 		return nil, errors.New("usage: oci -kernel FILE -o DIR [-arch ARCH] [-version VERSION] ARCHIVE...")
 	}
 	return c, nil
