@@ -33,7 +33,7 @@ LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= -X $(MODULE)/cmds/wyrboot
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test test-unit test-slow bench push clean FORCE
+.PHONY: all run demo lint test test-unit test-slow bench push clean FORCE
 
 all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan out/wyrcan.oci $(OTHER:%=out/%/wyrinit)
 
@@ -128,9 +128,18 @@ PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   depmod=kmod xz=xz-utils zstd=zstd mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
 
-test-unit:
-	tools/need $(PEERS)
+# staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
+SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
+lint:
+	tools/need shellcheck=shellcheck
+	@files=$$(gofmt -l cmds pkg tools integration); test -z "$$files" || { echo "gofmt -w is needed:" $$files; exit 1; }
+	go vet ./...
 	go vet -tags slow ./...
+	go tool staticcheck -tags slow ./...
+	shellcheck $(SCRIPTS)
+
+test-unit: lint
+	tools/need $(PEERS)
 	go test $$(go list ./... | grep -v /integration)
 
 # A second build, of a copy elsewhere, must give the same bytes. Then what is not in test.
