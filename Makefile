@@ -13,7 +13,10 @@
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
 OTHER    := $(filter-out $(ARCH),amd64 arm64)
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The version is the tag v1.2.3, with the commit behind it where that is a later one. Without such a tag it is
+# "unreleased", with the commit where git knows one. --abbrev makes it the same in each clone.
+VERSION  := $(shell git describe --tags --match 'v[0-9]*' --abbrev=12 --dirty 2>/dev/null || \
+  git describe --always --exclude '*' --abbrev=12 --dirty 2>/dev/null | sed 's/^/unreleased-/' | grep . || echo unreleased)
 COMMIT   := $(shell git rev-parse HEAD 2>/dev/null)
 KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
@@ -27,7 +30,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # The busybox is built outside of a module, where Go falls back to the TLS and
 # other defaults of 1.20; an empty godebugDefault means those of today.
-LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= -X $(MODULE)/cmds/wyrboot.version=$(VERSION)
+LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= \
+  $(foreach c,wyrboot wyrefi,-X $(MODULE)/cmds/$c.version=$(VERSION))
 # gobusybox has nothing inlined, for size. What every byte of an image passes through is:
 # 27 kB more in the initrd, and a third less time from layers to an initramfs.
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary

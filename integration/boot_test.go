@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func TestBoot(t *testing.T) {
 	ref := fromGuest(registry.Push(t, "bootable:1", imagetest.Index(t, other, mine)))
 
 	v := vm.Machine{Cmdline: `quiet ` + vm.Boot(ref) + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.Start(t)
-	v.Wait(`^wyrboot: Wyrcan \S+, the container bootloader$`, bootTime)
+	v.Wait(`^wyrboot: Wyrcan `+regexp.QuoteMeta(vm.Version(t))+`, the container bootloader$`, bootTime)
 	v.Wait(`^wyrboot: stage drivers [0-9.]+ s$`, stepTime)
 	v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
 	for _, stage := range []string{"network", "pull", "convert", "load"} {

@@ -67,6 +67,9 @@ func TestSlowPersist(t *testing.T) {
 	if want := (config.Config{Image: image, Args: []string{"console=ttyS0"}, Insecure: []string{registryOf(image)}}); err != nil || !cmp.Equal(stored, want) {
 		t.Errorf("NVRAM holds %+v, %v, want %+v", stored, err, want)
 	}
+	if want := fmt.Sprintf(`"version":%q`, vm.Version(t)); !strings.Contains(string(vars.wyrcan(t)), want) {
+		t.Errorf("NVRAM holds %s, want %s in it", vars.wyrcan(t), want)
+	}
 
 	m.Reboots = false
 	v = m.Start(t)

@@ -84,7 +84,9 @@ func TestLoneTool(t *testing.T) {
 			t.Errorf("an initrd for %s does not hold out/%s", arch, name)
 		}
 	}
-	if out := run("version"); !regexp.MustCompile(`^wyrcan \S+\ncommit ([0-9a-f]{40}|unknown)\ndate   (\d{4}-\d\d-\d\d|unknown)\nGo     go\S+ linux/\S+\n$`).Match(out) {
+	version := `^wyrcan ` + regexp.QuoteMeta(vm.Version(t)) +
+		`\ncommit ([0-9a-f]{40}|unknown)\ndate   (\d{4}-\d\d-\d\d|unknown)\nGo     go\S+ linux/\S+\n$`
+	if out := run("version"); !regexp.MustCompile(version).Match(out) {
 		t.Errorf("wyrcan version: %s", out)
 	}
 }

@@ -14,7 +14,7 @@ const answerTime = 2 * time.Minute
 // askEFI asks whether to change NVRAM, where wyr.efi= wants that. A configuration is cleared, and the machine rebooted, at
 // once; one that is to be written has to prove itself first, so that is left to persist.
 func (c *cmd) askEFI(ctx context.Context) (done bool) {
-	change := config.Change{Config: c.config, Store: c.store}
+	change := config.Change{Config: c.config, Store: c.store, Version: version}
 	needed, err := change.Needed()
 	if err != nil {
 		c.sayf("wyr.efi=%s has no effect: %v", c.config.EFI, err)
@@ -47,7 +47,7 @@ func (c *cmd) persist() (reboot bool) {
 	if !c.confirmed {
 		return false
 	}
-	if err := (config.Change{Config: c.config, Store: c.store}).Apply(); err != nil {
+	if err := (config.Change{Config: c.config, Store: c.store, Version: version}).Apply(); err != nil {
 		c.sayf("cannot write NVRAM, so the next boot needs the arguments again: %v", err)
 		return false
 	}

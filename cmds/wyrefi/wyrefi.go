@@ -49,6 +49,9 @@ type cmd struct {
 	store   config.Store
 }
 
+// version is set by the Makefile with -ldflags -X.
+var version string
+
 const usage = "usage: wyrefi write [ARGUMENT...] | clear | show"
 
 func main() {
@@ -110,7 +113,7 @@ func (c *cmd) write(words []string) error {
 // change makes the change that cfg.EFI asks for, if the person agrees, and prints done. It prints same if nothing
 // changes.
 func (c *cmd) change(cfg config.Config, same, done string) error {
-	ch := config.Change{Config: cfg, Store: c.store}
+	ch := config.Change{Config: cfg, Store: c.store, Version: version}
 	needed, err := ch.Needed()
 	if err != nil {
 		return err

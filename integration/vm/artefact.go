@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -15,6 +16,17 @@ func Artefact(t testing.TB, name string) string {
 		t.Fatalf("%v: run make out/%s first", err, name)
 	}
 	return file
+}
+
+// Version returns the version that make built the artefacts with.
+func Version(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile(Artefact(t, "version"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, _, _ := strings.Cut(string(b), " ")
+	return version
 }
 
 // Program builds a program of the tests' own, from the directory of its source, and returns it: static, for it runs where

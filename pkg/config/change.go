@@ -15,21 +15,22 @@ import (
 // Store. Confirm and Apply are separate steps, because the download is between them: only a configuration whose kernel
 // could be loaded is written into NVRAM.
 type Change struct {
-	Config Config
-	Store  Store
+	Config  Config
+	Store   Store
+	Version string // of this Wyrcan; it is stored with the configuration
 }
 
 // ErrDeclined is returned by Confirm unless the answer was yes.
 var ErrDeclined = errors.New("NVRAM is left as it is: the answer was not yes")
 
-// Needed reports whether the change would alter what Store holds. If not, do not ask and do not write: each write wears
-// out the flash. The error says why the change is impossible: no NVRAM, or a configuration that cannot be stored.
+// Needed reports whether the change would alter what Store holds, its version aside. If not, do not ask and do not write:
+// each write wears out the flash. So a configuration that another version of Wyrcan stored stays as it is. The error says
+// why the change is impossible: no NVRAM, or a configuration that cannot be stored.
 func (c Change) Needed() (bool, error) {
 	if c.Config.EFI == "" {
 		return false, nil
 	}
-	want, err := c.data()
-	if err != nil {
+	if _, err := c.data(c.Version); err != nil {
 		return false, err
 	}
 	have, err := c.Store.Load()
@@ -41,7 +42,8 @@ func (c Change) Needed() (bool, error) {
 	case err != nil:
 		return true, nil // the change can still replace what cannot be read
 	}
-	return c.Config.EFI == EFIClear || !bytes.Equal(have, want), nil
+	want, err := c.data(storedBy(have))
+	return c.Config.EFI == EFIClear || err != nil || !bytes.Equal(have, want), nil
 }
 
 // Confirm writes a warning and a question to out, and reads the answer, one line, from in. It returns nil for "yes",
@@ -75,7 +77,7 @@ func (c Change) Confirm(in io.Reader, out io.Writer) error {
 func (c Change) Apply() error {
 	switch c.Config.EFI {
 	case EFIWrite:
-		data, err := c.data()
+		data, err := c.data(c.Version)
 		if err != nil {
 			return err
 		}
@@ -86,14 +88,14 @@ func (c Change) Apply() error {
 	return nil
 }
 
-// data returns what Store holds after the change, nil for EFIClear.
-func (c Change) data() ([]byte, error) {
+// data returns what Store holds after that version of Wyrcan makes the change, nil for EFIClear.
+func (c Change) data(version string) ([]byte, error) {
 	switch c.Config.EFI {
 	case EFIWrite:
 		if c.Config.Image == "" {
 			return nil, ErrNoImage
 		}
-		return c.Config.Marshal()
+		return c.Config.marshal(version)
 	case EFIClear:
 		return nil, nil
 	}

@@ -82,20 +82,33 @@ func TestConfirmFailures(t *testing.T) {
 
 func TestChange(t *testing.T) {
 	const old, want = `{"network":{},"cmdline":[],"image":"old"}`, `{"network":{},"cmdline":["a"],"image":"x"}`
+	// by returns the same, written by a version.
+	by := func(version string) string { return strings.TrimSuffix(want, "}") + `,"version":` + version + "}" }
 	noNVRAM := fmt.Errorf("no EFI: %w %w", fs.ErrNotExist, errors.ErrUnsupported)
 	write := Config{Image: "x", Args: []string{"a"}, EFI: EFIWrite}
 
 	for _, tt := range []struct {
-		name   string
-		config Config
-		store  memory
-		needed bool
-		err    string
-		after  string
+		name    string
+		config  Config
+		version string
+		store   memory
+		needed  bool
+		err     string
+		after   string
 	}{
 		{name: "write", config: write, needed: true, after: want},
 		{name: "write over another", config: write, store: memory{data: []byte(old)}, needed: true, after: want},
 		{name: "write the same", config: write, store: memory{data: []byte(want)}, after: want},
+		{name: "write, with a version", config: write, version: "v0.2.0", needed: true, after: by(`"v0.2.0"`)},
+		{name: "write over another, with a version", config: write, version: "v0.2.0", store: memory{data: []byte(old)},
+			needed: true, after: by(`"v0.2.0"`)},
+		{name: "write the same by the same", config: write, version: "v0.2.0", store: memory{data: []byte(by(`"v0.2.0"`))}},
+		{name: "write the same by another", config: write, version: "v0.2.0", store: memory{data: []byte(by(`"v0.1.0"`))}},
+		{name: "write the same as Wyrcan 2.1", config: write, version: "v0.2.0", store: memory{data: []byte(want)}},
+		{name: "write over a version of another form", config: write, version: "v0.2.0",
+			store: memory{data: []byte(by(`[0,3]`))}, needed: true, after: by(`"v0.2.0"`)},
+		{name: "write over a version that is too long", config: write, version: "v0.2.0",
+			store: memory{data: []byte(by(`"` + strings.Repeat("9", maxStored) + `"`))}, needed: true, after: by(`"v0.2.0"`)},
 		{name: "write over garbage", config: write, store: memory{data: []byte("x")}, needed: true, after: want},
 		{name: "write over what cannot be read", config: write, store: memory{err: fs.ErrInvalid}, needed: true, after: want},
 		{name: "write without an image", config: Config{EFI: EFIWrite}, err: ErrNoImage.Error()},
@@ -108,7 +121,7 @@ func TestChange(t *testing.T) {
 		{name: "neither", config: Config{Image: "x"}, store: memory{data: []byte(old)}, after: old},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Change{Config: tt.config, Store: &tt.store}
+			c := Change{Config: tt.config, Store: &tt.store, Version: tt.version}
 			needed, err := c.Needed()
 			if needed != tt.needed || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Fatalf("Needed() = %v, %v, want %v, %q", needed, err, tt.needed, tt.err)

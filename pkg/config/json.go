@@ -16,7 +16,7 @@ import (
 const maxStored = 64 << 10
 
 // storedConfig is the JSON that Wyrcan 2.1 reads and writes. Wyrcan 2.1 requires network and cmdline, even if they are
-// empty, and ignores unknown members, such as our last three.
+// empty, and ignores unknown members: those after image are ours.
 type storedConfig struct {
 	Network object   `json:"network"`
 	Cmdline []string `json:"cmdline"`
@@ -25,12 +25,18 @@ type storedConfig struct {
 	NetKeep bool     `json:"net.keep,omitempty"`
 
 	Insecure []string `json:"insecure,omitempty"`
+	Version  string   `json:"version,omitempty"` // of the Wyrcan that wrote it; it decides nothing
 }
 
 // Marshal returns c in its stored form, always the same bytes for the same c. A key with one value is a string, as in
 // Wyrcan 2.1; a key with several values is an array. The second [Route] of a file is "Route2". EFI and Debug are left
 // out. Marshal fails if Unmarshal could not return the same configuration.
 func (c Config) Marshal() ([]byte, error) {
+	return c.marshal("")
+}
+
+// marshal is Marshal, with the version of the Wyrcan that writes it.
+func (c Config) marshal(version string) ([]byte, error) {
 	for _, a := range c.Arguments() {
 		if !utf8.ValidString(a.Value) {
 			return nil, fmt.Errorf("%s=%q cannot be stored: it is not UTF-8", a.Key, a.Value)
@@ -57,7 +63,8 @@ func (c Config) Marshal() ([]byte, error) {
 		}
 		files = append(files, member{f.name + "." + string(f.kind), sections})
 	}
-	data, err := json.Marshal(storedConfig{files, append([]string{}, c.Args...), c.Image, c.Root, c.NetKeep, c.Insecure})
+	args := append([]string{}, c.Args...)
+	data, err := json.Marshal(storedConfig{files, args, c.Image, c.Root, c.NetKeep, c.Insecure, version})
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +86,7 @@ func Unmarshal(data []byte) (Config, error) {
 	var in struct {
 		storedConfig
 		Network json.RawMessage `json:"network"`
+		Version json.RawMessage `json:"version"` // a later Wyrcan may give it another form
 	}
 	if err := json.Unmarshal(data, &in); err != nil {
 		return Config{}, err
@@ -118,6 +126,15 @@ func Unmarshal(data []byte) (Config, error) {
 	}
 	c.Network = net.files()
 	return c, nil
+}
+
+// storedBy returns the version of the Wyrcan that wrote data, or "" if data does not say it.
+func storedBy(data []byte) string {
+	var in struct{ Version string }
+	if json.Unmarshal(data, &in) != nil {
+		return ""
+	}
+	return in.Version
 }
 
 // oneOrMore parses a string or an array of strings.

@@ -76,6 +76,8 @@ func TestUnmarshalAccepts(t *testing.T) {
 		{`{"network":null,"cmdline":null}`, Config{}},
 		{`{"network":{"a.link":{},"b.link":{"Link":{}},"c.link":{"Link":{"Name":[]}}},"image":"x"}`, Config{Image: "x"}},
 		{`{"image":"x","cmdline":["","a"],"later":{"version":[1]}}`, Config{Image: "x", Args: []string{"a"}}},
+		{`{"image":"x","version":"v0.2.0"}`, Config{Image: "x"}},
+		{`{"image":"x","version":[0,2]}`, Config{Image: "x"}}, // it decides nothing, in whatever form
 		{`{"image":"x","network":{"a.link":{"Link":{"Name":"1"}},"a.link":{"Link":{"Name":"2"}}}}`,
 			Config{Image: "x", Network: []netconf.File{oneSection("a", netconf.Link, "Link",
 				netconf.Entry{Key: "Name", Value: "1"}, netconf.Entry{Key: "Name", Value: "2"})}}},
