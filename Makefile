@@ -1,14 +1,16 @@
-# make          builds everything into out/
-# make run      boots a container in QEMU, on this terminal; IMG=REF names another
-# make demo     the same, unattended: succeeds when the container has spoken
-# make test     all tests; make test-unit, those without a machine to boot;
-#               make test-slow, those that take long
-# make bench    how fast and how large
-# make push     sends Wyrcan, as a container that it can boot, to a registry as REF=NAME
-# make clean    removes out/
+# make            builds everything into out/
+# make run        boots the demo container in QEMU, on this terminal; IMG=REF boots another image
+# make demo       the same, unattended: succeeds when the container's /init has printed its line
+# make lint       gofmt, go vet, staticcheck and shellcheck
+# make test-unit  make lint, and the tests that boot no machine
+# make test       make test-unit, and the tests that boot machines in QEMU
+# make test-slow  the tests that take long
+# make bench      measures time and memory
+# make push       sends Wyrcan, as a bootable container, to a registry: REF=NAME
+# make clean      removes out/
 #
-# KERNEL=FILE MODULES=DIR   another kernel than the distribution's package
-# FIRMWARE=DIR              adds the firmware that its network drivers name
+# KERNEL=FILE MODULES=DIR   use this kernel instead of the distribution's package
+# FIRMWARE=DIR              adds the firmware files that the network drivers name, from DIR
 # RDMA=1                    adds the drivers for IP over InfiniBand
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
@@ -16,7 +18,8 @@ OTHER    := $(filter-out $(ARCH),amd64 arm64)
 # The version is the tag v1.2.3, with the commit behind it where that is a later one. Without such a tag it is
 # "unreleased", with the commit where git knows one. --abbrev makes it the same in each clone.
 VERSION  := $(shell git describe --tags --match 'v[0-9]*' --abbrev=12 --dirty 2>/dev/null || \
-  git describe --always --exclude '*' --abbrev=12 --dirty 2>/dev/null | sed 's/^/unreleased-/' | grep . || echo unreleased)
+  git describe --always --exclude '*' --abbrev=12 --dirty 2>/dev/null | sed 's/^/unreleased-/' | grep . || \
+  echo unreleased)
 COMMIT   := $(shell git rev-parse HEAD 2>/dev/null)
 KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
@@ -25,15 +28,15 @@ RDMA     ?=
 MODULE   := gitlab.com/wyrcan/wyrcan
 SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' ! -name '*_test.go')
 
-# Debian keeps depmod and mkfs where only root looks.
+# On Debian depmod and mkfs are in directories that only root has in PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-# The busybox is built outside of a module, where Go falls back to the TLS and
-# other defaults of 1.20; an empty godebugDefault means those of today.
+# The busybox is built outside a module, where Go uses the defaults of Go 1.20, for TLS among others. With an empty
+# godebugDefault it uses those of the current version.
 LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= \
   $(foreach c,wyrboot wyrefi,-X $(MODULE)/cmds/$c.version=$(VERSION))
-# gobusybox has nothing inlined, for size. What every byte of an image passes through is:
-# 27 kB more in the initrd, and a third less time from layers to an initramfs.
+# gobusybox turns inlining off, to save space. Here it is on for the code through which every byte of an image passes:
+# that adds 27 kB to the initrd, and saves a third of the time from layers to an initramfs.
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
 
 .DELETE_ON_ERROR:
@@ -43,10 +46,12 @@ all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan out/wyrcan.oci $(OTHER:%=out
 
 include firmware.mk
 
-# These change when, and only when, what they say does.
+# These files change only if their content does, so that make rebuilds what depends on them.
+out/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
+out/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma)
 out/version out/choice: FORCE
 	@mkdir -p out
-	@echo '$(if $(@:out/version=),$(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma),$(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH))' > $@.new
+	@echo '$(CONTENT)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 out/kernel/vmlinuz:
@@ -60,17 +65,16 @@ out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go pkg
 	tools/need depmod=kmod
 	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE)) $(if $(RDMA),-rdma)
 
-# Programs that stand alone: the booted container's first process, the demo
-# container's /init, the tool for a person's own machine.
+# Static programs: the booted container's first process, the demo container's /init, the host tool.
 PROGRAM = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= -X main.version=$(VERSION)' -o $@
-# The tool has wyrinit in it, for each architecture: cmds/wyrcan/wyrinit/README.
-# It says which commit it is of, and when that was made.
+# The host tool contains wyrinit for each architecture: cmds/wyrcan/wyrinit/README. wyrcan version prints its commit
+# and the date of that.
 EMBEDDED = "cmds/wyrcan/wyrinit/$(ARCH)": "out/wyrinit" \
   $(foreach a,$(OTHER),, "cmds/wyrcan/wyrinit/$(a)": "out/$(a)/wyrinit")
 TOOL     = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.seconds=$(SOURCE_DATE_EPOCH)
 out/wyrinit: $(SOURCES)
 	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
-# The tool makes initrds for machines of the other architecture too.
+# The host tool also makes initrds for machines of the other architecture.
 $(OTHER:%=out/%/wyrinit): out/%/wyrinit: $(SOURCES)
 	mkdir -p $(@D)
 	GOARCH=$* $(PROGRAM) ./cmds/wyrinit
@@ -85,13 +89,13 @@ out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf o
 	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
 	  -go-extra-args='-ldflags=$(LDFLAGS)' $(INLINED:%=-go-extra-args='-gcflags=%=') -o $@
 
-# Two archives, so that new code does not pack the modules again. zstd -19 is 12 %
-# larger than xz and unpacked in a third of its time.
+# There are two archives, so that a change of code does not compress the modules again. zstd -19 is 12 % larger than
+# xz and is unpacked in a third of the time.
 out/%.cpio.zst: out/%.cpio
 	tools/need zstd=zstd
 	zstd -19 -T0 -q -f $< -o $@
 
-# The kernel wants a further archive, should someone append one, at a multiple of four.
+# If somebody appends a further archive, the kernel expects it at a multiple of four bytes.
 out/wyrcan.initrd: out/busybox.cpio.zst out/modules.cpio.zst
 	cat $^ > $@
 	truncate -s %4 $@
@@ -103,7 +107,7 @@ out/wyrcan.oci: out/wyrcan.kernel out/modules.cpio out/busybox.cpio $(wildcard t
 push: out/wyrcan out/wyrcan.oci
 	out/wyrcan push out/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
 
-# What the tests boot is a Debian, of layers that debootstrap and apt have made.
+# The tests boot this Debian, whose layers debootstrap and apt make.
 out/debian.oci: tools/debian-image
 	tools/need debootstrap=debootstrap umoci=umoci
 	tools/debian-image $@ runc libcap2-bin iputils-ping busybox-static
@@ -119,14 +123,13 @@ demo: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan demo -once
 
-# Go runs the tests again when one of the files that they open has changed. Two
-# packages at a time, so that one has machines to boot while the other has none
-# left: there are two of them at a time in all.
+# Go runs the tests again if one of the files that they open has changed. Two packages run at the same time, so that
+# machines of one run while the other has none left. At most two machines run at the same time.
 test: all out/wyrcan.demo out/debian.oci test-unit
 	tools/need $(QEMU) $(LOADERS)
 	go test -p 2 -timeout 60m ./integration/...
 
-# What the tests have for their other side, and what they make images with.
+# The programs that the tests use as peers, and to make images.
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
   /lib/systemd/systemd-networkd=systemd \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
@@ -146,7 +149,8 @@ test-unit: lint
 	tools/need $(PEERS)
 	go test $$(go list ./... | grep -v /integration)
 
-# A second build, of a copy elsewhere, must give the same bytes. Then what is not in test.
+# A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
+# out.
 test-slow: all out/wyrcan.demo out/debian.oci
 	tools/need $(QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
@@ -159,7 +163,7 @@ test-slow: all out/wyrcan.demo out/debian.oci
 	rm -rf out/again
 	go test -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
-# Needs root: it unpacks a Debian.
+# This needs root, because it unpacks a Debian.
 bench: all out/debian.oci
 	tools/need $(QEMU) debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
 	  zstd=zstd bsdtar=libarchive-tools

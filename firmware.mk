@@ -1,14 +1,13 @@
-# Wyrcan for EFI machines: wyrcan.efi, all in one file, and wyrcan.iso, for a drive
-# or a stick.
+# Wyrcan for EFI machines: wyrcan.efi, which has everything in one file, and wyrcan.iso, for a CD drive or a USB stick.
 #
-# CMDLINE=LINE  their kernel's command line, where nobody edits it
+# CMDLINE=LINE  the kernel's command line in both
 
 CMDLINE  ?= console=ttyS0,115200 console=tty0 quiet
-# Where Debian keeps systemd's EFI programs, and what it calls the machine.
+# The directory of systemd's EFI programs on Debian, and the name of the architecture in their file names.
 EFI      ?= /usr/lib/systemd/boot/efi
 EFI_ARCH := $(patsubst amd64,x64,$(patsubst arm64,aa64,$(ARCH)))
 
-# The time of every file on the medium.
+# The time of every file on the boot medium.
 ifndef SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 endif
@@ -16,7 +15,7 @@ export SOURCE_DATE_EPOCH
 
 all: out/wyrcan.efi out/wyrcan.iso
 
-# This changes when, and only when, what it says does. It may hold quotes.
+# This file changes only if its content does. It may contain quotes.
 out/cmdline: FORCE
 	@mkdir -p out
 	$(file >$@.new,$(CMDLINE))
@@ -32,7 +31,7 @@ out/wyrcan.iso: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools
 	go run ./tools/iso -arch $(ARCH) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -kernel out/wyrcan.kernel \
 	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
 
-# The boot loaders that the tests start Wyrcan with, and what signs it.
+# The boot loaders that the tests start Wyrcan with, and the programs that sign it.
 LOADERS := /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common \
   /usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi=grub-efi-amd64-bin \
   sbsign=sbsigntool openssl=openssl
