@@ -10,27 +10,35 @@ import (
 	"strings"
 )
 
-// The rows of [DHCPv4], [DHCPv6] and [IPv6AcceptRA].
+// The rows of [DHCPv4], [DHCPv6] and [DHCP].
 
 func dhcp4Keys() []key[NetworkConfig] {
 	type n = NetworkConfig
-	yes := func(field func(*DHCPv4) *bool) func(*n, string) error {
+	flag := func(field func(*DHCPv4) *bool) func(*n, string) error {
 		return boolean(func(c *n) *bool { return field(&c.DHCPv4) })
 	}
 	return []key[n]{
-		{"ClientIdentifier", "`mac` (the default here), `duid` or `duid-only`", oneOf(func(c *n) *string { return &c.DHCPv4.ClientIdentifier }, "mac", "duid", "duid-only")},
-		{"DUIDType", "`link-layer` (the default here), `vendor`, `uuid` or a number; without DUIDRawData it is link-layer", setDUIDType(func(c *n) *DUID { return &c.DHCPv4.DUID })},
-		{"DUIDRawData", "bytes after the type, in hexadecimal with colons", setDUIDRaw(func(c *n) *DUID { return &c.DHCPv4.DUID })},
-		{"IAID", "number of the link; default from its hardware address", optNumber(func(c *n) **uint32 { return &c.DHCPv4.IAID }, 0, 1<<32-1)},
-		{"SendHostname", "default yes, if the machine has a name", tristate(func(c *n) **bool { return &c.DHCPv4.sendHostname })},
+		{"ClientIdentifier", "`mac` (the default here), `duid` or `duid-only`",
+			oneOf(func(c *n) *string { return &c.DHCPv4.ClientIdentifier }, "mac", "duid", "duid-only")},
+		{"DUIDType",
+			"`link-layer` (the default here), `vendor`, `uuid` or a number; without DUIDRawData it is link-layer",
+			setDUIDType(func(c *n) *DUID { return &c.DHCPv4.DUID })},
+		{"DUIDRawData", "bytes after the type, in hexadecimal with colons",
+			setDUIDRaw(func(c *n) *DUID { return &c.DHCPv4.DUID })},
+		{"IAID", "number of the link; default from its hardware address",
+			optNumber(func(c *n) **uint32 { return &c.DHCPv4.IAID }, 0, 1<<32-1)},
+		{"SendHostname", "default yes, if the machine has a name",
+			tristate(func(c *n) **bool { return &c.DHCPv4.sendHostname })},
 		{"Hostname", "name to send instead of the machine's", text(func(c *n) *string { return &c.DHCPv4.Hostname })},
 		{"VendorClassIdentifier", "option 60", text(func(c *n) *string { return &c.DHCPv4.VendorClass })},
 		{"UserClass", "option 77, several", list(func(c *n) *[]string { return &c.DHCPv4.UserClass }, shortWord)},
-		{"RequestOptions", "further options to ask for, by number", list(func(c *n) *[]uint8 { return &c.DHCPv4.RequestOptions }, func(s string) (uint8, error) {
-			v, err := parseUint(s, 254)
-			return uint8(v), err
-		})},
-		{"SendOption", "OPTION:TYPE:VALUE", setSendOption(func(c *n) *[]DHCPOption { return &c.DHCPv4.SendOptions }, 254)},
+		{"RequestOptions", "further options to ask for, by number",
+			list(func(c *n) *[]uint8 { return &c.DHCPv4.RequestOptions }, func(s string) (uint8, error) {
+				v, err := parseUint(s, 254)
+				return uint8(v), err
+			})},
+		{"SendOption", "OPTION:TYPE:VALUE",
+			setSendOption(func(c *n) *[]DHCPOption { return &c.DHCPv4.SendOptions }, 254)},
 		{"RequestAddress", "address to ask for", func(c *n, s string) error {
 			a, err := parseAddr(s)
 			if err == nil && !a.Is4() {
@@ -41,9 +49,10 @@ func dhcp4Keys() []key[NetworkConfig] {
 			}
 			return err
 		}},
-		{"RequestBroadcast", "ask for answers to all", yes(func(d *DHCPv4) *bool { return &d.Broadcast })},
-		{"Anonymize", "send as little as RFC 7844 allows", yes(func(d *DHCPv4) *bool { return &d.Anonymize })},
-		{"MaxAttempts", "number of tries or `infinity`, the default", func(c *n, s string) error {
+		{"RequestBroadcast", "ask the server to broadcast its answers",
+			flag(func(d *DHCPv4) *bool { return &d.Broadcast })},
+		{"Anonymize", "send as little as RFC 7844 allows", flag(func(d *DHCPv4) *bool { return &d.Anonymize })},
+		{"MaxAttempts", "number of attempts, or `infinity` (the default)", func(c *n, s string) error {
 			if s == "" || s == "infinity" {
 				c.DHCPv4.MaxAttempts = 0
 				return nil
@@ -59,50 +68,64 @@ func dhcp4Keys() []key[NetworkConfig] {
 		}},
 		{"ListenPort", "UDP port of the client", number(func(c *n) *int { return &c.DHCPv4.ListenPort }, 1, 65535)},
 		{"ServerPort", "UDP port of the server", number(func(c *n) *int { return &c.DHCPv4.ServerPort }, 1, 65535)},
-		{"AllowList", "servers to take offers from", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.AllowList }, parsePrefix)},
-		{"DenyList", "servers not to take offers from", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
-		{"BlackList", "old name of DenyList", list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
+		{"AllowList", "servers to take offers from",
+			list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.AllowList }, parsePrefix)},
+		{"DenyList", "servers not to take offers from",
+			list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
+		{"BlackList", "old name of DenyList",
+			list(func(c *n) *[]netip.Prefix { return &c.DHCPv4.DenyList }, parsePrefix)},
 		{"UseDNS", "default yes", tristate(func(c *n) **bool { return &c.DHCPv4.useDNS })},
 		{"UseNTP", "default yes", tristate(func(c *n) **bool { return &c.DHCPv4.useNTP })},
-		{"UseDomains", "default no; `route` is no here", setUseDomains(func(c *n) **bool { return &c.DHCPv4.useDomains })},
+		{"UseDomains", "default no; `route` is no here",
+			setUseDomains(func(c *n) **bool { return &c.DHCPv4.useDomains })},
 		{"UseDomainName", "old name of UseDomains", setUseDomains(func(c *n) **bool { return &c.DHCPv4.useDomains })},
-		{"UseMTU", "set the link's MTU from the lease; default no", yes(func(d *DHCPv4) *bool { return &d.UseMTU })},
-		{"UseHostname", "the name is passed on, never set here", yes(func(d *DHCPv4) *bool { return &d.UseHostname })},
-		{"UseRoutes", "classless routes; default yes", yes(func(d *DHCPv4) *bool { return &d.UseRoutes })},
-		{"UseGateway", "the Router option; default as UseRoutes", tristate(func(c *n) **bool { return &c.DHCPv4.useGateway })},
-		{"RoutesToDNS", "a route of its own to each name server; default yes", yes(func(d *DHCPv4) *bool { return &d.RoutesToDNS })},
-		{"RoutesToNTP", "the same for time servers; default yes", yes(func(d *DHCPv4) *bool { return &d.RoutesToNTP })},
+		{"UseMTU", "set the link's MTU from the lease; default no", flag(func(d *DHCPv4) *bool { return &d.UseMTU })},
+		{"UseHostname", "the name is passed on, but not set here",
+			flag(func(d *DHCPv4) *bool { return &d.UseHostname })},
+		{"UseRoutes", "classless routes; default yes", flag(func(d *DHCPv4) *bool { return &d.UseRoutes })},
+		{"UseGateway", "the Router option; default as UseRoutes",
+			tristate(func(c *n) **bool { return &c.DHCPv4.useGateway })},
+		{"RoutesToDNS", "a separate route to each name server; default yes",
+			flag(func(d *DHCPv4) *bool { return &d.RoutesToDNS })},
+		{"RoutesToNTP", "the same for time servers; default yes",
+			flag(func(d *DHCPv4) *bool { return &d.RoutesToNTP })},
 		{"RouteMetric", "default 1024", optNumber(func(c *n) **uint32 { return &c.DHCPv4.routeMetric }, 0, 1<<32-1)},
-		{"RouteTable", "routing table by number", number(func(c *n) *uint32 { return &c.DHCPv4.RouteTable }, 1, 1<<32-1)},
+		{"RouteTable", "routing table by number",
+			number(func(c *n) *uint32 { return &c.DHCPv4.RouteTable }, 1, 1<<32-1)},
 		{"RouteMTUBytes", "MTU of the routes", mtu(func(c *n) *int { return &c.DHCPv4.RouteMTU }, 68)},
-		{"QuickAck", "on the routes", yes(func(d *DHCPv4) *bool { return &d.QuickAck })},
+		{"QuickAck", "on the routes", flag(func(d *DHCPv4) *bool { return &d.QuickAck })},
 		{"InitialCongestionWindow", "on the routes", number(func(c *n) *int { return &c.DHCPv4.InitCwnd }, 1, 1023)},
-		{"InitialAdvertisedReceiveWindow", "on the routes", number(func(c *n) *int { return &c.DHCPv4.InitRwnd }, 1, 1023)},
+		{"InitialAdvertisedReceiveWindow", "on the routes",
+			number(func(c *n) *int { return &c.DHCPv4.InitRwnd }, 1, 1023)},
 		{"Label", "label of the address", text(func(c *n) *string { return &c.DHCPv4.Label })},
-		// The lease is kept for the system that is booted, which asks for it again; the rest has no use before it.
-		{"SendRelease", "", nil}, {"SendDecline", "", nil}, {"UseSIP", "", nil}, {"UseTimezone", "", nil}, {"UseCaptivePortal", "", nil},
-		{"UseDNR", "", nil}, {"CriticalConnection", "", nil}, {"RapidCommit", "", nil}, {"IPServiceType", "", nil}, {"SocketPriority", "", nil},
-		{"FallbackLeaseLifetimeSec", "", nil}, {"Use6RD", "", nil},
+		// The lease is not released, because the booted system asks for it again. The other keys have no use before
+		// that system runs.
+		{"SendRelease", "", nil}, {"SendDecline", "", nil}, {"UseSIP", "", nil}, {"UseTimezone", "", nil},
+		{"UseCaptivePortal", "", nil}, {"UseDNR", "", nil}, {"CriticalConnection", "", nil}, {"RapidCommit", "", nil},
+		{"IPServiceType", "", nil}, {"SocketPriority", "", nil}, {"FallbackLeaseLifetimeSec", "", nil},
+		{"Use6RD", "", nil},
 	}
 }
 
-// oldDHCPKeys are the rows of [DHCP], which was for both versions: networkd-network-gperf.gperf in systemd says which
-// keys it still has, and which of them hold for DHCPv6 and router advertisements too unless their own sections say
-// otherwise.
+// // oldDHCPKeys are the rows of [DHCP], the old section for both versions. networkd-network-gperf.gperf in systemd
+// says which keys it still has, and which of them also apply to DHCPv6 and router advertisements unless those sections
+// say otherwise.
 func oldDHCPKeys() []key[NetworkConfig] {
 	type n = NetworkConfig
 	keys := []key[n]{
-		{"UseDNS", "of DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.useDNS })},
-		{"UseNTP", "of DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.useNTP })},
-		{"UseDomains", "of DHCPv4 and DHCPv6", setUseDomains(func(c *n) **bool { return &c.old.useDomains })},
+		{"UseDNS", "for DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.useDNS })},
+		{"UseNTP", "for DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.useNTP })},
+		{"UseDomains", "for DHCPv4 and DHCPv6", setUseDomains(func(c *n) **bool { return &c.old.useDomains })},
 		{"UseDomainName", "old name of UseDomains", setUseDomains(func(c *n) **bool { return &c.old.useDomains })},
-		{"SendHostname", "of DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.sendHostname })},
-		{"RouteMetric", "of DHCPv4 and router advertisements", optNumber(func(c *n) **uint32 { return &c.old.routeMetric }, 0, 1<<32-1)},
-		{"RapidCommit", "of DHCPv6", boolean(func(c *n) *bool { return &c.DHCPv6.RapidCommit })},
+		{"SendHostname", "for DHCPv4 and DHCPv6", tristate(func(c *n) **bool { return &c.old.sendHostname })},
+		{"RouteMetric", "for DHCPv4 and router advertisements",
+			optNumber(func(c *n) **uint32 { return &c.old.routeMetric }, 0, 1<<32-1)},
+		{"RapidCommit", "for DHCPv6", boolean(func(c *n) *bool { return &c.DHCPv6.RapidCommit })},
 	}
 	same := []string{
-		"ClientIdentifier", "UseMTU", "UseHostname", "UseRoutes", "Anonymize", "Hostname", "RequestBroadcast", "CriticalConnection",
-		"VendorClassIdentifier", "UserClass", "IAID", "DUIDType", "DUIDRawData", "RouteTable", "UseTimezone", "ListenPort",
+		"ClientIdentifier", "UseMTU", "UseHostname", "UseRoutes", "Anonymize", "Hostname", "RequestBroadcast",
+		"CriticalConnection", "VendorClassIdentifier", "UserClass", "IAID", "DUIDType", "DUIDRawData", "RouteTable",
+		"UseTimezone", "ListenPort",
 	}
 	for _, k := range dhcp4Keys() {
 		if slices.Contains(same, k.name) {
@@ -114,99 +137,39 @@ func oldDHCPKeys() []key[NetworkConfig] {
 
 func dhcp6Keys() []key[NetworkConfig] {
 	type n = NetworkConfig
-	yes := func(field func(*DHCPv6) *bool) func(*n, string) error {
+	flag := func(field func(*DHCPv6) *bool) func(*n, string) error {
 		return boolean(func(c *n) *bool { return field(&c.DHCPv6) })
 	}
 	return []key[n]{
-		{"DUIDType", "as in [DHCPv4], which counts here where neither is given", setDUIDType(func(c *n) *DUID { return &c.DHCPv6.DUID })},
+		{"DUIDType", "as in [DHCPv4]; without this key and DUIDRawData the DUID of [DHCPv4] is used",
+			setDUIDType(func(c *n) *DUID { return &c.DHCPv6.DUID })},
 		{"DUIDRawData", "as in [DHCPv4]", setDUIDRaw(func(c *n) *DUID { return &c.DHCPv6.DUID })},
 		{"IAID", "number of the link", optNumber(func(c *n) **uint32 { return &c.DHCPv6.IAID }, 0, 1<<32-1)},
-		{"UseAddress", "default yes", yes(func(d *DHCPv6) *bool { return &d.UseAddress })},
+		{"UseAddress", "default yes", flag(func(d *DHCPv6) *bool { return &d.UseAddress })},
 		{"UseDNS", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.useDNS })},
 		{"UseNTP", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.useNTP })},
 		{"UseDomains", "default no", setUseDomains(func(c *n) **bool { return &c.DHCPv6.useDomains })},
-		{"UseHostname", "the name is not used here", yes(func(d *DHCPv6) *bool { return &d.UseHostname })},
-		{"RapidCommit", "two messages instead of four; default yes", yes(func(d *DHCPv6) *bool { return &d.RapidCommit })},
+		{"UseHostname", "the name is not used here", flag(func(d *DHCPv6) *bool { return &d.UseHostname })},
+		{"RapidCommit", "two messages instead of four; default yes",
+			flag(func(d *DHCPv6) *bool { return &d.RapidCommit })},
 		{"SendHostname", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.sendHostname })},
 		{"Hostname", "name to send", text(func(c *n) *string { return &c.DHCPv6.Hostname })},
-		{"RequestOptions", "further options to ask for, by number", list(func(c *n) *[]uint16 { return &c.DHCPv6.RequestOptions }, func(s string) (uint16, error) {
-			v, err := parseUint(s, 65534)
-			return uint16(v), err
-		})},
-		{"SendOption", "OPTION:TYPE:VALUE", setSendOption(func(c *n) *[]DHCPOption { return &c.DHCPv6.SendOptions }, 65535)},
+		{"RequestOptions", "further options to ask for, by number",
+			list(func(c *n) *[]uint16 { return &c.DHCPv6.RequestOptions }, func(s string) (uint16, error) {
+				v, err := parseUint(s, 65534)
+				return uint16(v), err
+			})},
+		{"SendOption", "OPTION:TYPE:VALUE",
+			setSendOption(func(c *n) *[]DHCPOption { return &c.DHCPv6.SendOptions }, 65535)},
 		{"UserClass", "option 15, several", list(func(c *n) *[]string { return &c.DHCPv6.UserClass }, anyWord)},
 		{"VendorClass", "option 16, several", list(func(c *n) *[]string { return &c.DHCPv6.VendorClass }, anyWord)},
-		{"WithoutRA", "`no`, `solicit` or `information-request`: ask without a router's word", oneOf(func(c *n) *string { return &c.DHCPv6.WithoutRA }, "no", "solicit", "information-request")},
+		{"WithoutRA", "`no`, `solicit` or `information-request`: start without a router advertisement",
+			oneOf(func(c *n) *string { return &c.DHCPv6.WithoutRA }, "no", "solicit", "information-request")},
 		{"RouteMetric", "old form of RouteMetric in [IPv6AcceptRA]", setMetrics},
-		{"UseDelegatedPrefix", "", nil}, {"PrefixDelegationHint", "", nil}, {"UseCaptivePortal", "", nil}, {"UseDNR", "", nil}, {"SendRelease", "", nil},
+		{"UseDelegatedPrefix", "", nil}, {"PrefixDelegationHint", "", nil}, {"UseCaptivePortal", "", nil},
+		{"UseDNR", "", nil}, {"SendRelease", "", nil},
 		{"ForceDHCPv6PDOtherInformation", "", nil},
 	}
-}
-
-func raKeys() []key[NetworkConfig] {
-	type n = NetworkConfig
-	yes := func(field func(*RA) *bool) func(*n, string) error {
-		return boolean(func(c *n) *bool { return field(&c.RA) })
-	}
-	prefixes := func(field func(*RA) *[]netip.Prefix) func(*n, string) error {
-		return list(func(c *n) *[]netip.Prefix { return field(&c.RA) }, parsePrefix)
-	}
-	return []key[n]{
-		{"UseDNS", "default yes", yes(func(r *RA) *bool { return &r.UseDNS })},
-		{"UseDomains", "default no", setUseDomains(func(c *n) **bool { return &c.RA.useDomains })},
-		{"UseMTU", "default yes; IPv6's MTU alone", yes(func(r *RA) *bool { return &r.UseMTU })},
-		{"UseHopLimit", "default yes", yes(func(r *RA) *bool { return &r.UseHopLimit })},
-		{"UseGateway", "the router as default gateway; default yes", yes(func(r *RA) *bool { return &r.UseGateway })},
-		{"UseRoutePrefix", "routes that it announces; default yes", yes(func(r *RA) *bool { return &r.UseRoutePrefix })},
-		{"UseAutonomousPrefix", "make addresses; default yes", yes(func(r *RA) *bool { return &r.UseAutonomous })},
-		{"UseOnLinkPrefix", "route to the prefix; default yes", yes(func(r *RA) *bool { return &r.UseOnLink })},
-		{"DHCPv6Client", "`yes`: as the router says; `always`; `no`", func(c *n, s string) error {
-			if s != "always" {
-				b, err := parseBool(s)
-				if err != nil {
-					return errors.New("not one of yes, no, always")
-				}
-				s = map[bool]string{true: "yes", false: "no"}[b]
-			}
-			c.RA.DHCPv6Client = s
-			return nil
-		}},
-		{"RouteMetric", "one number, or HIGH:MEDIUM:LOW; default 512:1024:2048", setMetrics},
-		{"RouteTable", "routing table by number", number(func(c *n) *uint32 { return &c.RA.RouteTable }, 1, 1<<32-1)},
-		{"QuickAck", "on the routes", yes(func(r *RA) *bool { return &r.QuickAck })},
-		{"Token", "`eui64`, or the lower half of addresses as `::1234` or `static:::1234`; `prefixstable[:PREFIX][,UUID]`, of the hardware address without a UUID, which makes the link-local address stable too", setToken},
-		{"RouterAllowList", "routers to listen to", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouterAllow })},
-		{"RouterDenyList", "routers not to listen to", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouterDeny })},
-		{"PrefixAllowList", "prefixes to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixAllow })},
-		{"PrefixDenyList", "prefixes not to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixDeny })},
-		{"DenyList", "old name of PrefixDenyList", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixDeny })},
-		{"BlackList", "old name of PrefixDenyList", prefixes(func(r *RA) *[]netip.Prefix { return &r.PrefixDeny })},
-		{"RouteAllowList", "announced routes to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouteAllow })},
-		{"RouteDenyList", "announced routes not to take", prefixes(func(r *RA) *[]netip.Prefix { return &r.RouteDeny })},
-		{"UseReachableTime", "", nil}, {"UseRetransmissionTime", "", nil}, {"UseICMP6RateLimit", "", nil}, {"UseRedirect", "", nil},
-		{"UsePREF64", "", nil}, {"UseCaptivePortal", "", nil}, {"UseDNR", "", nil},
-	}
-}
-
-// setMetrics reads the metrics of routes by the preference of their routers.
-func setMetrics(c *NetworkConfig, s string) error {
-	ws := strings.Split(s, ":")
-	if len(ws) == 1 {
-		ws = []string{s, s, s}
-	}
-	if len(ws) != 3 {
-		return errors.New("not one metric nor three")
-	}
-	var m [3]uint32
-	for i, w := range ws {
-		v, err := parseUint(w, 1<<32-1)
-		if err != nil {
-			return err
-		}
-		m[i] = uint32(v)
-	}
-	c.RA.metrics = &m
-	return nil
 }
 
 func setUseDomains[T any](field func(*T) **bool) func(*T, string) error {
@@ -219,55 +182,7 @@ func setUseDomains[T any](field func(*T) **bool) func(*T, string) error {
 	}
 }
 
-func setToken(c *NetworkConfig, s string) error {
-	if s == "" {
-		c.RA.Tokens = nil
-		return nil
-	}
-	mode, value, found := strings.Cut(s, ":")
-	switch {
-	case s == "eui64":
-		c.RA.Tokens = append(c.RA.Tokens, Token{Mode: "eui64"})
-		return nil
-	case strings.HasPrefix(s, "prefixstable"):
-		return setStableToken(c, strings.TrimPrefix(s, "prefixstable"))
-	case found && mode == "static":
-	default:
-		value = s
-	}
-	a, err := netip.ParseAddr(value)
-	if err != nil || !a.Is6() || a.IsUnspecified() {
-		return errors.New("not a token")
-	}
-	c.RA.Tokens = append(c.RA.Tokens, Token{Mode: "static", Addr: a})
-	return nil
-}
-
-// setStableToken reads what follows prefixstable: [:ADDRESS][,UUID].
-func setStableToken(c *NetworkConfig, s string) error {
-	t := Token{Mode: "prefixstable"}
-	s, id, keyed := strings.Cut(s, ",")
-	if addr, only := strings.CutPrefix(s, ":"); only {
-		a, err := netip.ParseAddr(addr)
-		if err != nil || !a.Is6() || a.Zone() != "" {
-			return errors.New("not an IPv6 address after prefixstable")
-		}
-		t.Addr = a
-	} else if s != "" {
-		return errors.New("not a token")
-	}
-	if keyed {
-		secret, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
-		if err != nil || len(secret) != 16 {
-			return errors.New("not a UUID after prefixstable")
-		}
-		t.Secret = secret
-	}
-	c.RA.Tokens = append(c.RA.Tokens, t)
-	return nil
-}
-
-// shortWord fits into an option that has one byte for its length.
+// shortWord accepts a word of at most 255 bytes: the option has one byte for its length.
 func shortWord(s string) (string, error) {
 	if s == "" || len(s) > 255 {
 		return "", errors.New("not between 1 and 255 bytes long")
@@ -277,7 +192,7 @@ func shortWord(s string) (string, error) {
 
 func setDUIDType[T any](field func(*T) *DUID) func(*T, string) error {
 	return func(t *T, s string) error {
-		word, _, _ := strings.Cut(s, ":") // link-layer-time may carry a time, which is of no use here
+		word, _, _ := strings.Cut(s, ":") // link-layer-time may be followed by a time, which is not used here
 		v, ok := map[string]uint64{"link-layer-time": 1, "vendor": 2, "link-layer": 3, "uuid": 4}[word]
 		if !ok {
 			var err error
@@ -311,7 +226,7 @@ func setDUIDRaw[T any](field func(*T) *DUID) func(*T, string) error {
 	}
 }
 
-// setSendOption reads OPTION:TYPE:VALUE; the types are those of systemd.network(5).
+// setSendOption reads OPTION:TYPE:VALUE. The types are those of systemd.network(5); most is the highest option number.
 func setSendOption[T any](field func(*T) *[]DHCPOption, most uint64) func(*T, string) error {
 	return func(t *T, s string) error {
 		if s == "" {
@@ -361,4 +276,15 @@ func optionData(kind, value string) ([]byte, error) {
 		return []byte(value), nil
 	}
 	return nil, fmt.Errorf("unknown type %q (uint8, uint16, uint32, ipv4address, ipv6address, string)", kind)
+}
+
+func parseUseDomains(s string) (bool, error) {
+	if s == "route" { // for routing queries only, which resolv.conf cannot express
+		return false, nil
+	}
+	b, err := parseBool(s)
+	if err != nil {
+		err = fmt.Errorf("not one of yes, no, route")
+	}
+	return b, err
 }

@@ -10,9 +10,11 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of keys into docs/networking.md")
 
-// TestDocs keeps the tables in docs/networking.md those of the code: go test ./pkg/netconf -run TestDocs -update.
+// TestDocs checks that the tables in docs/networking.md are those of the code. This writes them:
+// go test ./pkg/netconf -run TestDocs -update.
 func TestDocs(t *testing.T) {
-	const path, begin, end = "../../docs/networking.md", "<!-- keys: written by go test ./pkg/netconf -run TestDocs -update -->\n", "<!-- end of keys -->\n"
+	const path, begin, end = "../../docs/networking.md",
+		"<!-- keys: written by go test ./pkg/netconf -run TestDocs -update -->\n", "<!-- end of keys -->\n"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +22,7 @@ func TestDocs(t *testing.T) {
 	head, rest, ok := strings.Cut(string(text), begin)
 	old, tail, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("%s has not the two lines between which the tables stand", path)
+		t.Fatalf("%s lacks the two lines that enclose the tables", path)
 	}
 	want := support()
 	if *update {
@@ -30,11 +32,12 @@ func TestDocs(t *testing.T) {
 		return
 	}
 	if old != want {
-		t.Errorf("the tables of keys in %s are not those of the code: run go test ./pkg/netconf -run TestDocs -update", path)
+		t.Errorf("the tables of keys in %s are not those of the code: run go test ./pkg/netconf -run TestDocs -update",
+			path)
 	}
 }
 
-// support is the tables of supported keys as Markdown.
+// support returns the tables of supported keys as Markdown.
 func support() string {
 	var b strings.Builder
 	count := tables(&b, Network, networkTable())
@@ -44,13 +47,13 @@ func support() string {
 	return b.String()
 }
 
-// tables returns how many keys have an effect.
+// tables writes the tables of one kind of file and returns how many keys have an effect.
 func tables[T any](b *strings.Builder, kind Kind, table []section[T]) (count int) {
 	fmt.Fprintf(b, "\n### .%s\n", kind)
 	for _, s := range table {
 		fmt.Fprintf(b, "\n**[%s]**", s.name)
 		if s.open != nil {
-			b.WriteString(" (may stand more than once)")
+			b.WriteString(" (may occur more than once)")
 		}
 		b.WriteString("\n\n| key | meaning |\n| --- | --- |\n")
 		var silent []string
@@ -72,7 +75,7 @@ func tables[T any](b *strings.Builder, kind Kind, table []section[T]) (count int
 	return count
 }
 
-// TestKnown holds the tables against systemd's own list: a key that systemd does not have is a slip of the pen.
+// TestKnown compares the tables with systemd's own list: a key that systemd does not have is a typing error.
 func TestKnown(t *testing.T) {
 	check(t, Network, networkTable())
 	check(t, NetDev, netDevTable())
@@ -88,7 +91,7 @@ func check[T any](t *testing.T, kind Kind, table []section[T]) {
 			}
 			seen[k.name] = true
 			if !known(kind, s.name, k.name) && k.name != "ProxyARP" {
-				t.Errorf(".%s [%s] %s= is in the table, and systemd does not know it", kind, s.name, k.name)
+				t.Errorf(".%s [%s] %s= is in the table, but systemd does not know it", kind, s.name, k.name)
 			}
 		}
 	}

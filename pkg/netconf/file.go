@@ -2,7 +2,8 @@ package netconf
 
 import "strings"
 
-// Kind is the type of a configuration file, which is also its ending: systemd.link(5), systemd.netdev(5), systemd.network(5).
+// // Kind is the type of a configuration file and the ending of its name: systemd.link(5), systemd.netdev(5),
+// systemd.network(5).
 type Kind string
 
 // The kinds that systemd-networkd and systemd-udevd read.
@@ -17,13 +18,13 @@ type Entry struct {
 	Key, Value string
 }
 
-// Section is a [Name] heading and its lines in order. A key may stand more than once: what that means is up to the key.
+// Section is a [Name] heading and its lines in order. A key may occur more than once; each key decides what that means.
 type Section struct {
 	Name    string
 	Entries []Entry
 }
 
-// File is one configuration file as text, before any key of it is understood. Sections may repeat.
+// File is a configuration file, split into sections and lines. Parse gives the keys their meaning. Sections may repeat.
 type File struct {
 	Name     string // without its ending: "10-lan" of 10-lan.network
 	Kind     Kind

@@ -3,11 +3,10 @@ package netconf
 import (
 	"errors"
 	"net"
-	"slices"
-	"strings"
 )
 
-// LinkConfig is what a .link file means: systemd.link(5). The first file that fits a device is applied to it, once.
+// LinkConfig is the meaning of a .link file (systemd.link(5)). The first file that matches a device is applied to it,
+// once.
 type LinkConfig struct {
 	Name  string // of the file, without its ending
 	Match Match
@@ -29,19 +28,13 @@ func linkDefaults(name string) *LinkConfig { return &LinkConfig{Name: name} }
 
 func linkTable() []section[LinkConfig] {
 	type l = LinkConfig
-	policy := func(allowed ...string) func(string) (string, error) {
-		return func(s string) (string, error) {
-			if !slices.Contains(allowed, s) {
-				return "", errors.New("not one of " + strings.Join(allowed, ", "))
-			}
-			return s, nil
-		}
-	}
 	return []section[l]{
 		{name: "Match", keys: matchKeys(func(c *l) *Match { return &c.Match }, "OriginalName")},
 		{name: "Link", keys: append([]key[l]{
 			{"Description", "", nil},
-			{"NamePolicy", "`keep`, `kernel`, `onboard`, `slot`, `path`, `mac`; `database` gives no name here", list(func(c *l) *[]string { return &c.Policies }, policy("kernel", "database", "onboard", "slot", "path", "mac", "keep"))},
+			{"NamePolicy", "`keep`, `kernel`, `onboard`, `slot`, `path`, `mac`; `database` gives no name here",
+				list(func(c *l) *[]string { return &c.Policies },
+					allowedWord("kernel", "database", "onboard", "slot", "path", "mac", "keep"))},
 			{"Name", "name, if no policy gives one", func(c *l, s string) error {
 				err := validName(s)
 				if err == nil {
@@ -49,17 +42,21 @@ func linkTable() []section[LinkConfig] {
 				}
 				return err
 			}},
-			{"AlternativeName", "further names", list(func(c *l) *[]string { return &c.AltNames }, func(s string) (string, error) {
-				return s, validNameUpTo(s, 127)
-			})},
-			{"AlternativeNamesPolicy", "policies whose names become further names", list(func(c *l) *[]string { return &c.AltPolicies }, policy("database", "onboard", "slot", "path", "mac"))},
+			{"AlternativeName", "further names",
+				list(func(c *l) *[]string { return &c.AltNames }, func(s string) (string, error) {
+					return s, validNameUpTo(s, 127)
+				})},
+			{"AlternativeNamesPolicy", "policies whose names become further names",
+				list(func(c *l) *[]string { return &c.AltPolicies },
+					allowedWord("database", "onboard", "slot", "path", "mac"))},
 			{"MACAddressPolicy", "`none` or `random`; `persistent` is none here", func(c *l, s string) error {
 				switch s {
 				case "none", "random":
 					c.MACPolicy = s
 				case "persistent": // of the machine id, which does not outlast a boot here
 					c.MACPolicy = "none"
-					return errors.New("persistent needs a machine id, which a boot does not keep: none is taken, so the word is")
+					return errors.New("persistent needs a machine id, which is not kept between boots; none is used " +
+						"instead")
 				case "":
 					c.MACPolicy = ""
 				default:
@@ -67,7 +64,7 @@ func linkTable() []section[LinkConfig] {
 				}
 				return nil
 			}},
-			{"MACAddress", "hardware address to set", macAddress(func(c *l) *hardware { return &c.MAC })},
+			{"MACAddress", "hardware address to set", macAddress(func(c *l) *net.HardwareAddr { return &c.MAC })},
 			{"MTUBytes", "MTU; K, M and G are understood", mtu(func(c *l) *int { return &c.MTU }, 68)},
 			{"Alias", "ifalias", func(c *l, s string) error {
 				if len(s) > 255 {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Device is what a [Match] section looks at.
+// Device has the properties of a device that a [Match] section compares.
 type Device struct {
 	Name       string
 	AltNames   []string
@@ -14,12 +14,12 @@ type Device struct {
 	MAC        net.HardwareAddr
 	PermMAC    net.HardwareAddr // nil: the device has none
 	Type       string           // DEVTYPE, else the ARPHRD name: ether, vlan, bond, bridge, wlan, loopback, …
-	Kind       string           // IFLA_INFO_KIND: "" for hardware
+	Kind       string           // IFLA_INFO_KIND: "" for net.HardwareAddr
 	Driver     string
 	Path       string // ID_PATH: pci-0000:02:00.0
 }
 
-// Host is the machine, for the conditions that are about it.
+// Host has the properties of the machine that conditions compare.
 type Host struct {
 	Hostname       string
 	Architecture   string   // systemd's word: x86-64, arm64
@@ -28,7 +28,7 @@ type Host struct {
 	Virtualization string   // vm, none, or a product's name such as kvm; "" is unknown
 }
 
-// Patterns is a list of globs of which one must fit; negated, none may.
+// Patterns is a list of globs. At least one of them must match or, if the list is negated, none may.
 type Patterns struct {
 	Negate bool
 	List   []string
@@ -51,19 +51,21 @@ type Match struct {
 	KernelCmdline  Condition
 	Virtualization Condition
 
-	// Unknown names a condition that cannot be judged here: such a file never matches.
+	// Unknown names a condition that cannot be judged here. A file with such a condition never matches.
 	Unknown string
 }
 
-// Condition is a word to be compared, perhaps negated with an exclamation mark.
+// Condition is a word to compare. Negate is set if an exclamation mark stands before it.
 type Condition struct {
 	Negate bool
 	Word   string
 }
 
-func (c Condition) check(is bool) bool { return c.Word == "" || is != c.Negate }
+// holds reports whether the condition is met, given whether its word matches.
+func (c Condition) holds(matches bool) bool { return c.Word == "" || matches != c.Negate }
 
-// matches reports whether s fits, with systemd's rule that an exclamation mark before the first word negates the whole list.
+// // matches reports whether the list accepts one of the names. By systemd's rule an exclamation mark before the first
+// word negates the whole list.
 func (p Patterns) matches(names ...string) bool {
 	if len(p.List) == 0 {
 		return true
@@ -81,18 +83,20 @@ func (p Patterns) matches(names ...string) bool {
 
 // Empty reports whether the section has no condition: systemd-networkd ignores a .network file with such a [Match].
 func (m Match) Empty() bool {
-	return len(m.Name.List)+len(m.OriginalName.List)+len(m.Type.List)+len(m.Kind.List)+len(m.Driver.List)+len(m.Path.List)+
+	return len(m.Name.List)+len(m.OriginalName.List)+len(m.Type.List)+len(m.Kind.List)+len(m.Driver.List)+
+		len(m.Path.List)+
 		len(m.MAC)+len(m.PermMAC)+len(m.KernelVersion) == 0 &&
 		m.Hostname.Word+m.Architecture.Word+m.KernelCmdline.Word+m.Virtualization.Word+m.Unknown == ""
 }
 
-// Fits reports whether the device of this host satisfies all conditions.
+// Fits reports whether the device and the host meet all conditions.
 func (m Match) Fits(d Device, h Host) bool {
 	if m.Unknown != "" || !m.FitsHost(h) {
 		return false
 	}
 	inList := func(list []net.HardwareAddr, mac net.HardwareAddr) bool {
-		return len(list) == 0 || slices.ContainsFunc(list, func(a net.HardwareAddr) bool { return slices.Equal(a, mac) })
+		return len(list) == 0 ||
+			slices.ContainsFunc(list, func(a net.HardwareAddr) bool { return slices.Equal(a, mac) })
 	}
 	return m.Name.matches(append([]string{d.Name}, d.AltNames...)...) &&
 		m.OriginalName.matches(d.KernelName) &&
@@ -103,23 +107,24 @@ func (m Match) Fits(d Device, h Host) bool {
 		inList(m.MAC, d.MAC) && inList(m.PermMAC, d.PermMAC)
 }
 
-// FitsHost reports whether the conditions that are about the machine hold.
+// FitsHost reports whether the host meets the conditions about the machine.
 func (m Match) FitsHost(h Host) bool {
 	if m.Unknown != "" {
 		return false
 	}
 	for _, c := range m.KernelVersion {
-		if !c.check(versionFits(c.Word, h.KernelVersion)) {
+		if !c.holds(versionFits(c.Word, h.KernelVersion)) {
 			return false
 		}
 	}
-	return m.Hostname.check(fnmatch(m.Hostname.Word, h.Hostname)) &&
-		m.Architecture.check(m.Architecture.Word == h.Architecture || m.Architecture.Word == "native") &&
-		m.KernelCmdline.check(argumentGiven(m.KernelCmdline.Word, h.KernelCmdline)) &&
-		m.Virtualization.check(virtualizationFits(m.Virtualization.Word, h.Virtualization))
+	return m.Hostname.holds(fnmatch(m.Hostname.Word, h.Hostname)) &&
+		m.Architecture.holds(m.Architecture.Word == h.Architecture || m.Architecture.Word == "native") &&
+		m.KernelCmdline.holds(argumentGiven(m.KernelCmdline.Word, h.KernelCmdline)) &&
+		m.Virtualization.holds(virtualizationFits(m.Virtualization.Word, h.Virtualization))
 }
 
-// argumentGiven is ConditionKernelCommandLine of systemd.unit(5): a word alone also fits the word with a value.
+// argumentGiven reports whether the arguments have the word, by the rule of ConditionKernelCommandLine= in
+// systemd.unit(5): a word without a value also matches an argument WORD=VALUE.
 func argumentGiven(word string, args []string) bool {
 	return slices.ContainsFunc(args, func(a string) bool {
 		if a == word {
@@ -166,7 +171,7 @@ func versionFits(word, release string) bool {
 	return fnmatch(word, release)
 }
 
-// compareVersions orders two versions number by number, as far as both go; the shorter one is the lower.
+// compareVersions compares two versions field by field. If one is the beginning of the other, the shorter one is lower.
 func compareVersions(a, b string) int {
 	fields := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return r == '.' || r == '-' || r == '+' || r == '~' })
@@ -191,9 +196,10 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// fnmatch is fnmatch(3) without flags: * and ? fit a slash too, [!a-z] is a set's complement, a backslash takes what follows literally.
+// // fnmatch reports whether s matches glob by the rules of fnmatch(3) without flags: * and ? also match a slash,
+// [!a-z] matches what is not in the set, and a backslash quotes the next character.
 func fnmatch(glob, s string) bool {
-	starGlob, starS := "", "" // where to go on when what follows the last star did not fit
+	starGlob, starS := "", "" // where to continue if the text after the last star does not match
 	starred := false
 	for s != "" {
 		if strings.HasPrefix(glob, "*") {
@@ -201,7 +207,7 @@ func fnmatch(glob, s string) bool {
 			starGlob, starS, starred = glob, s, true
 			continue
 		}
-		if rest, fits := one(glob, s[0]); fits {
+		if rest, ok := matchByte(glob, s[0]); ok {
 			glob, s = rest, s[1:]
 			continue
 		}
@@ -214,8 +220,8 @@ func fnmatch(glob, s string) bool {
 	return strings.Trim(glob, "*") == ""
 }
 
-// one tells whether the first element of glob, which is not a star, fits c, and returns what follows that element.
-func one(glob string, c byte) (rest string, fits bool) {
+// matchByte reports whether c matches the first element of glob, which is not a star, and returns the rest of glob.
+func matchByte(glob string, c byte) (rest string, ok bool) {
 	if glob == "" {
 		return "", false
 	}
@@ -234,7 +240,8 @@ func one(glob string, c byte) (rest string, fits bool) {
 	return glob[1:], glob[0] == c
 }
 
-// bracket reads a set at the start of glob and tells whether c is in it. ok is false if the set has no end.
+// bracket reads the set at the start of glob, reports whether c is in it, and returns the rest of glob. ok is false if
+// the set has no end.
 func bracket(glob string, c byte) (rest string, in, ok bool) {
 	i := 1
 	negate := i < len(glob) && (glob[i] == '!' || glob[i] == '^')

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// NetworkConfig is what a .network file means: how one link, or all links that its [Match] fits, are to be configured.
+// NetworkConfig is the meaning of a .network file: the configuration of the links that its [Match] section matches.
 // Parse fills in the defaults of systemd.network(5); a nil pointer is a setting that the file leaves to the kernel.
 type NetworkConfig struct {
 	Name  string // of the file, without its ending
@@ -24,12 +24,13 @@ type NetworkConfig struct {
 	ConfigureWithoutCarrier bool
 	DefaultRouteOnDevice    bool
 
-	// Devices stacked on this link, by the names of their .netdev files; Bond, Bridge and VRF are those it is put into.
+	// Devices stacked on this link, by the names of their .netdev files. Bond, Bridge and VRF are those that the link
+	// becomes a member of.
 	Bond, Bridge, VRF                     string
 	VLAN, MACVLAN, MACVTAP, IPVLAN, VXLAN []string
 	PrimarySlave, ActiveSlave             bool
 
-	// Names: DNS servers without port and name, search domains (without the routing-only ones), time servers.
+	// DNS servers without port and TLS name, search domains (without the routing-only ones), time servers.
 	DNS     []netip.Addr
 	Domains []string
 	NTP     []string
@@ -46,14 +47,14 @@ type NetworkConfig struct {
 	RA     RA
 	Port   BridgePort
 
-	// As written, for finish.
+	// As written in the file. finish works out the fields above from them.
 	acceptRA, linkLocal6 *bool
 	linkLocal4, forward6 bool
 	useDomains           *bool
 	old                  oldDHCP
 }
 
-// oldDHCP is what [DHCP] says for more than DHCPv4.
+// oldDHCP has the settings of the old section [DHCP] that apply to more than DHCPv4.
 type oldDHCP struct {
 	useDNS, useNTP, useDomains, sendHostname *bool
 	routeMetric                              *uint32
@@ -64,8 +65,8 @@ type LinkLocal4 int
 
 const (
 	LinkLocal4Off      LinkLocal4 = iota
-	LinkLocal4On                  // beside whatever else there is
-	LinkLocal4Fallback            // when DHCPv4 gives nothing
+	LinkLocal4On                  // in addition to other addresses
+	LinkLocal4Fallback            // if DHCPv4 gives no address
 )
 
 // Sysctl is a setting below /proc/sys/net/FAMILY/conf/LINK/ (FAMILY is ipv4 or ipv6).
@@ -76,7 +77,7 @@ type Sysctl struct {
 // LinkSettings is the [Link] section of a .network file.
 type LinkSettings struct {
 	MAC                                   net.HardwareAddr
-	MTU                                   int // 0: leave it
+	MTU                                   int // 0: unchanged
 	Group                                 *uint32
 	ARP, Multicast, AllMulticast, Promisc *bool
 	Unmanaged                             bool
@@ -104,7 +105,7 @@ type Address struct {
 	AutoJoin        bool
 	NoDAD6          bool
 
-	inNetwork bool // an Address= of [Network], which an empty one there takes back
+	inNetwork bool // from Address= in [Network]; an empty Address= there removes it
 }
 
 // Route is a Gateway= line of [Network] or a [Route] section.
@@ -112,7 +113,7 @@ type Route struct {
 	Destination                               netip.Prefix // invalid: the default route of the gateway's family
 	Source                                    netip.Prefix
 	Gateway                                   netip.Addr
-	GatewayFrom                               string // "dhcp4" or "ipv6ra": the gateway that those give
+	GatewayFrom                               string // "dhcp4" or "ipv6ra": the gateway comes from there
 	OnLink                                    bool
 	PreferredSource                           netip.Addr
 	Metric                                    *uint32
@@ -125,7 +126,7 @@ type Route struct {
 	QuickAck, FastOpenNoCookie                *bool
 	CongestionControl                         string
 
-	inNetwork bool // a Gateway= of [Network]
+	inNetwork bool // from Gateway= in [Network]
 }
 
 // Rule is a [RoutingPolicyRule] section.
@@ -169,7 +170,7 @@ type DHCPv4 struct {
 	RequestAddress      netip.Addr
 	Broadcast           bool
 	Anonymize           bool
-	MaxAttempts         int // 0: without end
+	MaxAttempts         int // 0: no limit
 	ListenPort          int
 	ServerPort          int
 	AllowList, DenyList []netip.Prefix
@@ -187,16 +188,16 @@ type DHCPv4 struct {
 	routeMetric                                          *uint32
 }
 
-// DHCPOption is one option to send, as it stands in the packet.
+// DHCPOption is an option to send: its code and its bytes in the packet.
 type DHCPOption struct {
 	Code uint16
 	Data []byte
 }
 
-// DUID names a DHCP client (RFC 8415 section 11).
+// DUID identifies a DHCP client (RFC 8415 section 11).
 type DUID struct {
-	Number uint16 // of its type
-	Raw    []byte // what follows the type; nil: a link-layer one is made of the hardware address
+	Number uint16 // the DUID type
+	Raw    []byte // the bytes after the type; nil: a link-layer DUID is made from the hardware address
 }
 
 // DHCPv6 is the [DHCPv6] section.
@@ -218,43 +219,47 @@ type DHCPv6 struct {
 
 // RA is the [IPv6AcceptRA] section.
 type RA struct {
-	UseDNS, UseDomains, UseMTU, UseHopLimit, UseGateway, UseRoutePrefix, UseAutonomous, UseOnLink bool
-	DHCPv6Client                                                                                  string    // yes, no or always
-	Metrics                                                                                       [3]uint32 // by the router's preference: high, medium, low
-	RouteTable                                                                                    uint32
-	QuickAck                                                                                      bool
-	Tokens                                                                                        []Token
-	RouterAllow, RouterDeny, PrefixAllow, PrefixDeny, RouteAllow, RouteDeny                       []netip.Prefix
+	UseDNS, UseDomains, UseMTU, UseHopLimit              bool
+	UseGateway, UseRoutePrefix, UseAutonomous, UseOnLink bool
+
+	DHCPv6Client string    // yes, no or always
+	Metrics      [3]uint32 // by the router's preference: high, medium, low
+	RouteTable   uint32
+	QuickAck     bool
+	Tokens       []Token
+
+	RouterAllow, RouterDeny, PrefixAllow, PrefixDeny, RouteAllow, RouteDeny []netip.Prefix
 
 	useDomains *bool
 	metrics    *[3]uint32
 }
 
-// Token makes the lower half of an address that a prefix was announced for.
+// Token says how to make the lower half of an address from an announced prefix.
 type Token struct {
 	Mode   string     // eui64, static or prefixstable
-	Addr   netip.Addr // of a static one: the lower 64 bits count; of a prefixstable one: the only prefix, if valid
-	Secret []byte     // of a prefixstable one; nil: made of the hardware address
+	Addr   netip.Addr // static: the lower 64 bits count; prefixstable: if valid, the only prefix that the token is for
+	Secret []byte     // prefixstable; nil: made from the hardware address
 }
 
 // BridgePort is the [Bridge] section of a .network file: the link as a port of a bridge.
 type BridgePort struct {
-	Cost     uint32 // 0: the kernel's
+	Cost     uint32 // 0: the kernel's default
 	Priority *uint8
 	Flags    []PortFlag
 }
 
-// PortFlag is a switch of a bridge port by its name below /sys/class/net/LINK/brport/.
+// PortFlag is a flag of a bridge port, by its name below /sys/class/net/LINK/brport/.
 type PortFlag struct {
 	Name string
 	On   bool
 }
 
-// Autoconf is the name of the configuration that holds when no file does.
+// Autoconf is the name of the configuration that applies if there is no .network file.
 const Autoconf = "autoconf"
 
-// Default returns the configuration for a machine that was told nothing: DHCP and router advertisements on every
-// Ethernet or InfiniBand link. Unlike a file that says DHCP=yes it takes the MTU from the lease too: nobody is there to set it.
+// // Default returns the configuration for a machine without a .network file: DHCP and router advertisements on every
+// Ethernet or InfiniBand link. Unlike a file with DHCP=yes, it also takes the MTU from the lease, because nothing else
+// sets it.
 func Default() []File {
 	return []File{{Name: Autoconf, Kind: Network, Sections: []Section{
 		{Name: "Match", Entries: []Entry{{"Type", "ether infiniband"}}},
@@ -263,7 +268,8 @@ func Default() []File {
 	}}}
 }
 
-// OrDefault adds Default to files of which none is a .network file: they may rename links, but give no way to the world.
+// // OrDefault adds Default if none of the files is a .network file: .link and .netdev files alone configure no
+// addresses.
 func OrDefault(files []File) []File {
 	for _, f := range files {
 		if f.Kind == Network {
@@ -273,25 +279,27 @@ func OrDefault(files []File) []File {
 	return append(Default(), files...)
 }
 
-// networkDefaults returns what systemd.network(5) says an empty file means, with the two deviations that docs/networking.md names.
+// networkDefaults returns what systemd.network(5) says an empty file means, with the two deviations that
+// docs/networking.md names.
 func networkDefaults(name string) *NetworkConfig {
 	return &NetworkConfig{
 		Name: name,
 		Link: LinkSettings{Required: true},
 		DHCPv4: DHCPv4{
-			// systemd's default is a DUID made of the machine id, which this boot environment does not have for longer than a boot.
-			// The hardware address names the machine to the server as its own firmware did.
+			// // systemd's default is a DUID made from the machine id, but the boot environment keeps no machine id
+			// between boots. With the hardware address the server recognises the client that the firmware was.
 			ClientIdentifier: "mac",
 			UseHostname:      true, UseRoutes: true,
 			RoutesToDNS: true, RoutesToNTP: true,
 		},
 		DHCPv6: DHCPv6{UseAddress: true, UseHostname: true, RapidCommit: true, WithoutRA: "no"},
 		RA: RA{
-			UseDNS: true, UseMTU: true, UseHopLimit: true, UseGateway: true, UseRoutePrefix: true, UseAutonomous: true, UseOnLink: true,
+			UseDNS: true, UseMTU: true, UseHopLimit: true, UseGateway: true, UseRoutePrefix: true, UseAutonomous: true,
+			UseOnLink:    true,
 			DHCPv6Client: "yes",
 		},
 	}
 }
 
-// Lifetime is how long an address or route may be used; Forever has no end.
+// Forever is a lifetime or time span without end.
 const Forever = time.Duration(1<<63 - 1)

@@ -3,34 +3,43 @@ package netconf
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 )
 
-// networkTable is the table of what a .network file may say, by section: systemd.network(5).
+// networkTable is the table of the keys of a .network file, by section (systemd.network(5)).
 func networkTable() []section[NetworkConfig] {
 	type n = NetworkConfig
 	return []section[n]{
 		{name: "Match", keys: matchKeys(func(c *n) *Match { return &c.Match }, "Name")},
 		{name: "Link", keys: []key[n]{
-			{"MACAddress", "hardware address to set", macAddress(func(c *n) *hardware { return &c.Link.MAC })},
+			{"MACAddress", "hardware address to set", macAddress(func(c *n) *net.HardwareAddr { return &c.Link.MAC })},
 			{"MTUBytes", "MTU; K, M and G are understood", mtu(func(c *n) *int { return &c.Link.MTU }, 68)},
 			{"Group", "device group", optNumber(func(c *n) **uint32 { return &c.Link.Group }, 0, 1<<31-1)},
 			{"ARP", "ARP on or off", tristate(func(c *n) **bool { return &c.Link.ARP })},
 			{"Multicast", "multicast flag", tristate(func(c *n) **bool { return &c.Link.Multicast })},
-			{"AllMulticast", "take in all multicast packets", tristate(func(c *n) **bool { return &c.Link.AllMulticast })},
-			{"Promiscuous", "take in all packets", tristate(func(c *n) **bool { return &c.Link.Promisc })},
+			{"AllMulticast", "receive all multicast packets",
+				tristate(func(c *n) **bool { return &c.Link.AllMulticast })},
+			{"Promiscuous", "receive all packets", tristate(func(c *n) **bool { return &c.Link.Promisc })},
 			{"Unmanaged", "leave the link alone", boolean(func(c *n) *bool { return &c.Link.Unmanaged })},
-			{"ActivationPolicy", "`up`, `always-up`; with `manual`, `down`, `always-down` and `bound` the link is not brought up", oneOf(func(c *n) *string { return &c.Link.Activation },
-				"up", "always-up", "manual", "always-down", "down", "bound")},
-			{"RequiredForOnline", "`no`: the boot does not count this link as a way out; an operational state means yes", setRequired},
+			{"ActivationPolicy",
+				"`up`, `always-up`; with `manual`, `down`, `always-down` and `bound` the link is not brought up",
+				oneOf(func(c *n) *string { return &c.Link.Activation },
+					"up", "always-up", "manual", "always-down", "down", "bound")},
+			{"RequiredForOnline",
+				"`no`: the boot does not count this link as a way out; an operational state means yes", setRequired},
 			{"RequiredFamilyForOnline", "", nil},
 		}},
 		{name: "Network", keys: networkKeys()},
-		{name: "Address", keys: addressKeys(), open: func(c *n) { c.Addresses = append(c.Addresses, Address{}) }, check: checkAddress, drop: func(c *n) { c.Addresses = c.Addresses[:len(c.Addresses)-1] }},
-		{name: "Route", keys: routeKeys(), open: func(c *n) { c.Routes = append(c.Routes, Route{}) }, check: checkRoute, drop: func(c *n) { c.Routes = c.Routes[:len(c.Routes)-1] }},
-		{name: "RoutingPolicyRule", keys: ruleKeys(), open: func(c *n) { c.Rules = append(c.Rules, Rule{Table: 254}) }, check: checkRule, drop: func(c *n) { c.Rules = c.Rules[:len(c.Rules)-1] }},
-		{name: "Neighbor", keys: neighborKeys(), open: func(c *n) { c.Neighbors = append(c.Neighbors, Neighbor{}) }, check: checkNeighbor, drop: func(c *n) { c.Neighbors = c.Neighbors[:len(c.Neighbors)-1] }},
+		{name: "Address", keys: addressKeys(), open: func(c *n) { c.Addresses = append(c.Addresses, Address{}) },
+			check: checkAddress, drop: func(c *n) { c.Addresses = c.Addresses[:len(c.Addresses)-1] }},
+		{name: "Route", keys: routeKeys(), open: func(c *n) { c.Routes = append(c.Routes, Route{}) }, check: checkRoute,
+			drop: func(c *n) { c.Routes = c.Routes[:len(c.Routes)-1] }},
+		{name: "RoutingPolicyRule", keys: ruleKeys(), open: func(c *n) { c.Rules = append(c.Rules, Rule{Table: 254}) },
+			check: checkRule, drop: func(c *n) { c.Rules = c.Rules[:len(c.Rules)-1] }},
+		{name: "Neighbor", keys: neighborKeys(), open: func(c *n) { c.Neighbors = append(c.Neighbors, Neighbor{}) },
+			check: checkNeighbor, drop: func(c *n) { c.Neighbors = c.Neighbors[:len(c.Neighbors)-1] }},
 		{name: "DHCPv4", keys: dhcp4Keys()},
 		{name: "DHCPv6", keys: dhcp6Keys()},
 		{name: "IPv6AcceptRA", keys: raKeys()},
@@ -49,7 +58,8 @@ func setRequired(c *NetworkConfig, s string) error {
 		// A state, or a range of two: missing:routable.
 		for _, w := range strings.Split(s, ":") {
 			switch w {
-			case "missing", "off", "no-carrier", "dormant", "degraded-carrier", "carrier", "degraded", "enslaved", "routable":
+			case "missing", "off", "no-carrier", "dormant", "degraded-carrier", "carrier", "degraded", "enslaved",
+				"routable":
 			default:
 				return errors.New("neither a boolean nor an operational state")
 			}
@@ -74,6 +84,108 @@ func networkKeys() []key[NetworkConfig] {
 	names := func(field func(*n) *[]string) func(*n, string) error {
 		return list(field, func(s string) (string, error) { return s, validName(s) })
 	}
+	return append([]key[n]{
+		{"Description", "", nil},
+		{"DHCP", "`yes`, `no`, `ipv4` or `ipv6`; default no", setDHCP},
+		{"Address", "static address with prefix length; further lines add addresses, an empty value removes them",
+			func(c *n, s string) error {
+				if s == "" {
+					c.Addresses = without(c.Addresses, func(a Address) bool { return a.inNetwork })
+					return nil
+				}
+				p, err := parsePrefix(s)
+				if err == nil {
+					err = usableAddress(p)
+				}
+				if err == nil {
+					c.Addresses = append(c.Addresses, Address{Prefix: p, inNetwork: true})
+				}
+				return err
+			}},
+		{"Gateway", "default gateway; `_dhcp4` and `_ipv6ra`: the gateway from DHCPv4 or a router advertisement",
+			func(c *n, s string) error {
+				if s == "" {
+					c.Routes = without(c.Routes, func(r Route) bool { return r.inNetwork })
+					return nil
+				}
+				r := Route{inNetwork: true}
+				if err := setGateway(&r, s); err != nil {
+					return err
+				}
+				c.Routes = append(c.Routes, r)
+				return nil
+			}},
+		{"DNS", "name servers; a port and a TLS name are ignored",
+			list(func(c *n) *[]netip.Addr { return &c.DNS }, parseServer)},
+		{"Domains", "search domains; those with `~` are only for routing queries and stay out of resolv.conf",
+			func(c *n, s string) error {
+				if s == "" {
+					c.Domains = nil
+					return nil
+				}
+				ws, err := words(s)
+				for _, w := range ws {
+					if w = strings.TrimSuffix(w, "."); w != "" && !strings.HasPrefix(w, "~") {
+						c.Domains = append(c.Domains, w)
+					}
+				}
+				return err
+			}},
+		{"NTP", "time servers, kept for programs that run later",
+			list(func(c *n) *[]string { return &c.NTP }, anyWord)},
+		{"UseDomains", "default of UseDomains in the sections below",
+			setUseDomains(func(c *n) **bool { return &c.useDomains })},
+		{"VLAN", "VLANs on this link, by name", names(func(c *n) *[]string { return &c.VLAN })},
+		{"MACVLAN", "macvlans on this link", names(func(c *n) *[]string { return &c.MACVLAN })},
+		{"MACVTAP", "macvtaps on this link", names(func(c *n) *[]string { return &c.MACVTAP })},
+		{"IPVLAN", "ipvlans on this link", names(func(c *n) *[]string { return &c.IPVLAN })},
+		{"VXLAN", "VXLANs over this link", names(func(c *n) *[]string { return &c.VXLAN })},
+		{"Bond", "bond that the link becomes a member of", name(func(c *n) *string { return &c.Bond })},
+		{"Bridge", "bridge that the link becomes a port of", name(func(c *n) *string { return &c.Bridge })},
+		{"VRF", "VRF that the link becomes a member of", name(func(c *n) *string { return &c.VRF })},
+		{"PrimarySlave", "primary link of the bond", boolean(func(c *n) *bool { return &c.PrimarySlave })},
+		{"ActiveSlave", "active link of the bond at the start", boolean(func(c *n) *bool { return &c.ActiveSlave })},
+		{"IPv6AcceptRA", "accept router advertisements; default yes, unless the link forwards",
+			tristate(func(c *n) **bool { return &c.acceptRA })},
+		{"IPv6AcceptRouterAdvertisements", "old name of IPv6AcceptRA",
+			tristate(func(c *n) **bool { return &c.acceptRA })},
+		{"LinkLocalAddressing",
+			"`yes`, `no`, `ipv4`, `ipv6`; default ipv6, none for members of bonds and bridges; ipv4 beside DHCP is a " +
+				"fallback", setLinkLocal},
+		{"IPv4LL", "old form of LinkLocalAddressing=ipv4", func(c *n, s string) error {
+			b, err := parseBool(s)
+			if err == nil {
+				c.linkLocal4 = b
+			}
+			return err
+		}},
+		{"IPv6LinkLocalAddressGenerationMode", "`eui64`, `none`, `stable-privacy`, `random`",
+			oneOf(func(c *n) *string { return &c.AddrGenMode }, "eui64", "none", "stable-privacy", "random")},
+		{"IPv6StableSecretAddress",
+			"secret of stable-privacy, in the form of an IPv6 address; by default it is made of the hardware address",
+			func(c *n, s string) error {
+				a, err := netip.ParseAddr(s)
+				if err != nil || !a.Is6() || a.IsUnspecified() || a.Zone() != "" {
+					return errors.New("not an IPv6 address")
+				}
+				c.StableSecret = a
+				return nil
+			}},
+		{"IPv6Token", "old form of Token in [IPv6AcceptRA]", setToken},
+		{"DefaultRouteOnDevice", "add an IPv4 default route without a gateway",
+			boolean(func(c *n) *bool { return &c.DefaultRouteOnDevice })},
+		{"ConfigureWithoutCarrier", "set addresses and routes without a carrier",
+			boolean(func(c *n) *bool { return &c.ConfigureWithoutCarrier })},
+		// These keys serve a resolver, the neighbours' LLDP tables or a restart of networkd. A boot has none of them.
+		{"LLMNR", "", nil}, {"MulticastDNS", "", nil}, {"DNSSEC", "", nil}, {"DNSOverTLS", "", nil},
+		{"DNSDefaultRoute", "", nil}, {"DNSSECNegativeTrustAnchors", "", nil}, {"LLDP", "", nil}, {"EmitLLDP", "", nil},
+		{"KeepConfiguration", "", nil}, {"IgnoreCarrierLoss", "", nil},
+	}, sysctlKeys()...)
+}
+
+// sysctlKeys are the keys of [Network] that set a file below /proc/sys/net.
+func sysctlKeys() []key[NetworkConfig] {
+	type n = NetworkConfig
 	sysctl := func(family, key string, value func(string) (string, error)) func(*n, string) error {
 		return func(c *n, s string) error {
 			v, err := value(s)
@@ -83,139 +195,58 @@ func networkKeys() []key[NetworkConfig] {
 			return err
 		}
 	}
-	flag := func(s string) (string, error) {
-		b, err := parseBool(s)
-		return map[bool]string{true: "1", false: "0"}[b], err
-	}
 	return []key[n]{
-		{"Description", "", nil},
-		{"DHCP", "`yes`, `no`, `ipv4` or `ipv6`; default no", setDHCP},
-		{"Address", "static address with prefix length; more lines add, an empty one resets", func(c *n, s string) error {
-			if s == "" {
-				c.Addresses = without(c.Addresses, func(a Address) bool { return a.inNetwork })
-				return nil
-			}
-			p, err := parsePrefix(s)
-			if err == nil {
-				err = usableAddress(p)
-			}
-			if err == nil {
-				c.Addresses = append(c.Addresses, Address{Prefix: p, inNetwork: true})
-			}
-			return err
-		}},
-		{"Gateway", "default gateway; `_dhcp4` and `_ipv6ra` take what those give", func(c *n, s string) error {
-			if s == "" {
-				c.Routes = without(c.Routes, func(r Route) bool { return r.inNetwork })
-				return nil
-			}
-			r := Route{inNetwork: true}
-			if err := setGateway(&r, s); err != nil {
-				return err
-			}
-			c.Routes = append(c.Routes, r)
-			return nil
-		}},
-		{"DNS", "name servers; a port and a name for TLS are left out",
-			list(func(c *n) *[]netip.Addr { return &c.DNS }, parseServer)},
-		{"Domains", "search domains; `~` ones only route and are left out of resolv.conf", func(c *n, s string) error {
-			if s == "" {
-				c.Domains = nil
-				return nil
-			}
-			ws, err := words(s)
-			for _, w := range ws {
-				if w = strings.TrimSuffix(w, "."); w != "" && !strings.HasPrefix(w, "~") {
-					c.Domains = append(c.Domains, w)
+		{"IPv6PrivacyExtensions", "`yes`, `no`, `prefer-public` or `kernel`",
+			sysctl("ipv6", "use_tempaddr", func(s string) (string, error) {
+				switch s {
+				case "prefer-public":
+					return "1", nil
+				case "kernel":
+					return "", nil
 				}
-			}
-			return err
-		}},
-		{"NTP", "time servers, kept for what runs later", list(func(c *n) *[]string { return &c.NTP }, anyWord)},
-		{"UseDomains", "default of UseDomains in the sections below", setUseDomains(func(c *n) **bool { return &c.useDomains })},
-		{"VLAN", "VLANs on this link, by name", names(func(c *n) *[]string { return &c.VLAN })},
-		{"MACVLAN", "macvlans on this link", names(func(c *n) *[]string { return &c.MACVLAN })},
-		{"MACVTAP", "macvtaps on this link", names(func(c *n) *[]string { return &c.MACVTAP })},
-		{"IPVLAN", "ipvlans on this link", names(func(c *n) *[]string { return &c.IPVLAN })},
-		{"VXLAN", "VXLANs over this link", names(func(c *n) *[]string { return &c.VXLAN })},
-		{"Bond", "bond that the link is put into", name(func(c *n) *string { return &c.Bond })},
-		{"Bridge", "bridge that the link is put into", name(func(c *n) *string { return &c.Bridge })},
-		{"VRF", "VRF that the link is put into", name(func(c *n) *string { return &c.VRF })},
-		{"PrimarySlave", "primary link of the bond", boolean(func(c *n) *bool { return &c.PrimarySlave })},
-		{"ActiveSlave", "active link of the bond at the start", boolean(func(c *n) *bool { return &c.ActiveSlave })},
-		{"IPv6AcceptRA", "take part in router advertisements; default yes, unless the link forwards", tristate(func(c *n) **bool { return &c.acceptRA })},
-		{"IPv6AcceptRouterAdvertisements", "old name of IPv6AcceptRA", tristate(func(c *n) **bool { return &c.acceptRA })},
-		{"LinkLocalAddressing", "`yes`, `no`, `ipv4`, `ipv6`; default ipv6, none for members of bonds and bridges; ipv4 beside DHCP is a fallback", setLinkLocal},
-		{"IPv4LL", "old form of LinkLocalAddressing=ipv4", func(c *n, s string) error {
-			b, err := parseBool(s)
-			if err == nil {
-				c.linkLocal4 = b
-			}
-			return err
-		}},
-		{"IPv6LinkLocalAddressGenerationMode", "`eui64`, `none`, `stable-privacy`, `random`", oneOf(func(c *n) *string { return &c.AddrGenMode }, "eui64", "none", "stable-privacy", "random")},
-		{"IPv6StableSecretAddress", "secret of stable-privacy, in the form of an IPv6 address; by default it is made of the hardware address", func(c *n, s string) error {
-			a, err := netip.ParseAddr(s)
-			if err != nil || !a.Is6() || a.IsUnspecified() || a.Zone() != "" {
-				return errors.New("not an IPv6 address")
-			}
-			c.StableSecret = a
-			return nil
-		}},
-		{"IPv6Token", "old form of Token in [IPv6AcceptRA]", setToken},
-		{"DefaultRouteOnDevice", "IPv4 default route without a gateway", boolean(func(c *n) *bool { return &c.DefaultRouteOnDevice })},
-		{"ConfigureWithoutCarrier", "set addresses and routes without a carrier", boolean(func(c *n) *bool { return &c.ConfigureWithoutCarrier })},
-		{"IPv6PrivacyExtensions", "`yes`, `no`, `prefer-public` or `kernel`", sysctl("ipv6", "use_tempaddr", func(s string) (string, error) {
-			switch s {
-			case "prefer-public":
-				return "1", nil
-			case "kernel":
-				return "", nil
-			}
-			b, err := parseBool(s)
-			return map[bool]string{true: "2", false: "0"}[b], err
-		})},
+				b, err := parseBool(s)
+				return map[bool]string{true: "2", false: "0"}[b], err
+			})},
 		{"IPv6DuplicateAddressDetection", "number of probes", sysctl("ipv6", "dad_transmits", decimal(1<<31-1))},
 		{"IPv6HopLimit", "hop limit", sysctl("ipv6", "hop_limit", decimal(255))},
-		{"IPv6MTUBytes", "MTU of IPv6 alone", sysctl("ipv6", "mtu", func(s string) (string, error) {
+		{"IPv6MTUBytes", "MTU for IPv6 only", sysctl("ipv6", "mtu", func(s string) (string, error) {
 			v, err := parseSize(s)
 			if err == nil && v < 1280 {
 				err = errors.New("an IPv6 MTU is at least 1280")
 			}
 			return fmt.Sprint(v), err
 		})},
-		{"IPv4AcceptLocal", "accept packets from own addresses", sysctl("ipv4", "accept_local", flag)},
-		{"IPv4RouteLocalnet", "route 127.0.0.0/8", sysctl("ipv4", "route_localnet", flag)},
-		{"IPv4ProxyARP", "answer ARP for others", sysctl("ipv4", "proxy_arp", flag)},
-		{"ProxyARP", "old name of IPv4ProxyARP", sysctl("ipv4", "proxy_arp", flag)},
-		{"IPv4ProxyARPPrivateVLAN", "proxy ARP on the same link", sysctl("ipv4", "proxy_arp_pvlan", flag)},
-		{"IPv4ReversePathFilter", "`no`, `strict` or `loose`", sysctl("ipv4", "rp_filter", func(s string) (string, error) {
-			v, ok := map[string]string{"no": "0", "strict": "1", "loose": "2"}[s]
-			if !ok {
-				return "", errors.New("not one of no, strict, loose")
-			}
-			return v, nil
-		})},
-		{"MulticastIGMPVersion", "`no`, `v1`, `v2` or `v3`", sysctl("ipv4", "force_igmp_version", func(s string) (string, error) {
-			v, ok := map[string]string{"no": "0", "v1": "1", "v2": "2", "v3": "3"}[s]
-			if !ok {
-				return "", errors.New("not one of no, v1, v2, v3")
-			}
-			return v, nil
-		})},
+		{"IPv4AcceptLocal", "accept packets from own addresses", sysctl("ipv4", "accept_local", zeroOne)},
+		{"IPv4RouteLocalnet", "route 127.0.0.0/8", sysctl("ipv4", "route_localnet", zeroOne)},
+		{"IPv4ProxyARP", "answer ARP for others", sysctl("ipv4", "proxy_arp", zeroOne)},
+		{"ProxyARP", "old name of IPv4ProxyARP", sysctl("ipv4", "proxy_arp", zeroOne)},
+		{"IPv4ProxyARPPrivateVLAN", "proxy ARP on the same link", sysctl("ipv4", "proxy_arp_pvlan", zeroOne)},
+		{"IPv4ReversePathFilter", "`no`, `strict` or `loose`",
+			sysctl("ipv4", "rp_filter", func(s string) (string, error) {
+				v, ok := map[string]string{"no": "0", "strict": "1", "loose": "2"}[s]
+				if !ok {
+					return "", errors.New("not one of no, strict, loose")
+				}
+				return v, nil
+			})},
+		{"MulticastIGMPVersion", "`no`, `v1`, `v2` or `v3`",
+			sysctl("ipv4", "force_igmp_version", func(s string) (string, error) {
+				v, ok := map[string]string{"no": "0", "v1": "1", "v2": "2", "v3": "3"}[s]
+				if !ok {
+					return "", errors.New("not one of no, v1, v2, v3")
+				}
+				return v, nil
+			})},
 		{"IPForward", "old form of IPv4Forwarding and IPv6Forwarding", setForward},
-		{"IPv4Forwarding", "forward IPv4 packets", sysctl("ipv4", "forwarding", flag)},
+		{"IPv4Forwarding", "forward IPv4 packets", sysctl("ipv4", "forwarding", zeroOne)},
 		{"IPv6Forwarding", "forward IPv6 packets; then IPv6AcceptRA is no by default", func(c *n, s string) error {
 			b, err := parseBool(s)
 			if err == nil {
 				c.forward6 = b
-				err = sysctl("ipv6", "forwarding", flag)(c, s)
+				err = sysctl("ipv6", "forwarding", zeroOne)(c, s)
 			}
 			return err
 		}},
-		// What these do is for a resolver, a neighbour's tables or a restart, none of which a boot has.
-		{"LLMNR", "", nil}, {"MulticastDNS", "", nil}, {"DNSSEC", "", nil}, {"DNSOverTLS", "", nil}, {"DNSDefaultRoute", "", nil},
-		{"DNSSECNegativeTrustAnchors", "", nil}, {"LLDP", "", nil}, {"EmitLLDP", "", nil}, {"KeepConfiguration", "", nil}, {"IgnoreCarrierLoss", "", nil},
 	}
 }
 
@@ -226,11 +257,13 @@ func decimal(max uint64) func(string) (string, error) {
 	}
 }
 
-// validName is the kernel's rule for the name of a device: dev_valid_name in net/core/dev.c, and no number alone.
+// validName checks the name of a device by the kernel's rule (dev_valid_name in net/core/dev.c). It also refuses a
+// number.
 func validName(s string) error { return validNameUpTo(s, 15) }
 
 func validNameUpTo(s string, limit int) error {
-	if s == "" || len(s) > limit || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n%") || isDigits(s) || s == "all" || s == "default" {
+	if s == "" || len(s) > limit || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n%") || isDigits(s) ||
+		s == "all" || s == "default" {
 		return fmt.Errorf("not a name of a device (%d characters at most)", limit)
 	}
 	return nil
@@ -245,8 +278,8 @@ func usableAddress(p netip.Prefix) error {
 	return nil
 }
 
-// parseServer reads a name server, ADDRESS[:PORT][%LINK][#NAME]. resolv.conf(5) has room for the address alone, and for
-// the link of one that means nothing without.
+// parseServer reads a name server, ADDRESS[:PORT][%LINK][#NAME]. resolv.conf(5) can hold only the address, and the
+// link of a link-local address.
 func parseServer(s string) (netip.Addr, error) {
 	s, name, named := strings.Cut(s, "#")
 	s, zone, zoned := strings.Cut(s, "%")
@@ -260,7 +293,7 @@ func parseServer(s string) (netip.Addr, error) {
 	return a, nil
 }
 
-// parseHost reads an address, with a port or without.
+// parseHost reads an address with or without a port.
 func parseHost(s string) (a netip.Addr, ok bool) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a, true
@@ -272,10 +305,11 @@ func parseHost(s string) (a netip.Addr, ok bool) {
 	return ap.Addr(), err == nil && ap.Port() != 0
 }
 
-func without[T any](list []T, gone func(T) bool) []T {
+// without returns the elements of the list that remove does not select.
+func without[T any](list []T, remove func(T) bool) []T {
 	var out []T
 	for _, v := range list {
-		if !gone(v) {
+		if !remove(v) {
 			out = append(out, v)
 		}
 	}
@@ -346,65 +380,4 @@ func setForward(n *NetworkConfig, s string) error {
 		n.forward6 = true
 	}
 	return nil
-}
-
-// finish works out the defaults that depend on other keys.
-func (n *NetworkConfig) finish() {
-	member := n.Bond != "" || n.Bridge != ""
-	n.LinkLocal6 = !member
-	if n.linkLocal6 != nil {
-		n.LinkLocal6 = *n.linkLocal6
-	}
-	if n.linkLocal4 {
-		n.LinkLocal4 = LinkLocal4On
-		if n.DHCP4 { // systemd.network(5): the address is for when there is no lease
-			n.LinkLocal4 = LinkLocal4Fallback
-		}
-	}
-	n.AcceptRA = !n.forward6 && !member
-	if n.acceptRA != nil {
-		n.AcceptRA = *n.acceptRA
-	}
-	n.AcceptRA = n.AcceptRA && n.LinkLocal6
-	n.finishDHCP()
-}
-
-// finishDHCP resolves what more than one section may say: first the protocol's own, then [DHCP], then [Network].
-func (n *NetworkConfig) finishDHCP() {
-	n.DHCPv4.UseDNS = said(true, n.DHCPv4.useDNS, n.old.useDNS)
-	n.DHCPv6.UseDNS = said(true, n.DHCPv6.useDNS, n.old.useDNS)
-	n.DHCPv4.UseNTP = said(true, n.DHCPv4.useNTP, n.old.useNTP)
-	n.DHCPv6.UseNTP = said(true, n.DHCPv6.useNTP, n.old.useNTP)
-	n.DHCPv4.UseDomains = said(false, n.DHCPv4.useDomains, n.old.useDomains, n.useDomains)
-	n.DHCPv6.UseDomains = said(false, n.DHCPv6.useDomains, n.old.useDomains, n.useDomains)
-	n.RA.UseDomains = said(false, n.RA.useDomains, n.useDomains)
-	n.DHCPv4.SendHostname = said(true, n.DHCPv4.sendHostname, n.old.sendHostname)
-	n.DHCPv6.SendHostname = said(true, n.DHCPv6.sendHostname, n.old.sendHostname)
-	n.DHCPv4.RouteMetric = said(1024, n.DHCPv4.routeMetric, n.old.routeMetric)
-	n.RA.Metrics = said([3]uint32{512, 1024, 2048}, n.RA.metrics, thrice(n.old.routeMetric))
-	n.DHCPv4.UseGateway = said(n.DHCPv4.UseRoutes, n.DHCPv4.useGateway)
-	if n.DHCPv6.DUID.Number == 0 && n.DHCPv6.DUID.Raw == nil {
-		n.DHCPv6.DUID = n.DHCPv4.DUID
-	}
-	if n.DHCPv4.Anonymize { // RFC 7844; systemd.network(5) lists what it overrides
-		n.DHCPv4.ClientIdentifier, n.DHCPv4.SendHostname = "mac", false
-		n.DHCPv4.VendorClass, n.DHCPv4.UserClass = "", nil
-	}
-}
-
-// said is the first of the values that is given, or the default.
-func said[T any](standard T, values ...*T) T {
-	for _, v := range values {
-		if v != nil {
-			return *v
-		}
-	}
-	return standard
-}
-
-func thrice(n *uint32) *[3]uint32 {
-	if n == nil {
-		return nil
-	}
-	return &[3]uint32{*n, *n, *n}
 }

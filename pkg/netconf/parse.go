@@ -8,20 +8,21 @@ import (
 	"strings"
 )
 
-// Config is the meaning of a directory of files, each list in the order of the files' names: the first that fits a device is its.
+// // Config is the meaning of all configuration files. Each list is sorted by file name: the first entry that matches a
+// device applies to it.
 type Config struct {
 	Links    []*LinkConfig
 	NetDevs  []*NetDevConfig
 	Networks []*NetworkConfig
 }
 
-// Warning is one thing in a file that was not taken. The rest of the file holds.
+// Warning says which part of a file was ignored, and why. The rest of the file still applies.
 type Warning struct {
 	File, Section, Key, Value string
 	Reason                    string
 }
 
-// String is one line that names the file, section, key and value as far as there are.
+// String returns one line with the file, the section, the key and the value, if there are any, and the reason.
 func (w Warning) String() string {
 	var b strings.Builder
 	b.WriteString(w.File)
@@ -38,20 +39,22 @@ func (w Warning) String() string {
 type section[T any] struct {
 	name string
 	keys []key[T]
-	// A section that may stand more than once has all three: open begins one, check says after its last line why it is no use as a
-	// whole, and drop takes it back. Headings of any other name add to one section.
+	// // A section that may repeat has all three: open starts one, check returns the reason why a complete one is not
+	// valid (or ""), and drop removes it. Headings of any other name add to one section.
 	open, drop func(*T)
 	check      func(*T) string
 }
 
-// key is a row of the table of supported keys: its name, what docs/networking.md says about it, and how its value is taken.
+// key is a row of the table of supported keys: its name, its line in docs/networking.md, and the function that stores
+// its value.
 type key[T any] struct {
 	name string
 	doc  string
-	set  func(*T, string) error // an error says why the value was not taken; nil set: known, and without effect here
+	set  func(*T, string) error // the error says why the value is refused; nil: the key is accepted without effect
 }
 
-// Parse gives the files their meaning. What is wrong in them is left out and returned as warnings, in order.
+// Parse returns the meaning of the files. It leaves out what is wrong and returns a warning for each such part, in
+// order.
 func Parse(files []File) (Config, []Warning) {
 	files = slices.Clone(files)
 	slices.SortStableFunc(files, func(a, b File) int {
@@ -62,14 +65,15 @@ func Parse(files []File) (Config, []Warning) {
 	warn := func(w Warning) { warnings = append(warnings, w) }
 	for _, f := range files {
 		if len(f.Sections) == 0 {
-			continue // an empty file masks one of the same name elsewhere and means nothing itself
+			continue // an empty file only masks a file of the same name in another directory
 		}
 		switch f.Kind {
 		case Link:
 			l := linkDefaults(f.Name)
 			apply(f, l, linkTable(), warn)
 			if l.Match.Empty() {
-				warn(Warning{File: f.fileName(), Section: "Match", Reason: "no condition, so the file is ignored; OriginalName=* fits every link"})
+				warn(Warning{File: f.fileName(), Section: "Match",
+					Reason: "no condition, so the file is ignored; OriginalName=* matches every link"})
 				continue
 			}
 			c.Links = append(c.Links, l)
@@ -82,7 +86,8 @@ func Parse(files []File) (Config, []Warning) {
 			apply(f, n, networkTable(), warn)
 			n.finish()
 			if n.Match.Empty() {
-				warn(Warning{File: f.fileName(), Section: "Match", Reason: "no condition, so the file is ignored; Name=* fits every link"})
+				warn(Warning{File: f.fileName(), Section: "Match",
+					Reason: "no condition, so the file is ignored; Name=* matches every link"})
 				continue
 			}
 			c.Networks = append(c.Networks, n)
@@ -95,8 +100,8 @@ func Parse(files []File) (Config, []Warning) {
 
 func (f File) fileName() string { return f.Name + "." + string(f.Kind) }
 
-// apply sets what f says in to, by the table. It reports whether the file is of use: a key that cannot be left out of it
-// may be unsupported.
+// // apply stores the settings of f in to, by the table. It reports whether the file is usable: it is not if it has an
+// unsupported key without which the rest of the file would mean something else.
 func apply[T any](f File, to *T, table []section[T], warn func(Warning)) bool {
 	refused := false
 	for _, s := range f.Sections {
@@ -118,29 +123,29 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) bool {
 		if t.open != nil {
 			t.open(to)
 		}
-		spoilt := false
+		invalid := false
 		for _, e := range s.Entries {
 			w.Key, w.Value = e.Key, e.Value
-			switch why, err := set(to, t, e, f.Kind); {
+			switch warning, err := set(to, t, e, f.Kind); {
 			case errors.Is(err, errUnsupported) && t.open == nil:
 				refused = true
 				w.Reason = err.Error() + ", the file is ignored"
 				warn(w)
 			case err != nil && t.open != nil:
-				// Half a route may lead elsewhere than the whole one, so systemd takes none.
-				spoilt = true
+				// A route without one of its lines may lead somewhere else, so systemd ignores the whole section.
+				invalid = true
 				w.Reason = err.Error() + ", the section is ignored"
 				warn(w)
 			case err != nil:
 				w.Reason = err.Error() + ", ignored"
 				warn(w)
-			case why != "":
-				w.Reason = why
+			case warning != "":
+				w.Reason = warning
 				warn(w)
 			}
 		}
 		switch {
-		case spoilt:
+		case invalid:
 			t.drop(to)
 		case t.check != nil:
 			if reason := t.check(to); reason != "" {
@@ -152,8 +157,9 @@ func apply[T any](f File, to *T, table []section[T], warn func(Warning)) bool {
 	return !refused
 }
 
-// set takes one line. It returns an error for a value that is wrong, and a word for a key that has no effect.
-func set[T any](to *T, t section[T], e Entry, kind Kind) (word string, err error) {
+// set stores the value of one line. It returns an error for a wrong value, and a warning for a key that is unknown or
+// not supported.
+func set[T any](to *T, t section[T], e Entry, kind Kind) (warning string, err error) {
 	i := slices.IndexFunc(t.keys, func(k key[T]) bool { return k.name == e.Key })
 	switch {
 	case i >= 0 && t.keys[i].set == nil:

@@ -1,12 +1,13 @@
 package netconf
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 )
 
-// The functions of this file make the set of a table's row: each takes where the value goes and returns how a line puts it there.
+// // Each function in this file returns the set function of a table row. Its argument field says where the value goes.
 
 func boolean[T any](field func(*T) *bool) func(*T, string) error {
 	return func(t *T, s string) error {
@@ -18,7 +19,7 @@ func boolean[T any](field func(*T) *bool) func(*T, string) error {
 	}
 }
 
-// tristate is a boolean that the kernel decides if it is not set. An empty value unsets it.
+// tristate sets a boolean that may stay unset, so that the kernel's default holds. An empty value unsets it.
 func tristate[T any](field func(*T) **bool) func(*T, string) error {
 	return func(t *T, s string) error {
 		if s == "" {
@@ -61,7 +62,7 @@ func optNumber[T any, N ~int | ~uint32 | ~uint16 | ~uint8](field func(*T) **N, l
 	}
 }
 
-// mtu is a size with a lowest value: 68 is IPv4's, 1280 IPv6's.
+// mtu sets a size of at least lowest bytes: 68 for IPv4, 1280 for IPv6.
 func mtu[T any](field func(*T) *int, lowest int) func(*T, string) error {
 	return func(t *T, s string) error {
 		if s == "" {
@@ -86,20 +87,18 @@ func text[T any](field func(*T) *string) func(*T, string) error {
 	}
 }
 
-// oneOf is a text out of a list.
+// oneOf sets a text that must be one of the allowed words.
 func oneOf[T any](field func(*T) *string, allowed ...string) func(*T, string) error {
 	return func(t *T, s string) error {
-		for _, a := range allowed {
-			if s == a {
-				*field(t) = s
-				return nil
-			}
+		s, err := allowedWord(allowed...)(s)
+		if err == nil {
+			*field(t) = s
 		}
-		return fmt.Errorf("not one of %s", strings.Join(allowed, ", "))
+		return err
 	}
 }
 
-// list is a list that further lines add to and an empty one empties; each word goes through parse.
+// list appends the words of a line to a list, each converted by parse. An empty value clears the list.
 func list[T, E any](field func(*T) *[]E, parse func(string) (E, error)) func(*T, string) error {
 	return func(t *T, s string) error {
 		if s == "" {
@@ -112,7 +111,7 @@ func list[T, E any](field func(*T) *[]E, parse func(string) (E, error)) func(*T,
 		}
 		for _, w := range ws {
 			e, parseErr := parse(w)
-			if parseErr != nil { // systemd takes the good words of a line with a bad one
+			if parseErr != nil { // like systemd, keep the other words of the line
 				err = fmt.Errorf("%q is %w", w, parseErr)
 				continue
 			}
@@ -138,7 +137,7 @@ func macAddress[T any](field func(*T) *net.HardwareAddr) func(*T, string) error 
 	}
 }
 
-// patterns is a list of globs; an exclamation mark before the first word of all negates the list.
+// patterns appends globs to a list. An exclamation mark before the first word negates the whole list.
 func patterns[T any](field func(*T) *Patterns) func(*T, string) error {
 	return func(t *T, s string) error {
 		p := field(t)
@@ -154,7 +153,7 @@ func patterns[T any](field func(*T) *Patterns) func(*T, string) error {
 		if len(p.List) == 0 {
 			p.Negate = negate
 		} else if negate != p.Negate {
-			return fmt.Errorf("a negated and a plain list cannot be one")
+			return fmt.Errorf("a negated list and a plain list cannot be combined")
 		}
 		p.List = append(p.List, ws...)
 		return nil
@@ -166,5 +165,41 @@ func condition[T any](field func(*T) *Condition) func(*T, string) error {
 		word, negate := strings.CutPrefix(s, "!")
 		*field(t) = Condition{Negate: negate, Word: strings.TrimSpace(word)}
 		return nil
+	}
+}
+
+// // unsupported returns the row of a key that is not supported and without which its section or file would mean
+// something else. So the whole section or file is ignored.
+func unsupported[T any](name string) key[T] {
+	return key[T]{name, "not supported: its section or file is ignored", func(_ *T, s string) error {
+		if s == "" { // an empty value only removes earlier ones
+			return nil
+		}
+		return errUnsupported
+	}}
+}
+
+// unsupportedTrue is like unsupported for a boolean whose default is no: only `yes` is refused.
+func unsupportedTrue[T any](name string) key[T] {
+	k := unsupported[T](name)
+	k.set = func(_ *T, s string) error {
+		if b, err := parseBool(s); err != nil || !b {
+			return err
+		}
+		return errUnsupported
+	}
+	return k
+}
+
+var errUnsupported = errors.New("not supported here")
+
+// inverted sets a boolean field that means the opposite of its key.
+func inverted[T any](set func(*T, string) error) func(*T, string) error {
+	return func(t *T, s string) error {
+		b, err := parseBool(s)
+		if err != nil {
+			return err
+		}
+		return set(t, map[bool]string{true: "no", false: "yes"}[b])
 	}
 }

@@ -12,15 +12,17 @@ import (
 	"strings"
 )
 
-// maxLine is how long a line with its continuations may be: systemd's LONG_LINE_MAX.
+// maxLine limits the length of a line with its continuations: systemd's LONG_LINE_MAX.
 const maxLine = 1 << 20
 
-// Dirs are the directories that systemd-networkd reads, below the root: a file hides those of the same name further back.
-var Dirs = []string{"etc/systemd/network", "run/systemd/network", "usr/local/lib/systemd/network", "usr/lib/systemd/network"}
+// // Dirs are the directories below the root that systemd-networkd reads. A file hides files of the same name in later
+// directories.
+var Dirs = []string{"etc/systemd/network", "run/systemd/network", "usr/local/lib/systemd/network",
+	"usr/lib/systemd/network"}
 
-// Read reads the sections of a file by the rules of systemd.syntax(7): comments begin with # or ; at the start of a line, a
-// backslash at its end is a space and the next line, an assignment's spaces around the equals sign do not count. Lines
-// that are none of this are returned as warnings. The error is that of the reader.
+// // Read reads the sections of a file by the rules of systemd.syntax(7): a comment starts with # or ; at the start of
+// a line, a backslash at the end of a line joins it to the next one with a space, and spaces around the equals sign of
+// an assignment are ignored. Every other line becomes a warning. An error comes from the reader.
 func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
 	f := File{Name: name, Kind: kind}
 	var warnings []Warning
@@ -31,20 +33,20 @@ func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
 		}
 		warnings = append(warnings, w)
 	}
-	lost := false // in a section whose heading could not be read
-	take := func(line string) {
+	skipping := false // in a section whose heading could not be read
+	addLine := func(line string) {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "":
 		case strings.HasPrefix(line, "["):
 			name, ok := strings.CutSuffix(line[1:], "]")
-			lost = !ok || strings.TrimSpace(name) == ""
-			if lost {
+			skipping = !ok || strings.TrimSpace(name) == ""
+			if skipping {
 				warn(line, "not a section heading")
 				return
 			}
 			f.Sections = append(f.Sections, Section{Name: name})
-		case lost:
+		case skipping:
 		default:
 			k, v, ok := strings.Cut(line, "=")
 			k = strings.TrimSpace(k)
@@ -63,7 +65,7 @@ func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
 	}
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, maxLine)
-	var joined strings.Builder // of a line that goes on
+	var joined strings.Builder // a line with continuations, so far
 	first := true
 	for in.Scan() {
 		line := in.Text()
@@ -72,7 +74,7 @@ func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
 			first = false
 		}
 		if c := strings.TrimLeft(line, " \t"); c != "" && (c[0] == '#' || c[0] == ';') {
-			continue // also amid a line that goes on
+			continue // also between continued lines
 		}
 		if body, more := strings.CutSuffix(line, `\`); more && !strings.HasSuffix(body, `\`) {
 			joined.WriteString(body + " ")
@@ -81,15 +83,15 @@ func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
 			}
 			continue
 		}
-		take(joined.String() + line)
+		addLine(joined.String() + line)
 		joined.Reset()
 	}
-	take(joined.String())
+	addLine(joined.String())
 	return f, warnings, in.Err()
 }
 
-// ReadDirs reads all .link, .netdev and .network files of the directories with their drop-ins (NAME.KIND.d/*.conf), sorted by
-// name. What cannot be read is a warning.
+// ReadDirs reads all .link, .netdev and .network files of the directories with their drop-ins (NAME.KIND.d/*.conf),
+// sorted by name. A file that cannot be read becomes a warning.
 func ReadDirs(root fs.FS, dirs []string) ([]File, []Warning) {
 	var files []File
 	var warnings []Warning
@@ -97,7 +99,7 @@ func ReadDirs(root fs.FS, dirs []string) ([]File, []Warning) {
 		warn := func(err error) {
 			var inPath *fs.PathError
 			if errors.As(err, &inPath) {
-				err = inPath.Err // the path is said already
+				err = inPath.Err // the warning names the path already
 			}
 			warnings = append(warnings, Warning{File: p, Reason: fmt.Sprintf("cannot be read: %v", err)})
 		}
@@ -125,7 +127,8 @@ func ReadDirs(root fs.FS, dirs []string) ([]File, []Warning) {
 		if !ok {
 			continue
 		}
-		for _, drop := range filesIn(root, dirs, path.Base(found)+".d", func(n string) bool { return path.Ext(n) == ".conf" }) {
+		for _, drop := range filesIn(root, dirs, path.Base(found)+".d",
+			func(n string) bool { return path.Ext(n) == ".conf" }) {
 			if d, ok := read(drop, name, f.Kind); ok {
 				f.Sections = append(f.Sections, d.Sections...)
 			}
@@ -135,8 +138,8 @@ func ReadDirs(root fs.FS, dirs []string) ([]File, []Warning) {
 	return files, warnings
 }
 
-// filesIn returns the paths of the files called sub/NAME below the directories whose name is wanted, sorted by their last element,
-// of several with the same one the first.
+// // filesIn returns the paths of the wanted files in the directory sub of each of dirs, sorted by file name. Of files
+// with the same name it returns the first.
 func filesIn(root fs.FS, dirs []string, sub string, wanted func(string) bool) []string {
 	var out []string
 	seen := map[string]bool{}

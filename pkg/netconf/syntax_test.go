@@ -21,17 +21,21 @@ func TestRead(t *testing.T) {
 		{"carriage returns", "[Network]\r\nDHCP=yes\r\n", one(Entry{"DHCP", "yes"}), 0},
 		{"byte order mark", "\ufeff[Network]\nDHCP=yes\n", one(Entry{"DHCP", "yes"}), 0},
 		{"spaces", "  [Network]\n\t DHCP \t=  yes \n", one(Entry{"DHCP", "yes"}), 0},
-		{"comments", "# a\n[Network]\n; b\n  # c\nDNS=1.1.1.1 # no comment\n", one(Entry{"DNS", "1.1.1.1 # no comment"}), 0},
+		{"comments", "# a\n[Network]\n; b\n  # c\nDNS=1.1.1.1 # no comment\n",
+			one(Entry{"DNS", "1.1.1.1 # no comment"}), 0},
 		{"value with equals sign", "[Network]\nA=b=c\n", one(Entry{"A", "b=c"}), 0},
 		{"empty value", "[Network]\nA=\n", one(Entry{"A", ""}), 0},
 		{"continued", "[Network]\nDNS=1.1.1.1 \\\n2.2.2.2\n", one(Entry{"DNS", "1.1.1.1  2.2.2.2"}), 0},
-		{"continued over a comment", "[Network]\nDNS=1.1.1.1 \\\n# no\n2.2.2.2\n", one(Entry{"DNS", "1.1.1.1  2.2.2.2"}), 0},
+		{"continued over a comment", "[Network]\nDNS=1.1.1.1 \\\n# no\n2.2.2.2\n",
+			one(Entry{"DNS", "1.1.1.1  2.2.2.2"}), 0},
 		{"continued to the end", "[Network]\nDNS=1.1.1.1\\", one(Entry{"DNS", "1.1.1.1"}), 0},
-		{"repeated key and section", "[A]\nx=1\nx=2\n[A]\nx=3\n", []Section{{"A", []Entry{{"x", "1"}, {"x", "2"}}}, {"A", []Entry{{"x", "3"}}}}, 0},
+		{"repeated key and section", "[A]\nx=1\nx=2\n[A]\nx=3\n",
+			[]Section{{"A", []Entry{{"x", "1"}, {"x", "2"}}}, {"A", []Entry{{"x", "3"}}}}, 0},
 		{"before any section", "DHCP=yes\n[Network]\n", []Section{{Name: "Network"}}, 1},
 		{"no assignment", "[Network]\nDHCP\n", []Section{{Name: "Network"}}, 1},
 		{"no key", "[Network]\n=yes\n", []Section{{Name: "Network"}}, 1},
-		{"broken heading hides what follows", "[Network]\nA=1\n[Link\nB=2\n[C]\nD=4\n", []Section{{"Network", []Entry{{"A", "1"}}}, {"C", []Entry{{"D", "4"}}}}, 1},
+		{"broken heading hides what follows", "[Network]\nA=1\n[Link\nB=2\n[C]\nD=4\n",
+			[]Section{{"Network", []Entry{{"A", "1"}}}, {"C", []Entry{{"D", "4"}}}}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, warnings, err := Read(strings.NewReader(tt.text), "lan", Network)
@@ -86,12 +90,14 @@ func TestReadDirs(t *testing.T) {
 	}
 }
 
-// FuzzRead holds that any text is read without a panic, and that what was read is the same when it is written and read again.
+// // FuzzRead checks that any text is read without a panic, and that a file that was read stays the same when it is
+// written and read again.
 func FuzzRead(f *testing.F) {
-	for _, s := range []string{"[Network]\nDHCP=yes\n", "[A]\nb=c\\\nd\n", "[\n=\n#\n;\n", "\ufeff[x]y=z\n[x]\n=", "[Match]\nName=!eth0 \"e t\" *\n[Address]\nAddress=::/0\n"} {
+	for _, s := range []string{"[Network]\nDHCP=yes\n", "[A]\nb=c\\\nd\n", "[\n=\n#\n;\n", "\ufeff[x]y=z\n[x]\n=",
+		"[Match]\nName=!eth0 \"e t\" *\n[Address]\nAddress=::/0\n"} {
 		f.Add(s)
 	}
-	for _, kind := range knownKeys { // every key once, with values that are hard
+	for _, kind := range knownKeys { // every key once, with difficult values
 		for section, keys := range kind {
 			for _, value := range []string{"", `""`, "!", "-", "::", "99999999999999999999", "a:b:c", "yes"} {
 				text := "[" + section + "]\n"
@@ -116,7 +122,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A key may begin with what begins a comment or a heading only where a line was joined from two.
+		// Only in a joined line can a key start like a comment or a heading. Such a key does not survive.
 		for _, sec := range a.Sections {
 			for _, e := range sec.Entries {
 				if e.Key != "" && strings.ContainsAny(e.Key[:1], "#;[\ufeff") || strings.HasSuffix(e.Value, `\`) {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// parseBool reads a boolean as systemd.syntax(7) has it.
+// parseBool reads a boolean as systemd.syntax(7) defines it.
 func parseBool(s string) (bool, error) {
 	switch strings.ToLower(s) {
 	case "1", "yes", "y", "true", "t", "on":
@@ -23,7 +23,7 @@ func parseBool(s string) (bool, error) {
 	return false, errors.New("not a boolean (yes or no)")
 }
 
-// parseDuration reads a time span as systemd.time(7) has it: "5", "1min 30s", "0.1", "100ms", "infinity".
+// parseDuration reads a time span as systemd.time(7) defines it: "5", "1min 30s", "0.1", "100ms", "infinity".
 func parseDuration(s string) (time.Duration, error) {
 	if s == "infinity" {
 		return Forever, nil
@@ -108,7 +108,8 @@ const (
 	infiniBandLen = 20
 )
 
-// parseMAC reads a hardware address in any of the forms that systemd takes: pairs with colons or hyphens, fours with dots.
+// // parseMAC reads a hardware address in any form that systemd accepts: pairs of digits with colons or hyphens between
+// them, groups of four with dots.
 func parseMAC(s string) (net.HardwareAddr, error) {
 	mac, err := net.ParseMAC(s)
 	if err != nil || len(mac) != etherLen && len(mac) != infiniBandLen {
@@ -132,7 +133,7 @@ func parseMAC(s string) (net.HardwareAddr, error) {
 	return mac, nil
 }
 
-// parsePrefix reads an address with an optional prefix length, which is the whole address if left out.
+// parsePrefix reads an address with an optional prefix length. Without one the prefix is the single address.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if !strings.Contains(s, "/") {
 		a, err := netip.ParseAddr(s)
@@ -156,7 +157,8 @@ func parseAddr(s string) (netip.Addr, error) {
 	return a, nil
 }
 
-// words splits a value at white space. Quotes hold a word together and a backslash takes the next character, as systemd.syntax(7) says of lists.
+// words splits a value at white space. Quotes keep a word together and a backslash quotes the next character, as
+// systemd.syntax(7) says about lists.
 func words(s string) ([]string, error) {
 	var out []string
 	var b strings.Builder
