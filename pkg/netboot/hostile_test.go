@@ -15,7 +15,7 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 )
 
-// peer is a client of TFTP that does nothing by itself.
+// peer returns the socket of a TFTP client that does nothing by itself.
 func peer(t *testing.T) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -26,7 +26,7 @@ func peer(t *testing.T) *net.UDPConn {
 	return conn
 }
 
-// ask sends what a request looks like.
+// ask sends a packet in the form of a request, and returns its length.
 func ask(t *testing.T, from *net.UDPConn, server string, op uint16, words ...string) int {
 	t.Helper()
 	to, err := net.ResolveUDPAddr("udp4", server)
@@ -40,7 +40,7 @@ func ask(t *testing.T, from *net.UDPConn, server string, op uint16, words ...str
 	return len(p)
 }
 
-// heard returns what arrives within some time.
+// heard returns the packets that arrive within some time, and the sender of the last one.
 func heard(from *net.UDPConn, within time.Duration) (packets [][]byte, sender *net.UDPAddr) {
 	from.SetReadDeadline(time.Now().Add(within))
 	for b := make([]byte, 1<<16); ; {
@@ -52,8 +52,7 @@ func heard(from *net.UDPConn, within time.Duration) (packets [][]byte, sender *n
 	}
 }
 
-// Whoever has not answered, for it may never have asked, is sent three packets at most, and none of more than 516
-// bytes.
+// A peer that has not answered gets at most three packets, of at most 516 bytes: its address may be forged.
 func TestTFTPUnanswered(t *testing.T) {
 	t.Parallel()
 	_, server, l := start(t, site(t))
@@ -65,10 +64,9 @@ func TestTFTPUnanswered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			from := peer(t)
-			ask(t, from, server, opRead, append([]string{KernelName, "octet"}, options...)...)
-			time.AfterFunc(500*time.Millisecond, func() {
-				ask(t, from, server, opRead, append([]string{KernelName, "octet"}, options...)...) // as one does that has heard nothing
-			})
+			request := func() { ask(t, from, server, opRead, append([]string{KernelName, "octet"}, options...)...) }
+			request()
+			time.AfterFunc(500*time.Millisecond, request) // as a client repeats its request
 			packets, _ := heard(from, 6*time.Second)
 			if n := len(packets); n < 2 || n > 1+firstRepeats {
 				t.Errorf("%d packets came", n)
@@ -84,12 +82,12 @@ func TestTFTPUnanswered(t *testing.T) {
 	defer l.mu.Unlock()
 	for _, line := range l.lines {
 		if strings.Contains(line, "fetches") || strings.Contains(line, "broke off") {
-			t.Errorf("of peers that may not be there it said %q", line)
+			t.Errorf("about peers that may not exist it logged %q", line)
 		}
 	}
 }
 
-// One address cannot have more than its share of what is sent unasked, nor keep others from being served.
+// One address cannot have more than its share of unconfirmed transfers, and cannot keep others from being served.
 func TestTFTPMany(t *testing.T) {
 	t.Parallel()
 	_, server, _ := start(t, site(t))
@@ -109,7 +107,7 @@ func TestTFTPMany(t *testing.T) {
 	if began != maxPeerUnanswered {
 		t.Errorf("of %d that asked %d were sent something, want %d", many, began, maxPeerUnanswered)
 	}
-	// Another address is another's.
+	// Another address has its own share.
 	other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)})
 	if err != nil {
 		t.Fatal(err)
@@ -119,30 +117,30 @@ func TestTFTPMany(t *testing.T) {
 	if packets, _ := heard(other, time.Second); len(packets) == 0 {
 		t.Error("another peer is not served")
 	}
-	// When they have been given up, there is room again.
+	// When those transfers have been given up, there is room again.
 	time.Sleep((firstRepeats + 1) * waitTime)
 	again := peer(t)
 	ask(t, again, server, opRead, "undionly.kpxe", "octet")
 	if packets, _ := heard(again, time.Second); len(packets) == 0 {
-		t.Error("nothing is served any more")
+		t.Error("after the unanswered transfers ended, nothing is served")
 	}
 }
 
-// What is no request to read is answered with less than it has, or with nothing.
+// A packet that is not a valid read request gets a short error or no answer.
 func TestTFTPOther(t *testing.T) {
 	t.Parallel()
 	_, server, _ := start(t, site(t))
 	for name, c := range map[string]struct {
 		op    uint16
 		words []string
-		want  string // of the error, "" for no answer
+		want  string // the text of the error, "" for no answer
 	}{
 		"to write":      {opWrite, []string{"x", "octet"}, "read only"},
 		"text":          {opRead, []string{KernelName, "netascii"}, "binary (octet) mode only"},
 		"no such file":  {opRead, []string{"../../../../../etc/passwd", "octet"}, "no such file"},
 		"no mode":       {opRead, []string{KernelName}, ""},
 		"empty":         {opRead, nil, ""},
-		"an error":      {opError, []string{"x", "octet"}, ""}, // two servers would answer each other for ever
+		"an error":      {opError, []string{"x", "octet"}, ""}, // else two servers could answer each other for ever
 		"data":          {opData, []string{"x", "octet"}, ""},
 		"options":       {opOptions, []string{"x", "octet"}, ""},
 		"nothing known": {99, []string{"x", "octet"}, ""},
@@ -151,7 +149,8 @@ func TestTFTPOther(t *testing.T) {
 		from := peer(t)
 		asked := ask(t, from, server, c.op, c.words...)
 		packets, _ := heard(from, 300*time.Millisecond)
-		if c.want == "" && len(packets) > 0 || c.want != "" && (len(packets) != 1 || !bytes.HasSuffix(packets[0], []byte(c.want+"\x00"))) {
+		if c.want == "" && len(packets) > 0 || c.want != "" &&
+			(len(packets) != 1 || !bytes.HasSuffix(packets[0], []byte(c.want+"\x00"))) {
 			t.Errorf("%s: %q came, want %q", name, packets, c.want)
 		}
 		for _, p := range packets {
@@ -162,7 +161,7 @@ func TestTFTPOther(t *testing.T) {
 	}
 }
 
-// fetch fetches a file as an honest client does. lose says which blocks get lost how often on their way.
+// fetch fetches a file as an honest client does. lose says how often each block gets lost on its way.
 func fetch(t *testing.T, server string, size int, lose map[int]int, words ...string) []byte {
 	t.Helper()
 	from := peer(t)
@@ -195,8 +194,7 @@ func fetch(t *testing.T, server string, size int, lose map[int]int, words ...str
 	}
 }
 
-// A line that loses packets still passes, once the peer has answered, and so does a file of more blocks than have
-// numbers.
+// A transfer succeeds although packets get lost, and although the file has more blocks than there are block numbers.
 func TestTFTPTransfer(t *testing.T) {
 	t.Parallel()
 	s := site(t)
@@ -211,7 +209,7 @@ func TestTFTPTransfer(t *testing.T) {
 	l.wait(t, `has wyrcan.initrd, 699937 bytes`)
 }
 
-// A machine that is reset amid a transfer asks again from the same port, and is served.
+// A machine that is reset during a transfer asks again from the same port, and is served.
 func TestTFTPAgain(t *testing.T) {
 	t.Parallel()
 	s := site(t)
@@ -224,14 +222,16 @@ func TestTFTPAgain(t *testing.T) {
 			t.Fatalf("%d packets came", len(packets))
 		}
 		from.WriteToUDP(packet(opAck, 1, nil), who)
-		if packets, _ := heard(from, 200*time.Millisecond); len(packets) != 1 || binary.BigEndian.Uint16(packets[0][2:]) != 2 {
+		if packets, _ := heard(from, 200*time.Millisecond); len(packets) != 1 ||
+			binary.BigEndian.Uint16(packets[0][2:]) != 2 {
 			t.Fatalf("after the first block %d packets came", len(packets))
 		}
 	}
 }
 
 func FuzzRequest(f *testing.F) {
-	for _, b := range []string{"", "\x00\x01x\x00octet\x00", "\x00\x01x\x00octet\x00blksize\x008\x00tsize\x000\x00", "\x00\x02\x00\x00"} {
+	for _, b := range []string{"", "\x00\x01x\x00octet\x00", "\x00\x01x\x00octet\x00blksize\x008\x00tsize\x000\x00",
+		"\x00\x02\x00\x00"} {
 		f.Add([]byte(b))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -246,14 +246,15 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// Connections that ask for nothing, or take nothing, end; none takes the place of others.
-func TestHTTPPatience(t *testing.T) {
+// A connection that sends or reads nothing is closed, and one client cannot take all connections.
+func TestHTTPLimits(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := patience{all: 6, each: 4, header: 300 * time.Millisecond, idle: 300 * time.Millisecond, stall: 300 * time.Millisecond}
+	p := httpLimits{all: 6, each: 4, header: 300 * time.Millisecond, idle: 300 * time.Millisecond,
+		stall: 300 * time.Millisecond}
 	served := make(chan error, 1)
 	go func() {
 		served <- p.serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -267,7 +268,8 @@ func TestHTTPPatience(t *testing.T) {
 	}()
 	dial := func(from byte) net.Conn {
 		t.Helper()
-		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, from)}}).Dial("tcp4", l.Addr().String())
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, from)}}).Dial("tcp4",
+			l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,14 +292,15 @@ func TestHTTPPatience(t *testing.T) {
 		conn.SetDeadline(time.Now().Add(5 * time.Second))
 		begin := time.Now()
 		if c.want == "-" {
-			time.Sleep(4 * p.stall) // the server gives up meanwhile; the rest is what was on its way
+			time.Sleep(4 * p.stall) // meanwhile the server gives up; then read what is still in the buffers
 			if n, err := io.Copy(io.Discard, conn); err != nil && !strings.Contains(err.Error(), "reset") || n == 0 {
 				t.Errorf("%s: %d bytes, %v", name, n, err)
 			}
 			continue
 		}
 		b, err := io.ReadAll(conn)
-		if err != nil && !strings.Contains(err.Error(), "reset") || !strings.Contains(string(b), c.want) || time.Since(begin) > 3*time.Second {
+		if err != nil && !strings.Contains(err.Error(), "reset") || !strings.Contains(string(b), c.want) ||
+			time.Since(begin) > 3*time.Second {
 			t.Errorf("%s: %q, %v after %v, want %q and an end", name, b, err, time.Since(begin), c.want)
 		}
 	}
@@ -313,21 +316,21 @@ func TestHTTPPatience(t *testing.T) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	if works(1) {
-		t.Errorf("one address has more than %d connections", p.each)
+		t.Errorf("one address can have more than %d connections", p.each)
 	}
 	if !works(2) {
-		t.Error("another address has none")
+		t.Error("another address can have no connection")
 	}
 	for range p.all - p.each {
 		dial(3)
 	}
 	time.Sleep(50 * time.Millisecond)
 	if works(4) {
-		t.Errorf("there are more than %d connections", p.all)
+		t.Errorf("there can be more than %d connections", p.all)
 	}
 	time.Sleep(2 * p.header)
 	if !works(1) {
-		t.Error("given up, they still count")
+		t.Error("closed connections still count")
 	}
 	l.Close()
 	if err := <-served; err != nil {
@@ -335,7 +338,7 @@ func TestHTTPPatience(t *testing.T) {
 	}
 }
 
-// A client that reads slowly, but reads, is served to the end.
+// A client that reads slowly, but does read, is served to the end.
 func TestHTTPSlow(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -344,7 +347,7 @@ func TestHTTPSlow(t *testing.T) {
 	}
 	defer l.Close()
 	const size = 16 << 20
-	p := patience{all: 9, each: 9, header: time.Second, idle: time.Second, stall: 400 * time.Millisecond}
+	p := httpLimits{all: 9, each: 9, header: time.Second, idle: time.Second, stall: 400 * time.Millisecond}
 	go p.serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, size)) }))
 	conn, err := net.Dial("tcp4", l.Addr().String())
 	if err != nil {
@@ -365,7 +368,7 @@ func TestHTTPSlow(t *testing.T) {
 	}
 }
 
-// No packet makes the proxy write to somebody who has not asked, nor write more often than a network of machines asks.
+// No packet makes the proxy send to somebody who has not asked, or send more often than its limits.
 func TestProxyReflects(t *testing.T) {
 	bios := client(pxe, iana.INTEL_X86PC)
 	from := &net.UDPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 68}
@@ -380,7 +383,8 @@ func TestProxyReflects(t *testing.T) {
 		"relay: all":        {dhcpv4.WithGatewayIP(net.IPv4bcast), false},
 		"relay: a group":    {dhcpv4.WithGatewayIP(net.IPv4(224, 0, 0, 1)), false},
 	} {
-		if to := destination(message(t, dhcpv4.MessageTypeDiscover, append(bios, c.more)...), from, false); (to != nil) != c.answer {
+		if to := destination(message(t, dhcpv4.MessageTypeDiscover, append(bios, c.more)...),
+			from, false); (to != nil) != c.answer {
 			t.Errorf("%s: the reply goes to %v", name, to)
 		}
 	}
@@ -395,7 +399,7 @@ func TestProxyReflects(t *testing.T) {
 		end.to <- request
 	}
 	time.Sleep(100 * time.Millisecond)
-	if n := len(end.from); n < maxPeerAnswers || n > 2*maxPeerAnswers { // where a second begins meanwhile
-		t.Errorf("one machine got %d answers at a time, want about %d", n, maxPeerAnswers)
+	if n := len(end.from); n < maxPeerAnswers || n > 2*maxPeerAnswers { // twice if the next second begins meanwhile
+		t.Errorf("one machine got %d answers in a second, want about %d", n, maxPeerAnswers)
 	}
 }

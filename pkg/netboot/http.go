@@ -13,71 +13,70 @@ import (
 	"time"
 )
 
-// patience is what clients of HTTP may take. Real ones have one connection, at most a few, and read as fast as they
-// can.
-type patience struct {
-	all, each int // connections at a time, and of one address
+// httpLimits limits what HTTP clients can use. Real clients have one or a few connections and read as fast as they can.
+type httpLimits struct {
+	all, each int // concurrent connections: in total, and from one address
 	header    time.Duration
 	idle      time.Duration
-	stall     time.Duration // for a piece of an answer, 32 KiB at most, to leave this machine
+	stall     time.Duration // the time to send one piece of an answer, at most 32 KiB
 }
 
-// usual has room for a lab behind one address.
-func usual() patience {
-	return patience{all: 512, each: 64, header: 10 * time.Second, idle: 30 * time.Second, stall: 30 * time.Second}
+// defaultLimits allows many machines to share one address.
+func defaultLimits() httpLimits {
+	return httpLimits{all: 512, each: 64, header: 10 * time.Second, idle: 30 * time.Second, stall: 30 * time.Second}
 }
 
-// maxHeader is how long a request may be: nobody here has much to say.
+// maxHeader is the maximum length of a request's header. Boot clients send short requests.
 const maxHeader = 8 << 10
 
-// ServeHTTP answers GET and HEAD on l until it is closed, and then returns nil. Clients that are slow to ask, slow to
-// read or too many are given up.
-func ServeHTTP(l net.Listener, h http.Handler) error { return usual().serve(l, h) }
+// ServeHTTP answers GET and HEAD on l until it is closed, and then returns nil. It drops clients that
+// send or read too slowly, and connections beyond the limits.
+func ServeHTTP(l net.Listener, h http.Handler) error { return defaultLimits().serve(l, h) }
 
-func (p patience) serve(l net.Listener, h http.Handler) error {
+func (p httpLimits) serve(l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           p.handler(h),
 		ReadHeaderTimeout: p.header,
 		IdleTimeout:       p.idle,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          stdlog.New(io.Discard, "", 0), // what clients do wrong is no news
+		ErrorLog:          stdlog.New(io.Discard, "", 0), // errors of clients are not logged
 	}
 	defer server.Close()
-	err := server.Serve(&gated{l, &gate{all: p.all, each: p.each}})
+	err := server.Serve(&limitedListener{l, &limiter{all: p.all, each: p.each}})
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
 }
 
-// handler has h answer requests that only read, as long as the client takes what it is given.
-func (p patience) handler(h http.Handler) http.Handler {
+// handler returns a handler that passes GET and HEAD requests to h and limits the time for each piece of the answer.
+func (p httpLimits) handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := &steady{w, http.NewResponseController(w), p.stall}
+		s := &deadlineWriter{w, http.NewResponseController(w), p.stall}
 		s.extend()
-		if r.ContentLength != 0 { // nothing that is asked here has a body: do not wait for one
+		if r.ContentLength != 0 { // no valid request here has a body: do not wait for it
 			s.control.SetReadDeadline(time.Now())
 			w.Header().Set("Connection", "close")
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(s, "this server only gives", http.StatusMethodNotAllowed)
+			http.Error(s, "this server answers only GET and HEAD", http.StatusMethodNotAllowed)
 			return
 		}
 		h.ServeHTTP(s, r)
 	})
 }
 
-// steady gives each piece of an answer a time of its own.
-type steady struct {
+// deadlineWriter sets a new write deadline for each piece of an answer.
+type deadlineWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
 }
 
-func (s *steady) extend() { s.control.SetWriteDeadline(time.Now().Add(s.stall)) }
+func (s *deadlineWriter) extend() { s.control.SetWriteDeadline(time.Now().Add(s.stall)) }
 
-func (s *steady) Write(b []byte) (n int, err error) {
+func (s *deadlineWriter) Write(b []byte) (n int, err error) {
 	const piece = 32 << 10
 	for first := true; err == nil && (first || n < len(b)); first = false {
 		s.extend()
@@ -88,8 +87,8 @@ func (s *steady) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// handler serves the site over HTTP. Firmware asks for the length first, by HEAD, and some for parts: ServeContent
-// knows both.
+// handler serves the site over HTTP. Firmware asks for the length first, with HEAD, and some firmware fetches ranges.
+// ServeContent supports both.
 func (s *Site) handler(logf func(string, ...any)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := clean(r.URL.Path)
@@ -101,7 +100,7 @@ func (s *Site) handler(logf func(string, ...any)) http.Handler {
 		f, err := s.open(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			logf("http: %s asks for %.80q, which is not here", r.RemoteAddr, name)
+			logf("http: %s asks for %.80q, which does not exist", r.RemoteAddr, name)
 			http.NotFound(w, r)
 			return
 		case err != nil:
@@ -118,7 +117,7 @@ func (s *Site) handler(logf func(string, ...any)) http.Handler {
 	})
 }
 
-// contentType is what UEFI 2.10, 24.7.2, tells a boot file by.
+// contentType returns the media type by which UEFI firmware recognises a boot file (UEFI 2.10, 24.7.2).
 func contentType(name string) string {
 	switch path.Ext(name) {
 	case ".efi":

@@ -23,7 +23,7 @@ import (
 
 const testLine = `quiet wyr.img=registry.example/debian wyr.arg="a b"`
 
-// site returns a Site with files of some size: the unified kernel image is a real one.
+// site returns a Site with large files. Its unified kernel image is a real one.
 func site(t *testing.T) Site {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,7 +40,7 @@ func site(t *testing.T) Site {
 	return s
 }
 
-// A log keeps what was said.
+// A log keeps the lines that were logged.
 type log struct {
 	mu    sync.Mutex
 	lines []string
@@ -52,7 +52,7 @@ func (l *log) printf(format string, args ...any) {
 	l.lines = append(l.lines, fmt.Sprintf(format, args...))
 }
 
-// wait returns the first submatch of pattern in what was said.
+// wait waits for a log line that matches pattern and returns the last submatch.
 func (l *log) wait(t *testing.T, pattern string) string {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
@@ -63,18 +63,19 @@ func (l *log) wait(t *testing.T, pattern string) string {
 			return m[len(m)-1]
 		}
 	}
-	t.Fatalf("nothing was said like %q, but %q", pattern, l.lines)
+	t.Fatalf("no line like %q was logged, but %q", pattern, l.lines)
 	return ""
 }
 
 // start runs Serve on loopback until the test ends, and returns where it serves.
-func start(t *testing.T, s Site) (web, trivial string, l *log) {
+func start(t *testing.T, s Site) (web, tftpAt string, l *log) {
 	t.Helper()
 	l = new(log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- Serve(ctx, Options{Site: s, HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:0", BIOS: "undionly.kpxe", Logf: l.printf})
+		done <- Serve(ctx,
+			Options{Site: s, HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:0", BIOS: "undionly.kpxe", Logf: l.printf})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -111,12 +112,14 @@ func get(t *testing.T, method, url string, header ...string) (*http.Response, []
 	return response, b
 }
 
-// wanted is what a client must get under each name.
+// wanted returns what a client must get under each name.
 func wanted(t *testing.T, s Site) map[string]string {
 	t.Helper()
 	files := map[string]string{
-		ScriptName:   "#!ipxe\nkernel wyrcan.kernel initrd=wyrcan.initrd " + testLine + "\ninitrd wyrcan.initrd\nboot\n",
-		PXELINUXName: "DEFAULT wyrcan\nLABEL wyrcan\n  KERNEL wyrcan.kernel\n  INITRD wyrcan.initrd\n  APPEND " + testLine + "\n",
+		ScriptName: "#!ipxe\nkernel wyrcan.kernel initrd=wyrcan.initrd " + testLine +
+			"\ninitrd wyrcan.initrd\nboot\n",
+		PXELINUXName: "DEFAULT wyrcan\nLABEL wyrcan\n  KERNEL wyrcan.kernel\n  INITRD wyrcan.initrd\n  APPEND " +
+			testLine + "\n",
 	}
 	for name, from := range s.Files {
 		b, err := os.ReadFile(from)
@@ -157,10 +160,12 @@ func TestHTTP(t *testing.T) {
 	if c := response.Header.Get("Content-Type"); c != "application/efi" {
 		t.Errorf("Content-Type of the unified kernel image is %q", c)
 	}
-	if response, b := get(t, "GET", web+"/"+KernelName, "Range", "bytes=8-13"); response.StatusCode != 206 || string(b) != "kernel" {
+	if response, b := get(t, "GET", web+"/"+KernelName, "Range", "bytes=8-13"); response.StatusCode != 206 ||
+		string(b) != "kernel" {
 		t.Errorf("a part: %s, %q", response.Status, b)
 	}
-	if _, b := get(t, "GET", web+"/"); string(b) != "boot.ipxe\npxelinux.cfg/default\nundionly.kpxe\nwyrcan.efi\nwyrcan.initrd\nwyrcan.kernel\n" {
+	const list = "boot.ipxe\npxelinux.cfg/default\nundionly.kpxe\nwyrcan.efi\nwyrcan.initrd\nwyrcan.kernel\n"
+	if _, b := get(t, "GET", web+"/"); string(b) != list {
 		t.Errorf("the list is %q", b)
 	}
 	for _, c := range []struct {
@@ -174,9 +179,9 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("%s %s: %s, want %d", c.method, c.path, response.Status, c.want)
 		}
 	}
-	l.wait(t, `asks for "missing", which is not here`)
+	l.wait(t, `asks for "missing", which does not exist`)
 
-	// What is built anew is served anew; what is gone is said.
+	// A new build is served at once, and a file that is gone is reported.
 	other := bytes.Replace(b, []byte("initrd"), []byte("INITRD"), 1)
 	if err := os.WriteFile(s.Files[UKIName], other, 0o644); err != nil {
 		t.Fatal(err)
@@ -203,8 +208,8 @@ func TestHTTP(t *testing.T) {
 
 func TestTFTP(t *testing.T) {
 	s := site(t)
-	_, trivial, l := start(t, s)
-	client, err := tftp.NewClient(trivial)
+	_, server, l := start(t, s)
+	client, err := tftp.NewClient(server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +248,7 @@ func TestTFTP(t *testing.T) {
 	}
 	if to, err := client.Send("new", "octet"); err == nil {
 		if _, err := to.ReadFrom(strings.NewReader("x")); err == nil {
-			t.Error("the server took a file")
+			t.Error("the server accepted a file")
 		}
 	}
 	l.wait(t, `has undionly.kpxe, 3 bytes`)
@@ -281,10 +286,12 @@ func TestServeRefuses(t *testing.T) {
 		"a missing file": {Options{Site: missing, HTTP: at}, "undionly.kpxe.not: no such file"},
 		"no UKI":         {Options{Site: notUKI, HTTP: at}, "not an EFI program"},
 		"long line":      {Options{Site: long, HTTP: at}, "2047 at most"},
-		"busy":           {Options{Site: s, HTTP: busy.Addr().String()}, "another program on this machine has that port"},
-		"bad address":    {Options{Site: s, HTTP: at, TFTP: "nowhere"}, "want [ADDRESS]:PORT, such as"},
-		"odd TFTP port":  {Options{Site: s, HTTP: at, TFTP: "127.0.0.1:0", DHCP: "lo"}, "TFTP at port 69 and at no other"},
-		"TFTP off":       {Options{Site: s, HTTP: at, DHCP: "lo"}, "TFTP at port 69 and at no other"},
+		"busy": {Options{Site: s, HTTP: busy.Addr().String()},
+			"another program on this machine has that port"},
+		"bad address": {Options{Site: s, HTTP: at, TFTP: "nowhere"}, "want [ADDRESS]:PORT, such as"},
+		"odd TFTP port": {Options{Site: s, HTTP: at, TFTP: "127.0.0.1:0", DHCP: "lo"},
+			"TFTP at port 69 and at no other"},
+		"TFTP off": {Options{Site: s, HTTP: at, DHCP: "lo"}, "TFTP at port 69 and at no other"},
 	} {
 		c.o.Logf = t.Logf
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -12,31 +12,31 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 )
 
-// proxyPort is where a PXE client asks a server for its boot file when it has an address (PXE 2.1, 2.2.3).
+// proxyPort is the port at which a PXE client that has an address asks a server for its boot file (PXE 2.1, 2.2.3).
 const proxyPort = 4011
 
-// Proxy answers DHCP clients that look for something to boot, and no others. The addresses come from another server.
+// Proxy answers only DHCP clients that want a boot file. Their addresses come from another server.
 type Proxy struct {
 	Server netip.Addr // this machine, as the clients see it
-	Arch   string     // of the unified kernel image, as GOARCH names it
+	Arch   string     // the architecture of the unified kernel image, as GOARCH names it
 	Script string     // the URL of the script for iPXE
 	UKI    string     // the URL of the unified kernel image, empty if there is none; over TFTP its name is UKIName
 	BIOS   string     // the TFTP name of the boot program for BIOS machines, empty if there is none
 	Logf   func(format string, args ...any)
 }
 
-// How many answers go out within a second. None is much larger than what asked for it, but whoever forges a sender's
-// address would have us write to it as often as he likes.
+// Limits on answers in a second. An answer is not much larger than its request, but an attacker who forges sender
+// addresses could otherwise make this server send any number of packets to somebody else.
 const (
 	maxAnswers     = 200
 	maxPeerAnswers = 10
 )
 
-// Serve answers what arrives on conn, which is bound to DHCP's port 67 or, where direct is set, to PXE's 4011. It
-// returns nil when conn is closed.
+// Serve answers the requests that arrive on conn. conn is bound to port 67 (DHCP) or, if direct is set, to port 4011
+// (PXE). Serve returns nil when conn is closed.
 func (p *Proxy) Serve(conn net.PacketConn, direct bool) error {
 	b := make([]byte, 1<<16)
-	rate := pace{all: maxAnswers, each: maxPeerAnswers}
+	rate := rateLimiter{all: maxAnswers, each: maxPeerAnswers}
 	for {
 		n, peer, err := conn.ReadFrom(b)
 		if errors.Is(err, net.ErrClosed) {
@@ -47,14 +47,14 @@ func (p *Proxy) Serve(conn net.PacketConn, direct bool) error {
 		}
 		request, err := dhcpv4.FromBytes(b[:n])
 		if err != nil {
-			continue // not DHCP, and so not ours
+			continue // not DHCP
 		}
 		to := destination(request, peer, direct)
 		if to == nil {
 			continue
 		}
 		reply, about := p.answer(request, direct)
-		if about != "" && !rate.allows(asker(request, to)) {
+		if about != "" && !rate.allows(rateKey(request, to)) {
 			continue
 		}
 		if about != "" {
@@ -69,8 +69,9 @@ func (p *Proxy) Serve(conn net.PacketConn, direct bool) error {
 	}
 }
 
-// destination is where RFC 2131, 4.1, wants the reply: to the relay, to the client that has an address, else to all on
-// this wire. It is nil where that would be somebody who has not asked: a client that has an address sends from it.
+// destination returns where to send the reply, by RFC 2131, 4.1: to the relay, to a client that has an address, else to
+// the broadcast address. It returns nil if the reply would reach somebody who did not send the request: a client that
+// has an address sends from it.
 func destination(request *dhcpv4.DHCPv4, peer net.Addr, direct bool) net.Addr {
 	switch relay, client := request.GatewayIPAddr, request.ClientIPAddr; {
 	case direct:
@@ -89,26 +90,26 @@ func destination(request *dhcpv4.DHCPv4, peer net.Addr, direct bool) net.Addr {
 	return &net.UDPAddr{IP: net.IPv4bcast, Port: dhcpv4.ClientPort}
 }
 
-// asker is whom an answer counts for: the one that it is sent to, and where that is all of the wire, a machine there.
-func asker(request *dhcpv4.DHCPv4, to net.Addr) string {
+// rateKey returns the peer that an answer counts for: its destination or, if it is broadcast, the client's hardware
+// address.
+func rateKey(request *dhcpv4.DHCPv4, to net.Addr) string {
 	if a := peerOf(to); a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return a.String()
 	}
 	return request.ClientHWAddr.String()
 }
 
-// The classes of clients that want something to boot, and of the servers that have it.
+// The vendor classes of boot clients and of the servers that answer them.
 const (
 	classPXE  = "PXEClient"  // RFC 4578, 3; PXE 2.1, table 2-1
 	classHTTP = "HTTPClient" // UEFI 2.10, 24.7.3
 )
 
-// discoveryControl is PXE's option 43 with suboption 6, PXE_DISCOVERY_CONTROL, bit 3: take the boot file that is named
-// in this packet and ask no further; then the end (PXE 2.1, table 2-1).
+// discoveryControl is the content of option 43 for PXE: suboption 6, PXE_DISCOVERY_CONTROL, with bit 3, which tells the
+// client to use the boot file of this packet and to ask no other server; then the end (PXE 2.1, table 2-1).
 const discoveryControl = "\x06\x01\x08\xff"
 
-// answer returns the reply to a request, nil for none, and what a person who watches may want to know, empty for
-// nothing.
+// answer returns the reply to a request, or nil for no reply, and a text for the log, or "" for nothing to log.
 func (p *Proxy) answer(request *dhcpv4.DHCPv4, direct bool) (*dhcpv4.DHCPv4, string) {
 	if request.OpCode != dhcpv4.OpcodeBootRequest {
 		return nil, ""
@@ -126,7 +127,7 @@ func (p *Proxy) answer(request *dhcpv4.DHCPv4, direct bool) (*dhcpv4.DHCPv4, str
 	switch t := request.MessageType(); {
 	case t == dhcpv4.MessageTypeDiscover && !direct:
 		kind = dhcpv4.MessageTypeOffer
-	// On port 67 others' clients ask, too; ours names us.
+	// Clients of other servers also send requests to port 67. A client of ours names us as its server.
 	case t == dhcpv4.MessageTypeRequest && (direct || request.ServerIdentifier().Equal(p.Server.AsSlice())):
 	case t == dhcpv4.MessageTypeInform && direct:
 	default:
@@ -155,16 +156,16 @@ func (p *Proxy) answer(request *dhcpv4.DHCPv4, direct bool) (*dhcpv4.DHCPv4, str
 	if err != nil {
 		return nil, err.Error()
 	}
-	// Old boot ROMs read the header's field, which has room for 127 bytes.
+	// Old boot ROMs read the field of the header, which holds 127 bytes.
 	if len(file) < 128 {
 		reply.BootFileName = file
 	}
-	return reply, "is told of " + file
+	return reply, "is told to fetch " + file
 }
 
-// bootFile chooses what a client shall fetch. An error says why there is nothing for it.
+// bootFile chooses the file that a client fetches. The error says why there is none for it.
 func (p *Proxy) bootFile(request *dhcpv4.DHCPv4, class string) (string, error) {
-	// iPXE says so in its user class, not in RFC 3004's form. It can do all that we need, on any machine.
+	// iPXE names itself in its user class, though not in the form of RFC 3004. It can run the script on any machine.
 	if bytes.Contains(request.Options.Get(dhcpv4.OptionUserClassInformation), []byte("iPXE")) {
 		return p.Script, nil
 	}
@@ -172,13 +173,15 @@ func (p *Proxy) bootFile(request *dhcpv4.DHCPv4, class string) (string, error) {
 	if len(archs) == 0 {
 		return "", errors.New("does not say what machine it is")
 	}
-	// RFC 4578, 2.1, lets it name several, and the first is the one it is now. It has 7 and 9 the other way round than
-	// IANA's registry and all firmware, so both stand for the same.
+	// RFC 4578, 2.1, allows several types; the first is the current one. The RFC swaps the types 7 and 9 compared to
+	// IANA's registry and all firmware, so both mean the same here.
 	machine, overHTTP := "", false
 	switch archs[0] {
 	case iana.INTEL_X86PC:
 		if p.BIOS == "" {
-			return "", errors.New("a BIOS machine, for which there is no boot program here: name iPXE's undionly.kpxe, or PXELINUX")
+			return "",
+				errors.New("a BIOS machine, but there is no boot program for BIOS here: pass iPXE's undionly.kpxe or " +
+					"PXELINUX")
 		}
 		return p.BIOS, nil
 	case iana.EFI_X86_64, iana.EFI_BC:
@@ -192,11 +195,12 @@ func (p *Proxy) bootFile(request *dhcpv4.DHCPv4, class string) (string, error) {
 	}
 	switch {
 	case machine == "" || machine != p.Arch:
-		return "", fmt.Errorf("a machine of type %d (%v), for which there is nothing here", uint16(archs[0]), archs[0])
+		return "",
+			fmt.Errorf("a machine of type %d (%v), but there is nothing here for this type", uint16(archs[0]), archs[0])
 	case p.UKI == "":
-		return "", fmt.Errorf("an EFI machine, for which there is no %s here", UKIName)
+		return "", fmt.Errorf("an EFI machine, but there is no %s here", UKIName)
 	case overHTTP != (class == classHTTP):
-		return "", fmt.Errorf("says %s, and machine type %v", class, archs[0])
+		return "", fmt.Errorf("contradicts itself: it says %s, but machine type %v", class, archs[0])
 	case overHTTP:
 		return p.UKI, nil
 	}

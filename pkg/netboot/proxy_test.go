@@ -24,7 +24,7 @@ var mac = net.HardwareAddr{0x52, 0x54, 0, 0x12, 0x34, 0x56}
 // uuid is option 97: a type and the machine's UUID.
 const uuid = "\x000123456789abcdef"
 
-// client returns what a boot client adds to its DHCP messages: class is 60, arch 93, user class 77.
+// client returns the options that a boot client adds to its DHCP messages: class (60), architecture (93), machine (97).
 func client(class string, arch iana.Arch, more ...dhcpv4.Modifier) []dhcpv4.Modifier {
 	return append([]dhcpv4.Modifier{
 		dhcpv4.WithOption(dhcpv4.OptClassIdentifier(class)),
@@ -52,27 +52,31 @@ func TestOffer(t *testing.T) {
 	for name, c := range map[string]struct {
 		client []dhcpv4.Modifier
 		file   string // "" if it gets no offer
-		about  string // what the person is told
+		about  string // the text for the log
 	}{
-		"BIOS":             {client(pxe, iana.INTEL_X86PC), "undionly.kpxe", "undionly.kpxe"},
-		"UEFI PXE":         {client(pxe, iana.EFI_X86_64), "wyrcan.efi", "wyrcan.efi"},
-		"UEFI PXE, RFC's":  {client(pxe, iana.EFI_BC), "wyrcan.efi", "wyrcan.efi"},
-		"UEFI HTTP":        {client(web, iana.EFI_X86_64_HTTP), "http://192.0.2.1/wyrcan.efi", "wyrcan.efi"},
-		"iPXE on BIOS":     {client(pxe, iana.INTEL_X86PC, dhcpv4.WithUserClass("iPXE", false)), "http://192.0.2.1/boot.ipxe", "boot.ipxe"},
-		"iPXE on EFI":      {client(pxe, iana.EFI_X86_64, dhcpv4.WithUserClass("iPXE", true)), "http://192.0.2.1/boot.ipxe", "boot.ipxe"},
-		"iPXE on arm64":    {client(pxe, iana.EFI_ARM64, dhcpv4.WithUserClass("iPXE", false)), "http://192.0.2.1/boot.ipxe", "boot.ipxe"},
-		"arm64":            {client(pxe, iana.EFI_ARM64), "", "nothing here"},
-		"arm64 HTTP":       {client(web, iana.EFI_ARM64_HTTP), "", "nothing here"},
-		"32-bit EFI":       {client(pxe, iana.EFI_IA32), "", "nothing here"},
-		"class and arch":   {client(web, iana.EFI_X86_64), "", "says HTTPClient"},
-		"no arch":          {[]dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier(pxe))}, "", "does not say"},
-		"an installed OS":  {[]dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier("systemd-networkd"))}, "", ""},
+		"BIOS":            {client(pxe, iana.INTEL_X86PC), "undionly.kpxe", "undionly.kpxe"},
+		"UEFI PXE":        {client(pxe, iana.EFI_X86_64), "wyrcan.efi", "wyrcan.efi"},
+		"UEFI PXE, RFC's": {client(pxe, iana.EFI_BC), "wyrcan.efi", "wyrcan.efi"},
+		"UEFI HTTP":       {client(web, iana.EFI_X86_64_HTTP), "http://192.0.2.1/wyrcan.efi", "wyrcan.efi"},
+		"iPXE on BIOS": {client(pxe, iana.INTEL_X86PC, dhcpv4.WithUserClass("iPXE", false)),
+			"http://192.0.2.1/boot.ipxe", "boot.ipxe"},
+		"iPXE on EFI": {client(pxe, iana.EFI_X86_64, dhcpv4.WithUserClass("iPXE", true)),
+			"http://192.0.2.1/boot.ipxe", "boot.ipxe"},
+		"iPXE on arm64": {client(pxe, iana.EFI_ARM64, dhcpv4.WithUserClass("iPXE", false)),
+			"http://192.0.2.1/boot.ipxe", "boot.ipxe"},
+		"arm64":          {client(pxe, iana.EFI_ARM64), "", "nothing here"},
+		"arm64 HTTP":     {client(web, iana.EFI_ARM64_HTTP), "", "nothing here"},
+		"32-bit EFI":     {client(pxe, iana.EFI_IA32), "", "nothing here"},
+		"class and arch": {client(web, iana.EFI_X86_64), "", "says HTTPClient"},
+		"no arch":        {[]dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier(pxe))}, "", "does not say"},
+		"an installed OS": {[]dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier("systemd-networkd"))}, "",
+			""},
 		"nothing to go by": {nil, "", ""},
 	} {
 		request := message(t, dhcpv4.MessageTypeDiscover, c.client...)
 		reply, about := proxy(t).answer(request, false)
 		if !strings.Contains(about, c.about) || (c.about == "") != (about == "") {
-			t.Errorf("%s: the person is told %q, want %q", name, about, c.about)
+			t.Errorf("%s: the log says %q, want %q", name, about, c.about)
 		}
 		if (reply == nil) != (c.file == "") {
 			t.Errorf("%s: answer = %v", name, reply)
@@ -86,8 +90,10 @@ func TestOffer(t *testing.T) {
 		}
 		server := net.IPv4(192, 0, 2, 1)
 		class, _, _ := strings.Cut(request.ClassIdentifier(), ":")
+		vendor := string(reply.Options.Get(dhcpv4.OptionVendorSpecificInformation))
 		switch {
-		case reply.OpCode != dhcpv4.OpcodeBootReply || reply.TransactionID != request.TransactionID || reply.MessageType() != dhcpv4.MessageTypeOffer:
+		case reply.OpCode != dhcpv4.OpcodeBootReply || reply.TransactionID != request.TransactionID ||
+			reply.MessageType() != dhcpv4.MessageTypeOffer:
 			t.Errorf("%s: not an offer: %v", name, reply)
 		case !reply.YourIPAddr.IsUnspecified():
 			t.Errorf("%s: gives an address: %v", name, reply.YourIPAddr)
@@ -99,33 +105,35 @@ func TestOffer(t *testing.T) {
 			t.Errorf("%s: class %q, want %q", name, reply.ClassIdentifier(), class)
 		case string(reply.Options.Get(dhcpv4.OptionClientMachineIdentifier)) != uuid:
 			t.Errorf("%s: the machine's UUID is not sent back", name)
-		case (string(reply.Options.Get(dhcpv4.OptionVendorSpecificInformation)) == discoveryControl) != (class == "PXEClient"):
-			t.Errorf("%s: option 43 = % x", name, reply.Options.Get(dhcpv4.OptionVendorSpecificInformation))
+		case (vendor == discoveryControl) != (class == "PXEClient"):
+			t.Errorf("%s: option 43 = % x", name, vendor)
 		}
 	}
 }
 
-// What is not for a proxy is left to the other server.
+// A request that is not for a proxy is left to the other server.
 func TestWhoIsAnswered(t *testing.T) {
 	bios := client(pxe, iana.INTEL_X86PC)
 	ours := append(client(pxe, iana.INTEL_X86PC), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 1))))
-	other := append(client(pxe, iana.INTEL_X86PC), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 9))))
+	other := append(client(pxe, iana.INTEL_X86PC),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 9))))
 	for name, c := range map[string]struct {
 		request *dhcpv4.DHCPv4
 		direct  bool
 		want    dhcpv4.MessageType // none: no answer
 	}{
-		"discover":             {message(t, dhcpv4.MessageTypeDiscover, bios...), false, dhcpv4.MessageTypeOffer},
-		"discover at 4011":     {message(t, dhcpv4.MessageTypeDiscover, bios...), true, dhcpv4.MessageTypeNone},
-		"request to us":        {message(t, dhcpv4.MessageTypeRequest, ours...), false, dhcpv4.MessageTypeAck},
-		"request to other":     {message(t, dhcpv4.MessageTypeRequest, other...), false, dhcpv4.MessageTypeNone},
-		"request to nobody":    {message(t, dhcpv4.MessageTypeRequest, bios...), false, dhcpv4.MessageTypeNone},
-		"request at 4011":      {message(t, dhcpv4.MessageTypeRequest, bios...), true, dhcpv4.MessageTypeAck},
-		"inform":               {message(t, dhcpv4.MessageTypeInform, bios...), false, dhcpv4.MessageTypeNone},
-		"inform at 4011":       {message(t, dhcpv4.MessageTypeInform, bios...), true, dhcpv4.MessageTypeAck},
-		"release":              {message(t, dhcpv4.MessageTypeRelease, ours...), false, dhcpv4.MessageTypeNone},
-		"not a boot client":    {message(t, dhcpv4.MessageTypeDiscover), false, dhcpv4.MessageTypeNone},
-		"no request but reply": {reply(t, message(t, dhcpv4.MessageTypeDiscover, bios...)), false, dhcpv4.MessageTypeNone},
+		"discover":          {message(t, dhcpv4.MessageTypeDiscover, bios...), false, dhcpv4.MessageTypeOffer},
+		"discover at 4011":  {message(t, dhcpv4.MessageTypeDiscover, bios...), true, dhcpv4.MessageTypeNone},
+		"request to us":     {message(t, dhcpv4.MessageTypeRequest, ours...), false, dhcpv4.MessageTypeAck},
+		"request to other":  {message(t, dhcpv4.MessageTypeRequest, other...), false, dhcpv4.MessageTypeNone},
+		"request to nobody": {message(t, dhcpv4.MessageTypeRequest, bios...), false, dhcpv4.MessageTypeNone},
+		"request at 4011":   {message(t, dhcpv4.MessageTypeRequest, bios...), true, dhcpv4.MessageTypeAck},
+		"inform":            {message(t, dhcpv4.MessageTypeInform, bios...), false, dhcpv4.MessageTypeNone},
+		"inform at 4011":    {message(t, dhcpv4.MessageTypeInform, bios...), true, dhcpv4.MessageTypeAck},
+		"release":           {message(t, dhcpv4.MessageTypeRelease, ours...), false, dhcpv4.MessageTypeNone},
+		"not a boot client": {message(t, dhcpv4.MessageTypeDiscover), false, dhcpv4.MessageTypeNone},
+		"no request but reply": {reply(t, message(t, dhcpv4.MessageTypeDiscover, bios...)), false,
+			dhcpv4.MessageTypeNone},
 	} {
 		got := dhcpv4.MessageTypeNone
 		if reply, _ := proxy(t).answer(c.request, c.direct); reply != nil {
@@ -154,13 +162,14 @@ func TestDestination(t *testing.T) {
 		"through relay":  {[]dhcpv4.Modifier{dhcpv4.WithGatewayIP(net.IPv4(192, 0, 2, 254))}, false, "192.0.2.254:67"},
 		"at 4011":        {[]dhcpv4.Modifier{dhcpv4.WithClientIP(net.IPv4(192, 0, 2, 7))}, true, "192.0.2.7:1068"},
 	} {
-		if got := destination(message(t, dhcpv4.MessageTypeDiscover, c.client...), peer, c.direct); got.String() != c.want {
+		if got := destination(message(t, dhcpv4.MessageTypeDiscover, c.client...), peer,
+			c.direct); got.String() != c.want {
 			t.Errorf("%s: the reply goes to %v, want %s", name, got, c.want)
 		}
 	}
 }
 
-// A wire is one end of an Ethernet of two machines: all that one sends, broadcast or not, the other hears.
+// A wire is one end of an Ethernet of two machines. Each end receives everything that the other sends.
 type wire struct {
 	net.PacketConn
 	from, to chan []byte
@@ -170,7 +179,8 @@ type wire struct {
 
 func newWire() (a, b *wire) {
 	x, y, closed := make(chan []byte, 9), make(chan []byte, 9), make(chan struct{})
-	return &wire{from: x, to: y, self: &net.UDPAddr{Port: 67}, closed: closed}, &wire{from: y, to: x, self: &net.UDPAddr{Port: 68}, closed: closed}
+	return &wire{from: x, to: y, self: &net.UDPAddr{Port: 67}, closed: closed},
+		&wire{from: y, to: x, self: &net.UDPAddr{Port: 68}, closed: closed}
 }
 
 func (w *wire) ReadFrom(b []byte) (int, net.Addr, error) {
@@ -196,7 +206,7 @@ func (w *wire) Close() error {
 	return nil
 }
 
-// A real client discovers, garbage before it is left alone, and the request at port 4011 goes over loopback.
+// A real client sends its discovery after a packet of garbage, and a request to port 4011 over loopback.
 func TestProxy(t *testing.T) {
 	p := proxy(t)
 	server, end := newWire()
@@ -234,7 +244,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// asked returns what the server at that address answers to a client's request.
+// asked sends a client's request to the server and returns the answer.
 func asked(t *testing.T, server net.Addr, options ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	t.Helper()
 	conn, err := net.DialUDP("udp4", nil, server.(*net.UDPAddr))
@@ -258,18 +268,20 @@ func asked(t *testing.T, server net.Addr, options ...dhcpv4.Modifier) *dhcpv4.DH
 	return answer
 }
 
-// The whole, on a real interface: the loopback one is good enough to bind to.
+// All of Serve on a real interface. Loopback is good enough, because it can be bound to.
 func TestServeDHCP(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("ports 67 and 69 are for root")
+		t.Skip("ports 67 and 69 need root")
 	}
 	l := new(log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- Serve(ctx, Options{Site: site(t), HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:69", DHCP: "lo", BIOS: "undionly.kpxe", Logf: l.printf})
+		done <- Serve(ctx,
+			Options{Site: site(t), HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:69", DHCP: "lo", BIOS: "undionly.kpxe",
+				Logf: l.printf})
 	}()
-	l.wait(t, `from 127.0.0.1; addresses are another server's to give`)
+	l.wait(t, `from 127.0.0.1; their addresses come from another DHCP server`)
 	url := l.wait(t, `UEFI HTTP boot: (\S+)`)
 
 	ack := asked(t, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: proxyPort}, client(web, iana.EFI_X86_64_HTTP)...)
@@ -285,7 +297,8 @@ func TestServeDHCP(t *testing.T) {
 func TestServeDHCPRefuses(t *testing.T) {
 	for name, want := range map[string]string{"missing0": `no interface "missing0"`} {
 		o := Options{Site: site(t), TFTP: ":69", DHCP: name, Logf: t.Logf}
-		if err := o.serveDHCP(context.Background(), nil, &net.TCPAddr{}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := o.serveDHCP(context.Background(), nil, &net.TCPAddr{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", name, err, want)
 		}
 	}
@@ -300,7 +313,8 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(m.ToBytes(), false)
 		f.Add(m.ToBytes(), true)
 	}
-	p := &Proxy{Server: netip.MustParseAddr("192.0.2.1"), Arch: "amd64", Script: "s", UKI: "u", BIOS: "b", Logf: func(string, ...any) {}}
+	p := &Proxy{Server: netip.MustParseAddr("192.0.2.1"), Arch: "amd64", Script: "s", UKI: "u", BIOS: "b",
+		Logf: func(string, ...any) {}}
 	f.Fuzz(func(t *testing.T, b []byte, direct bool) {
 		request, err := dhcpv4.FromBytes(b)
 		if err != nil {

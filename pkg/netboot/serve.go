@@ -15,18 +15,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options is what Serve offers, and where.
+// Options says what Serve serves, and where.
 type Options struct {
 	Site
-	HTTP string // the address to serve HTTP at: ":80", "192.0.2.1:8080"
-	TFTP string // the same for TFTP; empty for none
-	DHCP string // the interface, "eth1", on which to tell clients what to boot; empty for none
-	BIOS string // the name of the file for BIOS machines; empty for none
+	HTTP string // the address for HTTP: ":80", "192.0.2.1:8080"
+	TFTP string // the address for TFTP; empty: no TFTP
+	DHCP string // the interface on which to answer boot clients, such as "eth1"; empty: no proxyDHCP
+	BIOS string // the name of the file for BIOS machines; empty: none
 	Logf func(format string, args ...any)
 }
 
-// Serve offers the site until ctx ends, and then returns nil. It fails at once if it cannot listen, or has nothing to
-// offer.
+// Serve serves the site until ctx ends, and then returns nil. It fails at once if it cannot listen or a file is
+// missing.
 func Serve(ctx context.Context, o Options) error {
 	if err := o.check(o.Logf); err != nil {
 		return err
@@ -34,7 +34,7 @@ func Serve(ctx context.Context, o Options) error {
 	var listen net.ListenConfig
 	l, err := listen.Listen(ctx, "tcp4", o.HTTP)
 	if err != nil {
-		return listening("HTTP", o.HTTP, err)
+		return listenError("HTTP", o.HTTP, err)
 	}
 	defer l.Close()
 	group, ctx := errgroup.WithContext(ctx)
@@ -42,7 +42,7 @@ func Serve(ctx context.Context, o Options) error {
 	if o.TFTP != "" {
 		conn, err := listen.ListenPacket(ctx, "udp4", o.TFTP)
 		if err != nil {
-			return listening("TFTP", o.TFTP, err)
+			return listenError("TFTP", o.TFTP, err)
 		}
 		group.Go(func() error { return o.newTFTP(o.Logf).serve(ctx, conn.(*net.UDPConn)) })
 		o.Logf("tftp: serving at %s", conn.LocalAddr())
@@ -58,10 +58,11 @@ func Serve(ctx context.Context, o Options) error {
 	return group.Wait()
 }
 
-// serveDHCP adds a Proxy on both of its ports to group.
+// serveDHCP starts a Proxy on both of its ports in group.
 func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.Addr) error {
 	if _, port, err := net.SplitHostPort(o.TFTP); err != nil || port != "69" {
-		return fmt.Errorf("PXE clients find TFTP at port 69 and at no other: it cannot be at %q with DHCP", o.TFTP)
+		return fmt.Errorf("PXE clients find TFTP at port 69 and at no other: it cannot be at %q together with DHCP",
+			o.TFTP)
 	}
 	address, err := addressOf(o.DHCP)
 	if err != nil {
@@ -71,24 +72,26 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Logf: o.Logf}
 	if name := o.Files[UKIName]; name != "" {
 		p.UKI = url + UKIName
-		if p.Arch, err = machine(name); err != nil {
+		if p.Arch, err = machineOf(name); err != nil {
 			return err
 		}
 	}
 	for _, port := range []int{dhcpv4.ServerPort, proxyPort} {
 		conn, err := server4.NewIPv4UDPConn(o.DHCP, &net.UDPAddr{Port: port})
 		if err != nil {
-			return fmt.Errorf("cannot listen for DHCP on %s: %w; it needs root, and no other DHCP server on this machine",
+			return fmt.Errorf("cannot listen for DHCP on %s: %w; this needs root, and no other DHCP server on this "+
+				"machine",
 				o.DHCP, err)
 		}
 		context.AfterFunc(ctx, func() { conn.Close() })
 		group.Go(func() error { return p.Serve(conn, port == proxyPort) })
 	}
-	o.Logf("dhcp: telling what boots on %s what to fetch from %s; addresses are another server's to give", o.DHCP, address)
+	o.Logf("dhcp: telling boot clients on %s to fetch from %s; their addresses come from another DHCP server", o.DHCP,
+		address)
 	return nil
 }
 
-// announce says where everything is, for a person to type or to give to a DHCP server.
+// announce logs where the files are, for a person to type or to put into the configuration of a DHCP server.
 func (o *Options) announce(web net.Addr) {
 	at := web.(*net.TCPAddr)
 	addresses := []netip.Addr{at.AddrPort().Addr().Unmap()}
@@ -113,8 +116,8 @@ func (o *Options) announce(web net.Addr) {
 	}
 }
 
-// Addresses returns the IPv4 addresses by which machines reach this one: that of the interface for DHCP, or the one
-// that HTTP is served at, or all there are.
+// Addresses returns the IPv4 addresses at which machines can reach this one: the address of the interface for DHCP, or
+// the address for HTTP, or all addresses.
 func (o *Options) Addresses() []netip.Addr {
 	if a, err := addressOf(o.DHCP); o.DHCP != "" && err == nil {
 		return []netip.Addr{a}
@@ -123,7 +126,7 @@ func (o *Options) Addresses() []netip.Addr {
 		return []netip.Addr{a.Addr().Unmap()}
 	}
 	var addresses []netip.Addr
-	all, _ := net.InterfaceAddrs() // only to say so
+	all, _ := net.InterfaceAddrs() // only for messages: an error does not matter
 	for _, a := range all {
 		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
 			addresses = append(addresses, netip.AddrFrom4([4]byte(n.IP.To4())))
@@ -140,7 +143,7 @@ func addressOf(name string) (netip.Addr, error) {
 	}
 	addresses, err := i.Addrs()
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("cannot tell the address of %s: %w", name, err)
+		return netip.Addr{}, fmt.Errorf("cannot find the address of %s: %w", name, err)
 	}
 	for _, a := range addresses {
 		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil {
@@ -150,8 +153,8 @@ func addressOf(name string) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("interface %s has no IPv4 address for machines to fetch from", name)
 }
 
-// machine returns the architecture of an EFI program, as GOARCH names it.
-func machine(name string) (string, error) {
+// machineOf returns the architecture of an EFI program, as GOARCH names it.
+func machineOf(name string) (string, error) {
 	f, err := pe.Open(name)
 	if err != nil {
 		return "", fmt.Errorf("%s is not an EFI program: %w", name, err)
@@ -166,14 +169,14 @@ func machine(name string) (string, error) {
 	return "", fmt.Errorf("%s is for machine type %#x, which Wyrcan does not know", name, f.Machine)
 }
 
-// listening explains a failure to listen, and what to do about it.
-func listening(what, at string, err error) error {
-	advice := "want [ADDRESS]:PORT, such as :8080 or 192.0.2.1:8080, with an address of this machine"
+// listenError explains why listening failed, and what to do.
+func listenError(what, at string, err error) error {
+	advice := "want [ADDRESS]:PORT, such as :8080 or 192.0.2.1:8080, and the address must be one of this machine"
 	switch {
 	case errors.Is(err, unix.EACCES):
-		advice = "ports under 1024 are for root: use sudo, or another port"
+		advice = "ports below 1024 are only for root: use sudo, or another port"
 	case errors.Is(err, unix.EADDRINUSE):
-		advice = "another program on this machine has that port: end it, or use another port"
+		advice = "another program on this machine has that port: stop it, or use another port"
 	}
 	return fmt.Errorf("cannot serve %s at %q: %w; %s", what, at, err, advice)
 }

@@ -1,7 +1,7 @@
-// Package netboot offers Wyrcan to machines that boot from the network: its files over HTTP and TFTP (RFC 1350, 2347 to
-// 2349), and, where asked, a word to each PXE and UEFI HTTP boot client about which of them to take, beside the DHCP server
-// that is there already (proxyDHCP: the PXE specification 2.1 of Intel, RFC 4578; UEFI 2.10, 24.7). It gives no machine an
-// address, and knows IPv4 only.
+// Package netboot serves Wyrcan to machines that boot from the network. It serves the files over HTTP and TFTP (RFC
+// 1350, 2347 to 2349). If asked to, it also tells PXE and UEFI HTTP boot clients which file to fetch, as a proxyDHCP
+// server beside the network's DHCP server (PXE specification 2.1 of Intel, RFC 4578; UEFI 2.10, 24.7). It assigns no
+// addresses and supports only IPv4.
 package netboot
 
 import (
@@ -21,7 +21,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/uki"
 )
 
-// The names under which machines find what a Site has.
+// The names under which machines find the files of a Site.
 const (
 	KernelName   = "wyrcan.kernel"
 	InitrdName   = "wyrcan.initrd"
@@ -30,28 +30,28 @@ const (
 	PXELINUXName = "pxelinux.cfg/default" // for PXELINUX
 )
 
-// Site is what a network offers. Files are opened when a machine asks, so that what make builds anew is served anew.
+// Site has the files that machines can fetch. A file is opened for each request, so a new build is served at once.
 type Site struct {
-	// Files are paths on this machine by the names that the network sees. The kernel and the initrd must be among them;
-	// the unified kernel image, and boot programs for BIOS machines, may be.
+	// Files maps the names that clients use to paths on this machine. The kernel and the initrd are required. The
+	// unified kernel image and boot programs for BIOS machines are optional.
 	Files map[string]string
 	// Cmdline is the kernel's command line for every machine: in the scripts, and in the unified kernel image.
 	Cmdline string
 
-	program *program
+	uki *ukiCache
 }
 
-// A program is the unified kernel image with the site's command line, made once for all machines that ask at a time.
-type program struct {
+// ukiCache keeps the unified kernel image with the site's command line, so that concurrent requests share one copy.
+type ukiCache struct {
 	mu     sync.Mutex
 	bytes  []byte
-	time   time.Time // of the file that bytes were made of
+	time   time.Time // of the file that bytes was made from
 	signed bool
 }
 
-// check opens all there is once. It comes before all else.
+// check opens every file once. It must be called first.
 func (s *Site) check(logf func(string, ...any)) error {
-	s.program = new(program)
+	s.uki = new(ukiCache)
 	for _, name := range []string{KernelName, InitrdName} {
 		if s.Files[name] == "" {
 			return fmt.Errorf("there is no %s to offer", name)
@@ -70,22 +70,22 @@ func (s *Site) check(logf func(string, ...any)) error {
 	return nil
 }
 
-// names are those of all files, in order.
+// names returns the names of all files, sorted.
 func (s *Site) names() []string {
 	names := append(slices.Collect(maps.Keys(s.Files)), ScriptName, PXELINUXName)
 	slices.Sort(names)
 	return names
 }
 
-// A file is one that a machine fetches.
+// A file is a file that a machine fetches.
 type file struct {
 	io.ReadSeeker
 	io.Closer
 	time   time.Time // zero: made now
-	signed bool      // its command line is its own
+	signed bool      // a signed unified kernel image, which keeps its own command line
 }
 
-// open returns a file by the name that a machine asked for. An error wraps fs.ErrNotExist if there is none of that name.
+// open opens the file with the name that a machine asked for. The error wraps fs.ErrNotExist if there is no such file.
 func (s *Site) open(name string) (*file, error) {
 	switch name {
 	case ScriptName:
@@ -110,7 +110,7 @@ func (s *Site) open(name string) (*file, error) {
 		return &file{ReadSeeker: f, Closer: f, time: info.ModTime()}, nil
 	}
 	defer f.Close()
-	p := s.program
+	p := s.uki
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bytes == nil || !p.time.Equal(info.ModTime()) {
@@ -129,13 +129,13 @@ func (s *Site) open(name string) (*file, error) {
 
 func text(s string) *file { return &file{ReadSeeker: strings.NewReader(s), Closer: io.NopCloser(nil)} }
 
-// clean returns a name as the Site knows it. Machines write it with a slash in front, or with backslashes.
+// clean returns a name in the form that the Site uses. Machines may put a slash in front, or use backslashes.
 func clean(name string) string {
 	return strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(name, `\`, "/")), "/")
 }
 
-// script is for iPXE, which takes its names relative to where the script came from. On EFI the kernel finds its initrd by
-// initrd=; elsewhere that does no harm. Whatever fails, the machine's own boot order goes on.
+// script returns the script for iPXE, which resolves names relative to the script's URL. On EFI the kernel finds its
+// initrd by initrd=; on BIOS that does no harm. If a command fails, the machine continues with its own boot order.
 func (s *Site) script() string {
 	return "#!ipxe\n" +
 		"kernel " + line(KernelName, "initrd="+InitrdName, s.Cmdline) +
@@ -143,7 +143,7 @@ func (s *Site) script() string {
 		"boot\n"
 }
 
-// pxelinux is for PXELINUX, which takes its names relative to where it came from itself.
+// pxelinux returns the configuration for PXELINUX, which resolves names relative to its own location.
 func (s *Site) pxelinux() string {
 	return "DEFAULT wyrcan\nLABEL wyrcan\n" +
 		"  KERNEL " + KernelName + "\n" +

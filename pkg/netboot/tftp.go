@@ -14,41 +14,42 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// What goes on over TFTP at a time. A request of a few bytes, whose sender may be forged, sets off a transfer: until a
-// peer has answered, it is sent next to nothing.
+// Limits on concurrent TFTP transfers. A small request, whose sender address may be forged, starts a transfer. So a
+// peer that has not yet answered is sent very little.
 const (
 	maxTransfers      = 256
-	maxPeerTransfers  = 16 // a lab behind one address
+	maxPeerTransfers  = 16 // several machines may share one address
 	maxUnanswered     = 64
 	maxPeerUnanswered = 4
 )
 
-// A trivial gives the files of a site by TFTP (RFC 1350) with the options blksize (RFC 2348) and tsize (RFC 2349), and
-// takes none. It is our own, for no library tells a peer that has answered from one that may never have asked.
-type trivial struct {
+// tftpServer serves the files of a site by TFTP (RFC 1350) with the options blksize (RFC 2348) and tsize (RFC 2349). It
+// accepts no files. This is our own code because no library distinguishes a peer that has answered from one whose
+// address may be forged.
+type tftpServer struct {
 	site *Site
 	logf func(format string, args ...any)
 
-	transfers  gate
-	unanswered gate
-	refusals   pace // of telling about them
+	transfers  limiter
+	unanswered limiter
+	refusals   rateLimiter // limits the log lines about refused transfers
 
 	mu      sync.Mutex
-	running map[netip.AddrPort]*transfer // by the peer
+	running map[netip.AddrPort]*transfer // by peer
 }
 
-func (s *Site) newTFTP(logf func(string, ...any)) *trivial {
-	return &trivial{
+func (s *Site) newTFTP(logf func(string, ...any)) *tftpServer {
+	return &tftpServer{
 		site: s, logf: logf,
-		transfers:  gate{all: maxTransfers, each: maxPeerTransfers},
-		unanswered: gate{all: maxUnanswered, each: maxPeerUnanswered},
-		refusals:   pace{all: 1, each: 1},
+		transfers:  limiter{all: maxTransfers, each: maxPeerTransfers},
+		unanswered: limiter{all: maxUnanswered, each: maxPeerUnanswered},
+		refusals:   rateLimiter{all: 1, each: 1},
 		running:    make(map[netip.AddrPort]*transfer),
 	}
 }
 
-// serve answers what arrives on conn until ctx ends. Transfers end with it.
-func (t *trivial) serve(ctx context.Context, conn *net.UDPConn) error {
+// serve answers the requests that arrive on conn until ctx ends. Then it also ends the running transfers.
+func (t *tftpServer) serve(ctx context.Context, conn *net.UDPConn) error {
 	context.AfterFunc(ctx, func() {
 		conn.Close()
 		t.mu.Lock()
@@ -72,43 +73,43 @@ func (t *trivial) serve(ctx context.Context, conn *net.UDPConn) error {
 		}
 		r, err := parseRequest(b[:n])
 		if err != nil || about == nil {
-			continue // no request: nobody is told, or two servers might talk to each other for ever
+			continue // not a request: an error in reply could make two servers answer each other for ever
 		}
 		t.begin(ctx, r, peer.(*net.UDPAddr).AddrPort(), about)
 	}
 }
 
-// begin starts the transfer that a peer asks for.
-func (t *trivial) begin(ctx context.Context, r *request, peer netip.AddrPort, about *ipv4.ControlMessage) {
+// begin starts the transfer that a peer requests.
+func (t *tftpServer) begin(ctx context.Context, r *request, peer netip.AddrPort, about *ipv4.ControlMessage) {
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
 	t.mu.Lock()
 	before := t.running[peer]
 	t.mu.Unlock()
 	if before != nil {
 		if !before.answered.Load() {
-			return // it asks again before the answer has reached it, and that is sent again
+			return // the peer repeats its request before our answer has arrived; the transfer repeats that answer
 		}
-		before.conn.Close() // it has started anew
+		before.conn.Close() // the peer has restarted
 		<-before.done
 	}
-	if !t.transfers.enter(peer.Addr()) {
+	if !t.transfers.acquire(peer.Addr()) {
 		t.refuse(peer)
 		return
 	}
-	if !t.unanswered.enter(peer.Addr()) {
-		t.transfers.leave(peer.Addr())
+	if !t.unanswered.acquire(peer.Addr()) {
+		t.transfers.release(peer.Addr())
 		t.refuse(peer)
 		return
 	}
-	conn, mtu, err := answering(peer, about)
+	conn, mtu, err := dialPeer(peer, about)
 	if err != nil {
-		t.unanswered.leave(peer.Addr())
-		t.transfers.leave(peer.Addr())
+		t.unanswered.release(peer.Addr())
+		t.transfers.release(peer.Addr())
 		return
 	}
 	x := &transfer{
 		request: r, conn: conn, mtu: mtu, done: make(chan struct{}),
-		proved: sync.OnceFunc(func() { t.unanswered.leave(peer.Addr()) }),
+		confirmed: sync.OnceFunc(func() { t.unanswered.release(peer.Addr()) }),
 	}
 	t.mu.Lock()
 	t.running[peer] = x
@@ -119,8 +120,8 @@ func (t *trivial) begin(ctx context.Context, r *request, peer netip.AddrPort, ab
 	go func() {
 		t.run(x, peer)
 		conn.Close()
-		x.proved()
-		t.transfers.leave(peer.Addr())
+		x.confirmed()
+		t.transfers.release(peer.Addr())
 		t.mu.Lock()
 		delete(t.running, peer)
 		t.mu.Unlock()
@@ -128,16 +129,16 @@ func (t *trivial) begin(ctx context.Context, r *request, peer netip.AddrPort, ab
 	}()
 }
 
-// refuse says, now and then, that there is too much going on. The peer is sent nothing and asks again.
-func (t *trivial) refuse(peer netip.AddrPort) {
+// refuse logs, at a limited rate, that there are too many transfers. The peer gets no answer and asks again.
+func (t *tftpServer) refuse(peer netip.AddrPort) {
 	if t.refusals.allows("") {
 		t.logf("tftp: too many transfers at a time: %s has to ask again", peer)
 	}
 }
 
-// answering returns a socket to the peer from the address that it has asked, which is nobody's but this peer's, and the
-// MTU of the interface. Requests to a broadcast address are ignored, as RFC 1123, 4.2.3.3, wants.
-func answering(peer netip.AddrPort, about *ipv4.ControlMessage) (*net.UDPConn, int, error) {
+// dialPeer returns a socket that is connected to the peer and bound to the address that the peer sent its request to,
+// and the MTU of the interface. Requests to a broadcast address are ignored (RFC 1123, 4.2.3.3).
+func dialPeer(peer netip.AddrPort, about *ipv4.ControlMessage) (*net.UDPConn, int, error) {
 	ours, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, 0, err
@@ -148,7 +149,7 @@ func answering(peer netip.AddrPort, about *ipv4.ControlMessage) (*net.UDPConn, i
 		asked = asked || ok && (n.IP.Equal(about.Dst) || n.IP.IsLoopback() && about.Dst.IsLoopback())
 	}
 	if !asked {
-		return nil, 0, errors.New("not asked by an address of this machine")
+		return nil, 0, errors.New("the request was not sent to an address of this machine")
 	}
 	mtu := 1500
 	if i, err := net.InterfaceByIndex(about.IfIndex); err == nil {
@@ -158,8 +159,8 @@ func answering(peer netip.AddrPort, about *ipv4.ControlMessage) (*net.UDPConn, i
 	return conn, mtu, err
 }
 
-// run gives a peer what it asks for.
-func (t *trivial) run(x *transfer, peer netip.AddrPort) {
+// run sends a peer the file that it requests.
+func (t *tftpServer) run(x *transfer, peer netip.AddrPort) {
 	name := clean(x.request.file)
 	switch {
 	case x.request.write:
@@ -171,7 +172,7 @@ func (t *trivial) run(x *transfer, peer netip.AddrPort) {
 	}
 	f, err := t.site.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		// PXELINUX asks for a file by its UUID, its address and so on before the default: no news.
+		// Not logged: PXELINUX asks for files named by its UUID, its address and so on before the default file.
 		x.fail(fileNotFound, "no such file")
 		return
 	}
@@ -187,12 +188,12 @@ func (t *trivial) run(x *transfer, peer netip.AddrPort) {
 	case err == nil:
 		t.logf("tftp: %s has %s, %d bytes in %v", peer, name, n, time.Since(begin).Round(10*time.Millisecond))
 	case x.answered.Load():
-		// Firmware asks for a file to learn its size, and then breaks off. That is no failure either.
+		// This may be no failure: firmware requests a file to learn its size and then breaks off.
 		t.logf("tftp: %s broke off %s: %v", peer, name, err)
 	}
 }
 
-// A request is what a peer asks for.
+// A request is a read or write request.
 type request struct {
 	write   bool
 	file    string
@@ -207,18 +208,18 @@ const (
 	notDefined, fileNotFound, accessViolation, illegalOperation = 0, 1, 2, 4
 )
 
-// maxRequest is how long a request may be: RFC 2347.
+// maxRequest is the maximum length of a request: RFC 2347.
 const maxRequest = 512
 
-// parseRequest reads a request: an operation, then words that each end in a zero byte.
+// parseRequest parses a request: the operation, then words that each end in a zero byte.
 func parseRequest(b []byte) (*request, error) {
 	if len(b) < 4 || len(b) > maxRequest || b[len(b)-1] != 0 {
-		return nil, errors.New("no request")
+		return nil, errors.New("not a request")
 	}
 	op := binary.BigEndian.Uint16(b)
 	words := strings.Split(string(b[2:len(b)-1]), "\x00")
 	if op != opRead && op != opWrite || len(words) < 2 {
-		return nil, errors.New("no request")
+		return nil, errors.New("not a request")
 	}
 	r := &request{write: op == opWrite, file: words[0], mode: words[1], options: make(map[string]string)}
 	for words = words[2:]; len(words) >= 2; words = words[2:] {

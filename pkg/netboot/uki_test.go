@@ -8,7 +8,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/uki"
 )
 
-// testUKI returns a unified kernel image for x86-64 that says quiet.
+// testUKI returns a unified kernel image for x86-64 with the command line "quiet".
 func testUKI(t *testing.T) []byte {
 	t.Helper()
 	le := binary.LittleEndian

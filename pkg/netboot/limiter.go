@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A gate bounds how much goes on at a time, in all and for one peer, so that nobody takes the place of all others.
-type gate struct {
+// limiter limits how many things run at a time, in total and for each peer, so that one peer cannot use up everything.
+type limiter struct {
 	all, each int // the limits
 
 	mu    sync.Mutex
@@ -16,8 +16,8 @@ type gate struct {
 	peers map[netip.Addr]int
 }
 
-// enter counts one more of peer's. It returns false if that is too much.
-func (g *gate) enter(peer netip.Addr) bool {
+// acquire counts one more for peer. It returns false, and counts nothing, if that exceeds a limit.
+func (g *limiter) acquire(peer netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.total >= g.all || g.peers[peer] >= g.each {
@@ -31,8 +31,8 @@ func (g *gate) enter(peer netip.Addr) bool {
 	return true
 }
 
-// leave counts one less.
-func (g *gate) leave(peer netip.Addr) {
+// release counts one less for peer.
+func (g *limiter) release(peer netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.total--
@@ -41,8 +41,8 @@ func (g *gate) leave(peer netip.Addr) {
 	}
 }
 
-// A pace bounds how often something happens within a second, in all and for one peer.
-type pace struct {
+// rateLimiter limits how often something happens in a second, in total and for each peer.
+type rateLimiter struct {
 	all, each int // the limits
 
 	since time.Time
@@ -50,8 +50,8 @@ type pace struct {
 	peers map[string]int
 }
 
-// allows counts once more. It returns false if that is too often.
-func (p *pace) allows(peer string) bool {
+// allows counts one more event for peer. It returns false if that exceeds a limit.
+func (p *rateLimiter) allows(peer string) bool {
 	if now := time.Now(); p.peers == nil || now.Sub(p.since) >= time.Second {
 		p.since, p.total, p.peers = now, 0, make(map[string]int)
 	}
@@ -74,33 +74,33 @@ func peerOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// A gated listener closes connections beyond what its gate lets in.
-type gated struct {
+// limitedListener closes connections beyond its limits.
+type limitedListener struct {
 	net.Listener
-	gate *gate
+	limiter *limiter
 }
 
-func (g *gated) Accept() (net.Conn, error) {
+func (g *limitedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := g.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
 		peer := peerOf(conn.RemoteAddr())
-		if g.gate.enter(peer) {
-			return &counted{Conn: conn, leave: sync.OnceFunc(func() { g.gate.leave(peer) })}, nil
+		if g.limiter.acquire(peer) {
+			return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { g.limiter.release(peer) })}, nil
 		}
 		conn.Close()
 	}
 }
 
-// counted is a connection that the gate counts until it is closed.
-type counted struct {
+// limitedConn is a connection that counts for the limiter until it is closed.
+type limitedConn struct {
 	net.Conn
-	leave func()
+	release func()
 }
 
-func (c *counted) Close() error {
-	defer c.leave()
+func (c *limitedConn) Close() error {
+	defer c.release()
 	return c.Conn.Close()
 }
