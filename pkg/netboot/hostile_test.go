@@ -66,8 +66,8 @@ func TestTFTPUnanswered(t *testing.T) {
 			from := peer(t)
 			request := func() { ask(t, from, server, opRead, append([]string{KernelName, "octet"}, options...)...) }
 			request()
-			time.AfterFunc(500*time.Millisecond, request) // as a client repeats its request
-			packets, _ := heard(from, 6*time.Second)
+			time.AfterFunc(testWait/2, request) // as a client repeats its request
+			packets, _ := heard(from, 6*testWait)
 			if n := len(packets); n < 2 || n > 1+firstRepeats {
 				t.Errorf("%d packets came", n)
 			}
@@ -118,7 +118,7 @@ func TestTFTPMany(t *testing.T) {
 		t.Error("another peer is not served")
 	}
 	// When those transfers have been given up, there is room again.
-	time.Sleep((firstRepeats + 1) * waitTime)
+	time.Sleep((firstRepeats + 1) * testWait)
 	again := peer(t)
 	ask(t, again, server, opRead, "undionly.kpxe", "octet")
 	if packets, _ := heard(again, time.Second); len(packets) == 0 {
@@ -148,7 +148,7 @@ func TestTFTPOther(t *testing.T) {
 	} {
 		from := peer(t)
 		asked := ask(t, from, server, c.op, c.words...)
-		packets, _ := heard(from, 300*time.Millisecond)
+		packets, _ := heard(from, 100*time.Millisecond)
 		if c.want == "" && len(packets) > 0 || c.want != "" &&
 			(len(packets) != 1 || !bytes.HasSuffix(packets[0], []byte(c.want+"\x00"))) {
 			t.Errorf("%s: %q came, want %q", name, packets, c.want)
@@ -217,12 +217,12 @@ func TestTFTPAgain(t *testing.T) {
 	from := peer(t)
 	for range 3 {
 		ask(t, from, server, opRead, KernelName, "octet")
-		packets, who := heard(from, 200*time.Millisecond)
+		packets, who := heard(from, testWait/2)
 		if len(packets) == 0 || binary.BigEndian.Uint16(packets[0][2:]) != 1 {
 			t.Fatalf("%d packets came", len(packets))
 		}
 		from.WriteToUDP(packet(opAck, 1, nil), who)
-		if packets, _ := heard(from, 200*time.Millisecond); len(packets) != 1 ||
+		if packets, _ := heard(from, testWait/2); len(packets) != 1 ||
 			binary.BigEndian.Uint16(packets[0][2:]) != 2 {
 			t.Fatalf("after the first block %d packets came", len(packets))
 		}

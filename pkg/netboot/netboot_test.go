@@ -23,6 +23,9 @@ import (
 
 const testLine = `quiet wyr.img=registry.example/debian wyr.arg="a b"`
 
+// testWait is the time after which the server repeats a TFTP packet in tests.
+const testWait = 300 * time.Millisecond
+
 // site returns a Site with large files. Its unified kernel image is a real one.
 func site(t *testing.T) Site {
 	t.Helper()
@@ -75,7 +78,8 @@ func start(t *testing.T, s Site) (web, tftpAt string, l *log) {
 	done := make(chan error, 1)
 	go func() {
 		done <- Serve(ctx,
-			Options{Site: s, HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:0", BIOS: "undionly.kpxe", Logf: l.printf})
+			Options{Site: s, HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:0", BIOS: "undionly.kpxe",
+				Logf: l.printf, wait: testWait})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -1,6 +1,7 @@
 package netboot
 
 import (
+	"cmp"
 	"context"
 	"debug/pe"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
@@ -23,6 +25,8 @@ type Options struct {
 	DHCP string // the interface on which to answer boot clients, such as "eth1"; empty: no proxyDHCP
 	BIOS string // the name of the file for BIOS machines; empty: none
 	Logf func(format string, args ...any)
+
+	wait time.Duration // before a TFTP packet is repeated; 0: waitTime
 }
 
 // Serve serves the site until ctx ends, and then returns nil. It fails at once if it cannot listen or a file is
@@ -44,7 +48,7 @@ func Serve(ctx context.Context, o Options) error {
 		if err != nil {
 			return listenError("TFTP", o.TFTP, err)
 		}
-		group.Go(func() error { return o.newTFTP(o.Logf).serve(ctx, conn.(*net.UDPConn)) })
+		group.Go(func() error { return o.newTFTP(cmp.Or(o.wait, waitTime), o.Logf).serve(ctx, conn.(*net.UDPConn)) })
 		o.Logf("tftp: serving at %s", conn.LocalAddr())
 	}
 	if o.DHCP != "" {

@@ -28,6 +28,7 @@ const (
 // address may be forged.
 type tftpServer struct {
 	site *Site
+	wait time.Duration
 	logf func(format string, args ...any)
 
 	transfers  limiter
@@ -38,9 +39,9 @@ type tftpServer struct {
 	running map[netip.AddrPort]*transfer // by peer
 }
 
-func (s *Site) newTFTP(logf func(string, ...any)) *tftpServer {
+func (s *Site) newTFTP(wait time.Duration, logf func(string, ...any)) *tftpServer {
 	return &tftpServer{
-		site: s, logf: logf,
+		site: s, wait: wait, logf: logf,
 		transfers:  limiter{all: maxTransfers, each: maxPeerTransfers},
 		unanswered: limiter{all: maxUnanswered, each: maxPeerUnanswered},
 		refusals:   rateLimiter{all: 1, each: 1},
@@ -108,7 +109,7 @@ func (t *tftpServer) begin(ctx context.Context, r *request, peer netip.AddrPort,
 		return
 	}
 	x := &transfer{
-		request: r, conn: conn, mtu: mtu, done: make(chan struct{}),
+		request: r, conn: conn, mtu: mtu, wait: t.wait, done: make(chan struct{}),
 		confirmed: sync.OnceFunc(func() { t.unanswered.release(peer.Addr()) }),
 	}
 	t.mu.Lock()

@@ -16,7 +16,7 @@ import (
 const (
 	firstRepeats = 2
 	repeats      = 10
-	waitTime     = time.Second
+	waitTime     = time.Second   // unless Options says otherwise
 	transferTime = 2 * time.Hour // the maximum: a slow peer cannot hold its place for ever
 )
 
@@ -25,6 +25,7 @@ type transfer struct {
 	request   *request
 	conn      *net.UDPConn // connected: only packets and port-unreachable errors of this peer arrive
 	mtu       int
+	wait      time.Duration // for an answer, before a packet is repeated
 	answered  atomic.Bool
 	confirmed func() // called when the peer has answered for the first time
 	done      chan struct{}
@@ -111,7 +112,7 @@ func (x *transfer) deliver(p []byte, number uint16, begun func()) error {
 		if _, err := x.conn.Write(p); err != nil {
 			return err
 		}
-		x.conn.SetReadDeadline(time.Now().Add(waitTime))
+		x.conn.SetReadDeadline(time.Now().Add(x.wait))
 		for {
 			n, err := x.conn.Read(b)
 			var timeout net.Error
