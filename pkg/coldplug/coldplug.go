@@ -1,16 +1,15 @@
-// Package coldplug loads the drivers for the hardware that is there, and for
-// what appears while it watches.
+// Package coldplug loads the drivers of the devices that are present, and of
+// devices that appear while it watches.
 //
-// A device's modalias (sysfs, Documentation/ABI) is matched against
-// modules.alias as depmod(8) writes it, and the modules of all that match are
-// loaded through u-root's kmodule, with their hard dependencies (modules.dep)
-// and soft ones (modules.softdep). New devices are learnt from the kernel's
-// uevents.
+// It matches a device's modalias (sysfs, Documentation/ABI) with the patterns
+// in modules.alias, which depmod(8) writes. It loads the matching modules with
+// u-root's kmodule, with their hard dependencies (modules.dep) and their soft
+// dependencies (modules.softdep). The kernel's uevents announce new devices.
 //
-// It is no udev: it makes no device nodes, knows no rules, unloads nothing and
-// reads no modprobe.d. The names eth0, eth1… are in the order in which drivers
-// find their devices, and drivers load in parallel: tell links apart by address
-// or path.
+// It does not replace udev: it creates no device nodes, has no rules, unloads
+// nothing and does not read modprobe.d. Drivers load in parallel and name links
+// eth0, eth1… in the order in which they find their devices. So identify a link
+// by its address or path, not by its name.
 package coldplug
 
 import (
@@ -31,30 +30,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Loader loads drivers. The zero value serves the running system. It must not
-// be copied once used; its methods may be called at the same time.
+// Loader loads drivers. The zero value loads them for the running system. It
+// must not be copied after use. Its methods may be called concurrently.
 type Loader struct {
 	// Root is the directory that holds sys and lib/modules; "" is "/".
 	Root string
 
-	// Release is the kernel release whose modules are loaded; "" is that of
-	// the running kernel.
+	// Release is the kernel release whose modules are loaded; "" is the
+	// release of the running kernel.
 	Release string
 
-	// Params gives the parameters of modules by name, "max_bonds=2" for
-	// "bonding". They come after the defaults of this package, which keep
-	// bonding and dummy from making a link that nobody asked for, and before
-	// those of the kernel's command line (bonding.max_bonds=2).
+	// Params has the parameters of modules by module name, such as
+	// "max_bonds=2" for "bonding". They come after the defaults of this
+	// package, which keep bonding and dummy from creating a link of their
+	// own, and before those of the kernel's command line
+	// (bonding.max_bonds=2).
 	Params map[string]string
 
-	// Quiet is how long no new driver must have been asked for until
-	// Settled says so; 0 is two seconds.
+	// Quiet is how long no device may ask for a new driver before the
+	// devices count as settled; 0 is two seconds.
 	Quiet time.Duration
 
-	// Logf, where set, is told of every driver that loads or fails.
+	// Logf, if set, is called for every driver that loads or fails.
 	Logf func(format string, args ...any)
 
-	// dryRun takes the place of loading in tests.
+	// dryRun replaces loading in tests.
 	dryRun func(path string)
 
 	open    sync.Once
@@ -65,21 +65,21 @@ type Loader struct {
 	events  *uevents
 
 	mu     sync.Mutex
-	seen   map[string]bool     // modaliases dealt with
-	tried  map[string]*attempt // modules dealt with, by name
+	seen   map[string]bool     // modaliases already handled
+	tried  map[string]*attempt // modules already tried, by name
 	result Result
 
 	settled     chan struct{}
 	settledOnce sync.Once
 }
 
-// Result is what loading came to so far.
+// Result says what was loaded so far, and which network cards are not usable.
 type Result struct {
 	Loaded  []string // modules, in the order in which they were ready
-	Failed  []error  // a sentence each; a module without its device is none
-	Missing []Device // network cards that no module here and no driver of the kernel serves
-	Idle    []Device // those that one should serve, and that are no network interface all the same
-	Wanting []Device // those that are one, and whose driver asked for firmware in vain; some do without
+	Failed  []error  // one sentence for each module that failed; a module whose device is absent has not failed
+	Missing []Device // network cards for which there is no module and no built-in driver
+	Idle    []Device // network cards that have a driver, but no network interface
+	Wanting []Device // network cards with an interface whose driver did not find its firmware; some work without it
 }
 
 func (l *Loader) logf(format string, args ...any) {
@@ -100,7 +100,7 @@ func (l *Loader) start() error {
 		l.settled = make(chan struct{})
 		defer func() {
 			if l.openErr != nil {
-				close(l.settled) // nobody will wait for what cannot come
+				close(l.settled) // no device will ever come
 			}
 		}()
 
@@ -127,22 +127,22 @@ func (l *Loader) start() error {
 	return l.openErr
 }
 
-// Load loads the drivers of all devices present, again and again until none
-// brings forth a device that wants another. It returns an error only where it
-// cannot work at all (errors.Is(err, fs.ErrNotExist): no modules for this
-// kernel, whose drivers may all be built in); what went wrong with single
-// drivers is in the Result.
+// Load loads the drivers of all devices that are present. A driver may create
+// new devices, so it repeats this until no new device appears. It returns an
+// error only if it cannot work at all (errors.Is(err, fs.ErrNotExist): there
+// are no modules for this kernel, whose drivers may all be built in). Failures
+// of single drivers are in the Result.
 func (l *Loader) Load(ctx context.Context) (Result, error) {
 	if err := l.start(); err != nil {
 		return Result{}, err
 	}
 	if l.Root == "" && l.events == nil {
-		// Before the first scan, so that no device falls between the two.
+		// Before the first scan, so that no device is missed.
 		var err error
 		if l.events, err = listen(); err != nil {
 			return Result{}, err
 		}
-		answerKernel()
+		setModprobe()
 	}
 	for {
 		found, err := l.scan(ctx)
@@ -155,7 +155,8 @@ func (l *Loader) Load(ctx context.Context) (Result, error) {
 	}
 }
 
-// scan loads for what is there now and says whether there was anything new.
+// scan loads the drivers of the devices that are present now, and reports
+// whether it found a new modalias.
 func (l *Loader) scan(ctx context.Context) (found bool, err error) {
 	aliases, err := l.aliases()
 	if err != nil {
@@ -170,10 +171,10 @@ func (l *Loader) scan(ctx context.Context) (found bool, err error) {
 	return len(fresh) > 0, l.loadAll(ctx, fresh...)
 }
 
-// ipoib is the alias of the driver that makes network links of InfiniBand adapters.
+// ipoib is the alias of the driver that creates network links for InfiniBand adapters.
 const ipoib = "rtnl-link-ipoib"
 
-// claim says whether the caller is the first to deal with a modalias.
+// claim reports whether the caller is the first to handle a modalias.
 func (l *Loader) claim(alias string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,9 +185,9 @@ func (l *Loader) claim(alias string) bool {
 	return true
 }
 
-// Add loads the modules of the given names or aliases ("8021q",
-// "rtnl-link-vlan", "fs-efivarfs"), for what has no device to ask for them. A
-// name that the kernel has built in is no error, one that nothing serves is
+// Add loads modules by name or alias ("8021q", "rtnl-link-vlan",
+// "fs-efivarfs"), for features that have no device. It is no error if a module
+// is built into the kernel. It is an error if there is no such module
 // (errors.Is(err, fs.ErrNotExist)).
 func (l *Loader) Add(ctx context.Context, names ...string) error {
 	if err := l.start(); err != nil {
@@ -209,7 +210,7 @@ func (l *Loader) Add(ctx context.Context, names ...string) error {
 	return errors.Join(errs...)
 }
 
-// noModule is the error for a name that nothing serves; it is fs.ErrNotExist.
+// noModule is the error for a name or alias without a module; it is fs.ErrNotExist.
 type noModule struct{ name string }
 
 func (e *noModule) Error() string {
@@ -218,25 +219,25 @@ func (e *noModule) Error() string {
 
 func (e *noModule) Is(target error) bool { return target == fs.ErrNotExist }
 
-// modprobe is where the initrd has the program that loads what the kernel itself
-// asks for.
+// modprobe is the path in the initrd of the program that loads the modules that
+// the kernel itself requests.
 const modprobe = "/bbin/modprobe"
 
-// answerKernel tells the kernel of modprobe, if there is one. The kernel would
-// look in /sbin (Documentation/admin-guide/sysctl/kernel.rst, modprobe) and, finding
-// nothing, go on without: a PHY with the generic driver, a card without its
-// Ethernet half.
-func answerKernel() {
+// setModprobe tells the kernel the path of modprobe, if it exists. By default the
+// kernel looks in /sbin (Documentation/admin-guide/sysctl/kernel.rst, modprobe),
+// finds nothing and continues without the module: a PHY then uses the generic
+// driver, and some cards lack their Ethernet part.
+func setModprobe() {
 	if _, err := os.Stat(modprobe); err == nil {
-		// A kernel without CONFIG_MODULES has no such file, and no need of it.
+		// A kernel without CONFIG_MODULES has no such file and needs none.
 		_ = os.WriteFile("/proc/sys/kernel/modprobe", []byte(modprobe+"\n"), 0)
 	}
 }
 
-// loadAll loads the modules that serve the modaliases. Those of different devices load
-// in parallel; those that may want the same device in the order of modules.order,
-// since the first one gets it. On USB they may all want the same: a modalias there is
-// that of an interface, and a driver can take the whole device.
+// loadAll loads the modules that match the modaliases. Modules for different devices
+// load in parallel. Modules for the same device load in the order of modules.order,
+// because the first one gets the device. All USB modaliases count as one device: on
+// USB a modalias belongs to an interface, but a driver can claim the whole device.
 func (l *Loader) loadAll(ctx context.Context, modaliases ...string) error {
 	groups := make(map[string][]string)
 	for _, alias := range modaliases {
@@ -252,7 +253,7 @@ func (l *Loader) loadAll(ctx context.Context, modaliases ...string) error {
 		g.Go(func() error {
 			for _, m := range l.index.lookup(group...) {
 				if ctx.Err() == nil && !l.options.barred[m] {
-					l.load(m) // its failure is in the Result: the others still count
+					l.load(m) // a failure is in the Result; the other modules still load
 				}
 			}
 			return ctx.Err()
@@ -261,13 +262,13 @@ func (l *Loader) loadAll(ctx context.Context, modaliases ...string) error {
 	return g.Wait()
 }
 
-// load loads a module with its soft dependencies, each once, and returns how the
-// module itself went. The plan is made before anything is waited for, so soft
-// dependencies that go round in a circle do no harm.
+// load loads a module with its soft dependencies, each once, and returns the error
+// of the module itself. It makes its plan before it loads anything, so circular soft
+// dependencies do no harm.
 func (l *Loader) load(name string) error {
 	var err error
 	for _, m := range l.index.plan(name) {
-		// kmodule gives what it loads as a dependency no parameters.
+		// kmodule passes no parameters to a module that it loads as a dependency.
 		for _, dep := range slices.Backward(l.index.deps[m]) {
 			if l.params(dep) != "" {
 				l.insert(dep)
@@ -280,7 +281,7 @@ func (l *Loader) load(name string) error {
 	return err
 }
 
-// attempt is the one try that a module gets.
+// attempt makes sure that a module is tried only once, and keeps the error.
 type attempt struct {
 	once sync.Once
 	err  error
@@ -306,8 +307,8 @@ func (l *Loader) insert(name string) error {
 			l.result.Loaded = append(l.result.Loaded, name)
 			l.logf("driver %s loaded in %.2f s", name, time.Since(begin).Seconds())
 		case errors.Is(err, unix.ENODEV):
-			// Its way to say that there is nothing here for it: a CPU
-			// without the instruction, a platform without the chip.
+			// The module's hardware is absent: a CPU without the
+			// instruction, a platform without the chip.
 		default:
 			a.err = fmt.Errorf("cannot load driver %s: %w", name, err)
 			l.result.Failed = append(l.result.Failed, a.err)
@@ -318,7 +319,7 @@ func (l *Loader) insert(name string) error {
 }
 
 // Result returns what Load, Watch and Add have done so far, and which network
-// cards have no driver at this moment.
+// cards are not usable at the moment.
 func (l *Loader) Result() Result {
 	if l.start() != nil {
 		return Result{}
@@ -330,8 +331,9 @@ func (l *Loader) Result() Result {
 	return r
 }
 
-// Watch loads the drivers of devices that appear, until ctx ends, whose error
-// it then returns. Call it after Load, once: what appeared meanwhile waits.
+// Watch loads the drivers of devices that appear. It ends with ctx and returns
+// its error. Call it once, after Load: devices that appeared in between are not
+// lost.
 func (l *Loader) Watch(ctx context.Context) error {
 	if err := l.start(); err != nil {
 		return err
@@ -353,7 +355,7 @@ func (l *Loader) Watch(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, unix.ENOBUFS):
-			// The kernel had more to tell than the socket could hold.
+			// The kernel sent more messages than the socket could hold.
 			settle.Stop()
 			if _, err := l.scan(ctx); err != nil {
 				return err
@@ -384,15 +386,15 @@ func (l *Loader) Watch(ctx context.Context) error {
 	}
 }
 
-// Settled is closed when, under Watch, no new device has appeared for a while
-// (Quiet). Devices may still come: that is what Watch goes on for.
+// Settled returns a channel that Watch closes when no new device has appeared
+// for some time (Quiet). More devices may still appear later, so Watch goes on.
 func (l *Loader) Settled() <-chan struct{} {
-	l.start() // its error is Load's to tell
+	l.start() // Load returns the error
 	return l.settled
 }
 
-// aliases returns what devices ask for, each once. Every device that can ask
-// is on a bus; walking /sys/devices instead would visit ten times the files.
+// aliases returns the modaliases of all devices, each once. Every device with a
+// modalias is on a bus; /sys/devices has ten times as many files.
 func (l *Loader) aliases() ([]string, error) {
 	files, err := filepath.Glob(l.path("sys/bus/*/devices/*/modalias"))
 	if err != nil {
@@ -402,7 +404,7 @@ func (l *Loader) aliases() ([]string, error) {
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			continue // gone again
+			continue // the device is gone again
 		}
 		aliases = append(aliases, strings.TrimSpace(string(b)))
 	}
@@ -413,7 +415,7 @@ func (l *Loader) aliases() ([]string, error) {
 	for _, dir := range phys {
 		aliases = append(aliases, phyAlias(dir))
 	}
-	// Nothing but an adapter calls for IP over InfiniBand.
+	// No device has a modalias for IP over InfiniBand; an adapter needs it.
 	if adapters, _ := filepath.Glob(l.path("sys/class/infiniband/*")); len(adapters) > 0 {
 		aliases = append(aliases, ipoib)
 	}

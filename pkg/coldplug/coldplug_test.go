@@ -17,7 +17,7 @@ import (
 
 const release = "6.1.0-test"
 
-// indexes are what depmod writes about a few of Debian's modules.
+// indexes are the files that depmod writes, with a few of Debian's modules.
 var indexes = map[string]string{
 	"modules.dep": `kernel/drivers/net/ethernet/intel/e1000e/e1000e.ko:
 kernel/drivers/net/ethernet/realtek/r8169.ko: kernel/drivers/net/phy/libphy.ko
@@ -68,9 +68,10 @@ softdep bonding crypto
 	"modules.builtin.modinfo": "virtio.description=x\x00igb.alias=pci:v00008086d00001563sv*sd*bc*sc*i*\x00",
 }
 
-// machine makes a root with indexes and the given devices: bus/name, or
-// bus/name/file for another file than modalias, with its content. It returns a
-// Loader that only writes down what it would load.
+// machine creates a root with the indexes and the given devices. The keys of
+// devices are bus/name for the file modalias, or bus/name/file for another file;
+// the values are the contents. It returns a Loader that loads nothing, and a
+// function that returns the modules it would have loaded.
 func machine(t *testing.T, devices map[string]string) (*Loader, func() []string) {
 	t.Helper()
 	root := t.TempDir()
@@ -90,7 +91,8 @@ func machine(t *testing.T, devices map[string]string) (*Loader, func() []string)
 		file := filepath.Join(root, "sys/bus", filepath.Dir(name), "devices", filepath.Base(name), "modalias")
 		if strings.Count(name, "/") == 2 {
 			dir, base := filepath.Split(name)
-			file = filepath.Join(root, "sys/bus", filepath.Dir(filepath.Clean(dir)), "devices", filepath.Base(dir), base)
+			file = filepath.Join(root, "sys/bus", filepath.Dir(filepath.Clean(dir)), "devices", filepath.Base(dir),
+				base)
 		}
 		write(file, content+"\n")
 	}
@@ -114,13 +116,14 @@ func TestLoad(t *testing.T) {
 		name    string
 		devices map[string]string
 		want    []string   // modules, sorted
-		order   [][]string // pairs of which the first comes first
+		order   [][]string // pairs: the first must load before the second
 	}{
 		{name: "nothing there"},
 		{
-			name:    "one card, twice",
-			devices: map[string]string{"pci/0000:00:03.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", "pci/0000:00:04.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00"},
-			want:    []string{"e1000e"},
+			name: "one card, twice",
+			devices: map[string]string{"pci/0000:00:03.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00",
+				"pci/0000:00:04.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00"},
+			want: []string{"e1000e"},
 		},
 		{
 			name:    "two drivers want the card",
@@ -165,7 +168,7 @@ func TestLoad(t *testing.T) {
 			devices: map[string]string{"mdio_bus/fixed-0:00/phy_id": "0x00000000"},
 		},
 		{
-			name:    "nobody's device",
+			name:    "a device without a driver",
 			devices: map[string]string{"pci/0000:00:09.0": "pci:v0000DEADd0000BEEFsv0sd0bc02sc00i00"},
 		},
 	} {
@@ -201,7 +204,7 @@ func TestLoadEFI(t *testing.T) {
 	}
 }
 
-// TestLoadInfiniBand holds that an adapter is given network links, which no device of its own asks for.
+// TestLoadInfiniBand checks that an adapter gets network links, although no device has a modalias for them.
 func TestLoadInfiniBand(t *testing.T) {
 	l, loaded := machine(t, nil)
 	if err := os.MkdirAll(filepath.Join(l.Root, "sys/class/infiniband/mlx5_0"), 0o755); err != nil {
@@ -217,9 +220,9 @@ func TestLoadInfiniBand(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	l, _ := machine(t, map[string]string{
-		"pci/0000:01:00.0":        "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00", // nobody's
+		"pci/0000:01:00.0":        "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00", // no driver
 		"pci/0000:02:00.0":        "pci:v00008086d00001563sv00008086sd00000000bc02sc00i00", // built in
-		"pci/0000:03:00.0":        "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", // a module's
+		"pci/0000:03:00.0":        "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", // a module
 		"pci/0000:04:00.0":        "pci:v0000DEADd00000001sv00000000sd00000000bc01sc08i02", // a disk
 		"pci/0000:05:00.0":        "pci:v0000DEADd00000002sv00000000sd00000000bc02sc80i00", // bound already
 		"pci/0000:05:00.0/driver": "",
@@ -240,19 +243,19 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestIdle has cards that a driver should serve, one of which is a network interface.
+// TestIdle has network cards with and without drivers, firmware and network interfaces.
 func TestIdle(t *testing.T) {
 	l, _ := machine(t, map[string]string{
-		"pci/0000:01:00.0":    "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00", // nobody's: missing, not idle
+		"pci/0000:01:00.0":    "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00", // no driver: missing, not idle
 		"pci/0000:02:00.0":    "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", // its driver does not take it
 		"pci/0000:03:00.0":    "pci:v000014E4d0000168Asv00000000sd00000000bc02sc00i00", // no firmware
 		"pci/0000:04:00.0":    "pci:v000010ECd00008139sv00000000sd00000000bc02sc00i00", // barred
 		"pci/0000:05:00.0":    "pci:v000010ECd00008168sv00000000sd00000000bc02sc00i00", // an interface
 		"pci/0000:06:00.0":    "pci:v00001AF4d00001000sv00000000sd00000000bc02sc00i00", // carries virtio0
-		"pci/0000:07:00.0":    "pci:v0000DEADd00000002sv00000000sd00000000bc02sc80i00", // bound, and nothing comes of it
+		"pci/0000:07:00.0":    "pci:v0000DEADd00000002sv00000000sd00000000bc02sc80i00", // bound, but no interface
 		"virtio/virtio0":      "virtio:d00000001v00001AF4",
 		"usb/1-1:1.0":         "usb:v0525pA4A2d0505dc02dsc00dp00ic02isc06ip00in00",
-		"usb/1-2:1.0":         "usb:v0525p1234d0505dc02dsc00dp00ic02isc0dip00in00", // NCM, nobody's
+		"usb/1-2:1.0":         "usb:v0525p1234d0505dc02dsc00dp00ic02isc0dip00in00", // NCM, no driver
 		"usb/1-3:1.0":         "usb:v0525p1235d0505dc00dsc00dp00ic08isc06ip50in00", // a disk
 		"platform/ethernet.0": "of:NethernetT(null)Cvendor,gmac",
 		"platform/serial.0":   "of:NserialT(null)Cvendor,uart",
@@ -272,11 +275,13 @@ func TestIdle(t *testing.T) {
 	}
 	for name, content := range map[string]string{
 		"proc/cmdline": "modprobe.blacklist=8139too,8139cp",
-		"dev/kmsg": "4,700,3000000,-;bnx2x 0000:03:00.0: Direct firmware load for bnx2x/a.fw failed with error -2\n SUBSYSTEM=pci\n" +
+		"dev/kmsg": "4,700,3000000,-;bnx2x 0000:03:00.0: Direct firmware load for bnx2x/a.fw failed with error -2\n" +
+			" SUBSYSTEM=pci\n" +
 			"3,701,3000001,-;bnx2x 0000:03:00.0: firmware: failed to load bnx2x/b.fw (-2)\n" +
 			"3,702,3000002,-;bnx2x 0000:03:00.0: firmware: failed to load bnx2x/b.fw (-2)\n" +
 			"3,703,3000003,-;platform regulatory.0: Direct firmware load for regulatory.db failed with error -2\n" +
-			"3,704,3000004,-;r8169 0000:05:00.0: firmware: failed to load rtl.fw (-2)\n6,705,1,-;firmware: failed to load\n",
+			"3,704,3000004,-;r8169 0000:05:00.0: firmware: failed to load rtl.fw (-2)\n" +
+			"6,705,1,-;firmware: failed to load\n",
 		"sys/bus/pci/devices/0000:05:00.0/net/eth0/x":     "",
 		"sys/bus/pci/devices/0000:09:00.0/eth/net/eth1/x": "",
 	} {
@@ -305,17 +310,21 @@ func TestIdle(t *testing.T) {
 		"this initrd has no driver for the Ethernet controller at ethernet.0",
 		"this initrd has no driver for the USB network adapter 0525:1234 at 1-2:1.0",
 		"this initrd has no driver for the virtio network card at virtio0",
-		"driver e1000e does not take the Ethernet controller 8086:10d3 at 0000:02:00.0, the kernel's log (dmesg) may say why",
+		"driver e1000e does not take the Ethernet controller 8086:10d3 at 0000:02:00.0, the kernel's log (dmesg) may " +
+			"say why",
 		"driver bnx2x of the Ethernet controller 14e4:168a at 0000:03:00.0 lacks its firmware bnx2x/a.fw, bnx2x/b.fw",
 		"the command line bars driver 8139too or 8139cp of the Ethernet controller 10ec:8139 at 0000:04:00.0",
-		"driver wireless makes no network interface of the network controller dead:0002 at 0000:07:00.0, the kernel's log (dmesg) may say why",
-		"driver igb does not take the Ethernet controller 8086:1563 at 0000:08:00.0, the kernel's log (dmesg) may say why",
-		"driver cdc_ether or cdc_subset does not take the USB network adapter 0525:a4a2 at 1-1:1.0, the kernel's log (dmesg) may say why",
+		"driver wireless makes no network interface of the network controller dead:0002 at 0000:07:00.0, the " +
+			"kernel's log (dmesg) may say why",
+		"driver igb does not take the Ethernet controller 8086:1563 at 0000:08:00.0, the kernel's log (dmesg) may " +
+			"say why",
+		"driver cdc_ether or cdc_subset does not take the USB network adapter 0525:a4a2 at 1-1:1.0, the kernel's log " +
+			"(dmesg) may say why",
 	}
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("cards of no use (-want +got):\n%s", diff)
+		t.Errorf("cards that cannot be used (-want +got):\n%s", diff)
 	}
 }
 
@@ -357,7 +366,8 @@ func TestOptions(t *testing.T) {
 	if err := os.MkdirAll(l.path("proc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	const line = `quiet wyr.img=x e1000e.IntMode=0,1 bonding.max_bonds=2 mii.x="a b" bonding.flag modprobe.blacklist=8139too,no-such .a= b.=` + "\n"
+	const line = `quiet wyr.img=x e1000e.IntMode=0,1 bonding.max_bonds=2 mii.x="a b" ` +
+		`bonding.flag modprobe.blacklist=8139too,no-such .a= b.=` + "\n"
 	if err := os.WriteFile(l.path("proc/cmdline"), []byte(line), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -392,12 +402,13 @@ func TestLoadFails(t *testing.T) {
 	l, _ := machine(t, map[string]string{
 		"pci/0000:00:03.0": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00",
 	})
-	l.dryRun = nil // for real, and there is no such file
+	l.dryRun = nil // really load; there is no such file
 	r, err := l.Load(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Failed) != 1 || !errors.Is(r.Failed[0], fs.ErrNotExist) || !strings.Contains(r.Failed[0].Error(), "cannot load driver e1000e: ") {
+	if len(r.Failed) != 1 || !errors.Is(r.Failed[0], fs.ErrNotExist) ||
+		!strings.Contains(r.Failed[0].Error(), "cannot load driver e1000e: ") {
 		t.Errorf("Failed = %v, want one that names e1000e", r.Failed)
 	}
 	if err := l.Add(context.Background(), "e1000e"); !errors.Is(err, fs.ErrNotExist) {
@@ -407,22 +418,23 @@ func TestLoadFails(t *testing.T) {
 
 func TestNoModules(t *testing.T) {
 	l := &Loader{Root: t.TempDir(), Release: "9.9.9"}
-	if _, err := l.Load(context.Background()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "kernel 9.9.9") {
+	if _, err := l.Load(context.Background()); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "kernel 9.9.9") {
 		t.Errorf("Load without modules = %v, want a missing file and the kernel's release", err)
 	}
 	select {
 	case <-l.Settled():
 	case <-time.After(time.Second):
-		t.Error("Settled waits although nothing can come")
+		t.Error("Settled waits although no device can come")
 	}
 }
 
-// TestWatch hands the watcher events through a pipe in the place of the socket.
+// TestWatch sends events to the watcher through a pipe instead of the socket.
 func TestWatch(t *testing.T) {
 	l, loaded := machine(t, nil)
 	l.Quiet = 50 * time.Millisecond
 	load := l.dryRun
-	l.dryRun = func(path string) { // a driver that takes its time is no quiet
+	l.dryRun = func(path string) { // while a slow driver loads, the devices have not settled
 		time.Sleep(4 * l.Quiet)
 		select {
 		case <-l.Settled():
@@ -472,7 +484,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestListen opens the kernel's own stream.
+// TestListen opens the kernel's socket and closes it during a read.
 func TestListen(t *testing.T) {
 	u, err := listen()
 	if err != nil {

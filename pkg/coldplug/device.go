@@ -14,20 +14,20 @@ import (
 // Device is a piece of hardware that asks for a driver.
 type Device struct {
 	Name     string   // on its bus: "0000:01:00.0"
-	Modalias string   // what it asks for
-	Driver   string   // the one that has it; "" where none has
-	Modules  []string // those that claim to serve it, of this initrd or built into the kernel
-	Firmware []string // what its driver asked for in vain
-	Links    []string // the network interfaces that it is
+	Modalias string   // identifies the drivers for it
+	Driver   string   // the driver that is bound to it; "" if none is
+	Modules  []string // the modules of this initrd and built-in drivers that match it
+	Firmware []string // the firmware that its driver did not find
+	Links    []string // its network interfaces
 	kind     string
-	barred   bool // the command line keeps all of Modules away
+	barred   bool // the command line forbids all of Modules
 }
 
 // String describes the device for a person: "Ethernet controller 8086:1563 at
 // 0000:01:00.0".
 func (d Device) String() string { return fmt.Sprintf("%s at %s", d.kind, d.Name) }
 
-// Trouble says for a person why the device is of no use.
+// Trouble returns the reason, for a person, why the device cannot be used.
 func (d Device) Trouble() string {
 	switch {
 	case len(d.Firmware) > 0:
@@ -40,7 +40,8 @@ func (d Device) Trouble() string {
 	case d.Driver == "":
 		return fmt.Sprintf("driver %s does not take the %s, the kernel's log (dmesg) may say why", d.driver(), d)
 	}
-	return fmt.Sprintf("driver %s makes no network interface of the %s, the kernel's log (dmesg) may say why", d.Driver, d)
+	return fmt.Sprintf("driver %s makes no network interface of the %s, the kernel's log (dmesg) may say why", d.Driver,
+		d)
 }
 
 func (d Device) driver() string { return cmp.Or(d.Driver, strings.Join(d.Modules, " or ")) }
@@ -60,12 +61,12 @@ var otherNetwork = []struct{ prefix, kind string }{
 	{"fsl-mc:v00001957ddpni", "DPAA2 network interface"},
 }
 
-// usbNetwork holds the ends of modaliases, those of an interface's class, by which USB network adapters go: Ethernet, NCM
-// and MBIM of USB's class of communication devices, and RNDIS. What has a class of its maker's own cannot be told.
+// // usbNetwork has the interface classes at the end of a modalias that identify USB network adapters: Ethernet, NCM
+// and MBIM of USB's communications class, and RNDIS. An adapter with a vendor-specific class cannot be recognised.
 var usbNetwork = []string{"ic02isc06", "ic02isc0d", "ic02isc0e", "ic02isc02ipff", "ice0isc01ip03", "icefisc04ip01"}
 
-// networkKind describes the network card that a modalias belongs to, or is "".
-// A PCI device's is pci:vNdNsvNsdNbcNscNiN (pci_uevent, drivers/pci/pci-driver.c).
+// networkKind describes the network card with this modalias, or returns "" if it is no network card.
+// The modalias of a PCI device is pci:vNdNsvNsdNbcNscNiN (pci_uevent, drivers/pci/pci-driver.c).
 func networkKind(modalias string) string {
 	var vendor, device uint32
 	if n, _ := fmt.Sscanf(modalias, "pci:v%8Xd%8Xsv", &vendor, &device); n == 2 {
@@ -96,9 +97,9 @@ func networkKind(modalias string) string {
 	return ""
 }
 
-// cards sorts the network cards of which something is to be told: those that have no driver bound and that no module and
-// nothing built in claims to serve, those that one serves, or should, and that are no network interface all the same, and
-// those that are one without all of their firmware.
+// cards adds the network cards that are not usable to r: Missing are those without a bound, matching or built-in
+// driver, Idle are those with a driver but without a network interface, and Wanting are those with an interface whose
+// driver did not find all of its firmware.
 func (l *Loader) cards(r *Result) {
 	files, err := filepath.Glob(l.path("sys/bus/*/devices/*/modalias"))
 	if err != nil {
@@ -117,7 +118,7 @@ func (l *Loader) cards(r *Result) {
 		}
 		d.Driver = boundDriver(dir)
 		if d.Driver == "virtio-pci" {
-			continue // the card is the device that this one carries
+			continue // the card is the virtio device below this one
 		}
 		d.Modules = l.index.lookup(d.Modalias)
 		d.barred = !slices.ContainsFunc(d.Modules, func(m string) bool { return !l.options.barred[m] })
@@ -137,7 +138,7 @@ func (l *Loader) cards(r *Result) {
 	}
 }
 
-// boundDriver returns the name of the driver that has the device, or "".
+// boundDriver returns the name of the driver that is bound to the device, or "".
 func boundDriver(dir string) string {
 	link := filepath.Join(dir, "driver")
 	if _, err := os.Lstat(link); err != nil {
@@ -150,8 +151,8 @@ func boundDriver(dir string) string {
 	return filepath.Base(driver)
 }
 
-// links returns the names of the network interfaces that a device is, or that one is which it carries. A link out of the
-// directory leads to another device: of a virtual function to the physical one.
+// links returns the names of the network interfaces of a device and of the devices directly below it. It does not
+// follow symbolic links, which lead to other devices: from a virtual function to the physical one.
 func links(dir string) []string {
 	var names []string
 	children, err := os.ReadDir(dir)
@@ -174,9 +175,9 @@ func links(dir string) []string {
 	return names
 }
 
-// phyAlias makes the modalias of an Ethernet PHY, which sysfs does not give: the
+// phyAlias returns the modalias of an Ethernet PHY, which sysfs does not show: the
 // 32 bits of its identifier as digits (include/linux/mod_devicetable.h, MDIO_ID_FMT).
-// It is "" where there is no identifier.
+// It returns "" if the PHY has no identifier.
 func phyAlias(dir string) string {
 	b, err := os.ReadFile(filepath.Join(dir, "phy_id"))
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLog is how many bytes of the kernel's log are read at most: it may grow faster than somebody reads it.
+// maxLog limits how many bytes of the kernel's log are read: the log could grow faster than it is read.
 const maxLog = 8 << 20
 
-// firmwareWanted returns the names of the firmware that drivers have asked for in vain, by the name of the device, as
-// the kernel's log in the file has it.
+// firmwareWanted returns the names of the firmware that drivers did not find, by the name of the device, according to
+// the kernel's log in the file.
 func firmwareWanted(file string) map[string][]string {
 	wanted := make(map[string][]string)
 	for line := range strings.Lines(kernelLog(file)) {
@@ -24,9 +24,9 @@ func firmwareWanted(file string) map[string][]string {
 	return wanted
 }
 
-// firmwareFailure takes a line of the kernel's log apart: "bnx2 0000:01:00.0: Direct firmware load for bnx2/a.fw failed
-// with error -2" (drivers/base/firmware_loader/main.c), or what Debian makes of it: "firmware: failed to load bnx2/a.fw
-// (-2)".
+// firmwareFailure parses a line of the kernel's log about missing firmware: "bnx2 0000:01:00.0: Direct firmware load
+// for bnx2/a.fw failed with error -2" (drivers/base/firmware_loader/main.c), or Debian's form: "firmware: failed to
+// load bnx2/a.fw (-2)".
 func firmwareFailure(line string) (device, name string, ok bool) {
 	for _, form := range []struct{ before, after string }{
 		{": Direct firmware load for ", " failed with error "},
@@ -42,8 +42,8 @@ func firmwareFailure(line string) (device, name string, ok bool) {
 	return "", "", false
 }
 
-// kernelLog returns the kernel's log as far as it is there (Documentation/ABI/testing/dev-kmsg), or nothing where it
-// cannot be read.
+// kernelLog returns the content of the kernel's log so far (Documentation/ABI/testing/dev-kmsg), or "" if it cannot be
+// read.
 func kernelLog(file string) string {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

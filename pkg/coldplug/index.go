@@ -12,25 +12,25 @@ import (
 	"strings"
 )
 
-// prefixLen is by how many bytes aliases are sorted into buckets: enough for
-// "pci:v00008086", which leaves a PCI device only its own vendor's to try.
+// prefixLen is the length of the prefix by which aliases are indexed. It covers
+// "pci:v00008086", so a PCI device is compared only with aliases of its vendor.
 const prefixLen = 13
 
-// alias is one line of modules.alias. Where several modules serve a device, the one
-// with the earlier line goes first: depmod writes them in the order of modules.order,
-// in which the kernel would try them if they were built in.
+// alias is one line of modules.alias. If several modules match a device, the one with
+// the earlier line loads first: depmod writes the lines in the order of modules.order,
+// in which the kernel would try built-in drivers.
 type alias struct {
 	pattern, module string
 	line            int
 }
 
-// index is what depmod(8) wrote about one kernel's modules.
+// index is the content of the files that depmod(8) wrote about the modules of one kernel.
 type index struct {
 	lines   int                 // of modules.alias so far
 	aliases map[string][]alias  // by the literal beginning of the pattern, prefixLen bytes at most
-	builtin map[string][]alias  // the same of what the kernel has inside
-	inside  map[string]bool     // names of what the kernel has inside
-	deps    map[string][]string // names of all that a module needs, by its name
+	builtin map[string][]alias  // the same for built-in drivers
+	inside  map[string]bool     // names of built-in modules
+	deps    map[string][]string // names of all modules that a module needs, by its name
 	soft    map[string][]softdep
 }
 
@@ -47,12 +47,12 @@ const (
 	after  when = true
 )
 
-// readIndex reads the indexes of the kernel release below root. modules.dep and
-// modules.alias must be there.
+// readIndex reads the index files of a kernel release below root. modules.dep and
+// modules.alias must exist.
 func readIndex(root, release string) (*index, error) {
 	dir := filepath.Join(root, "lib/modules", release)
 	if _, err := os.Stat(dir); err != nil {
-		dir = filepath.Join(root, "usr/lib/modules", release) // where kmodule looks next
+		dir = filepath.Join(root, "usr/lib/modules", release) // where kmodule looks as well
 	}
 	x := &index{
 		aliases: make(map[string][]alias),
@@ -64,12 +64,12 @@ func readIndex(root, release string) (*index, error) {
 	for _, part := range []struct {
 		name     string
 		required bool
-		take     func(line string)
+		add      func(line string)
 	}{
-		{"modules.dep", true, x.takeDep},
-		{"modules.alias", true, x.takeAlias},
-		{"modules.softdep", false, x.takeSoftdep},
-		{"modules.builtin", false, x.takeBuiltin},
+		{"modules.dep", true, x.addDep},
+		{"modules.alias", true, x.addAlias},
+		{"modules.softdep", false, x.addSoftdep},
+		{"modules.builtin", false, x.addBuiltin},
 	} {
 		b, err := os.ReadFile(filepath.Join(dir, part.name))
 		if errors.Is(err, fs.ErrNotExist) && !part.required {
@@ -81,7 +81,7 @@ func readIndex(root, release string) (*index, error) {
 		lines := bufio.NewScanner(bytes.NewReader(b))
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			part.take(lines.Text())
+			part.add(lines.Text())
 		}
 		if err := lines.Err(); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
@@ -106,8 +106,8 @@ func put(to map[string][]alias, a alias) {
 	to[key] = append(to[key], a)
 }
 
-// takeDep takes "kernel/a/b-c.ko: kernel/d.ko kernel/e.ko".
-func (x *index) takeDep(line string) {
+// addDep adds a line "kernel/a/b-c.ko: kernel/d.ko kernel/e.ko".
+func (x *index) addDep(line string) {
 	file, rest, ok := strings.Cut(line, ":")
 	if !ok {
 		return
@@ -119,8 +119,9 @@ func (x *index) takeDep(line string) {
 	x.deps[moduleName(file)] = deps
 }
 
-// takeAlias takes "alias PATTERN MODULE". A pattern may hold blanks, a module not.
-func (x *index) takeAlias(line string) {
+// addAlias adds a line "alias PATTERN MODULE". A pattern may contain spaces, a module
+// name does not.
+func (x *index) addAlias(line string) {
 	rest, ok := strings.CutPrefix(line, "alias ")
 	if i := strings.LastIndexByte(rest, ' '); ok && i > 0 {
 		x.lines++
@@ -128,9 +129,9 @@ func (x *index) takeAlias(line string) {
 	}
 }
 
-// takeSoftdep takes "softdep MODULE pre: NAME… post: NAME…". A name before
-// either word is what old modules wrote for crypto algorithms: kmod ignores it.
-func (x *index) takeSoftdep(line string) {
+// addSoftdep adds a line "softdep MODULE pre: NAME… post: NAME…". Old modules have
+// names of crypto algorithms before the first of these words: kmod ignores them.
+func (x *index) addSoftdep(line string) {
 	words := strings.Fields(line)
 	if len(words) < 3 || words[0] != "softdep" {
 		return
@@ -150,11 +151,11 @@ func (x *index) takeSoftdep(line string) {
 	}
 }
 
-// takeBuiltin takes "kernel/a/b.ko".
-func (x *index) takeBuiltin(line string) { x.inside[moduleName(line)] = true }
+// addBuiltin adds a line "kernel/a/b.ko".
+func (x *index) addBuiltin(line string) { x.inside[moduleName(line)] = true }
 
-// lookup returns the modules that serve any of the modaliases, each once, in the order
-// in which they are to be loaded.
+// lookup returns the modules that match any of the modaliases, each once, in the order
+// in which to load them.
 func (x *index) lookup(modaliases ...string) []string {
 	var found []alias
 	for _, m := range modaliases {
@@ -184,7 +185,7 @@ func find(in map[string][]alias, modalias string) []alias {
 	return found
 }
 
-// resolve returns the module of that name, or those that have it as an alias.
+// resolve returns the module with that name, or the modules with that alias.
 func (x *index) resolve(name string) []string {
 	if _, ok := x.deps[underscored(name)]; ok {
 		return []string{underscored(name)}
@@ -192,13 +193,14 @@ func (x *index) resolve(name string) []string {
 	return x.lookup(name)
 }
 
-// builtIn says whether the kernel has the module or alias inside.
+// builtIn reports whether the kernel has the module, or a module with that alias, built in.
 func (x *index) builtIn(name string) bool {
 	return x.inside[underscored(name)] || len(find(x.builtin, name)) > 0
 }
 
-// plan returns a module among its soft dependencies, in the order in which to
-// load them: its own, theirs, and those of all modules that each needs.
+// plan returns a module and its soft dependencies in the order in which to load
+// them. It includes the soft dependencies of those modules and of all modules that
+// they need.
 func (x *index) plan(module string) []string {
 	var plan []string
 	seen := make(map[string]bool)
@@ -229,7 +231,7 @@ func (x *index) plan(module string) []string {
 	return plan
 }
 
-// moduleName gives the name of a module file, as the kernel writes it.
+// moduleName returns the name of the module in a file, as the kernel writes it.
 func moduleName(file string) string {
 	base, _, _ := strings.Cut(filepath.Base(file), ".ko")
 	return underscored(base)

@@ -2,14 +2,14 @@ package coldplug
 
 import "strings"
 
-// match says whether a modalias fits a pattern of modules.alias, by the rules of
-// fnmatch(3) without flags: * is any text, ? any byte, [a-z] and [!a-z] one of a
-// set, \ takes the next byte as it is. Unlike path.Match's, its * takes in
-// slashes. Hyphen and underscore are the same, save in a set: depmod and
-// the kernel do not agree on which to write.
+// match reports whether a modalias matches a pattern of modules.alias, by the rules
+// of fnmatch(3) without flags: * matches any text, ? any byte, [a-z] and [!a-z] a
+// byte of a set, and \ quotes the next byte. Unlike in path.Match, * also matches
+// slashes. Hyphen and underscore are equal except in a set, because depmod and the
+// kernel write different ones.
 //
-// Only the last star is ever tried again, so the time is at most the product of
-// the two lengths.
+// It backtracks only to the last star, so the time is at most the product of the
+// two lengths.
 func match(pattern, name string) bool {
 	var p, n int
 	star, mark := -1, 0
@@ -53,8 +53,8 @@ func matchByte(pattern string, p int, c byte) (next int, ok bool) {
 	return p + 1, underscore(pattern[p]) == underscore(c)
 }
 
-// matchSet matches c against the set that begins at p. Without a closing bracket
-// it is none, and the bracket stands for itself.
+// matchSet matches c against the set that begins at p. set is false if there is no
+// closing bracket: the opening bracket then stands for itself.
 func matchSet(pattern string, p int, c byte) (next int, ok, set bool) {
 	i := p + 1
 	negate := i < len(pattern) && (pattern[i] == '!' || pattern[i] == '^')
@@ -83,8 +83,8 @@ func underscore(c byte) byte {
 	return c
 }
 
-// literal returns the part of a pattern before its first special byte, as an
-// underscored text.
+// literal returns the part of a pattern before its first special byte, with
+// underscores instead of hyphens.
 func literal(pattern string) string {
 	if i := strings.IndexAny(pattern, `*?[\`); i >= 0 {
 		pattern = pattern[:i]

@@ -44,15 +44,16 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestMatchTime would not end with a matcher that tries every star again.
+// TestMatchTime would not end with a matcher that backtracks to every star.
 func TestMatchTime(t *testing.T) {
 	if match(strings.Repeat("a*", 2000)+"b", strings.Repeat("a", 10000)) {
 		t.Error("a match, want none")
 	}
 }
 
-// FuzzMatch compares with path.Match where the two are meant to agree: path's
-// star stops at a slash, its classes are stricter, and it knows no underscore rule.
+// FuzzMatch compares match with path.Match, except where they differ on purpose: in
+// path.Match a star stops at a slash, sets are stricter, and hyphen and underscore
+// differ.
 func FuzzMatch(f *testing.F) {
 	f.Add("pci:v*d*sv*", "pci:v00008086d000010D3sv00008086")
 	f.Add("a*?b", "aXYb")

@@ -8,22 +8,22 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 
-// defaultParams keeps modules from making links of their own.
+// defaultParams keep modules from creating links when they load.
 var defaultParams = map[string]string{
 	"bonding": "max_bonds=0",
 	"dummy":   "numdummies=0",
 }
 
-// options is what the kernel's command line says about modules, which is modprobe's
-// to read and not the kernel's (modprobe(8), Documentation/admin-guide/kernel-parameters.rst):
-// MODULE.PARAMETER=VALUE, and modprobe.blacklist=MODULE,… for those that no alias
-// may load.
+// options are the module options on the kernel's command line. For a loadable module
+// modprobe reads them, not the kernel (modprobe(8),
+// Documentation/admin-guide/kernel-parameters.rst): MODULE.PARAMETER=VALUE, and
+// modprobe.blacklist=MODULE,… for modules that must not load by an alias.
 type options struct {
 	params map[string][]string
 	barred map[string]bool
 }
 
-// readOptions reads the command line in file. Without one there are no options.
+// readOptions reads the command line in file. Without that file there are no options.
 func readOptions(file string) options {
 	o := options{params: make(map[string][]string), barred: make(map[string]bool)}
 	line, err := os.ReadFile(file)
@@ -49,7 +49,7 @@ func readOptions(file string) options {
 }
 
 // params returns the parameters of a module: the defaults, then those of Params, then
-// those of the command line. Of two with the same name the module takes the latter.
+// those of the command line. If a parameter occurs twice, the module uses the later one.
 func (l *Loader) params(module string) string {
 	all := append([]string{defaultParams[module], l.Params[module]}, l.options.params[module]...)
 	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), " ")

@@ -8,19 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uevents is the stream of the kernel's messages about devices.
+// uevents receives the kernel's messages about devices.
 type uevents struct{ f *os.File }
 
-// listen opens the stream. Messages wait in the socket until they are read.
+// listen opens the socket. Messages wait in it until they are read.
 func listen() (*uevents, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK,
+		unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for devices: %w", err)
 	}
-	// A large machine sends thousands of messages while its drivers load. It
-	// does no harm where it is refused: next then says ENOBUFS.
+	// A large machine sends thousands of messages while its drivers load. A
+	// smaller buffer does no harm: next then returns ENOBUFS.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
-	// Group 1 is the kernel's own; udev sends what it made of them to group 2.
+	// The kernel sends to group 1, udev to group 2.
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1}); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("cannot listen for devices: %w", err)
@@ -38,12 +39,12 @@ func (u *uevents) next() (map[string]string, error) {
 	return parseUevent(b[:n]), nil
 }
 
-// Close ends the stream.
+// Close closes the socket.
 func (u *uevents) Close() error { return u.f.Close() }
 
-// parseUevent reads "add@/devices/…" and the KEY=VALUE strings that follow, each
-// ended by a zero byte (lib/kobject_uevent.c). The first says nothing that
-// ACTION and DEVPATH do not.
+// parseUevent parses "add@/devices/…" and the KEY=VALUE strings that follow, each
+// ended by a zero byte (lib/kobject_uevent.c). It skips the first string, which only
+// repeats ACTION and DEVPATH.
 func parseUevent(b []byte) map[string]string {
 	vars := make(map[string]string)
 	for _, field := range bytes.Split(b, []byte{0}) {

@@ -20,11 +20,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Disk is an image as it lies on a disk, in a directory or an archive: what is in its files, by their names.
+// Disk is an image in a directory or an archive: the contents of its files by their names.
 type Disk map[string][]byte
 
-// Saved returns an image of these layers as docker saves it since its release 25.0: an OCI layout of layers that are
-// not compressed, with docker's own manifest.json beside it. Its name is "registry.example/x:1".
+// Saved returns an image of these layers as docker 25.0 and newer save it: an OCI layout with uncompressed layers, and
+// docker's own manifest.json beside it. Its name is "registry.example/x:1".
 func Saved(t testing.TB, layers ...Layer) Disk {
 	t.Helper()
 	d := Disk{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`)}
@@ -50,7 +50,7 @@ func Saved(t testing.TB, layers ...Layer) Disk {
 	return d
 }
 
-// SetManifest makes this the manifest that the index names.
+// SetManifest stores a manifest and makes the index name it.
 func (d Disk) SetManifest(manifest map[string]any) {
 	desc := d.AddJSON(manifest)
 	desc["mediaType"] = "application/vnd.oci.image.manifest.v1+json"
@@ -60,7 +60,7 @@ func (d Disk) SetManifest(manifest map[string]any) {
 	d.SetJSON("index.json", map[string]any{"schemaVersion": 2, "manifests": []any{desc}})
 }
 
-// Manifest returns the manifest that the index names first, as JSON decodes it.
+// Manifest returns the first manifest of the index, decoded from JSON.
 func (d Disk) Manifest(t testing.TB) map[string]any {
 	t.Helper()
 	var index struct {
@@ -83,27 +83,27 @@ func (d Disk) Add(content []byte) map[string]any {
 	return map[string]any{"digest": digest, "size": len(content)}
 }
 
-// AddJSON adds a document as a blob and returns its descriptor.
+// AddJSON adds a value as a JSON blob and returns its descriptor.
 func (d Disk) AddJSON(v any) map[string]any { return d.Add(mustJSON(v)) }
 
-// SetJSON makes a document the content of a file.
+// SetJSON makes a value, encoded as JSON, the content of a file.
 func (d Disk) SetJSON(name string, v any) { d[name] = mustJSON(v) }
 
 func mustJSON(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // of values that a test wrote down
+		panic(err) // tests pass only values that can be encoded
 	}
 	return b
 }
 
-// BlobName is where a layout has the blob with a digest.
+// BlobName returns the name of the file for a digest in an OCI layout.
 func BlobName(digest string) string {
 	algorithm, hex, _ := bytes.Cut([]byte(digest), []byte(":"))
 	return "blobs/" + string(algorithm) + "/" + string(hex)
 }
 
-// Names returns the names of the files, in order.
+// Names returns the names of the files, sorted.
 func (d Disk) Names() []string { return slices.Sorted(maps.Keys(d)) }
 
 // Dir writes the files into a directory and returns its name.
@@ -122,8 +122,7 @@ func (d Disk) Dir(t testing.TB) string {
 	return dir
 }
 
-// Tar writes the files into an archive and returns its name. Headers in more take the places of files of the same
-// names.
+// Tar writes the files into an archive and returns its name. A header in more replaces the file of the same name.
 func (d Disk) Tar(t testing.TB, more ...tar.Header) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -154,8 +153,8 @@ func (d Disk) Tar(t testing.TB, more ...tar.Header) string {
 	return file
 }
 
-// PushDisk stores the blobs of d and the manifest that its index names first as repo, "x:1" for instance, without
-// looking at them, and returns its full name with the host.
+// PushDisk stores the blobs and the first manifest of d as repo, such as "x:1", without checking them, and returns the
+// full name with the host.
 func (r *Registry) PushDisk(t testing.TB, repo string, d Disk) string {
 	t.Helper()
 	ref, err := name.ParseReference(r.Host+"/"+repo, name.Insecure)
@@ -174,7 +173,7 @@ func (r *Registry) PushDisk(t testing.TB, repo string, d Disk) string {
 	return ref.Name()
 }
 
-// manifest is a manifest by its bytes.
+// manifest is the bytes of a manifest.
 type manifest []byte
 
 func (m manifest) RawManifest() ([]byte, error)        { return m, nil }

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Distribution runs docker's own registry server until the test ends, and returns its address. Of the server's
-// configuration (https://distribution.github.io/distribution/about/configuration/), http is what the section of that name
-// has beside the address, in YAML's flow style and after a comma; sections are further ones. Make installs the program:
-// that it is not there is a failure.
+// Distribution runs docker's registry server until the test ends, and returns its address. http is added to the section
+// http of the server's configuration (https://distribution.github.io/distribution/about/configuration/): it is in
+// YAML's flow style and starts with a comma. sections are further sections. The test fails if the program is not
+// installed; make installs it.
 func Distribution(t testing.TB, http, sections string) (host string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -32,8 +32,8 @@ func Distribution(t testing.TB, http, sections string) (host string) {
 		t.Fatal(err)
 	}
 	server := exec.Command("docker-registry", "serve", file)
-	var said bytes.Buffer
-	server.Stdout, server.Stderr = &said, &said
+	var output bytes.Buffer
+	server.Stdout, server.Stderr = &output, &output
 	if err := server.Start(); err != nil {
 		t.Fatalf("%v: install Debian's package docker-registry", err)
 	}
@@ -47,7 +47,7 @@ func Distribution(t testing.TB, http, sections string) (host string) {
 		}
 		if time.Now().After(deadline) {
 			stop()
-			t.Fatalf("docker-registry does not answer: %v\n%s", err, said.Bytes())
+			t.Fatalf("docker-registry does not answer: %v\n%s", err, output.Bytes())
 		}
 	}
 }

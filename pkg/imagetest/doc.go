@@ -1,4 +1,4 @@
-// Package imagetest builds small container images for tests, byte by byte where that is the point, and serves them
-// from an in-memory registry which can be told to misbehave. Images follow the OCI image specification
-// (https://github.com/opencontainers/image-spec) or docker's schema 2. Nothing of it belongs in a shipped command.
+// Package imagetest builds small container images for tests and serves them from an in-memory registry that can inject
+// faults. Images follow the OCI image specification (https://github.com/opencontainers/image-spec) or docker's schema
+// 2; some are built byte by byte, so that they are invalid in one point. The package is only for tests.
 package imagetest

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Effect answers a request in place of next, or spoils next's answer.
+// Effect answers a request instead of next, or changes the answer of next.
 type Effect func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-// Drop breaks the connection after n bytes of the body, though the header promised all of it.
+// Drop closes the connection after n bytes of the body, although the header announced all of it.
 func Drop(n int64) Effect {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		left := n
@@ -30,7 +30,7 @@ func Drop(n int64) Effect {
 	}
 }
 
-// Truncate ends the body after n bytes, and the header agrees.
+// Truncate ends the body after n bytes. The header announces only these n bytes.
 func Truncate(n int64) Effect {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		left := n
@@ -53,7 +53,8 @@ func Truncate(n int64) Effect {
 	}
 }
 
-// Flip turns the lowest bit of the blob's byte at offset, also where a Range request asks for a later part of it.
+// Flip inverts the lowest bit of the blob's byte at offset, also in an answer to a Range request that contains this
+// byte.
 func Flip(offset int64) Effect {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		pos := int64(0)
@@ -87,7 +88,7 @@ func Status(code int, retryAfter string) Effect {
 	}
 }
 
-// Slow sends at most so many bytes in a second.
+// Slow sends at most bytesPerSecond bytes in a second.
 func Slow(bytesPerSecond int) Effect {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		const tick = 20 * time.Millisecond
@@ -125,7 +126,7 @@ func Delay(d time.Duration) Effect {
 	}
 }
 
-// body is a ResponseWriter whose body goes through write, and whose header is seen once before it leaves.
+// body is a ResponseWriter that sends the body through write. It calls header once, before the header is sent.
 type body struct {
 	http.ResponseWriter
 	header func(http.Header)

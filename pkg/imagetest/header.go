@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// header returns one ustar header block written by hand, for what archive/tar's writer would not write.
+// header returns a ustar header block that is built by hand, for headers that the writer of archive/tar refuses to
+// write.
 func header(name string, kind byte, size int64) []byte {
 	b := make([]byte, 512)
 	copy(b[0:100], name)
@@ -20,7 +21,7 @@ func header(name string, kind byte, size int64) []byte {
 	return b
 }
 
-// padded fills content up to whole blocks.
+// padded returns content, filled up to whole blocks with zero bytes.
 func padded(content string) []byte {
 	return append([]byte(content), make([]byte, -len(content)&511)...)
 }
@@ -38,8 +39,8 @@ func extended(kind byte, records ...string) []byte {
 	return append(header("PaxHeader", kind, int64(sb.Len())), padded(sb.String())...)
 }
 
-// V7 is a file or, with a name that ends in a slash, a directory, as tar of Unix version 7 wrote it: no magic and no
-// type, NUL bytes instead.
+// V7 returns a file, or a directory if the name ends in a slash, in the format of Unix version 7: it has NUL bytes
+// instead of a magic number and a type.
 func V7(name, content string) Entry {
 	b := header(name, 0, int64(len(content)))
 	clear(b[257:])
@@ -47,7 +48,7 @@ func V7(name, content string) Entry {
 	return Raw(append(b, padded(content)...))
 }
 
-// GNUSparse is a sparse file of size bytes, all zero but for part at offset, in the old GNU form.
+// GNUSparse returns a sparse file of size bytes in the old GNU format. All bytes are zero except part at offset.
 func GNUSparse(name, part string, offset, size int64) Entry {
 	b := header(name, 'S', int64(len(part)))
 	copy(b[257:], "ustar  \x00")
@@ -58,7 +59,7 @@ func GNUSparse(name, part string, offset, size int64) Entry {
 	return Raw(append(b, padded(part)...))
 }
 
-// gnuNumber is octal where it fits and GNU's base-256 where not.
+// gnuNumber returns n in octal if it fits, else in GNU's base-256.
 func gnuNumber(n int64) string {
 	if n < 1<<33 {
 		return fmt.Sprintf("%011o\x00", n)
@@ -72,15 +73,16 @@ func gnuNumber(n int64) string {
 	return string(b)
 }
 
-// PAXSparse is the same in GNU's PAX form 1.0, whose map precedes the data.
+// PAXSparse returns the same file in GNU's PAX format 1.0, in which the map comes before the data.
 func PAXSparse(name, part string, offset, size int64) Entry {
-	pax := extended('x', "GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name="+name, fmt.Sprintf("GNU.sparse.realsize=%d", size))
+	pax := extended('x', "GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name="+name,
+		fmt.Sprintf("GNU.sparse.realsize=%d", size))
 	body := append(padded(fmt.Sprintf("2\n%d\n%d\n%d\n0\n", offset, len(part), size)), padded(part)...)
 	size512 := int64(512 + len(part))
 	return Raw(append(append(pax, header("GNUSparseFile.0/"+shorten(name), '0', size512)...), body...))
 }
 
-// PAXSparse01 is the same in GNU's PAX form 0.1, whose map is a record.
+// PAXSparse01 returns the same file in GNU's PAX format 0.1, in which the map is a PAX record.
 func PAXSparse01(name, part string, offset, size int64) Entry {
 	pax := extended('x',
 		fmt.Sprintf("GNU.sparse.size=%d", size), "GNU.sparse.numblocks=2", "GNU.sparse.name="+name,

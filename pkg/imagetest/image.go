@@ -10,15 +10,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Spec describes an image. The zero value is an OCI image without layers for the machine that runs the test.
+// Spec describes an image. The zero value describes an OCI image without layers, for the machine that runs the test.
 type Spec struct {
 	Layers   []Layer
-	Platform v1.Platform // empty OS and Architecture: linux and this machine's
+	Platform v1.Platform // empty OS and Architecture: linux and this machine's architecture
 	Docker   bool        // docker's schema 2 instead of OCI
-	Config   v1.Config   // labels, entry point and such
+	Config   v1.Config   // labels, entry point and so on
 }
 
-// Image is an OCI image of these layers, lowest first, for the machine that runs the test.
+// Image returns an OCI image of these layers, lowest first, for the machine that runs the test.
 func Image(t testing.TB, layers ...Layer) v1.Image {
 	t.Helper()
 	return Spec{Layers: layers}.Image(t)
@@ -68,7 +68,7 @@ func (s Spec) platform() v1.Platform {
 	return p
 }
 
-// Index is an OCI index of these images, each listed with the platform of its configuration.
+// Index returns an OCI index of these images. It lists each with the platform of its configuration.
 func Index(t testing.TB, images ...v1.Image) v1.ImageIndex {
 	t.Helper()
 	var adds []mutate.IndexAddendum

@@ -2,7 +2,7 @@ package imagetest
 
 import "encoding/binary"
 
-// BzImage returns the smallest file that is a 64-bit x86 kernel by its header (Documentation/arch/x86/boot.rst). It does
+// BzImage returns the smallest file with the header of a 64-bit x86 kernel (Documentation/arch/x86/boot.rst). It does
 // not boot.
 func BzImage(version string) []byte {
 	b := make([]byte, 3*512+160)
@@ -18,8 +18,8 @@ func BzImage(version string) []byte {
 	return b
 }
 
-// Arm64Image returns a file that is an arm64 kernel by its header (Documentation/arch/arm64/booting.rst), with its banner
-// where one comes late. It does not boot.
+// Arm64Image returns a file with the header of an arm64 kernel (Documentation/arch/arm64/booting.rst) and a banner far
+// behind it. It does not boot.
 func Arm64Image(version string) []byte {
 	b := make([]byte, 3<<20)
 	copy(b[56:], "ARM\x64")

@@ -13,10 +13,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Compression is how a layer's tar archive is stored.
+// Compression is the form in which a layer's tar archive is stored.
 type Compression int
 
-// The forms in use. The multi forms are what parallel compressors such as pigz -i and pzstd write.
+// The forms in use. Parallel compressors such as pigz -i and pzstd write the multi forms.
 const (
 	Gzip Compression = iota
 	MultiGzip
@@ -33,13 +33,13 @@ func (c Compression) String() string {
 // Layer describes one layer of an image.
 type Layer struct {
 	Entries     []Entry
-	Tar         []byte // the archive as it is, instead of Entries
+	Tar         []byte // the bytes of the archive, instead of Entries
 	NoTrailer   bool   // leave out the two zero blocks at the end
 	Compression Compression
-	MediaType   types.MediaType // empty: what Compression calls for
+	MediaType   types.MediaType // empty: the one for Compression
 }
 
-// Files is a gzip layer of these entries.
+// Files returns a gzip layer of these entries.
 func Files(entries ...Entry) Layer { return Layer{Entries: entries} }
 
 // Archive returns the uncompressed tar archive.
@@ -96,7 +96,7 @@ func mediaType(c Compression) types.MediaType {
 	}
 }
 
-// compress stores archive in form c; the multi forms cut it in three.
+// compress compresses archive in form c. For the multi forms it cuts the archive into three parts.
 func compress(archive []byte, c Compression) ([]byte, error) {
 	parts := [][]byte{archive}
 	if c == MultiGzip || c == MultiZstd {
@@ -128,7 +128,7 @@ func compress(archive []byte, c Compression) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Blob is a layer as a registry stores it. It is a v1.Layer; Open and String make it one for package rootfs too.
+// Blob is a layer as a registry stores it. It implements v1.Layer; with Open and String package rootfs accepts it too.
 type Blob struct {
 	Data []byte // compressed
 
@@ -143,13 +143,13 @@ func (b *Blob) Open(context.Context) (io.ReadCloser, error) { return b.Compresse
 // String names the layer in messages.
 func (b *Blob) String() string { return "layer " + b.digest.String()[:19] }
 
-// Digests are those of the stored bytes and of the archive.
+// Digests returns the digests of the stored bytes and of the archive.
 func (b *Blob) Digests() (stored, archive string) { return b.digest.String(), b.diffID.String() }
 
-// Digest is the hash of the stored bytes.
+// Digest returns the hash of the stored bytes.
 func (b *Blob) Digest() (v1.Hash, error) { return b.digest, nil }
 
-// DiffID is the hash of the tar archive.
+// DiffID returns the hash of the tar archive.
 func (b *Blob) DiffID() (v1.Hash, error) { return b.diffID, nil }
 
 // Compressed returns the stored bytes.
@@ -162,8 +162,8 @@ func (b *Blob) Uncompressed() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(b.archive)), nil
 }
 
-// Size is the number of stored bytes.
+// Size returns the number of stored bytes.
 func (b *Blob) Size() (int64, error) { return int64(len(b.Data)), nil }
 
-// MediaType is what the manifest calls the layer.
+// MediaType returns the media type of the layer in the manifest.
 func (b *Blob) MediaType() (types.MediaType, error) { return b.mediaType, nil }

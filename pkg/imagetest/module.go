@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Module returns the smallest file that passes for a kernel module: an ELF header, the section .modinfo with the given
-// KEY=VALUE entries, and the names of the sections.
+// Module returns the smallest file that is accepted as a kernel module: an ELF header, the section .modinfo with the
+// given KEY=VALUE entries, and the names of the sections.
 func Module(entries ...string) []byte {
 	modinfo := []byte(strings.Join(entries, "\x00") + "\x00")
 	names := []byte("\x00.modinfo\x00.shstrtab\x00")
@@ -16,8 +16,10 @@ func Module(entries ...string) []byte {
 	at := uint64(header)
 	sections := []elf.Section64{
 		{},
-		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_ALLOC), Off: at, Size: uint64(len(modinfo)), Addralign: 1},
-		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: at + uint64(len(modinfo)), Size: uint64(len(names)), Addralign: 1},
+		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_ALLOC), Off: at, Size: uint64(len(modinfo)),
+			Addralign: 1},
+		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: at + uint64(len(modinfo)), Size: uint64(len(names)),
+			Addralign: 1},
 	}
 	h := elf.Header64{
 		Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: header,
@@ -27,7 +29,7 @@ func Module(entries ...string) []byte {
 
 	var b bytes.Buffer
 	for _, part := range []any{h, modinfo, names, sections} {
-		binary.Write(&b, binary.LittleEndian, part) // a Buffer takes everything
+		binary.Write(&b, binary.LittleEndian, part) // writing to a Buffer does not fail
 	}
 	return b.Bytes()
 }

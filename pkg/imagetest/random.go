@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Random makes a stack of layers in a world so small that names collide all the time. Not all of them are to be taken.
+// Random returns random layers with so few different names that they collide often. Some of the results are invalid and
+// must be refused.
 func Random(r *rand.Rand) []Layer {
 	pick := func(s ...string) string { return s[r.IntN(len(s))] }
 	name := func() string {
@@ -17,7 +18,7 @@ func Random(r *rand.Rand) []Layer {
 		}
 		return p
 	}
-	dressed := func() string {
+	decorated := func() string {
 		return pick("", "", "", "", "./", "/", "../", "a/../") + name() + pick("", "", "", "/.")
 	}
 	layers := make([]Layer, 1+r.IntN(4))
@@ -28,13 +29,13 @@ func Random(r *rand.Rand) []Layer {
 			var e Entry
 			switch r.IntN(16) {
 			case 0, 1, 2:
-				e = File(dressed(), pick("", "1", "two", "three"))
+				e = File(decorated(), pick("", "1", "two", "three"))
 			case 3, 4, 5, 6:
-				e = Dir(dressed())
+				e = Dir(decorated())
 			case 7, 8:
 				e = Symlink(name(), pick("", "", "/", "../", "../../")+name())
 			case 9, 10, 11:
-				e = Link(dressed(), dressed())
+				e = Link(decorated(), decorated())
 			case 12:
 				e = FIFO(name())
 			case 13, 14:
@@ -52,7 +53,7 @@ func Random(r *rand.Rand) []Layer {
 	return layers
 }
 
-// Describe lists a stack for the one who reads a failure.
+// Describe lists the entries of layers, for the message of a failed test.
 func Describe(layers []Layer) string {
 	var b bytes.Buffer
 	for i, l := range layers {

@@ -19,11 +19,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Registry is a registry on loopback which lives as long as its test.
+// Registry is a registry on loopback that runs until its test ends.
 type Registry struct {
 	Host string // "127.0.0.1:PORT"
 
-	store http.Handler // without faults, wrappers and TLS: Push goes there
+	store http.Handler // without faults, wrappers and TLS; Push uses it
 	srv   *httptest.Server
 
 	mu       sync.Mutex
@@ -31,8 +31,8 @@ type Registry struct {
 	requests []string
 }
 
-// Serve starts a registry over HTTP. Each wrap, the first one outermost, sees requests before the faults do: a place
-// for authentication.
+// Serve starts a registry over HTTP. Requests pass through each wrap, the first one outermost, before the faults act. A
+// wrap can add authentication, for example.
 func Serve(t testing.TB, wrap ...func(http.Handler) http.Handler) *Registry {
 	t.Helper()
 	r := newRegistry(wrap)
@@ -40,7 +40,7 @@ func Serve(t testing.TB, wrap ...func(http.Handler) http.Handler) *Registry {
 	return r.started(t)
 }
 
-// ServeTLS starts a registry over HTTPS with a certificate that CA vouches for.
+// ServeTLS starts a registry over HTTPS. Its certificate is signed by CA.
 func ServeTLS(t testing.TB, wrap ...func(http.Handler) http.Handler) *Registry {
 	t.Helper()
 	r := newRegistry(wrap)
@@ -60,7 +60,8 @@ func newRegistry(wrap []func(http.Handler) http.Handler) *Registry {
 	return r
 }
 
-// openRange gives next, which knows only ranges with both ends, the form "bytes=N-" of RFC 9110 section 14.1.2.
+// openRange adds support for ranges of the form "bytes=N-" (RFC 9110 section 14.1.2) to next, which supports only
+// ranges with both ends.
 func openRange(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var first int64
@@ -89,10 +90,10 @@ func (r *Registry) started(t testing.TB) *Registry {
 	return r
 }
 
-// CA is the certificate that signs the server's own, nil without TLS.
+// CA returns the certificate that signs the server's certificate, or nil without TLS.
 func (r *Registry) CA() *x509.Certificate { return r.srv.Certificate() }
 
-// Fail adds a fault. Of several that match a request, the one added first acts.
+// Fail adds a fault. If several faults match a request, only the one added first acts.
 func (r *Registry) Fail(f Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,8 +107,8 @@ func (r *Registry) Heal() {
 	r.faults = nil
 }
 
-// Requests returns what was asked so far, "GET /v2/x/manifests/latest" for instance, with a Range header's value
-// appended where one was sent. Pushes are not in it.
+// Requests returns the requests so far, such as "GET /v2/x/manifests/latest". The value of a Range header, if any, is
+// appended. Pushes are not included.
 func (r *Registry) Requests() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +138,7 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	r.store.ServeHTTP(w, req)
 }
 
-// Push stores an image or an index as repo, "debian:12" for instance, and returns its full name with the host.
+// Push stores an image or an index as repo, such as "debian:12", and returns its full name with the host.
 func (r *Registry) Push(t testing.TB, repo string, what remote.Taggable) string {
 	t.Helper()
 	ref, err := name.ParseReference(r.Host+"/"+repo, name.Insecure)
@@ -159,7 +160,7 @@ func (r *Registry) Push(t testing.TB, repo string, what remote.Taggable) string 
 	return ref.Name()
 }
 
-// direct is a transport that asks a handler without a network between.
+// direct is a transport that calls a handler without a network.
 type direct struct{ h http.Handler }
 
 func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -182,21 +183,21 @@ func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// Blobs matches requests for blobs, Manifests those for manifests, in Fault.Path.
+// Values for Fault.Path that match requests for blobs and for manifests.
 const (
 	Blobs     = "/blobs/"
 	Manifests = "/manifests/"
 )
 
-// Fault spoils some of the answers to GET requests.
+// Fault applies an effect to some GET requests.
 type Fault struct {
-	Path  string // a part of the URL's path: a digest, Blobs, Manifests; empty is every request
-	Skip  int    // so many matching requests pass unharmed first
-	Times int    // then so many are spoilt; 0 is all
+	Path  string // a part of the URL's path: a digest, Blobs, Manifests; empty: every request
+	Skip  int    // how many matching requests to leave alone first
+	Times int    // how many requests after these get the effect; 0: all
 	Do    Effect
 }
 
-// matches counts the request and says whether it is to be spoilt.
+// matches counts the request and reports whether it gets the effect.
 func (f *Fault) matches(req *http.Request) bool {
 	if req.Method != http.MethodGet || !strings.Contains(req.URL.Path, f.Path) {
 		return false

@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// get fetches the only blob of the first layer and returns what arrived.
+// get fetches a blob, or the range rng of it, and returns the response and the bytes that arrived.
 func get(t *testing.T, url, rng string) (*http.Response, []byte, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -31,7 +31,8 @@ func get(t *testing.T, url, rng string) (*http.Response, []byte, error) {
 }
 
 func TestFaults(t *testing.T) {
-	layer := imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("f", "0123456789")}, Compression: imagetest.Plain}
+	layer := imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("f", "0123456789")},
+		Compression: imagetest.Plain}
 	blob := layer.Blob(t)
 	digest, _ := blob.Digest()
 	flipped := bytes.Clone(blob.Data)
@@ -59,16 +60,17 @@ func TestFaults(t *testing.T) {
 			r.Push(t, "x:1", imagetest.Image(t, layer))
 			r.Fail(imagetest.Fault{Path: imagetest.Blobs, Skip: 1, Times: 1, Do: tc.do})
 			url := fmt.Sprintf("http://%s/v2/x/blobs/%s", r.Host, digest)
-			for i, spoilt := range []bool{false, true, false} {
+			for i, faulty := range []bool{false, true, false} {
 				resp, got, err := get(t, url, tc.rng)
-				if !spoilt {
+				if !faulty {
 					if err != nil || !bytes.HasSuffix(blob.Data, got) {
-						t.Errorf("request %d = %d bytes, %v, want an unharmed answer", i, len(got), err)
+						t.Errorf("request %d = %d bytes, %v, want an unchanged answer", i, len(got), err)
 					}
 					continue
 				}
 				if (err != nil) != tc.broken || resp.StatusCode != tc.status || !bytes.Equal(got, tc.want) {
-					t.Errorf("got status %d, %d bytes, %v; want status %d, %d bytes, broken %v", resp.StatusCode, len(got), err, tc.status, len(tc.want), tc.broken)
+					t.Errorf("got status %d, %d bytes, %v; want status %d, %d bytes, broken %v", resp.StatusCode,
+						len(got), err, tc.status, len(tc.want), tc.broken)
 				}
 				if tc.status == 503 && resp.Header.Get("Retry-After") != "7" {
 					t.Errorf("Retry-After = %q, want 7", resp.Header.Get("Retry-After"))

@@ -1,7 +1,7 @@
-// Package modinfo reads what a kernel module says about itself: the section .modinfo of its ELF file, a row of KEY=VALUE
-// strings, each ended by a zero byte (include/linux/moduleinfo.h), and the same of what is built into a kernel, in
-// modules.builtin.modinfo (Documentation/kbuild/kbuild.rst). Modules may be compressed as distributions do it. It looks at
-// nothing else of a module, its code and its signature least of all.
+// Package modinfo reads the metadata of kernel modules: the section .modinfo of the ELF file, a sequence of KEY=VALUE
+// strings that each end in a zero byte (include/linux/moduleinfo.h). It reads the same for built-in drivers from
+// modules.builtin.modinfo (Documentation/kbuild/kbuild.rst). Modules may be compressed in the forms that distributions
+// use. It does not look at a module's code or signature.
 package modinfo
 
 import (
@@ -18,15 +18,16 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// Info is what a module says that concerns others.
+// Info is the metadata of a module that other parts of the system need.
 type Info struct {
-	Depends  []string // names of the modules it cannot be linked without
-	Softdeps []string // names or aliases of those it wants beside it, before or after
-	Aliases  []string // patterns of what it serves
+	Depends  []string // names of the modules whose symbols it needs
+	Softdeps []string // names or aliases of modules to load before or after it
+	Aliases  []string // patterns of the modaliases that it matches
 	Firmware []string // names and patterns (path.Match) of files below a firmware directory
 }
 
-// Name gives the name of the module in a file, as the kernel writes it, or "" where the file's name is not a module's.
+// Name returns the name of the module in a file, as the kernel writes it, or "" if the file's name is not that of a
+// module.
 func Name(file string) string {
 	base := path.Base(file)
 	i := strings.Index(base, ".ko")
@@ -40,15 +41,15 @@ func Name(file string) string {
 	return ""
 }
 
-// Bounds on what a module's file may make a reader of this package hold, in bytes: a graphics driver with all its symbols
-// has a tenth of the first, its .modinfo a tenth of the second.
+// Limits for the size of a module and of its section .modinfo, in bytes. A graphics driver with all its symbols has a
+// tenth of each.
 const (
 	maxModule  = 512 << 20
 	maxModinfo = 4 << 20
 )
 
-// Decompress returns the content of the file of that name, a module or firmware, whose bytes are b: decompressed as its
-// suffix says.
+// Decompress returns the content of a module or firmware file with the bytes b. The suffix of the file's name says how
+// it is compressed.
 func Decompress(file string, b []byte) ([]byte, error) {
 	var r io.Reader
 	var err error
@@ -59,7 +60,8 @@ func Decompress(file string, b []byte) ([]byte, error) {
 		r, err = xz.NewReader(bytes.NewReader(b))
 	case ".zst":
 		var d *zstd.Decoder
-		if d, err = zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxModule)); err == nil {
+		if d, err = zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxMemory(maxModule)); err == nil {
 			defer d.Close()
 			r = d
 		}
@@ -70,7 +72,7 @@ func Decompress(file string, b []byte) ([]byte, error) {
 		b, err = io.ReadAll(io.LimitReader(r, maxModule+1))
 	}
 	if err == nil && len(b) > maxModule {
-		err = fmt.Errorf("it has more than %d MiB", maxModule>>20)
+		err = fmt.Errorf("its content is larger than %d MiB", maxModule>>20)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot decompress %s: %w", file, err)
@@ -100,7 +102,7 @@ func Parse(module []byte) (*Info, error) {
 	return info, nil
 }
 
-// add adds an entry. Keys that this package does not know are passed over.
+// add adds an entry. It ignores keys that are not in Info.
 func (i *Info) add(key, value string) {
 	switch key {
 	case "depends":
@@ -118,14 +120,17 @@ func (i *Info) add(key, value string) {
 	}
 }
 
-// Builtin is a driver that a kernel has inside.
+// Builtin is a driver that is built into a kernel.
 type Builtin struct {
 	Info
 	Name string
-	File string // where its source would have left a module: "drivers/net/ethernet/intel/e1000/e1000"; old kernels do not tell
+	// File is the path that a module of the driver would have, without a suffix:
+	// "drivers/net/ethernet/intel/e1000/e1000". It is empty for old kernels.
+	File string
 }
 
-// ParseBuiltin reads a modules.builtin.modinfo, in which each key has the driver's name and a dot before it. It never fails.
+// ParseBuiltin parses a modules.builtin.modinfo, in which each key starts with the driver's name and a dot. It never
+// fails.
 func ParseBuiltin(b []byte) []*Builtin {
 	var list []*Builtin
 	known := make(map[string]*Builtin)

@@ -29,7 +29,8 @@ func TestName(t *testing.T) {
 	}
 }
 
-var r8169 = imagetest.Module("license=GPL", "firmware=rtl_nic/rtl8168h-2.fw", "firmware=rtl_nic/rtl8125*.fw", "softdep=pre: realtek post: a b",
+var r8169 = imagetest.Module("license=GPL", "firmware=rtl_nic/rtl8168h-2.fw", "firmware=rtl_nic/rtl8125*.fw",
+	"softdep=pre: realtek post: a b",
 	"depends=libphy,mii", "alias=pci:v000010ECd00008168sv*sd*bc*sc*i*", "name=r8169", "parm=x:firmware=y", "firmware")
 
 func TestParse(t *testing.T) {
@@ -74,16 +75,19 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"x.ko.gz", "x.ko.xz", "x.ko.zst"} {
-		if _, err := Decompress(file, []byte("no such thing")); err == nil || !strings.Contains(err.Error(), "cannot decompress "+file) {
+		if _, err := Decompress(file, []byte("no such thing")); err == nil ||
+			!strings.Contains(err.Error(), "cannot decompress "+file) {
 			t.Errorf("Decompress(%q) = %v, want an error that names it", file, err)
 		}
 	}
 }
 
 func TestParseBuiltin(t *testing.T) {
-	const text = "tg3.firmware=tigon/tg3.bin\x00virtio.description=x=y\x00tg3.file=drivers/net/ethernet/broadcom/tg3\x00\x00x\x00y=z\x00tg3.firmware=tigon/tg3_tso.bin\x00"
+	const text = "tg3.firmware=tigon/tg3.bin\x00virtio.description=x=y\x00" +
+		"tg3.file=drivers/net/ethernet/broadcom/tg3\x00\x00x\x00y=z\x00tg3.firmware=tigon/tg3_tso.bin\x00"
 	want := []*Builtin{
-		{Name: "tg3", File: "drivers/net/ethernet/broadcom/tg3", Info: Info{Firmware: []string{"tigon/tg3.bin", "tigon/tg3_tso.bin"}}},
+		{Name: "tg3", File: "drivers/net/ethernet/broadcom/tg3",
+			Info: Info{Firmware: []string{"tigon/tg3.bin", "tigon/tg3_tso.bin"}}},
 		{Name: "virtio"},
 	}
 	if diff := cmp.Diff(want, ParseBuiltin([]byte(text))); diff != "" {

@@ -1,5 +1,5 @@
-// Package report describes every path of a file tree in one line of text, so that a tree in a directory, one in a
-// container image and one that a kernel has unpacked can be compared path by path. It is for tests.
+// Package report describes each path of a file tree in one line of text. So tests can compare a tree in a directory, in
+// a container image and one that a kernel has unpacked, path by path.
 package report
 
 import (
@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is what a tree has at one path.
+// File describes what is at one path of a tree.
 type File struct {
 	Mode         uint32 // st_mode
 	UID, GID     uint32
@@ -31,14 +31,14 @@ type File struct {
 	ModTime      time.Time
 	Target       string // of a symbolic link
 	Major, Minor uint32 // of a device
-	Same         string // the first path, in order, of the hard links; the path itself where there is one only
+	Same         string // the first path, in order, of the same file (hard links); the path itself if there is only one
 	Xattrs       map[string]string
 }
 
-// Tree has the files by their paths, "." being the root.
+// Tree has the files by path. The root is ".".
 type Tree map[string]File
 
-// FromDir reads what is below a directory and does not cross into other file systems.
+// FromDir reads the tree below a directory. It does not enter other file systems.
 func FromDir(root string) (Tree, error) {
 	t := Tree{}
 	first := map[[2]uint64]string{}
@@ -104,7 +104,7 @@ func sumFile(p string) (string, error) {
 	if fi.Size() > 4096 {
 		return sum(f)
 	}
-	// io.Copy would take 32 KiB for each of many small files.
+	// io.Copy would allocate 32 KiB for each of many small files.
 	b, err := io.ReadAll(io.LimitReader(f, fi.Size()))
 	if err != nil {
 		return "", err
@@ -150,13 +150,14 @@ func xattrs(p string) (map[string]string, error) {
 	return m, nil
 }
 
-// FromTree reads an image's tree.
+// FromTree reads the tree of an image.
 func FromTree(ctx context.Context, tree *rootfs.Tree) (Tree, error) {
 	t := Tree{}
 	var first *rootfs.Node
 	var content string
 	err := tree.Walk(ctx, func(n *rootfs.Node, r io.Reader) error {
-		f := File{Mode: n.Mode, UID: n.UID, GID: n.GID, ModTime: n.ModTime, Target: n.Target, Major: n.Major, Minor: n.Minor, Same: n.Path, Xattrs: n.Xattrs}
+		f := File{Mode: n.Mode, UID: n.UID, GID: n.GID, ModTime: n.ModTime, Target: n.Target, Major: n.Major,
+			Minor: n.Minor, Same: n.Path, Xattrs: n.Xattrs}
 		if first == nil || !n.Same(first) {
 			first = n
 			if n.Regular() {
@@ -176,12 +177,13 @@ func FromTree(ctx context.Context, tree *rootfs.Tree) (Tree, error) {
 	return t, err
 }
 
-// Write writes one line for each path, in order.
+// Write writes one line for each path, sorted.
 func (t Tree) Write(w io.Writer) error {
 	bw := bufio.NewWriter(w)
 	for _, p := range slices.Sorted(maps.Keys(t)) {
 		f := t[p]
-		fmt.Fprintf(bw, "%q %o %d %d %d %q %d %d %q %d %d %q %d", p, f.Mode, f.UID, f.GID, f.Size, f.Sum, f.ModTime.Unix(), f.ModTime.Nanosecond(), f.Target, f.Major, f.Minor, f.Same, len(f.Xattrs))
+		fmt.Fprintf(bw, "%q %o %d %d %d %q %d %d %q %d %d %q %d", p, f.Mode, f.UID, f.GID, f.Size, f.Sum,
+			f.ModTime.Unix(), f.ModTime.Nanosecond(), f.Target, f.Major, f.Minor, f.Same, len(f.Xattrs))
 		for _, k := range slices.Sorted(maps.Keys(f.Xattrs)) {
 			fmt.Fprintf(bw, " %q %q", k, f.Xattrs[k])
 		}
@@ -190,7 +192,7 @@ func (t Tree) Write(w io.Writer) error {
 	return bw.Flush()
 }
 
-// Parse reads what Write wrote.
+// Parse reads the output of Write.
 func Parse(r io.Reader) (Tree, error) {
 	t := Tree{}
 	s := bufio.NewScanner(r)
@@ -198,7 +200,8 @@ func Parse(r io.Reader) (Tree, error) {
 	for s.Scan() {
 		l := line{rest: s.Text()}
 		p := l.text()
-		f := File{Mode: uint32(l.number(8)), UID: uint32(l.number(10)), GID: uint32(l.number(10)), Size: l.number(10), Sum: l.text()}
+		f := File{Mode: uint32(l.number(8)), UID: uint32(l.number(10)), GID: uint32(l.number(10)), Size: l.number(10),
+			Sum: l.text()}
 		sec, nsec := l.number(10), l.number(10)
 		f.ModTime = time.Unix(sec, nsec)
 		f.Target, f.Major, f.Minor, f.Same = l.text(), uint32(l.number(10)), uint32(l.number(10)), l.text()
@@ -210,7 +213,7 @@ func Parse(r io.Reader) (Tree, error) {
 			f.Xattrs[k] = l.text()
 		}
 		if l.err == nil && l.rest != "" {
-			l.err = fmt.Errorf("%q is too much", l.rest)
+			l.err = fmt.Errorf("unexpected %q at the end", l.rest)
 		}
 		if l.err != nil {
 			return nil, fmt.Errorf("line %q: %w", s.Text(), l.err)
@@ -220,7 +223,7 @@ func Parse(r io.Reader) (Tree, error) {
 	return t, s.Err()
 }
 
-// line is a line being read, field by field. The fmt package would take minutes for a large tree in an emulated machine.
+// line parses a line field by field. The fmt package would take minutes for a large tree in an emulated machine.
 type line struct {
 	rest string
 	err  error
@@ -250,7 +253,7 @@ func (l *line) number(base int) int64 {
 	return n
 }
 
-// Map returns a copy in which change has edited each file, to leave out what a comparison is not about.
+// Map returns a copy of the tree in which change has edited each file, to hide differences that do not matter.
 func (t Tree) Map(change func(path string, f *File)) Tree {
 	c := make(Tree, len(t))
 	for p, f := range t {
@@ -260,7 +263,7 @@ func (t Tree) Map(change func(path string, f *File)) Tree {
 	return c
 }
 
-// Diff returns the differences of two trees, a line each, at most max of them: no lines are no differences.
+// Diff returns the differences of two trees, one line for each, at most max lines. No lines mean no differences.
 func Diff(want, got Tree, max int) []string {
 	var out []string
 	paths := maps.Clone(want)

@@ -15,11 +15,14 @@ import (
 
 func sample() report.Tree {
 	return report.Tree{
-		".":           {Mode: unix.S_IFDIR | 0o755, ModTime: time.Unix(1, 0), Same: "."},
-		"a b\n\xff\"": {Mode: unix.S_IFREG | 0o4755, UID: 1, GID: 2, Size: 3, Sum: "abc", ModTime: time.Unix(-5, 7), Same: "a b\n\xff\"", Xattrs: map[string]string{"user.x": "\x00\xff y", "user.a": ""}},
-		"link":        {Mode: unix.S_IFREG | 0o4755, UID: 1, GID: 2, Size: 3, Sum: "abc", ModTime: time.Unix(1<<33, 0), Same: "a b\n\xff\""},
-		"s":           {Mode: unix.S_IFLNK | 0o777, Target: "/x y", ModTime: time.Unix(0, 0), Same: "s"},
-		"dev":         {Mode: unix.S_IFCHR | 0o600, Major: 4095, Minor: 1<<20 - 1, ModTime: time.Unix(0, 0), Same: "dev"},
+		".": {Mode: unix.S_IFDIR | 0o755, ModTime: time.Unix(1, 0), Same: "."},
+		"a b\n\xff\"": {Mode: unix.S_IFREG | 0o4755, UID: 1, GID: 2, Size: 3, Sum: "abc", ModTime: time.Unix(-5, 7),
+			Same: "a b\n\xff\"", Xattrs: map[string]string{"user.x": "\x00\xff y", "user.a": ""}},
+		"link": {Mode: unix.S_IFREG | 0o4755, UID: 1, GID: 2, Size: 3, Sum: "abc", ModTime: time.Unix(1<<33, 0),
+			Same: "a b\n\xff\""},
+		"s": {Mode: unix.S_IFLNK | 0o777, Target: "/x y", ModTime: time.Unix(0, 0), Same: "s"},
+		"dev": {Mode: unix.S_IFCHR | 0o600, Major: 4095, Minor: 1<<20 - 1, ModTime: time.Unix(0, 0),
+			Same: "dev"},
 	}
 }
 
@@ -39,7 +42,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestDiff changes one thing at a time: each must show.
+// TestDiff changes one field at a time. Each change must be reported.
 func TestDiff(t *testing.T) {
 	if d := report.Diff(sample(), sample(), 10); len(d) != 0 {
 		t.Errorf("Diff of the same = %q", d)
@@ -84,8 +87,10 @@ func TestFromDir(t *testing.T) {
 	when := time.Unix(1600000000, 123456789)
 	file := filepath.Join(dir, "f")
 	for _, err := range []error{
-		os.WriteFile(file, []byte("abc"), 0o600), os.Link(file, filepath.Join(dir, "g")), os.Symlink("f", filepath.Join(dir, "s")),
-		os.Mkdir(filepath.Join(dir, "d"), 0o700), unix.Mkfifo(filepath.Join(dir, "d", "p"), 0o600), os.Chmod(file, 0o640), os.Chtimes(file, when, when),
+		os.WriteFile(file, []byte("abc"), 0o600), os.Link(file, filepath.Join(dir, "g")),
+		os.Symlink("f", filepath.Join(dir, "s")),
+		os.Mkdir(filepath.Join(dir, "d"), 0o700), unix.Mkfifo(filepath.Join(dir, "d", "p"), 0o600),
+		os.Chmod(file, 0o640), os.Chtimes(file, when, when),
 	} {
 		if err != nil {
 			t.Fatal(err)
