@@ -18,16 +18,17 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// program is an ELF file that is a program for a machine by its header, with a word that tells it from others.
+// program returns an ELF file whose header says that it is a program for a machine, and a word that identifies it.
 func program(machine elf.Machine, word string) string {
 	var b bytes.Buffer
-	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: 1, Ehsize: 64, Phentsize: 56, Shentsize: 64}
+	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: 1, Ehsize: 64, Phentsize: 56,
+		Shentsize: 64}
 	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
-	binary.Write(&b, binary.LittleEndian, h) // a Buffer takes everything
+	binary.Write(&b, binary.LittleEndian, h) // writing to a Buffer does not fail
 	return b.String() + word
 }
 
-// bothArches is a bootable image for two architectures, of which neither boots on the other.
+// bothArches returns a bootable image for two architectures, each with its own kernel and init.
 func bothArches(t *testing.T) v1.ImageIndex {
 	t.Helper()
 	var images []v1.Image
@@ -39,17 +40,20 @@ func bothArches(t *testing.T) v1.ImageIndex {
 		{"amd64", imagetest.BzImage(release), elf.EM_X86_64},
 		{"arm64", imagetest.Arm64Image(release), elf.EM_AARCH64},
 	} {
-		images = append(images, imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: a.name}, Layers: []imagetest.Layer{imagetest.Files(
-			imagetest.File("boot/wyrcan.kernel", string(a.kernel)),
-			imagetest.File("boot/wyrcan.cmdline", a.name),
-			imagetest.File("init", program(a.machine, "init")).Mode(0o755),
-			imagetest.Dir("lib/modules/"+release),
-		)}}.Image(t))
+		images = append(images,
+			imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: a.name},
+				Layers: []imagetest.Layer{imagetest.Files(
+					imagetest.File("boot/wyrcan.kernel", string(a.kernel)),
+					imagetest.File("boot/wyrcan.cmdline", a.name),
+					imagetest.File("init", program(a.machine, "init")).Mode(0o755),
+					imagetest.Dir("lib/modules/"+release),
+				)}}.Image(t))
 	}
 	return imagetest.Index(t, images...)
 }
 
-// An image is checked, converted and unpacked for another architecture, out of an index and with that one's wyrinit.
+// An image is checked, converted and unpacked for another architecture: the image comes from an index, and wyrinit is
+// that of the architecture.
 func TestArch(t *testing.T) {
 	index := bothArches(t)
 	dir := t.TempDir()
@@ -81,7 +85,8 @@ func TestArch(t *testing.T) {
 	}
 
 	put("wyrinit", program(machines[same], "the wyrinit of here"))
-	if _, err := wyrcan("check", dir, "-arch", string(other)); code(err) != notExamined || !strings.Contains(err.Error(), "make out/"+string(other)+"/wyrinit") {
+	if _, err := wyrcan("check", dir, "-arch", string(other)); code(err) != notExamined ||
+		!strings.Contains(err.Error(), "make out/"+string(other)+"/wyrinit") {
 		t.Errorf("check with a wyrinit of this machine = %v, want a refusal that names the right one", err)
 	}
 	put(string(other)+"/wyrinit", program(machines[other], "the wyrinit of there"))
@@ -108,19 +113,21 @@ func TestArch(t *testing.T) {
 
 	registry := imagetest.Serve(t)
 	to := t.TempDir()
-	out, err := wyrcan("morph", registry.Push(t, "both", index), "-arch", string(other), "-kernel", to+"/kernel", "-initrd", to+"/initrd")
+	out, err := wyrcan("morph", registry.Push(t, "both", index), "-arch", string(other), "-kernel", to+"/kernel",
+		"-initrd", to+"/initrd")
 	if err != nil || out != string(other)+"\n" {
 		t.Fatalf("morph = %q, %v", out, err)
 	}
 	kernels := map[arch][]byte{"amd64": imagetest.BzImage(release), "arm64": imagetest.Arm64Image(release)}
 	if b, err := os.ReadFile(to + "/kernel"); err != nil || !bytes.Equal(b, kernels[other]) {
-		t.Errorf("the kernel is another one than that for %s: %v", other, err)
+		t.Errorf("the kernel is not that for %s: %v", other, err)
 	}
 	initrd, err := exec.Command("zstd", "-dcq", to+"/initrd").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(initrd, []byte("the wyrinit of there")) || bytes.Contains(initrd, []byte("the wyrinit of here")) {
+	if !bytes.Contains(initrd, []byte("the wyrinit of there")) ||
+		bytes.Contains(initrd, []byte("the wyrinit of here")) {
 		t.Error("the initrd does not have the wyrinit of its architecture")
 	}
 
@@ -130,15 +137,16 @@ func TestArch(t *testing.T) {
 	if b, err := os.ReadFile(to + "/root/boot/wyrcan.cmdline"); err != nil || string(b) != string(other) {
 		t.Errorf("unpack gave the image for %s, %v, want %s", b, err, other)
 	}
-	if _, err := wyrcan("unpack", dir, to+"/none", "-arch", "arm/v7"); err == nil || !strings.Contains(err.Error(), "none for linux/arm/v7 in it, only for linux/amd64, linux/arm64") {
+	if _, err := wyrcan("unpack", dir, to+"/none", "-arch", "arm/v7"); err == nil ||
+		!strings.Contains(err.Error(), "none for linux/arm/v7 in it, only for linux/amd64, linux/arm64") {
 		t.Errorf("unpack for an architecture that is not in it = %v", err)
 	}
 	if _, err := wyrcan("check", dir, "-arch", "riscv64"); code(err) != 2 {
-		t.Errorf("check for an architecture without bootable containers = %v, want a wrong use", err)
+		t.Errorf("check for an architecture without bootable containers = %v, want a usage error", err)
 	}
 }
 
-// What make leaves for another architecture is in a directory called like that, or takes the place of this machine's.
+// A file that make built for another architecture is in a directory with its name, or replaces that of this machine.
 func TestArtefact(t *testing.T) {
 	c, _, _ := tool(t)
 	for _, name := range []string{"a", "b", "s390x/b"} {

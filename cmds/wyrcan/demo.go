@@ -17,22 +17,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// demoWords begin the line in which the demo container's /init has said all.
+// demoWords are the start of the last line that the demo container's /init prints.
 const demoWords = "wyrcan-demo: the container's own words"
 
-// demo is "wyrcan demo".
+// demo is the command "wyrcan demo".
 func (c *cmd) demo(ctx context.Context, args []string) error {
 	var s session
 	var kernel, init string
 	var once bool
-	f := c.flags("demo", "[OPTION...]", `Make a small bootable container of a kernel and a program, serve it from a
-registry on this machine, and boot it in QEMU through Wyrcan's own kernel and
+	f := c.flags("demo", "[OPTION...]", `Make a small bootable container from a kernel and a program, serve it from a
+registry on this machine, and boot it in QEMU with Wyrcan's own kernel and
 initrd.
 `)
 	s.flags(f)
-	f.StringVar(&kernel, "demo-kernel", "", "the container's kernel is `FILE` (default wyrcan.kernel beside this program)")
-	f.StringVar(&init, "demo-init", "", "the container's /init is `FILE`, a static program (default wyrcan.demo beside this program)")
-	f.BoolVar(&once, "once", false, "run unattended; succeed once the container has spoken, and print the time of each stage")
+	f.StringVar(&kernel, "demo-kernel", "",
+		"use `FILE` as the container's kernel (default wyrcan.kernel beside this program)")
+	f.StringVar(&init, "demo-init", "",
+		"use `FILE`, a static program, as the container's /init (default wyrcan.demo beside this program)")
+	f.BoolVar(&once, "once", false,
+		"run unattended; succeed once the container has printed its message, and print the time of each stage")
 	_, err := f.parse(args, 0, false)
 	if err != nil {
 		return err
@@ -54,7 +57,7 @@ initrd.
 	if err != nil {
 		return err
 	}
-	reg, err := serve()
+	reg, err := startRegistry()
 	if err != nil {
 		return err
 	}
@@ -78,8 +81,8 @@ type file struct {
 	dir     bool
 }
 
-// demoImage makes the demo container: the way a distribution's looks, only smaller. Its kernel and its init lie where
-// a distribution would put them, with the links that Wyrcan looks for.
+// demoImage builds the demo container. It looks like a distribution's container, only smaller: the kernel and the init
+// are where a distribution would put them, with the links that Wyrcan looks for.
 func demoImage(kernel, init, arch string) (v1.Image, error) {
 	k, err := os.ReadFile(kernel)
 	if err != nil {
@@ -89,7 +92,8 @@ func demoImage(kernel, init, arch string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
+	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		types.OCIConfigJSON),
 		&v1.ConfigFile{OS: "linux", Architecture: arch})
 	if err != nil {
 		return nil, err
@@ -103,7 +107,8 @@ func demoImage(kernel, init, arch string) (v1.Image, error) {
 		{
 			{name: "dev/", mode: 0o755, dir: true},
 			{name: "etc/", mode: 0o755, dir: true},
-			{name: "etc/os-release", mode: 0o644, content: []byte("ID=wyrcan-demo\nPRETTY_NAME=\"Wyrcan's demo container\"\n")},
+			{name: "etc/os-release", mode: 0o644,
+				content: []byte("ID=wyrcan-demo\nPRETTY_NAME=\"Wyrcan's demo container\"\n")},
 			{name: "proc/", mode: 0o555, dir: true},
 			{name: "sys/", mode: 0o555, dir: true},
 			{name: "tmp/", mode: 0o1777, dir: true},
@@ -125,12 +130,13 @@ func demoImage(kernel, init, arch string) (v1.Image, error) {
 	return img, nil
 }
 
-// layerOf makes a layer of files, the same one each time.
+// layerOf builds a layer from files. The same files give the same bytes.
 func layerOf(files []file) (v1.Layer, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range files {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.content)), ModTime: time.Unix(0, 0)}
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.content)),
+			ModTime: time.Unix(0, 0)}
 		switch {
 		case f.dir:
 			h.Typeflag = tar.TypeDir
@@ -147,6 +153,9 @@ func layerOf(files []file) (v1.Layer, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil },
+	return tarball.LayerFromOpener(func() (io.ReadCloser,
+		error) {
+		return io.NopCloser(bytes.NewReader(b.Bytes())), nil
+	},
 		tarball.WithCompressionLevel(gzip.BestSpeed), tarball.WithMediaType(types.OCILayer))
 }

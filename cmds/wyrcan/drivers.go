@@ -17,27 +17,27 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// A driver is one that names firmware which the image does not have.
+// A driver is a driver that names firmware which the image does not have.
 type driver struct {
 	Name    string   `json:"driver"`
 	Kind    string   `json:"kind"`
-	Named   int      `json:"named"` // files that it names: no one device wants them all
+	Named   int      `json:"named"` // how many files it names; a device does not need all of them
 	Missing []string `json:"missing"`
 }
 
-// none tells whether the image has nothing of what the driver names.
-func (d *driver) none() bool { return len(d.Missing) == d.Named }
+// lacksAll reports whether the image has none of the files that the driver names.
+func (d *driver) lacksAll() bool { return len(d.Missing) == d.Named }
 
-// Kinds of drivers that a machine may need to come up at all.
+// The kinds of drivers that a machine may need to boot at all.
 const (
 	network = "network"
 	storage = "storage"
 )
 
-// other is the kind of what has no name of its own here.
+// other is the kind of all drivers that are not listed in kindOf.
 const other = "other"
 
-// kindOf tells what a driver is for by its place below the module directory, or below the kernel's source.
+// kindOf returns the kind of a driver, by its path below the module directory or below the kernel's source.
 func kindOf(file string) string {
 	file = strings.TrimPrefix(file, "kernel/")
 	for _, k := range []struct{ dir, kind string }{
@@ -56,7 +56,7 @@ func kindOf(file string) string {
 	return other
 }
 
-// A driverSet is the drivers of an image, and the firmware that it has.
+// A driverSet describes the drivers and the firmware of an image.
 type driverSet struct {
 	modules  int
 	firmware int
@@ -64,10 +64,12 @@ type driverSet struct {
 	damaged  []string // sentences
 }
 
-// mostOfDriver is more than a module has with all its symbols: it is read into memory.
-const mostOfDriver = 512 << 20
+// maxDriver limits the size of a module, which is read into memory. It is more than any module has with all its
+// symbols.
+const maxDriver = 512 << 20
 
-// findDrivers looks at the modules of a kernel version, at what is built into that kernel, and at the firmware that they name.
+// findDrivers examines the modules of a kernel version, the drivers that are built into that kernel, and the firmware
+// that they name.
 func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *meter) (*driverSet, error) {
 	dir := path.Join("lib/modules", version)
 	modules := under(tree, dir)
@@ -85,10 +87,11 @@ func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *mete
 			return nil
 		}
 		set.modules++
-		if n.Size > mostOfDriver {
+		if n.Size > maxDriver {
 			mu.Lock()
 			defer mu.Unlock()
-			set.damaged = append(set.damaged, fmt.Sprintf("the driver /%s is damaged: it has %d MiB, more than any", n.Path, n.Size>>20))
+			set.damaged = append(set.damaged,
+				fmt.Sprintf("the driver /%s is damaged: it has %d MiB, more than any driver", n.Path, n.Size>>20))
 			return nil
 		}
 		b, err := io.ReadAll(content)
@@ -112,13 +115,14 @@ func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *mete
 			if len(missing) > 0 {
 				mu.Lock()
 				defer mu.Unlock()
-				set.missing = append(set.missing, driver{name, kindOf(strings.TrimPrefix(n.Path, modules)), named, missing})
+				set.missing = append(set.missing,
+					driver{name, kindOf(strings.TrimPrefix(n.Path, modules)), named, missing})
 			}
 			return err
 		})
 		return nil
 	})
-	// What the walk failed of is what the group failed of, where there is both.
+	// If both failed, the error of the walk is only the consequence of the error of the group.
 	if err = errors.Join(g.Wait(), err); err != nil {
 		return nil, err
 	}
@@ -140,7 +144,7 @@ func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *mete
 	return set, nil
 }
 
-// readSmall reads a file that is text for the most part; nil if there is none.
+// readSmall reads a small file. It returns nil if there is no such file.
 func readSmall(ctx context.Context, tree *rootfs.Tree, name string) ([]byte, error) {
 	n, err := tree.Lookup(name)
 	if err != nil || !n.Regular() {
@@ -155,19 +159,21 @@ func readSmall(ctx context.Context, tree *rootfs.Tree, name string) ([]byte, err
 	return io.ReadAll(io.LimitReader(r, most))
 }
 
-// firmware is what an image has below its firmware directories.
+// firmware has the files below the firmware directories of an image.
 type firmware struct {
 	tree  *rootfs.Tree
-	dirs  []string // that exist, in the order in which the kernel looks
-	count int      // files
-	names []string // of all below them, for patterns
+	dirs  []string // the existing directories, in the order in which the kernel searches them
+	count int      // of the files
+	names []string // of all files, relative to their directories, for patterns
 }
 
-// newFirmware lists the firmware of an image for a kernel version, in the places of drivers/base/firmware_loader/main.c, fw_path.
+// newFirmware lists the firmware of an image for a kernel version, in the directories of fw_path in
+// drivers/base/firmware_loader/main.c.
 func newFirmware(ctx context.Context, tree *rootfs.Tree, version string) (*firmware, error) {
 	f := &firmware{tree: tree}
 	var prefixes []string
-	for _, dir := range []string{"lib/firmware/updates/" + version, "lib/firmware/updates", "lib/firmware/" + version, "lib/firmware"} {
+	for _, dir := range []string{"lib/firmware/updates/" + version, "lib/firmware/updates", "lib/firmware/" + version,
+		"lib/firmware"} {
 		if n, err := tree.Lookup(dir); err == nil && n.Dir() {
 			f.dirs = append(f.dirs, n.Path)
 			prefixes = append(prefixes, n.Path+"/")
@@ -183,7 +189,7 @@ func newFirmware(ctx context.Context, tree *rootfs.Tree, version string) (*firmw
 				continue
 			}
 			f.names = append(f.names, rest)
-			if i == len(prefixes)-1 { // the last holds the others
+			if i == len(prefixes)-1 { // the last directory contains the others
 				f.count++
 			}
 		}
@@ -191,10 +197,10 @@ func newFirmware(ctx context.Context, tree *rootfs.Tree, version string) (*firmw
 	return f, nil
 }
 
-// suffixes are those of files that the kernel decompresses: CONFIG_FW_LOADER_COMPRESS.
+// suffixes returns the suffixes of firmware files: the kernel decompresses these forms (CONFIG_FW_LOADER_COMPRESS).
 func suffixes() []string { return []string{"", ".zst", ".xz"} }
 
-// missing returns which of the names are not there, and how many there are.
+// missing returns the names that the image does not have, and the number of all different names.
 func (f *firmware) missing(ctx context.Context, names []string) (missing []string, named int, err error) {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
@@ -212,7 +218,7 @@ func (f *firmware) missing(ctx context.Context, names []string) (missing []strin
 	return missing, named, nil
 }
 
-// has tells whether a file of that name, or one that the name as a pattern matches, is there.
+// has reports whether there is a file with that name, or a file that matches the name as a pattern.
 func (f *firmware) has(name string) bool {
 	for _, dir := range f.dirs {
 		for _, suffix := range suffixes() {
@@ -234,7 +240,7 @@ func (f *firmware) has(name string) bool {
 	})
 }
 
-// rows are the lines of a report about the drivers: a summary, or all if verbose.
+// rows returns the lines of a report about the drivers: a summary, or every driver and file if verbose.
 func (s *driverSet) rows(verbose bool) []string {
 	if verbose {
 		var rows []string
@@ -243,10 +249,10 @@ func (s *driverSet) rows(verbose bool) []string {
 		}
 		return rows
 	}
-	kinds := make(map[string][]string) // the names of those that have none
+	kinds := make(map[string][]string) // by kind, the names of drivers that lack all their firmware
 	some := 0
 	for _, d := range s.missing {
-		if d.none() {
+		if d.lacksAll() {
 			kinds[d.Kind] = append(kinds[d.Kind], d.Name)
 		} else {
 			some++
@@ -271,7 +277,7 @@ func (s *driverSet) rows(verbose bool) []string {
 	return rows
 }
 
-// count returns how many drivers there are, and, in parentheses, how many of each kind that has a name.
+// count returns the number of drivers, and a text in parentheses with the number for each kind.
 func count(kinds map[string][]string) (total int, text string) {
 	var named []string
 	for kind, names := range kinds {
@@ -290,7 +296,7 @@ func count(kinds map[string][]string) (total int, text string) {
 	return total, " (" + strings.Join(named, ", ") + ")"
 }
 
-// plural is a number of things.
+// plural returns a number and a noun, in the plural if needed.
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -16,7 +16,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// packed is content in the form that a suffix stands for.
+// packed returns content, compressed as a suffix says.
 func packed(t *testing.T, suffix string, content []byte) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -47,8 +47,8 @@ func packed(t *testing.T, suffix string, content []byte) string {
 	return b.String()
 }
 
-// driverless is a bootable container whose drivers want firmware, of which it has some.
-func driverless(t *testing.T) []imagetest.Entry {
+// withDrivers is a bootable container whose drivers name firmware. It has some of that firmware.
+func withDrivers(t *testing.T) []imagetest.Entry {
 	const modules, firmware = "usr/lib/modules/" + release + "/", "usr/lib/firmware/"
 	module := func(file, suffix string, names ...string) imagetest.Entry {
 		var entries []string
@@ -68,9 +68,12 @@ func driverless(t *testing.T) []imagetest.Entry {
 		module("updates/dkms/mine.ko", "", "mine/for-all.bin", "mine/for-this.bin", ""),
 		imagetest.File(modules+"kernel/drivers/net/broken.ko", "no driver"),
 		imagetest.File(modules+"kernel/drivers/net/readme.ko.txt", "no driver"),
-		imagetest.File("usr/lib/modules/another/kernel/drivers/net/other.ko", string(imagetest.Module("firmware=other.bin"))),
-		imagetest.File(modules+"modules.builtin.modinfo", "e100.file=drivers/net/ethernet/intel/e100\x00e100.firmware=e100/d101m_ucode.bin\x00e100.license=GPL\x00x.alias=y\x00"),
-		imagetest.File(firmware+"tigon/there.bin.xz", "a file that nobody unpacks"),
+		imagetest.File("usr/lib/modules/another/kernel/drivers/net/other.ko",
+			string(imagetest.Module("firmware=other.bin"))),
+		imagetest.File(modules+"modules.builtin.modinfo",
+			"e100.file=drivers/net/ethernet/intel/e100\x00e100.firmware=e100/d101m_ucode.bin\x00"+
+				"e100.license=GPL\x00x.alias=y\x00"),
+		imagetest.File(firmware+"tigon/there.bin.xz", "a file that is not unpacked"),
 		imagetest.File(firmware+"intel/ice-1.pkg.zst", "a file"),
 		imagetest.Symlink(firmware+"intel/ice/ddp/ice.pkg.zst", "../../ice-1.pkg.zst"),
 		imagetest.Symlink(firmware+"iwlwifi-1.ucode", "nowhere"),
@@ -84,9 +87,9 @@ func driverless(t *testing.T) []imagetest.Entry {
 	return entries
 }
 
-// The firmware that drivers name is looked for where and how the kernel does, and what is not there is told by driver.
+// The firmware that drivers name is searched as the kernel searches it. Missing firmware is reported for each driver.
 func TestCheckFirmware(t *testing.T) {
-	img := onDisk(t, imagetest.Image(t, imagetest.Files(driverless(t)...)))
+	img := onDisk(t, imagetest.Image(t, imagetest.Files(withDrivers(t)...)))
 	check := func(options ...string) string {
 		t.Helper()
 		c, stdout, _ := tool(t, append([]string{"check", img}, options...)...)
@@ -107,7 +110,8 @@ func TestCheckFirmware(t *testing.T) {
 		}
 		return lines
 	}
-	const damaged = "the driver /usr/lib/modules/" + release + "/kernel/drivers/net/broken.ko is damaged: not a kernel module: EOF"
+	const damaged = "the driver /usr/lib/modules/" + release +
+		"/kernel/drivers/net/broken.ko is damaged: not a kernel module: EOF"
 	want := []string{
 		"17 modules, 8 firmware files",
 		"missing for 9 network drivers: bnx2, e100, many0, many1, many2 and 4 more",
@@ -120,12 +124,14 @@ func TestCheckFirmware(t *testing.T) {
 		t.Errorf("the report about drivers (-want +got):\n%s", diff)
 	}
 
-	missing := []driver{{"bnx2", "network", 2, []string{"bnx2/a.fw", "bnx2/b.fw"}}, {"e100", "network", 1, []string{"e100/d101m_ucode.bin"}},
+	missing := []driver{{"bnx2", "network", 2, []string{"bnx2/a.fw", "bnx2/b.fw"}},
+		{"e100", "network", 1, []string{"e100/d101m_ucode.bin"}},
 		{"iwlwifi", "wireless", 1, []string{"iwlwifi-1.ucode"}}}
 	for i := range 7 {
 		missing = append(missing, driver{fmt.Sprintf("many%d", i), "network", 1, []string{"many.bin"}})
 	}
-	missing = append(missing, driver{"qla2xxx", "storage", 2, []string{"ql2400_fw.bin", "ql2500_[x]*"}}, driver{"tg3", "network", 2, []string{"tigon/gone.bin"}})
+	missing = append(missing, driver{"qla2xxx", "storage", 2, []string{"ql2400_fw.bin", "ql2500_[x]*"}},
+		driver{"tg3", "network", 2, []string{"tigon/gone.bin"}})
 	want = []string{want[0]}
 	for _, d := range missing {
 		want = append(want, "missing for "+d.Name+" ("+d.Kind+"): "+strings.Join(d.Missing, ", "))
@@ -144,7 +150,7 @@ func TestCheckFirmware(t *testing.T) {
 	}
 }
 
-// Kinds are counted in words that say something.
+// The kinds of drivers are counted, without a list if none has a name.
 func TestCount(t *testing.T) {
 	for _, row := range []struct {
 		kinds map[string][]string
@@ -161,7 +167,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// An image whose drivers have all that they want is one about which nothing is said.
+// Nothing is reported about an image whose drivers have all their firmware.
 func TestCheckNoFirmware(t *testing.T) {
 	for _, set := range []*driverSet{{}, {modules: 3, firmware: 4}} {
 		if rows := append(set.rows(false), set.rows(true)...); len(rows) > 0 {

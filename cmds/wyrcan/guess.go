@@ -2,14 +2,14 @@ package main
 
 import "strings"
 
-// guess returns the one of names that somebody may have meant by what he typed, "" if none is near enough.
+// guess returns the name that the user probably meant, or "" if no name is similar enough to what was typed.
 func guess(typed string, names []string) string {
 	typed = strings.ToLower(typed)
 	best, least := "", 0
 	for _, name := range names {
 		d := distance(typed, name)
 		if strings.HasPrefix(name, typed) && len(typed) > 1 {
-			d = 1 // not typed to its end
+			d = 1 // the beginning of the name
 		}
 		if d <= 2 && d < min(len(name), len(typed)) && (best == "" || d < least) {
 			best, least = name, d
@@ -18,7 +18,8 @@ func guess(typed string, names []string) string {
 	return best
 }
 
-// distance is how many letters must be added, left out, replaced, or swapped with the next, to make b of a.
+// distance returns how many letters must be added, removed, replaced, or swapped with the next letter, to turn a into
+// b.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

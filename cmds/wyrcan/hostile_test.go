@@ -20,12 +20,12 @@ import (
 
 const nobody = 65534
 
-// as runs f in a thread that is another user's.
+// as runs f in a thread with another user ID.
 func as(t *testing.T, uid int, f func()) (wait func()) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		if _, _, err := syscall.RawSyscall(syscall.SYS_SETRESGID, uintptr(uid), uintptr(uid), uintptr(uid)); err != 0 {
 			done <- err
 			return
@@ -44,7 +44,7 @@ func as(t *testing.T, uid int, f func()) (wait func()) {
 	}
 }
 
-// open returns a directory that everybody may write to, in one that others can reach.
+// shared returns a directory that every user may write to.
 func shared(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -63,12 +63,11 @@ func shared(t *testing.T) string {
 	return dir
 }
 
-// TestUnpackRaced has another user, who can write to the directory or to the one that it is in, put links to what is not
-// theirs in the place of files while these are made.
+// TestUnpackRaced checks unpack against an attack: another user, who can write to the directory or to its parent,
+// replaces new files by links to files of root while unpack runs.
 func TestUnpackRaced(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("two users are tried as root")
-	}
+	t.Parallel()
+	needsRoot(t, "to act as two users")
 	var l imagetest.Layer
 	content := strings.Repeat("x", 100<<10)
 	for i := range 300 {
@@ -80,6 +79,10 @@ func TestUnpackRaced(t *testing.T) {
 	}
 	l.Entries = append(l.Entries, imagetest.Dir(".").Mode(0o2777).Owner(nobody, nobody))
 	img := onDisk(t, imagetest.Image(t, l))
+	tries := 4
+	if testing.Short() {
+		tries = 1
+	}
 	for _, there := range []bool{true, false} {
 		top := shared(t)
 		outside := filepath.Join(filepath.Dir(top), "outside")
@@ -94,7 +97,7 @@ func TestUnpackRaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := look(t, outside)
-		for try := range 4 {
+		for try := range tries {
 			final := filepath.Join(top, fmt.Sprint("root", try))
 			if there {
 				if err := os.Mkdir(final, 0o777); err != nil {
@@ -120,7 +123,7 @@ func TestUnpackRaced(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			// Its name may be another's by now; what has it is whole all the same, or a link.
+			// The attacker may have replaced the directory by a link. A directory must be complete.
 			if info, err := os.Lstat(final); err == nil && info.IsDir() && len(look(t, final)) != 1+3+300*3 {
 				t.Errorf("unpack succeeds with %d files", len(look(t, final)))
 			}
@@ -128,12 +131,12 @@ func TestUnpackRaced(t *testing.T) {
 	}
 }
 
-// attack does what a user can who may write to the directory top, and to what is in it: files that appear become links to
-// the victim, directories become links to where the victim is, and so does the directory that all goes into.
+// attack does what a user can do who may write to the directory top and to its files: it replaces new files by links to
+// the victim, and new directories, including final, by links to the directory outside.
 func attack(top, final, victim, outside string, ready func(), stop *atomic.Bool) {
 	fd := -1
 	if d, err := unix.Open(final, unix.O_RDONLY|unix.O_DIRECTORY, 0); err == nil {
-		fd = d // kept, whatever becomes of its mode
+		fd = d // stays usable when its mode changes
 		defer unix.Close(fd)
 	}
 	ready()
@@ -171,11 +174,9 @@ func attack(top, final, victim, outside string, ready func(), stop *atomic.Bool)
 	}
 }
 
-// TestUnpackAlone looks at the directory from another user's side while it is filled: it is closed.
+// TestUnpackAlone checks that another user cannot access the directory while unpack fills it.
 func TestUnpackAlone(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("two users are tried as root")
-	}
+	needsRoot(t, "to act as two users")
 	final := filepath.Join(shared(t), "root")
 	if err := os.Mkdir(final, 0o700); err != nil {
 		t.Fatal(err)
@@ -195,13 +196,13 @@ func TestUnpackAlone(t *testing.T) {
 	defer unix.Close(fd)
 	as(t, nobody, func() {
 		for name, err := range map[string]error{
-			"a link":     unix.Symlinkat("/etc", fd, "link"),
-			"a file":     os.WriteFile(final+"/file", nil, 0o600),
-			"its mode":   os.Chmod(final, 0o777),
-			"looking in": unix.Access(final, unix.R_OK),
+			"create a link":   unix.Symlinkat("/etc", fd, "link"),
+			"create a file":   os.WriteFile(final+"/file", nil, 0o600),
+			"change the mode": os.Chmod(final, 0o777),
+			"read":            unix.Access(final, unix.R_OK),
 		} {
 			if err == nil {
-				t.Errorf("another user has %s", name)
+				t.Errorf("another user can do this: %s", name)
 			}
 		}
 	})()
@@ -213,14 +214,14 @@ func TestUnpackAlone(t *testing.T) {
 		t.Errorf("after a failure it is %q, it was %q", got, before)
 	}
 
-	// Where this user is not root, one that is somebody else's cannot be closed.
+	// A user who is not root cannot close a directory of another user.
 	as(t, 1, func() {
 		if _, err := newPlace(final, true); err == nil || !strings.Contains(err.Error(), "not yours") {
 			t.Errorf("a place in another user's directory: %v", err)
 		}
 	})()
 
-	// Links lead to the directory, unless a third user has made them.
+	// Symbolic links to the directory are followed, unless a third user has made them.
 	empty := filepath.Join(filepath.Dir(final), "empty")
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		t.Fatal(err)
@@ -239,13 +240,13 @@ func TestUnpackAlone(t *testing.T) {
 		}
 	}
 
-	// What is asked for with -no-owner stays its owner's.
+	// With -no-owner the directory keeps its owner.
 	c, _, _ := tool(t, "unpack", "-no-owner", onDisk(t, testImage(t)), final)
 	if err := c.run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(final, &st); err != nil || st.Uid != nobody || st.Mode&0o7777 != 0o755 {
-		t.Errorf("it is %d's now, with mode %o, %v", st.Uid, st.Mode, err)
+		t.Errorf("the directory belongs to %d now, with mode %o, %v", st.Uid, st.Mode, err)
 	}
 }

@@ -16,12 +16,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// saved is a bootable image in two layers as docker saves it.
+// saved returns a bootable image with two layers as docker saves it.
 func saved(t *testing.T, c imagetest.Compression) imagetest.Disk {
 	t.Helper()
 	return imagetest.Saved(t,
 		imagetest.Layer{Entries: bootable(), Compression: c},
-		imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("second", strings.Repeat("two", 1000))}, Compression: c})
+		imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("second", strings.Repeat("two", 1000))},
+			Compression: c})
 }
 
 // succeeds runs the tool and returns what it printed.
@@ -35,7 +36,7 @@ func succeeds(t *testing.T, args ...string) string {
 	return stdout.String()
 }
 
-// Archives as people have them become the files that are in them.
+// Archives in all usual forms are unpacked.
 func TestUnpackArchives(t *testing.T) {
 	for name, make := range map[string]func(t *testing.T) string{
 		"as docker saves it": func(t *testing.T) string { return saved(t, imagetest.Plain).Tar(t) },
@@ -58,7 +59,10 @@ func TestUnpackArchives(t *testing.T) {
 			}
 			return file + ".xz"
 		},
-		"by its number": func(t *testing.T) string { return "docker-archive:" + saved(t, imagetest.Plain).Tar(t) + ":@0" },
+		"by its number": func(t *testing.T) string {
+			return "docker-archive:" + saved(t, imagetest.Plain).Tar(t) +
+				":@0"
+		},
 	} {
 		dir := filepath.Join(t.TempDir(), "root")
 		succeeds(t, "unpack", "-no-owner", make(t), dir)
@@ -68,7 +72,7 @@ func TestUnpackArchives(t *testing.T) {
 	}
 }
 
-// swapped is an image whose layers are not those that it was made with: both are there, in the wrong order.
+// swapped returns an image whose layers do not match its configuration: they are in the wrong order.
 func swapped(t *testing.T, c imagetest.Compression) imagetest.Disk {
 	t.Helper()
 	d := saved(t, c)
@@ -80,7 +84,7 @@ func swapped(t *testing.T, c imagetest.Compression) imagetest.Disk {
 	return d
 }
 
-// Layers that are not those that the image was made with go nowhere, and leave nothing behind.
+// Layers that do not match the image's configuration are refused by every command, and leave no files.
 func TestOtherLayers(t *testing.T) {
 	const want = "as the image's configuration says"
 	reg := imagetest.Serve(t)
@@ -102,25 +106,27 @@ func TestOtherLayers(t *testing.T) {
 				t.Errorf("%v: wyrcan %s left %q", c, args[0], left)
 			}
 		}
-		// What run gives to its guest.
-		to, err := serve()
+		// The registry that run starts for its guest refuses them too.
+		to, err := startRegistry()
 		if err != nil {
 			t.Fatal(err)
 		}
 		run, _, _ := tool(t)
-		if err := to.store(context.Background(), run, dir, v1.Platform{}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := to.store(context.Background(), run, dir, v1.Platform{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%v: wyrcan run = %v, want an error with %q", c, err, want)
 		}
 		to.Close()
 	}
 	for _, line := range reg.Requests() {
-		if strings.Contains(line, "/pushed/") && !strings.HasPrefix(line, "GET /v2/pushed/") && !strings.HasPrefix(line, "HEAD ") {
+		if strings.Contains(line, "/pushed/") && !strings.HasPrefix(line, "GET /v2/pushed/") &&
+			!strings.HasPrefix(line, "HEAD ") {
 			t.Errorf("push sent something: %s", line)
 		}
 	}
 }
 
-// An architecture by uname's name is the one that Go and docker call otherwise, in the image as for -arch.
+// uname's name of an architecture means the same as Go's and docker's name, in an image and for -arch.
 func TestAliasOfArchitecture(t *testing.T) {
 	alias := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 	if alias == "" {
@@ -128,7 +134,8 @@ func TestAliasOfArchitecture(t *testing.T) {
 	}
 	d := saved(t, imagetest.Gzip)
 	for name, content := range d {
-		d[name] = bytes.ReplaceAll(content, []byte(`"architecture":"`+runtime.GOARCH+`"`), []byte(`"architecture":"`+alias+`"`))
+		d[name] = bytes.ReplaceAll(content, []byte(`"architecture":"`+runtime.GOARCH+`"`),
+			[]byte(`"architecture":"`+alias+`"`))
 	}
 	m := d.Manifest(t)
 	old := imagetest.BlobName(m["config"].(map[string]any)["digest"].(string))
@@ -137,12 +144,14 @@ func TestAliasOfArchitecture(t *testing.T) {
 	m["config"] = config
 	d.SetManifest(m)
 	var report struct{ Platform string }
-	if err := json.Unmarshal([]byte(succeeds(t, "check", "-json", "-root", "initramfs", d.Dir(t))), &report); err != nil || report.Platform != "linux/"+runtime.GOARCH {
+	if err := json.Unmarshal([]byte(succeeds(t, "check", "-json", "-root", "initramfs", d.Dir(t))),
+		&report); err != nil || report.Platform != "linux/"+runtime.GOARCH {
 		t.Errorf("check says %q, %v, want linux/%s", report.Platform, err, runtime.GOARCH)
 	}
 	for text, want := range map[string]string{
-		"x86_64": "amd64", "linux/x86-64": "amd64", "aarch64": "arm64", "armhf": "arm/v7", "armel": "arm/v6", "arm/7": "arm/v7",
-		"i386": "386", "amd64/v3": "amd64/v3", "arm64/8": "arm64/v8", "AMD64": "amd64", "riscv64": "riscv64",
+		"x86_64": "amd64", "linux/x86-64": "amd64", "aarch64": "arm64", "armhf": "arm/v7", "armel": "arm/v6",
+		"arm/7": "arm/v7", "i386": "386", "amd64/v3": "amd64/v3", "arm64/8": "arm64/v8", "AMD64": "amd64",
+		"riscv64": "riscv64",
 	} {
 		var a arch
 		if err := a.Set(text); err != nil || string(a) != want {
@@ -150,11 +159,11 @@ func TestAliasOfArchitecture(t *testing.T) {
 		}
 	}
 	if new(arch).Set("linux/") == nil {
-		t.Error("-arch linux/ is taken")
+		t.Error("-arch linux/ is accepted")
 	}
 }
 
-// The host tool reads layers that the boot environment does not, and check says so.
+// The host tool reads layer compressions that the boot environment cannot read, and check reports that.
 func TestForeignCompression(t *testing.T) {
 	d := saved(t, imagetest.Plain)
 	delete(d, "manifest.json")
@@ -176,13 +185,14 @@ func TestForeignCompression(t *testing.T) {
 		t.Errorf("second has %d bytes, %v", len(b), err)
 	}
 	c, stdout, _ := tool(t, "check", "-root", "initramfs", d.Dir(t))
-	if err := c.run(context.Background()); err == nil || !strings.Contains(stdout.String(), "is compressed with xz, which Wyrcan does not read when it boots") {
+	if err := c.run(context.Background()); err == nil ||
+		!strings.Contains(stdout.String(), "is compressed with xz, which Wyrcan does not read when it boots") {
 		t.Errorf("check = %v, %s, want it to say that xz is not read", err, stdout)
 	}
 }
 
-// umoci, the OCI project's own unpacker, takes and refuses the same images, but that it does not mind digests of layers
-// which are not there. docker and containerd do.
+// umoci, the OCI project's unpacker, accepts and refuses the same images. The exception: it accepts digests of layers
+// that do not exist, which docker and containerd refuse.
 func TestUmociAgrees(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to give files their owners")
@@ -190,7 +200,8 @@ func TestUmociAgrees(t *testing.T) {
 	setIDs := func(d imagetest.Disk, ids func([]any) []any) {
 		m := d.Manifest(t)
 		var config map[string]any
-		if err := json.Unmarshal(d[imagetest.BlobName(m["config"].(map[string]any)["digest"].(string))], &config); err != nil {
+		if err := json.Unmarshal(d[imagetest.BlobName(m["config"].(map[string]any)["digest"].(string))],
+			&config); err != nil {
 			t.Fatal(err)
 		}
 		rootfs := config["rootfs"].(map[string]any)
@@ -201,12 +212,18 @@ func TestUmociAgrees(t *testing.T) {
 		d.SetManifest(m)
 	}
 	for name, spoil := range map[string]func(imagetest.Disk){
-		"right":             func(imagetest.Disk) {},
-		"too few digests":   func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return ids[:1] }) },
-		"too many digests":  func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return append(ids, ids[0]) }) },
-		"no digests":        func(d imagetest.Disk) { setIDs(d, func([]any) []any { return nil }) },
-		"swapped digests":   func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return []any{ids[1], ids[0]} }) },
-		"a repeated digest": func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return []any{ids[1], ids[1]} }) },
+		"right":            func(imagetest.Disk) {},
+		"too few digests":  func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return ids[:1] }) },
+		"too many digests": func(d imagetest.Disk) { setIDs(d, func(ids []any) []any { return append(ids, ids[0]) }) },
+		"no digests":       func(d imagetest.Disk) { setIDs(d, func([]any) []any { return nil }) },
+		"swapped digests": func(d imagetest.Disk) {
+			setIDs(d,
+				func(ids []any) []any { return []any{ids[1], ids[0]} })
+		},
+		"a repeated digest": func(d imagetest.Disk) {
+			setIDs(d,
+				func(ids []any) []any { return []any{ids[1], ids[1]} })
+		},
 		"no layers": func(d imagetest.Disk) {
 			m := d.Manifest(t)
 			m["layers"] = []any{}
@@ -219,7 +236,8 @@ func TestUmociAgrees(t *testing.T) {
 		dir, out := d.Dir(t), t.TempDir()
 		said, umoci := exec.Command("umoci", "unpack", "--image", dir+":1", out+"/bundle").CombinedOutput()
 		c, _, _ := tool(t, "unpack", dir, out+"/root")
-		if err := c.run(context.Background()); (err == nil) != (name == "right") || (err == nil) != (umoci == nil) && name != "no layers" && name != "too many digests" {
+		if err := c.run(context.Background()); (err == nil) != (name == "right") || (err == nil) != (umoci == nil) &&
+			name != "no layers" && name != "too many digests" {
 			t.Errorf("%s: wyrcan unpack = %v, umoci %v\n%s", name, err, umoci, said)
 		}
 	}

@@ -11,12 +11,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// lossy reports whether an error says that a file system, or this user, cannot hold what a file is to have beside its content.
-// The numbers are those of setxattr(2), chown(2), chmod(2), utimensat(2), mknod(2) and symlink(2): a name or a value that is
-// too large for it, a namespace that is not the file system's own, an ACL of another kind.
+// lossy reports whether an error means that the file system, or this user, cannot store the metadata of a file. The
+// error numbers are those of setxattr(2), chown(2), chmod(2), utimensat(2), mknod(2) and symlink(2): a name or a value
+// is too large, the file system does not support the namespace, an ACL is of another kind.
 func lossy(err error) bool {
 	for _, e := range []error{
-		unix.EOPNOTSUPP, unix.EPERM, unix.EACCES, unix.EINVAL, unix.ENOSYS, unix.ERANGE, unix.E2BIG, unix.ENOSPC, unix.EOVERFLOW,
+		unix.EOPNOTSUPP, unix.EPERM, unix.EACCES, unix.EINVAL, unix.ENOSYS, unix.ERANGE, unix.E2BIG, unix.ENOSPC,
+		unix.EOVERFLOW,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -25,21 +26,21 @@ func lossy(err error) bool {
 	return false
 }
 
-// losses are what files have in an image and not where they were unpacked, counted by what it is and why.
+// losses are the metadata that files have in an image but lost when they were unpacked, counted by kind and reason.
 type losses struct {
 	list []*loss
-	more int // of kinds that are not in the list: an image may have any number
+	more int // losses whose kind is not in the list: an image may have any number of kinds
 }
 
 type loss struct {
 	what, why string
 	count     int
-	paths     []string // the first, quoted
+	paths     []string // the first paths, quoted
 }
 
 const mostLosses, mostPaths = 20, 5
 
-// add notes that the file at path loses what.
+// add records that the file at path loses what.
 func (l *losses) add(what, path string, err error) {
 	why := err.Error()
 	var number unix.Errno
@@ -67,7 +68,7 @@ func (o *loss) add(path string) {
 	}
 }
 
-// names lists the first files.
+// names returns the names of the first files, and the number of the others.
 func (o *loss) names() string {
 	names := strings.Join(o.paths, ", ")
 	if n := o.count - len(o.paths); n > 0 {
@@ -76,10 +77,11 @@ func (o *loss) names() string {
 	return names
 }
 
-// print writes a line about each kind.
+// print writes a line for each kind.
 func (l *losses) print(w io.Writer) {
 	for _, o := range l.list {
-		fmt.Fprintf(w, "wyrcan: the file system does not keep %s of %s (%s): %s\n", o.what, plural(o.count, "file"), o.why, o.names())
+		fmt.Fprintf(w, "wyrcan: the file system does not keep %s of %s (%s): %s\n", o.what, plural(o.count, "file"),
+			o.why, o.names())
 	}
 	if l.more > 0 {
 		fmt.Fprintf(w, "wyrcan: the file system does not keep %s of other kinds\n", plural(l.more, "thing"))

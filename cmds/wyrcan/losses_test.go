@@ -18,11 +18,22 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// TestUnpackCorpus unpacks every image of the corpus that a directory can hold, and compares all that its files have.
-func TestUnpackCorpus(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("owners and devices are tried as root")
+// needsRoot fails a test that only root can run. In short mode, a developer's quick check, it skips the test.
+func needsRoot(t *testing.T, why string) {
+	t.Helper()
+	switch {
+	case os.Geteuid() == 0:
+	case testing.Short():
+		t.Skip("needs root, " + why)
+	default:
+		t.Fatal("needs root, " + why)
 	}
+}
+
+// TestUnpackCorpus unpacks every image of the corpus that a directory can hold, and compares all metadata.
+func TestUnpackCorpus(t *testing.T) {
+	t.Parallel()
+	needsRoot(t, "to set owners and create devices")
 	for _, tc := range imagetest.Cases() {
 		if tc.Refused != "" || tc.NoDir != "" || tc.Slow || len(tc.Layers) == 0 {
 			continue
@@ -56,7 +67,7 @@ func TestUnpackCorpus(t *testing.T) {
 	}
 }
 
-// unkept are files that have what no Linux file system keeps, or not this one.
+// unkept are files with metadata that no Linux file system, or not this one, can store.
 func unkept() []imagetest.Entry {
 	return []imagetest.Entry{
 		imagetest.File("apple1", "a").Xattr("com.apple.provenance", "x").Xattr("user.kept", "y"),
@@ -76,9 +87,7 @@ func unkept() []imagetest.Entry {
 }
 
 func TestUnpackLosses(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("devices are tried as root")
-	}
+	needsRoot(t, "to create devices")
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(unkept()...)))
 	dir := filepath.Join(t.TempDir(), "root")
 	c, _, stderr := tool(t, "unpack", img, dir)
@@ -102,7 +111,8 @@ func TestUnpackLosses(t *testing.T) {
 			t.Errorf("it does not say %q: %s", want, said)
 		}
 	}
-	if strings.Contains(said, "user.kept") || strings.Contains(said, "\x1b") || strings.Contains(said, strings.Repeat("n", 100)) {
+	if strings.Contains(said, "user.kept") || strings.Contains(said, "\x1b") ||
+		strings.Contains(said, strings.Repeat("n", 100)) {
 		t.Errorf("it says %q", said)
 	}
 	b := make([]byte, 10)
@@ -110,7 +120,8 @@ func TestUnpackLosses(t *testing.T) {
 		t.Errorf("an attribute beside one that is lost: %q, %v", b[:max(0, n)], err)
 	}
 	all := strings.Join(look(t, dir), "\n")
-	for _, want := range []string{"again 100644 0:0", "nfs4 104711 0:0", "fifo 10640 0:0", "null 20666 0:0", "btrfs 40750 0:0", `last 100644 3:4 @1000000000 x1 "all the same"`} {
+	for _, want := range []string{"again 100644 0:0", "nfs4 104711 0:0", "fifo 10640 0:0", "null 20666 0:0",
+		"btrfs 40750 0:0", `last 100644 3:4 @1000000000 x1 "all the same"`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("there is no %q:\n%s", want, all)
 		}
@@ -121,7 +132,8 @@ func TestUnpackLosses(t *testing.T) {
 	for _, e := range unkept()[:10] {
 		img := onDisk(t, imagetest.Image(t, imagetest.Files(imagetest.File("acl", "a"), e)))
 		c, _, _ := tool(t, "unpack", "-strict", img, top+"/root")
-		if err := c.run(context.Background()); code(err) != 1 || !strings.Contains(err.Error(), "attribute") || !strings.Contains(err.Error(), e.Header.Name) {
+		if err := c.run(context.Background()); code(err) != 1 || !strings.Contains(err.Error(), "attribute") ||
+			!strings.Contains(err.Error(), e.Header.Name) {
 			t.Errorf("-strict, %s: %v", e.Header.Name, err)
 		}
 		if left := names(t, top); len(left) > 0 {
@@ -130,7 +142,7 @@ func TestUnpackLosses(t *testing.T) {
 	}
 }
 
-// A ramfs has no user attributes, on anything.
+// A ramfs supports no user attributes.
 func TestUnpackToRamfs(t *testing.T) {
 	top := t.TempDir()
 	if err := unix.Mount("ramfs", top, "ramfs", 0, ""); err != nil {
@@ -145,13 +157,18 @@ func TestUnpackToRamfs(t *testing.T) {
 	if err := c.run(context.Background()); err != nil || len(names(t, top+"/root")) != 8 {
 		t.Fatalf("unpack = %v", err)
 	}
-	if want := `the attribute "user.a" of 8 files (operation not supported): "f0", "f1", "f2", "f3", "f4" and 3 more` + "\n"; !strings.Contains(stderr.String(), want) {
+	if want := `the attribute "user.a" of 8 files (operation not supported): "f0", "f1", "f2", "f3", "f4" and 3 more` +
+		"\n"; !strings.Contains(stderr.String(), want) {
 		t.Errorf("it says %q, want %q", stderr, want)
 	}
 }
 
-// More names than a file can have there become files of their own.
+// If a file has more names than the file system supports, the others become a second file.
 func TestUnpackManyLinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("creates 130000 files")
+	}
+	t.Parallel()
 	entries := []imagetest.Entry{imagetest.File("f", "the same").Mode(0o640)}
 	const many = 65010 // ext4 takes 65000: EXT4_LINK_MAX of fs/ext4/ext4.h
 	for i := range many {
@@ -160,7 +177,7 @@ func TestUnpackManyLinks(t *testing.T) {
 	top := t.TempDir()
 	var st unix.Statfs_t
 	if err := unix.Statfs(top, &st); err != nil || st.Type != unix.EXT4_SUPER_MAGIC {
-		t.Skip("only ext4 is known to take no more than 65000 names of a file")
+		t.Skip("only ext4 is known to limit a file to 65000 names")
 	}
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(entries...)))
 	c, _, stderr := tool(t, "unpack", img, top+"/root")
@@ -174,7 +191,8 @@ func TestUnpackManyLinks(t *testing.T) {
 	for i := range many {
 		var st unix.Stat_t
 		name := fmt.Sprintf("%s/root/d%d/l%d", top, i%10, i)
-		if err := unix.Stat(name, &st); err != nil || st.Size != 8 || st.Mode != unix.S_IFREG|0o640 || st.Mtim.Sec != imagetest.Epoch.Unix() {
+		if err := unix.Stat(name, &st); err != nil || st.Size != 8 || st.Mode != unix.S_IFREG|0o640 ||
+			st.Mtim.Sec != imagetest.Epoch.Unix() {
 			t.Fatalf("%s: %v %o %d", name, err, st.Mode, st.Size)
 		}
 		if i == many-1 {
@@ -185,7 +203,7 @@ func TestUnpackManyLinks(t *testing.T) {
 		links[st.Ino] = st.Nlink
 	}
 	if len(links) != 2 {
-		t.Errorf("they are %d files", len(links))
+		t.Errorf("the names belong to %d files, want 2", len(links))
 	}
 	c, _, _ = tool(t, "unpack", "-strict", img, top+"/strict")
 	if err := c.run(context.Background()); !errors.Is(err, unix.EMLINK) {
@@ -193,7 +211,7 @@ func TestUnpackManyLinks(t *testing.T) {
 	}
 }
 
-// What cannot be there at all is no loss beside a file but the file's: that fails, in words.
+// A file that cannot be created at all is an error, not a loss of metadata. The error says why.
 func TestUnpackImpossible(t *testing.T) {
 	long := strings.Repeat("n", 300)
 	for name, row := range map[string]struct {
@@ -206,7 +224,8 @@ func TestUnpackImpossible(t *testing.T) {
 	} {
 		top := t.TempDir()
 		c, _, _ := tool(t, "unpack", onDisk(t, imagetest.Image(t, imagetest.Files(row.entry))), top+"/root")
-		if err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), row.want) || len(err.Error()) > 600 {
+		if err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), row.want) ||
+			len(err.Error()) > 600 {
 			t.Errorf("%s: unpack = %v", name, err)
 		}
 		if left := names(t, top); len(left) > 0 {
@@ -214,25 +233,32 @@ func TestUnpackImpossible(t *testing.T) {
 		}
 	}
 	if err := reason(&rootfs.Node{Path: "a/README"}, unix.EEXIST); !strings.Contains(err.Error(), "upper case") {
-		t.Errorf("a name that is another's: %v", err)
+		t.Errorf("a name that exists in upper case: %v", err)
 	}
 }
 
-// Names that are deeper and longer than any path the kernel takes are reached all the same, with openat2 and without, and quickly
-// where one file is far from the next.
+// Files whose paths are longer than the kernel allows are unpacked too, with openat2 and without it, and quickly even
+// if successive files are in distant directories.
 func TestUnpackDeep(t *testing.T) {
-	unpackDeep(t, 1000, false)
-	unpackDeep(t, 250, true)
+	t.Parallel()
+	deep := 1000
+	if testing.Short() {
+		deep = 520 // two of them are still longer than PATH_MAX
+	}
+	unpackDeep(t, deep, false)
+	unpackDeep(t, deep/4, true)
 }
 
 func unpackDeep(t *testing.T, deep int, single bool) {
 	t.Helper()
 	dir := strings.TrimSuffix(strings.Repeat("dir/", deep), "/")
 	entries := []imagetest.Entry{
-		imagetest.Symlink("a/l", dir), imagetest.Symlink("a/l/l", dir), imagetest.Symlink("b/l", dir), imagetest.Symlink("b/l/l", dir),
+		imagetest.Symlink("a/l", dir), imagetest.Symlink("a/l/l", dir), imagetest.Symlink("b/l", dir),
+		imagetest.Symlink("b/l/l", dir),
 	}
 	for i := range 50 {
-		entries = append(entries, imagetest.File(fmt.Sprintf("a/l/l/f%d", i), "x"), imagetest.File(fmt.Sprintf("b/l/l/f%d", i), "x"))
+		entries = append(entries, imagetest.File(fmt.Sprintf("a/l/l/f%d", i), "x"),
+			imagetest.File(fmt.Sprintf("b/l/l/f%d", i), "x"))
 	}
 	entries = append(entries, imagetest.Link("h", "a/l/l/f7"))
 	var layers []rootfs.Layer
@@ -268,11 +294,10 @@ func unpackDeep(t *testing.T, deep int, single bool) {
 	}
 }
 
-// Root of a user namespace has neither other owners nor devices: that is a loss, and no file runs as the wrong user for it.
+// Root in a user namespace can set no other owners and create no devices. That is reported as a loss, and set-user-ID
+// bits are removed so that no file runs as the wrong user.
 func TestUnpackInNamespace(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("a namespace of one user is tried as root")
-	}
+	needsRoot(t, "to create a namespace of one user")
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(
 		imagetest.File("mine", "x").Mode(0o4755),
 		imagetest.File("theirs", "x").Mode(0o6755).Owner(1000, 1000),

@@ -58,14 +58,14 @@ type subcommand struct {
 
 func (c *cmd) subcommands() []subcommand {
 	return []subcommand{
-		{"run", "boot an image in QEMU, through Wyrcan", c.boot},
+		{"run", "boot an image in QEMU, through Wyrcan", c.runInQEMU},
 		{"demo", "boot a small container in QEMU that shows how it works", c.demo},
 		{"check", "tell whether an image is bootable, and what it needs", c.check},
 		{"morph", "convert an image into a kernel, an initrd and a command line", c.morph},
 		{"unpack", "write the files of an image into a directory", c.unpack},
 		{"kexec", "reboot this machine into an image", c.kexec},
 		{"push", "send an OCI image layout to a registry", c.push},
-		{"serve", "offer Wyrcan to machines that boot from the network", c.netboot},
+		{"serve", "offer Wyrcan to machines that boot from the network", c.serve},
 	}
 }
 

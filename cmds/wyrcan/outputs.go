@@ -7,28 +7,28 @@ import (
 	"path/filepath"
 )
 
-// outputs are files of which all are written or none.
+// outputs are files that are written all together or not at all.
 type outputs struct {
-	stdout io.Writer // what "-" means
+	stdout io.Writer // for the name "-"
 	files  []output
 }
 
-// An output is one of them.
+// An output is one of these files.
 type output struct {
-	name    string    // what it will be; "" is standard output
-	file    *os.File  // the same under another name for now, nil where it is written in place
-	content io.Reader // for what is written in place
+	name    string    // the final name; "" is standard output
+	file    *os.File  // the temporary file; nil if the output is written in place
+	content io.Reader // the content of an output that is written in place
 }
 
-// write writes a file under another name for now. What is no regular file but a pipe or a device, and standard output,
-// cannot be taken back: that waits for keep, and so must content.
+// write writes a temporary file. A pipe, a device or standard output cannot be undone, so keep writes those; content
+// must stay readable until then.
 func (o *outputs) write(name string, content io.Reader) error {
 	if name == "-" {
 		o.files = append(o.files, output{content: content})
 		return nil
 	}
 	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real // a link goes on being one
+		name = real // keep a symbolic link
 	}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		if info.IsDir() {
@@ -47,7 +47,7 @@ func (o *outputs) write(name string, content io.Reader) error {
 		err = f.Chmod(0o644)
 	}
 	if err == nil {
-		err = f.Sync() // here, where a full disk still takes nothing away
+		err = f.Sync() // now, when an error such as a full disk does no harm yet
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", name, err)
@@ -55,7 +55,7 @@ func (o *outputs) write(name string, content io.Reader) error {
 	return nil
 }
 
-// keep writes what is written in place and gives all others their names.
+// keep writes the outputs in place and renames the temporary files.
 func (o *outputs) keep() error {
 	for _, f := range o.files {
 		if f.file != nil {
@@ -97,7 +97,7 @@ func (o *outputs) inPlace(f output) error {
 	return nil
 }
 
-// clear removes the files that were not kept.
+// clear removes the temporary files that were not kept.
 func (o *outputs) clear() {
 	for _, f := range o.files {
 		if f.file != nil {

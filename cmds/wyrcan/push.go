@@ -12,11 +12,12 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
-// push is "wyrcan push".
+// push is the command "wyrcan push".
 func (c *cmd) push(ctx context.Context, args []string) error {
-	f := c.flags("push", "DIR NAME", `Send what is in DIR, an OCI image layout, to a registry as NAME, and print the
-name by its digest. make leaves Wyrcan itself, as a bootable container, in
-out/wyrcan.oci. Several images in DIR go as one for several platforms.
+	f := c.flags("push", "DIR NAME", `Send the image in DIR, an OCI image layout, to a registry as NAME, and print its
+name with its digest. If DIR has several images, they are sent as one image for
+several platforms. make builds Wyrcan itself as a bootable container in
+out/wyrcan.oci.
 `)
 	f.registry()
 	rest, err := f.parse(args, 2, false)
@@ -27,7 +28,7 @@ out/wyrcan.oci. Several images in DIR go as one for several platforms.
 	if err != nil {
 		return usage("%q is not the name of an image: %v", rest[1], err)
 	}
-	// go-containerregistry checks little of what it reads, and would wait for what never ends.
+	// go-containerregistry checks little of what it reads, and would wait for ever for a pipe.
 	source := c.source(rest[1], v1.Platform{})
 	if err := source.VerifyLayout(ctx, rest[0]); err != nil {
 		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
@@ -54,7 +55,7 @@ out/wyrcan.oci. Several images in DIR go as one for several platforms.
 	return nil
 }
 
-// fromLayout returns the one image of a layout, or the index of several.
+// fromLayout returns the image of a layout, or the index if it has several images.
 func fromLayout(dir string) (remote.Taggable, v1.Hash, error) {
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {

@@ -17,26 +17,26 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 
-// A machine is a QEMU that boots Wyrcan. Its first serial line is the person's terminal.
+// A machine is a QEMU machine that boots Wyrcan. Its first serial line is connected to the user's terminal.
 type machine struct {
 	arch   string // GOARCH's name
 	kernel string
 	initrd string
-	memory string // as QEMU's -m takes it
+	memory string // the value of QEMU's -m
 	cpus   int
-	args   []cmdline.Arg // the kernel's command line after its console
-	extra  []string      // further options of QEMU
-	until  string        // unattended: what the console must show; "" is a person's session
+	args   []cmdline.Arg // the kernel's command line after console=
+	extra  []string      // further options for QEMU
+	until  string        // the text that the console of an unattended machine must show; "" for an interactive session
 }
 
-// board is what differs between architectures.
+// board has the settings of QEMU that differ between architectures.
 type board struct {
 	program string
 	options []string
 	console string
 }
 
-// boards returns what QEMU needs to be a machine of each architecture.
+// boards returns the board of each architecture.
 func boards() map[string]board {
 	return map[string]board{
 		"amd64": {"qemu-system-x86_64", []string{"-machine", "q35"}, "ttyS0"},
@@ -44,10 +44,10 @@ func boards() map[string]board {
 	}
 }
 
-// host is the address at which a guest in QEMU's user network finds the machine that QEMU runs on.
+// host is the address of the machine that QEMU runs on, as a guest in QEMU's user network sees it.
 const host = "10.0.2.2"
 
-// command returns QEMU's command line. hardware tells whether to use the processor's own virtualization.
+// command returns QEMU's command line. hardware says whether to use hardware virtualization.
 func (m *machine) command(hardware bool) ([]string, error) {
 	b, ok := boards()[m.arch]
 	if !ok {
@@ -61,8 +61,8 @@ func (m *machine) command(hardware bool) ([]string, error) {
 	if hardware {
 		argv = append(argv, "-accel", "kvm", "-cpu", "host")
 	} else {
-		// max has RDRAND, without which the guest waits for random numbers. cmpxchg16b is slow and, under emulation on
-		// a host with few processors, seldom right.
+		// max has RDRAND, without which the guest waits for random numbers. Emulated cmpxchg16b is slow, and rarely
+		// correct on a host with few processors.
 		cpu := "max"
 		if m.arch == "amd64" {
 			cpu = "max,-cx16"
@@ -73,9 +73,9 @@ func (m *machine) command(hardware bool) ([]string, error) {
 		"-m", m.memory, "-smp", strconv.Itoa(m.cpus),
 		"-kernel", m.kernel, "-initrd", m.initrd, "-append", strings.Join(words, " "),
 		"-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci",
-		"-no-reboot") // a reboot ends the session, so that a failure does not go round and round
-	// Not -nographic: for that SeaBIOS shows its screen on the serial line, and leaves the terminal there without line
-	// wrap (sercon.c). The first Ctrl-A, then X, ends QEMU; Ctrl-C is the machine's.
+		"-no-reboot") // a reboot ends the session, so that a failure is not repeated for ever
+	// Do not use -nographic: SeaBIOS would then show its screen on the serial line and leave the terminal without line
+	// wrap (sercon.c). With mon:stdio, Ctrl-A, then X, ends QEMU, and Ctrl-C goes to the machine.
 	if m.until == "" {
 		argv = append(argv, "-display", "none", "-serial", "mon:stdio")
 	} else {
@@ -84,8 +84,8 @@ func (m *machine) command(hardware bool) ([]string, error) {
 	return append(argv, m.extra...), nil
 }
 
-// hasKVM reports whether QEMU can use the processor's own virtualization for a guest of arch. A /dev/kvm alone does not
-// say: inside some virtual machines it is there and guests crash in it.
+// hasKVM reports whether QEMU can use hardware virtualization for a guest of arch. The existence of /dev/kvm is not
+// enough: some virtual machines have it, but guests crash there.
 func hasKVM(arch, cpuinfo, device string) bool {
 	if arch != runtime.GOARCH {
 		return false
@@ -104,8 +104,8 @@ func hasKVM(arch, cpuinfo, device string) bool {
 	return true
 }
 
-// start runs the machine to its end: when it powers off, or, unattended, when the console has shown what it waits for.
-// A session succeeds if the container's kernel was started.
+// start runs the machine until it powers off or, if it is unattended, until the console has shown the text. A session
+// succeeds if the container's kernel was started.
 func (c *cmd) start(ctx context.Context, m *machine) error {
 	argv, err := m.command(virtual(m.arch))
 	if err != nil {
@@ -117,8 +117,8 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	q := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	q.Cancel = func() error { return q.Process.Signal(syscall.SIGTERM) }
 	q.WaitDelay = 10 * time.Second
-	// Should this program be killed, the machine would run on with nobody in front of it. The kernel looks at the thread
-	// that has started it: prctl(2), PR_SET_PDEATHSIG.
+	// If this program is killed, QEMU must end too. The kernel sends the signal when the thread that started QEMU ends
+	// (prctl(2), PR_SET_PDEATHSIG), so this thread must not end before.
 	q.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -132,8 +132,8 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 		if err != nil {
 			return err
 		}
-		// What is typed goes through this program, so that QEMU, however it ends, cannot leave the terminal changed.
-		// The goroutine ends with the program: reading a terminal cannot be broken off.
+		// Input goes through this program, so that QEMU cannot leave the terminal changed, however it ends. The
+		// goroutine ends only with the program, because a read from a terminal cannot be interrupted.
 		go func() {
 			io.Copy(in, c.stdin)
 			in.Close()
@@ -141,7 +141,7 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 		fmt.Fprintf(c.stderr, "wyrcan: starting %s; press Ctrl-A, then X, to end it\n", argv[0])
 	}
 	if err := q.Start(); err != nil {
-		return started(err, argv[0])
+		return qemuError(err, argv[0])
 	}
 	restore := takeTerminal(ctx, c.stdin, c.stdout, attended)
 	defer restore()
@@ -149,11 +149,11 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	found := w.watch(out, c.stdout)
 	timeUp := ctx.Err() != nil
 	if found {
-		// What comes after the words is not waited for: a container may well run on.
+		// Do not wait for the machine to end: the container may run on.
 		cancel()
 	}
 	err = q.Wait()
-	restore() // before what is said now
+	restore() // before the messages below
 	if !attended {
 		fmt.Fprint(c.stderr, w.table())
 	}
@@ -165,7 +165,7 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	case timeUp:
 		return fmt.Errorf("the machine had not shown %q when time was up", m.until)
 	case err != nil:
-		return started(err, argv[0])
+		return qemuError(err, argv[0])
 	case !attended:
 		return fmt.Errorf("the machine ended without having shown %q", m.until)
 	case w.jumped && !w.alive:
@@ -173,16 +173,16 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 			"it may have crashed, or have its console elsewhere (-arg console=)")
 	case !w.alive:
 		return errors.New("the machine ended before the container's kernel was started: " +
-			"what Wyrcan said last on its console tells why")
+			"the last messages of Wyrcan on the console say why")
 	}
 	return nil
 }
 
-// virtual reports whether QEMU can use the processor's own virtualization for a guest of arch on this machine.
+// virtual reports whether QEMU on this machine can use hardware virtualization for a guest of arch.
 func virtual(arch string) bool { return hasKVM(arch, "/proc/cpuinfo", "/dev/kvm") }
 
-// started explains a failure to run QEMU.
-func started(err error, program string) error {
+// qemuError explains why QEMU did not run. It returns nil if err is nil.
+func qemuError(err error, program string) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("cannot find %s: install QEMU (Debian: qemu-system-x86, qemu-system-arm)", program)
 	}

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,7 +16,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 )
 
-// A session is what run and demo have in common: the options of the machine.
+// A session has the options of the machine, which run and demo share.
 type session struct {
 	arch    arch
 	kernel  string // a file, as is initrd
@@ -28,9 +26,9 @@ type session struct {
 	verbose bool
 	until   string
 	timeout time.Duration
-	args    list // for the container
-	append  list // for Wyrcan
-	qemu    list // for QEMU
+	args    list // arguments for the container's kernel
+	append  list // arguments for Wyrcan
+	qemu    list // options for QEMU
 }
 
 func (s *session) flags(f *flagSet) {
@@ -44,12 +42,13 @@ func (s *session) flags(f *flagSet) {
 	f.Var(&s.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&s.append, "append", "pass `ARG` to Wyrcan; may be repeated")
 	f.Var(&s.qemu, "qemu", "pass `OPTION` to QEMU; may be repeated")
-	f.BoolVar(&s.verbose, "v", false, "show what Wyrcan's kernel says too")
-	f.StringVar(&s.until, "until", "", "run unattended; succeed once the console shows `TEXT`, and print the time of each stage")
+	f.BoolVar(&s.verbose, "v", false, "show the messages of Wyrcan's kernel too")
+	f.StringVar(&s.until, "until", "",
+		"run unattended; succeed once the console shows `TEXT`, and print the time of each stage")
 	f.DurationVar(&s.timeout, "timeout", 10*time.Minute, "with -until, fail after this `TIME`")
 }
 
-// machine returns the machine that boots the image ref, a name that the guest can resolve.
+// machine returns the machine that boots the image ref. The guest must be able to resolve ref.
 func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	if s.cpus < 1 {
 		return nil, usage("a machine has at least one processor: -smp 1")
@@ -59,13 +58,13 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 		return nil, usage("there is no machine of architecture %q: want amd64 or arm64", s.arch)
 	}
 	if _, err := exec.LookPath(b.program); err != nil {
-		return nil, started(err, b.program)
+		return nil, qemuError(err, b.program)
 	}
 	file, err := c.artefact(s.kernel, "wyrcan.kernel", s.arch)
 	if err != nil {
 		return nil, err
 	}
-	if err := runs(file, string(s.arch)); err != nil {
+	if err := checkArch(file, string(s.arch)); err != nil {
 		return nil, err
 	}
 	initrd, err := c.artefact(s.initrd, "wyrcan.initrd", s.arch)
@@ -81,7 +80,7 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	}
 	m.args = append(m.args, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true})
 	if name, _, ok := registryOf(ref); ok && (name == host || c.insecure(ref) != nil) {
-		// host is this machine, of which the guest does not know that no network lies between.
+		// host is this machine. The guest cannot know that there is no real network between them.
 		registry, _, _ := strings.Cut(ref, "/")
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true})
 	}
@@ -115,14 +114,16 @@ func kernelArch(file string) (string, error) {
 	return k.Arch, nil
 }
 
-// runs refuses a kernel of which a machine of that architecture would show nothing at all.
-func runs(file, arch string) error {
+// checkArch returns an error if the kernel in a file is for another architecture: the machine would show nothing at
+// all.
+func checkArch(file, arch string) error {
 	made, err := kernelArch(file)
 	if err != nil {
 		return err
 	}
 	if made != arch {
-		return fmt.Errorf("%s is a kernel for %s, and the machine is %s: name another with -kernel and -initrd", file, made, arch)
+		return fmt.Errorf("%s is a kernel for %s, but the machine is %s: name another with -kernel and -initrd", file,
+			made, arch)
 	}
 	return nil
 }
@@ -137,15 +138,16 @@ func (s *session) start(ctx context.Context, c *cmd, m *machine) error {
 	return c.start(ctx, m)
 }
 
-// boot is "wyrcan run".
-func (c *cmd) boot(ctx context.Context, args []string) error {
+// runInQEMU is the command "wyrcan run".
+func (c *cmd) runInQEMU(ctx context.Context, args []string) error {
 	var s session
-	f := c.flags("run", "[OPTION...] IMAGE", `Boot IMAGE in QEMU, through Wyrcan's own kernel and initrd, on this terminal;
-Ctrl-A, then X, ends it. A registry on this machine (localhost, 127.0.0.1) is
-reached from the guest, and an image that lies on this machine is served to it.
+	f := c.flags("run", "[OPTION...] IMAGE", `Boot IMAGE in QEMU on this terminal, with Wyrcan's own kernel and initrd.
+Ctrl-A, then X, ends it. The guest can reach a registry on this machine
+(localhost, 127.0.0.1). If IMAGE is on this machine's disk, it is served to the
+guest.
 
-The exit status is 0 if the container's kernel was started, 1 if it was not and
-2 for a wrong use. With -until it is 0 once the console shows the text.
+The exit status is 0 if the container's kernel was started, 1 if it was not, and
+2 for wrong usage. With -until it is 0 as soon as the console shows the text.
 `)
 	s.flags(f)
 	f.registry()
@@ -159,7 +161,7 @@ The exit status is 0 if the container's kernel was started, 1 if it was not and
 		if err != nil {
 			return err
 		}
-		// The machine would find out after a minute, and tell nobody but who watches.
+		// Check the image now: the machine would report an error only after a minute, and only on its console.
 		at := toHost(ref)
 		img, err := c.source(at, s.platform()).Open(ctx, at)
 		if err != nil {
@@ -168,7 +170,7 @@ The exit status is 0 if the container's kernel was started, 1 if it was not and
 		c.tellImage(img)
 		return s.start(ctx, c, m)
 	}
-	reg, err := serve()
+	reg, err := startRegistry()
 	if err != nil {
 		return err
 	}
@@ -183,8 +185,8 @@ The exit status is 0 if the container's kernel was started, 1 if it was not and
 	return s.start(ctx, c, m)
 }
 
-// platform returns what images must be made for to run on the session's machine: QEMU's processor, where it is
-// emulated, is one without the demands of variants.
+// platform returns the platform of images that the session's machine can run. An emulated processor does not support
+// what variants of an architecture require.
 func (s *session) platform() v1.Platform {
 	if virtual(string(s.arch)) {
 		return s.arch.platform()
@@ -192,58 +194,12 @@ func (s *session) platform() v1.Platform {
 	return v1.Platform{OS: "linux", Architecture: string(s.arch)}
 }
 
-// tellImage says which image a name stands for.
+// tellImage prints the image that was found for a name.
 func (c *cmd) tellImage(img *image.Image) {
 	size := ""
-	if n := img.Size(); n > 0 { // what docker save writes does not tell
+	if n := img.Size(); n > 0 { // an archive of docker save has no sizes
 		size = console.Bytes(n) + " in "
 	}
 	fmt.Fprintf(c.stderr, "wyrcan: image %s, %s, %s, %s%s\n",
 		img.Name, img.Digest, img.Platform, size, plural(len(img.Layers), "layer"))
-}
-
-// fromGuest returns the name by which the guest finds an image that this machine calls ref: loopback is not the
-// guest's.
-func fromGuest(ref string) string { return moved(ref, loopback, host) }
-
-// toHost returns the name by which this machine finds an image that the guest calls ref.
-func toHost(ref string) string {
-	return moved(ref, func(name string) bool { return name == host }, "127.0.0.1")
-}
-
-// moved returns an image's name, without its form, with another host in the place of one of which is says so.
-func moved(ref string, is func(host string) bool, to string) string {
-	ref = strings.TrimPrefix(ref, "docker://")
-	name, port, ok := registryOf(ref)
-	if !ok || !is(name) {
-		return ref
-	}
-	_, rest, _ := strings.Cut(ref, "/")
-	if port != "" {
-		to += ":" + port
-	}
-	return to + "/" + rest
-}
-
-// registryOf returns the host and the port of the registry that an image's name begins with. ok is false for one that
-// leaves it out: its first part is a registry if it could not be a part of a path, by docker's rule.
-func registryOf(ref string) (name, port string, ok bool) {
-	registry, _, ok := strings.Cut(strings.TrimPrefix(ref, "docker://"), "/")
-	if !ok || !strings.ContainsAny(registry, ".:") && !strings.EqualFold(registry, "localhost") {
-		return "", "", false
-	}
-	if h, p, err := net.SplitHostPort(registry); err == nil {
-		return h, p, true
-	}
-	return strings.Trim(registry, "[]"), "", true
-}
-
-// loopback reports whether a host's name or address is each machine's own.
-func loopback(name string) bool {
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") { // RFC 6761, 6.3
-		return true
-	}
-	a, err := netip.ParseAddr(name)
-	return err == nil && (a.Unmap().IsLoopback() || a.IsUnspecified())
 }

@@ -1,290 +1,220 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/stream"
-	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sync/errgroup"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
 )
 
-// A localRegistry serves one image to a guest, on the loopback interface. Every user of this machine can reach it
-// there: nothing can be sent to it. The image comes from within this process.
-type localRegistry struct {
-	listener net.Listener
-	port     string
-	dir      string // its blobs: an image need not fit into memory twice
+// serve is the command "wyrcan serve".
+func (c *cmd) serve(ctx context.Context, args []string) error {
+	var kernelFile, initrd, efi, bios string
+	var unchecked bool
+	var toContainer, toWyrcan list
+	o := netboot.Options{Logf: func(format string,
+		args ...any) {
+		fmt.Fprintf(c.stderr, "wyrcan: "+format+"\n", args...)
+	}}
+	f := c.flags("serve", "[OPTION...] [IMAGE]",
+		`Serve Wyrcan over HTTP and TFTP to machines that boot from the network: the
+kernel, the initrd, the EFI program and a script for iPXE. They all boot IMAGE;
+without IMAGE a machine boots the image that its NVRAM names. Put the addresses
+that are printed into the configuration of your DHCP server. Or use -dhcp: then
+this program tells each machine that boots from the network what to fetch. It
+never assigns addresses.
 
-	mu       sync.Mutex
-	manifest []byte // nil before put
-	kind     types.MediaType
-	digest   v1.Hash
-}
-
-// serve starts a registry.
-func serve() (*localRegistry, error) {
-	dir, err := os.MkdirTemp("", "wyrcan")
+IMAGE is a name that the machines can resolve, at a registry that they can
+reach. It is looked up first, and its digest and size are printed.
+`)
+	f.StringVar(&o.HTTP, "http", ":80", "serve HTTP at `ADDRESS`")
+	f.StringVar(&o.TFTP, "tftp", ":69", "serve TFTP at `ADDRESS`; empty: no TFTP")
+	f.StringVar(&o.DHCP, "dhcp", "",
+		"tell PXE, iPXE and UEFI HTTP boot clients on `INTERFACE` what to fetch (proxyDHCP)")
+	f.StringVar(&bios, "bios", "",
+		"serve `FILE` to BIOS machines: iPXE's undionly.kpxe or PXELINUX (default: where Debian and Fedora install "+
+			"them)")
+	f.StringVar(&kernelFile, "kernel", "",
+		"serve `FILE` as Wyrcan's kernel (default wyrcan.kernel beside this program)")
+	f.StringVar(&initrd, "initrd", "", "serve `FILE` as Wyrcan's initrd (default wyrcan.initrd beside this program)")
+	f.StringVar(&efi, "efi", "",
+		"serve `FILE` as Wyrcan's EFI program (default wyrcan.efi beside this program, if it exists)")
+	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")
+	f.Var(&toWyrcan, "append", "pass `ARG` to Wyrcan; may be repeated")
+	f.BoolVar(&unchecked, "no-check", false,
+		"serve without looking IMAGE up, if its registry is not up yet or cannot be reached from here")
+	f.registry()
+	rest, err := f.parse(args, 0, true)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		os.RemoveAll(dir)
-		return nil, err
+	if len(rest) > 1 {
+		return usage("serve: %q is one argument too many; usage: wyrcan serve [OPTION...] [IMAGE]", rest[1])
 	}
-	r := &localRegistry{listener: l, port: fmt.Sprint(l.Addr().(*net.TCPAddr).Port), dir: dir}
-	go netboot.ServeHTTP(l, r) // until Close
-	return r, nil
-}
-
-// Close ends the registry and removes what it held.
-func (r *localRegistry) Close() error {
-	r.listener.Close()
-	return os.RemoveAll(r.dir)
-}
-
-// The name of the one image, after the registry's address.
-const (
-	imageRepo = "image"
-	imageTag  = "latest"
-)
-
-// ref returns the name by which a guest knows the image.
-func (r *localRegistry) ref() string {
-	return net.JoinHostPort(host, r.port) + "/" + imageRepo + ":" + imageTag
-}
-
-// ServeHTTP answers what the OCI distribution specification calls pulling, and no more.
-func (r *localRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
-	path := strings.TrimSuffix(req.URL.Path, "/")
-	if path == "/v2" {
-		w.WriteHeader(http.StatusOK)
-		return
+	o.Files = make(map[string]string)
+	if o.Files[netboot.KernelName], err = c.artefact(kernelFile, netboot.KernelName, ""); err != nil {
+		return err
 	}
-	r.mu.Lock()
-	manifest, kind, digest := r.manifest, r.kind, r.digest
-	r.mu.Unlock()
-	id, ok := strings.CutPrefix(path, "/v2/"+imageRepo+"/manifests/")
-	if ok && manifest != nil && (id == imageTag || id == digest.String()) {
-		w.Header().Set("Content-Type", string(kind))
-		w.Header().Set("Docker-Content-Digest", digest.String())
-		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(manifest))
-		return
+	if o.Files[netboot.InitrdName], err = c.artefact(initrd, netboot.InitrdName, ""); err != nil {
+		return err
 	}
-	if id, ok := strings.CutPrefix(path, "/v2/"+imageRepo+"/blobs/"); ok && manifest != nil {
-		if h, err := v1.NewHash(id); err == nil {
-			if f, err := os.Open(r.blob(h)); err == nil {
-				defer f.Close()
-				w.Header().Set("Content-Type", "application/octet-stream")
-				http.ServeContent(w, req, "", time.Time{}, f)
-				return
-			}
+	if program, err := c.artefact(efi, netboot.UKIName, ""); err == nil {
+		o.Files[netboot.UKIName] = program
+	} else if efi != "" {
+		return err
+	}
+	if o.BIOS, err = addBIOS(o.Files, bios); err != nil {
+		return err
+	}
+
+	var words []string
+	if len(rest) == 1 {
+		ref := strings.TrimPrefix(rest[0], "docker://")
+		words = append(words, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true}.String())
+		if _, _, ok := registryOf(ref); ok && c.insecure(ref) != nil {
+			registry, _, _ := strings.Cut(ref, "/")
+			words = append(words, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true}.String())
 		}
 	}
-	http.NotFound(w, req)
+	for _, a := range toContainer {
+		words = append(words, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true}.String())
+	}
+	o.Cmdline = strings.Join(append(words, toWyrcan...), " ")
+	machines, err := archOf(o.Files[netboot.KernelName])
+	if err != nil {
+		o.Logf("machines can probably not boot it: %v", err)
+	}
+	served := cmdline.Parse(o.Cmdline)
+	for _, a := range served {
+		if a.Key != "wyr.img" && a.Key != "wyrcan.img" {
+			continue
+		}
+		if err := reachable(a.Value, o.Addresses()); err != nil {
+			return err
+		}
+		if unchecked || strings.Contains(a.Value, "${") { // a different name for each machine
+			continue
+		}
+		if err := c.lookUp(ctx, a.Value, machines, insecureIn(served)); err != nil {
+			return err
+		}
+	}
+	return netboot.Serve(ctx, o)
 }
 
-// blob is the file of a blob. A Hash is checked to be letters and digits.
-func (r *localRegistry) blob(h v1.Hash) string { return filepath.Join(r.dir, h.Algorithm+"-"+h.Hex) }
+// reachable returns an error if ref names an image on this machine in a way that other machines cannot use. The error
+// says how other machines can name it, with one of addresses.
+func reachable(ref string, addresses []netip.Addr) error {
+	if local(ref) {
+		return usage("serve: %s is on this machine's disk, but machines fetch from a registry: "+
+			"send it to a registry with wyrcan push, and serve its name there", ref)
+	}
+	host, port, ok := registryOf(ref)
+	if !ok || !loopback(host) {
+		return nil
+	}
+	var names []string
+	for _, a := range addresses {
+		names = append(names, replaceHost(ref, loopback, a.String()))
+	}
+	if len(names) == 0 {
+		return usage("serve: on each machine %s means that machine itself: name the address at which they reach this "+
+			"one, %s",
+			host, replaceHost(ref, loopback, "ADDRESS"))
+	}
+	where := "its port"
+	if port != "" {
+		where = "port " + port
+	}
+	return usage("serve: on each machine %s means that machine itself: serve %s, "+
+		"and have the registry listen at %s of that address, not of %s alone",
+		host, strings.Join(names, " or "), where, host)
+}
 
-// put makes img the image.
-func (r *localRegistry) put(ctx context.Context, img v1.Image) error {
-	layers, err := img.Layers()
+// archOf returns the architecture of a kernel. If the file does not say it, archOf returns this machine's architecture
+// and an error.
+func archOf(file string) (string, error) {
+	arch, err := kernelArch(file)
 	if err != nil {
+		return here.name(), err
+	}
+	return arch, nil
+}
+
+// insecureIn returns the registries for which a command line of Wyrcan allows connections without verified TLS.
+func insecureIn(line []cmdline.Arg) []string {
+	var hosts []string
+	for _, a := range line {
+		if a.Key == "wyr.insecure" || a.Key == "wyrcan.insecure" {
+			hosts = append(hosts, a.Value)
+		}
+	}
+	return hosts
+}
+
+// lookUp resolves and prints an image as a machine of an architecture will resolve it. Connections to the registries in
+// insecure need no verified TLS.
+func (c *cmd) lookUp(ctx context.Context, ref, arch string, insecure []string) error {
+	source := c.source(ref, v1.Platform{OS: "linux", Architecture: arch})
+	source.Insecure = image.Hosts(insecure)
+	img, err := source.Resolve(ctx, ref)
+	switch {
+	case ctx.Err() != nil:
 		return err
+	case image.InsecureHost(err) != "":
+		return fmt.Errorf("cannot get %s: %w, here and on the machines", ref, advise(err))
+	case image.Heals(err):
+		return fmt.Errorf("cannot get %s: %w; start the registry first, or serve anyway with -no-check: "+
+			"machines retry until it is up", ref, err)
+	case err != nil:
+		return fmt.Errorf("cannot get %s: %w; correct the name, or serve anyway with -no-check", ref, err)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, l := range layers {
-		g.Go(func() error {
-			rc, err := l.Compressed()
-			if err != nil {
-				return err
-			}
-			// What is compressed on its way has its digest when all of it has passed.
-			return r.write(ctx, rc, l.Digest)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	config, err := img.RawConfigFile()
-	if err != nil {
-		return err
-	}
-	if err := r.write(context.Background(), io.NopCloser(bytes.NewReader(config)), img.ConfigName); err != nil {
-		return err
-	}
-	manifest, err := img.RawManifest()
-	if err != nil {
-		return err
-	}
-	kind, err := img.MediaType()
-	if err != nil {
-		return err
-	}
-	digest, err := img.Digest()
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.manifest, r.kind, r.digest = manifest, kind, digest
+	c.tellImage(img)
 	return nil
 }
 
-// write makes a blob of what rc has, under the digest that is known then.
-func (r *localRegistry) write(ctx context.Context, rc io.ReadCloser, digest func() (v1.Hash, error)) error {
-	f, err := os.CreateTemp(r.dir, "new-")
-	if err != nil {
-		rc.Close()
-		return err
-	}
-	defer f.Close()
-	if err := errors.Join(copied(ctx, f, rc), rc.Close()); err != nil {
-		return err
-	}
-	h, err := digest()
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), r.blob(h))
-}
-
-// copied copies until ctx ends.
-func copied(ctx context.Context, to io.Writer, from io.Reader) error {
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return err
+// addBIOS adds the boot program for BIOS machines and the file that it loads to files. It returns the program's name.
+// The program is given or, if given is empty, one from a distribution's package; the name is empty if there is none.
+func addBIOS(files map[string]string, given string) (string, error) {
+	candidates := []string{"/usr/lib/ipxe/undionly.kpxe", "/usr/share/ipxe/undionly.kpxe",
+		"/usr/lib/PXELINUX/pxelinux.0", "/usr/share/syslinux/pxelinux.0"}
+	if given != "" {
+		if _, err := os.Stat(given); err != nil {
+			return "", fmt.Errorf("cannot find the boot program for BIOS machines: %w", err)
 		}
-		if _, err := io.CopyN(to, from, 1<<20); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
+		candidates = []string{given}
+	}
+	for _, program := range candidates {
+		if _, err := os.Stat(program); err != nil {
+			continue
 		}
-	}
-}
-
-// store makes the image that ref names, on this machine, the image.
-func (r *localRegistry) store(ctx context.Context, c *cmd, ref string, p v1.Platform) error {
-	src, m, err := c.open(ctx, ref, p)
-	if err != nil {
-		return err
-	}
-	defer m.end()
-	c.tellImage(src)
-	img, err := rebuild(ctx, src)
-	if err != nil {
-		return err
-	}
-	return r.put(ctx, img)
-}
-
-// rebuild makes go-containerregistry's image of one of ours: the layers and the configuration under a new manifest,
-// for an archive may have none. The image goes to a registry once: layers may not be read again.
-func rebuild(ctx context.Context, src *image.Image) (v1.Image, error) {
-	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
-		Architecture: src.Platform.Architecture, OS: src.Platform.OS, Variant: src.Platform.Variant,
-		Config: src.Config.Config, Created: src.Config.Created,
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range src.Layers {
-		var layer v1.Layer
-		var err error
-		switch {
-		case l.Size < 0 || l.Digest == l.DiffID:
-			// As docker save has them: compressed on its way.
-			open := func() (io.ReadCloser, error) { return l.OpenChecked(ctx, foreign.Formats()...) }
-			layer = stream.NewLayer(&lazy{open: open}, stream.WithCompressionLevel(gzip.BestSpeed))
-		default:
-			layer, err = partial.CompressedToLayer(&stored{ctx, l})
+		name := filepath.Base(program)
+		files[name] = program
+		if !strings.Contains(name, "pxelinux") {
+			return name, nil
 		}
-		if err != nil {
-			return nil, err
+		// PXELINUX needs a second file with most of its code.
+		const core = "ldlinux.c32"
+		for _, dir := range []string{filepath.Dir(program), "/usr/lib/syslinux/modules/bios"} {
+			if _, err := os.Stat(filepath.Join(dir, core)); err == nil {
+				files[core] = filepath.Join(dir, core)
+				return name, nil
+			}
 		}
-		if img, err = mutate.AppendLayers(img, layer); err != nil {
-			return nil, err
+		if given != "" {
+			return "",
+				fmt.Errorf("%s needs %s, which is neither beside it nor in /usr/lib/syslinux/modules/bios: install "+
+					"it (Debian: syslinux-common)", given, core)
 		}
+		delete(files, name)
 	}
-	return img, nil
-}
-
-// stored is a layer that goes as it is.
-type stored struct {
-	ctx   context.Context // of reading it
-	layer *image.Layer
-}
-
-func (s *stored) Digest() (v1.Hash, error)            { return s.layer.Digest, nil }
-func (s *stored) DiffID() (v1.Hash, error)            { return s.layer.DiffID, nil }
-func (s *stored) Size() (int64, error)                { return s.layer.Size, nil }
-func (s *stored) MediaType() (types.MediaType, error) { return s.layer.MediaType, nil }
-func (s *stored) Compressed() (io.ReadCloser, error) {
-	return s.layer.OpenChecked(s.ctx, foreign.Formats()...)
-}
-
-// lazy is opened when it is read.
-type lazy struct {
-	open func() (io.ReadCloser, error)
-	rc   io.ReadCloser
-}
-
-func (l *lazy) Read(p []byte) (n int, err error) {
-	if l.rc == nil {
-		if l.rc, err = l.open(); err != nil {
-			return 0, err
-		}
-	}
-	return l.rc.Read(p)
-}
-
-func (l *lazy) Close() error {
-	if l.rc == nil {
-		return nil
-	}
-	return l.rc.Close()
-}
-
-// local tells whether an IMAGE lies on this machine.
-func local(ref string) bool {
-	form, _, _ := strings.Cut(ref, ":")
-	switch form {
-	case "oci", "oci-archive", "docker-archive":
-		return true
-	}
-	if image.IsPath(ref) {
-		return true
-	}
-	info, err := os.Stat(ref)
-	if err != nil {
-		return false
-	}
-	if info.IsDir() {
-		_, err = os.Stat(filepath.Join(ref, "oci-layout"))
-	}
-	return err == nil
+	return "", nil
 }

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// A size is an option for an amount of memory, in bytes. It is written as QEMU's -m is: in MiB, unless a unit follows.
+// A size is an option for an amount of memory, in bytes. It is written like the value of QEMU's -m: in MiB if it has no
+// unit.
 type size int64
 
 func (s *size) String() string {
@@ -21,7 +22,7 @@ func (s *size) String() string {
 	return fmt.Sprint(n)
 }
 
-// Set takes 512, 512M, 512MiB, 1.5g: units are powers of 1024, as memory is sold.
+// Set accepts 512, 512M, 512MiB, 1.5g. Units are powers of 1024, as usual for memory.
 func (s *size) Set(text string) error {
 	f := regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)(I?B)?$`).FindStringSubmatch(strings.ToUpper(text))
 	if f == nil || f[2] == "" && f[3] != "" {

@@ -35,8 +35,8 @@ func home() string {
 	return filepath.Dir(exe)
 }
 
-// artefact returns the path of a file that make left beside this program, unless given names another. For another
-// architecture than this machine's it may be in a directory called like that.
+// artefact returns the path of a file that make built beside this program, or given if it is set. For an architecture
+// other than this machine's, the file may be in a directory with the architecture's name.
 func (c *cmd) artefact(given, file string, a arch) (string, error) {
 	chosen := given != ""
 	if !chosen {
@@ -55,15 +55,15 @@ func (c *cmd) artefact(given, file string, a arch) (string, error) {
 	return given, nil
 }
 
-// An arch is an option for an architecture, as GOARCH names it, with a variant perhaps: "arm/v7".
+// An arch is an option for an architecture as GOARCH names it, optionally with a variant: "arm/v7".
 type arch string
 
-// here is this machine's.
+// here is this machine's architecture.
 const here = arch(runtime.GOARCH)
 
 func (a *arch) String() string { return string(*a) }
 
-// Set takes docker's platforms and uname's machines too.
+// Set also accepts docker's names of platforms and uname's names of machines.
 func (a *arch) Set(text string) error {
 	name, variant, _ := strings.Cut(strings.TrimPrefix(text, "linux/"), "/")
 	p := image.Normalize(v1.Platform{Architecture: name, Variant: variant})
@@ -74,22 +74,22 @@ func (a *arch) Set(text string) error {
 	return nil
 }
 
-// name is the architecture without its variant.
+// name returns the architecture without its variant.
 func (a arch) name() string {
 	name, _, _ := strings.Cut(string(a), "/")
 	return name
 }
 
-// platform returns what images for the architecture are made for.
+// platform returns the platform of images for the architecture.
 func (a arch) platform() v1.Platform {
 	if a == "" || a == here {
-		return v1.Platform{} // and as much of it as this machine has
+		return v1.Platform{} // this machine, with the variants that it supports
 	}
 	_, variant, _ := strings.Cut(string(a), "/")
 	return v1.Platform{OS: "linux", Architecture: a.name(), Variant: variant}
 }
 
-// source returns where the image ref comes from for the person at this machine.
+// source returns the source of the image ref, with the credentials of this machine's user.
 func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 	return &image.Source{
 		Platform: p,
@@ -102,7 +102,7 @@ func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 			}
 			auth, err := authn.DefaultKeychain.Resolve(reg)
 			if err != nil {
-				fmt.Fprintf(c.stderr, "wyrcan: credentials for %s cannot be read: %v\n", registry, err)
+				fmt.Fprintf(c.stderr, "wyrcan: cannot read the credentials for %s: %v\n", registry, err)
 				return authn.Anonymous
 			}
 			return auth
@@ -113,10 +113,10 @@ func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 	}
 }
 
-// A meter shows how far a download is, on one line that it rewrites. What is no terminal gets nothing.
+// A meter shows the progress of a download on one line of the terminal. It shows nothing if there is no terminal.
 type meter struct {
 	mu    sync.Mutex
-	out   *console.Screen // nil: nobody looks
+	out   *console.Screen // nil: no terminal
 	what  string
 	total int64
 	done  int64
@@ -124,7 +124,7 @@ type meter struct {
 	shown time.Time
 }
 
-// meter starts a line about what, which has total bytes, 0 if unknown. Its time starts when there is something to show.
+// meter returns a meter for what, which has total bytes, or 0 if unknown. Its time starts with the first call of add.
 func (c *cmd) meter(what string, total int64) *meter {
 	m := &meter{what: what, total: total}
 	m.out, _ = c.stderr.(*console.Screen)
@@ -140,11 +140,11 @@ func (m *meter) add(n int) {
 	}
 	if m.out != nil && time.Since(m.shown) > 100*time.Millisecond {
 		m.shown = time.Now()
-		m.out.Status(m.fit(m.line(time.Since(m.begin)), 80), false) // as wide as a Screen shows one
+		m.out.Status(m.fit(m.line(time.Since(m.begin)), 80), false) // the width of a Screen's status line
 	}
 }
 
-// line is what the meter shows after some time.
+// line returns the text of the meter after some time.
 func (m *meter) line(after time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %.1f", m.what, float64(m.done)/1e6)
@@ -161,8 +161,8 @@ func (m *meter) line(after time.Duration) string {
 	return b.String()
 }
 
-// fit makes a line of the meter short enough for one row of the terminal: a longer one could not be written over. What
-// is being read gives way to how far that is.
+// fit shortens a line of the meter to one row of the terminal, because a longer line could not be overwritten. It
+// shortens the name first and keeps the numbers.
 func (m *meter) fit(line string, width int) string {
 	const dots = "..."
 	over := len(line) - (width - 1)
@@ -176,7 +176,7 @@ func (m *meter) fit(line string, width int) string {
 	return line[:max(0, width-1)]
 }
 
-// end takes the line away.
+// end removes the line.
 func (m *meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -186,24 +186,26 @@ func (m *meter) end() {
 	m.out = nil
 }
 
-// registry adds the options for reaching a registry.
+// registry adds the options for connections to a registry.
 func (f *flagSet) registry() {
-	f.c.tlsVerify = f.Bool("tls-verify", true, "ask the registry over TLS and verify its certificate; =false allows plain HTTP too, for this registry alone")
+	f.c.tlsVerify = f.Bool("tls-verify", true,
+		"use TLS for the registry and verify its certificate; =false also allows plain HTTP, only for this registry")
 }
 
-// insecure returns what allows plain HTTP and other certificates for the registry of ref, nil for nothing.
+// insecure returns a function that reports for which registry plain HTTP and unverified certificates are allowed: for
+// that of ref. It returns nil if they are not allowed.
 func (c *cmd) insecure(ref string) func(string) bool {
 	if c.tlsVerify == nil || *c.tlsVerify {
 		return nil
 	}
 	parsed, err := name.ParseReference(strings.TrimPrefix(ref, "docker://"))
 	if err != nil {
-		return nil // there is no such registry: whoever asks it says so
+		return nil // an invalid name: the request will report it
 	}
 	return image.Hosts([]string{parsed.Context().RegistryStr()})
 }
 
-// advise adds to the failure of a request what helps.
+// advise adds advice to the error of a request.
 func advise(err error) error {
 	if host := image.InsecureHost(err); host != "" {
 		return fmt.Errorf("%w; -tls-verify=false allows it", err)
@@ -211,7 +213,8 @@ func advise(err error) error {
 	return err
 }
 
-// open finds an image and returns it with a meter that runs while its layers are read. The caller ends the meter.
+// open finds an image. It returns the image and a meter that shows how much of its layers has been read. The caller
+// must end the meter.
 func (c *cmd) open(ctx context.Context, ref string, p v1.Platform) (*image.Image, *meter, error) {
 	src := c.source(ref, p)
 	var m *meter

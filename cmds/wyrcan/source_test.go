@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// -tls-verify=false is for the registry that is named, and for no other.
+// -tls-verify=false applies only to the registry of the image.
 func TestTLSVerify(t *testing.T) {
 	for _, row := range []struct {
 		option, ref string
@@ -14,8 +14,10 @@ func TestTLSVerify(t *testing.T) {
 		{"", "10.0.0.1:5000/x", nil},
 		{"-tls-verify", "10.0.0.1:5000/x", nil},
 		{"-tls-verify=true", "10.0.0.1:5000/x", nil},
-		{"--tls-verify=false", "10.0.0.1:5000/x", map[string]bool{"10.0.0.1:5000": true, "10.0.0.1:5001": false, "registry.lab": false}},
-		{"-tls-verify=0", "docker://registry.lab/x:1", map[string]bool{"registry.lab": true, "registry.lab:443": true, "docker.io": false}},
+		{"--tls-verify=false", "10.0.0.1:5000/x",
+			map[string]bool{"10.0.0.1:5000": true, "10.0.0.1:5001": false, "registry.lab": false}},
+		{"-tls-verify=0", "docker://registry.lab/x:1",
+			map[string]bool{"registry.lab": true, "registry.lab:443": true, "docker.io": false}},
 		{"-tls-verify=false", "debian", map[string]bool{"index.docker.io": true, "registry.lab": false}},
 		{"-tls-verify=false", "oci:dir:x", map[string]bool{"oci": false}},
 	} {
@@ -31,7 +33,7 @@ func TestTLSVerify(t *testing.T) {
 		}
 		allowed := c.insecure(row.ref)
 		if row.allowed == nil && allowed != nil {
-			t.Errorf("%s of %s allows something", row.option, row.ref)
+			t.Errorf("%s of %s allows plain HTTP", row.option, row.ref)
 		}
 		for host, want := range row.allowed {
 			if got := allowed != nil && allowed(host); got != want {

@@ -12,7 +12,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// What a registry says stays in the line that the tool has for it, and none of it is for the terminal.
+// The text of a registry's error stays on one line, without control characters for the terminal.
 func TestStrangersText(t *testing.T) {
 	const hostile = `\u001b[2J\u001b]0;owned\u0007\u009b1m\rwyrcan: all is well\n\u202egpj`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -30,32 +30,35 @@ func TestStrangersText(t *testing.T) {
 		t.Error("an image that does not exist was examined")
 	}
 	got := strings.TrimSuffix(said.String(), "\n")
-	if !strings.HasPrefix(got, "wyrcan: ") || !strings.Contains(got, "all is well") || printable.Clip(got, 1000) != got {
+	if !strings.HasPrefix(got, "wyrcan: ") || !strings.Contains(got, "all is well") ||
+		printable.Clip(got, 1000) != got {
 		t.Errorf("the tool says %q", got)
 	}
 }
 
-// A name in an image cannot write a line of the report.
+// A name in an image cannot add a line to the report.
 func TestReportOfStrangers(t *testing.T) {
-	r := report{Image: "x", Bootable: true, Kernel: "/boot/\x1b[2Jk", Version: "6.1\nbootable      no", Warnings: []string{"file a\u202eb\nwarning c"}}
+	r := report{Image: "x", Bootable: true, Kernel: "/boot/\x1b[2Jk", Version: "6.1\nbootable      no",
+		Warnings: []string{"file a\u202eb\nwarning c"}}
 	var out bytes.Buffer
 	if err := r.print(&out, true); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(out.String()) {
-		if line = strings.TrimSuffix(line, "\n"); printable.Clip(line, printable.Long) != line || strings.HasPrefix(line, "bootable      no") {
+		if line = strings.TrimSuffix(line, "\n"); printable.Clip(line, printable.Long) != line ||
+			strings.HasPrefix(line, "bootable      no") {
 			t.Errorf("the report has the line %q", line)
 		}
 	}
 }
 
-// The meter is below what is said meanwhile, and a log has none.
+// The meter writes nothing if the output is not a terminal.
 func TestMeterOnALog(t *testing.T) {
 	c, _, stderr := tool(t)
 	m := c.meter("reading x", 100)
 	m.add(10)
 	m.end()
 	if stderr.Len() > 0 {
-		t.Errorf("a log has %q of a meter", stderr)
+		t.Errorf("the meter wrote %q to a log", stderr)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// pty opens a terminal: what a person has in hand, and what a program has of it.
+// pty opens a pseudo-terminal: the person's end and the program's end.
 func pty(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -39,16 +39,16 @@ func pty(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// However a session ends, the person's terminal is as it was before: its modes, and, for what only the terminal knows,
-// by the sequences that undo it.
+// However a session ends, the terminal is restored: its modes are as before, and the sequences that reset its other
+// state have been sent.
 func TestTerminal(t *testing.T) {
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	const ready = `printf '\033c\033[?7l\033[?1049h\033[?25lready\n'; `
 	for name, row := range map[string]struct {
-		script string // of what stands for QEMU
+		script string // the program that replaces QEMU
 		typed  string
-		signal syscall.Signal // to wyrcan, 0 for none
-		signed bool           // it ends by that signal
+		signal syscall.Signal // sent to wyrcan; 0 for none
+		signed bool           // wyrcan ends by that signal
 		says   string
 	}{
 		"to its end":    {"dd bs=1 count=3 status=none | od -An -c", "a\x03\x04", 0, false, "a 003 004"},
@@ -106,22 +106,22 @@ func TestTerminal(t *testing.T) {
 					}
 				}
 			}()
-			p.Wait() // its status comes next
+			p.Wait() // the status is checked below
 			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
 			if err != nil {
 				t.Fatal(err)
 			}
-			program.Close() // the last that has it open: the person reads the end
+			program.Close() // nobody else has it open now, so the person's end reads EOF
 			select {
 			case <-ended:
 			case <-time.After(20 * time.Second):
-				t.Fatal("somebody still has the terminal")
+				t.Fatal("a process still has the terminal open")
 			}
 			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("the modes before and after:\n%s", diff)
 			}
 			status := p.ProcessState.Sys().(syscall.WaitStatus)
-			if row.signal == syscall.SIGQUIT { // by which no Go program ends in silence
+			if row.signal == syscall.SIGQUIT { // a Go program that ends by SIGQUIT prints its goroutines
 				if status.ExitStatus() != 128+int(row.signal) || strings.Contains(shown.String(), "goroutine") {
 					t.Errorf("it ended with %v", p.ProcessState)
 				}
@@ -138,7 +138,7 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// A machine does not outlive the program that has started it, however that ends.
+// A machine does not outlive the program that started it, even if that program is killed.
 func TestKilled(t *testing.T) {
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	dir := t.TempDir()
@@ -167,14 +167,14 @@ func TestKilled(t *testing.T) {
 	if err := p.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	p.Wait() // it was killed
+	p.Wait() // it was killed: the error does not matter
 	for range 100 {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", qemu))
-		if err != nil || strings.Contains(string(stat), ") Z ") { // gone, or not waited for yet
+		if err != nil || strings.Contains(string(stat), ") Z ") { // gone, or a zombie
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("QEMU runs on")
+	t.Errorf("QEMU still runs")
 	syscall.Kill(qemu, syscall.SIGKILL)
 }

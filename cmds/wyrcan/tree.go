@@ -15,14 +15,14 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// A disk is where an unpacked image goes: contents for which there is no memory wait there.
+// A disk is the file system into which an image is unpacked. It also stores contents that do not fit into memory.
 type disk interface {
 	file() (*os.File, error) // without a name
 	free() int64             // bytes
 }
 
-// tree finds an image for an architecture, "" for this machine's, and reads its layers, into as much memory as this machine
-// has for it, and onto a disk where there is one.
+// tree finds an image for an architecture ("" is this machine's) and reads its layers into memory, and onto the disk if
+// to is not nil.
 func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Image, *rootfs.Tree, error) {
 	img, m, err := c.open(ctx, ref, a.platform())
 	if err != nil {
@@ -45,7 +45,8 @@ func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Ima
 }
 
 // read reads the layers of the image that was asked for as ref. The last two are what this machine has free for it.
-func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options, mem memory.Info, disk int64) (*rootfs.Tree, error) {
+func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options, mem memory.Info,
+	disk int64) (*rootfs.Tree, error) {
 	layers := make([]rootfs.Layer, len(img.Layers))
 	for i, l := range img.Layers {
 		layers[i] = l
@@ -61,7 +62,8 @@ func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options,
 	return tree, nil
 }
 
-// packing shows as what how far the making of an initrd is: opt.Grow is asked after each MiB of it.
+// packing returns a meter that shows how much of an initrd has been written. It wraps opt.Grow, which is called for
+// each MiB.
 func (c *cmd) packing(what string, opt *bundle.Options) *meter {
 	m := c.meter(what, 0)
 	grow := opt.Grow
@@ -75,7 +77,7 @@ func (c *cmd) packing(what string, opt *bundle.Options) *meter {
 	return m
 }
 
-// A recipe is the options of whatever makes a bundle.
+// A recipe has the options of the commands that make a bundle.
 type recipe struct {
 	args    list
 	root    string
@@ -87,22 +89,23 @@ type recipe struct {
 func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.StringVar(&r.root, "root", "",
-		"start the image's /init straight from the `initramfs`, without wyrinit: no extended attributes, no pivot_root")
+		"with `initramfs`, start the image's /init directly, without wyrinit: no extended attributes, no pivot_root")
 	f.StringVar(&r.wyrinit, "wyrinit", "",
-		"take `FILE` as wyrinit, the container's first process (default the one in this program)")
+		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 }
 
-// machine is options for the machine that will boot, if it is not this one.
+// machine adds the options that describe the machine that will boot, if it is not this one.
 func (r *recipe) machine(f *flagSet) {
 	r.arch = here
 	f.Var(&r.arch, "arch", "for a machine of this `ARCHITECTURE`: amd64 or arm64")
 	f.Var(&r.memory, "m", "for a machine with memory of this `SIZE`: 512M, 4G; a number alone is MiB, as for QEMU")
 }
 
-// found is what a kernel finds of a machine's memory: itself, its page tables and what the firmware keeps are gone.
+// found returns how much of a machine's memory its kernel can use: the kernel itself, its page tables and the firmware
+// take the rest.
 func found(machine int64) int64 { return machine / 16 * 15 }
 
-// machineWith is the smallest machine, in whole MiB, in which a kernel finds so much.
+// machineWith returns the memory of the smallest machine, in whole MiB, whose kernel can use that much.
 func machineWith(memory int64) int64 { return ((memory+14)/15*16 + 1<<20 - 1) &^ (1<<20 - 1) }
 
 // options returns the options of a bundle.
@@ -131,10 +134,12 @@ func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	if opt.Wyrinit, err = os.ReadFile(file); err != nil {
 		return opt, err
 	}
-	// One that the container's kernel could not run would be a panic there.
+	// A program that the container's kernel cannot run would cause a kernel panic.
 	program, err := elf.NewFile(bytes.NewReader(opt.Wyrinit))
 	if err == nil && program.Machine != want {
-		return opt, fmt.Errorf("%s is a program for another architecture (%v): make out/%s/wyrinit, or name one with -wyrinit", file, program.Machine, r.arch.name())
+		return opt,
+			fmt.Errorf("%s is a program for another architecture (%v): build it with make out/%s/wyrinit, or name "+
+				"another with -wyrinit", file, program.Machine, r.arch.name())
 	}
 	return opt, nil
 }

@@ -13,7 +13,8 @@ import (
 // The Makefile sets these with -ldflags -X: the release, the commit, and its time in seconds since 1970.
 var version, commit, seconds string
 
-// writeVersion tells which program this is. go build without the Makefile leaves what it knows of the commit by itself.
+// writeVersion prints the version of this program. If the Makefile did not set it, go build has stored the commit
+// itself.
 func writeVersion(w io.Writer) error {
 	release, commit, date, changed := version, commit, "", false
 	if n, err := strconv.ParseInt(seconds, 10, 64); err == nil && n > 0 {

@@ -34,7 +34,8 @@ func TestAddBIOS(t *testing.T) {
 		files       map[string]string
 	}{
 		{"undionly.kpxe", "undionly.kpxe", map[string]string{"undionly.kpxe": "undionly.kpxe"}},
-		{"a/lpxelinux.0", "lpxelinux.0", map[string]string{"lpxelinux.0": "a/lpxelinux.0", "ldlinux.c32": "a/ldlinux.c32"}},
+		{"a/lpxelinux.0", "lpxelinux.0",
+			map[string]string{"lpxelinux.0": "a/lpxelinux.0", "ldlinux.c32": "a/ldlinux.c32"}},
 	} {
 		files := make(map[string]string)
 		name, err := addBIOS(files, row.given)
@@ -52,7 +53,8 @@ func TestServeCommand(t *testing.T) {
 	bios := filepath.Join(dir, "undionly.kpxe")
 	touch(t, bios)
 	start := func(more ...string) (stderr string, err error) {
-		c, _, out := tool(t, append([]string{"serve", "-http", "127.0.0.1:0", "-tftp", "127.0.0.1:0", "-bios", bios}, more...)...)
+		c, _, out := tool(t,
+			append([]string{"serve", "-http", "127.0.0.1:0", "-tftp", "127.0.0.1:0", "-bios", bios}, more...)...)
 		touch(t, filepath.Join(c.home, "wyrcan.kernel"), filepath.Join(c.home, "wyrcan.initrd"))
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()
@@ -60,7 +62,8 @@ func TestServeCommand(t *testing.T) {
 		return out.String(), err
 	}
 	out, err := start("-no-check", "docker://registry.example/debian", "-arg", "two words", "-append", "quiet")
-	if err != nil || !strings.Contains(out, "iPXE: chain http://127.0.0.1:") || !strings.Contains(out, "file undionly.kpxe") || strings.Contains(out, "UEFI") {
+	if err != nil || !strings.Contains(out, "iPXE: chain http://127.0.0.1:") ||
+		!strings.Contains(out, "file undionly.kpxe") || strings.Contains(out, "UEFI") {
 		t.Errorf("serve: %v, and it said\n%s", err, out)
 	}
 	touch(t, filepath.Join(dir, "oci", "oci-layout"))
@@ -74,8 +77,11 @@ func TestServeCommand(t *testing.T) {
 		{[]string{"-efi", bios}, "not an EFI program"},
 		{[]string{"-dhcp", "lo", "-no-check", "a"}, "TFTP at port 69"},
 		{[]string{"-http", "nonsense"}, "cannot serve HTTP"},
-		{[]string{"-http", "192.0.2.7:80", "localhost:5000/x"}, "serve 192.0.2.7:5000/x, and have the registry listen at port 5000 of that address, not of localhost alone"},
-		{[]string{"-http", "192.0.2.7:80", "-no-check", "-append", "quiet wyrcan.img=localhost/x"}, "serve 192.0.2.7/x, and"},
+		{[]string{"-http", "192.0.2.7:80", "localhost:5000/x"},
+			"serve 192.0.2.7:5000/x, and have the registry listen at port 5000 of that " +
+				"address, not of localhost alone"},
+		{[]string{"-http", "192.0.2.7:80", "-no-check", "-append", "quiet wyrcan.img=localhost/x"},
+			"serve 192.0.2.7/x, and"},
 		{[]string{"No Such Name"}, "correct the name"},
 	} {
 		if _, err := start(row.args...); err == nil || !strings.Contains(err.Error(), row.want) {
@@ -84,7 +90,8 @@ func TestServeCommand(t *testing.T) {
 	}
 }
 
-// A name that leads every machine to itself is refused, in all of its forms, with the one to use.
+// A name that means the local machine on every machine is refused, in all of its forms. The error says which name to
+// use.
 func TestReachable(t *testing.T) {
 	here := []netip.Addr{netip.MustParseAddr("192.0.2.7")}
 	const digest = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -118,29 +125,33 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-// What is served is looked up first, for the architecture of the kernel that machines get.
+// The image is looked up before it is served, for the architecture of the kernel that machines get.
 func TestLookUp(t *testing.T) {
+	t.Parallel() // it waits for the retries of a registry that does not answer
 	registry := imagetest.Serve(t)
 	both := registry.Push(t, "both", bothArches(t))
 	c, _, stderr := tool(t)
 	for _, arch := range []string{"amd64", "arm64"} {
 		stderr.Reset()
-		if err := c.lookUp(context.Background(), both, arch, nil); err != nil || !strings.Contains(stderr.String(), "linux/"+arch+", ") || !strings.Contains(stderr.String(), "sha256:") {
+		if err := c.lookUp(context.Background(), both, arch, nil); err != nil ||
+			!strings.Contains(stderr.String(), "linux/"+arch+", ") || !strings.Contains(stderr.String(), "sha256:") {
 			t.Errorf("lookUp for %s: %v, and it said %q", arch, err, stderr)
 		}
 	}
 	for _, row := range []struct{ ref, arch, want string }{
-		{strings.Replace(both, "both", "nope", 1), "amd64", "; correct the name, or serve all the same with -no-check"},
+		{strings.Replace(both, "both", "nope", 1), "amd64", "; correct the name, or serve anyway with -no-check"},
 		{both, "s390x", "none for linux/s390x"},
-		{"127.0.0.1:1/x", "amd64", "start the registry first, or serve all the same with -no-check"},
+		{"127.0.0.1:1/x", "amd64", "start the registry first, or serve anyway with -no-check"},
 	} {
-		if err := c.lookUp(context.Background(), row.ref, row.arch, nil); err == nil || !strings.Contains(err.Error(), row.want) {
+		if err := c.lookUp(context.Background(), row.ref, row.arch, nil); err == nil ||
+			!strings.Contains(err.Error(), row.want) {
 			t.Errorf("lookUp(%q, %q) = %v, want %q", row.ref, row.arch, err, row.want)
 		}
 	}
 	file := filepath.Join(t.TempDir(), "kernel")
 	for _, row := range []struct{ content, want string }{
-		{string(imagetest.Arm64Image(release)), "arm64"}, {string(imagetest.BzImage(release)), "amd64"}, {"x", here.name()},
+		{string(imagetest.Arm64Image(release)), "arm64"}, {string(imagetest.BzImage(release)), "amd64"},
+		{"x", here.name()},
 	} {
 		if err := os.WriteFile(file, []byte(row.content), 0o600); err != nil {
 			t.Fatal(err)
