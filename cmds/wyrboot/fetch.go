@@ -19,6 +19,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // fetch downloads the image and returns its tree. What time may heal (a registry that is down, a line that breaks) is
@@ -71,7 +72,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 	if n := len(img.Layers); n != 1 {
 		layers = fmt.Sprintf("%d layers", n)
 	}
-	c.sayf("image %s, %s, %s in %s", img.Name, img.Digest, console.Bytes(total), layers)
+	c.sayf("image %s, %s, %s in %s", img.Name, img.Digest, units.Bytes(total), layers)
 	mem, err := c.room(total)
 	if err != nil {
 		return nil, err

@@ -5,9 +5,9 @@ import (
 	"runtime/debug"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
-	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // modules is where the initrd has the drivers: about 50 MB of memory.
@@ -31,7 +31,7 @@ func (c *cmd) room(size int64) (memory.Info, error) {
 	}
 	before := mem.Available
 	if mem, err = memory.Read(meminfo); err == nil {
-		c.sayf("memory is tight: giving up the drivers that are not in use frees %s", console.MiB(mem.Available-before))
+		c.sayf("memory is tight: giving up the drivers that are not in use frees %s", units.MiB(mem.Available-before))
 	}
 	return mem, err
 }

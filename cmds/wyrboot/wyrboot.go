@@ -36,6 +36,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
@@ -46,7 +48,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
-	"golang.org/x/sys/unix"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // version is set by the Makefile with -ldflags -X.
@@ -145,7 +147,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 		return fmt.Errorf("cannot boot %s: %w", c.config.Image, err)
 	}
 	tree.Close() // its memory is wanted for the copies that kexec makes
-	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", printable.Line(b.Version), console.Bytes(b.Size), b.Packing, b.Cmdline)
+	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", printable.Line(b.Version), units.Bytes(b.Size), b.Packing, b.Cmdline)
 	if err := c.stage("load", func() error { return c.load(ctx, b) }); err != nil {
 		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
 	}

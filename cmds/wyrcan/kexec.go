@@ -14,9 +14,9 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
-	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // kexec is "wyrcan kexec".
@@ -131,7 +131,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 			fmt.Fprintf(c.stderr, "wyrcan: this system has its console on %s, and the container's kernel is not told so: add -arg console=%[1]s\n", lost)
 		}
 	}
-	fmt.Fprintf(c.stderr, "wyrcan: kernel %s of %s is loaded, with an initrd of %s and the command line %q\n", printable.Line(b.Version), ref, console.Bytes(b.Size), b.Cmdline)
+	fmt.Fprintf(c.stderr, "wyrcan: kernel %s of %s is loaded, with an initrd of %s and the command line %q\n", printable.Line(b.Version), ref, units.Bytes(b.Size), b.Cmdline)
 	return nil
 }
 

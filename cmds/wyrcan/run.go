@@ -11,9 +11,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
-	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // A session has the options of the machine, which run and demo share.
@@ -198,7 +198,7 @@ func (s *session) platform() v1.Platform {
 func (c *cmd) tellImage(img *image.Image) {
 	size := ""
 	if n := img.Size(); n > 0 { // an archive of docker save has no sizes
-		size = console.Bytes(n) + " in "
+		size = units.Bytes(n) + " in "
 	}
 	fmt.Fprintf(c.stderr, "wyrcan: image %s, %s, %s, %s%s\n",
 		img.Name, img.Digest, img.Platform, size, plural(len(img.Layers), "layer"))

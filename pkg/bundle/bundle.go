@@ -12,13 +12,14 @@ import (
 	"os"
 	"runtime"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"golang.org/x/sys/unix"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"golang.org/x/sys/unix"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // Where a bootable container has its kernel, its init and the arguments that its kernel always needs.
@@ -119,7 +120,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
 	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
 		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and the machine has %s; use a smaller image or add memory",
-			console.MiB(least), console.MiB(p.booted().Pages), console.MiB(total))
+			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total))
 	}
 	return p, nil
 }
@@ -135,7 +136,7 @@ func (p *Plan) findKernel(ctx context.Context) error {
 		return fmt.Errorf("the image is not bootable: %s is to be a kernel, and /%s is not a file", KernelPath, node.Path)
 	}
 	if node.Size > kernel.MaxFile {
-		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s", node.Path, console.MiB(node.Size), console.MiB(kernel.MaxFile))
+		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s", node.Path, units.MiB(node.Size), units.MiB(kernel.MaxFile))
 	}
 	file, size, err := p.spool(ctx, node)
 	if err != nil {

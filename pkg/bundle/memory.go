@@ -3,10 +3,10 @@ package bundle
 import (
 	"fmt"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // What a booted container takes besides its files, measured with Debian's kernels and systemd.
@@ -87,7 +87,7 @@ func CanDownload(m memory.Info, size int64) error {
 		return nil
 	}
 	return fmt.Errorf("too little memory: to hold the image's layers takes %s and this machine has %s free; use a smaller image or add memory",
-		console.MiB(size+reserve), console.MiB(m.Available))
+		units.MiB(size+reserve), units.MiB(m.Available))
 }
 
 // Enough returns an error when of the memory that a file in the form of /proc/meminfo tells of less than least bytes
@@ -106,7 +106,7 @@ func EnoughOf(m memory.Info, least int64, remedy string) error {
 		return nil
 	}
 	return fmt.Errorf("too little memory: of the %s of this machine %s are left, and the image wants more; %s",
-		console.MiB(m.Total), console.MiB(m.Available), remedy)
+		units.MiB(m.Total), units.MiB(m.Available), remedy)
 }
 
 // CanLoad refuses a bundle that the running kernel could not take: it copies kernel and initrd into the pages that the next
@@ -115,11 +115,11 @@ func (b *Bundle) CanLoad(m memory.Info) error {
 	const kernels = 16 << 20 // what it keeps free for itself, and the page tables
 	if need := b.loading + kernels; need > m.Available {
 		return fmt.Errorf("too little memory: to load the container's kernel and initrd takes %s and this machine has %s free; use a smaller image or add memory",
-			console.MiB(need), console.MiB(m.Available))
+			units.MiB(need), units.MiB(m.Available))
 	}
 	if b.held > m.Total/2 {
 		return fmt.Errorf("too little memory: the container's kernel and initrd take %s, and a kernel loads no more than half of the %s of this machine; use a smaller image or add memory",
-			console.MiB(b.held), console.MiB(m.Total))
+			units.MiB(b.held), units.MiB(m.Total))
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (b *Bundle) CanLoad(m memory.Info) error {
 func canBoot(total int64, s rootfs.Stat, initrd int64) error {
 	if need := needs(s, initrd); need > total {
 		return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd) and the machine has %s; use a smaller image or add memory",
-			console.MiB(need), console.MiB(s.Pages), console.MiB(initrd), console.MiB(total))
+			units.MiB(need), units.MiB(s.Pages), units.MiB(initrd), units.MiB(total))
 	}
 	return nil
 }

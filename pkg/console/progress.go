@@ -7,28 +7,9 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
-
-// Bytes formats a size with three digits, in decimal units as registries and networks use them: "133 MB".
-func Bytes(n int64) string {
-	f, unit := float64(n), 0
-	for f >= 999.5 && unit < 4 {
-		f, unit = f/1000, unit+1
-	}
-	name := []string{"B", "kB", "MB", "GB", "TB"}[unit]
-	switch {
-	case unit > 0 && f < 9.995:
-		return fmt.Sprintf("%.2f %s", f, name)
-	case unit > 0 && f < 99.95:
-		return fmt.Sprintf("%.1f %s", f, name)
-	}
-	return fmt.Sprintf("%.0f %s", f, name)
-}
-
-// MiB formats an amount of memory, rounded up: "480 MiB".
-func MiB(n int64) string {
-	return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
-}
 
 // Progress shows the progress of a transfer as the status of a Screen: on a terminal it is rewritten in place, in a log
 // it is a line now and then.
@@ -73,15 +54,15 @@ func (p Progress) line(done, total int64, rate float64) string {
 	var b strings.Builder
 	b.WriteString(p.Label)
 	if total > 0 {
-		fmt.Fprintf(&b, " %3d%%  %s of %s", min(100, done*100/total), Bytes(done), Bytes(total))
+		fmt.Fprintf(&b, " %3d%%  %s of %s", min(100, done*100/total), units.Bytes(done), units.Bytes(total))
 	} else {
-		fmt.Fprintf(&b, "  %s", Bytes(done))
+		fmt.Fprintf(&b, "  %s", units.Bytes(done))
 	}
 	switch {
 	case rate < 1:
 		b.WriteString("  stalled")
 	default:
-		fmt.Fprintf(&b, "  %s/s", Bytes(int64(rate)))
+		fmt.Fprintf(&b, "  %s/s", units.Bytes(int64(rate)))
 		if total > done {
 			left := time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second)
 			fmt.Fprintf(&b, "  %v left", max(left, time.Second))

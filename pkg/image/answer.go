@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // leastRate is the lowest transfer rate, in bytes per second, that a connection may have over Source.Stall. A slower
@@ -128,7 +129,7 @@ func (a *answer) small(limit int64) ([]byte, error) {
 		return nil, a.broke(err)
 	}
 	if int64(len(b)) > limit {
-		return nil, permanent("%s answers with more than %s", a.host, bytesText(limit))
+		return nil, permanent("%s answers with more than %s", a.host, units.Exact(limit))
 	}
 	return b, nil
 }

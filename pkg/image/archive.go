@@ -18,6 +18,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // An archive is a tar file with an index of its members.
@@ -87,7 +88,7 @@ func (a *archive) index(ctx context.Context, f io.ReadSeeker) error {
 			return permanent("%q has more than %d members: it is not an image", a.path, maxMembers)
 		}
 		if names += len(h.Name) + len(h.Linkname); names > maxNames {
-			return permanent("%q has names of more than %s: it is not an image", a.path, bytesText(maxNames))
+			return permanent("%q has names of more than %s: it is not an image", a.path, units.Exact(maxNames))
 		}
 		m := member{kind: h.Typeflag, size: h.Size, sparse: isSparse(h), number: number}
 		switch h.Typeflag {
@@ -248,7 +249,7 @@ func fill(ctx context.Context, out *os.File, r io.Reader, format string) error {
 		switch left -= n; {
 		case left < 0:
 			return permanent("it has more than the %s that %s has room for: decompress it yourself, "+
-				"or let TMPDIR name a directory with more room", bytesText(room), os.TempDir())
+				"or let TMPDIR name a directory with more room", units.Exact(room), os.TempDir())
 		case err == io.EOF:
 			return nil
 		case err != nil:

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // open starts the download of the blob that d describes.
@@ -88,7 +89,7 @@ func (b *blob) broke(err error) error {
 	}
 	return b.pause(&fault{
 		text: fmt.Sprintf("the download from %s broke after %s of %s",
-			b.registry.repo.RegistryStr(), bytesText(b.offset), bytesText(b.size)),
+			b.registry.repo.RegistryStr(), units.Exact(b.offset), units.Exact(b.size)),
 		cause: unexpected(err),
 		heals: true,
 	})
@@ -281,17 +282,4 @@ func (v *verifier) end() error {
 		return v.wrong(fmt.Errorf("its bytes are wrong: their digest is %s, not %s", got, v.want))
 	}
 	return io.EOF
-}
-
-// bytesText returns a number of bytes as text for people, in powers of ten as docker and download tools print it.
-func bytesText(n int64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	case n >= 1e3:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%d bytes", n)
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // Open finds an image by name, on this machine or at a registry. The forms of name are skopeo's:
@@ -140,7 +141,7 @@ func readSmall(f files, name string) ([]byte, error) {
 	defer rc.Close()
 	if size > manifestLimit {
 		return nil, permanent("%q of it has %s, more than the %s that one may have",
-			printable.Line(name), bytesText(size), bytesText(manifestLimit))
+			printable.Line(name), units.Exact(size), units.Exact(manifestLimit))
 	}
 	b, err := io.ReadAll(rc)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // A store holds the parts of images, by their digests.
@@ -303,7 +304,7 @@ func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, e
 	}
 	if d.Size > manifestLimit {
 		return nil, &unusable{permanent("its configuration has %s, more than the %s that one may have",
-			bytesText(d.Size), bytesText(manifestLimit))}
+			units.Exact(d.Size), units.Exact(manifestLimit))}
 	}
 	var raw []byte
 	for {

@@ -11,6 +11,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // OpenChecked is like Open, for callers that do not decompress the layer: its reader returns io.EOF only if the
@@ -33,7 +34,7 @@ func (l *Layer) OpenChecked(ctx context.Context, more ...compression.Format) (io
 		case err != nil:
 			err = permanent("it %v", err)
 		case n > maxContent:
-			err = permanent("it holds more than %s", bytesText(maxContent))
+			err = permanent("it holds more than %s", units.Exact(maxContent))
 		case got != l.DiffID && !(format == "" && l.Digest == l.DiffID): // in this case Open's reader has checked the digest
 			err = permanent("uncompressed it has the digest %s, not %s as the image's configuration says", got, l.DiffID)
 		}
