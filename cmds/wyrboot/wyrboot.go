@@ -230,12 +230,12 @@ func (c *cmd) load(ctx context.Context, b *bundle.Bundle) error {
 	if err := b.CanLoad(mem); err != nil {
 		return err
 	}
-	slow, err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
+	how, err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
 	if err != nil {
 		return err
 	}
-	if slow != nil {
-		c.sayf("loaded the kernel with kexec_file_load, which takes longer: %v", slow)
+	if how.Why != nil {
+		c.sayf("loaded the kernel with %s, which takes longer: %v", how.Method, how.Why)
 	}
 	return kexec.Wait(ctx)
 }

@@ -11,21 +11,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// machine is what the running kernel knows about the machine and the next one has to be told.
+// machine is what the running kernel knows about the machine and the next kernel must be told.
 type machine struct {
 	params   []byte   // boot_params as the running kernel was started with
-	memory   []region // what firmware said is where
-	ram      []span   // what segments may be put into
-	efiMap   []byte   // EFI's memory map, of which the kernel keeps what runtime services need; empty without EFI
-	efiSetup []byte   // what SetVirtualAddressMap has made unreadable in EFI's tables: struct efi_setup_data
+	memory   []region // the firmware's memory map
+	ram      []span   // memory that segments may be put into
+	efiMap   []byte   // the part of EFI's memory map that runtime services need; empty without EFI
+	efiSetup []byte   // addresses that SetVirtualAddressMap has changed in EFI's tables: struct efi_setup_data
 }
 
-// lowest is where the memory begins that segments may be put into: the first MiB is full of conventions.
+// lowest is the lowest address for segments: firmware and kernels use the first MiB for fixed purposes.
 const lowest = 1 << 20
 
-// span is a stretch of physical memory; to is the first address behind it.
+// span is a stretch of physical memory; to is the first address after it.
 type span struct{ from, to uint64 }
 
 // region is an entry of the e820 table.
@@ -37,7 +39,7 @@ type region struct {
 // efiDescriptor is the size of an EFI_MEMORY_DESCRIPTOR: UEFI 2.10, 7.2.3.
 const efiDescriptor = 40
 
-// readMachine reads all of it from /sys and /proc, of which root is the parent.
+// readMachine reads all of it from /sys and /proc below root.
 func readMachine(root string) (*machine, error) {
 	m := &machine{}
 	var err error
@@ -62,8 +64,8 @@ func readMachine(root string) (*machine, error) {
 	return m, nil
 }
 
-// e820Kinds are the names that /sys/firmware/memmap has for the types of memory: e820_type_to_string in
-// arch/x86/kernel/e820.c, which calls what it does not know reserved, too.
+// e820Kinds are the types of memory by their names in /sys/firmware/memmap: e820_type_to_string in
+// arch/x86/kernel/e820.c. An unknown type is called reserved, there and here.
 var e820Kinds = map[string]uint32{
 	"System RAM":                 1,
 	"ACPI Tables":                3,
@@ -74,7 +76,7 @@ var e820Kinds = map[string]uint32{
 	"Soft Reserved":              0xefffffff,
 }
 
-// readMemory reads what firmware said about memory: Documentation/ABI/testing/sysfs-firmware-memmap.
+// readMemory reads the firmware's memory map: Documentation/ABI/testing/sysfs-firmware-memmap.
 func readMemory(dir string) ([]region, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -100,7 +102,7 @@ func readMemory(dir string) ([]region, error) {
 		}
 		all = append(all, region{span{from, last + 1}, kind})
 	}
-	const room = 128 // of the zero page
+	const room = 128 // entries in the zero page
 	if len(all) == 0 || len(all) > room {
 		return nil, fmt.Errorf("%d stretches of memory do not fit into the kernel's boot parameters", len(all))
 	}
@@ -108,7 +110,7 @@ func readMemory(dir string) ([]region, error) {
 	return all, nil
 }
 
-// readRAM reads which memory the running kernel uses as such, from lowest on, in order and in whole pages.
+// readRAM returns the RAM that the running kernel uses, from lowest on, in order and in whole pages.
 func readRAM(file string) ([]span, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -118,7 +120,7 @@ func readRAM(file string) ([]span, error) {
 	var ram []span
 	s := bufio.NewScanner(f)
 	for s.Scan() {
-		// "00100000-bffd6fff : System RAM"; what is inside a stretch is indented
+		// "00100000-bffd6fff : System RAM"; lines about parts of a stretch are indented
 		from, rest, _ := strings.Cut(s.Text(), "-")
 		last, name, _ := strings.Cut(rest, " : ")
 		a, err1 := strconv.ParseUint(from, 16, 64)
@@ -126,7 +128,7 @@ func readRAM(file string) ([]span, error) {
 		if name != "System RAM" || err1 != nil || err2 != nil || b < lowest {
 			continue
 		}
-		// Setup data of a boot loader shows as RAM of its own, of any length.
+		// A boot loader's setup data is listed as a stretch of RAM of any length.
 		if n := len(ram); n > 0 && ram[n-1].to == a {
 			ram[n-1].to = b + 1
 		} else {
@@ -134,14 +136,15 @@ func readRAM(file string) ([]span, error) {
 		}
 	}
 	for i, r := range ram {
-		ram[i] = span{pages(r.from), r.to &^ (pageSize - 1)}
+		ram[i] = span{pages(r.from), r.to &^ (memory.Page - 1)}
 	}
 	ram = slices.DeleteFunc(ram, func(r span) bool { return r.from >= r.to })
 	return ram, s.Err()
 }
 
-// readEFI reads what another kernel needs to call the firmware's runtime services, which have been told their addresses
-// once and for all: Documentation/ABI/testing/sysfs-firmware-efi and sysfs-firmware-efi-runtime-map.
+// readEFI reads what another kernel needs to call the firmware's runtime services. They were told their virtual
+// addresses once, and cannot be told again: Documentation/ABI/testing/sysfs-firmware-efi and
+// sysfs-firmware-efi-runtime-map.
 func (m *machine) readEFI(dir string) error {
 	vendor, err := number(dir, "fw_vendor")
 	if err != nil {
@@ -155,7 +158,7 @@ func (m *machine) readEFI(dir string) error {
 	if err != nil {
 		return err
 	}
-	var smbios uint64 // stays 0 where there are only tables of version 3
+	var smbios uint64 // 0 if there are only tables of version 3
 	for line := range strings.Lines(string(systab)) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "SMBIOS="); ok {
 			if smbios, err = strconv.ParseUint(value, 0, 64); err != nil {
@@ -189,7 +192,7 @@ func (m *machine) readEFI(dir string) error {
 	}
 }
 
-// number reads a file of sysfs that holds one.
+// number reads a sysfs file that holds one number.
 func number(path ...string) (uint64, error) {
 	b, err := os.ReadFile(filepath.Join(path...))
 	if err != nil {
@@ -198,13 +201,15 @@ func number(path ...string) (uint64, error) {
 	return strconv.ParseUint(strings.TrimSpace(string(b)), 0, 64)
 }
 
-// tell fills in what a zero page says about the machine.
+// tell writes what a zero page says about the machine.
 func (m *machine) tell(params []byte, efiMapAt uint64) {
-	for _, same := range []span{{screenInfo, screenInfoEnd}, {acpiRSDP, acpiRSDPEnd}, {eddCounts, eddCountsEnd}, {subarch, subarchEnd},
-		{mbrSignatures, mbrSignaturesEnd}, {eddBuf, eddBufEnd}} {
+	for _, same := range []span{
+		{screenInfo, screenInfoEnd}, {acpiRSDP, acpiRSDPEnd}, {eddCounts, eddCountsEnd}, {subarch, subarchEnd},
+		{mbrSignatures, mbrSignaturesEnd}, {eddBuf, eddBufEnd},
+	} {
 		copy(params[same.from:same.to], m.params[same.from:])
 	}
-	// How much there is above 1 MiB, once in 16 bits.
+	// How much memory there is above 1 MiB, in two fields, one of 16 bits.
 	le.PutUint16(params[screenExtMemK:], 0)
 	for i, r := range m.memory {
 		e := params[e820Table+i*20:]

@@ -4,27 +4,30 @@ import (
 	"cmp"
 	"os"
 	"slices"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// The kernel copies each segment into pages that it allocates one by one, and moves them where they belong when it jumps. A
-// page that it gets and that happens to be another one's destination is put aside, and it goes through all such pages for each
-// one that it needs (kernel/kexec_core.c, kimage_alloc_page): where destinations are free memory, that takes longer than
-// everything else. So the best place is where memory is in use, as it will be until the jump; and where some of it is not, that
-// part is best loaded first.
+// The kernel copies each segment into pages that it allocates one by one, and moves the pages to their destinations
+// when it jumps. If an allocated page is itself a destination, the kernel puts it into a list, and it searches that
+// whole list for each further page (kernel/kexec_core.c, kimage_alloc_page). If the destinations are free memory, these
+// searches take longer than everything else. So the best destination is memory that is in use until the jump; and if
+// some of its pages are idle, the stretches with those pages are best loaded first.
 
 // place is a stretch of memory that segments may be put into.
 type place struct {
 	span
-	idle []bool // for each page, whether the kernel may give it away; nil if that is not known
+	idle []bool // for each page, whether the kernel may allocate it; nil if not known
 }
 
-// usable are all of them, in order.
+// usable are all places, in order.
 type usable []place
 
-// places looks at which pages are in use, if the kernel says so and if segments of size bytes are much of the memory. If they
-// are not, the top of it has hardly been touched, and to look at 8 GiB takes a quarter of a second.
+// places finds out which pages are in use, if the kernel tells and if segments of size bytes are a large part of the
+// memory. If they are a small part it does not look: the top of the memory is hardly used, and to look at 8 GiB takes a
+// quarter of a second.
 func places(ram []span, size uint64) usable {
-	const much = 4 // times as much memory, and there are always enough other pages
+	const much = 4 // with this many times as much memory there are always enough other pages
 	var all usable
 	total := uint64(0)
 	for _, s := range ram {
@@ -45,14 +48,14 @@ func places(ram []span, size uint64) usable {
 	return all
 }
 
-// idle reads Documentation/admin-guide/mm/pagemap.rst: of a free block of pages the first has a flag, BUDDY, and the others
-// have none at all.
+// idle reads /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst): the first page of a free block has the flag
+// BUDDY, the others have no flag at all.
 func idle(flags *os.File, s span) []bool {
 	const buddy = 1 << 10
-	pages := make([]bool, 0, (s.to-s.from)/pageSize)
+	pages := make([]bool, 0, (s.to-s.from)/memory.Page)
 	buf := make([]byte, 1<<20)
-	for at := s.from / pageSize; at < s.to/pageSize; {
-		part := buf[:min(uint64(len(buf)), (s.to/pageSize-at)*8)]
+	for at := s.from / memory.Page; at < s.to/memory.Page; {
+		part := buf[:min(uint64(len(buf)), (s.to/memory.Page-at)*8)]
 		if _, err := flags.ReadAt(part, int64(at*8)); err != nil {
 			return nil
 		}
@@ -65,14 +68,14 @@ func idle(flags *os.File, s span) []bool {
 	return pages
 }
 
-// take takes room for size bytes: that with the fewest idle pages, or the highest, which is where the kernel's allocator
-// turns to last.
+// take takes room for size bytes: the place with the fewest idle pages, and among equals the highest, which the
+// kernel's allocator uses last.
 func (u *usable) take(size, align uint64) (place, bool) {
-	if align < pageSize || align&(align-1) != 0 || size == 0 {
+	if align < memory.Page || align&(align-1) != 0 || size == 0 {
 		return place{}, false
 	}
 	size = pages(size)
-	best, fewest, in := uint64(0), int(size/pageSize)+1, -1
+	best, fewest, in := uint64(0), int(size/memory.Page)+1, -1
 	for i, p := range *u {
 		if at, n, ok := p.best(size, align); ok && n <= fewest {
 			best, fewest, in = at, n, i
@@ -86,16 +89,17 @@ func (u *usable) take(size, align uint64) (place, bool) {
 	return p.cut(best, best+size), true
 }
 
-// best returns the address in p with the fewest idle pages behind it, and how many those are; all of them if that is not known.
+// best returns the address in p with the fewest idle pages in the size bytes from there, and their number. If p does
+// not know which pages are idle, it counts all as idle.
 func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
 	if p.to-p.from < size {
 		return 0, 0, false
 	}
 	if p.idle == nil {
 		at = (p.to - size) &^ (align - 1)
-		return at, int(size / pageSize), at >= p.from
+		return at, int(size / memory.Page), at >= p.from
 	}
-	n, first, want := 0, 0, int(size/pageSize)
+	n, first, want := 0, 0, int(size/memory.Page)
 	for i, is := range p.idle {
 		if is {
 			n++
@@ -103,7 +107,7 @@ func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
 		if i+1-first < want {
 			continue
 		}
-		if begin := p.from + uint64(first)*pageSize; begin&(align-1) == 0 && (!ok || n <= fewest) {
+		if begin := p.from + uint64(first)*memory.Page; begin&(align-1) == 0 && (!ok || n <= fewest) {
 			at, fewest, ok = begin, n, true
 		}
 		if p.idle[first] {
@@ -118,14 +122,15 @@ func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
 func (p place) cut(from, to uint64) place {
 	part := place{span: span{from, to}}
 	if p.idle != nil {
-		part.idle = p.idle[(from-p.from)/pageSize : (to-p.from)/pageSize]
+		part.idle = p.idle[(from-p.from)/memory.Page : (to-p.from)/memory.Page]
 	}
 	return part
 }
 
-// stretches cuts a place into most parts or fewer, in the order in which they are best loaded. The longest without idle
-// pages come last: by then the kernel has come to the destinations of nearly all pages that it had put aside, and no more
-// than the few that are left are gone through for each page of the rest. Of the others, the more idle one comes first.
+// stretches cuts a place into at most most parts, in the order in which they are best loaded. The longest ones without
+// idle pages come last: by then the kernel has filled the destinations of nearly all pages in its list, so that the
+// list is short when it is searched for each page of the rest. Of the others, the one with the larger share of idle
+// pages comes first.
 func (p place) stretches(most int) []place {
 	busy := p.busy()
 	slices.SortFunc(busy, func(a, b run) int { return b.len() - a.len() })
@@ -134,7 +139,7 @@ func (p place) stretches(most int) []place {
 
 	type stretch struct {
 		place
-		idle float64 // how much of it
+		idle float64 // the share of its pages that is idle
 	}
 	var mixed []stretch
 	var rest []place
@@ -151,7 +156,7 @@ func (p place) stretches(most int) []place {
 		}
 	}
 	for _, r := range busy {
-		from, to := p.from+uint64(r.from)*pageSize, p.from+uint64(r.to)*pageSize
+		from, to := p.from+uint64(r.from)*memory.Page, p.from+uint64(r.to)*memory.Page
 		until(from)
 		rest = append(rest, p.cut(from, to))
 		at = to
@@ -165,12 +170,12 @@ func (p place) stretches(most int) []place {
 	return append(all, rest...)
 }
 
-// run is a row of pages, counted from the place's first.
+// run is a row of pages, numbered from the first page of the place.
 type run struct{ from, to int }
 
 func (r run) len() int { return r.to - r.from }
 
-// busy are the runs of pages that are not idle; none if that is not known.
+// busy returns the runs of pages that are not idle; none if p does not know which are.
 func (p place) busy() []run {
 	var all []run
 	for i, is := range p.idle {

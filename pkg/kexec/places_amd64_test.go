@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// TestIdle reads flags as Linux shows them: a free block of four pages, a page of a program, a hole, a free page.
+// TestIdle reads flags as Linux lists them: a free block of four pages, a page of a program, a hole, a free page.
 func TestIdle(t *testing.T) {
 	var b []byte
 	for _, f := range []uint64{0, 1 << 10, 0, 0, 0, 1<<3 | 1<<5 | 1<<12, 1 << 20, 1 << 10} {
@@ -24,22 +26,23 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if got, want := idle(f, span{pageSize, 8 * pageSize}), []bool{true, true, true, true, false, false, true}; !slices.Equal(got, want) {
+	want := []bool{true, true, true, true, false, false, true}
+	if got := idle(f, span{memory.Page, 8 * memory.Page}); !slices.Equal(got, want) {
 		t.Errorf("idle = %v, want %v", got, want)
 	}
-	if got := idle(f, span{0, 9 * pageSize}); got != nil {
+	if got := idle(f, span{0, 9 * memory.Page}); got != nil {
 		t.Errorf("idle of what the kernel does not show = %v", got)
 	}
 }
 
-// TestTake compares what is taken with what counting at every place says.
+// TestTake compares take with a plain count at every possible address.
 func TestTake(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		var free usable
 		for at := uint64(1 << 20); len(free) < 3; {
 			n := r.Uint64N(60)
-			p := place{span: span{at, at + n*pageSize}, idle: []bool{}}
+			p := place{span: span{at, at + n*memory.Page}, idle: []bool{}}
 			for range n {
 				p.idle = append(p.idle, r.IntN(3) == 0)
 			}
@@ -47,19 +50,19 @@ func TestTake(t *testing.T) {
 				p.idle = nil // not known
 			}
 			free = append(free, p)
-			at += (n + r.Uint64N(20)) * pageSize
+			at += (n + r.Uint64N(20)) * memory.Page
 		}
 		var taken []span
 		for range 4 {
-			size, align := (1+r.Uint64N(30))*pageSize, uint64(pageSize)<<r.IntN(4)
-			want, wantIdle := int64(-1), int(size/pageSize)+1
+			size, align := (1+r.Uint64N(30))*memory.Page, uint64(memory.Page)<<r.IntN(4)
+			want, wantIdle := int64(-1), int(size/memory.Page)+1
 			for _, p := range free {
 				for at := (p.from + align - 1) &^ (align - 1); at+size <= p.to; at += align {
-					n := int(size / pageSize)
+					n := int(size / memory.Page)
 					if p.idle != nil {
 						n = 0
-						for i := range size / pageSize {
-							if p.idle[(at-p.from)/pageSize+i] {
+						for i := range size / memory.Page {
+							if p.idle[(at-p.from)/memory.Page+i] {
 								n++
 							}
 						}
@@ -77,7 +80,7 @@ func TestTake(t *testing.T) {
 			if !ok {
 				continue
 			}
-			if got.to != at+size || got.idle != nil && len(got.idle) != int(size/pageSize) {
+			if got.to != at+size || got.idle != nil && len(got.idle) != int(size/memory.Page) {
 				t.Fatalf("seed %d: %#x to %#x is taken for %#x, with %d pages", seed, at, got.to, size, len(got.idle))
 			}
 			for _, s := range taken {
@@ -90,7 +93,7 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// TestStretches draws a place as its pages, x for an idle one, and the stretches in their order.
+// TestStretches draws a place as a row of pages, x for an idle one, and the stretches in their order.
 func TestStretches(t *testing.T) {
 	for _, c := range []struct {
 		pages string
@@ -104,13 +107,13 @@ func TestStretches(t *testing.T) {
 		{"x.x.x....x..x.......xx.", 5, "xx. x.x.x x..x .... ......."},
 		{"...x.x.x.x.....", 5, "x.x.x.x ... ....."},
 	} {
-		p := place{span: span{1 << 20, 1<<20 + uint64(len(c.pages))*pageSize}}
+		p := place{span: span{1 << 20, 1<<20 + uint64(len(c.pages))*memory.Page}}
 		for _, page := range c.pages {
 			p.idle = append(p.idle, page == 'x')
 		}
 		var got []string
 		for _, s := range p.stretches(c.most) {
-			got = append(got, c.pages[(s.from-p.from)/pageSize:(s.to-p.from)/pageSize])
+			got = append(got, c.pages[(s.from-p.from)/memory.Page:(s.to-p.from)/memory.Page])
 		}
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s in %d: %v, want %s", c.pages, c.most, got, c.want)

@@ -9,13 +9,16 @@ import (
 	"runtime"
 	"unsafe"
 
+	"github.com/u-root/u-root/pkg/boot/kexec"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 var le = binary.LittleEndian
 
-// Where struct boot_params has what: Documentation/arch/x86/zero-page.rst, and boot.rst for the setup header in its middle,
-// which comes out of the kernel's file, where it lies at the same place.
+// Offsets in struct boot_params: Documentation/arch/x86/zero-page.rst, and boot.rst for the setup header in its middle.
+// The setup header is copied out of the kernel's file, where it has the same offset.
 const (
 	zeroPage = 4096
 
@@ -51,45 +54,45 @@ const (
 	eddBuf, eddBufEnd         = 0xd00, 0xeec
 )
 
-// able is what a kernel has to be able to do, in xloadflags, to be started as it is here: take over at its 64-bit entry, find
-// its initrd anywhere, and get along with the paging that the running kernel leaves behind. Linux can since 5.3.
+// able is what a kernel must be able to do (in xloadflags) to be started by the code here: take over at its 64-bit
+// entry, find its initrd above 4 GiB, and handle the paging that the running kernel leaves behind. Linux can since 5.3.
 const able = 1<<0 | 1<<1 | 1<<5 // XLF_KERNEL_64, XLF_CAN_BE_LOADED_ABOVE_4G, XLF_5LEVEL
 
-// entry64 is where a bzImage's protected-mode part takes over in 64-bit mode: boot.rst, "64-bit Boot Protocol".
+// entry64 is the offset of the 64-bit entry in a bzImage's protected-mode part: boot.rst, "64-bit Boot Protocol".
 const entry64 = 0x200
 
-// Types of struct setup_data: arch/x86/include/uapi/asm/setup_data.h. Of the first the kernel only makes sure that nothing
-// is put over it: here it holds EFI's memory map.
+// Types of struct setup_data: arch/x86/include/uapi/asm/setup_data.h. The kernel only keeps the memory of the first
+// from being used for something else: here that holds EFI's memory map.
 const (
 	setupNone = 0
 	setupEFI  = 4
 	setupRNG  = 9
 )
 
-// load tries kexec_load first. What kexec_file_load says of a kernel that neither takes is the truer word: it is the one that
-// looks at signatures.
-func load(kernel, initrd *os.File, cmdline string) (slow, err error) {
-	slow = loadSegments(kernel, initrd, cmdline)
-	if slow == nil {
-		return nil, nil
+// load tries kexec_load first. If both calls fail, the error is that of kexec_file_load: only that call checks
+// signatures, so it knows more.
+func load(kernel, initrd *os.File, cmdline string) (Result, error) {
+	why := loadSegments(kernel, initrd, cmdline)
+	if why == nil {
+		return Result{Method: Segments}, nil
 	}
 	if err := loadFiles(kernel, initrd, cmdline); !errors.Is(err, unix.ENOSYS) {
-		return slow, err
+		return Result{Method: Files, Why: why}, err
 	}
-	return nil, slow
+	return Result{}, why
 }
 
-// segmentsAllowed asks kexec_load for something that it does not know. It looks at permissions and lockdown first
-// (kernel/kexec.c, kexec_load_check).
+// segmentsAllowed reports whether kexec_load may be used. It calls it with a flag that does not exist: the kernel
+// checks permissions and lockdown before the flags (kernel/kexec.c, kexec_load_check).
 func segmentsAllowed() bool {
 	const unknownFlag = 1 << 15
 	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, 0, 0, 0, unknownFlag, 0, 0)
 	return errno == unix.EINVAL
 }
 
-// loadSegments loads with kexec_load(2). What the next kernel is told about the machine is what kexec_file_load tells it
-// (arch/x86/kernel/kexec-bzimage64.c). But the initrd does not lie in memory one more time on the way, and nobody computes
-// its SHA-256 twice: at the loading, and between the two kernels, in code that uses nothing that processors have for it.
+// loadSegments loads with kexec_load(2). It tells the next kernel the same about the machine as kexec_file_load does
+// (arch/x86/kernel/kexec-bzimage64.c). But the initrd is not held in memory one more time, and nobody computes its
+// SHA-256 twice: while it is loaded, and between the two kernels, in code that uses no SHA instructions.
 func loadSegments(kernel, initrd *os.File, cmdline string) error {
 	image, err := mapped(kernel)
 	if err != nil {
@@ -109,15 +112,35 @@ func loadSegments(kernel, initrd *os.File, cmdline string) error {
 	if err != nil {
 		return err
 	}
-	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, uintptr(entry), uintptr(len(segments)), uintptr(unsafe.Pointer(&segments[0])), 0, 0, 0)
-	runtime.KeepAlive(segments)
+	return submit(entry, segments)
+}
+
+// rawSegment is struct kexec_segment of include/uapi/linux/kexec.h.
+type rawSegment struct {
+	content       *byte
+	size          uint
+	address, room uintptr
+}
+
+// submit calls kexec_load(2). u-root's kexec.Load would sort the segments and copy each one: see the package's comment.
+func submit(entry uintptr, segments kexec.Segments) error {
+	if !segments.PhysContains(entry) {
+		return fmt.Errorf("the entry %#x is in none of the segments", entry)
+	}
+	raw := make([]rawSegment, len(segments))
+	for i, s := range segments {
+		raw[i] = rawSegment{&s.Buf[0], uint(len(s.Buf)), s.Phys.Start, uintptr(s.Phys.Size)}
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD,
+		entry, uintptr(len(raw)), uintptr(unsafe.Pointer(&raw[0])), 0, 0, 0)
+	runtime.KeepAlive(raw)
 	if errno != 0 {
-		return fmt.Errorf("kexec_load: %w", errno)
+		return &Error{Method: Segments, Errno: errno, Entry: entry, Segments: described(segments)}
 	}
 	return nil
 }
 
-// mapped is a file's content as the page cache has it.
+// mapped returns a file's content as the page cache has it: no copy is made.
 func mapped(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -130,16 +153,9 @@ func mapped(f *os.File) ([]byte, error) {
 	return b, nil
 }
 
-// segment is struct kexec_segment: size bytes that are to lie at an address, with zeros behind them up to room.
-type segment struct {
-	content *byte
-	size    uint64
-	at      uint64
-	room    uint64
-}
-
-// lay lays out what the next kernel will find in memory, and returns the address that the running one has to jump to.
-func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, error) {
+// lay lays out what the next kernel will find in memory, and returns the address that the running kernel has to jump
+// to. The segments are in the order in which they are best loaded.
+func (m *machine) lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segments, error) {
 	if len(image) < setupHeaderEnd || string(image[0x202:0x206]) != "HdrS" {
 		return 0, nil, errors.New("not a bzImage")
 	}
@@ -148,7 +164,7 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, 
 	}
 	sectors := int(image[setupSects])
 	if sectors == 0 {
-		sectors = 4 // as boot.rst has it, from before there was this field
+		sectors = 4 // boot.rst: kernels older than this field
 	}
 	code := (sectors + 1) * 512
 	headerEnd := 0x202 + int(image[jumpOffset])
@@ -156,18 +172,19 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, 
 	if code >= len(image) || len(image)-code > int(room) || headerEnd < setupHeaderEnd || headerEnd > mbrSignatures {
 		return 0, nil, errors.New("a bzImage with a damaged header")
 	}
-	// One block holds all but the kernel and the initrd: the zero page, the code that leads there, and what the zero page names.
+	// One block holds everything but the kernel and the initrd: the zero page, the trampoline, and what the zero page
+	// names.
 	block := make([]byte, zeroPage+trampolineSize)
 	free := places(m.ram, room+uint64(len(initrd)))
 	kernelPlace, ok1 := free.take(room, uint64(le.Uint32(image[kernelAlignment:])))
-	initrdPlace, ok2 := free.take(uint64(len(initrd)), pageSize)
-	blockPlace, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), pageSize)
+	initrdPlace, ok2 := free.take(uint64(len(initrd)), memory.Page)
+	blockPlace, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), memory.Page)
 	if !ok1 || !ok2 || !ok3 {
 		return 0, nil, unix.EADDRNOTAVAIL
 	}
 	kernelAt, initrdAt, blockAt := kernelPlace.from, initrdPlace.from, blockPlace.from
 
-	var chain uint64 // the last piece of setup data; each names the one before it
+	var chain uint64 // the address of the last piece of setup data; each piece has the address of the one before it
 	setup := func(kind uint32, content []byte) uint64 {
 		at := blockAt + uint64(len(block))
 		block = le.AppendUint64(block, chain)
@@ -209,31 +226,35 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uint64, []segment, 
 	start := blockAt + zeroPage
 	copy(block[zeroPage:], trampoline(start, kernelAt+entry64, blockAt))
 
-	segments := []segment{newSegment(kernelAt, image[code:]), newSegment(blockAt, block)}
-	segments[0].room = room
-	for _, p := range initrdPlace.stretches(maxSegments - len(segments)) {
-		segments = append(segments, newSegment(p.from, initrd[p.from-initrdAt:min(p.to-initrdAt, uint64(len(initrd)))]))
+	segments := kexec.Segments{
+		newSegment(kernelAt, room, image[code:]),
+		newSegment(blockAt, pages(uint64(len(block))), block),
 	}
-	return start, segments, nil
+	for _, p := range initrdPlace.stretches(maxSegments - len(segments)) {
+		content := initrd[p.from-initrdAt : min(p.to-initrdAt, uint64(len(initrd)))]
+		segments = append(segments, newSegment(p.from, p.to-p.from, content))
+	}
+	return uintptr(start), segments, nil
 }
 
 // maxSegments is KEXEC_SEGMENT_MAX of include/uapi/linux/kexec.h.
 const maxSegments = 16
 
-func newSegment(at uint64, content []byte) segment {
-	return segment{content: &content[0], size: uint64(len(content)), at: at, room: pages(uint64(len(content)))}
+// newSegment puts content at an address, with zeros behind it up to room.
+func newSegment(at, room uint64, content []byte) kexec.Segment {
+	return kexec.NewSegment(content, kexec.Range{Start: uintptr(at), Size: uint(room)})
 }
 
-const pageSize = 4096
+// pages rounds n up to whole pages.
+func pages(n uint64) uint64 { return (n + memory.Page - 1) &^ (memory.Page - 1) }
 
-func pages(n uint64) uint64 { return (n + pageSize - 1) &^ (pageSize - 1) }
-
-// trampolineSize is the room for trampoline and for the stack that it needs.
+// trampolineSize is the room for the trampoline and its stack.
 const trampolineSize = 4096
 
-// trampoline is the code, for the address at, that leads into a kernel. The running kernel jumps in 64-bit mode with all
-// memory mapped one to one, but with no segments that are worth their name, and nothing in the registers
-// (arch/x86/kernel/relocate_kernel_64.S); the next one wants the segments 0x10 and 0x18 and its zero page's address in RSI.
+// trampoline returns the code, to lie at the address at, that jumps into a kernel. The running kernel jumps to it in
+// 64-bit mode with all memory mapped one to one, but without usable segments and with nothing in the registers
+// (arch/x86/kernel/relocate_kernel_64.S). The next kernel needs the segments 0x10 and 0x18, and its zero page's address
+// in RSI.
 func trampoline(at, entry, params uint64) []byte {
 	const gdt, size, stack = 0x50, 4 * 8, trampolineSize
 	b := []byte{

@@ -2,6 +2,7 @@ package kexec
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/u-root/u-root/pkg/boot/kexec"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // fake is a machine with 1 GiB of memory below 4 GiB and one above, started by EFI. The files are those of Linux 6.1.
@@ -16,7 +21,7 @@ func fake(t testing.TB, efi bool) *machine {
 	t.Helper()
 	params := make([]byte, zeroPage)
 	for i := range params {
-		params[i] = 0xee // what is not to be handed on
+		params[i] = 0xee // must not be passed on
 	}
 	copy(params[screenInfo:], "a screen")
 	copy(params[acpiRSDP:], "pointers")
@@ -30,8 +35,10 @@ func fake(t testing.TB, efi bool) *machine {
 			"  01000000-02000000 : Kernel code\n2ce70018-2ceace57 : System RAM\n2ceace58-3ffff7ff : System RAM\n" +
 			"50000100-500001ff : System RAM\nfd000000-fdffffff : PCI Bus 0000:00\n100000000-13fffffff : System RAM\n",
 	}
-	for i, e := range []string{"0x0 0x9ffff System RAM", "0x100000 0x3fffffff System RAM", "0x100000000 0x13fffffff System RAM",
-		"0x40000000 0x4000ffff ACPI Tables", "0xfe000000 0xfeffffff Reserved", "0x50000000 0x5000ffff a new kind"} {
+	for i, e := range []string{
+		"0x0 0x9ffff System RAM", "0x100000 0x3fffffff System RAM", "0x100000000 0x13fffffff System RAM",
+		"0x40000000 0x4000ffff ACPI Tables", "0xfe000000 0xfeffffff Reserved", "0x50000000 0x5000ffff a new kind",
+	} {
 		f := strings.SplitN(e, " ", 3)
 		for j, name := range []string{"start", "end", "type"} {
 			files[fmt.Sprintf("sys/firmware/memmap/%d/%s", i, name)] = f[j] + "\n"
@@ -64,7 +71,7 @@ func fake(t testing.TB, efi bool) *machine {
 	return m
 }
 
-// bzImage is the least of a kernel that can be laid out.
+// bzImage is the smallest kernel that can be laid out.
 func bzImage() []byte {
 	b := bytes.Repeat([]byte{0xcc}, 2*512+5000)
 	b[setupSects] = 1
@@ -77,13 +84,13 @@ func bzImage() []byte {
 	return b
 }
 
-// physical is what the next kernel finds in memory.
-type physical []segment
+// physical is the memory as the next kernel finds it.
+type physical kexec.Segments
 
 func (p physical) at(address, n uint64) []byte {
 	for _, s := range p {
-		if address >= s.at && address+n <= s.at+s.size {
-			return unsafe.Slice(s.content, s.size)[address-s.at:][:n]
+		if at := uint64(s.Phys.Start); address >= at && address+n <= at+uint64(len(s.Buf)) {
+			return s.Buf[address-at:][:n]
 		}
 	}
 	return nil
@@ -107,7 +114,7 @@ func TestLay(t *testing.T) {
 		if err := fits(m, start, segments); err != nil {
 			t.Error(err)
 		}
-		mem, zero := physical(segments), start-zeroPage
+		mem, zero := physical(segments), uint64(start)-zeroPage
 		params := mem.at(zero, zeroPage)
 		both := func(low, high int) uint64 {
 			return uint64(le.Uint32(params[low:])) | uint64(le.Uint32(params[high:]))<<32
@@ -115,15 +122,18 @@ func TestLay(t *testing.T) {
 		if got := mem.at(both(cmdLinePtr, extCmdLinePtr), 20); string(got) != "console=ttyS0 quiet\x00" {
 			t.Errorf("the command line is %q", got)
 		}
-		if got := mem.at(both(ramdiskImage, extRamdiskImage), both(ramdiskSize, extRamdiskSize)); !bytes.Equal(got, initrd) {
+		got := mem.at(both(ramdiskImage, extRamdiskImage), both(ramdiskSize, extRamdiskSize))
+		if !bytes.Equal(got, initrd) {
 			t.Errorf("the initrd has %d bytes, want %d", len(got), len(initrd))
 		}
 		if at := both(ramdiskImage, extRamdiskImage); at < 1<<32 {
 			t.Errorf("the initrd is at %#x, where memory is scarce", at)
 		}
-		for at, want := range map[int]string{screenInfo: "a ", acpiRSDP: "pointers", eddBuf: "a disk", typeOfLoader: "\xd0\x00", 0x1ef: "\x00",
+		for at, want := range map[int]string{
+			screenInfo: "a ", acpiRSDP: "pointers", eddBuf: "a disk", typeOfLoader: "\xd0\x00", 0x1ef: "\x00",
 			// 0x100000 to 0x3fffffff, as kilobytes
-			altMemK: "\x00\xfc\x0f\x00", screenExtMemK: "\x00\xfc"} {
+			altMemK: "\x00\xfc\x0f\x00", screenExtMemK: "\x00\xfc",
+		} {
 			if got := params[at:][:len(want)]; string(got) != want {
 				t.Errorf("%#x holds %q, want %q", at, got, want)
 			}
@@ -133,16 +143,18 @@ func TestLay(t *testing.T) {
 			e := params[e820Table+20*i:]
 			table = append(table, fmt.Sprintf("%x+%x:%d", le.Uint64(e), le.Uint64(e[8:]), le.Uint32(e[16:])))
 		}
-		if got, want := strings.Join(table, " "), "0+a0000:1 100000+3ff00000:1 40000000+10000:3 50000000+10000:2 fe000000+1000000:2 100000000+40000000:1"; got != want {
-			t.Errorf("the memory is %s, want %s", got, want)
+		const memoryMap = "0+a0000:1 100000+3ff00000:1 40000000+10000:3 " +
+			"50000000+10000:2 fe000000+1000000:2 100000000+40000000:1"
+		if got := strings.Join(table, " "); got != memoryMap {
+			t.Errorf("the memory is %s, want %s", got, memoryMap)
 		}
 		// Registers, from the instructions that set them.
-		code := mem.at(start, trampolineSize)
+		code := mem.at(uint64(start), trampolineSize)
 		if got := le.Uint64(code[0x2e:]); got != zero {
 			t.Errorf("RSI is %#x, want %#x", got, zero)
 		}
-		if got := le.Uint64(code[0x38:]); got != segments[0].at+entry64 {
-			t.Errorf("the kernel starts at %#x, lies at %#x", got, segments[0].at)
+		if got := le.Uint64(code[0x38:]); got != uint64(segments[0].Phys.Start)+entry64 {
+			t.Errorf("the kernel starts at %#x, lies at %#x", got, segments[0].Phys.Start)
 		}
 
 		data := map[uint32][]byte{}
@@ -165,10 +177,12 @@ func TestLay(t *testing.T) {
 			continue
 		}
 		setup := data[setupEFI]
-		if len(setup) != 96 || le.Uint64(setup) != 0x3fbee098 || le.Uint64(setup[16:]) != 0x3f9ec018 || le.Uint64(setup[24:]) != 0x3f9c6000 {
+		if len(setup) != 96 || le.Uint64(setup) != 0x3fbee098 || le.Uint64(setup[16:]) != 0x3f9ec018 ||
+			le.Uint64(setup[24:]) != 0x3f9c6000 {
 			t.Errorf("efi_setup_data is %x", setup)
 		}
-		if string(info[:8]) != "EL64\x01\x02\x03\x04" || le.Uint32(info[8:]) != efiDescriptor || string(info[24:28]) != "\x05\x06\x07\x08" || params[secureBoot] != 2 {
+		if string(info[:8]) != "EL64\x01\x02\x03\x04" || le.Uint32(info[8:]) != efiDescriptor ||
+			string(info[24:28]) != "\x05\x06\x07\x08" || params[secureBoot] != 2 {
 			t.Errorf("efi_info is %x, secure_boot %d", info, params[secureBoot])
 		}
 		efiMap := mem.at(uint64(le.Uint32(info[16:]))|uint64(le.Uint32(info[28:]))<<32, uint64(le.Uint32(info[20:])))
@@ -185,29 +199,30 @@ func TestLay(t *testing.T) {
 	}
 }
 
-// fits checks what kexec_load asks of segments (kernel/kexec_core.c, sanity_check_segment_list), and that they are in RAM.
-func fits(m *machine, start uint64, segments []segment) error {
+// fits checks what kexec_load requires of segments (kernel/kexec_core.c, sanity_check_segment_list), and that they are
+// in RAM.
+func fits(m *machine, start uintptr, segments kexec.Segments) error {
 	sorted := slices.Clone(segments)
-	slices.SortFunc(sorted, func(a, b segment) int { return int(int64(a.at) - int64(b.at)) })
-	var end uint64
-	inside := false
+	slices.SortFunc(sorted, func(a, b kexec.Segment) int { return cmp.Compare(a.Phys.Start, b.Phys.Start) })
+	var end uintptr
 	for _, s := range sorted {
-		if s.at%pageSize != 0 || s.room%pageSize != 0 || s.size > s.room || s.at < end {
-			return fmt.Errorf("a segment of %d bytes at %#x with room for %d, where %#x is the first free", s.size, s.at, s.room, end)
+		at, room := s.Phys.Start, uintptr(s.Phys.Size)
+		if at%memory.Page != 0 || room%memory.Page != 0 || uintptr(len(s.Buf)) > room || at < end {
+			return fmt.Errorf("a segment of %d bytes at %#x with room for %d, where %#x is the first free address",
+				len(s.Buf), at, room, end)
 		}
-		end = s.at + s.room
-		inside = inside || start >= s.at && start < end
-		if !slices.ContainsFunc(m.ram, func(r span) bool { return s.at >= r.from && end <= r.to }) {
-			return fmt.Errorf("a segment at %#x, where there is no memory", s.at)
+		end = at + room
+		if !slices.ContainsFunc(m.ram, func(r span) bool { return uint64(at) >= r.from && uint64(end) <= r.to }) {
+			return fmt.Errorf("a segment at %#x, where there is no memory", at)
 		}
 	}
-	if !inside {
+	if !segments.PhysContains(start) {
 		return fmt.Errorf("the start, %#x, is in no segment", start)
 	}
 	return nil
 }
 
-// TestLayNot: what kexec_load cannot start is left to kexec_file_load.
+// TestLayNot has kernels that lay refuses, so that kexec_file_load may try them.
 func TestLayNot(t *testing.T) {
 	m := fake(t, true)
 	for name, change := range map[string]func([]byte) []byte{
@@ -234,19 +249,19 @@ func TestLayNot(t *testing.T) {
 	}
 }
 
-// TestNoSectors: the number of sectors was not always there.
+// TestNoSectors has a kernel from before the field with the number of sectors.
 func TestNoSectors(t *testing.T) {
 	b := bzImage()
 	b[setupSects] = 0
 	_, segments, err := fake(t, false).lay(b, []byte("initrd"), "")
-	if err != nil || segments[0].size != uint64(len(b)-5*512) {
+	if err != nil || len(segments[0].Buf) != len(b)-5*512 {
 		t.Errorf("lay = %v, %v", segments, err)
 	}
 }
 
 func TestSegmentSize(t *testing.T) {
-	if n := unsafe.Sizeof(segment{}); n != 32 {
-		t.Errorf("struct kexec_segment has 32 bytes, segment %d", n)
+	if n := unsafe.Sizeof(rawSegment{}); n != 32 {
+		t.Errorf("struct kexec_segment has 32 bytes, rawSegment %d", n)
 	}
 }
 
@@ -267,7 +282,7 @@ func FuzzLay(f *testing.F) {
 	})
 }
 
-// TestCopies asks the running kernel, and leaves what it has loaded.
+// TestCopies asks the running kernel, and leaves the loaded kernel as it is.
 func TestCopies(t *testing.T) {
 	before, _ := Loaded() // false as well where a kernel knows no kexec
 	if n := Copies(); n != 1 && n != 2 {
@@ -278,5 +293,15 @@ func TestCopies(t *testing.T) {
 	}
 	if os.Geteuid() != 0 && segmentsAllowed() {
 		t.Error("a kernel that lets anybody start another")
+	}
+}
+
+// TestSubmit checks that the running kernel is never asked to jump to an address outside of the segments.
+func TestSubmit(t *testing.T) {
+	segments := kexec.Segments{newSegment(1<<20, memory.Page, []byte("x"))}
+	for _, entry := range []uintptr{0, 1<<20 - 1, 1<<20 + memory.Page} {
+		if err := submit(entry, segments); err == nil || !strings.Contains(err.Error(), "is in none of the segments") {
+			t.Errorf("submit with the entry %#x = %v, want an error", entry, err)
+		}
 	}
 }

@@ -1,0 +1,99 @@
+package kexec
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/u-root/u-root/pkg/boot/kexec"
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
+)
+
+// Error is what the running kernel says when it refuses to load another, with everything that it was given.
+type Error struct {
+	Method Method
+	Errno  unix.Errno
+
+	// kexec_load.
+	Entry    uintptr // where the running kernel was to jump to
+	Segments []Segment
+	Flags    uint64
+
+	// kexec_file_load. Sizes in bytes.
+	Kernel, Initrd int64
+	Cmdline        int
+}
+
+// Segment is one stretch of memory that was to be filled.
+type Segment struct {
+	kexec.Range      // its address and how long it is
+	Content     uint // how many bytes of that were given; the kernel makes the rest zeros
+}
+
+// described returns segments without their contents, which may be gone by the time that somebody reads an error.
+func described(segments kexec.Segments) []Segment {
+	var all []Segment
+	for _, s := range segments {
+		all = append(all, Segment{s.Phys, uint(len(s.Buf))})
+	}
+	return all
+}
+
+// Error returns a sentence for the person at the console, and behind it what a developer needs.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %v (%s)", e.Method, e.Errno, e.given())
+	if says := e.means(); says != "" {
+		text = says + ": " + text
+	}
+	return text
+}
+
+// Unwrap returns the error number, for errors.Is.
+func (e *Error) Unwrap() error { return e.Errno }
+
+// given lists the arguments of the call.
+func (e *Error) given() string {
+	if e.Method == Files {
+		return fmt.Sprintf("kernel of %s, initrd of %s, command line of %d bytes",
+			units.MiB(e.Kernel), units.MiB(e.Initrd), e.Cmdline)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "entry %#x, flags %#x, %d segments:", e.Entry, e.Flags, len(e.Segments))
+	for _, s := range e.Segments {
+		fmt.Fprintf(&b, " %#x bytes at %v", s.Content, s.Range)
+	}
+	return b.String()
+}
+
+// means says what an error number of the call means, "" if the number says enough by itself: kernel/kexec.c and
+// kernel/kexec_core.c, kernel/kexec_file.c, kernel_read_file(9), crypto/asymmetric_keys.
+func (e *Error) means() string {
+	switch e.Errno {
+	case unix.ENOMEM:
+		return "there is not enough memory to hold the container's kernel and initrd a second time"
+	case unix.EBUSY:
+		return "another kexec is in progress"
+	}
+	if e.Method != Files {
+		return ""
+	}
+	switch e.Errno {
+	case unix.EPERM:
+		return "this kernel is locked down and trusts no signature of the container's kernel, " +
+			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1)"
+	case unix.ENODATA:
+		return "Secure Boot asks for a signed kernel and the container's kernel has no signature"
+	case unix.EKEYREJECTED:
+		return "the signature of the container's kernel does not fit it"
+	case unix.ENOKEY:
+		return "the container's kernel is signed by a key that this machine does not trust"
+	case unix.ENOEXEC:
+		return "the container's kernel is not in a form that this kernel can start"
+	case unix.EINVAL:
+		return "the container's kernel, or its command line, was refused by this kernel"
+	case unix.EADDRNOTAVAIL:
+		return "there is no stretch of free memory large enough for the container's initrd"
+	}
+	return ""
+}
