@@ -11,8 +11,8 @@ import (
 // front of it must come up all the same.
 const answerTime = 2 * time.Minute
 
-// askEFI asks whether to change NVRAM, where wyr.efi= wants that. A configuration is cleared, and the machine rebooted, at
-// once; one that is to be written has to prove itself first, so that is left to persist.
+// askEFI asks whether to change NVRAM, where wyr.efi= wants that. A configuration is cleared, and the machine rebooted,
+// at once; one that is to be written has to prove itself first, so that is left to persist.
 func (c *cmd) askEFI(ctx context.Context) (done bool) {
 	change := config.Change{Config: c.config, Store: c.store, Version: version}
 	needed, err := change.Needed()
@@ -42,7 +42,8 @@ func (c *cmd) askEFI(ctx context.Context) (done bool) {
 }
 
 // persist stores the configuration, once its kernel is loaded, if the person at the console agreed to that. It tells
-// whether the machine is to reboot, which shows the boot that needs nobody. What cannot be stored is no reason not to boot.
+// whether the machine is to reboot, which shows the boot that needs nobody. What cannot be stored is no reason not to
+// boot.
 func (c *cmd) persist() (reboot bool) {
 	if !c.confirmed {
 		return false

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,20 +15,23 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
-	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
-// fetch downloads the image and returns its tree. What time may heal (a registry that is down, a line that breaks) is
-// tried again for as long as it takes; what it cannot heal is returned at once.
+// fetch downloads the image and returns its tree. It repeats an attempt that failed for a reason that may pass (a
+// registry that is down, a broken line), for as long as that takes. It returns any other error at once.
 func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 	logins, err := credentials.Read(credentials.File)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.sayf("registries are asked without credentials: %v", err)
 	}
-	source := &image.Source{Logf: c.sayf, Roots: image.BootRoots(), Auth: logins.For, Insecure: image.Hosts(c.config.Insecure)}
+	source := &image.Source{
+		Logf:     c.sayf,
+		Roots:    image.BootRoots(),
+		Auth:     logins.For,
+		Insecure: image.Hosts(c.config.Insecure),
+	}
 	for try := 1; ; try++ {
 		var tree *rootfs.Tree
 		err := c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })
@@ -52,14 +54,14 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 	}
 }
 
-// backoff is the wait after the given number of failures: 1 s doubled up to half a minute, give or take a quarter, so
-// that a rack of machines that lost its registry at one moment does not come back in one moment.
+// backoff returns the wait after so many failures: 1 s, doubled with each failure up to half a minute, give or take a
+// quarter, so that the machines of a rack that lost its registry do not all come back at the same moment.
 func backoff(failures int) time.Duration {
 	d := min(time.Second<<min(failures-1, 10), 30*time.Second)
 	return d*3/4 + rand.N(d/2)
 }
 
-// pull makes one attempt at the image, showing how far it is.
+// pull makes one attempt to read the image, and shows how far it is.
 func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, error) {
 	var done atomic.Int64
 	source.Progress = func(_ *image.Layer, n int) { done.Add(int64(n)) }
@@ -73,48 +75,32 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		layers = fmt.Sprintf("%d layers", n)
 	}
 	c.sayf("image %s, %s, %s in %s", img.Name, img.Digest, units.Bytes(total), layers)
-	mem, err := c.room(total)
-	if err != nil {
-		return nil, err
-	}
-	if err := bundle.CanDownload(mem, total); err != nil {
-		return nil, err
-	}
 	progress, stop := context.WithCancel(ctx)
 	shown := make(chan struct{})
 	go func() {
 		defer close(shown)
-		console.Progress{Out: c.console, Label: "wyrboot: pull", Read: func() (int64, int64) { return done.Load(), total }}.Run(progress)
+		read := func() (int64, int64) { return done.Load(), total }
+		console.Progress{Out: c.console, Label: "wyrboot: pull", Read: read}.Run(progress)
 	}()
 	defer func() { stop(); <-shown }()
-	stack := make([]rootfs.Layer, len(img.Layers))
-	for i, l := range img.Layers {
-		stack[i] = l
-	}
+	var own []rootfs.Layer
 	if c.config.NetKeep {
 		kept, err := keptNetwork(c.net.Files, c.net.State())
 		if err != nil {
 			return nil, err
 		}
-		stack = append(stack, kept)
+		own = append(own, kept)
 	}
-	opt := bundle.Reading(mem, kexec.Copies(), total, enough)
-	// That a layer is, decompressed, what the configuration says is left to the host tool, for it takes half as long
-	// again on a processor without instructions for SHA-256. What arrives has the digests of the manifest in any case.
-	opt.SkipDiffIDs = true
-	return rootfs.Read(ctx, stack, opt)
+	return c.boot.Read(ctx, img, own...)
 }
 
-// convert turns the tree into what kexec takes.
+// convert turns the tree into what kexec needs.
 func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, error) {
-	opt := bundle.Options{Args: c.config.Args, Copies: kexec.Copies(), Grow: enough}
+	opt := bundle.Options{Args: c.config.Args}
 	if c.config.NetKeep {
 		opt.Args = append(slices.Clone(opt.Args), c.keptArgument(tree))
 	}
 	var err error
-	if opt.Memory, err = memory.Read(meminfo); err != nil {
-		return nil, err
-	}
 	switch opt.Wyrinit, err = os.ReadFile(wyrinit); {
 	case c.config.Root == "initramfs":
 		opt.Wyrinit = nil
@@ -123,13 +109,5 @@ func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, e
 	case err != nil:
 		return nil, err
 	}
-	plan, err := bundle.Inspect(ctx, tree, opt)
-	if err != nil {
-		return nil, err
-	}
-	defer plan.Close()
-	for _, w := range plan.Warnings {
-		c.sayf("%s", strings.TrimSpace(w))
-	}
-	return plan.Make(ctx)
+	return c.boot.Convert(ctx, tree, opt)
 }

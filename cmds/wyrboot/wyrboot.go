@@ -38,6 +38,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
@@ -45,7 +46,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -80,8 +80,8 @@ func main() {
 // started exists once wyrboot has run as the uinit.
 const started = "/run/wyrboot"
 
-// ownsMachine tells whether u-root's init started this program as the uinit, and not a person from a shell: their parent
-// is process 1, and that is the same busybox.
+// ownsMachine tells whether u-root's init started this program as the uinit, and not a person from a shell: their
+// parent is process 1, and that is the same busybox.
 func ownsMachine() bool {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil || os.Getppid() != 1 {
@@ -100,6 +100,7 @@ type cmd struct {
 	config    config.Config
 	confirmed bool // somebody answered yes to wyr.efi=write
 	net       *network.Manager
+	boot      *boot.Boot // how this machine boots an image
 
 	loader      *coldplug.Loader
 	driversErr  error              // why none could be loaded
@@ -136,6 +137,14 @@ func (c *cmd) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer c.net.Close()
+	c.boot = &boot.Boot{
+		Budget: budget(),
+		Logf:   c.sayf,
+		Spare:  c.spare,
+		// The host tool checks the layers' uncompressed digests. Here that would take half as long again on a processor
+		// without instructions for SHA-256. The manifest's digests are checked in any case.
+		SkipDiffIDs: true,
+	}
 	tree, err := c.fetch(ctx)
 	if err != nil {
 		return err
@@ -146,21 +155,21 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if err := c.stage("convert", func() error { b, err = c.convert(ctx, tree); return err }); err != nil {
 		return fmt.Errorf("cannot boot %s: %w", c.config.Image, err)
 	}
-	tree.Close() // its memory is wanted for the copies that kexec makes
-	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", printable.Line(b.Version), units.Bytes(b.Size), b.Packing, b.Cmdline)
-	if err := c.stage("load", func() error { return c.load(ctx, b) }); err != nil {
+	version := printable.Line(b.Version)
+	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", version, units.Bytes(b.Size), b.Packing, b.Cmdline)
+	if err := c.stage("load", func() error { return c.boot.Load(ctx, b) }); err != nil {
 		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
 	}
 	if c.persist() {
 		c.reboot()
 	}
-	c.sayf("starts kernel %s of %s after %.1f s", printable.Line(b.Version), c.config.Image, uptime().Seconds())
+	c.sayf("starts kernel %s of %s after %.1f s", version, c.config.Image, uptime().Seconds())
 	c.console.Flush(2 * time.Second)
 	return kexec.Jump()
 }
 
-// drivers loads those of the hardware that is there, and goes on in the background for what appears later. Network cards
-// without one are named, for without the network there is no boot.
+// drivers loads those of the hardware that is there, and goes on in the background for what appears later. Network
+// cards without one are named, for without the network there is no boot.
 func (c *cmd) drivers(ctx context.Context) error {
 	ctx, c.stopDrivers = context.WithCancel(ctx)
 	l := &coldplug.Loader{Logf: c.sayf}
@@ -215,29 +224,6 @@ func (c *cmd) configure(ctx context.Context) error {
 		c.reboot()
 	}
 	return err
-}
-
-// load hands the bundle to the running kernel and frees the memory of what that has copied.
-func (c *cmd) load(ctx context.Context, b *bundle.Bundle) error {
-	defer b.Close()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	debug.FreeOSMemory()
-	mem, err := memory.Read(meminfo)
-	if err != nil {
-		return err
-	}
-	if err := b.CanLoad(mem); err != nil {
-		return err
-	}
-	how, err := kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
-	if err != nil {
-		return err
-	}
-	if how.Why != nil {
-		c.sayf("loaded the kernel with %s, which takes longer: %v", how.Method, how.Why)
-	}
-	return kexec.Wait(ctx)
 }
 
 // stage runs one step of the boot and says how long it took, in a form that tests and people can grep for.

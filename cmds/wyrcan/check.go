@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
@@ -73,14 +74,15 @@ this program and 3 if the image could not be read.
 	if err != nil {
 		return unexamined(err)
 	}
-	img, tree, err := c.tree(ctx, rest[0], r.arch, nil)
+	b := c.newBoot()
+	b.Target = &opt.Room
+	img, tree, err := c.read(ctx, b, rest[0], r.arch)
 	if err != nil {
 		return unexamined(err)
 	}
 	defer tree.Close()
-	opt.Grow = c.enough
-	m := c.packing("examining "+rest[0], &opt)
-	found, err := examine(ctx, img, tree, opt, m)
+	m := c.packing("examining "+rest[0], b)
+	found, err := examine(ctx, b, img, tree, opt, m)
 	m.end()
 	if err != nil {
 		return unexamined(fmt.Errorf("cannot examine %s: %w", rest[0], err))
@@ -107,7 +109,9 @@ func unexamined(err error) error {
 }
 
 // examine makes the bundle of an image, to see what becomes of it.
-func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundle.Options, m *meter) (*report, error) {
+func examine(
+	ctx context.Context, b *boot.Boot, img *image.Image, tree *rootfs.Tree, opt bundle.Options, m *meter,
+) (*report, error) {
 	stat := tree.Stat()
 	r := &report{
 		Image: img.Name, Digest: img.Digest.String(), Platform: img.Platform.String(),
@@ -122,7 +126,7 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 			return r, nil
 		}
 	}
-	plan, err := bundle.Inspect(ctx, tree, opt)
+	plan, err := b.Inspect(ctx, tree, opt)
 	if short(err) {
 		return r, err
 	}
@@ -137,7 +141,7 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 	if err := r.count(ctx, tree, m); err != nil { // before the bundle, which takes the files' contents over
 		return r, err
 	}
-	b, err := plan.Make(ctx)
+	made, err := plan.Make(ctx)
 	if short(err) {
 		return r, err
 	}
@@ -145,8 +149,8 @@ func examine(ctx context.Context, img *image.Image, tree *rootfs.Tree, opt bundl
 		r.Reason = err.Error()
 		return r, ctx.Err()
 	}
-	defer b.Close()
-	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, b.Cmdline, b.Size, machineWith(b.Memory)
+	defer made.Close()
+	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, made.Cmdline, made.Size, machineWith(made.Memory)
 	return r, nil
 }
 

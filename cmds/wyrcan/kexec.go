@@ -8,11 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
-	"time"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
@@ -79,8 +76,8 @@ system stays as it was if one of that fails.
 	return nil
 }
 
-// kexecReady tells what would keep this system from starting another kernel, before anything is downloaded for it. alone
-// is whether systemd has no part in it.
+// kexecReady tells what would keep this system from starting another kernel, before anything is downloaded for it.
+// alone is whether systemd has no part in it.
 func (c *cmd) kexecReady(alone bool) error {
 	if os.Geteuid() != 0 {
 		return errors.New("starting another kernel needs root")
@@ -105,38 +102,33 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 	if err != nil {
 		return err
 	}
-	b, err := c.bundle(ctx, ref, opt)
+	b := c.newBoot()
+	b.Budget.Copies = kexec.Copies()
+	_, tree, err := c.read(ctx, b, ref, "")
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	debug.FreeOSMemory() // of what made the bundle: the kernel takes it once more
-	mem, err := c.room()
-	if err == nil {
-		err = b.CanLoad(mem)
-	}
-	if err == nil {
-		_, err = kexec.Load(b.Kernel, b.Initrd, b.Cmdline)
-	}
-	if err == nil {
-		wait, cancel := context.WithTimeout(ctx, time.Minute)
-		defer cancel()
-		err = kexec.Wait(wait)
-	}
+	packing := c.packing("packing "+ref, b)
+	made, err := b.Convert(ctx, tree, opt)
+	packing.end()
 	if err != nil {
+		return fmt.Errorf("cannot boot %s: %w", ref, err)
+	}
+	version, size, line := printable.Line(made.Version), units.Bytes(made.Size), made.Cmdline
+	if err := b.Load(ctx, made); err != nil {
 		return fmt.Errorf("cannot load the kernel of %s: %w", ref, err)
 	}
 	if own, err := os.ReadFile(filepath.Join(c.root, "/proc/cmdline")); err == nil {
-		if lost := lostConsole(string(own), b.Cmdline); lost != "" {
-			fmt.Fprintf(c.stderr, "wyrcan: this system has its console on %s, and the container's kernel is not told so: add -arg console=%[1]s\n", lost)
+		if lost := lostConsole(string(own), line); lost != "" {
+			c.say("this system has its console on %s, and the container's kernel is not told so: add -arg console=%[1]s", lost)
 		}
 	}
-	fmt.Fprintf(c.stderr, "wyrcan: kernel %s of %s is loaded, with an initrd of %s and the command line %q\n", printable.Line(b.Version), ref, units.Bytes(b.Size), b.Cmdline)
+	c.say("kernel %s of %s is loaded, with an initrd of %s and the command line %q", version, ref, size, line)
 	return nil
 }
 
-// lostConsole returns the console on which somebody watches a system started with the command line own, a serial line say,
-// if one started with next would have its console on the screen: the last console= is /dev/console
+// lostConsole returns the console on which somebody watches a system started with the command line own, a serial line
+// say, if one started with next would have its console on the screen: the last console= is /dev/console
 // (Documentation/admin-guide/serial-console.rst).
 func lostConsole(own, next string) string {
 	last := func(line string) (console string) {
@@ -165,45 +157,4 @@ func (c *cmd) jump() error {
 	}
 	fmt.Fprintln(c.stderr, "wyrcan: starting it at once")
 	return kexec.Jump()
-}
-
-// bundle makes the bundle of an image in memory, for this machine.
-func (c *cmd) bundle(ctx context.Context, ref string, opt bundle.Options) (*bundle.Bundle, error) {
-	var err error
-	if opt.Memory, err = c.room(); err != nil {
-		return nil, err
-	}
-	opt.Grow, opt.Copies = c.enough, kexec.Copies()
-	img, m, err := c.open(ctx, ref, arch("").platform())
-	if err != nil {
-		return nil, err
-	}
-	defer m.end()
-	if err := bundle.CanDownload(opt.Memory, img.Size()); err != nil {
-		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)
-	}
-	tree, err := read(ctx, ref, img, bundle.Reading(opt.Memory, opt.Copies, img.Size(), c.enough), opt.Memory, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer tree.Close()
-	m.end()
-	packing := c.packing("packing "+ref, &opt)
-	defer packing.end()
-	if opt.Memory, err = c.room(); err != nil { // what the files have left of it
-		return nil, err
-	}
-	plan, err := bundle.Inspect(ctx, tree, opt)
-	if err != nil {
-		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)
-	}
-	defer plan.Close()
-	for _, w := range plan.Warnings {
-		fmt.Fprintf(c.stderr, "wyrcan: %s\n", w)
-	}
-	b, err := plan.Make(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("cannot boot %s: %w", ref, err)
-	}
-	return b, nil
 }

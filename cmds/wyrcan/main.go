@@ -33,6 +33,7 @@ import (
 
 	"golang.org/x/term"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
@@ -42,9 +43,10 @@ type cmd struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
-	args   []string // without the name of the program
-	home   string   // the directory where make leaves what belongs together: this program, wyrcan.kernel, wyrcan.initrd
-	root   string   // where /proc, /sys and /run are looked into for what this system can do; "" is /
+	args   []string    // without the name of the program
+	home   string      // the directory where make leaves what belongs together: this program, wyrcan.kernel, wyrcan.initrd
+	root   string      // the root of /proc, /sys and /run, which tell what this system can do; "" is /
+	kernel boot.Kernel // the running kernel, for kexec; nil is the real one
 
 	tlsVerify *bool // the option; nil where a command has none
 }

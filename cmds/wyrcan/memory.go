@@ -11,8 +11,11 @@ import (
 	"strconv"
 	"strings"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // room reads how much memory there is for this program: what /proc/meminfo says, or what its control group has left.
@@ -39,8 +42,8 @@ func controls() []control {
 	}
 }
 
-// group returns how much memory the control groups of this program leave to it. In a container the outermost one that is seen
-// has the container's limit.
+// group returns how much memory the control groups of this program leave to it. In a container the outermost one that
+// is seen has the container's limit.
 func (c *cmd) group() int64 {
 	left := int64(math.MaxInt64)
 	b, err := os.ReadFile(filepath.Join(c.root, "/proc/self/cgroup"))
@@ -99,30 +102,25 @@ func number(file string) (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
 }
 
-// shortage is that this machine, not the one that is to boot an image, has too little memory.
-type shortage struct{ error }
-
-func (s *shortage) Unwrap() error { return s.error }
-
-func short(err error) bool { return errors.As(err, new(*shortage)) }
-
-// enough returns an error when the memory is about to run out: the kernel would end other programs of this system for it, or
-// this one.
-func (c *cmd) enough() error {
-	m, err := c.room()
-	if err == nil {
-		err = bundle.EnoughOf(m, 64<<20, "end other programs, use a smaller image or add memory")
+// budget is the memory that an image may use on this system, where other programs run too.
+func (c *cmd) budget() bundle.Budget {
+	return bundle.Budget{
+		Read:    c.room,
+		Reserve: 64 << 20, // with less the kernel would end other programs, or this one
+		Remedy:  "end other programs, use a smaller image or add memory",
 	}
-	if err != nil {
-		return &shortage{err}
-	}
-	return nil
 }
 
-// tooMuch says of layers that are more than this machine may read what would help.
-func tooMuch(err error, m memory.Info, disk int64) error {
-	if disk > 0 {
-		return &shortage{fmt.Errorf("%w: this machine has %d MiB of memory and %d MiB of the disk free; make room there, or use a smaller image", err, m.Available>>20, disk>>20)}
-	}
-	return &shortage{fmt.Errorf("%w: this machine has %d MiB of memory free, and nothing near as much is in the image as it is stored; use a machine with more memory, or a smaller image", err, m.Available>>20)}
+// newBoot returns how this program handles images. Its Kernel is this system's only where a command loads one.
+func (c *cmd) newBoot() *boot.Boot {
+	return &boot.Boot{Budget: c.budget(), Logf: c.say, Formats: foreign.Formats(), Kernel: c.kernel}
 }
+
+// say tells the person one line, whatever strangers have put into the arguments.
+func (c *cmd) say(format string, args ...any) {
+	fmt.Fprintln(c.stderr, printable.Clip(fmt.Sprintf("wyrcan: "+format, args...), printable.Long))
+}
+
+// short reports whether err is about this machine's memory, and so says nothing about the image or about the machine
+// that is to boot it.
+func short(err error) bool { return errors.As(err, new(*bundle.Shortage)) }

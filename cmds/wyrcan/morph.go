@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 )
 
 // morph is "wyrcan morph".
@@ -39,38 +37,29 @@ of the image, and an image that it cannot boot is refused, as Wyrcan does.
 	if err != nil {
 		return err
 	}
-	opt.Grow = c.enough
-	opt.Single = true // for lsinitramfs, cpio and whoever wants to look
-	_, tree, err := c.tree(ctx, rest[0], r.arch, nil)
+	opt.Single = true // so that lsinitramfs and cpio can read it
+	b := c.newBoot()
+	b.Target = &opt.Room
+	_, tree, err := c.read(ctx, b, rest[0], r.arch)
 	if err != nil {
 		return err
 	}
-	defer tree.Close()
-	packing := c.packing("packing "+rest[0], &opt)
-	defer packing.end()
-	plan, err := bundle.Inspect(ctx, tree, opt)
-	if err != nil {
-		return fmt.Errorf("cannot morph %s: %w", rest[0], err)
-	}
-	defer plan.Close()
-	for _, w := range plan.Warnings {
-		fmt.Fprintf(c.stderr, "wyrcan: %s\n", w)
-	}
-	b, err := plan.Make(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot morph %s: %w", rest[0], err)
-	}
-	defer b.Close()
+	packing := c.packing("packing "+rest[0], b)
+	made, err := b.Convert(ctx, tree, opt)
 	packing.end()
+	if err != nil {
+		return fmt.Errorf("cannot morph %s: %w", rest[0], err)
+	}
+	defer made.Close()
 	files := outputs{stdout: c.stdout}
 	defer files.clear()
 	for _, f := range []struct {
 		name    string
 		content io.Reader
 	}{
-		{*kernel, io.NewSectionReader(b.Kernel, 0, 1<<62)},
-		{*initrd, io.NewSectionReader(b.Initrd, 0, 1<<62)},
-		{*cmdline, strings.NewReader(b.Cmdline + "\n")},
+		{*kernel, io.NewSectionReader(made.Kernel, 0, 1<<62)},
+		{*initrd, io.NewSectionReader(made.Initrd, 0, 1<<62)},
+		{*cmdline, strings.NewReader(made.Cmdline + "\n")},
 	} {
 		if err := files.write(f.name, f.content); err != nil {
 			return fmt.Errorf("cannot morph %s: %w", rest[0], err)

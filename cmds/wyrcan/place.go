@@ -13,9 +13,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// A place is where files are written for a directory that is to be whole or not there. Nobody but this user reaches it until
-// it is kept: others may be able to write where it lies, and would put links in the way. So it is used by its descriptor, and
-// what has a name in it is never found by a path from outside.
+// A place is where files are written for a directory that is to be whole or not there. Nobody but this user reaches it
+// until it is kept: others may be able to write where it lies, and would put links in the way. So it is used by its
+// descriptor, and what has a name in it is never found by a path from outside.
 type place struct {
 	dir   *os.File // to write to
 	final string   // what was asked for

@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"os"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
-	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -24,56 +23,31 @@ type disk interface {
 // tree finds an image for an architecture ("" is this machine's) and reads its layers into memory, and onto the disk if
 // to is not nil.
 func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Image, *rootfs.Tree, error) {
+	b := c.newBoot()
+	if to != nil {
+		b.Overflow, b.Free = to.file, to.free
+	}
+	return c.read(ctx, b, ref, a)
+}
+
+// read finds an image for an architecture and reads its layers.
+func (c *cmd) read(ctx context.Context, b *boot.Boot, ref string, a arch) (*image.Image, *rootfs.Tree, error) {
 	img, m, err := c.open(ctx, ref, a.platform())
 	if err != nil {
 		return nil, nil, err
 	}
 	defer m.end()
-	mem, err := c.room()
+	tree, err := b.Read(ctx, img)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, err)
 	}
-	opt, free := bundle.Reading(mem, 0, img.Size(), c.enough), int64(0)
-	if to != nil {
-		free = to.free()
-		opt.Overflow, opt.MaxBytes = to.file, min(max(opt.Memory+free, 1), 64<<30)
-	} else if err := bundle.CanDownload(mem, img.Size()); err != nil {
-		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, &shortage{err})
-	}
-	tree, err := read(ctx, ref, img, opt, mem, free)
-	return img, tree, err
+	return img, tree, nil
 }
 
-// read reads the layers of the image that was asked for as ref. The last two are what this machine has free for it.
-func read(ctx context.Context, ref string, img *image.Image, opt rootfs.Options, mem memory.Info,
-	disk int64) (*rootfs.Tree, error) {
-	layers := make([]rootfs.Layer, len(img.Layers))
-	for i, l := range img.Layers {
-		layers[i] = l
-	}
-	opt.Formats = foreign.Formats()
-	tree, err := rootfs.Read(ctx, layers, opt)
-	if rootfs.TooMuch(err) {
-		err = tooMuch(err, mem, disk)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", ref, err)
-	}
-	return tree, nil
-}
-
-// packing returns a meter that shows how much of an initrd has been written. It wraps opt.Grow, which is called for
-// each MiB.
-func (c *cmd) packing(what string, opt *bundle.Options) *meter {
+// packing returns a meter that shows how much of an initrd b has made.
+func (c *cmd) packing(what string, b *boot.Boot) *meter {
 	m := c.meter(what, 0)
-	grow := opt.Grow
-	opt.Grow = func() error {
-		m.add(1 << 20)
-		if grow != nil {
-			return grow()
-		}
-		return nil
-	}
+	b.Grown = func() { m.add(1 << 20) }
 	return m
 }
 
@@ -111,8 +85,8 @@ func machineWith(memory int64) int64 { return ((memory+14)/15*16 + 1<<20 - 1) &^
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	opt := bundle.Options{Args: r.args, Arch: r.arch.name()}
-	opt.Memory.Total = found(int64(r.memory))
-	opt.Memory.Available = opt.Memory.Total
+	opt.Room.Total = found(int64(r.memory))
+	opt.Room.Available = opt.Room.Total
 	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]
 	if !ok {
 		return opt, usage("there are no bootable containers for -arch %s: want amd64 or arm64", r.arch)

@@ -45,7 +45,7 @@ attributes, owners, times, special files. With -strict that is a failure.
 	defer m.end()
 	u := &unpacker{mine: *mine, strict: *strict, meter: m, root: place.dir}
 	if place.disk() == nil {
-		u.grow = c.enough
+		u.grow = c.budget().Enough
 	}
 	if err := u.unpack(ctx, tree); err != nil {
 		return fmt.Errorf("cannot unpack %s: %w", rest[0], err)

@@ -16,8 +16,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// An unpacker writes a tree to a directory. Each file gets what it has by its descriptor, never by its name: a name can become
-// that of another file.
+// An unpacker writes a tree to a directory. Each file gets what it has by its descriptor, never by its name: a name can
+// become that of another file.
 type unpacker struct {
 	mine    bool // leave out what only root may do
 	strict  bool // fail at what would be a loss
@@ -105,8 +105,8 @@ func (u *unpacker) at(n *rootfs.Node) (fd int, base string, err error) {
 	return int(u.parent.Fd()), base, nil
 }
 
-// open opens a directory of the tree, by pieces of its path that the kernel takes. None of them is a symbolic link, nor may one
-// have become that.
+// open opens a directory of the tree, by pieces of its path that the kernel takes. None of them is a symbolic link, nor
+// may one have become that.
 func (u *unpacker) open(dir string) (int, error) {
 	const most = unix.PathMax - 1
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC

@@ -1,6 +1,6 @@
-// Package bundle turns a container's tree into what kexec takes: the kernel that is inside it, everything else as an
+// Package bundle turns a container's tree into what kexec needs: the kernel that is inside it, everything else as an
 // initramfs, and a command line. It decides what a bootable container is, how its initramfs is packed, and whether the
-// memory at hand will do; it loads nothing.
+// memory is enough (Budget and Room); it loads nothing.
 package bundle
 
 import (
@@ -22,35 +22,35 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
-// Where a bootable container has its kernel, its init and the arguments that its kernel always needs.
+// The paths of a bootable container's kernel, of its init, and of the arguments that its kernel always needs.
 const (
 	KernelPath  = "/boot/wyrcan.kernel"
 	InitPath    = "/init"
 	CmdlinePath = "/boot/wyrcan.cmdline"
 )
 
-// Options say for what the bundle is.
+// Options say what the bundle is made for.
 type Options struct {
-	Args    []string    // for the container's kernel, after those in the image
-	Wyrinit []byte      // the program that stands in for /init at first; nil leaves it out
-	Memory  memory.Info // of the machine that will boot; zero if unknown, which checks nothing
-	Arch    string      // of that machine, as GOARCH names it; "" is this one's
-	Copies  int         // how often a running kernel holds the initrd while it loads it: kexec.Copies; 0 if none will
+	Args    []string // for the container's kernel, after those in the image
+	Wyrinit []byte   // the program that takes the place of /init at first; nil leaves it out
+	Room    Room     // the memory of the machine that will boot; zero if unknown, which refuses nothing
+	Arch    string   // of that machine, as GOARCH names it; "" is this machine's
 
-	// Single has the initrd be one archive, which other programs than Linux can read to its end as well.
+	// Single makes the initrd one archive, which programs other than Linux can read to its end too.
 	Single bool
 
-	// Grow is asked by Make, now and then, whether the initrd may grow further; nil is always. Its error is Make's.
+	// Grow is called by Inspect and Make for each MiB or so that they need, and says whether they may go on; nil always
+	// says yes. Make returns its error.
 	Grow func() error
 }
 
 func (o *Options) arch() string { return cmp.Or(o.Arch, runtime.GOARCH) }
 
-// Plan is what a bundle will be, found out by looking at the tree alone.
+// Plan is what a bundle will be, as the tree alone tells.
 type Plan struct {
 	Kernel   *kernel.Kernel
 	File     string // the kernel's path in the tree, all links followed
-	Init     string // the same of /init
+	Init     string // the same for /init
 	Packing  initrd.Compression
 	Warnings []string // sentences about what will not work as the image's maker may expect
 	Stat     rootfs.Stat
@@ -58,25 +58,25 @@ type Plan struct {
 	opt     Options
 	tree    *rootfs.Tree
 	node    *rootfs.Node // the kernel's
-	image   *os.File     // what kexec takes of it
-	cmdline string       // without what only the size of the initrd can tell
-	bare    bool         // wyrinit stays out
+	image   *os.File     // the part of it that kexec loads
+	cmdline string       // without what depends on the size of the initrd
+	wyrinit bool         // it takes the place of /init
 	split   map[string]string
 	joins   []handover.Join
 	plain   int64 // for initrd.Options
 }
 
-// Bundle is what kexec takes.
+// Bundle is what kexec needs.
 type Bundle struct {
 	Kernel, Initrd *os.File // without names, in memory
 	Cmdline        string
 	Version        string // of the kernel
 	Packing        initrd.Compression
 	Size           int64 // of the initrd in bytes
-	Memory         int64 // in bytes, the least with which the container boots completely
+	Memory         int64 // the least with which the container boots completely, in bytes
 
-	loading int64 // bytes, what a running kernel takes to load it
-	held    int64 // of that, what it keeps until it jumps
+	loading int64 // bytes that a running kernel needs to load it
+	held    int64 // the part of these that it keeps until it jumps
 }
 
 // Close frees the memory.
@@ -84,8 +84,8 @@ func (b *Bundle) Close() error {
 	return errors.Join(b.Kernel.Close(), b.Initrd.Close())
 }
 
-// Inspect finds out whether the tree is that of a bootable container, and how to boot it. Its errors say what is
-// missing, in words for the maker of the image.
+// Inspect finds out whether the tree is a bootable container, and how to boot it. Its errors tell the maker of the
+// image what is missing.
 func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err error) {
 	p := &Plan{opt: opt, tree: tree, Stat: tree.Stat()}
 	defer func() {
@@ -102,7 +102,8 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findCmdline(ctx); err != nil {
 		return nil, err
 	}
-	p.warn(ctx)
+	p.wyrinit = opt.Wyrinit != nil && !p.exists(handover.Dir)
+	p.Warnings = p.warnings(ctx)
 	if err := p.findLarge(ctx); err != nil {
 		return nil, err
 	}
@@ -116,16 +117,16 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 			return nil, err
 		}
 	}
-	p.Packing, p.plain = choose(packings, opt.Memory, opt.Copies, p.booted(), w)
-	// The initrd is at least a fifth of the files that are in it; the true size is checked once it is known.
-	if total, least := opt.Memory.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
-		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and the machine has %s; use a smaller image or add memory",
-			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total))
+	p.Packing, p.plain = choose(packings, opt.Room, p.booted(), w)
+	// The initrd has at least a fifth of its files' size; Make checks the true size.
+	if total, least := opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
+		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and the machine has %s; %s",
+			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger)
 	}
 	return p, nil
 }
 
-// findKernel copies the kernel out of the tree, for its parser jumps about in it.
+// findKernel copies the kernel out of the tree, because its parser needs random access.
 func (p *Plan) findKernel(ctx context.Context) error {
 	node, err := p.tree.Lookup(KernelPath)
 	if err != nil {
@@ -150,7 +151,7 @@ func (p *Plan) findKernel(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the image is not bootable: /%s is %w", node.Path, err)
 	}
-	if k.Image != nil { // it takes the place of the file
+	if k.Image != nil { // the kernel that was inside the file
 		p.image, k.Image = k.Image, nil
 		file.Close()
 	}
@@ -161,7 +162,7 @@ func (p *Plan) findKernel(ctx context.Context) error {
 	return nil
 }
 
-// readerAt fails once the context is done: what a kernel's parser does between two reads is bounded.
+// readerAt fails once the context is done. A kernel's parser does only a limited amount of work between two reads.
 type readerAt struct {
 	ctx context.Context
 	r   io.ReaderAt
@@ -200,8 +201,7 @@ func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, e
 	}
 }
 
-// findCmdline puts the command line together: what a unified kernel image brings, the image's file, the arguments
-// given.
+// findCmdline builds the command line: that of a unified kernel image, the container's file, the given arguments.
 func (p *Plan) findCmdline(ctx context.Context) error {
 	text, err := p.read(ctx, CmdlinePath, 64<<10)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -232,8 +232,8 @@ func (p *Plan) read(ctx context.Context, path string, most int64) ([]byte, error
 }
 
 // Cmdline returns the container kernel's command line for an initrd of the given size on a machine with total bytes of
-// memory, 0 if that is unknown. What the image and the arguments say is not changed; what the image cannot boot
-// without is added.
+// memory, 0 if that is unknown. It changes nothing that the image and the arguments say; it adds what the image cannot
+// boot without.
 func (p *Plan) Cmdline(initrd, total int64) (string, error) {
 	line := p.cmdline
 	if total != 0 && !underCap(total, p.booted(), initrd) && !has(line, "initramfs_options") && !usesRamfs(line) {
@@ -242,18 +242,18 @@ func (p *Plan) Cmdline(initrd, total int64) (string, error) {
 	return line, fits(line, p.Kernel.MaxCmdline)
 }
 
-// usesRamfs tells whether the kernel makes its root a ramfs, which has no limit: init/do_mounts.c, init_rootfs.
+// usesRamfs reports whether the kernel makes its root a ramfs, which has no size limit: init/do_mounts.c, init_rootfs.
 func usesRamfs(line string) bool { return has(line, "root") || has(line, "rootfstype") }
 
-// Make makes the bundle in memory. The plan's kernel goes over to it, and of the tree's contents no more is left than
-// names: their memory is given back on the way, for the initrd to have.
+// Make makes the bundle in memory. The bundle takes the plan's kernel over. The tree keeps its names but loses its
+// contents: their memory is given back on the way, because the initrd needs it.
 func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	opt, err := p.initrdOptions(ctx)
 	if err != nil {
 		return nil, err
 	}
 	f, _, err := initrd.Make(ctx, p.tree, opt)
-	if err == nil && p.Packing == initrd.Zstd && p.opt.Memory.Total != 0 {
+	if err == nil && p.Packing == initrd.Zstd && p.opt.Room.Total != 0 {
 		f, err = p.fit(ctx, f)
 	}
 	if err != nil {
@@ -279,15 +279,15 @@ func (p *Plan) finish(b *Bundle) error {
 	}
 	b.held = b.Size + max(info.Size(), p.Kernel.Room)
 	b.loading = b.held
-	if p.opt.Copies > 1 {
+	if p.opt.Room.Copies > 1 {
 		b.loading += b.Size + info.Size()
 	}
-	if total := p.opt.Memory.Total; total != 0 {
+	if total := p.opt.Room.Total; total != 0 {
 		if err := canBoot(total, p.booted(), b.Size); err != nil {
 			return err
 		}
 	}
-	b.Cmdline, err = p.Cmdline(b.Size, p.opt.Memory.Total)
+	b.Cmdline, err = p.Cmdline(b.Size, p.opt.Room.Total)
 	return err
 }
 

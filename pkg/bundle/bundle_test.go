@@ -48,6 +48,11 @@ func tree(t *testing.T, entries ...imagetest.Entry) *rootfs.Tree {
 	return tree
 }
 
+// room is a machine with so much memory.
+func room(total, available int64) Room {
+	return Room{Info: memory.Info{Total: total, Available: available}, Remedy: "close a program"}
+}
+
 func inspect(t *testing.T, opt Options, entries ...imagetest.Entry) *Plan {
 	t.Helper()
 	p, err := Inspect(t.Context(), tree(t, entries...), opt)
@@ -201,18 +206,18 @@ func TestWarnings(t *testing.T) {
 func TestMemory(t *testing.T) {
 	entries := bootable(imagetest.File("usr/data", strings.Repeat("x", 20<<20)))
 	for name, total := range map[string]int64{"far too little": 64 << 20, "a little too little": 118 << 20} {
-		p, err := Inspect(t.Context(), tree(t, entries...), Options{Memory: memory.Info{Total: total, Available: total}})
-		if err == nil || !strings.Contains(err.Error(), "too little memory: the container needs ") {
+		p, err := Inspect(t.Context(), tree(t, entries...), Options{Room: room(total, total)})
+		if err == nil || !strings.Contains(err.Error(), "too little memory: the container needs ") || !strings.HasSuffix(err.Error(), "; use a smaller image or add memory") {
 			t.Errorf("%s: Inspect = %v, %v, want a refusal", name, p, err)
 		}
 	}
-	half := memory.Info{Total: 1 << 30, Available: 1 << 29}
+	half := room(1<<30, 1<<29)
 	for size, want := range map[int64]string{
-		1 << 30:         "takes 1072 MiB and this machine has 512 MiB free",
+		1 << 30:         "takes 1072 MiB and this machine has 512 MiB free; close a program",
 		1 << 29:         "takes 560 MiB and this machine has 512 MiB free",
 		1<<29 - reserve: "",
 	} {
-		if got := fmt.Sprint(CanDownload(half, size)); !strings.Contains(got, cmp.Or(want, "<nil>")) {
+		if got := fmt.Sprint(half.CanDownload(size)); !strings.Contains(got, cmp.Or(want, "<nil>")) {
 			t.Errorf("CanDownload(%d) = %v, want %q", size, got, want)
 		}
 	}
@@ -221,11 +226,11 @@ func TestMemory(t *testing.T) {
 		t.Errorf("CanLoad = %v", err)
 	}
 	half.Available = 450 << 20
-	if err := b.CanLoad(half); err == nil || !strings.Contains(err.Error(), "takes 456 MiB and this machine has 450 MiB free") {
+	if err := b.CanLoad(half); err == nil || !strings.Contains(err.Error(), "takes 456 MiB and this machine has 450 MiB free; close a program") {
 		t.Errorf("CanLoad = %v, want a refusal", err)
 	}
-	small := memory.Info{Total: 430 << 20, Available: 1 << 30}
-	if err := b.CanLoad(small); err == nil || !strings.Contains(err.Error(), "take 220 MiB, and a kernel loads no more than half of the 430 MiB") {
+	small := room(430<<20, 1<<30)
+	if err := b.CanLoad(small); err == nil || !strings.Contains(err.Error(), "take 220 MiB, and a kernel loads no more than half of the 430 MiB of this machine; use a smaller image or add memory") {
 		t.Errorf("CanLoad = %v, want a refusal", err)
 	}
 }
@@ -261,9 +266,10 @@ func TestSpool(t *testing.T) {
 		{198 << 20, 100 << 20, 1, 1},
 		{100 << 20, 100 << 20, 1, 1},
 	} {
-		m := memory.Info{Total: 2 << 30, Available: c.available}
-		if got := Spool(m, c.copies, c.size); got != c.want {
-			t.Errorf("Spool(%d MiB, %d, %d MiB) = %d, want %d", c.available>>20, c.copies, c.size>>20, got, c.want)
+		r := room(2<<30, c.available)
+		r.Copies = c.copies
+		if got := r.spool(c.size); got != c.want {
+			t.Errorf("spool of %d MiB with %d MiB and %d copies = %d, want %d", c.size>>20, c.available>>20, c.copies, got, c.want)
 		}
 	}
 }
@@ -300,8 +306,9 @@ func TestChoose(t *testing.T) {
 		{576, 560, 60, 180, 260, 1, all, initrd.Zstd, 0},
 		{1024, 560, 0, 180, 260, 1, all, initrd.Zstd, 0},
 	} {
-		m := memory.Info{Total: c.total << 20, Available: c.available << 20}
-		got, plain := choose(c.known, m, c.copies, s, waiting{c.packed << 20, c.loose << 20, c.held << 20})
+		r := room(c.total<<20, c.available<<20)
+		r.Copies = c.copies
+		got, plain := choose(c.known, r, s, waiting{c.packed << 20, c.loose << 20, c.held << 20})
 		if got != c.want || plain>>20 != min(c.plain, c.loose) {
 			t.Errorf("%+v: %v, %d MiB plain", c, got, plain>>20)
 		}
@@ -311,19 +318,19 @@ func TestChoose(t *testing.T) {
 func TestPacking(t *testing.T) {
 	config := "boot/config-" + version
 	for name, c := range map[string]struct {
-		entry  imagetest.Entry
-		memory memory.Info
-		want   initrd.Compression
+		entry imagetest.Entry
+		room  Room
+		want  initrd.Compression
 	}{
-		"by version":       {imagetest.Dir("a"), memory.Info{}, initrd.Zstd},
-		"by configuration": {imagetest.File(config, "CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n"), memory.Info{}, initrd.Zstd},
-		"only gzip":        {imagetest.File(config, "CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n"), memory.Info{}, initrd.Gzip},
-		"neither":          {imagetest.File(config, "CONFIG_RD_XZ=y\n"), memory.Info{}, initrd.None},
-		"plenty of memory": {imagetest.Dir("a"), memory.Info{Total: 4 << 30, Available: 4 << 30}, initrd.None},
-		"little memory":    {imagetest.Dir("a"), memory.Info{Total: 120 << 20, Available: 80 << 20}, initrd.Zstd},
+		"by version":       {imagetest.Dir("a"), Room{}, initrd.Zstd},
+		"by configuration": {imagetest.File(config, "CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n"), Room{}, initrd.Zstd},
+		"only gzip":        {imagetest.File(config, "CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n"), Room{}, initrd.Gzip},
+		"neither":          {imagetest.File(config, "CONFIG_RD_XZ=y\n"), Room{}, initrd.None},
+		"plenty of memory": {imagetest.Dir("a"), room(4<<30, 4<<30), initrd.None},
+		"little memory":    {imagetest.Dir("a"), room(120<<20, 80<<20), initrd.Zstd},
 	} {
 		entries := bootable(c.entry, imagetest.File("usr/data", strings.Repeat("x", 6<<20)))
-		if p := inspect(t, Options{Memory: c.memory}, entries...); p.Packing != c.want {
+		if p := inspect(t, Options{Room: c.room}, entries...); p.Packing != c.want {
 			t.Errorf("%s: packing %v, want %v", name, p.Packing, c.want)
 		}
 	}
@@ -356,7 +363,7 @@ func records(t *testing.T, r io.ReaderAt) (names []string, content map[string]st
 func TestMake(t *testing.T) {
 	entries := bootable(imagetest.File("bin/ping", "ping").Xattr("security.capability", "cap"),
 		imagetest.Link("boot/wyrcan.kernel.again", "boot/vmlinuz"))
-	p := inspect(t, Options{Wyrinit: []byte("wyrinit"), Memory: memory.Info{Total: 4 << 30, Available: 4 << 30}}, entries...)
+	p := inspect(t, Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30)}, entries...)
 	b, err := p.Make(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -421,7 +428,7 @@ func TestLarge(t *testing.T) {
 }
 
 func TestMakeWithoutWyrinit(t *testing.T) {
-	p := inspect(t, Options{Memory: memory.Info{Total: 4 << 30, Available: 4 << 30}}, bootable()...)
+	p := inspect(t, Options{Room: room(4<<30, 4<<30)}, bootable()...)
 	b, err := p.Make(context.Background())
 	if err != nil {
 		t.Fatal(err)

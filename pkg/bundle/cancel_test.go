@@ -9,7 +9,6 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // ending is a context that is done once it was asked so many times.
@@ -43,7 +42,7 @@ func TestCancel(t *testing.T) {
 	entries := bootable(imagetest.File("boot/vmlinuz", unified(imagetest.BzImage(version), 512)))
 	heard := 0
 	for left := 0; ; left++ {
-		opt := Options{Wyrinit: []byte("wyrinit"), Memory: memory.Info{Total: 4 << 30, Available: 4 << 30}}
+		opt := Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30)}
 		ctx := &ending{t.Context(), left}
 		p, err := Inspect(ctx, tree(t, entries...), opt)
 		if err == nil {

@@ -7,8 +7,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 
-// join makes the container kernel's command line: the words of its parts in order, with single blanks between them. A
-// part keeps its own white space where that is quoted, for kernel parameters may hold it.
+// join makes the container kernel's command line of its parts, in order, with one blank between them. White space
+// inside a part stays, because quoted kernel parameters may hold it.
 func join(parts ...string) string {
 	var words []string
 	for _, p := range parts {
@@ -19,8 +19,8 @@ func join(parts ...string) string {
 	return strings.Join(words, " ")
 }
 
-// fold turns a file's lines into one, every run of white space outside of quotes into a blank: a line break in
-// /boot/wyrcan.cmdline is for the eye.
+// fold makes one line of a file: each run of white space outside of quotes becomes a blank. People break the lines of
+// /boot/wyrcan.cmdline only to read them better.
 func fold(text string) string {
 	var b strings.Builder
 	quoted, space := false, false
@@ -43,15 +43,16 @@ func fold(text string) string {
 	return b.String()
 }
 
-// fits refuses a command line that the kernel would cut.
+// fits refuses a command line that the kernel would cut off.
 func fits(line string, most int) error {
 	if len(line) > most {
-		return fmt.Errorf("the container's kernel takes a command line of at most %d bytes and this one has %d: shorten /boot/wyrcan.cmdline or wyr.arg", most, len(line))
+		return fmt.Errorf("the container's kernel takes a command line of at most %d bytes and this one has %d: "+
+			"shorten /boot/wyrcan.cmdline or wyr.arg", most, len(line))
 	}
 	return nil
 }
 
-// has tells whether the command line sets the kernel's parameter key.
+// has reports whether the command line sets the kernel parameter key.
 func has(line, key string) bool {
 	for _, a := range cmdline.Parse(line) {
 		if a.Key == key {

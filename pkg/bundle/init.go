@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machines are the ELF machines that a kernel of each architecture runs.
+// machines are the ELF machines whose programs a kernel of each architecture runs.
 var machines = map[string][]elf.Machine{
 	"amd64": {elf.EM_X86_64, elf.EM_386},
 	"arm64": {elf.EM_AARCH64, elf.EM_ARM},
 }
 
-// findInit checks what the kernel would panic about: an /init that is not there or that it cannot run.
+// findInit refuses what would make the kernel panic: an /init that is missing or that the kernel cannot run.
 func (p *Plan) findInit(ctx context.Context) error {
 	node, err := p.tree.Lookup(InitPath)
 	if err != nil {
@@ -33,7 +33,7 @@ func (p *Plan) findInit(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
-	const most = 64 << 20 // more than any init's program headers need; what is longer goes unchecked
+	const most = 64 << 20 // no init's program headers are farther back; the rest is not checked
 	head, err := io.ReadAll(io.LimitReader(r, most))
 	if err != nil {
 		return fmt.Errorf("cannot read /%s: %w", node.Path, err)
@@ -51,9 +51,9 @@ func (p *Plan) findInit(ctx context.Context) error {
 	return nil
 }
 
-// interpreterOf returns the program that runs this one: of a script (fs/binfmt_script.c), or the dynamic linker of an
-// ELF program for that architecture. It is empty where there is none, or where the file is of a form that only
-// binfmt_misc could run.
+// interpreterOf returns the program that runs this one: the interpreter of a script (fs/binfmt_script.c), or the
+// dynamic linker of an ELF program for that architecture. It returns "" if the program needs none. Formats that only
+// binfmt_misc could run are an error.
 func interpreterOf(file []byte, arch string) (string, error) {
 	if line, ok := bytes.CutPrefix(file, []byte("#!")); ok {
 		line, _, _ = bytes.Cut(line, []byte("\n"))

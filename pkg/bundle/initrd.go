@@ -17,7 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// initrdOptions say what the initramfs is: the whole tree but the kernel, and what wyrinit needs to finish it.
+// initrdOptions returns what the initramfs is made of: the whole tree but the kernel, and what wyrinit needs to
+// complete it.
 func (p *Plan) initrdOptions(ctx context.Context) (initrd.Options, error) {
 	opt := initrd.Options{
 		Compression: p.Packing,
@@ -26,24 +27,24 @@ func (p *Plan) initrdOptions(ctx context.Context) (initrd.Options, error) {
 		Single:      p.opt.Single,
 		Grow:        p.opt.Grow,
 	}
-	if p.opt.Wyrinit == nil || p.bare {
+	if !p.wyrinit {
 		return opt, nil
 	}
 	err := p.addWyrinit(ctx, &opt)
 	return opt, err
 }
 
-// fit packs an initrd more tightly if that is what the container needs to boot.
+// fit packs an initrd more tightly if the container would not boot otherwise.
 func (p *Plan) fit(ctx context.Context, f *os.File) (*os.File, error) {
 	info, err := f.Stat()
-	if err == nil && worthSqueezing(p.opt.Memory.Total, p.booted(), info.Size()) {
+	if err == nil && worthSqueezing(p.opt.Room.Total, p.booted(), info.Size()) {
 		return initrd.Squeeze(ctx, f, p.opt.Grow)
 	}
 	return f, err
 }
 
-// addWyrinit puts wyrinit in the place of /init, and beside it what handover says. The list comes first in the archive
-// and the mark of completeness last, so that wyrinit can tell a root that the kernel could not unpack to its end.
+// addWyrinit puts wyrinit in the place of /init, and adds the files of package handover. The list comes first in the
+// archive and the mark of completeness last, so that wyrinit notices if the kernel could not unpack the whole archive.
 func (p *Plan) addWyrinit(ctx context.Context, opt *initrd.Options) error {
 	var list bytes.Buffer
 	m, err := p.manifest(ctx)
@@ -64,17 +65,22 @@ func (p *Plan) addWyrinit(ctx context.Context, opt *initrd.Options) error {
 	return nil
 }
 
-// inTree is a path as rootfs and initrd write it.
+// inTree returns a path in the form of rootfs and initrd.
 func inTree(path string) string { return strings.TrimPrefix(path, "/") }
 
 func file(path string, perm uint32, content []byte) initrd.File {
 	return initrd.File{
-		Node:    rootfs.Node{Path: inTree(path), Mode: unix.S_IFREG | perm, Size: int64(len(content)), ModTime: time.Unix(0, 0)},
+		Node: rootfs.Node{
+			Path:    inTree(path),
+			Mode:    unix.S_IFREG | perm,
+			Size:    int64(len(content)),
+			ModTime: time.Unix(0, 0),
+		},
 		Content: bytes.NewReader(content),
 	}
 }
 
-// findLarge finds the files that an initramfs cannot hold, which come in parts for wyrinit to join.
+// findLarge finds the files that are too large for an initramfs. They come in parts, which wyrinit joins.
 func (p *Plan) findLarge(ctx context.Context) error {
 	var found []*rootfs.Node
 	p.split = map[string]string{}
@@ -85,21 +91,28 @@ func (p *Plan) findLarge(ctx context.Context) error {
 		if !n.Regular() || n.Size <= initrd.MaxSize || n.Same(p.node) {
 			continue
 		}
-		if p.opt.Wyrinit == nil || p.bare {
-			return fmt.Errorf("the image is not bootable without wyrinit: /%s has %d bytes and a file in an initramfs can have at most %d (2 GiB - 1), so that wyrinit has to put it together", n.Path, n.Size, initrd.MaxSize)
+		if !p.wyrinit {
+			return fmt.Errorf("the image is not bootable without wyrinit: /%s has %d bytes "+
+				"and a file in an initramfs can have at most %d (2 GiB - 1), so that wyrinit has to put it together",
+				n.Path, n.Size, initrd.MaxSize)
 		}
-		i := slices.IndexFunc(found, n.Same) // its other name
+		i := slices.IndexFunc(found, n.Same) // the same file by another name
 		if i < 0 {
 			i = len(found)
 			found = append(found, n)
-			p.joins = append(p.joins, handover.Join{Path: "/" + n.Path, Parts: handover.Parts + strconv.Itoa(i+1) + "-", Size: n.Size, MTime: n.ModTime.Unix()})
+			p.joins = append(p.joins, handover.Join{
+				Path:  "/" + n.Path,
+				Parts: handover.Parts + strconv.Itoa(i+1) + "-",
+				Size:  n.Size,
+				MTime: n.ModTime.Unix(),
+			})
 		}
 		p.split[n.Path] = inTree(p.joins[i].Parts)
 	}
 	return nil
 }
 
-// manifest lists what newc cannot carry. A file with several names is listed by each, which does no harm.
+// manifest lists what newc cannot carry. A file with several names is listed under each of them, which does no harm.
 func (p *Plan) manifest(ctx context.Context) (handover.Manifest, error) {
 	m := handover.Manifest{Joins: p.joins}
 	for n, err := range p.tree.All(ctx) {

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-// missing says why nothing is found at a path of the image, and what to do about it.
+// missing returns the error of a path of the image at which nothing is, and what to do about it.
 func (p *Plan) missing(path, advice string, err error) error {
 	node, lerr := p.tree.Lstat(path)
 	switch gone := errors.Is(err, fs.ErrNotExist); {
@@ -17,7 +17,7 @@ func (p *Plan) missing(path, advice string, err error) error {
 	}
 	var where *fs.PathError
 	if errors.As(err, &where) {
-		err = where.Err // which path it was is said
+		err = where.Err // the message names the path already
 	}
 	return fmt.Errorf("the image is not bootable: %s leads nowhere (%w); %s", path, err, advice)
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -45,7 +44,8 @@ func byConfig(text []byte) []initrd.Compression {
 	return known
 }
 
-// byVersion: zstd came with Linux 5.9, and distributions leave it in. gzip has always been the default.
+// byVersion returns the forms that a kernel of this version can unpack. zstd came with Linux 5.9, and distributions
+// enable it. gzip has always been the default.
 func byVersion(version string) []initrd.Compression {
 	major, rest, _ := strings.Cut(version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
@@ -57,18 +57,18 @@ func byVersion(version string) []initrd.Compression {
 	return []initrd.Compression{initrd.None, initrd.Gzip}
 }
 
-// waiting is what the contents take that wait for the initrd, in bytes: initrd.Waiting.
+// waiting is how much memory the contents use that wait for the initrd, in bytes: see initrd.Waiting.
 type waiting struct{ packed, loose, held int64 }
 
-// choose takes the fastest form that the memory allows, and says of how much of what is loose that is true with
-// initrd.Mixed. A plain initramfs costs no work to make, where all contents have waited as they are, and the least to
-// unpack. zstd costs both a little work and takes about a third of the room.
-func choose(known []initrd.Compression, m memory.Info, copies int, s rootfs.Stat, w waiting) (initrd.Compression, int64) {
+// choose returns the fastest form that the memory allows, and for initrd.Mixed how many bytes of the unpacked contents
+// stay unpacked. A plain initramfs needs no work if all contents have waited unpacked, and the least work to unpack.
+// zstd needs a little work for both and about a third of the memory.
+func choose(known []initrd.Compression, r Room, s rootfs.Stat, w waiting) (initrd.Compression, int64) {
 	order := []initrd.Compression{initrd.Zstd, initrd.Gzip, initrd.None}
-	if roomy(m, copies, s) {
+	if r.roomy(s) {
 		order = []initrd.Compression{initrd.None}
 	}
-	plain := plainShare(m, copies, s, w)
+	plain := r.plainShare(s, w)
 	if plain > 0 {
 		order = slices.Insert(order, 0, initrd.Mixed)
 	}
@@ -80,29 +80,30 @@ func choose(known []initrd.Compression, m memory.Info, copies int, s rootfs.Stat
 	return initrd.None, 0
 }
 
-// slack is what is left to the loading kernel beside a plain initramfs.
+// slack is what a plain initramfs leaves free for the loading kernel.
 const slack = 64 << 20
 
-// roomy tells whether a plain initramfs can be loaded and booted. Beside the files themselves, which it is made in the place
-// of, the loading kernel holds copies of it, with gaps where upper layers have replaced something: half as much is allowed for
-// these. The booting one holds it twice, packed and unpacked.
-func roomy(m memory.Info, copies int, s rootfs.Stat) bool {
-	size := s.Bytes + int64(s.Entries)*128 // about what the headers and names take
-	return m.Total != 0 && m.Available > size*int64(2*copies+1)/2+slack && underCap(m.Total, s, size) && needs(s, size) < m.Total*3/4
+// roomy reports whether a plain initramfs can be loaded and booted. It is made in the memory of the files themselves.
+// The loading kernel holds copies of it, with gaps where upper layers have replaced something: half its size is allowed
+// for these. The booting kernel holds it twice, packed and unpacked.
+func (r Room) roomy(s rootfs.Stat) bool {
+	size := s.Bytes + int64(s.Entries)*128 // about as much as the headers and names need
+	return r.Total != 0 && r.Available > size*int64(2*r.Copies+1)/2+slack &&
+		underCap(r.Total, s, size) && needs(s, size) < r.Total*3/4
 }
 
-// plainShare returns how much of what is loose may stay as it is, beside what is packed already, in an initrd that can be
-// loaded and booted; 0 if nothing is packed, or if it is not worth it.
-func plainShare(m memory.Info, copies int, s rootfs.Stat, w waiting) int64 {
-	if w.packed == 0 || m.Total == 0 {
+// plainShare returns how many bytes of the unpacked contents may stay unpacked, besides those that are packed already,
+// in an initrd that can be loaded and booted; 0 if nothing is packed, or if it is not worth it.
+func (r Room) plainShare(s rootfs.Stat, w waiting) int64 {
+	if w.packed == 0 || r.Total == 0 {
 		return 0
 	}
 	limit := min(
-		m.Total-m.Total/64-needs(s, 0)+processNeeds, // to boot
-		m.Total/2-slack, // to be loaded, beside the kernel: see CanLoad
-		(m.Available+w.held-slack-slack/2)/int64(1+copies), // to be there and to be loaded
+		r.Total-r.Total/64-needs(s, 0)+processNeeds, // to boot
+		r.Total/2-slack, // to be loaded, besides the kernel: see CanLoad
+		(r.Available+w.held-slack-slack/2)/int64(1+r.Copies), // to be there and to be loaded
 	)
-	const packs = 2 // times smaller, which zstd's fastest level makes the contents of an image at the least
+	const packs = 2 // zstd's fastest level makes an image's contents at least this many times smaller
 	plain := min(w.loose, (limit-w.packed-w.loose/packs)*packs/(packs-1))
 	if plain < w.loose/8 {
 		return 0

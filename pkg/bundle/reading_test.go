@@ -1,12 +1,8 @@
 package bundle
 
-import (
-	"testing"
+import "testing"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
-)
-
-// TestReading bounds what layers may hold by the memory, and by their size where that is real.
+// TestReading limits what layers may hold by the memory, and by their own size if they are packed as real ones are.
 func TestReading(t *testing.T) {
 	for name, c := range map[string]struct {
 		available, size, want int64 // MiB
@@ -18,9 +14,8 @@ func TestReading(t *testing.T) {
 		"more than is ever taken":       {1000, 5000, 64 << 10},
 		"a size that would not be true": {1000, 1 << 40, 64 << 10},
 	} {
-		asked := false
-		opt := Reading(memory.Info{Total: 1 << 50, Available: c.available << 20}, 0, c.size<<20, func() error { asked = true; return nil })
-		if opt.MaxBytes != c.want<<20 || opt.Memory < 1 || opt.Grow() != nil || !asked {
+		opt := room(1<<50, c.available<<20).Reading(c.size << 20)
+		if opt.MaxBytes != c.want<<20 || opt.Memory < 1 {
 			t.Errorf("%s: %d MiB, %d of them as they are, want %d", name, opt.MaxBytes>>20, opt.Memory>>20, c.want)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package handover is what a bundle leaves in its initramfs for wyrinit, the booted container's first process: what newc
-// archives cannot carry. It is a leaf package, for wyrinit has to stay small.
+// Package handover is what a bundle leaves in its initramfs for wyrinit, the booted container's first process: what
+// newc archives cannot carry. It is a leaf package, for wyrinit has to stay small.
 package handover
 
 import (
@@ -47,8 +47,8 @@ const magic = "wyrcan2\n"
 
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
-// Write encodes m: the magic, RootMTime, then the number of joins and of each what Join has, the same of the attributes;
-// numbers as varints, strings with their length before them.
+// Write encodes m: the magic, RootMTime, then the number of joins and of each what Join has, the same of the
+// attributes; numbers as varints, strings with their length before them.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
 	b = binary.AppendUvarint(b, uint64(len(m.Joins)))

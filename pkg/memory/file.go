@@ -20,8 +20,8 @@ func File(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// GiveBack gives the memory of all pages back that begin in this part of the file. They read as zeros then, and the file
-// keeps its length.
+// GiveBack gives the memory of all pages back that begin in this part of the file. They read as zeros then, and the
+// file keeps its length.
 func GiveBack(f *os.File, from, to int64) error {
 	from, to = (from+Page-1)&^(Page-1), (to+Page-1)&^(Page-1)
 	if from >= to {

@@ -1,5 +1,5 @@
-// Package memory tells how much memory the running machine has, as proc(5) tells it in /proc/meminfo, and makes files that
-// are in it.
+// Package memory tells how much memory the running machine has, as proc(5) tells it in /proc/meminfo, and makes files
+// that are in it.
 package memory
 
 import (

@@ -1,0 +1,142 @@
+// Package boot goes from a resolved image to a kernel that is loaded and ready to be started, in three steps:
+//
+//	Read     the image's layers become one tree
+//	Convert  the tree becomes a kernel, an initrd and a command line
+//	Load     the running kernel loads them
+//
+// wyrboot and wyrcan kexec take all three steps; wyrcan morph takes the first two, check and unpack the first. Each
+// step checks the memory, with the numbers of the caller's Budget and its remedy, and frees what the next one does not
+// need.
+//
+// What decides on an image, or adds to it, belongs here and nowhere else: a policy about signatures at the beginning of
+// Read, where the image's digest is known and no layer was read; a machine's own layers in Read's list of layers;
+// another form of root in Convert, between the tree and the bundle.
+//
+// The package finds no images and starts no kernel: see packages image and kexec. It repeats nothing; the caller may
+// repeat Read.
+package boot
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// Boot is how a program boots images.
+type Boot struct {
+	// Budget is the memory of this machine, where the work is done.
+	Budget bundle.Budget
+	// Target is the memory of the machine that will boot; nil if that is this one.
+	Target *bundle.Room
+	// Logf is told what a person should know; nil is quiet.
+	Logf func(format string, args ...any)
+
+	// Formats are what layers may be compressed with besides gzip and zstd.
+	Formats []compression.Format
+	// SkipDiffIDs leaves out the check of the layers' uncompressed digests: see rootfs.Options.
+	SkipDiffIDs bool
+	// Overflow makes a file on a disk for contents that do not fit into the memory, and Free returns how many bytes
+	// that disk has free. Without them such contents are packed.
+	Overflow func() (*os.File, error)
+	Free     func() int64
+	// Spare, if set, gives up memory that the program can do without. Read calls it if the memory may be too little.
+	Spare func()
+	// Grown, if set, is called for each MiB or so that Convert makes.
+	Grown func()
+
+	// Kernel loads; nil is the running kernel.
+	Kernel Kernel
+}
+
+// Kernel is what Load needs of the running kernel: package kexec has it.
+type Kernel interface {
+	Load(kernel, initrd *os.File, cmdline string) (kexec.Result, error)
+	Wait(ctx context.Context) error
+}
+
+type running struct{}
+
+func (running) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, error) {
+	return kexec.Load(kernel, initrd, cmdline)
+}
+func (running) Wait(ctx context.Context) error { return kexec.Wait(ctx) }
+
+func (b *Boot) logf(format string, args ...any) {
+	if b.Logf != nil {
+		b.Logf(format, args...)
+	}
+}
+
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room and Grow.
+func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
+	if b.Target != nil {
+		opt.Room = *b.Target
+	} else {
+		var err error
+		if opt.Room, err = b.Budget.Room(); err != nil {
+			return nil, err
+		}
+	}
+	opt.Grow = b.grow
+	return bundle.Inspect(ctx, tree, opt)
+}
+
+// grow says whether Convert may go on.
+func (b *Boot) grow() error {
+	if b.Grown != nil {
+		b.Grown()
+	}
+	return b.Budget.Enough()
+}
+
+// Convert turns the tree into what kexec needs, and tells the warnings. It closes the tree.
+func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Bundle, error) {
+	defer tree.Close()
+	plan, err := b.Inspect(ctx, tree, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer plan.Close()
+	for _, w := range plan.Warnings {
+		b.logf("%s", strings.TrimSpace(w))
+	}
+	return plan.Make(ctx)
+}
+
+// Load makes the running kernel load the bundle, and returns when that kernel is ready to be started. It closes the
+// bundle: the running kernel has copies.
+func (b *Boot) Load(ctx context.Context, made *bundle.Bundle) error {
+	defer made.Close()
+	debug.FreeOSMemory() // of what made the bundle
+	room, err := b.Budget.Room()
+	if err != nil {
+		return err
+	}
+	if err := made.CanLoad(room); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil { // the kernel cannot be interrupted
+		return err
+	}
+	kernel := b.Kernel
+	if kernel == nil {
+		kernel = running{}
+	}
+	how, err := kernel.Load(made.Kernel, made.Initrd, made.Cmdline)
+	if err != nil {
+		return err
+	}
+	if how.Why != nil {
+		b.logf("loaded the kernel with %s, which takes longer: %v", how.Method, how.Why)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return kernel.Wait(ctx)
+}

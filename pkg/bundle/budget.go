@@ -1,0 +1,60 @@
+package bundle
+
+import (
+	"fmt"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
+)
+
+// Budget is the memory that a program may use for an image while it reads and converts it, and what a person can do
+// if that is too little.
+type Budget struct {
+	// Read returns how much memory there is now.
+	Read func() (memory.Info, error)
+	// Copies is how often the running kernel will hold the initrd while it loads it: kexec.Copies; 0 if it will not.
+	Copies int
+	// Reserve is how many bytes must stay available while an image grows. With less, the kernel would soon end a
+	// process.
+	Reserve int64
+	// Remedy says how more memory becomes available, as the end of a sentence: "use a smaller image or add memory".
+	Remedy string
+}
+
+// Room returns the memory that there is now.
+func (b Budget) Room() (Room, error) {
+	m, err := b.Read()
+	return Room{Info: m, Copies: b.Copies, Remedy: b.Remedy}, err
+}
+
+// Enough returns a Shortage if less than Reserve is available, or if nobody can tell.
+func (b Budget) Enough() error {
+	m, err := b.Read()
+	if err != nil {
+		return &Shortage{err}
+	}
+	if m.Available < b.Reserve {
+		return short("too little memory: of the %s of this machine %s are left, and the image wants more; %s",
+			units.MiB(m.Total), units.MiB(m.Available), b.Remedy)
+	}
+	return nil
+}
+
+// Room is the memory of one machine at one moment: Tight, Reading, CanDownload and CanLoad decide by it what that
+// machine can do with an image. The zero value is a machine of which nothing is known.
+type Room struct {
+	memory.Info
+	Copies int
+	Remedy string
+}
+
+// A Shortage is the error of a machine that has too little memory to work on an image. It says nothing about the image
+// or about the machine that is to boot it.
+type Shortage struct{ Err error }
+
+func (s *Shortage) Error() string { return s.Err.Error() }
+
+// Unwrap returns Err.
+func (s *Shortage) Unwrap() error { return s.Err }
+
+func short(format string, args ...any) error { return &Shortage{fmt.Errorf(format, args...)} }
