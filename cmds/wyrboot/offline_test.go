@@ -21,7 +21,8 @@ func TestReminder(t *testing.T) {
 		}
 	}
 	// After 2000 s there is a carrier, and with it another thing to say.
-	if want := []int{30, 60, 120, 240, 480, 960, 1560, 2030, 2060, 2120, 2240, 2480, 2960, 3560}; !slices.Equal(said, want) {
+	want := []int{30, 60, 120, 240, 480, 960, 1560, 2030, 2060, 2120, 2240, 2480, 2960, 3560}
+	if !slices.Equal(said, want) {
 		t.Errorf("said after %v s, want %v", said, want)
 	}
 	// A link that comes and goes puts nothing off.
@@ -41,10 +42,17 @@ func TestNoNetwork(t *testing.T) {
 	firmware := coldplug.Device{Name: "0000:02:00.0", Modules: []string{"bnx2x"}, Firmware: []string{"bnx2x/a.fw"}}
 	idle := coldplug.Device{Name: "0000:03:00.0", Driver: "vfio-pci"}
 	unmatched := []network.LinkState{{Name: "eth0", Problem: "no .network file fits it", Final: true}}
-	broken := []network.LinkState{{Name: "eth0", Problem: "cannot bring it up: no such file or directory", Broken: true, Final: true}}
-	wanting := coldplug.Device{Name: "0000:04:00.0", Driver: "bnx2", Firmware: []string{"bnx2/a.fw"}, Links: []string{"eth0"}}
-	works := coldplug.Device{Name: "0000:05:00.0", Driver: "r8169", Firmware: []string{"rtl.fw"}, Links: []string{"eth1"}}
-	const other = "; make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) or use another card"
+	broken := []network.LinkState{
+		{Name: "eth0", Problem: "cannot bring it up: no such file or directory", Broken: true, Final: true},
+	}
+	wanting := coldplug.Device{
+		Name: "0000:04:00.0", Driver: "bnx2", Firmware: []string{"bnx2/a.fw"}, Links: []string{"eth0"},
+	}
+	works := coldplug.Device{
+		Name: "0000:05:00.0", Driver: "r8169", Firmware: []string{"rtl.fw"}, Links: []string{"eth1"},
+	}
+	const other = "; make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) " +
+		"or use another card"
 	const arguments = "; set the wyr.net arguments right, for which wyrnet -n shows what fits each link"
 	for _, tt := range []struct {
 		what  string
@@ -60,20 +68,30 @@ func TestNoNetwork(t *testing.T) {
 		{"no driver", nil, nil, coldplug.Result{Missing: []coldplug.Device{missing}},
 			"there is no network interface: this initrd has no driver for the  at 0000:01:00.0" + other},
 		{"no firmware", nil, nil, coldplug.Result{Idle: []coldplug.Device{firmware}},
-			"there is no network interface: driver bnx2x of the  at 0000:02:00.0 lacks its firmware bnx2x/a.fw; put the firmware into the initrd (make FIRMWARE=DIR)"},
-		{"all of it", nil, nil, coldplug.Result{Missing: []coldplug.Device{missing}, Idle: []coldplug.Device{firmware, idle}},
-			"there is no network interface: this initrd has no driver for the  at 0000:01:00.0; driver bnx2x of the  at 0000:02:00.0 lacks its firmware bnx2x/a.fw; " +
-				"driver vfio-pci makes no network interface of the  at 0000:03:00.0, the kernel's log (dmesg) may say why" + other +
+			"there is no network interface: driver bnx2x of the  at 0000:02:00.0 lacks its firmware bnx2x/a.fw; " +
+				"put the firmware into the initrd (make FIRMWARE=DIR)"},
+		{
+			"all of it", nil, nil,
+			coldplug.Result{Missing: []coldplug.Device{missing}, Idle: []coldplug.Device{firmware, idle}},
+			"there is no network interface: this initrd has no driver for the  at 0000:01:00.0; " +
+				"driver bnx2x of the  at 0000:02:00.0 lacks its firmware bnx2x/a.fw; " +
+				"driver vfio-pci makes no network interface of the  at 0000:03:00.0, " +
+				"the kernel's log (dmesg) may say why" + other +
 				"; put the firmware into the initrd (make FIRMWARE=DIR)"},
 		{"another kernel's initrd", nil, errors.New("cannot load drivers for kernel 6.1: no"), coldplug.Result{},
-			"there is no network interface: cannot load drivers for kernel 6.1: no; start this kernel with the initrd that was made for it"},
+			"there is no network interface: cannot load drivers for kernel 6.1: no; " +
+				"start this kernel with the initrd that was made for it"},
 		{"no file fits", unmatched, nil, coldplug.Result{},
 			"no network link can reach out: eth0: no .network file fits it" + arguments},
 		{"no firmware for what is there", broken, nil, coldplug.Result{Wanting: []coldplug.Device{wanting, works}},
-			"no network link can reach out: eth0: cannot bring it up: no such file or directory; driver bnx2 of the  at 0000:04:00.0 lacks its firmware bnx2/a.fw; " +
+			"no network link can reach out: eth0: cannot bring it up: no such file or directory; " +
+				"driver bnx2 of the  at 0000:04:00.0 lacks its firmware bnx2/a.fw; " +
 				"put the firmware into the initrd (make FIRMWARE=DIR)"},
-		{"no file fits, and a card without driver", unmatched, nil, coldplug.Result{Missing: []coldplug.Device{missing}},
-			"no network link can reach out: eth0: no .network file fits it; this initrd has no driver for the  at 0000:01:00.0" + arguments + other},
+		{
+			"no file fits, and a card without driver", unmatched, nil,
+			coldplug.Result{Missing: []coldplug.Device{missing}},
+			"no network link can reach out: eth0: no .network file fits it; " +
+				"this initrd has no driver for the  at 0000:01:00.0" + arguments + other},
 	} {
 		if got := noNetwork(&network.Offline{Links: tt.links}, tt.err, tt.found).Error(); got != tt.want {
 			t.Errorf("%s:\n%s, want\n%s", tt.what, got, tt.want)

@@ -12,7 +12,8 @@ import (
 )
 
 func TestBackoff(t *testing.T) {
-	for failures, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 1000: 30 * time.Second} {
+	for failures, seconds := range map[int]time.Duration{1: 1, 2: 2, 5: 16, 6: 30, 1000: 30} {
+		want := seconds * time.Second
 		low, high := want, time.Duration(0)
 		for range 100 {
 			d := backoff(failures)
@@ -22,15 +23,16 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("backoff(%d) is between %v and %v, want %v give or take a quarter", failures, low, high, want)
 		}
 		if low == high {
-			t.Errorf("backoff(%d) is always %v: machines would come back in step", failures, low)
+			t.Errorf("backoff(%d) is always %v: all machines would come back at the same time", failures, low)
 		}
 	}
 }
 
-// What a stranger says must not pass for a line of its own.
+// TestSentence has texts of strangers that must not look like a line of wyrboot's own.
 func TestSentence(t *testing.T) {
 	const forged = "no such image\n\x1b[2J\rwyrboot: starts kernel"
-	if got, want := sentence("cannot get %s: %v", "registry.example/x", forged), "wyrboot: cannot get registry.example/x: no such image [2J wyrboot: starts kernel"; got != want {
+	const want = "wyrboot: cannot get registry.example/x: no such image [2J wyrboot: starts kernel"
+	if got := sentence("cannot get %s: %v", "registry.example/x", forged); got != want {
 		t.Errorf("sentence = %q, want %q", got, want)
 	}
 	if got := sentence("%s", strings.Repeat("x\n", 1<<20)); len(got) > 4096 || strings.Contains(got, "\n") {
@@ -38,7 +40,7 @@ func TestSentence(t *testing.T) {
 	}
 }
 
-// The files are put on top of an image in which /etc/systemd leads elsewhere.
+// TestKeptNetwork puts the files on top of an image in which /etc/systemd is a link to another directory.
 func TestKeptNetwork(t *testing.T) {
 	kept, err := keptNetwork([]netconf.File{{Name: "lan", Kind: netconf.Network, Sections: []netconf.Section{
 		{Name: "Match", Entries: []netconf.Entry{{Key: "Name", Value: "eth0"}}},

@@ -41,13 +41,15 @@ func (l *loading) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, e
 
 func (l *loading) Wait(context.Context) error { return nil }
 
-// noisy is a bootable image with layers of some 12 MiB that do not compress.
+// noisy pushes a bootable image of some 12 MiB, which would not compress.
 func noisy(t *testing.T, registry *imagetest.Registry) string {
 	t.Helper()
 	noise := make([]byte, 12<<20)
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	files := append(bootable(), imagetest.File("noise", string(noise)))
-	return registry.Push(t, "noisy", imagetest.Image(t, imagetest.Files(files...)))
+	l := imagetest.Files(files...)
+	l.Compression = imagetest.Plain
+	return registry.Push(t, "noisy", imagetest.Image(t, l))
 }
 
 // TestKexecLoad loads an image, and says how.

@@ -18,16 +18,17 @@ func TestBudget(t *testing.T) {
 	}{
 		{64, 64, "end other programs", nil, ""},
 		{63, 64, "end other programs", nil,
-			"too little memory: of the 512 MiB of this machine 63 MiB are left, and the image wants more; end other programs"},
+			"too little memory: of the 512 MiB of this machine 63 MiB are left, and the image wants more; " +
+				"end other programs"},
 		{23, 24, "use a smaller image or add memory", nil,
 			"too little memory: of the 512 MiB of this machine 23 MiB are left, and the image wants more; " +
 				"use a smaller image or add memory"},
 		{100, 24, "", broken, "cannot tell"},
 	} {
-		b := Budget{
-			Read:   func() (memory.Info, error) { return memory.Info{Total: 512 << 20, Available: c.available << 20}, c.err },
-			Copies: 2, Reserve: c.reserve << 20, Remedy: c.remedy,
+		read := func() (memory.Info, error) {
+			return memory.Info{Total: 512 << 20, Available: c.available << 20}, c.err
 		}
+		b := Budget{Read: read, Copies: 2, Reserve: c.reserve << 20, Remedy: c.remedy}
 		err := b.Enough()
 		if (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
 			t.Errorf("Enough with %d MiB = %v, want %q", c.available, err, c.want)

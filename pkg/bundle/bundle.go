@@ -120,7 +120,8 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	p.Packing, p.plain = choose(packings, opt.Room, p.booted(), w)
 	// The initrd has at least a fifth of its files' size; Make checks the true size.
 	if total, least := opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
-		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) and the machine has %s; %s",
+		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
+			"and the machine has %s; %s",
 			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger)
 	}
 	return p, nil
@@ -134,10 +135,12 @@ func (p *Plan) findKernel(ctx context.Context) error {
 			"install a kernel in it, and make that a link to the kernel: ln -s /vmlinuz "+KernelPath, err)
 	}
 	if node.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("the image is not bootable: %s is to be a kernel, and /%s is not a file", KernelPath, node.Path)
+		return fmt.Errorf("the image is not bootable: %s is to be a kernel, and /%s is not a file",
+			KernelPath, node.Path)
 	}
 	if node.Size > kernel.MaxFile {
-		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s", node.Path, units.MiB(node.Size), units.MiB(kernel.MaxFile))
+		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s",
+			node.Path, units.MiB(node.Size), units.MiB(kernel.MaxFile))
 	}
 	file, size, err := p.spool(ctx, node)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 
 const version = "6.1.0-40-amd64"
 
-// bootable is the least that boots; a test adds to it or replaces some of it by name.
+// bootable is the smallest container that boots. A test adds entries, or replaces some by name.
 func bootable(more ...imagetest.Entry) []imagetest.Entry {
 	return append([]imagetest.Entry{
 		imagetest.Dir("."),
@@ -76,23 +76,56 @@ func TestNotBootable(t *testing.T) {
 		entries []imagetest.Entry
 		want    string
 	}{
-		"no kernel":              {bootable(imagetest.Entry{})[:3], "/boot/wyrcan.kernel is not in it; install a kernel in it, and make that a link to the kernel: ln -s"},
-		"dangling kernel":        {bootable(imagetest.Symlink("boot/wyrcan.kernel", "gone")), "/boot/wyrcan.kernel is a link to gone, which is not in it"},
-		"kernel is a loop":       {bootable(imagetest.Symlink("boot/wyrcan.kernel", "wyrcan.kernel")), "/boot/wyrcan.kernel leads nowhere (too many levels of symbolic links)"},
-		"kernel is a dir":        {bootable(imagetest.Symlink("boot/wyrcan.kernel", "/bin")), "/boot/wyrcan.kernel is to be a kernel, and /bin is not a file"},
-		"kernel is text":         {bootable(imagetest.File("boot/vmlinuz", "hello")), "boot/vmlinuz is not a Linux kernel"},
-		"kernel is cut short":    {bootable(imagetest.File("boot/vmlinuz", kernel[:len(kernel)-1])), "cut short"},
-		"kernel for arm64":       {bootable(imagetest.File("boot/vmlinuz", strings.Repeat("\x00", 56)+"ARM\x64")), "not bootable on amd64: /boot/vmlinuz is a kernel for arm64"},
-		"no init":                {bootable()[:7], "/init is not in it; make it a link"},
-		"dangling init":          {bootable(imagetest.Symlink("init", "/sbin/gone")), "/init is a link to /sbin/gone, which is not in it"},
-		"init is not executable": {bootable(imagetest.File("bin/init", "#!/bin/sh")), "/init is to be a program, and /bin/init is not an executable file"},
-		"init is text":           {bootable(imagetest.File("bin/init", "hello").Mode(0o755)), "neither a program nor a script"},
-		"init is empty":          {bootable(imagetest.File("bin/init", "").Mode(0o755)), "an empty file"},
-		"no interpreter":         {bootable(imagetest.File("bin/init", "#!/usr/bin/perl\n").Mode(0o755)), "/usr/bin/perl is not in it; /bin/init, its /init, cannot run without it"},
-		"init for arm64":         {bootable(imagetest.File("bin/init", elfHeader(183)).Mode(0o755)), "another architecture (EM_AARCH64)"},
-		"init is damaged":        {bootable(imagetest.File("bin/init", "\x7fELF").Mode(0o755)), "a damaged program"},
-		"command line too long":  {bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat("a", 2048))), "at most 2047 bytes"},
-		"command line is huge":   {bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat(" ", 100<<10))), "sensible"},
+		"no kernel": {
+			bootable(imagetest.Entry{})[:3],
+			"/boot/wyrcan.kernel is not in it; install a kernel in it, and make that a link to the kernel: ln -s",
+		},
+		"dangling kernel": {
+			bootable(imagetest.Symlink("boot/wyrcan.kernel", "gone")),
+			"/boot/wyrcan.kernel is a link to gone, which is not in it",
+		},
+		"kernel is a loop": {
+			bootable(imagetest.Symlink("boot/wyrcan.kernel", "wyrcan.kernel")),
+			"/boot/wyrcan.kernel leads nowhere (too many levels of symbolic links)",
+		},
+		"kernel is a dir": {
+			bootable(imagetest.Symlink("boot/wyrcan.kernel", "/bin")),
+			"/boot/wyrcan.kernel is to be a kernel, and /bin is not a file",
+		},
+		"kernel is text": {
+			bootable(imagetest.File("boot/vmlinuz", "hello")), "boot/vmlinuz is not a Linux kernel",
+		},
+		"kernel is cut short": {bootable(imagetest.File("boot/vmlinuz", kernel[:len(kernel)-1])), "cut short"},
+		"kernel for arm64": {
+			bootable(imagetest.File("boot/vmlinuz", strings.Repeat("\x00", 56)+"ARM\x64")),
+			"not bootable on amd64: /boot/vmlinuz is a kernel for arm64",
+		},
+		"no init": {bootable()[:7], "/init is not in it; make it a link"},
+		"dangling init": {
+			bootable(imagetest.Symlink("init", "/sbin/gone")), "/init is a link to /sbin/gone, which is not in it",
+		},
+		"init is not executable": {
+			bootable(imagetest.File("bin/init", "#!/bin/sh")),
+			"/init is to be a program, and /bin/init is not an executable file",
+		},
+		"init is text": {
+			bootable(imagetest.File("bin/init", "hello").Mode(0o755)), "neither a program nor a script",
+		},
+		"init is empty": {bootable(imagetest.File("bin/init", "").Mode(0o755)), "an empty file"},
+		"no interpreter": {
+			bootable(imagetest.File("bin/init", "#!/usr/bin/perl\n").Mode(0o755)),
+			"/usr/bin/perl is not in it; /bin/init, its /init, cannot run without it",
+		},
+		"init for arm64": {
+			bootable(imagetest.File("bin/init", elfHeader(183)).Mode(0o755)), "another architecture (EM_AARCH64)",
+		},
+		"init is damaged": {bootable(imagetest.File("bin/init", "\x7fELF").Mode(0o755)), "a damaged program"},
+		"command line too long": {
+			bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat("a", 2048))), "at most 2047 bytes",
+		},
+		"command line is huge": {
+			bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat(" ", 100<<10))), "sensible",
+		},
 	} {
 		p, err := Inspect(t.Context(), tree(t, c.entries...), Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -101,9 +134,12 @@ func TestNotBootable(t *testing.T) {
 	}
 }
 
-// What is bootable is a question of the machine that will boot, not of the one that asks.
+// TestArch decides by the architecture of the machine that will boot, not by that of this machine.
 func TestArch(t *testing.T) {
-	arm := []imagetest.Entry{imagetest.File("boot/vmlinuz", string(imagetest.Arm64Image(version))), imagetest.File("bin/init", elfHeader(183)).Mode(0o755)}
+	arm := []imagetest.Entry{
+		imagetest.File("boot/vmlinuz", string(imagetest.Arm64Image(version))),
+		imagetest.File("bin/init", elfHeader(183)).Mode(0o755),
+	}
 	amd := []imagetest.Entry{imagetest.File("bin/init", elfHeader(62)).Mode(0o755)}
 	for _, c := range []struct {
 		arch    string
@@ -114,20 +150,26 @@ func TestArch(t *testing.T) {
 		{"amd64", amd, ""},
 		{"arm64", amd, "not bootable on arm64: /boot/vmlinuz is a kernel for amd64"},
 		{"arm64", append(amd, arm[0]), "another architecture (EM_X86_64)"},
-		{"amd64", append(arm, imagetest.File("boot/vmlinuz", string(imagetest.BzImage(version)))), "another architecture (EM_AARCH64)"},
+		{
+			"amd64", append(arm, imagetest.File("boot/vmlinuz", string(imagetest.BzImage(version)))),
+			"another architecture (EM_AARCH64)",
+		},
 		{"riscv64", arm, "not bootable on riscv64"},
 	} {
 		p, err := Inspect(t.Context(), tree(t, bootable(c.entries...)...), Options{Arch: c.arch})
 		if err == nil {
 			defer p.Close()
 		}
-		if c.want == "" && (err != nil || p.Kernel.Arch != c.arch) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && (err != nil || p.Kernel.Arch != c.arch) {
+			t.Errorf("on %s: Inspect = %v, %v", c.arch, p, err)
+		}
+		if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("on %s: Inspect = %v, %v, want an error with %q", c.arch, p, err, c.want)
 		}
 	}
 }
 
-// elfHeader is a program without anything in it, for the given machine.
+// elfHeader is an empty program for the given machine.
 func elfHeader(machine byte) string {
 	b := make([]byte, 64)
 	copy(b, "\x7fELF\x02\x01\x01")
@@ -141,12 +183,14 @@ func TestCmdline(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":      {"", nil, ""},
-		"the README's": {"", []string{"quiet log-buf-len=1M", "print-fatal-signals=1"}, "quiet log-buf-len=1M print-fatal-signals=1"},
-		"file first":   {"console=ttyS0\n", []string{"quiet"}, "console=ttyS0 quiet"},
-		"file folded":  {"\n a \t b\r\nc\n\n", nil, "a b c"},
-		"quotes kept":  {`a="b  c"  d`, []string{`dyndbg="file x +p"`}, `a="b  c" d dyndbg="file x +p"`},
-		"empty args":   {"", []string{"", "a", " "}, "a"},
+		"nothing": {"", nil, ""},
+		"the README's": {
+			"", []string{"quiet log-buf-len=1M", "print-fatal-signals=1"}, "quiet log-buf-len=1M print-fatal-signals=1",
+		},
+		"file first":  {"console=ttyS0\n", []string{"quiet"}, "console=ttyS0 quiet"},
+		"file folded": {"\n a \t b\r\nc\n\n", nil, "a b c"},
+		"quotes kept": {`a="b  c"  d`, []string{`dyndbg="file x +p"`}, `a="b  c" d dyndbg="file x +p"`},
+		"empty args":  {"", []string{"", "a", " "}, "a"},
 	} {
 		p := inspect(t, Options{Args: c.args}, bootable(imagetest.File("boot/wyrcan.cmdline", c.file))...)
 		if got, err := p.Cmdline(1<<20, 0); got != c.want || err != nil {
@@ -182,14 +226,26 @@ func TestWarnings(t *testing.T) {
 		want  string
 	}{
 		"initrd-release": {imagetest.File("etc/initrd-release", "x"), Options{}, "emergency mode"},
-		"its cure":       {imagetest.File("etc/initrd-release", "x"), Options{Args: []string{"SYSTEMD_IN_INITRD=0"}}, ""},
-		"root=":          {imagetest.Dir("a"), Options{Args: []string{"root=/dev/sda1"}}, "ramfs"},
-		"machine-id":     {imagetest.File("etc/machine-id", strings.Repeat("a", 32)+"\n"), Options{}, "/etc/machine-id"},
-		"empty id":       {imagetest.File("etc/machine-id", ""), Options{}, ""},
-		"D-Bus id":       {imagetest.File("var/lib/dbus/machine-id", strings.Repeat("a", 32)+"\n"), Options{}, "/var/lib/dbus/machine-id"},
-		"xattrs lost":    {imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{}, "1 files lose their extended attributes"},
-		"xattrs kept":    {imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{Wyrinit: []byte("w")}, ""},
-		"wyrinit's dir":  {imagetest.File(".wyrcan/x", "x"), Options{Wyrinit: []byte("w")}, "boots without wyrinit"},
+		"its cure": {
+			imagetest.File("etc/initrd-release", "x"), Options{Args: []string{"SYSTEMD_IN_INITRD=0"}}, "",
+		},
+		"root=": {imagetest.Dir("a"), Options{Args: []string{"root=/dev/sda1"}}, "ramfs"},
+		"machine-id": {
+			imagetest.File("etc/machine-id", strings.Repeat("a", 32)+"\n"), Options{}, "/etc/machine-id",
+		},
+		"empty id": {imagetest.File("etc/machine-id", ""), Options{}, ""},
+		"D-Bus id": {
+			imagetest.File("var/lib/dbus/machine-id", strings.Repeat("a", 32)+"\n"), Options{},
+			"/var/lib/dbus/machine-id",
+		},
+		"xattrs lost": {
+			imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{},
+			"1 files lose their extended attributes",
+		},
+		"xattrs kept": {
+			imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{Wyrinit: []byte("w")}, "",
+		},
+		"wyrinit's dir": {imagetest.File(".wyrcan/x", "x"), Options{Wyrinit: []byte("w")}, "boots without wyrinit"},
 	} {
 		p := inspect(t, c.opt, bootable(c.entry)...)
 		if got := strings.Join(p.Warnings, "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
@@ -207,7 +263,8 @@ func TestMemory(t *testing.T) {
 	entries := bootable(imagetest.File("usr/data", strings.Repeat("x", 20<<20)))
 	for name, total := range map[string]int64{"far too little": 64 << 20, "a little too little": 118 << 20} {
 		p, err := Inspect(t.Context(), tree(t, entries...), Options{Room: room(total, total)})
-		if err == nil || !strings.Contains(err.Error(), "too little memory: the container needs ") || !strings.HasSuffix(err.Error(), "; use a smaller image or add memory") {
+		if err == nil || !strings.Contains(err.Error(), "too little memory: the container needs ") ||
+			!strings.HasSuffix(err.Error(), "; use a smaller image or add memory") {
 			t.Errorf("%s: Inspect = %v, %v, want a refusal", name, p, err)
 		}
 	}
@@ -226,16 +283,19 @@ func TestMemory(t *testing.T) {
 		t.Errorf("CanLoad = %v", err)
 	}
 	half.Available = 450 << 20
-	if err := b.CanLoad(half); err == nil || !strings.Contains(err.Error(), "takes 456 MiB and this machine has 450 MiB free; close a program") {
+	want := "takes 456 MiB and this machine has 450 MiB free; close a program"
+	if err := b.CanLoad(half); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("CanLoad = %v, want a refusal", err)
 	}
 	small := room(430<<20, 1<<30)
-	if err := b.CanLoad(small); err == nil || !strings.Contains(err.Error(), "take 220 MiB, and a kernel loads no more than half of the 430 MiB of this machine; use a smaller image or add memory") {
+	want = "take 220 MiB, and a kernel loads no more than half of the 430 MiB of this machine; " +
+		"use a smaller image or add memory" // to close a program would not help
+	if err := b.CanLoad(small); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("CanLoad = %v, want a refusal", err)
 	}
 }
 
-// TestGrow ends the making of an initrd when the memory does.
+// TestGrow stops Make when Grow says that the memory is used up.
 func TestGrow(t *testing.T) {
 	enough := errors.New("enough")
 	left := 2
@@ -252,7 +312,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// TestSpool: what may be kept leaves room for all layers, packed, and for a plain initrd of that size to be loaded.
+// TestSpool leaves room for all layers, packed, and for a plain initrd of the spool's size to be loaded.
 func TestSpool(t *testing.T) {
 	for _, c := range []struct {
 		available, size int64
@@ -269,24 +329,26 @@ func TestSpool(t *testing.T) {
 		r := room(2<<30, c.available)
 		r.Copies = c.copies
 		if got := r.spool(c.size); got != c.want {
-			t.Errorf("spool of %d MiB with %d MiB and %d copies = %d, want %d", c.size>>20, c.available>>20, c.copies, got, c.want)
+			t.Errorf("spool of %d MiB with %d MiB and %d copies = %d, want %d",
+				c.size>>20, c.available>>20, c.copies, got, c.want)
 		}
 	}
 }
 
-// TestWorthSqueezing: tighter packing takes long, and is for those machines alone which it helps.
+// TestWorthSqueezing packs more tightly, which takes long, only for machines that boot because of it.
 func TestWorthSqueezing(t *testing.T) {
 	s := rootfs.Stat{Pages: 270 << 20, Inodes: 8 << 10} // with the kernel's needs 318 MiB, beside the initrd
-	for total, want := range map[int64]bool{512 << 20: false, 419 << 20: false, 417 << 20: true, 383 << 20: true, 381 << 20: false, 128 << 20: false} {
-		if got := worthSqueezing(total, s, 100<<20); got != want {
-			t.Errorf("worthSqueezing with %d MiB = %v, want %v", total>>20, got, want)
+	for mib, want := range map[int64]bool{512: false, 419: false, 417: true, 383: true, 381: false, 128: false} {
+		if got := worthSqueezing(mib<<20, s, 100<<20); got != want {
+			t.Errorf("worthSqueezing with %d MiB = %v, want %v", mib, got, want)
 		}
 	}
 }
 
-// TestChoose: the less memory there is, the smaller the form.
+// TestChoose takes a smaller form the less memory there is.
 func TestChoose(t *testing.T) {
-	s := rootfs.Stat{Bytes: 360 << 20, Pages: 370 << 20, Inodes: 11_000, Entries: 11_000} // 421 MiB with the kernel's needs
+	// 421 MiB with the kernel's needs.
+	s := rootfs.Stat{Bytes: 360 << 20, Pages: 370 << 20, Inodes: 11_000, Entries: 11_000}
 	all, old := byVersion("6.1"), byVersion("4.19")
 	for _, c := range []struct {
 		total, available    int64 // MiB
@@ -324,7 +386,9 @@ func TestPacking(t *testing.T) {
 	}{
 		"by version":       {imagetest.Dir("a"), Room{}, initrd.Zstd},
 		"by configuration": {imagetest.File(config, "CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n"), Room{}, initrd.Zstd},
-		"only gzip":        {imagetest.File(config, "CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n"), Room{}, initrd.Gzip},
+		"only gzip": {
+			imagetest.File(config, "CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n"), Room{}, initrd.Gzip,
+		},
 		"neither":          {imagetest.File(config, "CONFIG_RD_XZ=y\n"), Room{}, initrd.None},
 		"plenty of memory": {imagetest.Dir("a"), room(4<<30, 4<<30), initrd.None},
 		"little memory":    {imagetest.Dir("a"), room(120<<20, 80<<20), initrd.Zstd},
@@ -334,7 +398,10 @@ func TestPacking(t *testing.T) {
 			t.Errorf("%s: packing %v, want %v", name, p.Packing, c.want)
 		}
 	}
-	for v, zstd := range map[string]bool{"6.1.0": true, "5.10": true, "5.9.0-x": true, "5.8.18": false, "4.19": false, "10.0": true, "": false, "x.y": false} {
+	for v, zstd := range map[string]bool{
+		"6.1.0": true, "5.10": true, "5.9.0-x": true, "10.0": true,
+		"5.8.18": false, "4.19": false, "": false, "x.y": false,
+	} {
 		if got := slices.Contains(byVersion(v), initrd.Zstd); got != zstd {
 			t.Errorf("byVersion(%q) has zstd: %v, want %v", v, got, zstd)
 		}
@@ -393,12 +460,13 @@ func TestMake(t *testing.T) {
 		}
 	}
 	m, err := handover.Parse([]byte(content[".wyrcan/list"]))
-	if want := []handover.Xattr{{Path: "/bin/ping", Name: "security.capability", Value: "cap"}}; err != nil || !slices.Equal(m.Xattrs, want) {
+	want := []handover.Xattr{{Path: "/bin/ping", Name: "security.capability", Value: "cap"}}
+	if err != nil || !slices.Equal(m.Xattrs, want) {
 		t.Errorf("the list holds %v, %v, want %v", m.Xattrs, err, want)
 	}
 }
 
-// TestLarge has files that no initramfs can hold, one of them with two names: wyrinit joins them, or they are refused.
+// TestLarge has files that no initramfs can hold, one of them with two names: wyrinit joins them, or the image is refused.
 func TestLarge(t *testing.T) {
 	entries := bootable(
 		imagetest.PAXSparse("bin/a", "end", 1<<31-3, 1<<31),
@@ -419,11 +487,23 @@ func TestLarge(t *testing.T) {
 	for _, j := range m.Joins {
 		joins = append(joins, fmt.Sprint(j.Path, " ", j.Parts, " ", j.Size))
 	}
-	if want := []string{"/bin/a /.wyrcan/part-1- 2147483648", "/bin/b /.wyrcan/part-2- 5368709120"}; !slices.Equal(joins, want) {
-		t.Errorf("wyrinit joins %q, want %q", joins, want)
+	wantJoins := []string{"/bin/a /.wyrcan/part-1- 2147483648", "/bin/b /.wyrcan/part-2- 5368709120"}
+	if !slices.Equal(joins, wantJoins) {
+		t.Errorf("wyrinit joins %q, want %q", joins, wantJoins)
 	}
-	if _, err := Inspect(t.Context(), p.tree, Options{}); err == nil || !strings.Contains(err.Error(), "without wyrinit: /bin/a has 2147483648 bytes") {
-		t.Errorf("without wyrinit: Inspect = %v, want an error that names /bin/a", err)
+	// Without wyrinit, or with its directory in the image, nothing could join them.
+	taken := append(entries, imagetest.File(".wyrcan/x", "x"))
+	for name, c := range map[string]struct {
+		tree *rootfs.Tree
+		opt  Options
+	}{
+		"without wyrinit": {p.tree, Options{}},
+		"with .wyrcan":    {tree(t, taken...), Options{Wyrinit: []byte("wyrinit")}},
+	} {
+		_, err := Inspect(t.Context(), c.tree, c.opt)
+		if err == nil || !strings.Contains(err.Error(), "without wyrinit: /bin/a has 2147483648 bytes") {
+			t.Errorf("%s: Inspect = %v, want an error that names /bin/a", name, err)
+		}
 	}
 }
 
@@ -435,7 +515,10 @@ func TestMakeWithoutWyrinit(t *testing.T) {
 	}
 	defer b.Close()
 	_, content := records(t, b.Initrd)
-	want := []string{".", "bin", "bin/init", "bin/sh", "boot", "boot/wyrcan.kernel", "init", "lib", "lib/modules", "lib/modules/" + version}
+	want := []string{
+		".", "bin", "bin/init", "bin/sh", "boot", "boot/wyrcan.kernel", "init",
+		"lib", "lib/modules", "lib/modules/" + version,
+	}
 	if got := slices.Sorted(maps.Keys(content)); !slices.Equal(got, want) {
 		t.Errorf("the archive holds %q, want %q", got, want)
 	}

@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 )
 
-// ending is a context that is done once it was asked so many times.
+// ending is a context that ends after it was asked left times.
 type ending struct {
 	context.Context
 	left int
@@ -24,7 +24,7 @@ func (e *ending) Err() error {
 	return nil
 }
 
-// unified is a unified kernel image of a kernel, whose section is at off.
+// unified is a unified kernel image with a kernel, whose section is at off.
 func unified(kernel []byte, off int) string {
 	b := make([]byte, 512)
 	copy(b, "MZ")
@@ -37,7 +37,7 @@ func unified(kernel []byte, off int) string {
 	return string(append(b, kernel...))
 }
 
-// TestCancel ends the context at every place where it is asked: the work ends there, with the context's error.
+// TestCancel ends the context at every place where it is asked. The work must end there with the context's error.
 func TestCancel(t *testing.T) {
 	entries := bootable(imagetest.File("boot/vmlinuz", unified(imagetest.BzImage(version), 512)))
 	heard := 0
@@ -63,20 +63,22 @@ func TestCancel(t *testing.T) {
 		}
 		heard++
 	}
-	// They ask at each file, each time they go through the tree.
+	// Inspect and Make ask it for each file each time that they go through the tree.
 	if heard < 50 {
 		t.Errorf("the context was asked %d times", heard)
 	}
 }
 
-// TestHostileKernel has kernels that are refused before they take time or memory.
+// TestHostileKernel has kernels that must be refused before they cost time or memory.
 func TestHostileKernel(t *testing.T) {
 	for name, c := range map[string]struct {
 		kernel imagetest.Entry
 		want   string
 	}{
-		"itself":    {imagetest.File("boot/vmlinuz", unified(nil, 0)), "inside another"},
-		"too large": {imagetest.PAXSparse("boot/vmlinuz", "x", 0, kernel.MaxFile+1), "no kernel has more than 1024 MiB"},
+		"itself": {imagetest.File("boot/vmlinuz", unified(nil, 0)), "inside another"},
+		"too large": {
+			imagetest.PAXSparse("boot/vmlinuz", "x", 0, kernel.MaxFile+1), "no kernel has more than 1024 MiB",
+		},
 	} {
 		_, err := Inspect(t.Context(), tree(t, bootable(c.kernel)...), Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -84,7 +86,8 @@ func TestHostileKernel(t *testing.T) {
 		}
 	}
 	grown := errors.New("the memory has come to its end")
-	_, err := Inspect(t.Context(), tree(t, bootable(imagetest.PAXSparse("boot/vmlinuz", "x", 0, 16<<20))...), Options{Grow: func() error { return grown }})
+	large := tree(t, bootable(imagetest.PAXSparse("boot/vmlinuz", "x", 0, 16<<20))...)
+	_, err := Inspect(t.Context(), large, Options{Grow: func() error { return grown }})
 	if !errors.Is(err, grown) {
 		t.Errorf("Inspect of a kernel for which there is no memory = %v, want what Grow says", err)
 	}

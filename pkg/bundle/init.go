@@ -26,7 +26,8 @@ func (p *Plan) findInit(ctx context.Context) error {
 	}
 	p.Init = node.Path
 	if node.Mode&unix.S_IFMT != unix.S_IFREG || node.Mode&0o111 == 0 {
-		return fmt.Errorf("the image is not bootable: %s is to be a program, and /%s is not an executable file", InitPath, node.Path)
+		return fmt.Errorf("the image is not bootable: %s is to be a program, and /%s is not an executable file",
+			InitPath, node.Path)
 	}
 	r, err := p.tree.Open(ctx, node)
 	if err != nil {

@@ -95,7 +95,8 @@ func (r Room) CanDownload(size int64) error {
 func (b *Bundle) CanLoad(r Room) error {
 	const kernels = 16 << 20 // what the kernel keeps free for itself, and the page tables
 	if need := b.loading + kernels; need > r.Available {
-		return short("too little memory: to load the container's kernel and initrd takes %s and this machine has %s free; %s",
+		return short("too little memory: to load the container's kernel and initrd takes %s "+
+			"and this machine has %s free; %s",
 			units.MiB(need), units.MiB(r.Available), r.Remedy)
 	}
 	if b.held > r.Total/2 {

@@ -11,7 +11,8 @@ func (p *Plan) missing(path, advice string, err error) error {
 	node, lerr := p.tree.Lstat(path)
 	switch gone := errors.Is(err, fs.ErrNotExist); {
 	case gone && lerr == nil && node.Symlink():
-		return fmt.Errorf("the image is not bootable: %s is a link to %s, which is not in it; %s", path, node.Target, advice)
+		return fmt.Errorf("the image is not bootable: %s is a link to %s, which is not in it; %s",
+			path, node.Target, advice)
 	case gone:
 		return fmt.Errorf("the image is not bootable: %s is not in it; %s", path, advice)
 	}

@@ -18,7 +18,11 @@ import (
 // has that, else by its version. Plain is always among them.
 func (p *Plan) packings(ctx context.Context) ([]initrd.Compression, error) {
 	v := p.Kernel.Version
-	for _, path := range []string{"/boot/config-" + v, "/usr/lib/modules/" + v + "/config", "/lib/modules/" + v + "/config"} {
+	for _, path := range []string{
+		"/boot/config-" + v,
+		"/usr/lib/modules/" + v + "/config",
+		"/lib/modules/" + v + "/config",
+	} {
 		text, err := p.read(ctx, path, 4<<20)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

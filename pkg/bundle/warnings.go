@@ -15,8 +15,8 @@ func (p *Plan) warnings(ctx context.Context) []string {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	// systemd believes that it runs in an initrd, waits for a root to switch to, and ends in its emergency mode.
 	if p.exists("/etc/initrd-release") && !has(p.cmdline, "SYSTEMD_IN_INITRD") {
-		say("the image has /etc/initrd-release, so its systemd believes that it runs in an initrd and ends in emergency mode: " +
-			"remove that file, or add wyr.arg=SYSTEMD_IN_INITRD=0")
+		say("the image has /etc/initrd-release, so its systemd believes that it runs in an initrd " +
+			"and ends in emergency mode: remove that file, or add wyr.arg=SYSTEMD_IN_INITRD=0")
 	}
 	if usesRamfs(p.cmdline) {
 		say("root= or rootfstype= is on the container kernel's command line, so / is a ramfs: " +
@@ -28,15 +28,16 @@ func (p *Plan) warnings(ctx context.Context) []string {
 	// systemd uses the D-Bus id if /etc/machine-id is empty: machine-id-setup(1).
 	for _, path := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
 		if id, err := p.read(ctx, path, 64); err == nil && len(strings.TrimSpace(string(id))) == 32 {
-			say("the image has an id in %s, so DHCP servers and journals take all machines that boot it for the same one: "+
-				"make that file empty", path)
+			say("the image has an id in %s, so DHCP servers and journals take all machines that boot it "+
+				"for the same one: make that file empty", path)
 			break
 		}
 	}
 	switch {
 	case p.opt.Wyrinit == nil:
 		if n := p.Stat.Xattrs; n > 0 {
-			say("%d files lose their extended attributes (file capabilities among them), because nothing restores them", n)
+			say("%d files lose their extended attributes (file capabilities among them), "+
+				"because nothing restores them", n)
 		}
 	case !p.wyrinit:
 		say("the image has %s, which wyrinit needs for itself: it boots without wyrinit, "+

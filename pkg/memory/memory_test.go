@@ -12,7 +12,11 @@ func TestRead(t *testing.T) {
 		want Info
 		ok   bool
 	}{
-		"linux":        {"MemTotal:       16384000 kB\nMemFree:         1000 kB\nMemAvailable:   16000000 kB\nHugePages_Total:       0\n", Info{16384000 << 10, 16000000 << 10}, true},
+		"linux": {
+			"MemTotal:       16384000 kB\nMemFree:         1000 kB\nMemAvailable:   16000000 kB\nHugePages_Total:   " +
+				"    0\n",
+			Info{16384000 << 10, 16000000 << 10}, true,
+		},
 		"empty":        {"", Info{}, false},
 		"no available": {"MemTotal: 5 kB\n", Info{}, false},
 		"nonsense":     {"MemTotal: lots\nMemAvailable: 99999999999999999999 kB\n", Info{}, false},
