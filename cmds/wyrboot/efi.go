@@ -7,12 +7,12 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
 )
 
-// answerTime is how long the question before a change of NVRAM waits. A machine that boots with wyr.efi= and nobody in
-// front of it must come up all the same.
+// answerTime is how long to wait for an answer before NVRAM is changed. A machine that boots with wyr.efi= must come up
+// even if nobody is in front of it.
 const answerTime = 2 * time.Minute
 
-// askEFI asks whether to change NVRAM, where wyr.efi= wants that. A configuration is cleared, and the machine rebooted,
-// at once; one that is to be written has to prove itself first, so that is left to persist.
+// askEFI asks whether to change NVRAM, if wyr.efi= wants that. It clears a configuration at once, and reports done: the
+// machine reboots. A configuration that is to be written must first load a kernel, so persist writes it.
 func (c *cmd) askEFI(ctx context.Context) (done bool) {
 	change := config.Change{Config: c.config, Store: c.store, Version: version}
 	needed, err := change.Needed()
@@ -41,9 +41,9 @@ func (c *cmd) askEFI(ctx context.Context) (done bool) {
 	return true
 }
 
-// persist stores the configuration, once its kernel is loaded, if the person at the console agreed to that. It tells
-// whether the machine is to reboot, which shows the boot that needs nobody. What cannot be stored is no reason not to
-// boot.
+// persist stores the configuration, once its kernel is loaded, if the person at the console agreed to that. It reports
+// whether the machine is to reboot, which shows the unattended boot. If NVRAM cannot be written, the machine boots
+// anyway.
 func (c *cmd) persist() (reboot bool) {
 	if !c.confirmed {
 		return false

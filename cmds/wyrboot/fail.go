@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a failure stays on the screen before the machine reboots, for a person to read and to act.
+// patience is how long a failure stays on the screen before the machine reboots, so that a person can read it and act.
 const patience = time.Minute
 
-// fail ends a boot that did not get anywhere: the sentence, time to read it, and a reboot. It does not return.
+// fail ends a failed boot: it prints the error, waits until a person could read it, and reboots. It does not return.
 func (c *cmd) fail(ctx context.Context, err error) {
 	if errors.Is(err, config.ErrNoImage) {
 		c.sayf("%v", err)
@@ -28,8 +28,8 @@ func (c *cmd) fail(ctx context.Context, err error) {
 	c.countdown(ctx, err, "", nil)
 }
 
-// countdown says what has failed, and reboots when a person has had the time to read and to act on it. It returns only
-// where the cause goes away before, as unless says: then mended is closed.
+// countdown says what has failed, and reboots when a person has had the time to read it and to act. It returns only if
+// mended is closed before, because the cause has gone; unless tells the person about that case.
 func (c *cmd) countdown(ctx context.Context, err error, unless string, mended <-chan struct{}) {
 	c.sayf("%v", err)
 	action := "reboot now"
@@ -47,7 +47,7 @@ func (c *cmd) countdown(ctx context.Context, err error, unless string, mended <-
 	}()
 	c.sayf("the machine reboots in %.0f s%s; press Enter to %s", patience.Seconds(), unless, action)
 	line, err := c.console.ReadLine(deadline)
-	if errors.Is(err, io.EOF) { // nobody can type here, but somebody may read
+	if errors.Is(err, io.EOF) { // there is no keyboard, but there may be a reader
 		<-deadline.Done()
 	}
 	select {
@@ -61,8 +61,8 @@ func (c *cmd) countdown(ctx context.Context, err error, unless string, mended <-
 	c.reboot()
 }
 
-// shell runs u-root's gosh on the terminal where Enter was pressed, until it ends. It does so only on an exit whose
-// status is zero, and an exit alone has that of the command before.
+// shell runs u-root's gosh on the terminal where Enter was pressed, until gosh ends. gosh ends only at an exit with
+// status zero; an exit without a number has the status of the last command.
 func (c *cmd) shell(tty *os.File) {
 	shell := exec.Command("/bbin/gosh")
 	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty
@@ -74,8 +74,8 @@ func (c *cmd) shell(tty *os.File) {
 	}
 }
 
-// reboot does not return. Should even that fail, what is left is to stand still with the reason on the screen: process
-// 1 would panic the kernel if this one ended.
+// reboot does not return. If even that fails, it keeps the reason on the screen and waits for ever: if this program
+// ended, process 1 would end too, and the kernel would panic.
 func (c *cmd) reboot() {
 	c.sayf("reboots")
 	c.console.Flush(2 * time.Second)

@@ -105,7 +105,8 @@ func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, e
 	case c.config.Root == "initramfs":
 		opt.Wyrinit = nil
 	case errors.Is(err, os.ErrNotExist):
-		c.sayf("this initrd was built without %s: extended attributes are lost and pivot_root fails in the container", wyrinit)
+		c.sayf("this initrd was built without %s: extended attributes are lost and pivot_root fails in the container",
+			wyrinit)
 	case err != nil:
 		return nil, err
 	}

@@ -13,7 +13,8 @@ import (
 // modules is the directory with the drivers in the initrd: about 50 MB of memory.
 const modules = "/lib/modules"
 
-// budget is all of this machine's memory: no other program needs any. The kernel keeps some pages back for itself.
+// budget returns the memory that an image may use: all of it but a reserve for the kernel, because nothing else runs
+// here.
 func budget() bundle.Budget {
 	return bundle.Budget{
 		Read:    available,
@@ -41,6 +42,7 @@ func (c *cmd) spare() {
 		c.sayf("cannot give up the drivers: %v", err)
 	}
 	if after, err := available(); err == nil {
-		c.sayf("memory is tight: giving up the drivers that are not in use frees %s", units.MiB(after.Available-before.Available))
+		c.sayf("memory is tight: giving up the drivers that are not in use frees %s",
+			units.MiB(after.Available-before.Available))
 	}
 }

@@ -18,10 +18,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// online writes the network files that the arguments describe, applies all that are there, and returns once a link can
-// reach out, for as long as that takes: cables get plugged in and switches come up. What is missing is said now and
-// then. Where nothing is there that could become such a link, the boot has failed, unless one appears before the
-// reboot.
+// online writes the network files that the arguments describe, applies all network files, and returns once a link is
+// online. It waits for that as long as it takes, because cables get plugged in and switches come up, and says now and
+// then what is missing. If no link can come online, the boot has failed, unless such a link appears before the reboot.
 func (c *cmd) online(ctx context.Context) error {
 	if err := network.Install("/", c.config.Network); err != nil {
 		return fmt.Errorf("cannot write the network files: %w", err)
@@ -71,14 +70,14 @@ func (c *cmd) online(ctx context.Context) error {
 	}
 }
 
-// glance is how often online looks whether there is still hope, and calm how long there must have been none: a driver
-// may still be at work on a card that it has.
+// glance is how often online checks whether a link may still come online. calm is how long that must have been
+// impossible before the boot fails: a driver may still be setting its card up.
 const (
 	glance = 2 * time.Second
 	calm   = 6 * time.Second
 )
 
-// settled reports whether no hardware that is there waits for a driver to be loaded, as far as can be told.
+// settled reports whether all drivers for the present hardware are loaded, as far as can be told.
 func (c *cmd) settled() bool {
 	select {
 	case <-c.unwatched:
@@ -89,8 +88,8 @@ func (c *cmd) settled() bool {
 	return true
 }
 
-// appears returns a channel that is closed when there is a link again that may bring the machine online. Call stop when
-// nobody waits for it.
+// appears returns a channel that is closed when there is a link that may bring the machine online. Call stop when
+// nothing waits for the channel any more.
 func (c *cmd) appears(ctx context.Context) (appeared <-chan struct{}, stop func()) {
 	ctx, stop = context.WithCancel(ctx)
 	hope := make(chan struct{})
@@ -107,7 +106,7 @@ func (c *cmd) appears(ctx context.Context) (appeared <-chan struct{}, stop func(
 	return hope, stop
 }
 
-// overlay is a layer of Wyrcan's own on top of the image's.
+// overlay is a layer that Wyrcan puts on top of the image's layers.
 type overlay struct {
 	name string
 	tar  []byte
@@ -119,16 +118,16 @@ func (o overlay) Open(context.Context) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(o.tar)), nil
 }
 
-// Digests implements rootfs.Layer: nobody has computed them.
+// Digests implements rootfs.Layer. An overlay has none.
 func (overlay) Digests() (stored, archive string) { return "", "" }
 
-// first is before the names of kept files, so that they count before those of the image: systemd goes by names, and
-// nothing that people call files sorts before it.
+// first begins the second name of a kept file, so that systemd, which sorts by name, uses it before those of the image:
+// people's file names sort after it.
 const first = "0-wyrcan-"
 
-// keptNetwork is what wyr.net.keep=yes puts on top of the image: the network files that made this boot possible, where
-// the container's systemd-networkd reads them. Files that choose links get a second name, by which they are the first
-// that fit: an image that has DHCP for all would leave a machine without such a server unreachable.
+// keptNetwork returns the layer that wyr.net.keep=yes puts on top of the image: the network files of this boot, in the
+// directory that the container's systemd-networkd reads. Files that match links get a second name, which makes them
+// match first: otherwise an image with DHCP for all links would leave a machine without a DHCP server unreachable.
 func keptNetwork(files []netconf.File, links []network.LinkState) (rootfs.Layer, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -144,15 +143,18 @@ func keptNetwork(files []netconf.File, links []network.LinkState) (rootfs.Layer,
 		if f.Kind == netconf.NetDev || f.Name == netconf.Autoconf {
 			continue
 		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: path.Join(network.Dir, first+name), Linkname: name, Mode: 0o777}); err != nil {
+		link := path.Join(network.Dir, first+name)
+		h = &tar.Header{Typeflag: tar.TypeSymlink, Name: link, Linkname: name, Mode: 0o777}
+		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
 	}
 	return overlay{"the files of wyr.net.keep", b.Bytes()}, w.Close()
 }
 
-// keptArgument is what wyr.net.keep=yes gives a container that has no systemd-networkd: the kernel's ip=, which that
-// and most initrds understand. It is empty where the image or the arguments know better, or where ip= cannot say it.
+// keptArgument returns what wyr.net.keep=yes gives a container that has no systemd-networkd: the kernel's ip=, which
+// the kernel and most initrds understand. It returns "" if the image has systemd-networkd, if the arguments have ip=
+// already, or if ip= cannot express the configuration.
 func (c *cmd) keptArgument(tree *rootfs.Tree) string {
 	for _, networkd := range []string{"/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"} {
 		if _, err := tree.Lookup(networkd); err == nil {

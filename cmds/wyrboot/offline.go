@@ -11,8 +11,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 )
 
-// reminder tells when to say once more what is waited for: after half a minute, then in intervals that grow to ten
-// minutes. It begins anew when a link comes to another state.
+// reminder tells when to say again what the boot waits for: after half a minute, then in intervals that grow to ten
+// minutes. It begins again when the state of a link changes.
 type reminder struct {
 	next  time.Time
 	step  time.Duration
@@ -42,7 +42,7 @@ func (r *reminder) due(now time.Time, links []network.LinkState) bool {
 	return true
 }
 
-// cards says of each network card why it is of no use, as far as the links do not say it.
+// cards says why each unusable network card is unusable, unless its link says so.
 func cards(offline *network.Offline, found coldplug.Result) []string {
 	var list []string
 	for _, d := range slices.Concat(found.Missing, found.Idle, starving(offline, found)) {
@@ -51,7 +51,7 @@ func cards(offline *network.Offline, found coldplug.Result) []string {
 	return list
 }
 
-// starving are the cards whose links the kernel cannot bring up, which is when many drivers ask for their firmware.
+// starving returns the cards whose links the kernel cannot bring up: many drivers ask for their firmware only then.
 func starving(offline *network.Offline, found coldplug.Result) []coldplug.Device {
 	return slices.DeleteFunc(slices.Clone(found.Wanting), func(d coldplug.Device) bool {
 		return !slices.ContainsFunc(offline.Links, func(s network.LinkState) bool {
@@ -60,8 +60,8 @@ func starving(offline *network.Offline, found coldplug.Result) []coldplug.Device
 	})
 }
 
-// noNetwork is the failure of a machine that no link can bring online: which cards have no driver, or none that works,
-// and what to do. driversErr is why no driver at all could be loaded.
+// noNetwork returns the error of a machine that no link can bring online: which cards have no driver, or no working
+// one, and what to do. driversErr says why no driver at all could be loaded.
 func noNetwork(offline *network.Offline, driversErr error, found coldplug.Result) error {
 	why := cards(offline, found)
 	hardware := offline.Hardware()
@@ -77,7 +77,10 @@ func noNetwork(offline *network.Offline, driversErr error, found coldplug.Result
 			"start this kernel with the initrd that was made for it",
 		}
 	case len(why) == 0:
-		why = []string{"this machine has no network card", "plug one in, or give the virtual machine one (QEMU: -nic user)"}
+		why = []string{
+			"this machine has no network card",
+			"plug one in, or give the virtual machine one (QEMU: -nic user)",
+		}
 	default:
 		why[0] = "there is no network interface: " + why[0]
 	}
@@ -85,8 +88,8 @@ func noNetwork(offline *network.Offline, driversErr error, found coldplug.Result
 		why = append(why, "make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) "+
 			"or use another card")
 	}
-	hungry := func(d coldplug.Device) bool { return len(d.Firmware) > 0 }
-	if slices.ContainsFunc(found.Idle, hungry) || len(starving(offline, found)) > 0 {
+	needsFirmware := func(d coldplug.Device) bool { return len(d.Firmware) > 0 }
+	if slices.ContainsFunc(found.Idle, needsFirmware) || len(starving(offline, found)) > 0 {
 		why = append(why, "put the firmware into the initrd (make FIRMWARE=DIR)")
 	}
 	return errors.New(strings.Join(why, "; "))

@@ -6,12 +6,12 @@
 //
 // Description:
 //
-//	wyrboot is what u-root's init starts first. It loads the drivers of the hardware that is present, brings the network
-//	up, downloads and verifies the container image that wyr.img= names, turns its whole file system into an initramfs,
-//	and starts the kernel that is inside the container. It never returns: it ends in the container, or in a sentence and
-//	a reboot. By hand, from a shell, it returns on failure.
+//	u-root's init starts wyrboot first. wyrboot loads the drivers of the present hardware, brings the network up,
+//	downloads and verifies the container image that wyr.img= names, turns its whole file system into an initramfs, and
+//	starts the kernel that is inside the container. It never returns: it starts the container, or says why it cannot and
+//	reboots. Started by a person, from a shell, it returns on failure.
 //
-//	What to boot comes from the kernel's command line, else from the EFI variable that wyr.efi=write stored.
+//	The kernel's command line says what to boot; if it does not, the EFI variable that wyr.efi=write stored does.
 //
 // Options:
 //
@@ -54,10 +54,10 @@ import (
 // version is set by the Makefile with -ldflags -X.
 var version string
 
-// documents is where a person reads on.
+// documents is the address of the documentation.
 const documents = "https://gitlab.com/wyrcan/wyrcan"
 
-// wyrinit is where the initrd keeps the program that bundles put in the place of a container's /init.
+// wyrinit is the path, in the initrd, of the program that bundles put in the place of a container's /init.
 const wyrinit = "/usr/lib/wyrcan/wyrinit"
 
 func main() {
@@ -70,9 +70,12 @@ func main() {
 		c.console.Flush(2 * time.Second)
 		os.Exit(1)
 	}
-	// init starts its shell when the uinit is gone. In this initrd that is wyrboot again, which then knows.
-	if err := os.MkdirAll(filepath.Dir(started), 0o755); err == nil && errors.Is(os.Mkdir(started, 0o755), fs.ErrExist) {
-		c.fail(context.Background(), errors.New("wyrboot died without a word, which is a mistake in Wyrcan itself, please report it"))
+	// init starts its shell when the uinit has ended. In this initrd that shell is wyrboot again, which notices it
+	// here.
+	err := os.MkdirAll(filepath.Dir(started), 0o755)
+	if err == nil && errors.Is(os.Mkdir(started, 0o755), fs.ErrExist) {
+		c.fail(context.Background(),
+			errors.New("wyrboot died without a word, which is a mistake in Wyrcan itself, please report it"))
 	}
 	c.fail(context.Background(), c.run(context.Background()))
 }
@@ -80,8 +83,8 @@ func main() {
 // started exists once wyrboot has run as the uinit.
 const started = "/run/wyrboot"
 
-// ownsMachine tells whether u-root's init started this program as the uinit, and not a person from a shell: their
-// parent is process 1, and that is the same busybox.
+// ownsMachine reports whether u-root's init started this program as the uinit, and not a person from a shell. The
+// uinit's parent is process 1, and that runs the same busybox.
 func ownsMachine() bool {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil || os.Getppid() != 1 {
@@ -95,20 +98,20 @@ type cmd struct {
 	console *console.Console
 	cmdline string
 	store   config.Store
-	owner   bool // the machine is this program's to reboot
+	owner   bool // this program may reboot the machine
 
 	config    config.Config
-	confirmed bool // somebody answered yes to wyr.efi=write
+	confirmed bool // a person answered yes to wyr.efi=write
 	net       *network.Manager
 	boot      *boot.Boot // how this machine boots an image
 
 	loader      *coldplug.Loader
-	driversErr  error              // why none could be loaded
-	stopDrivers context.CancelFunc // ends the loading of what appears later
-	unwatched   chan struct{}      // closed when nothing looks out for that
+	driversErr  error              // why no driver could be loaded
+	stopDrivers context.CancelFunc // stops loading drivers for hardware that appears later
+	unwatched   chan struct{}      // closed when such hardware gets no driver any more
 }
 
-// run boots the machine. It returns only when it cannot, and then why.
+// run boots the machine. It returns only if it cannot.
 func (c *cmd) run(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -120,7 +123,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if c.owner { // firmware leaves its last line open, and a quiet kernel says nothing after it
+	if c.owner { // firmware does not end its last line, and a quiet kernel prints nothing after it
 		io.WriteString(c.console, "\n")
 	}
 	c.sayf("Wyrcan %s, the container bootloader", version)
@@ -156,7 +159,8 @@ func (c *cmd) run(ctx context.Context) (err error) {
 		return fmt.Errorf("cannot boot %s: %w", c.config.Image, err)
 	}
 	version := printable.Line(b.Version)
-	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q", version, units.Bytes(b.Size), b.Packing, b.Cmdline)
+	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q",
+		version, units.Bytes(b.Size), b.Packing, b.Cmdline)
 	if err := c.stage("load", func() error { return c.boot.Load(ctx, b) }); err != nil {
 		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
 	}
@@ -168,8 +172,8 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	return kexec.Jump()
 }
 
-// drivers loads those of the hardware that is there, and goes on in the background for what appears later. Network
-// cards without one are named, for without the network there is no boot.
+// drivers loads the drivers of the present hardware, and in the background those of hardware that appears later. It
+// names network cards without a driver, because there is no boot without the network.
 func (c *cmd) drivers(ctx context.Context) error {
 	ctx, c.stopDrivers = context.WithCancel(ctx)
 	l := &coldplug.Loader{Logf: c.sayf}
@@ -209,7 +213,7 @@ func (c *cmd) drivers(ctx context.Context) error {
 	return nil
 }
 
-// configure finds out what to boot, and does what wyr.efi= asks for that need not wait for a validated configuration.
+// configure finds out what to boot. It also does what wyr.efi= asks for, except for writing the configuration.
 func (c *cmd) configure(ctx context.Context) error {
 	line, err := os.ReadFile(c.cmdline)
 	if err != nil {
@@ -226,7 +230,7 @@ func (c *cmd) configure(ctx context.Context) error {
 	return err
 }
 
-// stage runs one step of the boot and says how long it took, in a form that tests and people can grep for.
+// stage runs one step of the boot and says how long that took, in a form that tests and people can search for.
 func (c *cmd) stage(name string, step func() error) error {
 	start := time.Now()
 	if err := step(); err != nil {
@@ -240,7 +244,7 @@ func (c *cmd) took(stage string, d time.Duration) {
 	c.sayf("stage %s %.2f s", stage, d.Seconds())
 }
 
-// uptime is the time since the kernel started.
+// uptime returns the time since the kernel started.
 func uptime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
@@ -249,14 +253,15 @@ func uptime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// sayf tells the person at the console, and the kernel's log, one line.
+// sayf prints one line on the console and into the kernel's log.
 func (c *cmd) sayf(format string, args ...any) {
 	line := sentence(format, args...)
 	io.WriteString(c.console, line+"\n")
 	console.KernelLog(line)
 }
 
-// sentence is one line, whatever strangers have put into the arguments: they must not be able to speak in our name.
+// sentence returns one line, whatever strangers have put into the arguments, so that they cannot forge lines of
+// wyrboot.
 func sentence(format string, args ...any) string {
 	return printable.Clip("wyrboot: "+fmt.Sprintf(format, args...), printable.Long)
 }
