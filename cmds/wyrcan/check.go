@@ -17,7 +17,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// A report is what check finds out about an image.
+// report is what check finds out about an image.
 type report struct {
 	Image    string   `json:"image"`
 	Digest   string   `json:"digest"`
@@ -38,13 +38,13 @@ type report struct {
 	Cmdline  string   `json:"cmdline"`
 	Initrd   int64    `json:"initrdBytes,omitempty"`
 	Packing  string   `json:"initrdPacking,omitempty"`
-	Memory   int64    `json:"memoryBytes,omitempty"` // of the smallest machine that boots all of it
+	Memory   int64    `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
 	Warnings []string `json:"warnings,omitempty"`
 
 	drivers *driverSet
 }
 
-// Exit statuses of check besides 0, bootable, and 2, a wrong use.
+// Exit statuses of check, besides 0 for a bootable image and 2 for a wrong use.
 const (
 	notBootable = 1
 	notExamined = 3
@@ -53,8 +53,9 @@ const (
 // check is "wyrcan check".
 func (c *cmd) check(ctx context.Context, args []string) error {
 	var r recipe
-	f := c.flags("check", "[OPTION...] IMAGE", `Tell whether IMAGE is bootable by Wyrcan: which kernel and init it has, how much
-memory a machine needs to boot all of it, what of it will not survive, and which
+	f := c.flags("check", "[OPTION...] IMAGE",
+		`Tell whether IMAGE is bootable by Wyrcan: which kernel and init it has, how much
+memory a machine needs to boot all of it, what of it will be lost, and which
 firmware its drivers name that it does not have: hardware may need that, virtual
 machines do not.
 
@@ -100,7 +101,7 @@ this program and 3 if the image could not be read.
 	return err
 }
 
-// unexamined gives err the status of an image that could not be read, unless it has one of its own.
+// unexamined gives err the exit status for an image that could not be read, unless err has a status already.
 func unexamined(err error) error {
 	if errors.As(err, new(*status)) {
 		return err
@@ -108,7 +109,7 @@ func unexamined(err error) error {
 	return &status{code: notExamined, err: err}
 }
 
-// examine makes the bundle of an image, to see what becomes of it.
+// examine makes the bundle of an image and reports what it finds.
 func examine(
 	ctx context.Context, b *boot.Boot, img *image.Image, tree *rootfs.Tree, opt bundle.Options, m *meter,
 ) (*report, error) {
@@ -120,7 +121,7 @@ func examine(
 	for i, format := range tree.Formats() {
 		switch format {
 		case "", compression.Gzip, compression.Zstd:
-		default: // this program reads it
+		default: // this program can read it, but wyrboot cannot
 			r.Reason = fmt.Sprintf("%v is compressed with %s, which Wyrcan does not read when it boots a machine: "+
 				"compress it with gzip or zstd", img.Layers[i], format)
 			return r, nil
@@ -138,7 +139,7 @@ func examine(
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
 	r.Packing, r.Warnings = plan.Packing.String(), plan.Warnings
-	if err := r.count(ctx, tree, m); err != nil { // before the bundle, which takes the files' contents over
+	if err := r.count(ctx, tree, m); err != nil { // before Make, which takes the files' contents away
 		return r, err
 	}
 	made, err := plan.Make(ctx)
@@ -154,7 +155,7 @@ func examine(
 	return r, nil
 }
 
-// count counts the drivers for the kernel and the firmware, and warns where there are none or damaged ones.
+// count counts the firmware files and the drivers for the kernel, and warns if there are no drivers or damaged ones.
 func (r *report) count(ctx context.Context, tree *rootfs.Tree, m *meter) error {
 	if r.Version == "" {
 		return nil
@@ -166,7 +167,8 @@ func (r *report) count(ctx context.Context, tree *rootfs.Tree, m *meter) error {
 	r.Modules, r.Firmware, r.Missing = r.drivers.modules, r.drivers.firmware, r.drivers.missing
 	if dir := "/lib/modules/" + r.Version; r.Modules == 0 {
 		if _, err := tree.Lookup(dir); err == nil { // else there is a warning already
-			r.Warnings = append(r.Warnings, fmt.Sprintf("there are no modules in %s, so only drivers that are built into the kernel will work", dir))
+			r.Warnings = append(r.Warnings, fmt.Sprintf("there are no modules in %s, "+
+				"so only drivers that are built into the kernel will work", dir))
 		}
 	}
 	const most = 3
@@ -177,8 +179,8 @@ func (r *report) count(ctx context.Context, tree *rootfs.Tree, m *meter) error {
 	return nil
 }
 
-// under returns what the paths of all that is in a directory begin with, all links to it followed; nothing begins so if
-// it does not exist.
+// under returns the prefix that the paths of everything in a directory have, with all links to the directory followed.
+// If the directory does not exist, it returns a prefix that no path has.
 func under(tree *rootfs.Tree, dir string) string {
 	n, err := tree.Lookup(dir)
 	if err != nil {
@@ -201,10 +203,13 @@ func (r *report) print(w io.Writer, verbose bool) error {
 		{"files", fmt.Sprintf("%d, %.1f MB unpacked", r.Files, float64(r.Unpacked)/1e6)},
 	}
 	if r.Kernel != "" {
-		rows = append(rows, [2]string{"kernel", fmt.Sprintf("%s (%s, %s)", r.Kernel, r.Version, r.Format)}, [2]string{"init", r.Init})
+		rows = append(rows,
+			[2]string{"kernel", fmt.Sprintf("%s (%s, %s)", r.Kernel, r.Version, r.Format)},
+			[2]string{"init", r.Init})
 	}
 	if r.drivers != nil {
-		rows = append(rows, [2]string{"drivers", plural(r.Modules, "module") + ", " + plural(r.Firmware, "firmware file")})
+		found := plural(r.Modules, "module") + ", " + plural(r.Firmware, "firmware file")
+		rows = append(rows, [2]string{"drivers", found})
 		for _, row := range r.drivers.rows(verbose) {
 			rows = append(rows, [2]string{"firmware", row})
 		}

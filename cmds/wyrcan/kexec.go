@@ -19,7 +19,8 @@ import (
 // kexec is "wyrcan kexec".
 func (c *cmd) kexec(ctx context.Context, args []string) error {
 	var r recipe
-	f := c.flags("kexec", "[OPTION...] IMAGE", `Reboot this machine into IMAGE without its firmware: load the image's kernel,
+	f := c.flags("kexec", "[OPTION...] IMAGE",
+		`Reboot this machine into IMAGE without its firmware: load the image's kernel,
 with everything else of it as the initramfs, then have systemd stop all services,
 unmount what it can and start that kernel (systemctl kexec). Needs root, and
 memory for the image twice.
@@ -28,12 +29,13 @@ In two steps, to choose the moment: wyrcan kexec -load IMAGE, then, when it is
 time, systemctl kexec. Until then wyrcan kexec -unload takes it back. A loaded
 kernel is lost with an ordinary reboot.
 
-The image is fetched, verified and checked before anything is stopped, and this
-system stays as it was if one of that fails.
+The image is fetched, verified and checked before anything is stopped. If any of
+that fails, this system stays as it was.
 `)
 	load := f.Bool("load", false, "only load: systemctl kexec, later, starts it")
 	unload := f.Bool("unload", false, "forget what was loaded; takes no IMAGE")
-	force := f.Bool("force", false, "start at once, with no service stopped and nothing unmounted; file systems are synced, no more. Without IMAGE, start what was loaded")
+	force := f.Bool("force", false, "start at once, with no service stopped and nothing unmounted; "+
+		"file systems are synced, no more. Without IMAGE, start what was loaded")
 	r.flags(f)
 	f.registry()
 	rest, err := f.parse(args, 0, true)
@@ -44,7 +46,7 @@ system stays as it was if one of that fails.
 	case *load && *force, *unload && (*load || *force):
 		return usage("kexec: -load, -unload and -force exclude each other")
 	case *unload && len(rest) > 0:
-		return usage("kexec: -unload takes no IMAGE: it forgets whichever was loaded")
+		return usage("kexec: -unload takes no IMAGE: it forgets the one that was loaded")
 	case len(rest) > 1, len(rest) == 0 && !*unload && !*force:
 		return usage("usage: wyrcan kexec [OPTION...] IMAGE")
 	}
@@ -71,13 +73,14 @@ system stays as it was if one of that fails.
 	systemctl := exec.CommandContext(ctx, "systemctl", "kexec")
 	systemctl.Stdout, systemctl.Stderr = c.stderr, c.stderr
 	if err := systemctl.Run(); err != nil {
-		return fmt.Errorf("cannot have systemd stop the services: systemctl kexec: %w; the kernel stays loaded: wyrcan kexec -force starts it all the same, wyrcan kexec -unload forgets it", err)
+		return fmt.Errorf("cannot have systemd stop the services: systemctl kexec: %w; the kernel stays loaded: "+
+			"wyrcan kexec -force starts it all the same, wyrcan kexec -unload forgets it", err)
 	}
 	return nil
 }
 
-// kexecReady tells what would keep this system from starting another kernel, before anything is downloaded for it.
-// alone is whether systemd has no part in it.
+// kexecReady returns an error if this system cannot start another kernel, before anything is downloaded. alone says
+// that systemd is not needed.
 func (c *cmd) kexecReady(alone bool) error {
 	if os.Geteuid() != 0 {
 		return errors.New("starting another kernel needs root")
@@ -86,17 +89,19 @@ func (c *cmd) kexecReady(alone bool) error {
 		return errors.New("the running kernel cannot start another: it was built without kexec, or /sys is not mounted")
 	}
 	// A one-way switch: Documentation/admin-guide/sysctl/kernel.rst.
-	if b, err := os.ReadFile(filepath.Join(c.root, "/proc/sys/kernel/kexec_load_disabled")); err == nil && strings.TrimSpace(string(b)) == "1" {
+	disabled, err := os.ReadFile(filepath.Join(c.root, "/proc/sys/kernel/kexec_load_disabled"))
+	if err == nil && strings.TrimSpace(string(disabled)) == "1" {
 		return errors.New("the running kernel forbids it until the next reboot (sysctl kernel.kexec_load_disabled=1)")
 	}
-	// What tells that systemd is the init: sd_booted(3).
+	// This directory exists if systemd is the init: sd_booted(3).
 	if _, err := os.Stat(filepath.Join(c.root, "/run/systemd/system")); err != nil && !alone {
-		return errors.New("this system is not run by systemd, which would stop its services: load with -load and reboot the way that your init starts a loaded kernel, or start at once with -force")
+		return errors.New("this system is not run by systemd, which would stop its services: " +
+			"load with -load and reboot the way that your init starts a loaded kernel, or start at once with -force")
 	}
 	return nil
 }
 
-// load makes the image the one that the running kernel will start.
+// load makes the running kernel load the image's kernel, with the image as its initramfs.
 func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 	opt, err := r.options(c)
 	if err != nil {
@@ -120,15 +125,16 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 	}
 	if own, err := os.ReadFile(filepath.Join(c.root, "/proc/cmdline")); err == nil {
 		if lost := lostConsole(string(own), line); lost != "" {
-			c.say("this system has its console on %s, and the container's kernel is not told so: add -arg console=%[1]s", lost)
+			c.say("this system has its console on %s, and the container's kernel is not told so: "+
+				"add -arg console=%[1]s", lost)
 		}
 	}
 	c.say("kernel %s of %s is loaded, with an initrd of %s and the command line %q", version, ref, size, line)
 	return nil
 }
 
-// lostConsole returns the console on which somebody watches a system started with the command line own, a serial line
-// say, if one started with next would have its console on the screen: the last console= is /dev/console
+// lostConsole returns the console of a system that was started with the command line own, a serial line for instance,
+// if a system started with next would have its console on the screen instead: the last console= is /dev/console
 // (Documentation/admin-guide/serial-console.rst).
 func lostConsole(own, next string) string {
 	last := func(line string) (console string) {
@@ -141,12 +147,12 @@ func lostConsole(own, next string) string {
 	}
 	console := last(own)
 	if strings.HasPrefix(strings.TrimRight(console, "0123456789")+"0", "tty0") || last(next) != "" {
-		return "" // a screen, or the image's maker knows better
+		return "" // a screen, or the image's maker has chosen a console
 	}
 	return console
 }
 
-// jump starts what is loaded.
+// jump starts the loaded kernel.
 func (c *cmd) jump() error {
 	loaded, err := kexec.Loaded()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Wyrcan looks at, converts and boots bootable containers on your own machine.
+// Wyrcan checks, converts and boots bootable containers on your own machine.
 //
 // Synopsis:
 //
@@ -7,7 +7,7 @@
 // Description:
 //
 //	A bootable container is an image with a kernel at /boot/wyrcan.kernel and an init at /init. An IMAGE is a name at a
-//	registry, [registry/]name[:tag][@digest], or lies on this machine: oci:DIR[:NAME], oci-archive:FILE[:NAME],
+//	registry, [registry/]name[:tag][@digest], or on this machine oci:DIR[:NAME], oci-archive:FILE[:NAME],
 //	docker-archive:FILE[:NAME], or the path of such a directory or file.
 //
 //	Results go to standard output, everything else to standard error. Credentials are those of docker login.
@@ -38,20 +38,20 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// A cmd is one run of the tool: the world as it sees it.
+// cmd is one run of the tool, with everything that it uses of its surroundings.
 type cmd struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
 	args   []string    // without the name of the program
-	home   string      // the directory where make leaves what belongs together: this program, wyrcan.kernel, wyrcan.initrd
+	home   string      // the directory with what make has built: this program, wyrcan.kernel, wyrcan.initrd
 	root   string      // the root of /proc, /sys and /run, which tell what this system can do; "" is /
 	kernel boot.Kernel // the running kernel, for kexec; nil is the real one
 
 	tlsVerify *bool // the option; nil where a command has none
 }
 
-// A subcommand is a line of the tool's help.
+// subcommand is one line of the tool's help.
 type subcommand struct {
 	name    string
 	summary string
@@ -78,10 +78,10 @@ func main() {
 	var s *ended
 	if err != nil && errors.As(context.Cause(ctx), &s) {
 		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s)
-		// Who started this program, a shell's loop for one, wants to know that it did not end by itself. SIGQUIT would
-		// have Go print what all goroutines do.
+		// A shell that runs this program in a loop must see that a signal ended it. SIGQUIT would make Go print all
+		// goroutines.
 		if s.signal == syscall.SIGQUIT {
-			os.Exit(128 + int(s.signal)) // as a shell says it
+			os.Exit(128 + int(s.signal)) // the status that a shell gives
 		}
 		syscall.Kill(syscall.Getpid(), s.signal)
 		time.Sleep(time.Second) // it may reach another thread
@@ -95,7 +95,7 @@ func main() {
 	}
 }
 
-// ended is why a run came to no end of its own.
+// ended is the error of a run that a signal has ended.
 type ended struct{ signal syscall.Signal }
 
 func (e *ended) Error() string {
@@ -105,8 +105,9 @@ func (e *ended) Error() string {
 	return "ended by a signal: " + e.signal.String()
 }
 
-// untilSignal returns a context that ends when this program is asked to: what it has begun is then removed. Asked
-// again, it ends at once. What the one who started it has it ignore, as nohup does, stays ignored.
+// untilSignal returns a context that ends at the first signal that asks this program to end, so that it can remove what
+// it has begun. At the second signal the program ends at once. Signals that its parent has it ignore, as nohup does,
+// stay ignored.
 func untilSignal(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
@@ -124,15 +125,15 @@ func untilSignal(ctx context.Context) context.Context {
 }
 
 func command(args []string) *cmd {
-	// What goes to standard error quotes registries, certificates and images.
+	// Messages quote registries, certificates and images, which may hold control characters.
 	stderr := console.NewScreen(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())))
 	return &cmd{stdin: os.Stdin, stdout: os.Stdout, stderr: stderr, args: args[1:], home: home()}
 }
 
-// A status is an exit status with a meaning: 2 for a wrong use, others as the subcommands say.
+// status is an exit status with a meaning: 2 for a wrong use, others as the subcommands say.
 type status struct {
 	code int
-	err  error // nil: all was said
+	err  error // nil if everything was said already
 }
 
 func (s *status) Error() string {
@@ -156,7 +157,7 @@ func code(err error) int {
 	return 1
 }
 
-// usage is a failure of the one who typed.
+// usage returns the error of a command line that is wrong.
 func usage(format string, args ...any) error {
 	return &status{code: 2, err: fmt.Errorf(format, args...)}
 }
@@ -208,7 +209,7 @@ this is.
 `)
 }
 
-// A flagSet is the options of a subcommand.
+// flagSet is the options of a subcommand.
 type flagSet struct {
 	*flag.FlagSet
 	c        *cmd
@@ -216,7 +217,7 @@ type flagSet struct {
 	about    string
 }
 
-// flags begins the options of a subcommand. synopsis follows its name in the help, about tells what it does.
+// flags starts the options of a subcommand. In its help, synopsis follows its name, and about says what it does.
 func (c *cmd) flags(name, synopsis, about string) *flagSet {
 	f := &flagSet{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), c: c, synopsis: synopsis, about: about}
 	f.SetOutput(io.Discard) // errors are printed once, by main
@@ -224,8 +225,8 @@ func (c *cmd) flags(name, synopsis, about string) *flagSet {
 	return f
 }
 
-// parse reads options before, between and after the arguments, and returns the latter: as many as want says, or more
-// if more.
+// parse reads options before, between and after the arguments, and returns the arguments. There must be want of them,
+// or at least want if more is set.
 func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 	var rest []string
 	for {
@@ -254,9 +255,10 @@ func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 	return rest, nil
 }
 
-// wrong explains why options cannot be read.
+// wrong returns what is wrong with the options.
 func (f *flagSet) wrong(err error) error {
-	typed, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -") // which is no error of a type
+	// Package flag has no type for this error.
+	typed, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
 		if about, ok := strings.CutSuffix(err.Error(), ": parse error"); ok { // of a number or a time
 			err = fmt.Errorf("%s: want a whole number for a number, and 90s or 5m for a time", about)

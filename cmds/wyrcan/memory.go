@@ -18,7 +18,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// room reads how much memory there is for this program: what /proc/meminfo says, or what its control group has left.
+// room returns how much memory there is for this program: by /proc/meminfo, or what its control groups leave if that is
+// less.
 func (c *cmd) room() (memory.Info, error) {
 	m, err := memory.Read(filepath.Join(c.root, "/proc/meminfo"))
 	if err == nil {
@@ -27,23 +28,26 @@ func (c *cmd) room() (memory.Info, error) {
 	return m, err
 }
 
-// A control is how a version of control groups tells what one may take and takes.
+// control says where one version of control groups has the limit and the use of memory.
 type control struct {
-	controller, dir     string // in /proc/self/cgroup; where its groups are
-	limit, used         string // files
-	files, sharedMemory string // keys of memory.stat: all files that are cached; those of them that are in memory only
+	controller, dir     string // its name in /proc/self/cgroup; the directory of its groups
+	limit, used         string // names of files
+	files, sharedMemory string // keys of memory.stat: all cached files; those of them that exist in memory only
 }
 
-// controls are those of Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
+// controls returns both versions: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
 func controls() []control {
 	return []control{
 		{"", "/sys/fs/cgroup", "memory.max", "memory.current", "file", "shmem"},
-		{"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_shmem"},
+		{
+			"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+			"total_cache", "total_shmem",
+		},
 	}
 }
 
-// group returns how much memory the control groups of this program leave to it. In a container the outermost one that
-// is seen has the container's limit.
+// group returns how much memory the control groups of this program leave to it. In a container, the outermost visible
+// group has the container's limit.
 func (c *cmd) group() int64 {
 	left := int64(math.MaxInt64)
 	b, err := os.ReadFile(filepath.Join(c.root, "/proc/self/cgroup"))
@@ -68,7 +72,8 @@ func (c *cmd) group() int64 {
 	return left
 }
 
-// left returns how much memory one control group has left. What it has of files on disks makes room when it is wanted.
+// left returns how much memory one control group has left. Cached files on disks do not count: the kernel drops them
+// when memory is needed.
 func (how *control) left(dir string) int64 {
 	limit, err := number(filepath.Join(dir, how.limit))
 	if err != nil {

@@ -10,12 +10,13 @@ import (
 // morph is "wyrcan morph".
 func (c *cmd) morph(ctx context.Context, args []string) error {
 	var r recipe
-	f := c.flags("morph", "[OPTION...] IMAGE -kernel FILE -initrd FILE [-cmdline FILE]", `Make of IMAGE what Wyrcan would boot: its kernel, everything else of it as an
-initramfs, and the command line, for servers and boot loaders that want files.
+	f := c.flags("morph", "[OPTION...] IMAGE -kernel FILE -initrd FILE [-cmdline FILE]",
+		`Make of IMAGE what Wyrcan would boot: its kernel, everything else of it as an
+initramfs, and the command line, for servers and boot loaders that need files.
 After a failure the files are as they were. A FILE of - is standard output.
 
-With -m the command line holds what a machine with that memory needs to boot all
-of the image, and an image that it cannot boot is refused, as Wyrcan does.
+With -m the command line is the one for a machine with that much memory, and an
+image that such a machine cannot boot is refused, as Wyrcan does.
 `)
 	kernel := f.String("kernel", "", "write the kernel to `FILE`")
 	initrd := f.String("initrd", "", "write the initramfs to `FILE`")
@@ -31,7 +32,8 @@ of the image, and an image that it cannot boot is refused, as Wyrcan does.
 		return usage("morph: -kernel and -initrd say where to write")
 	}
 	if *kernel == "-" && *initrd == "-" || *cmdline == "-" && (*kernel == "-" || *initrd == "-") {
-		return usage("morph: one of kernel, initrd and command line can go to standard output, not several: name the others' files")
+		return usage("morph: one of kernel, initrd and command line can go to standard output, not several: " +
+			"name the others' files")
 	}
 	opt, err := r.options(c)
 	if err != nil {

@@ -13,21 +13,21 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// A place is where files are written for a directory that is to be whole or not there. Nobody but this user reaches it
-// until it is kept: others may be able to write where it lies, and would put links in the way. So it is used by its
-// descriptor, and what has a name in it is never found by a path from outside.
+// place is a directory that is filled and then kept as a whole, or removed. Until it is kept, only this user can reach
+// its inside: others may be able to write to the directory around it, and could put links in the way. So it is used by
+// its descriptor, and files in it are never opened by a path from outside.
 type place struct {
 	dir   *os.File // to write to
-	final string   // what was asked for
+	final string   // the path that was asked for
 
-	parent *os.File    // the directory that dir is in, under another name for now; nil where final was there: it may be a mount
-	temp   string      // that name
-	before unix.Stat_t // what was there
-	mine   bool        // it stays its owner's
+	parent *os.File    // the directory that dir is in, by another name so far; nil if final existed: it may be a mount
+	temp   string      // that other name
+	before unix.Stat_t // of the directory before it was locked
+	mine   bool        // its owner stays the same
 	kept   bool
 }
 
-// newPlace returns the place for a directory that is empty or not there. mine is whether its owner is to stay the same.
+// newPlace returns the place for a directory that is empty or does not exist. mine says that its owner stays the same.
 func newPlace(final string, mine bool) (*place, error) {
 	p := &place{final: final, mine: mine}
 	dir, err := openDir(final)
@@ -47,8 +47,8 @@ func newPlace(final string, mine bool) (*place, error) {
 	return p, nil
 }
 
-// openDir opens a directory, and follows symbolic links to it, but none that a third user has made: who can write to a
-// directory could lead whoever writes there elsewhere.
+// openDir opens a directory. It follows symbolic links to it, but none that a third user has made: such a link could
+// lead this program to another directory.
 func openDir(path string) (*os.File, error) {
 	for range 40 {
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -85,7 +85,7 @@ func openDir(path string) (*os.File, error) {
 	return nil, unix.ELOOP
 }
 
-// make makes a directory of another name beside the one that it will be.
+// make makes a directory with another name beside the final one.
 func (p *place) make() error {
 	fd, err := unix.Open(filepath.Dir(p.final), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -116,7 +116,7 @@ func (p *place) make() error {
 	return p.lock()
 }
 
-// take takes a directory that was there.
+// take uses a directory that exists.
 func (p *place) take() error {
 	if err := unix.Fstat(int(p.dir.Fd()), &p.before); err != nil {
 		return err
@@ -125,11 +125,12 @@ func (p *place) take() error {
 		return err
 	}
 	if int(p.before.Uid) != os.Geteuid() && os.Geteuid() != 0 {
-		return fmt.Errorf("cannot write into %q: it is not yours, and its owner could change what is written: name a directory that is not there yet", p.final)
+		return fmt.Errorf("cannot write into %q: it is not yours, and its owner could change what is written: "+
+			"name a directory that is not there yet", p.final)
 	}
 	err := p.lock()
 	if err == nil {
-		err = p.vacant() // now that nobody else can put something there
+		err = p.vacant() // once more: now nobody else can put something there
 	}
 	if err != nil {
 		p.restore()
@@ -137,7 +138,7 @@ func (p *place) take() error {
 	return err
 }
 
-// lock makes the directory this user's alone.
+// lock makes the directory accessible to this user alone.
 func (p *place) lock() error {
 	fd := int(p.dir.Fd())
 	var is unix.Stat_t
@@ -149,7 +150,8 @@ func (p *place) lock() error {
 		err = unix.Fchmod(fd, 0o700)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot keep others out of %q while it is filled: %w; name a directory that is not there yet", p.final, err)
+		return fmt.Errorf("cannot keep others out of %q while it is filled: %w; "+
+			"name a directory that is not there yet", p.final, err)
 	}
 	return nil
 }
@@ -168,7 +170,7 @@ func (p *place) vacant() error {
 	return nil
 }
 
-// restore makes a directory that was there what it was.
+// restore gives an existing directory its owner, mode and times back.
 func (p *place) restore() {
 	fd := int(p.dir.Fd())
 	unix.Fchown(fd, int(p.before.Uid), int(p.before.Gid))
@@ -176,7 +178,7 @@ func (p *place) restore() {
 	setTimes(p.dir, p.before.Atim, p.before.Mtim)
 }
 
-// keep makes the directory what was asked for.
+// keep gives the directory its final name, or its owner back.
 func (p *place) keep() error {
 	if p.parent == nil {
 		if p.mine {
@@ -209,13 +211,13 @@ func (p *place) keep() error {
 	return nil
 }
 
-// clear removes what was written, unless it was kept.
+// clear removes what was written, unless the place was kept.
 func (p *place) clear() {
 	defer p.close()
 	if p.kept {
 		return
 	}
-	p.lock() // it may have the image's owner and mode by now
+	p.lock() // it may already have the owner and mode of the image
 	clearDir(int(p.dir.Fd()))
 	if p.parent == nil {
 		p.restore()
@@ -232,7 +234,7 @@ func (p *place) close() {
 	}
 }
 
-// clearDir removes what is in a directory, as far as it can. Nothing outside is reached: no link is followed.
+// clearDir removes what is in a directory, as far as it can. It follows no link, so that it reaches nothing outside.
 func clearDir(fd int) {
 	self, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -246,7 +248,7 @@ func clearDir(fd int) {
 			continue
 		}
 		below, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err == unix.EACCES { // it has its own mode by now
+		if err == unix.EACCES { // it already has its own mode
 			unix.Fchmodat(fd, name, 0o700, unix.AT_SYMLINK_NOFOLLOW)
 			below, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		}
@@ -260,12 +262,13 @@ func clearDir(fd int) {
 	}
 }
 
-// file makes a file without a name where the files will be.
+// file makes a file without a name in the place.
 func (p *place) file() (*os.File, error) {
 	fd, err := unix.Openat(int(p.dir.Fd()), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil { // not every file system knows that flag
 		name := fmt.Sprintf(".spool-%d", rand.Uint64())
-		fd, err = unix.Openat(int(p.dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		const flags = unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_RDWR | unix.O_CLOEXEC
+		fd, err = unix.Openat(int(p.dir.Fd()), name, flags, 0o600)
 		if err == nil {
 			err = unix.Unlinkat(int(p.dir.Fd()), name, 0)
 		}
@@ -276,10 +279,11 @@ func (p *place) file() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "spool"), nil
 }
 
-// disk returns the place as somewhere for what the memory has no room for; nil if it is in memory itself.
+// disk returns the place as a disk for contents that do not fit into the memory; nil if the place is in memory itself.
 func (p *place) disk() disk {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(p.dir.Fd()), &st); err != nil || st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC {
+	err := unix.Fstatfs(int(p.dir.Fd()), &st)
+	if err != nil || st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC {
 		return nil
 	}
 	return p

@@ -10,18 +10,20 @@ import (
 
 // unpack is "wyrcan unpack".
 func (c *cmd) unpack(ctx context.Context, args []string) error {
-	f := c.flags("unpack", "[OPTION...] IMAGE DIR", `Unpack IMAGE into the new or empty directory DIR: the tree of files that its
+	f := c.flags("unpack", "[OPTION...] IMAGE DIR",
+		`Unpack IMAGE into the new or empty directory DIR: the tree of files that its
 layers describe, with owners, modes, times, links, devices and extended
 attributes. Nothing outside DIR is written, and after a failure DIR is as it was.
-Until it is whole DIR is yours alone, whoever may write there.
+Until DIR is complete, only you can write to it.
 
-What a file system cannot hold is told by name and number, and left out: extended
-attributes, owners, times, special files. With -strict that is a failure.
+What a file system cannot hold is left out, and named with the number of files:
+extended attributes, owners, times, special files. With -strict that is a failure.
 `)
 	machine := here
 	f.registry()
 	f.Var(&machine, "arch", "unpack the image for this `ARCHITECTURE`, with a variant perhaps: arm/v7")
-	mine := f.Bool("no-owner", os.Geteuid() != 0, "all files are yours: without owners, devices and security attributes, which need root")
+	mine := f.Bool("no-owner", os.Geteuid() != 0,
+		"all files are yours: without owners, devices and security attributes, which need root")
 	strict := f.Bool("strict", false, "fail where the file system cannot hold all that a file has")
 	rest, err := f.parse(args, 2, false)
 	if err != nil {

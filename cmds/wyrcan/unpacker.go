@@ -16,23 +16,23 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// An unpacker writes a tree to a directory. Each file gets what it has by its descriptor, never by its name: a name can
-// become that of another file.
+// unpacker writes a tree to a directory. It sets a file's properties by its descriptor, never by its name: somebody may
+// give the name to another file.
 type unpacker struct {
-	mine    bool // leave out what only root may do
-	strict  bool // fail at what would be a loss
+	mine    bool // leave out what needs root
+	strict  bool // fail instead of losing something
 	without losses
 	lost    losses
 	meter   *meter
-	grow    func() error // asked while files take memory; nil where they take none
+	grow    func() error // asked while files take memory; nil if they do not
 
 	root   *os.File
-	parent *os.File // the directory called name, opened last
+	parent *os.File // the directory that was opened last, called name
 	name   string
 	single bool // the kernel has no openat2: directories are opened one by one
 
-	last *rootfs.Node // the file made last
-	file *os.File     // the same; nil if it could not be made
+	last *rootfs.Node // the file that was made last
+	file *os.File     // the same file, open; nil if it could not be made
 }
 
 // errRoot is why -no-owner leaves something out.
@@ -72,14 +72,16 @@ func (u *unpacker) unpack(ctx context.Context, tree *rootfs.Tree) error {
 	return nil
 }
 
-// reason says in other words what some errors mean here.
+// reason explains what some errors mean here.
 func reason(n *rootfs.Node, err error) error {
 	base := path.Base(n.Path)
 	switch {
 	case errors.Is(err, unix.EEXIST):
-		return errors.New("the file system takes this name for that of another file there: perhaps it does not tell upper case from lower; unpack to another one")
+		return errors.New("the file system takes this name for that of another file there: " +
+			"perhaps it does not tell upper case from lower; unpack to another one")
 	case errors.Is(err, unix.ENAMETOOLONG) && n.Symlink():
-		return fmt.Errorf("the file system takes neither such a name, of %d bytes, nor such a target, of %d bytes", len(base), len(n.Target))
+		return fmt.Errorf("the file system takes neither such a name, of %d bytes, nor such a target, of %d bytes",
+			len(base), len(n.Target))
 	case errors.Is(err, unix.ENAMETOOLONG):
 		return fmt.Errorf("the file system takes no name of %d bytes", len(base))
 	}
@@ -105,8 +107,8 @@ func (u *unpacker) at(n *rootfs.Node) (fd int, base string, err error) {
 	return int(u.parent.Fd()), base, nil
 }
 
-// open opens a directory of the tree, by pieces of its path that the kernel takes. None of them is a symbolic link, nor
-// may one have become that.
+// open opens a directory of the tree, in pieces of its path that are short enough for the kernel. It follows no
+// symbolic link: nobody may have put one in a directory's place.
 func (u *unpacker) open(dir string) (int, error) {
 	const most = unix.PathMax - 1
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -124,8 +126,9 @@ func (u *unpacker) open(dir string) (int, error) {
 		if u.single {
 			fd, err = unix.Openat(at, piece, flags, 0)
 		} else {
-			fd, err = unix.Openat2(at, piece, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
-			if err == unix.ENOSYS || err == unix.EPERM { // before Linux 5.6, or where a filter does not know it
+			const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS
+			fd, err = unix.Openat2(at, piece, &unix.OpenHow{Flags: flags, Resolve: resolve})
+			if err == unix.ENOSYS || err == unix.EPERM { // before Linux 5.6, or where a seccomp filter does not know it
 				u.single = true
 				continue
 			}
@@ -158,7 +161,7 @@ func (u *unpacker) write(n *rootfs.Node, content io.Reader) error {
 		if err == nil || u.file != nil && !lossy(err) && !errors.Is(err, unix.EMLINK) && !errors.Is(err, unix.EXDEV) {
 			return err
 		}
-		// It becomes a file of its own, with the same in it.
+		// It becomes a separate file with the same content.
 		if u.file != nil {
 			if err := u.lose("the second names", n.Path, err); err != nil {
 				return err
@@ -178,22 +181,22 @@ func (u *unpacker) write(n *rootfs.Node, content io.Reader) error {
 	return u.describe(u.file, n)
 }
 
-// link gives the file made last another name.
+// link gives the file that was made last another name.
 func (u *unpacker) link(fd int, base string) error {
 	if u.file == nil {
 		return unix.ENOENT
 	}
 	err := unix.Linkat(unix.AT_FDCWD, proc(u.file), fd, base, unix.AT_SYMLINK_FOLLOW)
-	if err == unix.ENOENT { // without /proc it takes a capability
+	if err == unix.ENOENT { // there is no /proc; without it this needs a capability
 		err = unix.Linkat(int(u.file.Fd()), "", fd, base, unix.AT_EMPTY_PATH)
 	}
 	return err
 }
 
-// proc is a path to a file that is open, whatever has become of its name.
+// proc returns a path to an open file that is right even if the file's name has changed.
 func proc(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
-// create makes n, which is no directory, and returns it open; nil if it was left out.
+// create makes n, which is no directory, and returns it open, or nil if it was left out.
 func (u *unpacker) create(fd int, base string, n *rootfs.Node, content io.Reader) (*os.File, error) {
 	if n.Regular() {
 		file, err := unix.Openat(fd, base, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -240,7 +243,7 @@ func (u *unpacker) create(fd int, base string, n *rootfs.Node, content io.Reader
 type growing struct {
 	f     *os.File
 	grow  func() error
-	asked int // bytes since
+	asked int // bytes written since it asked
 }
 
 func (g *growing) Write(p []byte) (int, error) {
@@ -253,7 +256,7 @@ func (g *growing) Write(p []byte) (int, error) {
 	return g.f.Write(p)
 }
 
-// finish gives a directory all that it has.
+// finish sets the properties of a directory.
 func (u *unpacker) finish(n *rootfs.Node) error {
 	if n.Path == "." {
 		return u.describe(u.root, n)
@@ -271,18 +274,19 @@ func (u *unpacker) finish(n *rootfs.Node) error {
 	return u.describe(f, n)
 }
 
-// describe gives a file all but its content.
+// describe sets all properties of a file; its content is there already.
 func (u *unpacker) describe(f *os.File, n *rootfs.Node) error {
 	fd, mode := int(f.Fd()), n.Mode&0o7777
 	if !u.mine {
-		if err := unix.Fchownat(fd, "", int(n.UID), int(n.GID), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		const itself = unix.AT_EMPTY_PATH | unix.AT_SYMLINK_NOFOLLOW
+		if err := unix.Fchownat(fd, "", int(n.UID), int(n.GID), itself); err != nil {
 			if err := u.lose("the owners", n.Path, err); err != nil {
 				return err
 			}
-			mode &^= unix.S_ISUID | unix.S_ISGID // which would make it run as another one than the image says
+			mode &^= unix.S_ISUID | unix.S_ISGID // the file would run as another user than the image says
 		}
 	}
-	// After the owner, whose change takes capabilities away, and before the mode, which may forbid it.
+	// After the owner, because a change of the owner removes capabilities; before the mode, which may forbid writing.
 	for _, key := range slices.Sorted(maps.Keys(n.Xattrs)) {
 		if err := setXattr(f, n, key); err != nil {
 			if u.mine && !strings.HasPrefix(key, "user.") && errors.Is(err, unix.EPERM) {
@@ -294,7 +298,7 @@ func (u *unpacker) describe(f *os.File, n *rootfs.Node) error {
 			}
 		}
 	}
-	if !n.Symlink() { // Linux gives those no mode
+	if !n.Symlink() { // symbolic links have no mode in Linux
 		if err := setMode(f, n, mode); err != nil {
 			if err := u.lose("the modes", n.Path, err); err != nil {
 				return err
@@ -311,10 +315,10 @@ func (u *unpacker) describe(f *os.File, n *rootfs.Node) error {
 	return nil
 }
 
-// cut is a name that is short enough for a message: an image may have one of a megabyte.
+// cut shortens a name for a message: an image may have one of a megabyte.
 func cut(name string) string { return name[:min(len(name), 80)] }
 
-// lose notes that something is lost, and returns an error where that is none to go on with.
+// lose notes that something is lost, or returns an error if unpacking must not go on.
 func (u *unpacker) lose(what, path string, err error) error {
 	if u.strict || !lossy(err) && !errors.Is(err, unix.EMLINK) && !errors.Is(err, unix.EXDEV) {
 		return fmt.Errorf("%s: %w", what, err)
@@ -323,7 +327,7 @@ func (u *unpacker) lose(what, path string, err error) error {
 	return nil
 }
 
-// opened reports whether a node's file is open to be read or written; of what is not there is only a path below /proc.
+// opened reports whether a node's file is open for reading or writing. Others are only reached by a path below /proc.
 func opened(n *rootfs.Node) bool { return n.Regular() || n.Dir() }
 
 func setXattr(f *os.File, n *rootfs.Node, key string) error {
@@ -340,7 +344,7 @@ func setMode(f *os.File, n *rootfs.Node, mode uint32) error {
 	return unix.Chmod(proc(f), mode)
 }
 
-// setTimes sets when a file was last read and changed.
+// setTimes sets the times when a file was last read and last changed.
 func setTimes(f *os.File, read, changed unix.Timespec) error {
 	t := []unix.Timespec{read, changed}
 	err := unix.UtimesNanoAt(int(f.Fd()), "", t, unix.AT_EMPTY_PATH)

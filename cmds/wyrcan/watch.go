@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// A watcher reads a machine's console: for the words that mean success, for what took how long, and for what shows that
-// Wyrcan's part is over.
+// watcher reads a machine's console. It looks for the words that mean success, for how long each stage took, and for
+// signs that the container's kernel runs.
 type watcher struct {
-	until  string // "" for none: watch then reads to the end
+	until  string // the words; "" makes watch read to the end
 	begin  time.Time
 	stages []stage
-	first  time.Duration // when Wyrcan's own program spoke first, since begin
-	last   time.Duration // when it spoke last
+	first  time.Duration // since begin, when wyrboot printed its first line
+	last   time.Duration // when it printed its last line
 	words  time.Duration // when the words came
 
-	jumped bool    // Wyrcan has said that it starts the container's kernel, and nothing after that
-	uptime float64 // of the machine then, in seconds
-	alive  bool    // the container's kernel, or what it has started, has shown something
+	jumped bool    // wyrboot has said that it starts the container's kernel, and nothing after that
+	uptime float64 // of the machine at that moment, in seconds
+	alive  bool    // the container's kernel, or something that it started, has printed something
 }
 
 type stage struct {
@@ -31,9 +31,9 @@ type stage struct {
 	took time.Duration
 }
 
-// watch copies the console to out until it has shown the words, and returns whether it has.
+// watch copies the console to out until the words come, and reports whether they came.
 func (w *watcher) watch(console io.Reader, out io.Writer) bool {
-	var line []byte // what the console's last line has so far: a prompt never ends one
+	var line []byte // the console's last line so far: a prompt is a line that does not end
 	buf := make([]byte, 4096)
 	for {
 		n, err := console.Read(buf)
@@ -51,7 +51,7 @@ func (w *watcher) watch(console io.Reader, out io.Writer) bool {
 			line = rest
 		}
 		if len(line) > 1<<16 {
-			line = line[len(line)-1<<12:] // no text of interest is as long
+			line = line[len(line)-1<<12:] // no text that is looked for is as long
 		}
 		if err != nil {
 			w.follow(line, false)
@@ -60,7 +60,7 @@ func (w *watcher) watch(console io.Reader, out io.Writer) bool {
 	}
 }
 
-// see looks at a line, or at the beginning of one that has not ended, and returns whether it has the words.
+// see looks at a line, or at one that has not ended yet, and reports whether it has the words.
 func (w *watcher) see(line []byte, ended bool) bool {
 	now := time.Since(w.begin)
 	if ended && bytes.Contains(line, []byte(wyrboot)) {
@@ -76,7 +76,7 @@ func (w *watcher) see(line []byte, ended bool) bool {
 			}
 		}
 	}
-	// The command line, which the kernel prints, may hold the words too; those are not the container's.
+	// The kernel prints its command line, which may hold the words too.
 	if w.until != "" && bytes.Contains(line, []byte(w.until)) && !bytes.Contains(line, []byte("ommand line: ")) {
 		w.words = now
 		return true
@@ -84,23 +84,24 @@ func (w *watcher) see(line []byte, ended bool) bool {
 	return false
 }
 
-// wyrboot begins the lines of Wyrcan's own program.
+// wyrboot begins the lines that Wyrcan's own program prints.
 const wyrboot = "wyrboot: "
 
-// follow looks at a line, whole or the console's last, for what tells whether the container's kernel was started:
-// Wyrcan says that it starts it, and then something else speaks. Wyrcan would say, too, that it could not.
+// follow looks at a line, a whole one or the console's last, to find out whether the container's kernel has started:
+// wyrboot says that it starts that kernel, and then something else prints a line. If the start failed, wyrboot would
+// say so.
 func (w *watcher) follow(line []byte, whole bool) {
 	if w.alive {
 		return
 	}
 	text := regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])`).ReplaceAllString(string(line), "")
-	for piece := range strings.SplitSeq(text, "\r") { // a line of progress is written over
+	for piece := range strings.SplitSeq(text, "\r") { // a progress line is overwritten
 		w.judge(strings.TrimSpace(piece), whole)
 	}
 }
 
 func (w *watcher) judge(text string, whole bool) {
-	// What a kernel says has the time since its start, CONFIG_PRINTK_TIME.
+	// A kernel's lines begin with the time since its start, CONFIG_PRINTK_TIME.
 	uptime, kernel := -1.0, regexp.MustCompile(`^\[ *([0-9]+\.[0-9]+)\] *`).FindStringSubmatch(text)
 	if kernel != nil {
 		text = text[len(kernel[0]):]
@@ -115,19 +116,19 @@ func (w *watcher) judge(text string, whole bool) {
 	case strings.HasPrefix(text, wyrboot+"Wyrcan "):
 		w.alive = true // the container is a Wyrcan itself, whose first line this is
 	case regexp.MustCompile(`^wyrboot: (\S+ \(.*\): |driver )`).MatchString(text):
-		// A link or a driver, of which news comes at any time.
+		// A message about a link or a driver, which comes at any time.
 	case strings.HasPrefix(text, wyrboot), !whole && strings.HasPrefix(wyrboot, text):
 		w.jumped = false
-	case strings.HasPrefix(text, "QEMU"), strings.HasPrefix(text, "(qemu)"): // its monitor, and its last word
-	case strings.HasPrefix(text, "reboot: "): // kernel/reboot.c; Wyrcan does not end without a word of its own
+	case strings.HasPrefix(text, "QEMU"), strings.HasPrefix(text, "(qemu)"): // QEMU's monitor, and its last message
+	case strings.HasPrefix(text, "reboot: "): // kernel/reboot.c; wyrboot says so before it reboots
 		w.alive = true
-	case kernel != nil && uptime > w.uptime-1 && uptime < w.uptime+10: // may still be Wyrcan's kernel, which shuts down
+	case kernel != nil && uptime > w.uptime-1 && uptime < w.uptime+10: // may be Wyrcan's kernel, shutting down
 	default:
 		w.alive = true
 	}
 }
 
-// table returns the times of all stages, "" if Wyrcan never spoke.
+// table returns the times of all stages, "" if wyrboot has printed nothing.
 func (w *watcher) table() string {
 	if w.first == 0 {
 		return ""

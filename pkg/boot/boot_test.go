@@ -234,7 +234,8 @@ func TestTooLarge(t *testing.T) {
 			want      []string
 		}{
 			{bootable(), 50, 0, []string{
-				"too little memory: to hold the image's layers takes 61 MiB and this machine has 50 MiB free; " + budget.Remedy,
+				"too little memory: to hold the image's layers takes 61 MiB and this machine has 50 MiB free; " +
+					budget.Remedy,
 			}},
 			{bomb, 49, 0, []string{
 				"hold more than 49 MiB uncompressed",

@@ -1,5 +1,5 @@
-// Package handover is what a bundle leaves in its initramfs for wyrinit, the booted container's first process: what
-// newc archives cannot carry. It is a leaf package, for wyrinit has to stay small.
+// Package handover defines what a bundle puts into its initramfs for wyrinit, the booted container's first process: the
+// properties of files that newc archives cannot hold. It is a leaf package, because wyrinit must stay small.
 package handover
 
 import (
@@ -8,16 +8,16 @@ import (
 	"io"
 )
 
-// The paths inside the booted root. The kernel starts Init, which is wyrinit; everything below Dir is gone before the
+// The paths inside the booted root. The kernel starts Init, which is wyrinit. wyrinit removes Dir before the
 // container's own /init runs.
 const (
 	Init         = "/init"           // wyrinit, in the place of the image's own
 	Dir          = "/.wyrcan"        // a directory of its own; an image that has this path gets no wyrinit
 	OriginalInit = Dir + "/init"     // the image's /init, whatever it is
 	List         = Dir + "/list"     // an encoded Manifest
-	Parts        = Dir + "/part-"    // begins the names of large files' parts: the first file's first one is part-1-1
+	Parts        = Dir + "/part-"    // begins the names of large files' parts: part-1-1 is the first of the first file
 	NewRoot      = Dir + "/newroot"  // an empty directory: where / is bound before it is moved over /
-	Complete     = Dir + "/complete" // the archive's last file: where it is missing, the kernel ran out of room
+	Complete     = Dir + "/complete" // the archive's last file: if it is missing, the kernel ran out of room
 )
 
 // Xattr is one extended attribute of one file.
@@ -27,28 +27,28 @@ type Xattr struct {
 	Value string // raw bytes
 }
 
-// Join is a file that is too large for an initramfs, and so came in parts.
+// Join is a file that is too large for an initramfs, and so comes in parts.
 type Join struct {
-	Path  string // absolute; it has the first part
-	Parts string // what the paths of the others begin with; a number follows, from 1 on
+	Path  string // absolute; the file has the first part
+	Parts string // the beginning of the other parts' paths; a number follows, from 1 on
 	Size  int64  // of the whole, in bytes
 	MTime int64  // seconds
 }
 
-// Manifest is what wyrinit has to restore.
+// Manifest is what wyrinit restores.
 type Manifest struct {
-	RootMTime int64 // seconds; the removal of Dir would otherwise show in the mtime of /
+	RootMTime int64 // of /, in seconds; removing Dir changes it
 	Joins     []Join
 	Xattrs    []Xattr
 }
 
-// magic tells a manifest, and its version, from anything else.
+// magic begins a manifest, and tells its version.
 const magic = "wyrcan2\n"
 
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
-// Write encodes m: the magic, RootMTime, then the number of joins and of each what Join has, the same of the
-// attributes; numbers as varints, strings with their length before them.
+// Write encodes m: the magic, RootMTime, the number of joins and the fields of each, then the same for the attributes.
+// Numbers are varints; a string follows its length.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
 	b = binary.AppendUvarint(b, uint64(len(m.Joins)))
@@ -72,7 +72,7 @@ func appendText(b []byte, texts ...string) []byte {
 	return b
 }
 
-// Parse decodes what Write wrote, and refuses everything else.
+// Parse decodes what Write has written, and refuses everything else.
 func Parse(b []byte) (Manifest, error) {
 	if len(b) < len(magic) || string(b[:len(magic)]) != magic {
 		return Manifest{}, errBad
@@ -91,13 +91,13 @@ func Parse(b []byte) (Manifest, error) {
 	return m, nil
 }
 
-// decoder takes a list apart. Behind something that nobody wrote there is nothing more in it.
+// decoder decodes a list. After the first mistake it is empty and bad.
 type decoder struct {
 	b   []byte
 	bad bool
 }
 
-// skip takes n bytes; less than one is what package binary says of a number that is none.
+// skip removes n bytes and returns them. Package binary returns n < 1 for an invalid number.
 func (d *decoder) skip(n int) []byte {
 	if n <= 0 || n > len(d.b) {
 		d.b, d.bad = nil, true
@@ -114,7 +114,7 @@ func (d *decoder) number() int64 {
 	return v
 }
 
-// count is a number of things, each of which takes a byte at the least.
+// count decodes the number of the things that follow. Each of them has at least one byte.
 func (d *decoder) count() uint64 {
 	v, n := binary.Uvarint(d.b)
 	d.skip(n)

@@ -53,7 +53,11 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(encode(f, Manifest{RootMTime: 1, Joins: []Join{{"/d", Parts, 5 << 30, 3}}, Xattrs: []Xattr{{"/a", "user.b", "c"}}}))
+	f.Add(encode(f, Manifest{
+		RootMTime: 1,
+		Joins:     []Join{{"/d", Parts, 5 << 30, 3}},
+		Xattrs:    []Xattr{{"/a", "user.b", "c"}},
+	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)
 		if err != nil {

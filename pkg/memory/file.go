@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Page is how much memory is given back at a time, in bytes.
+// Page is the size of a page of memory in bytes: always on amd64, and with Debian's usual kernel on arm64.
 const Page = 4 << 10
 
-// File makes a file in memory that has no place in any file system, and no limit but the memory itself: / and /tmp hold
-// half of that at most. The name is for people who look at /proc.
+// File makes a file in memory. It is in no file system, so that its only limit is the memory itself: / and /tmp hold at
+// most half of that. The name only shows in /proc.
 func File(name string) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
@@ -20,14 +20,14 @@ func File(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// GiveBack gives the memory of all pages back that begin in this part of the file. They read as zeros then, and the
-// file keeps its length.
+// GiveBack frees all pages that begin in this part of the file. They read as zeros then; the file keeps its length.
 func GiveBack(f *os.File, from, to int64) error {
 	from, to = (from+Page-1)&^(Page-1), (to+Page-1)&^(Page-1)
 	if from >= to {
 		return nil
 	}
-	if err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, from, to-from); err != nil {
+	const punch = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	if err := unix.Fallocate(int(f.Fd()), punch, from, to-from); err != nil {
 		return fmt.Errorf("cannot give memory back: %w", err)
 	}
 	return nil

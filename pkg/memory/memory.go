@@ -1,5 +1,4 @@
-// Package memory tells how much memory the running machine has, as proc(5) tells it in /proc/meminfo, and makes files
-// that are in it.
+// Package memory reads how much memory the running machine has from /proc/meminfo (proc(5)), and makes files in memory.
 package memory
 
 import (
@@ -10,10 +9,10 @@ import (
 	"strings"
 )
 
-// Info is a moment's state, in bytes.
+// Info is how much memory there is at one moment, in bytes.
 type Info struct {
-	Total     int64 // MemTotal: what the kernel manages, without itself and what firmware keeps
-	Available int64 // MemAvailable: what programs can still get without swapping
+	Total     int64 // MemTotal: what the kernel manages, without itself and what the firmware reserves
+	Available int64 // MemAvailable: what programs can still use without swapping
 }
 
 // Read reads a file in the form of /proc/meminfo.
