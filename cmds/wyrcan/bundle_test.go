@@ -20,7 +20,7 @@ import (
 
 const release = "6.1.0-40-amd64"
 
-// bootable is a bootable container: in what follows the mistakes are added to it.
+// bootable is a bootable container. Tests add mistakes to it.
 func bootable() []imagetest.Entry {
 	return []imagetest.Entry{
 		imagetest.Dir("boot"),
@@ -37,7 +37,7 @@ func bootable() []imagetest.Entry {
 	}
 }
 
-// withWyrinit puts what stands in for wyrinit beside the tool.
+// withWyrinit puts a fake wyrinit beside the tool.
 func withWyrinit(t *testing.T, c *cmd) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(c.home, "wyrinit"), []byte("#!/bin/sh\n"), 0o700); err != nil {
@@ -49,22 +49,50 @@ func TestCheck(t *testing.T) {
 	good := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
 	bare := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("usr"))))
-	empty := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+release))))
+	empty := onDisk(t, imagetest.Image(t,
+		imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+release))))
 	for _, row := range []struct {
 		name string
 		args []string
 		code int
 		want []string
 	}{
-		{"bootable", []string{good, "-arg", "debug"}, 0, []string{"kernel        /boot/vmlinuz (" + release + ", bzImage)", "init          /bin/init", "command line  quiet debug", "drivers       1 module, 1 firmware file\ncommand", " MiB at least", "bootable      yes"}},
+		{
+			"bootable", []string{good, "-arg", "debug"}, 0,
+			[]string{
+				"kernel        /boot/vmlinuz (" + release + ", bzImage)",
+				"init          /bin/init",
+				"command line  quiet debug",
+				"drivers       1 module, 1 firmware file\ncommand",
+				" MiB at least",
+				"bootable      yes",
+			},
+		},
 		{"memory as QEMU takes it", []string{good, "-m", "4096"}, 0, []string{"bootable      yes"}},
 		{"too little of it", []string{good, "-m", "32"}, notBootable, []string{"bootable      no: too little memory"}},
 		{"enough memory", []string{good, "-m", "4G"}, 0, []string{"bootable      yes"}},
-		{"too little memory", []string{good, "-m", "32M"}, notBootable, []string{"bootable      no: too little memory"}},
+		{
+			"too little memory", []string{good, "-m", "32M"}, notBootable,
+			[]string{"bootable      no: too little memory"},
+		},
 		{"no memory", []string{good, "-m", "much"}, 2, nil},
-		{"no init", []string{bad}, notBootable, []string{"bootable      no: /init is not in it; make it a link to the image's init: ln -s /sbin/init /init\n"}},
-		{"no modules", []string{bare}, 0, []string{"warning       the image has no /lib/modules/" + release, "bootable      yes"}},
-		{"no module", []string{empty}, 0, []string{"warning       there are no modules in /lib/modules/" + release, "drivers       0 modules, 1 firmware file\n"}},
+		{
+			"no init", []string{bad}, notBootable,
+			[]string{
+				"bootable      no: /init is not in it; make it a link to the image's init: ln -s /sbin/init /init\n",
+			},
+		},
+		{
+			"no modules", []string{bare}, 0,
+			[]string{"warning       the image has no /lib/modules/" + release, "bootable      yes"},
+		},
+		{
+			"no module", []string{empty}, 0,
+			[]string{
+				"warning       there are no modules in /lib/modules/" + release,
+				"drivers       0 modules, 1 firmware file\n",
+			},
+		},
 		{"no image", []string{"oci:/nowhere"}, notExamined, nil},
 		{"wrong use", []string{good, "-root", "nfs"}, 2, nil},
 	} {
@@ -91,12 +119,13 @@ func TestCheck(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || !r.Bootable || r.Version != release || r.Memory == 0 {
 		t.Errorf("-json gives %+v, %v", r, err)
 	}
-	// The memory that it names is enough, and it is the least.
+	// The memory that it names is enough, and 1 MiB less is not.
 	for size, want := range map[int64]int{r.Memory: 0, r.Memory - 1<<20: notBootable} {
 		c, stdout, _ := tool(t, "check", good, "-m", fmt.Sprintf("%dM", size>>20))
 		withWyrinit(t, c)
 		if err := c.run(context.Background()); code(err) != want {
-			t.Errorf("with %d MiB, of which %d are the least: status %d, want %d\n%s", size>>20, r.Memory>>20, code(err), want, stdout)
+			t.Errorf("with %d MiB, where %d are the least: status %d, want %d\n%s",
+				size>>20, r.Memory>>20, code(err), want, stdout)
 		}
 	}
 }
@@ -104,7 +133,8 @@ func TestCheck(t *testing.T) {
 func TestMorph(t *testing.T) {
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	dir := t.TempDir()
-	c, stdout, _ := tool(t, "morph", img, "-kernel", dir+"/k", "-initrd", dir+"/i.x", "-cmdline", dir+"/c", "-arg", "a b", "-arg=debug")
+	c, stdout, _ := tool(t, "morph", img,
+		"-kernel", dir+"/k", "-initrd", dir+"/i.x", "-cmdline", dir+"/c", "-arg", "a b", "-arg=debug")
 	withWyrinit(t, c)
 	if err := c.run(context.Background()); err != nil {
 		t.Fatal(err)
@@ -156,10 +186,11 @@ func names(t *testing.T, dir string) []string {
 	return names
 }
 
-// Files that were there stay as they were when morph fails, and none appears.
+// TestMorphFails checks that existing files stay as they were and that no new file is left.
 func TestMorphFails(t *testing.T) {
 	good := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
-	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("boot/vmlinuz"))))
+	bad := onDisk(t, imagetest.Image(t,
+		imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("boot/vmlinuz"))))
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/k", []byte("before"), 0o600); err != nil {
 		t.Fatal(err)
@@ -188,7 +219,7 @@ func TestMorphFails(t *testing.T) {
 	}
 }
 
-// What is no file is written to and stays what it is: standard output, a device, what a link leads to.
+// TestMorphElsewhere writes to standard output, to a device and through a link, all of which stay what they are.
 func TestMorphElsewhere(t *testing.T) {
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
 	dir := t.TempDir()
@@ -238,14 +269,17 @@ func TestLostConsole(t *testing.T) {
 	}
 }
 
-// What kexec refuses it refuses before anything is loaded, and what this system cannot do before anything is read.
+// TestKexecRefused has images that kexec refuses before it loads anything, and systems that it refuses before it reads
+// anything.
 func TestKexecRefused(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, as kexec does")
 	}
 	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
 	const (
-		loaded, disabled, systemd = "sys/kernel/kexec_loaded", "proc/sys/kernel/kexec_load_disabled", "run/systemd/system/x"
+		loaded   = "sys/kernel/kexec_loaded"
+		disabled = "proc/sys/kernel/kexec_load_disabled"
+		systemd  = "run/systemd/system/x"
 	)
 	const meminfo = "MemTotal: 4000000 kB\nMemAvailable: 2000000 kB\n"
 	able := map[string]string{loaded: "0\n", disabled: "0\n", systemd: ""}
@@ -264,7 +298,10 @@ func TestKexecRefused(t *testing.T) {
 		{[]string{bad, "-load"}, map[string]string{loaded: "0\n"}, 1, "not bootable"},
 		{[]string{"oci:/nowhere"}, map[string]string{loaded: "0\n"}, 1, "not run by systemd"},
 		{[]string{"oci:/nowhere"}, map[string]string{systemd: ""}, 1, "built without kexec"},
-		{[]string{"oci:/nowhere"}, map[string]string{loaded: "0\n", disabled: "1\n", systemd: ""}, 1, "kexec_load_disabled=1"},
+		{
+			[]string{"oci:/nowhere"}, map[string]string{loaded: "0\n", disabled: "1\n", systemd: ""}, 1,
+			"kexec_load_disabled=1",
+		},
 		{[]string{"oci:/nowhere"}, able, 1, "/nowhere"},
 	} {
 		c, _, _ := tool(t, append([]string{"kexec"}, row.args...)...)
@@ -283,7 +320,8 @@ func TestKexecRefused(t *testing.T) {
 		}
 		err := c.run(context.Background())
 		if code(err) != row.code || err == nil || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("kexec %q on %q = %v, want status %d and an error with %q", row.args, row.system, err, row.code, row.want)
+			t.Errorf("kexec %q on %q = %v, want status %d and an error with %q",
+				row.args, row.system, err, row.code, row.want)
 		}
 	}
 }

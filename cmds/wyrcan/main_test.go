@@ -15,7 +15,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestMain lets a test run the program itself, with its signals and its exit status: see process.
+// TestMain makes the test binary the program itself where process has started it, with its signals and exit status.
 func TestMain(m *testing.M) {
 	if os.Getenv("WYRCAN_TEST") == "" {
 		os.Exit(m.Run())
@@ -30,15 +30,17 @@ func process(args ...string) *exec.Cmd {
 	return p
 }
 
-// Whoever ends the program early finds nothing of what it began, one sentence, and a process that ended by the signal.
+// TestSignal ends the program early. It must remove what it has begun, print one sentence, and end by the signal.
 func TestSignal(t *testing.T) {
 	registry := imagetest.Serve(t)
-	ref := registry.Push(t, "slow", imagetest.Image(t, imagetest.Files(append(bootable(), imagetest.File("data", strings.Repeat("much ", 1<<20)))...)))
+	entries := append(bootable(), imagetest.File("data", strings.Repeat("much ", 1<<20)))
+	ref := registry.Push(t, "slow", imagetest.Image(t, imagetest.Files(entries...)))
 	arrived := make(chan bool, 100)
-	registry.Fail(imagetest.Fault{Path: imagetest.Blobs, Skip: 1, Do: func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+	stall := func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
 		arrived <- true
 		<-req.Context().Done()
-	}})
+	}
+	registry.Fail(imagetest.Fault{Path: imagetest.Blobs, Skip: 1, Do: stall})
 	dir := t.TempDir()
 	for _, row := range []struct {
 		args   []string
@@ -46,7 +48,10 @@ func TestSignal(t *testing.T) {
 		says   string
 	}{
 		{[]string{"unpack", "-no-owner", ref, dir + "/root"}, syscall.SIGINT, "wyrcan: interrupted\n"},
-		{[]string{"morph", "-root", "initramfs", ref, "-kernel", dir + "/k", "-initrd", dir + "/i"}, syscall.SIGTERM, "wyrcan: ended by a signal: terminated\n"},
+		{
+			[]string{"morph", "-root", "initramfs", ref, "-kernel", dir + "/k", "-initrd", dir + "/i"}, syscall.SIGTERM,
+			"wyrcan: ended by a signal: terminated\n",
+		},
 		{[]string{"check", "-root", "initramfs", ref}, syscall.SIGHUP, "wyrcan: ended by a signal: hangup\n"},
 	} {
 		p := process(row.args...)
@@ -59,9 +64,11 @@ func TestSignal(t *testing.T) {
 		if err := p.Process.Signal(row.signal); err != nil {
 			t.Fatal(err)
 		}
-		p.Wait() // what its status is comes next
-		if status := p.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != row.signal || said.String() != row.says {
-			t.Errorf("%v upon %v: %v, it said %q, want %q", row.args, row.signal, p.ProcessState, said.String(), row.says)
+		p.Wait() // its status is checked next
+		status := p.ProcessState.Sys().(syscall.WaitStatus)
+		if !status.Signaled() || status.Signal() != row.signal || said.String() != row.says {
+			t.Errorf("%v upon %v: %v, it said %q, want %q",
+				row.args, row.signal, p.ProcessState, said.String(), row.says)
 		}
 		if left := names(t, dir); len(left) > 0 {
 			t.Errorf("%v upon %v left %q", row.args, row.signal, left)
@@ -73,7 +80,8 @@ func TestSignal(t *testing.T) {
 func tool(t *testing.T, args ...string) (c *cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
-	return &cmd{stdin: strings.NewReader(""), stdout: stdout, stderr: stderr, args: args, home: t.TempDir()}, stdout, stderr
+	c = &cmd{stdin: strings.NewReader(""), stdout: stdout, stderr: stderr, args: args, home: t.TempDir()}
+	return c, stdout, stderr
 }
 
 func TestUsage(t *testing.T) {
@@ -123,19 +131,22 @@ func TestUsage(t *testing.T) {
 	} {
 		c, stdout, _ := tool(t, row.args...)
 		err := c.run(context.Background())
-		if code(err) != row.code || !strings.Contains(stdout.String(), row.stdout) || row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
-			t.Errorf("wyrcan %q: status %d, %v, stdout %q; want status %d, %q, %q", row.args, code(err), err, stdout, row.code, row.err, row.stdout)
+		if code(err) != row.code || !strings.Contains(stdout.String(), row.stdout) ||
+			row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
+			t.Errorf("wyrcan %q: status %d, %v, stdout %q; want status %d, %q, %q",
+				row.args, code(err), err, stdout, row.code, row.err, row.stdout)
 		}
 	}
 }
 
-// Two words are as far from each other as it takes slips of the finger from one to the other.
+// TestDistance counts the typing mistakes between two words.
 func TestDistance(t *testing.T) {
 	for _, row := range []struct {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"check", "check", 0}, {"chek", "check", 1}, {"check", "chek", 1}, {"chekc", "check", 1}, {"xheck", "check", 1}, {"cehkc", "check", 2}, {"", "run", 3}, {"push", "run", 3},
+		{"", "", 0}, {"check", "check", 0}, {"chek", "check", 1}, {"check", "chek", 1}, {"chekc", "check", 1},
+		{"xheck", "check", 1}, {"cehkc", "check", 2}, {"", "run", 3}, {"push", "run", 3},
 	} {
 		if got := distance(row.a, row.b); got != row.want {
 			t.Errorf("distance(%q, %q) = %d, want %d", row.a, row.b, got, row.want)
@@ -143,7 +154,7 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// What make builds says which commit it is of, and of which day that is.
+// TestVersion prints the commit and its date, which make sets.
 func TestVersion(t *testing.T) {
 	defer func(v, c, s string) { version, commit, seconds = v, c, s }(version, commit, seconds)
 	version, commit, seconds = "v3.1-2-gabc", "abcdef", "1795754096"
@@ -151,12 +162,13 @@ func TestVersion(t *testing.T) {
 	if err := writeVersion(&b); err != nil {
 		t.Fatal(err)
 	}
-	if want := "wyrcan v3.1-2-gabc\ncommit abcdef\ndate   2026-11-27\nGo     " + runtime.Version() + " "; !strings.HasPrefix(b.String(), want) {
+	want := "wyrcan v3.1-2-gabc\ncommit abcdef\ndate   2026-11-27\nGo     " + runtime.Version() + " "
+	if !strings.HasPrefix(b.String(), want) {
 		t.Errorf("it says %q, want %q", b.String(), want)
 	}
 }
 
-// Options may stand before, between and after the arguments.
+// TestParse has options before, between and after the arguments.
 func TestParse(t *testing.T) {
 	c, _, _ := tool(t)
 	for _, args := range [][]string{{"-x", "1", "a", "b"}, {"a", "-x", "1", "b"}, {"a", "b", "-x=1"}} {
@@ -187,9 +199,10 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-// A meter's line fits into one row of the terminal: it is written over.
+// TestMeterFits keeps a meter's line within one row of the terminal, because it is overwritten.
 func TestMeterFits(t *testing.T) {
-	m := &meter{what: "reading registry.example/debian@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", done: 50_000_000, total: 150_000_000}
+	const name = "registry.example/debian@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	m := &meter{what: "reading " + name, done: 50_000_000, total: 150_000_000}
 	line := m.line(5 * time.Second)
 	for width, want := range map[int]string{
 		200: line,

@@ -14,14 +14,15 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// withMemory has the tool find so much memory, in MiB.
+// withMemory gives the tool a machine with so much memory, in MiB.
 func withMemory(t *testing.T, c *cmd, total, available int) {
 	t.Helper()
 	c.root = t.TempDir()
-	system(t, c.root, map[string]string{"proc/meminfo": fmt.Sprintf("MemTotal: %d kB\nMemAvailable: %d kB\n", total<<10, available<<10)})
+	meminfo := fmt.Sprintf("MemTotal: %d kB\nMemAvailable: %d kB\n", total<<10, available<<10)
+	system(t, c.root, map[string]string{"proc/meminfo": meminfo})
 }
 
-// system writes files of a system that tests look at.
+// system writes files of a system's /proc, /sys and /run.
 func system(t *testing.T, root string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
@@ -35,7 +36,7 @@ func system(t *testing.T, root string, files map[string]string) {
 	}
 }
 
-// bomb is a bootable image with n further files of 16 MiB, which are next to nothing as it is stored.
+// bomb is a bootable image with n further files of 16 MiB, which compress to almost nothing.
 func bomb(t *testing.T, n int) string {
 	t.Helper()
 	content := strings.Repeat("0123456789abcdef", 1<<20)
@@ -46,8 +47,8 @@ func bomb(t *testing.T, n int) string {
 	return onDisk(t, imagetest.Image(t, l))
 }
 
-// What has more than this machine's memory is refused with numbers and a remedy, before it is read to its end, and nothing
-// is left of it.
+// TestTooMuchForMemory refuses an image that holds more than this machine's memory, with numbers and a remedy, before
+// it is read to its end. Nothing of it is left.
 func TestTooMuchForMemory(t *testing.T) {
 	img := bomb(t, 20)
 	dir := t.TempDir()
@@ -67,7 +68,12 @@ func TestTooMuchForMemory(t *testing.T) {
 			t.Errorf("%s: status %d, %v, printed %q", row.args[0], code(err), err, stdout)
 			continue
 		}
-		for _, want := range []string{"cannot read " + img, "more than 200 MiB uncompressed", "200 MiB of memory free", "use a machine with more memory"} {
+		for _, want := range []string{
+			"cannot read " + img,
+			"more than 200 MiB uncompressed",
+			"200 MiB of memory free",
+			"use a machine with more memory",
+		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want an error with %q", row.args[0], err, want)
 			}
@@ -81,7 +87,8 @@ func TestTooMuchForMemory(t *testing.T) {
 		withWyrinit(t, c)
 		withMemory(t, c, 512, 200)
 		system(t, c.root, map[string]string{"sys/kernel/kexec_loaded": "0\n"})
-		if err := c.run(context.Background()); err == nil || !strings.Contains(err.Error(), "more than 200 MiB uncompressed") {
+		err := c.run(context.Background())
+		if err == nil || !strings.Contains(err.Error(), "more than 200 MiB uncompressed") {
 			t.Errorf("kexec: %v", err)
 		}
 	}
@@ -92,16 +99,17 @@ func TestTooMuchForMemory(t *testing.T) {
 	if err := c.run(context.Background()); err != nil {
 		t.Errorf("check with 2 GiB: %v", err)
 	}
-	// With what the layers have as they are stored there is no need to look into them.
+	// Layers that are too large even as they are stored are not read.
 	c, _, _ = tool(t, "check", onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...))))
 	withWyrinit(t, c)
 	withMemory(t, c, 512, 40)
-	if err := c.run(context.Background()); code(err) != notExamined || !strings.Contains(err.Error(), "this machine has 40 MiB free") {
+	err := c.run(context.Background())
+	if code(err) != notExamined || !strings.Contains(err.Error(), "this machine has 40 MiB free") {
 		t.Errorf("check with 40 MiB: %v", err)
 	}
 }
 
-// What is short is this machine's memory: that says nothing of the image.
+// TestShortage runs out of this machine's memory, which says nothing about the image.
 func TestShortage(t *testing.T) {
 	noise := make([]byte, 11<<20)
 	rand.NewChaCha8([32]byte{}).Read(noise)
@@ -125,7 +133,7 @@ type counted struct {
 func (c *counted) free() int64             { return c.room }
 func (c *counted) file() (*os.File, error) { c.files++; return c.place.file() }
 
-// TestUnpackThroughDisk has contents for which there is no memory wait where the files will be.
+// TestUnpackThroughDisk has contents that do not fit into the memory: they wait in a file where the image is unpacked.
 func TestUnpackThroughDisk(t *testing.T) {
 	img := bomb(t, 20)
 	top := t.TempDir()
@@ -149,7 +157,8 @@ func TestUnpackThroughDisk(t *testing.T) {
 		if err == nil {
 			tree.Close()
 		}
-		if d.files != row.files || (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
+		if d.files != row.files || (err == nil) != (row.want == "") ||
+			err != nil && !strings.Contains(err.Error(), row.want) {
 			t.Errorf("with %d MiB of the disk: %v, with %d files", row.room>>20, err, d.files)
 		}
 	}
@@ -170,24 +179,54 @@ func TestUnpackThroughDisk(t *testing.T) {
 	}
 }
 
-// A control group's limit is the machine's memory to what runs in it.
+// TestGroup counts the limit of a control group as the memory of the machine.
 func TestGroup(t *testing.T) {
-	const group = "sys/fs/cgroup/a/b"
+	const (
+		own = "proc/self/cgroup"
+		top = "sys/fs/cgroup/"
+		one = "sys/fs/cgroup/memory/" // version 1
+	)
 	stat := func(file, shmem int) string { return fmt.Sprintf("anon 1\nfile %d\nshmem %d\n", file, shmem) }
+	type files map[string]string
 	for name, row := range map[string]struct {
-		files map[string]string
+		files files
 		want  int64
 	}{
 		"none":            {nil, math.MaxInt64},
-		"no limit":        {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "max\n"}, math.MaxInt64},
-		"version 1, none": {map[string]string{"proc/self/cgroup": "5:memory:/a/b\n", group + "/memory.max": "1\n"}, math.MaxInt64},
-		"its own":         {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "300\n", group + "/memory.stat": stat(0, 0)}, 700},
-		"files make room": {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "900\n", group + "/memory.stat": stat(500, 100)}, 500},
-		"version 1": {map[string]string{"proc/self/cgroup": "7:memory:/a\n1:cpu:/b\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "1000\n", "sys/fs/cgroup/memory/a/memory.usage_in_bytes": "900\n",
-			"sys/fs/cgroup/memory/a/memory.stat": "cache 1\ntotal_cache 500\ntotal_shmem 100\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n", "sys/fs/cgroup/memory/memory.usage_in_bytes": "5\n"}, 500},
-		"exceeded":          {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "1000\n", group + "/memory.current": "1100\n"}, 0},
-		"the one around it": {map[string]string{"proc/self/cgroup": "0::/a/b\n", group + "/memory.max": "max\n", "sys/fs/cgroup/a/memory.max": "50\n", "sys/fs/cgroup/a/memory.current": "20\n"}, 30},
-		"a container's":     {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "90\n", "sys/fs/cgroup/memory.current": "20\n"}, 70},
+		"no limit":        {files{own: "0::/a/b\n", top + "a/b/memory.max": "max\n"}, math.MaxInt64},
+		"version 1, none": {files{own: "5:memory:/a/b\n", top + "a/b/memory.max": "1\n"}, math.MaxInt64},
+		"its own": {files{
+			own:                        "0::/a/b\n",
+			top + "a/b/memory.max":     "1000\n",
+			top + "a/b/memory.current": "300\n",
+			top + "a/b/memory.stat":    stat(0, 0),
+		}, 700},
+		"files make room": {files{
+			own:                        "0::/a/b\n",
+			top + "a/b/memory.max":     "1000\n",
+			top + "a/b/memory.current": "900\n",
+			top + "a/b/memory.stat":    stat(500, 100),
+		}, 500},
+		"version 1": {files{
+			own:                             "7:memory:/a\n1:cpu:/b\n",
+			one + "a/memory.limit_in_bytes": "1000\n",
+			one + "a/memory.usage_in_bytes": "900\n",
+			one + "a/memory.stat":           "cache 1\ntotal_cache 500\ntotal_shmem 100\n",
+			one + "memory.limit_in_bytes":   "9223372036854771712\n",
+			one + "memory.usage_in_bytes":   "5\n",
+		}, 500},
+		"exceeded": {files{
+			own:                        "0::/a/b\n",
+			top + "a/b/memory.max":     "1000\n",
+			top + "a/b/memory.current": "1100\n",
+		}, 0},
+		"the one around it": {files{
+			own:                      "0::/a/b\n",
+			top + "a/b/memory.max":   "max\n",
+			top + "a/memory.max":     "50\n",
+			top + "a/memory.current": "20\n",
+		}, 30},
+		"a container's": {files{own: "0::/\n", top + "memory.max": "90\n", top + "memory.current": "20\n"}, 70},
 	} {
 		c := &cmd{root: t.TempDir(), stderr: new(bytes.Buffer)}
 		system(t, c.root, row.files)

@@ -102,11 +102,14 @@ func TestUnpack(t *testing.T) {
 		want []string
 	}{
 		{"whole", nil, []string{
-			". 40755 0:0", "caps 100644 0:0 x1 \"c\"", "etc 40500 1:2", "etc/again 104400 0:0 x2 \"s\"", "etc/secret 104400 0:0 x2 \"s\"",
-			"null 20600 0:0 1,3", "out 120777 0:0 -> ../../../../outside", "outside 40755 0:0", "outside/file 100644 0:0 x1 \"inside\"",
+			". 40755 0:0", "caps 100644 0:0 x1 \"c\"",
+			"etc 40500 1:2", "etc/again 104400 0:0 x2 \"s\"", "etc/secret 104400 0:0 x2 \"s\"",
+			"null 20600 0:0 1,3", "out 120777 0:0 -> ../../../../outside",
+			"outside 40755 0:0", "outside/file 100644 0:0 x1 \"inside\"",
 		}},
 		{"without owners", []string{"-no-owner"}, []string{
-			". 40755 0:0", "caps 100644 0:0 x1 \"c\"", "etc 40500 0:0", "etc/again 104400 0:0 x2 \"s\"", "etc/secret 104400 0:0 x2 \"s\"",
+			". 40755 0:0", "caps 100644 0:0 x1 \"c\"",
+			"etc 40500 0:0", "etc/again 104400 0:0 x2 \"s\"", "etc/secret 104400 0:0 x2 \"s\"",
 			"out 120777 0:0 -> ../../../../outside", "outside 40755 0:0", "outside/file 100644 0:0 x1 \"inside\"",
 		}},
 	} {
@@ -129,7 +132,8 @@ func TestUnpack(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			for _, line := range look(t, dir) {
-				if made := fmt.Sprintf("@%d", imagetest.Epoch.Unix()); strings.HasPrefix(line, "etc") && !strings.Contains(line, made) {
+				made := fmt.Sprintf("@%d", imagetest.Epoch.Unix())
+				if strings.HasPrefix(line, "etc") && !strings.Contains(line, made) {
 					t.Errorf("%q is not of %s", line, made)
 				}
 			}
@@ -144,7 +148,7 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// Where it fails nothing is left, neither in the place that was asked for nor beside it.
+// TestUnpackFails checks that a failure leaves nothing, neither in the directory nor beside it.
 func TestUnpackFails(t *testing.T) {
 	img := onDisk(t, testImage(t))
 	layers, err := testImage(t).Layers()
