@@ -25,6 +25,8 @@ KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
 FIRMWARE ?=
 RDMA     ?=
+# What runs the tests; .ci/run has it say more.
+GOTEST   ?= go test
 MODULE   := gitlab.com/wyrcan/wyrcan
 SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' ! -name '*_test.go')
 
@@ -127,7 +129,7 @@ demo: all out/wyrcan.demo
 # machines of one run while the other has none left. At most two machines run at the same time.
 test: all out/wyrcan.demo out/debian.oci test-unit
 	tools/need $(QEMU) $(LOADERS)
-	go test -p 2 -timeout 60m ./integration/...
+	$(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
@@ -147,7 +149,7 @@ lint:
 
 test-unit: lint
 	tools/need $(PEERS)
-	go test $$(go list ./... | grep -v /integration)
+	$(GOTEST) $$(go list ./... | grep -v /integration)
 
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
@@ -161,7 +163,7 @@ test-slow: all out/wyrcan.demo out/debian.oci
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
 	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
-	go test -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
+	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci

@@ -1,0 +1,164 @@
+// summary shows what tests say as "go test" does, and ends with a summary.
+//
+// Synopsis:
+//
+//	make GOTEST='go test -json' test 2>&1 | summary
+//
+// Description:
+//
+//	It reads the events of "go test -json" (go doc test2json) between lines of any other program. Other lines are
+//	printed as they are. Of the tests it prints what "go test" prints without -v: one line for each package, and all
+//	that a test has said that failed.
+//
+//	The summary has one line for each package, for each test that failed and for each target that make gave up, and
+//	the ten tests that took longest. The time that a test waited for its turn to start a machine does not count.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func main() {
+	if err := run(os.Stdin, os.Stdout); err != nil {
+		log.Fatalf("summary: %v", err)
+	}
+}
+
+// longest is how many tests the summary names.
+const longest = 10
+
+// An event is a line of "go test -json".
+type event struct {
+	Action, Package, Test, Output string
+	Elapsed                       float64 // seconds
+}
+
+// A test is one that has begun.
+type test struct {
+	name    string // of its package and its own
+	said    strings.Builder
+	waited  float64
+	elapsed float64
+	parent  bool // it has subtests, which count by themselves
+}
+
+type summary struct {
+	tests map[string]*test
+	lines []string
+	out   io.Writer
+}
+
+func run(in io.Reader, out io.Writer) error {
+	s := &summary{tests: make(map[string]*test), out: out}
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadString('\n')
+		var e event
+		if strings.HasPrefix(line, `{"`) && json.Unmarshal([]byte(line), &e) == nil && e.Action != "" {
+			s.event(e)
+		} else if line != "" {
+			s.print(line)
+		}
+		if err == io.EOF {
+			s.end()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// worth matches the lines that the summary repeats.
+var worth = regexp.MustCompile(`^(ok|FAIL)\s+\S|^ *--- FAIL:|^panic:|^make(\[\d+\])?: \*\*\*`)
+
+func (s *summary) print(text string) {
+	fmt.Fprint(s.out, text)
+	for line := range strings.Lines(text) {
+		if worth.MatchString(line) {
+			s.lines = append(s.lines, strings.TrimRight(line, "\n"))
+		}
+	}
+}
+
+// waited matches what package integration/vm says when other machines had to end first.
+var waited = regexp.MustCompile(`: waited ([0-9.]+) s for other machines`)
+
+func (s *summary) event(e event) {
+	if e.Test == "" {
+		if e.Output != "" && e.Output != "PASS\n" && e.Output != "FAIL\n" {
+			s.print(e.Output)
+		}
+		return
+	}
+	t := s.test(e.Package, e.Test)
+	switch e.Action {
+	case "output":
+		if !strings.HasPrefix(e.Output, "=== ") {
+			t.said.WriteString(e.Output)
+		}
+		if m := waited.FindStringSubmatch(e.Output); m != nil {
+			seconds, _ := strconv.ParseFloat(m[1], 64) // the pattern lets nothing else pass but zero's worth
+			t.waited += seconds
+		}
+	case "pass", "fail", "skip":
+		t.elapsed = e.Elapsed
+		if e.Action == "fail" {
+			s.print(t.said.String())
+		}
+		t.said.Reset()
+	}
+}
+
+// test returns the test of that name, and makes it known to its parent.
+func (s *summary) test(pkg, name string) *test {
+	key := pkg + " " + name
+	t := s.tests[key]
+	if t == nil {
+		t = &test{name: key}
+		s.tests[key] = t
+		if i := strings.LastIndex(name, "/"); i >= 0 {
+			s.test(pkg, name[:i]).parent = true
+		}
+	}
+	return t
+}
+
+// end prints the summary. A test that has begun and not ended was cut off with its package, and is printed as well.
+func (s *summary) end() {
+	var tests []*test
+	for _, t := range s.tests {
+		if t.said.Len() > 0 {
+			s.print(t.said.String())
+		}
+		if !t.parent {
+			tests = append(tests, t)
+		}
+	}
+	fmt.Fprint(s.out, "\n== summary\n")
+	if len(s.lines) == 0 {
+		fmt.Fprintln(s.out, "no test has run")
+	}
+	for _, line := range s.lines {
+		fmt.Fprintln(s.out, line)
+	}
+	slices.SortFunc(tests, func(a, b *test) int {
+		return cmp.Or(cmp.Compare(b.elapsed-b.waited, a.elapsed-a.waited), cmp.Compare(a.name, b.name))
+	})
+	if len(tests) > 0 {
+		fmt.Fprint(s.out, "\n== the tests that took longest\n")
+	}
+	for _, t := range tests[:min(longest, len(tests))] {
+		fmt.Fprintf(s.out, "%6.1f s  %s\n", t.elapsed-t.waited, t.name)
+	}
+}
