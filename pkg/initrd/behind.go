@@ -16,10 +16,9 @@ const behindSize, behindCount = 512 << 10, 3
 
 func writeBehind(w io.Writer) *behind {
 	b := &behind{full: make(chan []byte), free: make(chan []byte, behindCount), done: make(chan struct{})}
-	for range behindCount {
-		b.free <- make([]byte, 0, behindSize)
+	for range behindCount - 1 {
+		b.free <- nil
 	}
-	b.buf = <-b.free
 	go func() {
 		defer close(b.done)
 		for p := range b.full {
@@ -36,6 +35,9 @@ func writeBehind(w io.Writer) *behind {
 func (b *behind) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
+		if b.buf == nil {
+			b.buf = make([]byte, 0, behindSize) // only now: there may be little to write
+		}
 		k := min(len(p), cap(b.buf)-len(b.buf))
 		b.buf = append(b.buf, p[:k]...)
 		p = p[k:]

@@ -14,7 +14,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
-	"gitlab.com/wyrcan/wyrcan/pkg/spool"
+	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 )
 
 // TestSplit has a file of more than a record's size, with some bytes of its own about where its first part ends, and at its
@@ -92,7 +92,7 @@ func found(t *testing.T, r io.Reader) []string {
 		if _, err := io.ReadFull(in, name); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := in.Discard(int(spool.Padded(110+field(11)) - 110 - field(11))); err != nil {
+		if _, err := in.Discard(int(newc.Padded(110+field(11)) - 110 - field(11))); err != nil {
 			t.Fatal(err)
 		}
 		var letters []byte
@@ -107,7 +107,7 @@ func found(t *testing.T, r io.Reader) []string {
 			left -= int64(len(b))
 			in.Discard(len(b))
 		}
-		if _, err := in.Discard(int(spool.Padded(field(6)) - field(6))); err != nil {
+		if _, err := in.Discard(int(newc.Padded(field(6)) - field(6))); err != nil {
 			t.Fatal(err)
 		}
 		if s := strings.TrimRight(string(name), "\x00"); s != "TRAILER!!!" {

@@ -34,7 +34,7 @@ func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, er
 		return nil, err
 	}
 	defer zr.Close()
-	zw, err := zstd.NewWriter(&grower{f: tight, grow: grow}, zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+	zw, err := zstd.NewWriter(memory.NewWriter(tight, 0, eachMiB(grow)), zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 		zstd.WithWindowSize(squeezeWindow), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
@@ -129,7 +130,6 @@ func (t *Tree) merge(ctx context.Context, maxEntries int) error {
 
 // count numbers links and sums up.
 func (t *Tree) count(ctx context.Context) error {
-	const page = 4 << 10
 	for d := range t.root.all {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -145,7 +145,7 @@ func (t *Tree) count(ctx context.Context) error {
 		}
 		if ino.regular() {
 			t.stat.Bytes += ino.size
-			t.stat.Pages += (ino.size + page - 1) &^ (page - 1)
+			t.stat.Pages += (ino.size + memory.Page - 1) &^ (memory.Page - 1)
 		}
 	}
 	return nil
@@ -243,8 +243,7 @@ func (t *Tree) All(ctx context.Context) iter.Seq2[*Node, error] {
 type Place struct {
 	Spool *spool.Spool
 	Off   int64 // in its stream
-	// Intact says that the record there is the one that an archive of the tree is to have: the file has one name, that which
-	// it had in its layer, and no more than spool.MaxSize bytes.
+	// Intact says that the spool's record of the file is still true: the file has one name, the one that it had in its layer.
 	Intact bool
 }
 
@@ -254,7 +253,7 @@ func (t *Tree) Place(n *Node) (Place, bool) {
 	if i == nil || !i.regular() || i.size == 0 {
 		return Place{}, false
 	}
-	return Place{t.layers[i.layer].content, i.off, i.links == 1 && n.Path == i.path && i.size <= spool.MaxSize}, true
+	return Place{t.layers[i.layer].content, i.off, i.links == 1 && n.Path == i.path}, true
 }
 
 // Spools returns where the contents of all layers wait, lowest first.

@@ -17,8 +17,11 @@ import (
 //lint:ignore ST1012 it is no failure, and has the form of fs.SkipDir
 var SkipName = errors.New("skip this name")
 
-// Open returns the content of a regular file of the tree. Its Read fails once the context is done.
+// Open returns the content of a regular file of the tree. Open and Read fail once the context is done.
 func (t *Tree) Open(ctx context.Context, n *Node) (io.ReadCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if !n.Regular() {
 		return nil, fmt.Errorf("%q is not a regular file", n.Path)
 	}
@@ -26,10 +29,10 @@ func (t *Tree) Open(ctx context.Context, n *Node) (io.ReadCloser, error) {
 	return struct {
 		io.Reader
 		io.Closer
-	}{&heard{ctx, section(c, n.ino)}, c}, nil
+	}{section(ctx, c, n.ino), c}, nil
 }
 
-// heard is a content whose reader hears a context.
+// heard is a content whose Read fails once the context is done.
 type heard struct {
 	ctx context.Context
 	r   io.Reader
@@ -42,75 +45,127 @@ func (h *heard) Read(p []byte) (int, error) {
 	return h.r.Read(p)
 }
 
-func section(c *spool.Cursor, i *inode) *io.SectionReader {
-	return io.NewSectionReader(c, i.off, i.size)
+func section(ctx context.Context, c *spool.Cursor, i *inode) io.Reader {
+	return &heard{ctx, io.NewSectionReader(c, i.off, i.size)}
 }
 
-// Walk calls visit for every path: all directories first, parents before what is in them; then all else in the order
-// in which the layers hold it, the names of one file one after the other. content is not nil for the first name of
-// each regular file; visit need not read it. An error of visit other than SkipName ends the walk and is returned.
-func (t *Tree) Walk(ctx context.Context, visit func(n *Node, content io.Reader) error) error {
-	return t.walk(ctx, false, visit)
-}
+// Ref refers to a path of a tree. It takes much less memory than a Node.
+type Ref struct{ d *dentry }
 
-// Consume is a Walk that gives the memory of contents back on the way, so that what visit makes of them can take its
-// place. Afterwards, also after an error, no content can be read any more.
-func (t *Tree) Consume(ctx context.Context, visit func(n *Node, content io.Reader) error) error {
-	return t.walk(ctx, true, visit)
-}
+// Node makes the node.
+func (r Ref) Node() *Node { return r.d.node() }
 
-func (t *Tree) walk(ctx context.Context, release bool, visit func(n *Node, content io.Reader) error) (err error) {
-	var files []*dentry
+// Order returns every path in the order of Walk: all directories, parents before what is in them; then all else in the
+// order in which the layers hold it, the names of one file one after the other.
+func (t *Tree) Order(ctx context.Context) (dirs, files []Ref, err error) {
+	// One allocation: directories from the front, all else from the back.
+	all := make([]Ref, t.stat.Entries)
+	front, back := 0, len(all)
 	for d := range t.root.all {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, nil, err
 		}
-		if !d.ino.dir() {
-			files = append(files, d)
-			continue
-		}
-		if err := visit(d.node(), nil); err != nil && err != SkipName {
-			return err
+		if d.ino.dir() {
+			all[front] = Ref{d}
+			front++
+		} else {
+			back--
+			all[back] = Ref{d}
 		}
 	}
-	// Stable: the names of one file stay in their order.
-	slices.SortStableFunc(files, func(a, b *dentry) int {
-		return cmp.Or(cmp.Compare(a.ino.layer, b.ino.layer), cmp.Compare(a.ino.seq, b.ino.seq))
+	dirs, files = all[:front:front], all[front:]
+	slices.Reverse(files)
+	// Stable: the names of one file stay in the order of their paths.
+	slices.SortStableFunc(files, func(a, b Ref) int {
+		return cmp.Or(cmp.Compare(a.d.ino.layer, b.d.ino.layer), cmp.Compare(a.d.ino.seq, b.d.ino.seq))
 	})
+	return dirs, files, nil
+}
 
-	var c *spool.Cursor
-	var from *spool.Spool
+// Walk calls visit for every path, in the order of Order. content is not nil for the first name of each regular file;
+// visit need not read it. An error of visit other than SkipName ends the walk and is returned.
+func (t *Tree) Walk(ctx context.Context, visit func(n *Node, content io.Reader) error) (err error) {
+	dirs, files, err := t.Order(ctx)
+	if err != nil {
+		return err
+	}
+	contents := t.Contents(ctx, false)
 	defer func() {
-		if c == nil {
-			return
-		}
-		if e := c.Close(); err == nil {
+		if e := contents.Close(); err == nil {
 			err = e
 		}
 	}()
 	var last *inode
-	for _, d := range files {
+	step := func(r Ref) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		n := r.Node()
 		var content io.Reader
-		if i := d.ino; i != last && i.regular() {
-			if s := t.layers[i.layer].content; s != from {
-				if c != nil {
-					if err := c.Close(); err != nil {
-						return err
-					}
-				}
-				c, from = s.NewCursor(release), s
+		if n.Regular() && n.ino != last {
+			r, err := contents.Of(n)
+			if err != nil {
+				return err
 			}
-			content = &heard{ctx, section(c, i)}
+			content = r
 		}
-		switch err := visit(d.node(), content); {
-		case err == nil:
-			last = d.ino
-		case err != SkipName:
-			return err
+		err := visit(n, content)
+		if err == nil {
+			last = n.ino
+		}
+		return err
+	}
+	for _, refs := range [][]Ref{dirs, files} {
+		for _, r := range refs {
+			if err := step(r); err != nil && err != SkipName {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// Contents reads the contents of a tree one after the other. That is quick in the order of Order, and with release only
+// possible in that order. Whoever asks for it closes it.
+type Contents struct {
+	tree    *Tree
+	ctx     context.Context
+	release bool
+	spool   *spool.Spool
+	cursor  *spool.Cursor // of spool; nil at first
+}
+
+// Contents begins reading contents. With release, memory is given back on the way, so that what is made of the contents can
+// take its place: the memory before the content that is being read, and all memory of the spools that were left. Afterwards,
+// also after an error, no content can be read any more.
+func (t *Tree) Contents(ctx context.Context, release bool) *Contents {
+	return &Contents{tree: t, ctx: ctx, release: release}
+}
+
+// Of returns the content of a regular file of the tree. It can be read until Of, Reach or Close is called again.
+func (c *Contents) Of(n *Node) (io.Reader, error) {
+	if err := c.Reach(c.tree.layers[n.ino.layer].content); err != nil {
+		return nil, err
+	}
+	return section(c.ctx, c.cursor, n.ino), nil
+}
+
+// Reach leaves the spool of the content that was read last, if s is another one.
+func (c *Contents) Reach(s *spool.Spool) error {
+	if s == c.spool {
+		return nil
+	}
+	err := c.Close()
+	c.spool, c.cursor = s, s.NewCursor(c.release)
+	return err
+}
+
+// Close ends reading.
+func (c *Contents) Close() error {
+	if c.cursor == nil {
+		return nil
+	}
+	err := c.cursor.Close()
+	c.spool, c.cursor = nil, nil
+	return err
 }

@@ -8,15 +8,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 )
 
-// Cursor reads a spool. It keeps the frame that it has unpacked last, for small files lie side by side, and is quick
-// where reading goes forward.
+// Cursor reads a spool. It is quick where reading goes forward. It keeps the frame that it has unpacked last, as small files
+// share a frame with their neighbours.
 type Cursor struct {
 	s        *Spool
 	release  bool
-	released int64 // of what is kept as it is, a place in the stream
-	next     int   // the first frame that was not released
+	released int64 // how much of what is kept as it is was given back; a place in the stream
+	next     int   // the first frame that was not given back
 
 	at     int // the frame in data
 	data   []byte
@@ -28,18 +29,18 @@ type Cursor struct {
 	stream *zstd.Decoder
 }
 
-// NewCursor returns a cursor at the beginning. One that releases gives the memory of what lies before the place that it
-// reads at back: nobody can read that again.
+// NewCursor returns a cursor at the beginning. With release it gives the memory of everything before the place that it
+// reads back: nobody can read that again.
 func (s *Spool) NewCursor(release bool) *Cursor {
 	return &Cursor{s: s, release: release, at: -1, long: -1}
 }
 
-// frameAt returns the number of the frame that has what is at off.
+// frameAt returns the number of the frame that holds the place off of the stream.
 func (s *Spool) frameAt(off int64) int {
 	return sort.Search(len(s.frames), func(i int) bool { return s.frames[i].End > off })
 }
 
-// ReadAt implements io.ReaderAt for the stream.
+// ReadAt implements io.ReaderAt. Places are those of the stream.
 func (c *Cursor) ReadAt(p []byte, off int64) (int, error) {
 	done := 0
 	for done < len(p) && off < c.s.end {
@@ -70,13 +71,13 @@ func (c *Cursor) ReadAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// unpack reads what one frame has of what is wanted.
+// unpack reads from the frame that holds the place off, at most to the end of the frame.
 func (c *Cursor) unpack(p []byte, off int64) (int, error) {
 	i := c.s.frameAt(off)
 	f := c.s.frames[i]
 	var n int
 	var err error
-	if f.Size() <= FrameSize+int64(len(trailer)) {
+	if f.Size() <= FrameSize+newc.TrailerSize {
 		if err = c.load(i); err == nil {
 			n = copy(p, c.data[off-f.Begin:f.End-f.Begin])
 		}
@@ -118,7 +119,7 @@ func (c *Cursor) load(i int) (err error) {
 	return nil
 }
 
-// seek has the stream at a place of a large frame.
+// seek moves the decompressed stream of a large frame to a place in it.
 func (c *Cursor) seek(i int, off int64) (err error) {
 	f := c.s.frames[i]
 	if c.long != i || c.pos > off {
@@ -138,7 +139,7 @@ func (c *Cursor) seek(i int, off int64) (err error) {
 	return err
 }
 
-// pass gives back what lies before off.
+// pass gives back the memory of what lies before off.
 func (c *Cursor) pass(off int64) error {
 	if !c.release || c.s.taken {
 		return nil
@@ -147,12 +148,12 @@ func (c *Cursor) pass(off int64) error {
 	all := c.s.inMemory()
 	plain := min(off, all)
 	if plain-c.released >= step || plain == all && c.released < plain {
-		// Of the page that the place is in, the rest is still wanted.
-		to := (Front + plain) &^ (page - 1)
+		// The page of this place may hold more than what was read.
+		to := (Front + plain) &^ (memory.Page - 1)
 		if plain == all {
 			to = Front + plain
 		}
-		if err := memory.GiveBack(c.s.f, (Front+c.released)&^(page-1), to); err != nil {
+		if err := memory.GiveBack(c.s.f, (Front+c.released)&^(memory.Page-1), to); err != nil {
 			return err
 		}
 		c.released = plain
@@ -166,7 +167,7 @@ func (c *Cursor) pass(off int64) error {
 	return nil
 }
 
-// Close gives back what is left, if the cursor releases.
+// Close frees the decompressors. With release it gives back the memory of the whole stream.
 func (c *Cursor) Close() error {
 	if c.all != nil {
 		c.all.Close()

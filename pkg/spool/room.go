@@ -13,23 +13,23 @@ import (
 
 // Room is the memory that several spools share. Its zero value has no limit.
 type Room struct {
-	// Limit is how many bytes may be kept as they are; 0 is no limit. What comes when it is reached is packed.
+	// Limit is how many bytes may be kept as they are; 0 is no limit. Later records are packed.
 	Limit int64
-	// Overflow makes a file, without a name and not in memory, for what comes when the limit is reached, which is then not
-	// packed; each spool has one of its own. nil is none.
+	// Overflow makes a file that is not in memory and has no name. If it is set, records beyond the limit go there instead
+	// and are not packed. Each spool has a file of its own.
 	Overflow func() (*os.File, error)
-	// Grow is asked, now and then, whether spools may take more memory; nil is always. Its error is that of Add.
+	// Grow is asked, now and then, whether spools may take more memory; nil is no limit. Add returns its error.
 	Grow func() error
 
 	used  atomic.Int64
 	grown atomic.Int64 // bytes of memory taken, packed or not
 	once  sync.Once
-	enc   *zstd.Encoder      // for frames that are at hand as a whole
-	long  chan *zstd.Encoder // for those that are not; as many as may be busy at a time
+	enc   *zstd.Encoder      // packs frames whose content is in a buffer
+	long  chan *zstd.Encoder // pack frames whose content is a stream; as many as may work at a time
 	err   error
 }
 
-// take asks for n bytes and says whether they fit.
+// take reserves n bytes and reports whether they fit.
 func (r *Room) take(n int64) bool {
 	if used := r.used.Add(n); r.Limit == 0 || used <= r.Limit {
 		return true
@@ -48,8 +48,8 @@ func (r *Room) grow(n int64) error {
 	return r.Grow()
 }
 
-// window is how far back the packed form refers. A larger one saves less than it takes in memory, here and in the
-// kernel that unpacks.
+// window is how far back the packed form refers. A larger window takes more memory than it saves, here and in the kernel
+// that unpacks.
 const window = FrameSize
 
 func (r *Room) start() error {
@@ -82,7 +82,7 @@ func (r *Room) pack(dst, p []byte) ([]byte, error) {
 	return r.enc.EncodeAll(p, dst), nil
 }
 
-// packLong has write write what w gets packed. Not more than one for each processor does so at a time.
+// packLong writes to w, packed, what write writes. At most one call for each processor works at a time.
 func (r *Room) packLong(w io.Writer, write func(io.Writer) error) error {
 	if err := r.start(); err != nil {
 		return err

@@ -12,6 +12,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/u-root/pkg/cpio"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 )
 
 // mixed is n bytes of noise, text and zeros by turns.
@@ -124,7 +127,7 @@ func TestSpool(t *testing.T) {
 			if err := c.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if got := blocks(t, s); got > page {
+			if got := blocks(t, s); got > memory.Page {
 				t.Errorf("all read, and still %d bytes are taken", got)
 			}
 		})
@@ -173,7 +176,7 @@ func TestArchive(t *testing.T) {
 			if _, err := s.f.ReadAt(plain, Front); err != nil && len(plain) > 0 {
 				t.Fatal(err)
 			}
-			add(append(plain, trailer...))
+			add(newc.Trailer(plain))
 			seen := map[int64]bool{}
 			for _, f := range files {
 				frame, ok := s.Frame(f.off)
@@ -208,35 +211,6 @@ func TestArchive(t *testing.T) {
 				t.Errorf("%d files, want %d", len(got), len(files))
 			}
 		})
-	}
-}
-
-// TestHeader compares headers with those that u-root's package writes.
-func TestHeader(t *testing.T) {
-	for _, f := range []File{
-		{Path: "a", Mode: unix.S_IFREG | 0o4755, UID: 1, GID: 1<<32 - 2, ModTime: 1234567890, Size: 7},
-		{Path: "usr/bin/ab", Mode: unix.S_IFREG, ModTime: -1, Size: 1},
-		{Path: "x/y", Mode: unix.S_IFREG, Size: 1, Links: 3, Number: 77},
-		{Path: strings.Repeat("x", 4095), Mode: unix.S_IFREG, ModTime: 1 << 40, Size: 1<<32 - 1},
-	} {
-		var want bytes.Buffer
-		err := cpio.Newc.Writer(&want).WriteRecord(cpio.Record{
-			ReaderAt: bytes.NewReader(nil),
-			Info: cpio.Info{
-				Name: f.Path, Mode: uint64(f.Mode), UID: uint64(f.UID), GID: uint64(f.GID), NLink: uint64(max(1, f.Links)), Ino: uint64(f.Number),
-				MTime: uint64(min(max(f.ModTime, 0), 1<<32-1)), FileSize: uint64(f.Size),
-			},
-		})
-		if err == nil || int64(want.Len()) != HeaderSize(f.Path) {
-			t.Fatalf("u-root's header has %d bytes, %v, want %d and a complaint about the content", want.Len(), err, HeaderSize(f.Path))
-		}
-		if got := Header(nil, f); !bytes.Equal(got, want.Bytes()) {
-			t.Errorf("Header(%.20q) = %q, want %q", f.Path, got, want.Bytes())
-		}
-	}
-	var want bytes.Buffer
-	if err := cpio.WriteTrailer(cpio.Newc.Writer(&want)); err != nil || !bytes.Equal(trailer, want.Bytes()) {
-		t.Errorf("the trailer is %q, want %q, %v", trailer, want.Bytes(), err)
 	}
 }
 
