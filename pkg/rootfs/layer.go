@@ -74,7 +74,7 @@ type bounds struct {
 // pass counts n uncompressed bytes.
 func (b *bounds) pass(n int64) error {
 	if b.bytes.Add(n) > b.MaxBytes {
-		return fmt.Errorf("%w: the layers of the image hold more than %d MiB uncompressed", errTooMuch, b.MaxBytes>>20)
+		return fmt.Errorf("%w: the layers of the image hold more than %d MiB uncompressed, the limit for them", errTooMuch, b.MaxBytes>>20)
 	}
 	return nil
 }
@@ -179,18 +179,15 @@ func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
 		if err == io.EOF {
 			break
 		}
-		if errors.Is(err, errTooMuch) {
-			return err
-		}
 		if err != nil {
-			return fmt.Errorf("is no intact tar archive: %w", err)
+			return broken("is no intact tar archive", err)
 		}
 		if err := s.member(tr, h, number, seq, b); err != nil {
 			return fmt.Errorf("%s %w", Quote(h.Name), err)
 		}
 	}
 	if _, err := io.Copy(io.Discard, out); err != nil {
-		return fmt.Errorf("has a broken end: %w", err)
+		return broken("has a broken end", err)
 	}
 	return check.end()
 }
@@ -224,15 +221,26 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 		if e.size > 0 {
 			f := spool.File{Path: e.path, Mode: e.mode, UID: e.uid, GID: e.gid, ModTime: e.sec, Size: e.size}
 			if e.off, err = s.content.Add(f, r); err != nil {
-				if errors.Is(err, errTooMuch) {
-					return fmt.Errorf("cannot be kept: %w", err)
-				}
-				return fmt.Errorf("breaks off: %w", err)
+				return broken("breaks off", err)
 			}
 		}
 	}
 	s.index.add(e)
 	return nil
+}
+
+// broken tells why reading ended: at a bound, or because of what the layer holds, which how names. The message goes on after
+// the name of the layer or of the file.
+func broken(how string, err error) error {
+	switch {
+	case TooMuch(err):
+		how = "is"
+	case errors.Is(err, errTooMuch): // Options.Grow says so
+		how = "cannot be kept:"
+	default:
+		how += ":"
+	}
+	return fmt.Errorf("%s %w", how, err)
 }
 
 func (n *inode) regular() bool { return n.mode&typeMask == typeRegular }

@@ -170,6 +170,14 @@ func TestBounds(t *testing.T) {
 		many = append(many, imagetest.File(fmt.Sprint("f", i), ""))
 	}
 	zeros := make([]byte, 4<<20)
+	var small, empty []imagetest.Entry
+	for i := range 100 {
+		small = append(small, imagetest.File(fmt.Sprint("small", i), string(zeros[:100<<10])))
+	}
+	for i := range 3000 {
+		empty = append(empty, imagetest.File(fmt.Sprint("empty", i), ""))
+	}
+	mib := rootfs.Options{MaxBytes: 1 << 20}
 	for _, tc := range []struct {
 		name   string
 		opt    rootfs.Options
@@ -178,11 +186,21 @@ func TestBounds(t *testing.T) {
 	}{
 		{"entries of a layer", rootfs.Options{MaxEntries: 10}, []imagetest.Layer{imagetest.Files(many...)}, "more than 10 entries"},
 		{"entries of the tree", rootfs.Options{MaxEntries: 22}, []imagetest.Layer{imagetest.Files(many...), imagetest.Files(imagetest.File("x/y", ""))}, "more than 22 entries"},
-		{"bomb in a file", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{imagetest.Files(imagetest.File("big", string(zeros)))}, "more than 1 MiB"},
-		{"bomb by what its header says", rootfs.Options{MaxBytes: 6 << 30}, []imagetest.Layer{{Tar: head(announced("big", 6<<30+2<<20))}}, "more than 6144 MiB"},
-		{"bomb behind the archive", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{{Tar: zeros}}, "more than 1 MiB"},
-		{"bomb of holes", rootfs.Options{MaxBytes: 1 << 20}, []imagetest.Layer{imagetest.Files(imagetest.PAXSparse("s", "x", 0, 1<<40))}, "more than 1 MiB"},
-		{"bomb of layers", rootfs.Options{MaxBytes: 5 << 20}, []imagetest.Layer{imagetest.Files(imagetest.File("a", string(zeros))), imagetest.Files(imagetest.File("b", string(zeros)))}, "more than 5 MiB"},
+		{"bomb in a file", mib, []imagetest.Layer{imagetest.Files(imagetest.File("big", string(zeros)))},
+			`"big" is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them`},
+		{"bomb by what its header says", rootfs.Options{MaxBytes: 6 << 30}, []imagetest.Layer{{Tar: head(announced("big", 6<<30+2<<20))}},
+			`"big" is too much: the layers of the image hold more than 6144 MiB uncompressed, the limit for them`},
+		{"bomb behind the archive", mib, []imagetest.Layer{{Tar: zeros}},
+			": is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them"},
+		{"bomb of small files", mib, []imagetest.Layer{imagetest.Files(small...)},
+			`" is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them`},
+		{"bomb of empty files", mib, []imagetest.Layer{imagetest.Files(empty...)},
+			" is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them"},
+		{"bomb of holes", mib, []imagetest.Layer{imagetest.Files(imagetest.PAXSparse("s", "x", 0, 1<<40))},
+			`"s" is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them`},
+		{"bomb of layers", rootfs.Options{MaxBytes: 5 << 20},
+			[]imagetest.Layer{imagetest.Files(imagetest.File("a", string(zeros))), imagetest.Files(imagetest.File("b", string(zeros)))},
+			" is too much: the layers of the image hold more than 5 MiB uncompressed, the limit for them"},
 	} {
 		for _, memory := range []int64{0, 1} {
 			tc.opt.Memory = memory
@@ -333,6 +351,16 @@ func TestCancel(t *testing.T) {
 		t.Errorf("Read = %v, want %v", err, cause)
 	}
 	tree := read(t, rootfs.Options{}, imagetest.Files(imagetest.File("f", "f")))
+	f, err := tree.Lookup("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tree.Open(ctx, f); !errors.Is(err, context.Canceled) {
+		t.Errorf("Open = %v, want context.Canceled", err)
+	}
+	if _, _, err := tree.Order(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Order = %v, want context.Canceled", err)
+	}
 	if err := tree.Walk(ctx, func(*rootfs.Node, io.Reader) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Walk = %v, want context.Canceled", err)
 	}
