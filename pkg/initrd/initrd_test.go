@@ -20,11 +20,7 @@ import (
 // read merges layers into a tree.
 func read(t testing.TB, layers ...imagetest.Layer) *rootfs.Tree {
 	t.Helper()
-	var in []rootfs.Layer
-	for _, l := range layers {
-		in = append(in, l.Blob(t))
-	}
-	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{})
+	tree, err := rootfs.Read(t.Context(), blobs(t, layers), rootfs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +36,7 @@ func TestCorpus(t *testing.T) {
 			continue
 		}
 		t.Run(tc.Name, func(t *testing.T) {
+			t.Parallel()
 			tree := read(t, tc.Layers...)
 			if tc.NotInitrd != "" {
 				_, err := initrd.Write(t.Context(), io.Discard, tree, initrd.Options{})
@@ -119,7 +116,7 @@ func unpack(t *testing.T, data []byte) report.Tree {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to give files their owners and to make devices")
 	}
-	dir := filepath.Join(t.TempDir(), "root")
+	dir := filepath.Join(imagetest.TempDir(t), "root")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -27,11 +27,22 @@ var compressions = []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd, i
 // keeping is read with a bound to what is kept as it is.
 func keeping(t testing.TB, memory int64, layers []imagetest.Layer) (*rootfs.Tree, error) {
 	t.Helper()
-	var in []rootfs.Layer
+	return keepingBlobs(t, memory, blobs(t, layers))
+}
+
+// blobs are layers as a registry stores them.
+func blobs(t testing.TB, layers []imagetest.Layer) []rootfs.Layer {
+	t.Helper()
+	var out []rootfs.Layer
 	for _, l := range layers {
-		in = append(in, l.Blob(t))
+		out = append(out, l.Blob(t))
 	}
-	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{Memory: memory})
+	return out
+}
+
+func keepingBlobs(t testing.TB, memory int64, layers []rootfs.Layer) (*rootfs.Tree, error) {
+	t.Helper()
+	tree, err := rootfs.Read(t.Context(), layers, rootfs.Options{Memory: memory})
 	if err == nil {
 		t.Cleanup(func() { tree.Close() })
 	}
@@ -156,9 +167,11 @@ func TestMakeCorpus(t *testing.T) {
 			continue
 		}
 		t.Run(tc.Name, func(t *testing.T) {
+			t.Parallel()
+			layers := blobs(t, tc.Layers)
 			for name, memory := range kept {
 				for _, c := range compressions {
-					tree, err := keeping(t, memory, tc.Layers)
+					tree, err := keepingBlobs(t, memory, layers)
 					if err != nil {
 						t.Fatal(err)
 					}

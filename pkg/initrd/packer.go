@@ -23,6 +23,7 @@ type packer struct {
 
 	free chan *segment
 	open *segment
+	room int // of a new segment
 }
 
 // segment is an archive that is being made or compressed. It is used again: memory costs more to get than to fill.
@@ -31,7 +32,8 @@ type segment struct {
 	packed []byte
 }
 
-func newPacker(w io.Writer, opt Options) (*packer, error) {
+// newPacker returns a packer for archives that have loose bytes together.
+func newPacker(w io.Writer, opt Options, loose int64) (*packer, error) {
 	// Each worker takes a segment and its buffers. More workers are not worth the memory.
 	workers := min(runtime.GOMAXPROCS(0), 16)
 	p := &packer{
@@ -39,6 +41,7 @@ func newPacker(w io.Writer, opt Options) (*packer, error) {
 		todo:  make(chan func(io.Writer) error, workers),
 		done:  make(chan struct{}),
 		free:  make(chan *segment, 2*workers),
+		room:  int(min(loose, segmentSize+segmentSize/16)), // the last part for headers
 	}
 	var err error
 	if p.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(p.level), zstd.WithEncoderConcurrency(workers)); err != nil {
@@ -71,7 +74,7 @@ func (p *packer) segment() *segment {
 		p.open.Reset()
 	default:
 		p.open = new(segment)
-		p.open.Grow(segmentSize + segmentSize/16) // with room for headers
+		p.open.Grow(p.room)
 	}
 	return p.open
 }

@@ -153,7 +153,8 @@ func (w *writer) inPlace(f *os.File, grow func(int64) error) error {
 
 // archives writes several archives in a row.
 func (w *writer) archives(out io.Writer) error {
-	p, err := newPacker(out, w.Options)
+	_, loose := w.sums()
+	p, err := newPacker(out, w.Options, loose)
 	if err != nil {
 		return err
 	}

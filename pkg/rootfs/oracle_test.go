@@ -23,6 +23,7 @@ type unpacker struct {
 	times map[string]time.Time // of directories: set last, as making something in them changes them
 
 	upper map[string]bool // paths that the present layer has made or described
+	buf   []byte          // scratch
 	late  []late          // its hard links whose targets have not come yet
 	marks int
 }
@@ -53,14 +54,13 @@ func newUnpacker(t *testing.T) *unpacker {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to give files their owners and to make devices")
 	}
-	root := filepath.Join(t.TempDir(), "root")
+	root := filepath.Join(imagetest.TempDir(t), "root")
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(root) })
 	return &unpacker{root: root, times: map[string]time.Time{root: time.Unix(0, 0)}}
 }
 
@@ -285,7 +285,11 @@ func (u *unpacker) member(h *tar.Header, r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if _, err := io.Copy(f, r); err != nil {
+		if u.buf == nil {
+			u.buf = make([]byte, 32<<10)
+		}
+		// Without its other methods, the file would bring a buffer of its own.
+		if _, err := io.CopyBuffer(struct{ io.Writer }{f}, r, u.buf); err != nil {
 			return err
 		}
 		if err := f.Close(); err != nil {

@@ -1,6 +1,8 @@
 package rootfs_test
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -46,12 +48,14 @@ func TestCorpus(t *testing.T) {
 			if tc.Slow && testing.Short() {
 				t.Skip("slow")
 			}
+			t.Parallel()
 			var first report.Tree
+			layers := stack(t, tc.Layers)
 			for _, form := range forms {
-				if tc.Slow && form.opt.Memory > 1 || first != nil && strings.Contains(tc.NoDir, "GiB") {
+				if tc.Slow && form.opt.Memory > 1 {
 					continue
 				}
-				tree, err := rootfs.Read(t.Context(), stack(t, tc.Layers), form.opt)
+				tree, err := rootfs.Read(t.Context(), layers, form.opt)
 				if tc.Refused != "" {
 					if err == nil || !strings.Contains(err.Error(), tc.Refused) || !strings.HasPrefix(err.Error(), "layer sha256:") {
 						t.Errorf("%s: Read = %v, want an error that names the layer and says %q", form.name, err, tc.Refused)
@@ -62,6 +66,10 @@ func TestCorpus(t *testing.T) {
 					t.Fatalf("%s: Read = %v", form.name, err)
 				}
 				defer tree.Close()
+				if strings.Contains(tc.NoDir, "GiB") {
+					ends(t, tree)
+					return
+				}
 				got, err := report.FromTree(t.Context(), tree)
 				if err != nil {
 					t.Fatalf("%s: Walk = %v", form.name, err)
@@ -93,5 +101,38 @@ func TestCorpus(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// ends reads files that are too large to be hashed in a test: as many bytes as they have, which are zeros but for the
+// end. What was removed is not there.
+func ends(t *testing.T, tree *rootfs.Tree) {
+	t.Helper()
+	err := tree.Walk(t.Context(), func(n *rootfs.Node, content io.Reader) error {
+		if content == nil || n.Path == "g" {
+			return nil
+		}
+		size, text := int64(0), ""
+		buf := make([]byte, 1<<20)
+		zeros := make([]byte, len(buf))
+		for {
+			k, err := content.Read(buf)
+			if !bytes.Equal(buf[:k], zeros[:k]) {
+				text += strings.Trim(string(buf[:k]), "\x00")
+			}
+			if size += int64(k); err == io.EOF {
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if size != n.Size || text != "end" {
+			t.Errorf("%s has %d bytes with %q in them, want %d with %q", n.Path, size, text, n.Size, "end")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -69,7 +69,7 @@ func described(_ string, f *report.File) {
 // umoci unpacks layers, stored with gzip because it knows little else, and returns nil and its words if it fails.
 func umoci(t *testing.T, layers []imagetest.Layer) (report.Tree, string) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := imagetest.TempDir(t)
 	layers = slices.Clone(layers)
 	for i := range layers {
 		layers[i].Compression, layers[i].MediaType = imagetest.Gzip, ""

@@ -16,10 +16,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // File describes what is at one path of a tree.
@@ -97,25 +99,18 @@ func sumFile(p string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if fi.Size() > 4096 {
-		return sum(f)
-	}
-	// io.Copy would allocate 32 KiB for each of many small files.
-	b, err := io.ReadAll(io.LimitReader(f, fi.Size()))
-	if err != nil {
-		return "", err
-	}
-	h := sha256.Sum256(b)
-	return hex.EncodeToString(h[:]), nil
+	return sum(f)
 }
+
+// buffers are for sum: a buffer of its own for each of many small files takes longer than the files.
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 func sum(r io.Reader) (string, error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
+	buf := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buf)
+	// Without its other methods, a file would bring a buffer of its own.
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, buf[:]); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
