@@ -18,14 +18,14 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// dhcp4 asks for a lease on one link and keeps it.
+// dhcp4 asks for a lease on one link and keeps it. It says a *lease4 whenever it has a lease, and a nil one when the
+// lease has ended.
 type dhcp4 struct {
-	name     string
+	*client
+	open     func(clientPort, serverPort int) (socket4, error)
 	mac      net.HardwareAddr
 	conf     netconf.DHCPv4
 	hostname string
-	update   func(*lease4) // nil: the lease is no more
-	notice   func(string)  // something a person may want to know
 
 	leased bool                // the session had a lease
 	failed map[netip.Addr]bool // servers that did not confirm what they offered
@@ -66,7 +66,7 @@ func (d *dhcp4) run(ctx context.Context) {
 			continue
 		}
 		if !errors.Is(err, errNoAnswer) {
-			d.notice(fmt.Sprintf("DHCPv4: %v", err))
+			d.say(remark(fmt.Sprintf("DHCPv4: %v", err)))
 		}
 		if d.conf.MaxAttempts > 0 && try+1 >= d.conf.MaxAttempts {
 			return
@@ -87,19 +87,20 @@ func sleep(ctx context.Context, d time.Duration) {
 // session is one lease from its request to its end.
 func (d *dhcp4) session(ctx context.Context) error {
 	client, server := cmp.Or(d.conf.ListenPort, dhcpv4.ClientPort), cmp.Or(d.conf.ServerPort, dhcpv4.ServerPort)
-	w, err := listen4(d.name, client, server, d.clientID())
+	socket, err := d.open(client, server)
 	if err != nil {
 		return fmt.Errorf("cannot open a socket: %w", err)
 	}
+	w := listen4(socket, d.mac, client, server, d.clientID())
 	defer w.Close()
 	lease, err := d.obtain(ctx, w)
 	if err != nil {
 		return err
 	}
 	d.leased = true
-	defer d.update(nil)
+	defer d.say((*lease4)(nil))
 	for {
-		d.update(lease)
+		d.say(lease)
 		if lease.lifetime == 0 {
 			<-ctx.Done()
 			return ctx.Err()
@@ -253,7 +254,7 @@ func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv
 	if err != nil {
 		return nil, err
 	}
-	conn, err := w.unicast4(ctx, old.prefix.Addr(), old.server)
+	conn, err := w.socket.unicast(ctx, old.prefix.Addr(), old.server)
 	if err != nil {
 		return nil, errNoAnswer
 	}

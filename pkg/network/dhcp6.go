@@ -15,15 +15,15 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// dhcp6 asks DHCPv6 servers on one link (RFC 8415), for an address or for other configuration alone.
+// dhcp6 asks DHCPv6 servers on one link (RFC 8415), for an address or for other configuration alone. It says a *lease6
+// for each answer that counts.
 type dhcp6 struct {
-	name     string
+	*client
+	open     func() (socket6, error)
 	mac      net.HardwareAddr
 	conf     netconf.DHCPv6
 	inform   bool // information-request: no address
 	hostname string
-	update   func(*lease6)
-	notice   func(string)
 
 	failed map[string]bool // servers that did not confirm what they advertised
 	other  bool            // what a server gives beside addresses was asked for
@@ -34,7 +34,7 @@ func (d *dhcp6) run(ctx context.Context) {
 	for try := 0; ctx.Err() == nil; try++ {
 		if err := d.session(ctx); err != nil && ctx.Err() == nil {
 			if !errors.Is(err, errNoAnswer) {
-				d.notice(fmt.Sprintf("DHCPv6: %v", err))
+				d.say(remark(fmt.Sprintf("DHCPv6: %v", err)))
 			}
 			sleep(ctx, wait(try))
 		}
@@ -43,10 +43,11 @@ func (d *dhcp6) run(ctx context.Context) {
 
 // session ends when the link's socket fails.
 func (d *dhcp6) session(ctx context.Context) error {
-	w, err := listen6(d.name, string(d.duid().ToBytes()), d.association().IaId)
+	socket, err := d.open()
 	if err != nil {
 		return fmt.Errorf("cannot open a socket: %w", err)
 	}
+	w := listen6(socket, string(d.duid().ToBytes()), d.association().IaId)
 	defer w.Close()
 	if d.inform {
 		return d.configure(ctx, w)
@@ -58,7 +59,7 @@ func (d *dhcp6) session(ctx context.Context) error {
 		}
 		lease := readLease6(reply, time.Now())
 		for lease != nil {
-			d.update(lease)
+			d.say(lease)
 			if lease, err = d.extend(ctx, w, lease); err != nil {
 				return err
 			}
@@ -77,7 +78,7 @@ func (d *dhcp6) configure(ctx context.Context, w *wire6) error {
 	if err != nil {
 		return err
 	}
-	d.update(readLease6(reply, time.Now()))
+	d.say(readLease6(reply, time.Now()))
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -204,7 +205,7 @@ func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	if said != nil {
 		times = 2
 		d.other = true
-		d.notice(fmt.Sprintf("DHCPv6: server %s has no address for this machine%s", serverName(said), status(said)))
+		d.say(remark(fmt.Sprintf("DHCPv6: server %s has no address for this machine%s", serverName(said), status(said))))
 	}
 	m, err := d.message(dhcpv6.MessageTypeInformationRequest)
 	if err != nil {
@@ -219,7 +220,7 @@ func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	if lease := readLease6(said, time.Now()); len(lease.dns)+len(lease.ntp)+len(lease.domains) > 0 {
 		d.other = true
 		lease.addresses = nil
-		d.update(lease)
+		d.say(lease)
 	}
 }
 

@@ -221,7 +221,7 @@ func TestInfiniBand(t *testing.T) {
 				t.Errorf("%s: client identifier %x, want %s", name, got, id)
 			}
 		}
-		w := &wire4{infiniBand: true, clientID: d.clientID(), ifi: &net.Interface{HardwareAddr: d.mac}}
+		w := &wire4{clientID: d.clientID(), mac: d.mac}
 		reply := ack(t)
 		reply.OpCode = dhcpv4.OpcodeBootReply
 		for _, tt := range []struct {

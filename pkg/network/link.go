@@ -36,9 +36,8 @@ type link struct {
 	ctx        context.Context
 	dhcp4Since time.Time // zero: not running
 	raSince    time.Time
-	dhcp6Mode  string // "", inform or solicit
-	dhcp6Stop  context.CancelFunc
-	dhcp6Ended chan struct{} // closed when the DHCPv6 client that ran last has ended; nil: none ever ran
+	dhcp6Mode  string  // "", inform or solicit
+	dhcp6      *client // the DHCPv6 client that ran last; nil: none ever ran
 
 	lease4        *lease4
 	lease6        *lease6
@@ -127,16 +126,16 @@ func (l *link) start(now time.Time) {
 	if l.stop == nil {
 		l.ctx, l.stop = context.WithCancel(l.m.ctx)
 	}
-	ctx, c := l.ctx, l.conf
+	c := l.conf
 	if n := len(l.attrs.HardwareAddr); n != 6 && n != infiniBandLen || l.loopback() || !l.hasCarrier() {
 		return // neither DHCP nor router solicitation is defined here for anything but Ethernet and InfiniBand
 	}
 	if c.DHCP4 && l.dhcp4Since.IsZero() {
 		l.dhcp4Since = now
-		d := &dhcp4{name: l.name, mac: l.attrs.HardwareAddr, conf: c.DHCPv4, hostname: l.m.host.Hostname}
-		d.update = func(lease *lease4) { l.m.post(ctx, func() { l.lease4 = lease }) }
-		d.notice = func(text string) { l.m.post(ctx, func() { l.notice(text) }) }
-		l.m.spawn(func() { d.run(ctx) })
+		d := &dhcp4{client: l.client(), mac: l.attrs.HardwareAddr, conf: c.DHCPv4, hostname: l.m.host.Hostname}
+		name := l.name
+		d.open = func(client, server int) (socket4, error) { return openPacketSocket(name, client, server) }
+		l.m.spawn(func() { d.run(d.ctx) })
 	}
 	if !l.linkLocalReady() {
 		return
@@ -144,7 +143,9 @@ func (l *link) start(now time.Time) {
 	if c.AcceptRA && l.raSince.IsZero() {
 		l.raSince = now
 		heeds := func(router netip.Addr) bool { return listed(c.RA.RouterAllow, c.RA.RouterDeny, host(router)) }
-		l.m.spawn(func() { l.solicit(ctx, heeds) })
+		index := l.index
+		d := &discovery{client: l.client(), heeds: heeds, open: func() (routerSocket, error) { return openICMPSocket(index) }}
+		l.m.spawn(func() { d.run(d.ctx) })
 	}
 	switch c.DHCPv6.WithoutRA {
 	case "solicit":
@@ -164,20 +165,24 @@ func (l *link) linkLocalReady() bool {
 	return false
 }
 
-// solicit listens to the routers that it heeds until the link's clients end.
-func (l *link) solicit(ctx context.Context, heeds func(netip.Addr) bool) {
-	for n := 0; ctx.Err() == nil; n++ {
-		ifi, err := net.InterfaceByIndex(l.index)
-		if err == nil {
-			listen := listener{ifi: ifi, heeds: heeds, update: func(a advert) {
-				l.m.post(ctx, func() { l.advertised(a, time.Now()) })
-			}}
-			err = listen.run(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			l.m.post(ctx, func() { l.notice(err.Error()) })
-			sleep(ctx, wait(n))
-		}
+// client makes a client of the link. It ends with those that run already.
+func (l *link) client() *client {
+	c := &client{link: l.index, out: l.m.said, ended: make(chan struct{})}
+	c.ctx, c.stop = context.WithCancel(l.ctx)
+	return c
+}
+
+// hear takes in what a client says.
+func (l *link) hear(what any, now time.Time) {
+	switch what := what.(type) {
+	case remark:
+		l.notice(string(what))
+	case *lease4:
+		l.lease4 = what
+	case *lease6:
+		l.lease6 = what
+	case advert:
+		l.advertised(what, now)
 	}
 }
 
@@ -207,21 +212,19 @@ func (l *link) startDHCPv6(mode string) {
 	if l.dhcp6Mode == mode || l.dhcp6Mode == "solicit" {
 		return
 	}
-	if l.dhcp6Stop != nil {
-		l.dhcp6Stop()
+	before, name := l.dhcp6, l.name
+	if before != nil {
+		before.stop()
 	}
-	ctx, stop := context.WithCancel(l.ctx)
-	before, ended := l.dhcp6Ended, make(chan struct{})
-	l.dhcp6Mode, l.dhcp6Stop, l.dhcp6Ended = mode, stop, ended
-	d := &dhcp6{name: l.name, mac: l.attrs.HardwareAddr, conf: l.conf.DHCPv6, inform: mode == "inform", hostname: l.m.host.Hostname}
-	d.update = func(lease *lease6) { l.m.post(ctx, func() { l.lease6 = lease }) }
-	d.notice = func(text string) { l.m.post(ctx, func() { l.notice(text) }) }
+	l.dhcp6Mode, l.dhcp6 = mode, l.client()
+	d := &dhcp6{client: l.dhcp6, mac: l.attrs.HardwareAddr, conf: l.conf.DHCPv6, inform: mode == "inform", hostname: l.m.host.Hostname}
+	d.open = func() (socket6, error) { return openUDPSocket6(name) }
 	l.m.spawn(func() {
-		defer close(ended)
+		defer close(d.ended)
 		if before != nil { // one socket can have the port
-			<-before
+			<-before.ended
 		}
-		d.run(ctx)
+		d.run(d.ctx)
 	})
 }
 

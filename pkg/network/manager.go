@@ -37,7 +37,7 @@ type Manager struct {
 	ctx    context.Context // of the loop and all clients: from Up to Close
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
-	events chan func() // to be run by the loop
+	said   chan said // by the clients
 	wake   chan struct{}
 	online chan struct{} // closed when a link can reach out
 	found  time.Time     // when a link with an address but with no way out was first seen
@@ -103,7 +103,7 @@ func (m *Manager) begin() error {
 	}
 	m.host = thisHost()
 	m.links = map[int]*link{}
-	m.events = make(chan func(), 64)
+	m.said = make(chan said, 64)
 	m.wake = make(chan struct{}, 1)
 	m.online = make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -176,16 +176,10 @@ func (m *Manager) spawn(f func()) {
 	}()
 }
 
-// post has f run by the loop, unless ctx is over by then: what a client says after its end does not count.
-func (m *Manager) post(ctx context.Context, f func()) {
-	select {
-	case m.events <- func() {
-		if ctx.Err() == nil {
-			f()
-		}
-	}:
-	case <-ctx.Done():
-	case <-m.ctx.Done():
+// hear takes in what a client says. What it said before it was stopped does not count any more.
+func (m *Manager) hear(s said) {
+	if l := m.links[s.from.link]; l != nil && s.from.ctx.Err() == nil {
+		l.hear(s.what, time.Now())
 	}
 }
 
@@ -203,10 +197,10 @@ func (m *Manager) loop(ctx context.Context) {
 				}
 			}
 			return
-		case f := <-m.events:
-			f()
-			for range len(m.events) { // what came at the same time needs no look of its own
-				(<-m.events)()
+		case s := <-m.said:
+			m.hear(s)
+			for range len(m.said) { // what came at the same time needs no look of its own
+				m.hear(<-m.said)
 			}
 		case <-m.wake:
 		case <-ticker.C:

@@ -1,102 +1,83 @@
 package network
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/mdlayher/ndp"
-	"golang.org/x/net/ipv6"
 )
 
-// listener asks the routers of a link for their advertisements and passes on what they say.
-type listener struct {
-	ifi     *net.Interface
-	heeds   func(netip.Addr) bool // whether a router may say anything
-	update  func(advert)
-	conn    *ndp.Conn
-	own     netip.Addr
-	waiting bool // for a router that leads anywhere
+// discovery asks the routers of a link for their advertisements (RFC 4861 section 6.3.7). It says an advert for each one
+// that counts.
+type discovery struct {
+	*client
+	open  func() (routerSocket, error)
+	heeds func(router netip.Addr) bool // whether a router may say anything
 }
 
-// run listens until ctx ends or the link fails. The link must have its link-local address.
-func (l *listener) run(ctx context.Context) error {
-	conn, own, err := ndp.Listen(l.ifi, ndp.LinkLocal)
+// run ends with ctx. The link must have its link-local address.
+func (d *discovery) run(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		if err := d.session(ctx); err != nil && ctx.Err() == nil {
+			d.say(remark(err.Error()))
+			sleep(ctx, wait(n))
+		}
+	}
+}
+
+// session ends when the link's socket fails.
+func (d *discovery) session(ctx context.Context) error {
+	socket, err := d.open()
 	if err != nil {
 		return fmt.Errorf("cannot listen for router advertisements: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { socket.Close() })()
+	defer socket.Close()
 
-	var filter ipv6.ICMPFilter
-	filter.SetAll(true)
-	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
-	if err := errors.Join(
-		conn.SetICMPFilter(&filter),
-		conn.SetControlMessage(ipv6.FlagHopLimit, true),
-		conn.JoinGroup(netip.IPv6LinkLocalAllNodes()),
-	); err != nil {
-		return fmt.Errorf("cannot listen for router advertisements: %w", err)
-	}
-	l.conn, l.own, l.waiting = conn, own, true
-	for n := 0; ; n++ {
-		var next time.Time // none: routers say what changes without being asked
-		if l.waiting {
-			if err := conn.WriteTo(l.solicitation(), nil, netip.IPv6LinkLocalAllRouters()); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("cannot ask for routers from %s: %w", own, err)
+	usable, failed := make(chan struct{}, 1), make(chan error, 1)
+	go func() { failed <- d.listen(socket, usable) }()
+	for n, asking := 0, true; ; n++ {
+		var next <-chan time.Time // nil: routers say what changes without being asked
+		if asking {
+			if err := socket.solicit(); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("cannot ask for routers from %s: %w", socket.address(), err)
 			}
-			next = time.Now().Add(wait(n))
+			next = time.After(wait(n))
 		}
-		if err := l.listenUntil(next); ctx.Err() != nil {
-			return nil
-		} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+		select {
+		case err := <-failed:
 			return fmt.Errorf("cannot read a router advertisement: %w", err)
+		case <-next:
+		case <-usable:
+			asking = false
 		}
 	}
 }
 
-func (l *listener) solicitation() *ndp.RouterSolicitation {
-	if len(l.ifi.HardwareAddr) != 6 {
-		return &ndp.RouterSolicitation{}
-	}
-	own := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: l.ifi.HardwareAddr}
-	return &ndp.RouterSolicitation{Options: []ndp.Option{own}}
-}
-
-// listenUntil takes in advertisements until the moment has come, or for ever if it is zero or as soon as nobody has to
-// be asked.
-func (l *listener) listenUntil(t time.Time) error {
-	if err := l.conn.SetReadDeadline(t); err != nil {
-		return err
-	}
-	buffer := make([]byte, 1<<16) // more than the MTU: fragments come put together
+// listen says what routers advertise until the socket fails, and sends to usable when one of them is a default router:
+// one that is not may not be the only router (RFC 4861 section 6.3.7).
+func (d *discovery) listen(socket routerSocket, usable chan<- struct{}) error {
 	for {
-		n, control, from, err := l.conn.ReadRaw(buffer)
+		message, hopLimit, from, err := socket.receive()
 		if err != nil {
 			return err
 		}
-		// RFC 4861 section 6.1.2: one that a router beyond this link may have sent is not to be believed.
-		if control == nil || control.HopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == l.own {
+		// RFC 4861 section 6.1.2: with a lower hop limit it may come from a router beyond this link.
+		if hopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == socket.address() || !d.heeds(from.WithZone("")) {
 			continue
 		}
-		if !l.heeds(from.WithZone("")) {
-			continue
-		}
-		a, err := parseAdvert(buffer[:n], from)
+		a, err := parseAdvert(bytes.Clone(message), from)
 		if err != nil {
 			continue
 		}
-		l.update(a)
-		// RFC 4861 section 6.3.7: who is no default router may not be the only one.
-		if l.waiting && a.lifetime > 0 {
-			l.waiting = false
-			if err := l.conn.SetReadDeadline(time.Time{}); err != nil {
-				return err
+		d.say(a)
+		if a.lifetime > 0 {
+			select {
+			case usable <- struct{}{}:
+			default:
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func TestSendTo(t *testing.T) {
 	go func() { // the thread is given up
 		defer close(done)
 		tap := tapLink(t)
-		w, err := listen4("tap0", 68, 67, nil)
+		w, err := openPacketSocket("tap0", 68, 67)
 		if err != nil {
 			t.Error(err)
 			return

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"net"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -78,7 +76,7 @@ func eachOption6(b []byte, f func(code dhcpv6.OptionCode, data []byte)) {
 
 // wire6 sends DHCPv6 messages to all servers on a link, and hears their answers.
 type wire6 struct {
-	conn         *net.UDPConn
+	socket       socket6
 	id           string        // of the client
 	association  [4]byte       // the identifier of that for its addresses
 	question     atomic.Uint32 // the transaction that is asked for
@@ -86,37 +84,26 @@ type wire6 struct {
 	done, silent chan struct{}
 }
 
-// allServers6 is RFC 8415 section 7.1's All_DHCP_Relay_Agents_and_Servers.
-var allServers6 = netip.MustParseAddr("ff02::1:2")
-
-// listen6 opens the link, which must have its link-local address. Close ends what it begins.
-func listen6(name, id string, association [4]byte) (*wire6, error) {
-	own, err := dhcpv6.GetLinkLocalAddr(name)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := net.ListenUDP("udp6", &net.UDPAddr{IP: own, Port: dhcpv6.DefaultClientPort, Zone: name})
-	if err != nil {
-		return nil, err
-	}
+// listen6 begins to read the socket. Close ends that, and closes the socket.
+func listen6(socket socket6, id string, association [4]byte) *wire6 {
 	w := &wire6{
-		conn: conn, id: id, association: association,
+		socket: socket, id: id, association: association,
 		answers: make(chan *message6, 256), done: make(chan struct{}), silent: make(chan struct{}),
 	}
 	go w.listen()
-	return w, nil
+	return w
 }
 
 func (w *wire6) Close() {
 	close(w.done)
-	w.conn.Close()
+	w.socket.Close()
 	<-w.silent
 }
 
 // listen passes on the answers to this client until Close.
 func (w *wire6) listen() {
 	defer close(w.silent)
-	packets(w.conn, w.done, func(b []byte) {
+	packets(w.socket, w.done, func(b []byte) {
 		m, err := parse6(bytes.Clone(b))
 		// RFC 8415 section 16: an answer names both of its ends. Where no address is at stake the server's name is not
 		// needed.
@@ -154,8 +141,7 @@ func (w *wire6) ask(ctx context.Context, q *question6, patience time.Duration) (
 	w.question.Store(transaction6(q.m))
 	// In hundredths of a second, with an end: RFC 8415 21.9.
 	q.m.UpdateOption(dhcpv6.OptElapsedTime(min(time.Since(q.began), 65535*10*time.Millisecond)))
-	to := netip.AddrPortFrom(allServers6.WithZone(w.conn.LocalAddr().(*net.UDPAddr).Zone), dhcpv6.DefaultServerPort)
-	if _, err := w.conn.WriteToUDPAddrPort(q.m.ToBytes(), to); err != nil {
+	if err := w.socket.send(q.m.ToBytes()); err != nil {
 		return nil, err
 	}
 	return await(ctx, w.answers, patience, func(m *message6) bool {
