@@ -259,24 +259,24 @@ func FuzzAdvert(f *testing.F) {
 		now := time.Now()
 		l := testLink(t, "[IPv6AcceptRA]\nUseDomains=yes\n")
 		first := mustParse(t, routerA, good)
-		l.routers.hear(first, now)
+		l.heard.routers.hear(first, now)
 		before := holdings(l, now)
 		a, err := parseAdvert(b, routerB)
 		if err != nil {
 			return
 		}
 		agrees(t, b, a)
-		l.routers.hear(a, now)
+		l.heard.routers.hear(a, now)
 		after := holdings(l, now)
 		for _, what := range before {
 			if !slices.Contains(after, what) {
 				t.Errorf("one router takes %q away that another gave; %q is left", what, after)
 			}
 		}
-		for _, addr := range l.wanted(now).addresses {
+		for _, addr := range l.want(now).addresses {
 			addressRequest(0, 0, 1, addr).Serialize()
 		}
-		for _, r := range l.wanted(now).routes {
+		for _, r := range l.want(now).routes {
 			routeRequest(0, 0, 1, r, now).Serialize()
 		}
 	})
@@ -285,16 +285,14 @@ func FuzzAdvert(f *testing.F) {
 // holdings is what a link has of its routers, without ends.
 func holdings(l *link, now time.Time) []string {
 	var out []string
-	w := l.wanted(now)
+	w := l.want(now)
 	for _, a := range w.addresses {
 		out = append(out, fmt.Sprintf("address %v %v", a.prefix, a.lapsed))
 	}
 	for _, r := range w.routes {
-		out = append(out, fmt.Sprintf("route %s %d", describe(r), r.metric))
+		out = append(out, fmt.Sprintf("route %s %d", r.String(), r.metric))
 	}
-	var s LinkState
-	l.names(&s, now)
-	return append(append(out, texts(s.DNS)...), s.Domains...)
+	return append(append(out, texts(w.names.dns)...), w.names.domains...)
 }
 
 // agrees holds that what the library reads of the same message is read in the same way here.

@@ -7,28 +7,13 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// device collects what [Match] sections look at, from netlink, ethtool and sysfs.
-func device(l netlink.Link, kernelName string) netconf.Device {
-	a := l.Attrs()
-	d := netconf.Device{
-		Name:       a.Name,
-		AltNames:   a.AltNames,
-		KernelName: kernelName,
-		MAC:        a.HardwareAddr,
-		PermMAC:    a.PermHWAddr,
-		Type:       a.EncapType,
-		Driver:     driver(a.Name),
-	}
-	if k := l.Type(); k != "device" {
-		d.Kind = k
-	}
-	dir := filepath.Join("/sys/class/net", a.Name)
+// describe fills in what ethtool and sysfs say of a device.
+func (linux) describe(d *device) {
+	d.Driver = driver(d.Name)
+	dir := filepath.Join("/sys/class/net", d.Name)
 	if uevent, err := os.ReadFile(filepath.Join(dir, "uevent")); err == nil {
 		for line := range strings.Lines(string(uevent)) {
 			if t, found := strings.CutPrefix(strings.TrimSpace(line), "DEVTYPE="); found {
@@ -39,7 +24,6 @@ func device(l netlink.Link, kernelName string) netconf.Device {
 	if real, err := filepath.EvalSymlinks(filepath.Join(dir, "device")); err == nil {
 		d.Path = idPath(real)
 	}
-	return d
 }
 
 // driver is the name that ethtool -i reports, which for hardware is the kernel module's; "" if there is none.

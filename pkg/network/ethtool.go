@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"reflect"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -19,45 +18,86 @@ type ethtool struct {
 	index  int
 }
 
+// errNoEthtool means that no setting of the hardware can be made.
+var errNoEthtool = errors.New("this kernel has no ethtool netlink")
+
 func newEthtool(index int) (ethtool, error) {
 	f, err := netlink.GenlFamilyGet("ethtool")
 	if err != nil {
-		return ethtool{}, fmt.Errorf("this kernel has no ethtool netlink: %w", err)
+		return ethtool{}, fmt.Errorf("%w: %w", errNoEthtool, err)
 	}
 	return ethtool{f.ID, index}, nil
 }
 
-// applyEthtool does what a .link file says about the hardware. Each thing that does not work is told by itself.
-func applyEthtool(index int, c netconf.Ethtool, try func(what string, err error)) {
-	if reflect.ValueOf(c).IsZero() {
-		return
-	}
-	e, err := newEthtool(index)
-	if err != nil {
-		try("set up the hardware", err)
-		return
-	}
-	set := func(what string, command uint8, attrs ...*nl.RtAttr) {
-		if len(attrs) > 0 {
-			_, err := e.send(command, attrs...)
-			try(what, err)
+// setEthtool makes one setting of the hardware.
+type setEthtool struct {
+	index int
+	part  string
+	conf  netconf.Ethtool
+}
+
+// The parts of the settings that are one message each, by what is done.
+const (
+	ethtoolSpeed    = "set the speed"
+	ethtoolWake     = "set what wakes it up"
+	ethtoolOffloads = "set the offloads"
+	ethtoolRings    = "set the size of the rings"
+	ethtoolPause    = "set flow control"
+)
+
+// ethtoolChanges returns what a .link file says about the hardware.
+func ethtoolChanges(index int, c netconf.Ethtool) []change {
+	var out []change
+	for _, p := range []struct {
+		name string
+		set  bool
+	}{
+		{ethtoolSpeed, c.AutoNeg != nil || c.Speed != 0 || c.Duplex != ""},
+		{ethtoolWake, c.WakeOn != nil},
+		{ethtoolOffloads, len(c.Offload) > 0},
+		{ethtoolRings, c.RxRing != 0 || c.RxMiniRing != 0 || c.RxJumboRing != 0 || c.TxRing != 0},
+		{ethtoolPause, c.RxPause != nil || c.TxPause != nil || c.AutoPause != nil},
+	} {
+		if p.set {
+			out = append(out, setEthtool{index, p.name, c})
 		}
 	}
-	set("set the speed", unix.ETHTOOL_MSG_LINKMODES_SET, linkModes(c)...)
-	if c.WakeOn != nil {
-		set("set what wakes it up", unix.ETHTOOL_MSG_WOL_SET, wakeModes(*c.WakeOn))
-	}
-	if len(c.Offload) > 0 {
-		set("set the offloads", unix.ETHTOOL_MSG_FEATURES_SET, wantedFeatures(c.Offload))
-	}
-	rings, err := e.rings(c)
+	return out
+}
+
+func (c setEthtool) String() string { return c.part }
+
+func (c setEthtool) make() error {
+	e, err := newEthtool(c.index)
 	if err != nil {
-		try("find out how large the rings may be", err)
+		return err
 	}
-	set("set the size of the rings", unix.ETHTOOL_MSG_RINGS_SET, rings...)
-	set("set flow control", unix.ETHTOOL_MSG_PAUSE_SET, switches([]switched{
-		{unix.ETHTOOL_A_PAUSE_RX, c.RxPause}, {unix.ETHTOOL_A_PAUSE_TX, c.TxPause}, {unix.ETHTOOL_A_PAUSE_AUTONEG, c.AutoPause},
-	})...)
+	var command uint8
+	var attrs []*nl.RtAttr
+	switch c.part {
+	case ethtoolSpeed:
+		command, attrs = unix.ETHTOOL_MSG_LINKMODES_SET, linkModes(c.conf)
+	case ethtoolWake:
+		command, attrs = unix.ETHTOOL_MSG_WOL_SET, []*nl.RtAttr{wakeModes(*c.conf.WakeOn)}
+	case ethtoolOffloads:
+		command, attrs = unix.ETHTOOL_MSG_FEATURES_SET, []*nl.RtAttr{wantedFeatures(c.conf.Offload)}
+	case ethtoolRings:
+		command = unix.ETHTOOL_MSG_RINGS_SET
+		if attrs, err = e.rings(c.conf); err != nil {
+			return fmt.Errorf("cannot find out how large they may be: %w", err)
+		}
+	case ethtoolPause:
+		command, attrs = unix.ETHTOOL_MSG_PAUSE_SET, switches([]switched{
+			{unix.ETHTOOL_A_PAUSE_RX, c.conf.RxPause},
+			{unix.ETHTOOL_A_PAUSE_TX, c.conf.TxPause},
+			{unix.ETHTOOL_A_PAUSE_AUTONEG, c.conf.AutoPause},
+		})
+	}
+	if len(attrs) == 0 {
+		return nil
+	}
+	_, err = e.send(command, attrs...)
+	return err
 }
 
 // send executes a request about the link and returns what the kernel answers: attributes, without headers.

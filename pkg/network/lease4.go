@@ -178,8 +178,8 @@ func elsewhere(list []netip.Addr) []netip.Addr {
 }
 
 // wantLease4 is what a lease says by the link's configuration.
-func (l *link) wantLease4(w *wanted, lease *lease4) {
-	p := l.leasePlan(w, lease)
+func (v view) wantLease4(w *wanted, lease *lease4) {
+	p := v.leasePlan(w, lease)
 	p.address()
 	p.gateway()
 	if p.conf.UseRoutes {
@@ -187,7 +187,7 @@ func (l *link) wantLease4(w *wanted, lease *lease4) {
 			p.auto(r.to, r.via)
 		}
 	}
-	for _, s := range l.conf.Routes {
+	for _, s := range v.conf.Routes {
 		if s.GatewayFrom == "dhcp4" {
 			p.through(s)
 		}
@@ -202,7 +202,7 @@ func (l *link) wantLease4(w *wanted, lease *lease4) {
 
 // leasePlan puts together what a link is to have from one lease.
 type leasePlan struct {
-	link    *link
+	view    view
 	want    *wanted
 	lease   *lease4
 	conf    netconf.DHCPv4
@@ -210,14 +210,14 @@ type leasePlan struct {
 	expires time.Time
 }
 
-func (l *link) leasePlan(w *wanted, lease *lease4) *leasePlan {
-	c := l.conf.DHCPv4
-	p := &leasePlan{link: l, want: w, lease: lease, conf: c}
+func (v view) leasePlan(w *wanted, lease *lease4) *leasePlan {
+	c := v.conf.DHCPv4
+	p := &leasePlan{view: v, want: w, lease: lease, conf: c}
 	if lease.lifetime > 0 {
 		p.expires = lease.since.Add(lease.lifetime)
 	}
 	p.base = route{
-		family: unix.AF_INET, table: l.table(c.RouteTable), protocol: unix.RTPROT_DHCP, kind: unix.RTN_UNICAST,
+		family: unix.AF_INET, table: v.table(c.RouteTable), protocol: unix.RTPROT_DHCP, kind: unix.RTN_UNICAST,
 		metric: c.RouteMetric, prefsrc: lease.prefix.Addr(), device: true,
 	}
 	p.base.metrics[unix.RTAX_MTU] = uint32(c.RouteMTU)
@@ -234,7 +234,7 @@ func (p *leasePlan) address() {
 	if p.lease.prefix.Bits() <= 30 { // RFC 3021
 		a.broadcast = p.lease.broadcast
 	}
-	if p.base.table != p.link.table(0) { // the kernel would put the route to the network into the main table
+	if p.base.table != p.view.table(0) { // the kernel would put the route to the network into the main table
 		a.flags |= unix.IFA_F_NOPREFIXROUTE
 		p.onLink(p.lease.prefix.Masked())
 	}
@@ -315,7 +315,7 @@ func (p *leasePlan) through(s netconf.Route) {
 	}
 	p.onLink(host(gateway))
 	s.Gateway = gateway
-	r := p.link.staticRoute(s)
+	r := p.view.staticRoute(s)
 	if s.Protocol == 0 {
 		r.protocol = unix.RTPROT_DHCP
 	}

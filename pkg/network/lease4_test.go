@@ -146,9 +146,7 @@ func TestLease4(t *testing.T) {
 			}
 			l := testLink(t, "")
 			l.lease4 = lease
-			var s LinkState
-			l.names(&s, time.Now())
-			if diff := cmp.Diff(tt.nameservers, texts(s.DNS)); diff != "" {
+			if diff := cmp.Diff(tt.nameservers, texts(l.want(time.Now()).names.dns)); diff != "" {
 				t.Errorf("name servers used (-want +got):\n%s", diff)
 			}
 		})

@@ -11,7 +11,6 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/mdlayher/ndp"
-	"github.com/vishvananda/netlink"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
@@ -23,10 +22,9 @@ func testLink(t testing.TB, text string) *link {
 		t.Fatal(err)
 	}
 	c, _ := netconf.Parse([]netconf.File{f})
-	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
-	return &link{
-		name: "eth0", conf: c.Networks[0], dev: netconf.Device{Name: "eth0", MAC: mac}, attrs: &netlink.LinkAttrs{Name: "eth0", HardwareAddr: mac},
-	}
+	l := newLink(ethernet(netconf.Device{Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}))
+	l.conf, l.mtu, l.ipv6 = c.Networks[0], 1500, true
+	return l
 }
 
 func ack(t testing.TB, options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
@@ -75,8 +73,8 @@ func TestRoutesOfLease(t *testing.T) {
 			l := testLink(t, tt.text)
 			l.lease4 = readLease4(ack(t, tt.options...))
 			var got []string
-			for _, r := range l.wanted(time.Now()).routes {
-				got = append(got, describe(r))
+			for _, r := range l.want(time.Now()).routes {
+				got = append(got, r.String())
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("routes (-want +got):\n%s", diff)
@@ -174,7 +172,7 @@ func TestUsable(t *testing.T) {
 func TestLinkLocal4(t *testing.T) {
 	seen := map[netip.Prefix]bool{}
 	for i := range 1000 {
-		p := linkLocal4(net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}, 0).prefix
+		p := linkLocal4(net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}).prefix
 		if b := p.Addr().As4(); b[0] != 169 || b[1] != 254 || b[2] == 0 || b[2] == 255 || p.Bits() != 16 {
 			t.Fatalf("%v is no address of RFC 3927", p)
 		}
@@ -211,9 +209,9 @@ func FuzzServers(f *testing.F) {
 			l.lease6 = readLease6(m, now)
 		}
 		if a, err := parseAdvert(b, netip.MustParseAddr("fe80::1%eth0")); err == nil {
-			l.routers.hear(a, now)
+			l.heard.routers.hear(a, now)
 		}
-		w := l.wanted(now)
+		w := l.want(now)
 		for _, a := range w.addresses {
 			if !a.prefix.IsValid() || a.prefix.Addr().IsUnspecified() || a.prefix.Addr().IsMulticast() {
 				t.Errorf("address %v", a.prefix)
@@ -223,9 +221,7 @@ func FuzzServers(f *testing.F) {
 		for _, r := range w.routes {
 			routeRequest(0, 0, 1, r, now).Serialize()
 		}
-		var s LinkState
-		l.names(&s, now)
-		if text := string(resolvConf(s.DNS, s.Domains)); strings.Count(text, "\n") > len(s.DNS)+1 {
+		if text := string(resolvConf(w.names.dns, w.names.domains)); strings.Count(text, "\n") > len(w.names.dns)+1 {
 			t.Errorf("resolv.conf is %q", text)
 		}
 	})

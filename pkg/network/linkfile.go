@@ -2,62 +2,61 @@ package network
 
 import (
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"net"
 	"slices"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// applyLinkFile does to a device what the first .link file that fits it says, as udev does when the device appears.
-func (l *link) applyLinkFile(nl netlink.Link, names predictable) {
-	i := slices.IndexFunc(l.m.conf.Links, func(c *netconf.LinkConfig) bool { return c.Match.Fits(l.dev, l.m.host) })
-	if i < 0 {
-		return
-	}
-	c := l.m.conf.Links[i]
-	try := func(what string, err error) {
-		if err != nil {
-			l.notice(fmt.Sprintf("%s.link: cannot %s: %v", c.Name, what, err))
+// linkFile is what a .link file makes of a device that has just appeared, as udev does it.
+type linkFile struct {
+	conf     *netconf.LinkConfig
+	name     string
+	altNames []string
+}
+
+// linkFileFor returns what the first .link file that fits the device makes of it; false if none fits.
+func linkFileFor(files []*netconf.LinkConfig, d device, host netconf.Host, names predictable) (linkFile, bool) {
+	for _, c := range files {
+		if c.Match.Fits(d.Device, host) {
+			return linkFile{c, newName(c, d.Name, names), alternatives(c, names)}, true
 		}
 	}
-	applyEthtool(l.index, c.Ethtool, try)
+	return linkFile{}, false
+}
+
+// changes returns what brings the device there, the new name last but for further names.
+func (f linkFile) changes(d device) []change {
+	t, c := d.target(), f.conf
+	out := ethtoolChanges(d.index, c.Ethtool)
 	mac := c.MAC
 	if c.MACPolicy == "random" && mac == nil {
 		mac = randomMAC()
 	}
-	if mac != nil && mac.String() != l.attrs.HardwareAddr.String() {
-		try("set the hardware address", whileDown(nl, func() error { return netlink.LinkSetHardwareAddr(nl, mac) }))
+	if mac != nil && mac.String() != d.MAC.String() {
+		out = append(out, setMAC{t, mac})
 	}
-	if c.MTU != 0 && c.MTU != l.attrs.MTU {
-		try("set the MTU", netlink.LinkSetMTU(nl, c.MTU))
+	if c.MTU != 0 && c.MTU != d.mtu {
+		out = append(out, setMTU{t, c.MTU})
 	}
 	if c.Alias != "" {
-		try("set the alias", netlink.LinkSetAlias(nl, c.Alias))
+		out = append(out, setAlias{t, c.Alias})
 	}
 	if c.TxQueue != nil {
-		try("set the queue length", netlink.LinkSetTxQLen(nl, int(*c.TxQueue)))
+		out = append(out, setTxQueue{t, *c.TxQueue})
 	}
-	if name := newName(c, l.name, names); name != l.name {
-		err := whileDown(nl, func() error { return netlink.LinkSetName(nl, name) })
-		try(fmt.Sprintf("rename it to %q", name), err)
-		if err == nil {
-			l.m.logf("%s: renamed to %s by %s.link", l.name, name, c.Name)
-			l.name = name
+	if f.name != d.Name {
+		out = append(out, rename{t, f.name})
+	}
+	for _, a := range f.altNames {
+		if a != f.name && !slices.Contains(d.AltNames, a) {
+			out = append(out, addAltName{t, a})
 		}
 	}
-	for _, a := range alternatives(c, names) {
-		if a != l.name && !slices.Contains(l.dev.AltNames, a) {
-			try(fmt.Sprintf("add the name %q", a), netlink.LinkAddAltName(nl, a))
-		}
-	}
+	return out
 }
 
-// newName is the name that the first policy gives, else the one in the file, else the present one.
+// newName returns the name that the first policy gives, else the one in the file, else the present one.
 func newName(c *netconf.LinkConfig, present string, names predictable) string {
 	for _, p := range c.Policies {
 		if p == "keep" && names.user || p == "kernel" && names.kernel {
@@ -73,7 +72,7 @@ func newName(c *netconf.LinkConfig, present string, names predictable) string {
 	return present
 }
 
-// alternatives are the further names that the file gives.
+// alternatives returns the further names that the file gives.
 func alternatives(c *netconf.LinkConfig, names predictable) []string {
 	out := slices.Clone(c.AltNames)
 	for _, p := range c.AltPolicies {
@@ -84,19 +83,7 @@ func alternatives(c *netconf.LinkConfig, names predictable) []string {
 	return out
 }
 
-// whileDown tries, and where the device is too busy tries again with it down. It stays down: it is brought up later.
-func whileDown(nl netlink.Link, f func() error) error {
-	err := f()
-	if !errors.Is(err, unix.EBUSY) {
-		return err
-	}
-	if err := netlink.LinkSetDown(nl); err != nil {
-		return err
-	}
-	return f()
-}
-
-// randomMAC is a locally administered unicast address.
+// randomMAC returns a locally administered unicast address.
 func randomMAC() net.HardwareAddr {
 	mac := make(net.HardwareAddr, 6)
 	rand.Read(mac)

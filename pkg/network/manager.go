@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -25,33 +24,37 @@ type Manager struct {
 	Files []netconf.File
 	// ResolvConf is the file for name servers; empty means /etc/resolv.conf.
 	ResolvConf string
-	// Modules loads the kernel module of an alias such as rtnl-link-bond before a device of the kind is made; nil leaves that to the kernel.
+	// Modules loads the kernel module of an alias such as rtnl-link-bond before a device of the kind is made; nil leaves
+	// that to the kernel.
 	Modules func(alias string) error
 	// Logf prints a line for a person; nil prints nothing.
 	Logf func(format string, args ...any)
 
-	conf  netconf.Config
-	host  netconf.Host
-	links map[int]*link // by index; the loop's alone
+	kernel kernel // nil: the real one
+	conf   netconf.Config
+	host   netconf.Host
+
+	// The loop's alone.
+	devices []device      // as last looked at
+	links   map[int]*link // by index
+	blind   string        // why the links could not be listed, as last printed
+	found   time.Time     // when a link with an address but with no way out was first seen
+	resolv  string        // as last written
 
 	ctx    context.Context // of the loop and all clients: from Up to Close
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
-	said   chan said // by the clients
-	wake   chan struct{}
+	said   chan said     // by the clients
+	wake   chan struct{} // look once more
 	online chan struct{} // closed when a link can reach out
-	found  time.Time     // when a link with an address but with no way out was first seen
 
 	mu     sync.Mutex
 	states []LinkState
-	resolv string // as last written
 }
 
-// tick is how often the loop looks even if the kernel says nothing: what depends on time, and events that were lost.
+// tick is how often the loop looks even if the kernel says nothing: for what depends on time, and for events that were
+// lost.
 const tick = time.Second
-
-// settle is how long a link that has an address, but no default route or no name server, is held back in favour of a better one.
-const settle = 4 * time.Second
 
 // Up starts to configure and returns nil once a link can reach out: carrier, an address, and a route to the world. What is
 // not ready by then goes on in the background and is applied when it comes, until Close. If ctx ends first the error says
@@ -93,13 +96,13 @@ func (m *Manager) logf(format string, args ...any) {
 }
 
 func (m *Manager) begin() error {
+	if m.kernel == nil {
+		m.kernel = linux{}
+	}
 	var warnings []netconf.Warning
 	m.conf, warnings = netconf.Parse(netconf.OrDefault(m.Files))
 	for _, w := range warnings {
 		m.logf("%s", w)
-	}
-	if kernelHasIPv6() {
-		leaveRoom(m.conf.Networks)
 	}
 	m.host = thisHost()
 	m.links = map[int]*link{}
@@ -107,13 +110,14 @@ func (m *Manager) begin() error {
 	m.wake = make(chan struct{}, 1)
 	m.online = make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := m.subscribe(ctx); err != nil {
+	changed, err := m.kernel.watch(ctx)
+	if err != nil {
 		cancel()
 		return fmt.Errorf("cannot follow the kernel's links: %w", err)
 	}
 	m.ctx, m.cancel = ctx, cancel
 	m.makeNetDevs()
-	m.spawn(func() { m.loop(ctx) })
+	m.spawn(func() { m.loop(ctx, changed) })
 	return nil
 }
 
@@ -128,36 +132,11 @@ func thisHost() netconf.Host {
 	if line, err := os.ReadFile("/proc/cmdline"); err == nil {
 		h.KernelCmdline = strings.Fields(string(line))
 	}
-	// The flag is the processor's own word for being an emulated one.
+	// A processor that a hypervisor emulates has this flag.
 	if cpu, err := os.ReadFile("/proc/cpuinfo"); err == nil && strings.Contains(string(cpu), " hypervisor") {
 		h.Virtualization = "vm"
 	}
 	return h
-}
-
-// subscribe turns each message of the kernel about links and addresses into a look at all of them: what the message says
-// may be out of date by then, and one that was lost does no harm.
-func (m *Manager) subscribe(ctx context.Context) error {
-	links := make(chan netlink.LinkUpdate, 16)
-	addrs := make(chan netlink.AddrUpdate, 16)
-	lost := func(error) { m.again() }
-	if err := netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
-		return err
-	}
-	if err := netlink.AddrSubscribeWithOptions(addrs, ctx.Done(), netlink.AddrSubscribeOptions{ErrorCallback: lost}); err != nil {
-		return err
-	}
-	m.spawn(func() {
-		for range links {
-			m.again()
-		}
-	})
-	m.spawn(func() {
-		for range addrs {
-			m.again()
-		}
-	})
-	return nil
 }
 
 // again makes the loop look once more.
@@ -176,130 +155,148 @@ func (m *Manager) spawn(f func()) {
 	}()
 }
 
-// hear takes in what a client says. What it said before it was stopped does not count any more.
-func (m *Manager) hear(s said) {
-	if l := m.links[s.from.link]; l != nil && s.from.ctx.Err() == nil {
-		l.hear(s.what, time.Now())
-	}
-}
-
-// loop owns the links. It ends with ctx.
-func (m *Manager) loop(ctx context.Context) {
+// loop hears what the clients and the kernel say, works out what each link should have, and applies it. It owns the links
+// and ends with ctx.
+func (m *Manager) loop(ctx context.Context, changed <-chan struct{}) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		m.look(time.Now())
 		select {
-		case <-ctx.Done():
-			for _, l := range m.links {
-				if l.stop != nil {
-					l.stop()
-				}
-			}
+		case <-ctx.Done(): // the clients end with it
 			return
 		case s := <-m.said:
-			m.hear(s)
+			m.hear(s, time.Now())
 			for range len(m.said) { // what came at the same time needs no look of its own
-				m.hear(<-m.said)
+				m.hear(<-m.said, time.Now())
 			}
+		case <-changed:
 		case <-m.wake:
 		case <-ticker.C:
 		}
 	}
 }
 
-// look compares the kernel's links with what is wanted and takes the next steps.
-func (m *Manager) look(now time.Time) {
-	list, err := netlink.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		m.logf("cannot list the network links: %v", err)
+// hear takes in what a client says. What it said before it was stopped does not count any more.
+func (m *Manager) hear(s said, now time.Time) {
+	l := m.links[s.from.link]
+	if l == nil || s.from.ctx.Err() != nil {
 		return
 	}
-	if err != nil {
-		m.again()
+	if _, is := s.what.(advert); is && len(l.heard.routers) == 0 {
+		l.ownHops = hopLimit(m.kernel.sysctl("ipv6", l.Name, "hop_limit"))
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		m.again()
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return
-		}
+	m.notice(l, l.heard.hear(s.what, now))
+}
+
+// notice prints a line about a link once.
+func (m *Manager) notice(l *link, text string) {
+	if text != "" && !l.notices[text] {
+		l.notices[text] = true
+		m.logf("%s: %s", l.Name, text)
 	}
-	there := map[int]bool{}
-	for _, nl := range list {
-		a := nl.Attrs()
-		there[a.Index] = true
-		l := m.links[a.Index]
-		if l == nil {
-			l = m.newLink(nl, now)
-			m.links[a.Index] = l
-			a = l.attrs // a .link file may have changed it since
-		}
-		l.attrs = a
-		l.dev.MAC = a.HardwareAddr
-		if l.name != a.Name { // by somebody else: another file may fit it now
-			m.logf("%s: renamed to %s", l.name, a.Name)
-			l.name = a.Name
-			l.drop()
-			m.adopt(l, nl)
-		}
-		l.kernel = l.kernel[:0]
-		for _, addr := range addrs {
-			if addr.LinkIndex == a.Index {
-				l.kernel = append(l.kernel, addr)
-			}
-		}
+}
+
+// look takes in what the kernel says, and takes the next step with each link.
+func (m *Manager) look(now time.Time) {
+	devices, err := m.kernel.look()
+	if m.meet(devices) { // .link files may have changed them
+		devices, err = m.kernel.look()
 	}
-	for index, l := range m.links {
-		if !there[index] {
-			if l.stop != nil {
-				l.stop()
-			}
-			m.logf("%s: gone", l.name)
-			delete(m.links, index)
+	partial := errors.Is(err, netlink.ErrDumpInterrupted)
+	if err != nil && !partial {
+		if m.blind != err.Error() { // said once; the loop looks again within a tick
+			m.blind = err.Error()
+			m.logf("cannot list the network links: %v", err)
 		}
+		return
 	}
+	m.blind = ""
+	m.devices = devices
+	m.follow(devices, partial, now)
 	for _, l := range m.sorted() {
-		l.reconcile(now)
+		m.step(l, now)
 	}
 	m.report(now)
 }
 
-func (m *Manager) newLink(nl netlink.Link, now time.Time) *link {
-	a := nl.Attrs()
-	l := &link{
-		m: m, index: a.Index, name: a.Name, kernelName: a.Name, attrs: a, since: now,
-		dev:       device(nl, a.Name),
-		addresses: map[addressKey]address{},
-		again:     map[addressKey]int{},
-		routes:    map[route]route{},
-		trouble:   map[string]string{},
-		notices:   map[string]bool{},
+// meet takes in links that were not there before, and reports whether a .link file has changed any of them.
+func (m *Manager) meet(devices []device) (changed bool) {
+	for _, d := range devices {
+		if m.links[d.index] != nil {
+			continue
+		}
+		m.kernel.describe(&d)
+		l := newLink(d)
+		m.links[d.index] = l
+		if !l.loopback() && m.applyLinkFile(l) {
+			changed = true
+		}
 	}
-	if !l.loopback() {
-		l.applyLinkFile(nl, predictableNames("/sys", l.name))
+	return changed
+}
+
+// follow takes in what has changed of the links. Of a partial list nobody can say which links are gone.
+func (m *Manager) follow(devices []device, partial bool, now time.Time) {
+	there := map[int]bool{}
+	for _, d := range devices {
+		l := m.links[d.index]
+		if l == nil {
+			continue // it has just come: the next look meets it
+		}
+		there[d.index] = true
+		if l.adopted && l.Name != d.Name { // by somebody else: another file may fit it now
+			m.logf("%s: renamed to %s", l.Name, d.Name)
+			l.refresh(d)
+			l.Name = d.Name
+			m.drop(l, now)
+			l.adopted = false
+		}
+		l.refresh(d)
+		if !l.adopted {
+			m.adopt(l, d)
+		}
+		if l.conf != nil {
+			if master := m.device(masterOf(l.conf).name); master != nil && master.ownTable != 0 {
+				l.vrfTable = master.ownTable
+			}
+		}
 	}
-	if fresh, err := netlink.LinkByIndex(l.index); err == nil { // with its new name, address and alternative names
-		nl = fresh
-		l.attrs = fresh.Attrs()
-		l.name = l.attrs.Name
+	for index, l := range m.links {
+		if !there[index] && !partial {
+			l.running.end()
+			m.logf("%s: gone", l.Name)
+			delete(m.links, index)
+		}
 	}
-	m.adopt(l, nl)
-	return l
 }
 
 // adopt finds the configuration of a link by what it is now.
-func (m *Manager) adopt(l *link, nl netlink.Link) {
-	l.dev = device(nl, l.kernelName)
+func (m *Manager) adopt(l *link, d device) {
+	kernelName := l.KernelName
+	m.kernel.describe(&d)
+	l.device = d
+	l.KernelName = kernelName
 	// The link is not renamed without a .link file, but it answers to the names that systemd would give it.
-	l.dev.AltNames = appendNew(l.dev.AltNames, predictableNames("/sys", l.name).all())
-	l.conf, l.prepared, l.ruled = nil, false, false
+	l.AltNames = appendNew(l.AltNames, m.kernel.names(l.Name).all())
+	l.applied.setUp, l.applied.ruled = false, false
+	l.conf, l.adopted = nil, true
 	for _, c := range m.conf.Networks {
-		if c.Match.Fits(l.dev, m.host) {
+		if c.Match.Fits(l.Device, m.host) {
 			l.conf = c
 			break
 		}
 	}
+}
+
+// device finds a device by one of its names; nil if there is none.
+func (m *Manager) device(name string) *device {
+	for i, d := range m.devices {
+		if name != "" && (d.Name == name || slices.Contains(d.AltNames, name)) {
+			return &m.devices[i]
+		}
+	}
+	return nil
 }
 
 // sorted returns the links in the order of their index, which is the order in which the kernel found them.
@@ -310,85 +307,4 @@ func (m *Manager) sorted() []*link {
 	}
 	slices.SortFunc(out, func(a, b *link) int { return a.index - b.index })
 	return out
-}
-
-// report works out the state of every link, prints what is new, writes resolv.conf and decides whether the machine is online.
-func (m *Manager) report(now time.Time) {
-	links := m.sorted()
-	states := make([]LinkState, len(links))
-	reach, part, pending := false, false, false
-	var servers []netip.Addr
-	var search []string
-	links = slices.DeleteFunc(links, (*link).loopback) // it may have addresses, but leads nowhere
-	states = states[:len(links)]
-	for i, l := range links {
-		states[i] = l.state(now)
-	}
-	// The name servers of a link that leads to the world are asked first.
-	order := make([]int, len(states))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return len(states[b].Gateways) - len(states[a].Gateways) })
-	for _, i := range order {
-		servers = appendNew(servers, states[i].DNS)
-		search = appendNew(search, states[i].Domains)
-	}
-	for i, l := range links {
-		s := states[i]
-		if line := s.news(l.told); s.Usable && line != "" {
-			l.told = s
-			m.logf("%s", line)
-		}
-		if !s.Managed || !l.conf.Link.Required {
-			continue
-		}
-		if s.Usable && len(s.Gateways) > 0 && len(servers) > 0 {
-			reach = true
-		}
-		part = part || s.Usable
-		pending = pending || s.Pending
-	}
-	m.mu.Lock()
-	m.states = states
-	m.mu.Unlock()
-	m.writeResolvConf(servers, search)
-	if part && m.found.IsZero() {
-		m.found = now
-	}
-	// A link with an address but no router, or with nobody who knows names, may be all there is: it counts when nothing
-	// better is on its way, or has not come in time.
-	if reach || part && (!pending || now.Sub(m.found) >= settle) {
-		select {
-		case <-m.online:
-		default:
-			close(m.online)
-		}
-	}
-}
-
-func appendNew[T comparable](to, from []T) []T {
-	for _, v := range from {
-		if !slices.Contains(to, v) {
-			to = append(to, v)
-		}
-	}
-	return to
-}
-
-// writeResolvConf writes what is known, which may be nothing any more. A file that is there stays until something is
-// known.
-func (m *Manager) writeResolvConf(servers []netip.Addr, search []string) {
-	text := resolvConf(servers, search)
-	if string(text) == m.resolv {
-		return
-	}
-	path := m.ResolvConf
-	if path == "" {
-		path = "/etc/resolv.conf"
-	}
-	m.resolv = string(text)
-	if err := writeFile(path, text); err != nil {
-		m.logf("cannot write the name servers: %v", err)
-	}
 }

@@ -1,14 +1,9 @@
 package network
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
+	"cmp"
 	"slices"
 	"strconv"
-	"strings"
-
-	"github.com/vishvananda/netlink"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
@@ -28,19 +23,6 @@ func linkMTU(c *netconf.NetworkConfig, asked int) int {
 		return asked
 	}
 	return max(asked, minMTU6, mtu6(c))
-}
-
-// leaveRoom raises the MTUs that files ask for.
-func leaveRoom(files []*netconf.NetworkConfig) {
-	for _, c := range files {
-		c.Link.MTU = linkMTU(c, c.Link.MTU)
-	}
-}
-
-// kernelHasIPv6 reports whether there is anything to set: ipv6.disable=1 leaves nothing.
-func kernelHasIPv6() bool {
-	_, err := os.Stat("/proc/sys/net/ipv6")
-	return err == nil
 }
 
 // usesIPv6 reports whether the link of the file may have IPv6 addresses.
@@ -67,63 +49,33 @@ func mtu6(c *netconf.NetworkConfig) (mtu int) {
 	return mtu
 }
 
-// applyMTU follows the lease where the configuration says so.
-func (l *link) applyMTU() {
-	want := l.originMTU
-	if l.lease4 != nil && l.conf.DHCPv4.UseMTU && l.lease4.mtu != 0 {
-		want = max(l.lease4.mtu, minMTU4)
-		if kernelHasIPv6() {
-			want = linkMTU(l.conf, want)
-		}
-		if l.originMTU == 0 {
-			l.originMTU = l.attrs.MTU
-		}
+// wantLimits adds the MTUs and the hop limit that a lease and the routers want the link to have. When there is no router
+// any more the cable leads elsewhere: IPv6 then gets back what it had before.
+func (v view) wantLimits(w *wanted) {
+	if v.lease4 != nil && v.conf.DHCPv4.UseMTU && v.lease4.mtu != 0 {
+		w.mtu = v.roomForIPv6(max(v.lease4.mtu, minMTU4))
 	}
-	if want == 0 || want == l.attrs.MTU {
+	if !v.ipv6 {
 		return
 	}
-	err := netlink.LinkSetMTU(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: l.name, Index: l.index}}, want)
-	if err != nil {
-		l.notice(fmt.Sprintf("cannot set the MTU to %d: %v", want, err))
+	if v.conf.RA.UseMTU {
+		w.mtu6 = v.heard.routers.mtu(v.mtu)
+	}
+	if own := mtu6(v.conf); w.mtu6 == 0 && own <= v.mtu {
+		w.mtu6 = own
+	}
+	if v.conf.RA.UseHopLimit {
+		w.hops = v.heard.routers.hopLimit(v.ownHops)
+	}
+	if v.ownHops != 0 && len(v.heard.routers) == 0 {
+		w.mtu6, w.hops = cmp.Or(w.mtu6, v.mtu), v.ownHops
 	}
 }
 
-// applyIPv6 sets what the routers say of the link as a whole. The kernel forgets IPv6's MTU whenever the link's
-// changes.
-func (l *link) applyIPv6() {
-	if !kernelHasIPv6() {
-		return
+// roomForIPv6 returns the MTU that the link gets where this one is asked for.
+func (v view) roomForIPv6(mtu int) int {
+	if !v.ipv6 {
+		return mtu
 	}
-	mtu := 0
-	if l.conf.RA.UseMTU {
-		mtu = l.routers.mtu(l.attrs.MTU)
-	}
-	if own := mtu6(l.conf); mtu == 0 && own <= l.attrs.MTU {
-		mtu = own
-	}
-	var hops uint8
-	if l.conf.RA.UseHopLimit {
-		hops = l.routers.hopLimit(l.ownHops)
-	}
-	if l.ownHops != 0 && len(l.routers) == 0 { // the cable leads elsewhere now: as it was before
-		if mtu == 0 {
-			mtu = l.attrs.MTU
-		}
-		hops, l.ownHops = l.ownHops, 0
-	}
-	l.keepSysctl("mtu", mtu)
-	l.keepSysctl("hop_limit", int(hops))
-}
-
-// keepSysctl sets a number of IPv6 on the link, unless it is 0 or set already.
-func (l *link) keepSysctl(key string, value int) {
-	if want := fmt.Sprint(value); value != 0 && readSysctl("ipv6", l.name, key) != want {
-		l.sysctl("ipv6", key, want)
-	}
-}
-
-// readSysctl returns the setting of a link; "" if there is none.
-func readSysctl(family, link, key string) string {
-	b, _ := os.ReadFile(filepath.Join("/proc/sys/net", family, "conf", link, key))
-	return strings.TrimSpace(string(b))
+	return linkMTU(v.conf, mtu)
 }

@@ -1,10 +1,9 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -25,6 +24,7 @@ func stacked(c *netconf.NetDevConfig) bool {
 
 // makeNetDevs makes the devices that stand by themselves.
 func (m *Manager) makeNetDevs() {
+	m.devices, _ = m.kernel.look() // what cannot be listed now is found out when a device is made
 	for _, c := range m.conf.NetDevs {
 		if stacked(c) || !c.Match.FitsHost(m.host) {
 			continue
@@ -48,22 +48,18 @@ func (m *Manager) netDev(device string) *netconf.NetDevConfig {
 // makeNetDev makes the device, over the link with the index parent if it is a stacked one. One that exists and is of the
 // kind is taken as it is.
 func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
-	if l, err := netlink.LinkByName(c.Device); err == nil {
-		if l.Type() != c.Kind {
-			return fmt.Errorf("there is a %s of that name already", l.Type())
+	if d := m.device(c.Device); d != nil {
+		if d.Kind != c.Kind {
+			return fmt.Errorf("there is a %s of that name already", cmp.Or(d.Kind, "device"))
 		}
 		return nil
 	}
-	dev, err := netDevLink(c, parent)
-	if err != nil {
-		return err
-	}
-	err = netlink.LinkAdd(dev)
+	err := m.kernel.do(makeDevice{c, parent})
 	if errors.Is(err, unix.EOPNOTSUPP) && m.Modules != nil { // nobody answers the kernel's own call for the module
 		if err := m.Modules("rtnl-link-" + c.Kind); err != nil {
 			return err
 		}
-		err = netlink.LinkAdd(dev)
+		err = m.kernel.do(makeDevice{c, parent})
 	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return errors.New("this kernel has no such devices")
@@ -71,26 +67,17 @@ func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 	if err != nil {
 		return err
 	}
+	made := device{}
+	made.Name, made.Kind = c.Device, c.Kind
+	m.devices = append(m.devices, made)
 	m.again()
-	var errs []error
-	for _, o := range c.Bond {
-		errs = append(errs, setOption(c.Device, "bonding", o))
-	}
-	for _, o := range c.Bridge {
-		errs = append(errs, setOption(c.Device, "bridge", o))
-	}
-	for _, err := range errs {
-		if err != nil { // the device is there: one setting less is no reason to do without it
-			m.logf("%s.netdev: %v", c.Name, err)
+	for dir, options := range map[string][]netconf.Option{"bonding": c.Bond, "bridge": c.Bridge} {
+		for _, o := range options {
+			s := setOption{c.Device, dir, o}
+			if err := m.kernel.do(s); err != nil { // one setting less is no reason to do without the device
+				m.logf("%s.netdev: cannot %s: %v", c.Name, s, err)
+			}
 		}
-	}
-	return nil
-}
-
-func setOption(device, dir string, o netconf.Option) error {
-	err := os.WriteFile(filepath.Join("/sys/class/net", device, dir, o.Name), []byte(o.Value), 0)
-	if err != nil {
-		return fmt.Errorf("cannot set %s of %s to %s: %w", o.Name, device, o.Value, err)
 	}
 	return nil
 }

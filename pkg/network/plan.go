@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/vishvananda/netlink"
+	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
+	"golang.org/x/sys/unix"
 )
 
 // Plan writes what Up would do with the links that are there and with those that it would make: which file fits which link,
@@ -19,20 +20,21 @@ func (m *Manager) Plan(w io.Writer) error {
 	for _, warning := range warnings {
 		fmt.Fprintln(w, warning)
 	}
-	list, err := netlink.LinkList()
+	if m.kernel == nil {
+		m.kernel = linux{}
+	}
+	devices, err := m.kernel.look()
 	if err != nil {
 		return fmt.Errorf("cannot list the network links: %w", err)
 	}
 	var found []foundLink
-	for _, nl := range list {
-		if d := device(nl, nl.Attrs().Name); d.Type != "loopback" {
-			found = append(found, foundLink{d, predictableNames("/sys", d.Name)})
+	for _, d := range devices {
+		if m.kernel.describe(&d); d.Type != "loopback" {
+			found = append(found, foundLink{d, m.kernel.names(d.Name)})
 		}
 	}
-	if kernelHasIPv6() {
-		leaveRoom(conf.Networks)
-	}
-	p := plan{conf: conf, host: thisHost(), there: map[string]bool{}, used: map[any]bool{}}
+	p := newPlan(conf, thisHost())
+	p.ipv6 = len(devices) > 0 && devices[0].ipv6
 	p.add(found)
 	p.write(w)
 	return nil
@@ -40,7 +42,7 @@ func (m *Manager) Plan(w io.Writer) error {
 
 // foundLink is a link of this machine.
 type foundLink struct {
-	dev   netconf.Device
+	device
 	names predictable
 }
 
@@ -48,9 +50,15 @@ type foundLink struct {
 type plan struct {
 	conf  netconf.Config
 	host  netconf.Host
+	ipv6  bool // the kernel has IPv6
 	links []plannedLink
-	there map[string]bool // the names of links that there are, and of devices made
-	used  map[any]bool    // the files that something follows, by what they mean
+	there map[string]bool   // the names of links that there are, and of devices made
+	used  map[any]bool      // the files that something follows, by what they mean
+	over  map[string]string // the link on which a device is stacked
+}
+
+func newPlan(conf netconf.Config, host netconf.Host) plan {
+	return plan{conf: conf, host: host, there: map[string]bool{}, used: map[any]bool{}, over: map[string]string{}}
 }
 
 type plannedLink struct {
@@ -60,37 +68,47 @@ type plannedLink struct {
 
 // add follows the files for the links that are there, and for the devices that the files make.
 func (p *plan) add(found []foundLink) {
-	over := map[string][]string{} // the links on which a device is stacked
 	for _, f := range found {
-		p.there[f.dev.Name] = true
+		p.there[f.Name] = true
 	}
 	for _, f := range found {
-		p.addLink(&f, over)
+		p.addLink(f)
 	}
 	// A device may be what another stands on, in any order.
 	for again := true; again; {
 		again = false
 		for _, c := range p.conf.NetDevs {
-			if p.there[c.Device] || !c.Match.FitsHost(p.host) || stacked(c) && over[c.Device] == nil {
-				continue
-			}
-			p.there[c.Device], again = true, true
-			p.used[c] = true
-			f := foundLink{dev: netconf.Device{Name: c.Device, KernelName: c.Device, MAC: c.MAC, Kind: c.Kind, Type: typeOf(c.Kind)}}
-			title := fmt.Sprintf("%s (%s), made by %s.netdev", c.Device, c.Kind, c.Name)
-			if stacked(c) {
-				title += " on " + strings.Join(over[c.Device], " ")
-			}
-			p.addDevice(&f, title, nil, over)
-		}
-	}
-	for _, l := range p.conf.Networks {
-		for _, name := range slices.Concat([]string{l.Bond, l.Bridge, l.VRF}, uppers(l)) {
-			if p.used[l] && name != "" && !p.there[name] {
-				p.links = append(p.links, plannedLink{title: fmt.Sprintf("%s: %s.network names it, but there is no such device, nor a .netdev file that makes it", name, l.Name)})
+			if p.makes(c) {
+				p.addMade(c)
+				again = true
 			}
 		}
 	}
+	for _, c := range p.conf.Networks {
+		for _, name := range append([]string{masterOf(c).name}, above(c)...) {
+			if p.used[c] && name != "" && !p.there[name] {
+				p.links = append(p.links, plannedLink{title: fmt.Sprintf(
+					"%s: %s.network names it, but there is no such device, nor a .netdev file that makes it", name, c.Name)})
+			}
+		}
+	}
+}
+
+// makes reports whether the device is made now.
+func (p *plan) makes(c *netconf.NetDevConfig) bool {
+	return !p.there[c.Device] && c.Match.FitsHost(p.host) && (!stacked(c) || p.over[c.Device] != "")
+}
+
+// addMade follows the files for a device that a .netdev file makes.
+func (p *plan) addMade(c *netconf.NetDevConfig) {
+	p.there[c.Device], p.used[c] = true, true
+	d := device{broadcasts: true}
+	d.Name, d.KernelName, d.MAC, d.Kind, d.Type = c.Device, c.Device, c.MAC, c.Kind, typeOf(c.Kind)
+	title := fmt.Sprintf("%s (%s), made by %s.netdev", c.Device, c.Kind, c.Name)
+	if stacked(c) {
+		title += " on " + p.over[c.Device]
+	}
+	p.addDevice(d, title, nil)
 }
 
 // typeOf is what [Match] calls the type of a device of the kind: its DEVTYPE, which not all of them have.
@@ -102,14 +120,9 @@ func typeOf(kind string) string {
 	return kind
 }
 
-// uppers are the devices that a file stacks on its link.
-func uppers(c *netconf.NetworkConfig) []string {
-	return slices.Concat(c.VLAN, c.MACVLAN, c.MACVTAP, c.IPVLAN, c.VXLAN)
-}
-
 // addLink follows the .link file of a link that is there, and goes on with what that makes of it.
-func (p *plan) addLink(f *foundLink, over map[string][]string) {
-	d := &f.dev
+func (p *plan) addLink(f foundLink) {
+	d := f.device
 	var what []string
 	for _, w := range []string{cmp.Or(d.Driver, d.Kind), d.MAC.String(), d.Path} {
 		if w != "" {
@@ -122,37 +135,61 @@ func (p *plan) addLink(f *foundLink, over map[string][]string) {
 	}
 	also := appendNew(d.AltNames, f.names.all())
 	var lines []string
-	if i := slices.IndexFunc(p.conf.Links, func(c *netconf.LinkConfig) bool { return c.Match.Fits(*d, p.host) }); i >= 0 {
-		c := p.conf.Links[i]
-		p.used[c] = true
-		lines = append(lines, fmt.Sprintf("%s.link: %s", c.Name, strings.Join(linkChanges(c, f), ", ")))
-		d.Name = newName(c, d.Name, f.names)
-		also = appendNew(also, alternatives(c, f.names))
-		if c.MAC != nil {
-			d.MAC = c.MAC
+	if file, ok := linkFileFor(p.conf.Links, d, p.host, f.names); ok {
+		p.used[file.conf] = true
+		lines = append(lines, fmt.Sprintf("%s.link: %s", file.conf.Name, strings.Join(file.words(d), ", ")))
+		d.Name = file.name
+		also = appendNew(also, file.altNames)
+		if file.conf.MAC != nil {
+			d.MAC = file.conf.MAC
 		}
 	}
 	d.AltNames = slices.DeleteFunc(also, func(n string) bool { return n == d.Name })
 	if len(d.AltNames) > 0 {
 		title += ", also " + strings.Join(d.AltNames, " ")
 	}
-	p.addDevice(f, title, lines, over)
+	p.addDevice(d, title, lines)
 }
 
 // addDevice follows the .network file of a link, and notes what is stacked on it.
-func (p *plan) addDevice(f *foundLink, title string, lines []string, over map[string][]string) {
+func (p *plan) addDevice(d device, title string, lines []string) {
 	said := "no .network file fits it, it is left alone"
-	if i := slices.IndexFunc(p.conf.Networks, func(c *netconf.NetworkConfig) bool { return c.Match.Fits(f.dev, p.host) }); i >= 0 {
+	fits := func(c *netconf.NetworkConfig) bool { return c.Match.Fits(d.Device, p.host) }
+	if i := slices.IndexFunc(p.conf.Networks, fits); i >= 0 {
 		c := p.conf.Networks[i]
 		p.used[c] = true
-		said = fmt.Sprintf("%s.network: %s", c.Name, strings.Join(settings(c), ", "))
+		words := []string{"left alone"}
 		if !c.Link.Unmanaged {
-			for _, name := range uppers(c) {
-				over[name] = append(over[name], f.dev.Name)
+			w := p.want(c, d)
+			words = append(w.words(d), unlessRequired(c)...)
+			if len(words) == 0 {
+				words = []string{"brought up, no more"}
+			}
+			for _, name := range w.setup.above {
+				p.over[name] = cmp.Or(p.over[name], d.Name) // the first makes it, the others find it there
 			}
 		}
+		said = fmt.Sprintf("%s.network: %s", c.Name, strings.Join(words, ", "))
 	}
 	p.links = append(p.links, plannedLink{title, append(lines, said)})
+}
+
+// want is what Up will want for the link once it has a carrier and the IPv6 link-local address that the file gives it,
+// and before anybody is heard.
+func (p *plan) want(c *netconf.NetworkConfig, d device) wanted {
+	d.ipv6 = p.ipv6
+	d.flags |= unix.IFF_UP | unix.IFF_LOWER_UP
+	if own := netip.MustParsePrefix("fe80::1/64"); d.ipv6 && (c.LinkLocal6 || hasLinkLocal6(c)) {
+		d.addrs = []ifAddr{{prefix: own}}
+	}
+	return view{conf: c, device: d}.want(time.Time{})
+}
+
+// hasLinkLocal6 reports whether the file itself gives the link an IPv6 link-local address.
+func hasLinkLocal6(c *netconf.NetworkConfig) bool {
+	return slices.ContainsFunc(c.Addresses, func(a netconf.Address) bool {
+		return a.Prefix.Addr().Is6() && a.Prefix.Addr().IsLinkLocalUnicast()
+	})
 }
 
 // write prints the links, and the files that nothing follows.
@@ -191,13 +228,14 @@ func (p *plan) unmade(c *netconf.NetDevConfig) string {
 	return fmt.Sprintf("no .network file of a link names %s", c.Device)
 }
 
-// linkChanges are what a .link file does to a link.
-func linkChanges(c *netconf.LinkConfig, f *foundLink) []string {
+// words is what a .link file does to a device.
+func (f linkFile) words(d device) []string {
+	c := f.conf
 	var out []string
-	if name := newName(c, f.dev.Name, f.names); name != f.dev.Name {
-		out = append(out, "name "+name)
+	if f.name != d.Name {
+		out = append(out, "name "+f.name)
 	}
-	for _, n := range alternatives(c, f.names) {
+	for _, n := range f.altNames {
 		out = append(out, "further name "+n)
 	}
 	switch {
@@ -263,11 +301,8 @@ func hardwareChanges(e netconf.Ethtool) []string {
 	return out
 }
 
-// settings are what a .network file does for a link, as far as a person who looks for the way out wants to know.
-func settings(c *netconf.NetworkConfig) []string {
-	if c.Link.Unmanaged {
-		return []string{"left alone"}
-	}
+// words is what a link should have, as far as a person who looks for the way out wants to know.
+func (w wanted) words(d device) []string {
 	var out []string
 	add := func(label string, values ...string) {
 		if values = slices.DeleteFunc(values, func(v string) bool { return v == "" }); len(values) > 0 {
@@ -279,42 +314,61 @@ func settings(c *netconf.NetworkConfig) []string {
 			out = append(out, words)
 		}
 	}
-	when(!c.Link.Up(), "not brought up")
-	add("hardware address", c.Link.MAC.String())
-	if c.Link.MTU != 0 {
-		add("MTU", fmt.Sprint(c.Link.MTU))
+	out = w.setup.words()
+	local, own := linkLocal4(d.MAC).key(), false
+	for _, a := range w.addresses {
+		if a.key() == local {
+			own = true
+			continue
+		}
+		add("address", a.prefix.String())
 	}
-	add("in bond", c.Bond)
-	add("in bridge", c.Bridge)
-	add("in VRF", c.VRF)
-	add("under", uppers(c)...)
-	for _, a := range c.Addresses {
-		add("address", a.Prefix.String())
+	for _, r := range w.routes {
+		add("route", r.String())
 	}
-	for _, r := range c.Routes {
-		to, by := "default", r.GatewayFrom
+	for _, r := range w.awaited.routes {
+		to := "default"
 		if r.Destination.IsValid() {
 			to = r.Destination.String()
 		}
-		if r.Gateway.IsValid() {
-			by = r.Gateway.String()
-		}
-		if by != "" {
-			by = "via " + by
-		}
-		add("route", to, by)
+		add("route", to, "via "+r.GatewayFrom)
 	}
-	when(c.DHCP4, "DHCPv4")
-	when(c.DHCP6, "DHCPv6")
-	when(c.AcceptRA, "router advertisements")
-	when(c.LinkLocal4 == netconf.LinkLocal4On, "IPv4 link-local")
-	when(c.LinkLocal4 == netconf.LinkLocal4Fallback, "IPv4 link-local without a lease")
-	add("DNS", texts(c.DNS)...)
-	add("domains", c.Domains...)
-	add("NTP", c.NTP...)
-	when(!c.Link.Required, "not waited for")
-	if len(out) == 0 {
-		out = append(out, "brought up, no more")
+	when(w.clients.dhcp4, "DHCPv4")
+	when(w.clients.dhcp6 != dhcp6Off || w.awaited.dhcp6, "DHCPv6")
+	when(w.clients.routers, "router advertisements")
+	when(own, "IPv4 link-local")
+	when(w.awaited.linkLocal4, "IPv4 link-local without a lease")
+	add("DNS", texts(w.names.dns)...)
+	add("domains", w.names.domains...)
+	add("NTP", w.names.ntp...)
+	return out
+}
+
+// words is what is done to a link before it has a carrier.
+func (s setup) words() []string {
+	var out []string
+	if s.up != bringItUp {
+		out = append(out, "not brought up")
+	}
+	if s.mac != nil {
+		out = append(out, "hardware address "+s.mac.String())
+	}
+	if s.mtu != 0 {
+		out = append(out, fmt.Sprintf("MTU %d", s.mtu))
+	}
+	if s.master.name != "" {
+		out = append(out, fmt.Sprintf("in %s %s", s.master.kind, s.master.name))
+	}
+	if len(s.above) > 0 {
+		out = append(out, "under "+strings.Join(s.above, " "))
 	}
 	return out
+}
+
+// unlessRequired says of a link that the boot does not wait for it.
+func unlessRequired(c *netconf.NetworkConfig) []string {
+	if c.Link.Required {
+		return nil
+	}
+	return []string{"not waited for"}
 }

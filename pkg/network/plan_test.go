@@ -10,13 +10,18 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
+// ethernet is a device on which DHCP and router discovery are defined.
+func ethernet(d netconf.Device) device { return device{Device: d, broadcasts: true} }
+
 func TestPlan(t *testing.T) {
 	found := func() []foundLink {
 		return []foundLink{
-			{netconf.Device{Name: "eth0", KernelName: "eth0", Driver: "e1000e", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Path: "pci-0000:00:05.0", Type: "ether"},
-				predictable{slot: "ens5", path: "enp0s5", mac: "enx020000000001"}},
-			{netconf.Device{Name: "eth1", KernelName: "eth1", Driver: "igb", Type: "ether"}, predictable{path: "enp0s6"}},
-			{netconf.Device{Name: "old", KernelName: "old", Kind: "dummy", Type: "ether"}, predictable{}},
+			{ethernet(netconf.Device{
+				Name: "eth0", KernelName: "eth0", Driver: "e1000e", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1},
+				Path: "pci-0000:00:05.0", Type: "ether",
+			}), predictable{slot: "ens5", path: "enp0s5", mac: "enx020000000001"}},
+			{ethernet(netconf.Device{Name: "eth1", KernelName: "eth1", Driver: "igb", Type: "ether"}), predictable{path: "enp0s6"}},
+			{ethernet(netconf.Device{Name: "old", KernelName: "old", Kind: "dummy", Type: "ether"}), predictable{}},
 		}
 	}
 	for _, tt := range []struct {
@@ -101,8 +106,8 @@ v8: up.network names it, but there is no such device, nor a .netdev file that ma
 			if len(warnings) > 0 {
 				t.Fatal(warnings)
 			}
-			leaveRoom(conf.Networks)
-			p := plan{conf: conf, host: netconf.Host{Architecture: "x86-64"}, there: map[string]bool{}, used: map[any]bool{}}
+			p := newPlan(conf, netconf.Host{Architecture: "x86-64"})
+			p.ipv6 = true
 			p.add(found())
 			var got strings.Builder
 			p.write(&got)

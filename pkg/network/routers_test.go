@@ -3,7 +3,6 @@ package network
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,8 +17,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/network/raw"
 )
 
-// heard is an advertisement of a router and when it came.
-type heard struct {
+// spoken is an advertisement of a router and when it came.
+type spoken struct {
 	after  time.Duration
 	router netip.Addr
 	ra     raw.RA
@@ -41,10 +40,10 @@ func TestRouters(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		file string
-		said []heard
+		said []spoken
 		want map[time.Duration][]string // by when, after the first
 	}{
-		{"what is left out stays, each to its own end", "", []heard{
+		{"what is left out stays, each to its own end", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 30, Options: [][]byte{prefix(600, 300), raw.RDNSS(100, "2001:db8::53")}}},
 			{8 * s, routerA, raw.RA{Lifetime: 40, Options: [][]byte{raw.RIO("2001:db8:f::/48", 0, 200)}}},
 		}, map[time.Duration][]string{
@@ -57,16 +56,16 @@ func TestRouters(t *testing.T) {
 			300 * s: {deprecated, onLink},
 			600 * s: nil,
 		}},
-		{"what is said again ends later, or earlier", "", []heard{
+		{"what is said again ends later, or earlier", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 30, Options: [][]byte{raw.RDNSS(100, "2001:db8::53")}}},
 			{10 * s, routerA, raw.RA{Lifetime: 100, Options: [][]byte{raw.RDNSS(10, "2001:db8::53")}}},
 		}, map[time.Duration][]string{19 * s: {byA, dns}, 20 * s: {byA}, 109 * s: {byA}, 110 * s: nil}},
-		{"no router any more", "", []heard{
+		{"no router any more", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{prefix(600, 300), raw.RDNSS(600,
 				"2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 600)}}},
 			{s, routerA, raw.RA{}},
 		}, map[time.Duration][]string{0: {address, onLink, byA, other, dns}, s: {address, onLink, other, dns}}},
-		{"withdrawn one by one", "[IPv6AcceptRA]\nUseDomains=yes\n", []heard{
+		{"withdrawn one by one", "[IPv6AcceptRA]\nUseDomains=yes\n", []spoken{
 			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(600, "2001:db8::53", "2001:db8::54"),
 				raw.DNSSL(600, "a", "b"), raw.RIO("2001:db8:f::/48", 0, 600), raw.PIO("2001:db8:1::/64", raw.OnLink, 600,
 					600)}}},
@@ -78,57 +77,57 @@ func TestRouters(t *testing.T) {
 			s: {onLink, byA, other, dns, "search a", "search b"}, 2 * s: {onLink, byA, other, dns, "search b"},
 			3 * s: {onLink, byA, dns, "search b"}, 4 * s: {byA, dns, "search b"},
 		}},
-		{"withdrawn and given in one message", "", []heard{
+		{"withdrawn and given in one message", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(600, "2001:db8::53"), raw.RDNSS(0,
 				"2001:db8::53")}}},
 		}, map[time.Duration][]string{0: {byA, dns}}},
-		{"withdrawn by another router", "", []heard{
+		{"withdrawn by another router", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{prefix(600, 300), raw.RDNSS(600,
 				"2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 600)}}},
 			{s, routerB, raw.RA{Options: [][]byte{prefix(0, 0), raw.RDNSS(0, "2001:db8::53"),
 				raw.RIO("2001:db8:f::/48", 0, 0)}}},
 		}, map[time.Duration][]string{s: {address, onLink, byA, other, dns}, 300 * s: {deprecated, onLink, byA, other, dns}}},
-		{"given by two, until the later end", "", []heard{
+		{"given by two, until the later end", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 300), raw.RDNSS(100, "2001:db8::53")}}},
 			{0, routerB, raw.RA{Options: [][]byte{prefix(700, 200), raw.RDNSS(200, "2001:db8::53")}}},
 		}, map[time.Duration][]string{299 * s: {address, onLink}, 300 * s: {deprecated, onLink},
 			199 * s: {address, onLink, dns}, 600 * s: {deprecated, onLink}, 700 * s: nil}},
-		{"without end", "", []heard{
+		{"without end", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 0xffff, Options: [][]byte{prefix(0xffffffff, 0xffffffff),
 				raw.RDNSS(0xffffffff, "2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 0xffffffff)}}},
 		}, map[time.Duration][]string{65534 * s: {address, onLink, byA, other, dns}, 1e6 * s: {address, onLink, other, dns}}},
-		{"a prefix that is not preferred", "", []heard{
+		{"a prefix that is not preferred", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 0)}}},
 			{9 * s, routerA, raw.RA{Options: [][]byte{prefix(600, 100)}}},
 		}, map[time.Duration][]string{8 * s: {deprecated, onLink}, 9 * s: {address, onLink}, 109 * s: {deprecated, onLink}}},
-		{"the flags of a prefix say nothing against", "", []heard{
+		{"the flags of a prefix say nothing against", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 600)}}},
 			{s, routerA, raw.RA{Options: [][]byte{raw.PIO("2001:db8:1::/64", 0, 600, 600)}}},
 			{2 * s, routerA, raw.RA{Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink, 700, 700)}}},
 		}, map[time.Duration][]string{s: {address, onLink}, 599 * s: {address, onLink}, 600 * s: {onLink}, 702 * s: nil}},
-		{"a long prefix ends after two hours at the earliest", "", []heard{
+		{"a long prefix ends after two hours at the earliest", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(86400, 3600)}}},
 			{s, routerA, raw.RA{Options: [][]byte{prefix(0, 0)}}},
 		}, map[time.Duration][]string{0: {address, onLink}, s: {deprecated}, 7200 * s: {deprecated}, 7201 * s: nil}},
-		{"a prefix of nobody is not withdrawn into being", "", []heard{
+		{"a prefix of nobody is not withdrawn into being", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(0, 0)}}},
 		}, map[time.Duration][]string{0: nil}},
-		{"a route to everything stands for the header", "", []heard{
+		{"a route to everything stands for the header", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RIO("::/0", 1, 60)}}},
 			{s, routerA, raw.RA{Lifetime: 1800}},
 		}, map[time.Duration][]string{0: {"route default via fe80::a 512"},
 			s: {"route default via fe80::a 512"}, 60 * s: {byA}}},
-		{"a route to everything without the header", "", []heard{
+		{"a route to everything without the header", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{raw.RIO("::/0", 3, 60)}}},
 			{s, routerA, raw.RA{}},
 		}, map[time.Duration][]string{0: {"route default via fe80::a 2048"}, s: nil}},
-		{"the preference of a prefix is that of its message", "", []heard{
+		{"the preference of a prefix is that of its message", "", []spoken{
 			{0, routerA, raw.RA{Flags: 0x08, Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:1::/64",
 				raw.OnLink, 600, 600)}}},
 			{s, routerA, raw.RA{Lifetime: 1800}},
 		}, map[time.Duration][]string{0: {"route 2001:db8:1::/64 512", "route default via fe80::a 512"},
 			s: {"route 2001:db8:1::/64 512", byA}}},
-		{"a route of the file by way of the router", "[Route]\nDestination=2001:db8:99::/48\nGateway=_ipv6ra\n", []heard{
+		{"a route of the file by way of the router", "[Route]\nDestination=2001:db8:99::/48\nGateway=_ipv6ra\n", []spoken{
 			{0, routerA, raw.RA{Lifetime: 60}}, {s, routerA, raw.RA{Options: [][]byte{prefix(600, 600)}}},
 		}, map[time.Duration][]string{0: {byA, "route 2001:db8:99::/48 via fe80::a 1024"}, s: {address, onLink}}},
 	} {
@@ -138,7 +137,7 @@ func TestRouters(t *testing.T) {
 				l := testLink(t, tt.file)
 				for _, h := range tt.said {
 					if h.after <= at {
-						l.routers.hear(mustParse(t, h.router, h.ra), begin.Add(h.after))
+						l.heard.routers.hear(mustParse(t, h.router, h.ra), begin.Add(h.after))
 					}
 				}
 				if diff := cmp.Diff(want, given(l, begin.Add(at))); diff != "" {
@@ -152,7 +151,7 @@ func TestRouters(t *testing.T) {
 // given is what a link has of its routers.
 func given(l *link, now time.Time) []string {
 	var out []string
-	w := l.wanted(now)
+	w := l.want(now)
 	for _, a := range w.addresses {
 		what := "address"
 		if a.lapsed {
@@ -161,14 +160,12 @@ func given(l *link, now time.Time) []string {
 		out = append(out, fmt.Sprintf("%s %v", what, a.prefix))
 	}
 	for _, r := range w.routes {
-		out = append(out, fmt.Sprintf("route %s %d", describe(r), r.metric))
+		out = append(out, fmt.Sprintf("route %s %d", r.String(), r.metric))
 	}
-	var s LinkState
-	l.names(&s, now)
-	for _, d := range s.DNS {
+	for _, d := range w.names.dns {
 		out = append(out, "dns "+d.String())
 	}
-	for _, d := range s.Domains {
+	for _, d := range w.names.domains {
 		out = append(out, "search "+d)
 	}
 	return out
@@ -211,7 +208,7 @@ func TestManyRouters(t *testing.T) {
 	l := testLink(t, "")
 	good := raw.RA{Lifetime: 1800, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous,
 		600, 300), raw.RDNSS(600, "2001:db8::53")}}
-	l.routers.hear(mustParse(t, routerA, good), now)
+	l.heard.routers.hear(mustParse(t, routerA, good), now)
 	before := holdings(l, now)
 	for i := range 1000 {
 		ra := raw.RA{Lifetime: 60}
@@ -219,7 +216,7 @@ func TestManyRouters(t *testing.T) {
 			ra.Options = append(ra.Options, raw.PIO(fmt.Sprintf("2001:db8:%x:%x::/64", i+1, j),
 				raw.OnLink|raw.Autonomous, 60, 60), raw.RIO(fmt.Sprintf("2001:db8:%x:%x::/64", i+1, j), 0, 60))
 		}
-		l.routers.hear(mustParse(t, netip.MustParseAddr(fmt.Sprintf("fe80::%x%%eth0", i%100+0x100)), ra), now)
+		l.heard.routers.hear(mustParse(t, netip.MustParseAddr(fmt.Sprintf("fe80::%x%%eth0", i%100+0x100)), ra), now)
 	}
 	after := holdings(l, now)
 	for _, what := range before {
@@ -227,13 +224,13 @@ func TestManyRouters(t *testing.T) {
 			t.Errorf("%q is gone", what)
 		}
 	}
-	w := l.wanted(now)
-	if len(l.routers) > maxRouters || len(w.addresses) > maxRouters*maxPrefixes ||
+	w := l.want(now)
+	if len(l.heard.routers) > maxRouters || len(w.addresses) > maxRouters*maxPrefixes ||
 		len(w.routes) > maxRouters*(maxPrefixes+maxRoutes+1) {
-		t.Errorf("there are %d routers, %d addresses and %d routes", len(l.routers), len(w.addresses), len(w.routes))
+		t.Errorf("there are %d routers, %d addresses and %d routes", len(l.heard.routers), len(w.addresses), len(w.routes))
 	}
 	// When they have nothing to say any more others may speak.
-	if late := now.Add(time.Hour / 4); !l.routers.hear(mustParse(t, routerB, good), late) {
+	if late := now.Add(time.Hour / 4); !l.heard.routers.hear(mustParse(t, routerB, good), late) {
 		t.Error("the crowd keeps its place")
 	}
 }
@@ -247,9 +244,9 @@ func TestManyRoutes(t *testing.T) {
 		for i := range 38 {
 			ra.Options = append(ra.Options, raw.RIO(fmt.Sprintf("2001:db8:%x::/48", half*38+i+1), 0, 600))
 		}
-		l.routers.hear(mustParse(t, routerA, ra), now)
+		l.heard.routers.hear(mustParse(t, routerA, ra), now)
 	}
-	if n := len(l.wanted(now).routes); n != 77 {
+	if n := len(l.want(now).routes); n != 77 {
 		t.Errorf("there are %d routes, want 77", n)
 	}
 }
@@ -259,23 +256,23 @@ func TestHopLimitAndMTU(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
 		name string
-		said []heard
+		said []spoken
 		hops uint8
 		mtu  int
 	}{
 		{"nothing", nil, 0, 0},
-		{"nothing said", []heard{{0, routerA, raw.RA{}}}, 0, 0},
-		{"said", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}}, 32, 1400},
-		{"said once", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0, routerA,
+		{"nothing said", []spoken{{0, routerA, raw.RA{}}}, 0, 0},
+		{"said", []spoken{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}}, 32, 1400},
+		{"said once", []spoken{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0, routerA,
 			raw.RA{}}}, 32, 1400},
-		{"said again", []heard{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0,
+		{"said again", []spoken{{0, routerA, raw.RA{HopLimit: 32, Options: [][]byte{raw.MTU(1400)}}}, {0,
 			routerA, raw.RA{HopLimit: 16, Options: [][]byte{raw.MTU(1500)}}}}, 16, 1500},
-		{"more than the link's", []heard{{0, routerA, raw.RA{Options: [][]byte{raw.MTU(1501)}}}}, 0, 0},
-		{"no more, after all", []heard{{0, routerA, raw.RA{Options: [][]byte{raw.MTU(1400)}}}, {0, routerA,
+		{"more than the link's", []spoken{{0, routerA, raw.RA{Options: [][]byte{raw.MTU(1501)}}}}, 0, 0},
+		{"no more, after all", []spoken{{0, routerA, raw.RA{Options: [][]byte{raw.MTU(1400)}}}, {0, routerA,
 			raw.RA{Options: [][]byte{raw.MTU(9000)}}}}, 0, 0},
-		{"two routers", []heard{{0, routerA, raw.RA{HopLimit: 99, Options: [][]byte{raw.MTU(1400)}}}, {0,
+		{"two routers", []spoken{{0, routerA, raw.RA{HopLimit: 99, Options: [][]byte{raw.MTU(1400)}}}, {0,
 			routerB, raw.RA{HopLimit: 1, Options: [][]byte{raw.MTU(1300)}}}}, 99, 1300},
-		{"one that leaves it open", []heard{{0, routerA, raw.RA{}}, {0, routerB, raw.RA{HopLimit: 1}}}, 64, 0},
+		{"one that leaves it open", []spoken{{0, routerA, raw.RA{}}, {0, routerB, raw.RA{HopLimit: 1}}}, 64, 0},
 	} {
 		var rs routers
 		for _, h := range tt.said {
@@ -320,10 +317,8 @@ func TestResolvConf(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := testLink(t, "[IPv6AcceptRA]\nUseDomains=yes\n")
-	l.attrs.RawFlags = unix.IFF_UP | unix.IFF_LOWER_UP
-	l.attrs.Flags = net.FlagUp
+	l.flags = unix.IFF_UP | unix.IFF_LOWER_UP
 	m := &Manager{ResolvConf: path, links: map[int]*link{1: l}, online: make(chan struct{})}
-	l.m = m
 	for _, step := range []struct {
 		name  string
 		after time.Duration
@@ -341,8 +336,9 @@ func TestResolvConf(t *testing.T) {
 			"nameserver 2001:db8::55\n"},
 	} {
 		if step.ra != nil {
-			l.routers.hear(mustParse(t, routerA, *step.ra), now.Add(step.after))
+			l.heard.routers.hear(mustParse(t, routerA, *step.ra), now.Add(step.after))
 		}
+		l.wanted = l.want(now.Add(step.after))
 		m.report(now.Add(step.after))
 		b, err := os.ReadFile(path)
 		if err != nil || string(b) != step.want {

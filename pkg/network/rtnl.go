@@ -2,7 +2,6 @@ package network
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 	"net/netip"
 	"time"
@@ -141,9 +140,12 @@ func (a address) broadcastAddr() netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-func setAddress(index int, a address, now time.Time) error {
+// newAddressRequest asks for the address with its lifetimes.
+func newAddressRequest(index int, a address, now time.Time) *nl.NetlinkRequest {
 	req := addressRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, index, a)
-	info := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Valid: seconds(a.valid, now), Prefered: seconds(a.preferred, now)}}
+	info := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{
+		Valid: seconds(a.valid, now), Prefered: seconds(a.preferred, now),
+	}}
 	if a.preferred.IsZero() {
 		info.Prefered = info.Valid
 	}
@@ -151,16 +153,7 @@ func setAddress(index int, a address, now time.Time) error {
 		info.Prefered = 0
 	}
 	req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, info.Serialize()))
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
-}
-
-func deleteAddress(index int, a address) error {
-	_, err := addressRequest(unix.RTM_DELADDR, 0, index, a).Execute(unix.NETLINK_ROUTE, 0)
-	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {
-		return nil // it is gone already
-	}
-	return err
+	return req
 }
 
 func routeRequest(command, flags, index int, r route, now time.Time) *nl.NetlinkRequest {
@@ -212,51 +205,27 @@ func routeRequest(command, flags, index int, r route, now time.Time) *nl.Netlink
 			req.AddData(nl.NewRtAttr(rtaExpires, nl.Uint32Attr(seconds(r.expires, now))))
 		}
 	}
-	metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
-	any := false
-	for i, v := range r.metrics {
-		if v != 0 {
-			metrics.AddRtAttr(i, nl.Uint32Attr(v))
-			any = true
-		}
-	}
-	if r.congestion != "" {
-		metrics.AddRtAttr(unix.RTAX_CC_ALGO, nl.ZeroTerminated(r.congestion))
-		any = true
-	}
-	if any {
+	if metrics := r.metricsAttr(); metrics != nil {
 		req.AddData(metrics)
 	}
 	return req
 }
 
-// setRoute adds the route beside others: two that differ in the gateway alone are both kept, as systemd-networkd has it.
-func setRoute(index int, r route, now time.Time) error {
-	_, err := routeRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, index, r, now).Execute(unix.NETLINK_ROUTE, 0)
-	if errors.Is(err, unix.EEXIST) {
+// metricsAttr returns RTA_METRICS, nil if the route has none.
+func (r route) metricsAttr() *nl.RtAttr {
+	if r.metrics == (route{}).metrics && r.congestion == "" {
 		return nil
 	}
-	return err
-}
-
-// refreshRoute gives a route that is there a new expiry. To add it once more is what does that, though the kernel says
-// EEXIST: fib6_add_rt2node in net/ipv6/ip6_fib.c. To replace it would take away the routes of the same metric by way of
-// other routers.
-func refreshRoute(index int, old, r route, now time.Time) error {
-	if old.expires.IsZero() { // the kernel does not give an end to what had none
-		if err := deleteRoute(index, old); err != nil {
-			return err
+	attr := nl.NewRtAttr(unix.RTA_METRICS, nil)
+	for i, v := range r.metrics {
+		if v != 0 {
+			attr.AddRtAttr(i, nl.Uint32Attr(v))
 		}
 	}
-	return setRoute(index, r, now)
-}
-
-func deleteRoute(index int, r route) error {
-	_, err := routeRequest(unix.RTM_DELROUTE, 0, index, r, time.Time{}).Execute(unix.NETLINK_ROUTE, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
-		return nil
+	if r.congestion != "" {
+		attr.AddRtAttr(unix.RTAX_CC_ALGO, nl.ZeroTerminated(r.congestion))
 	}
-	return err
+	return attr
 }
 
 // addrOf returns the address that the netlink library reports.

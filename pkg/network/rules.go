@@ -1,7 +1,6 @@
 package network
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 
@@ -10,27 +9,6 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
-
-// applyRules sets the routing policy rules and the neighbours of the file, once.
-func (l *link) applyRules() {
-	if l.ruled {
-		return
-	}
-	l.ruled = true
-	for _, r := range l.conf.Rules {
-		for _, fam := range ruleFamilies(r) {
-			if err := netlink.RuleAdd(rule(r, fam)); err != nil && !errors.Is(err, unix.EEXIST) {
-				l.setting("add a routing policy rule", err)
-			}
-		}
-	}
-	for _, n := range l.conf.Neighbors {
-		err := netlink.NeighSet(&netlink.Neigh{
-			LinkIndex: l.index, Family: family(n.Address), State: netlink.NUD_PERMANENT, IP: n.Address.AsSlice(), HardwareAddr: n.MAC,
-		})
-		l.setting("set the neighbour "+n.Address.String(), err)
-	}
-}
 
 func ruleFamilies(r netconf.Rule) []int {
 	switch {

@@ -12,21 +12,21 @@ import (
 // secret is what stable addresses are made of where the configuration has no secret: of the hardware address, which the
 // next boot finds again. So it hides the hardware address from those who read the addresses, and from nobody who knows
 // it.
-func (l *link) secret(use string) [16]byte {
-	h := sha256.Sum256(slices.Concat([]byte(use+"\x00"), l.dev.MAC))
+func (v view) secret(use string) [16]byte {
+	h := sha256.Sum256(slices.Concat([]byte(use+"\x00"), v.MAC))
 	return [16]byte(h[:16])
 }
 
 // stableID is an interface identifier of RFC 7217 section 5: another in each prefix, and the same at each boot.
-func (l *link) stableID(t netconf.Token, prefix netip.Prefix) [8]byte {
+func (v view) stableID(t netconf.Token, prefix netip.Prefix) [8]byte {
 	secret := t.Secret
 	if secret == nil {
-		own := l.secret("prefixstable")
+		own := v.secret("prefixstable")
 		secret = own[:]
 	}
 	upper := prefix.Masked().Addr().As16()
 	for n := byte(0); ; n++ {
-		h := sha256.Sum256(slices.Concat(upper[:8], []byte(l.name+"\x00"), l.dev.MAC, []byte{n}, secret))
+		h := sha256.Sum256(slices.Concat(upper[:8], []byte(v.Name+"\x00"), v.MAC, []byte{n}, secret))
 		if id := [8]byte(h[:8]); !reservedID(id) || n == 255 {
 			return id
 		}

@@ -50,8 +50,8 @@ func texts[T fmt.Stringer](list []T) []string {
 // state sums up the link.
 func (l *link) state(now time.Time) LinkState {
 	s := LinkState{
-		Name: l.name, KernelName: l.kernelName, AltNames: l.dev.AltNames, Kind: l.dev.Kind, Driver: l.dev.Driver, MAC: l.attrs.HardwareAddr, MTU: l.attrs.MTU, Carrier: l.hasCarrier(),
-		Managed: l.conf != nil && !l.conf.Link.Unmanaged,
+		Name: l.Name, KernelName: l.KernelName, AltNames: l.AltNames, Kind: l.Kind, Driver: l.Driver, MAC: l.MAC,
+		MTU: l.mtu, Carrier: l.carrier(), Managed: l.managed(),
 	}
 	if l.conf == nil {
 		s.Problem, s.Final = "no .network file fits it", true
@@ -62,24 +62,17 @@ func (l *link) state(now time.Time) LinkState {
 		s.Problem, s.Final = fmt.Sprintf("left alone by %s.network", l.conf.Name), true
 		return s
 	}
-	ready := false // an address that can be used from elsewhere and passed duplicate address detection
-	for _, a := range l.addresses {
-		if a.prefix.Addr().IsLinkLocalUnicast() && a.scope != unix.RT_SCOPE_UNIVERSE || a.prefix.Addr().IsLoopback() {
-			continue
-		}
-		s.Addresses = append(s.Addresses, a.prefix)
-		ready = ready || l.settled(a)
+	var ready bool
+	s.Addresses, ready = l.reachable()
+	s.Gateways = l.gateways()
+	names := l.wanted.names
+	s.DNS, s.Domains, s.NTP = names.dns, names.domains, names.ntp
+	s.Servers = l.servers(now)
+	if l.lease4 != nil {
+		s.Hostname, s.Leased = l.lease4.hostname, true
 	}
-	slices.SortFunc(s.Addresses, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
-	for _, r := range l.routes {
-		if !r.dst.IsValid() && r.kind == unix.RTN_UNICAST && (r.gateway.IsValid() || l.conf.DefaultRouteOnDevice) && r.table == l.table(0) {
-			s.Gateways = appendNew(s.Gateways, []netip.Addr{r.gateway})
-		}
-	}
-	slices.SortFunc(s.Gateways, netip.Addr.Compare)
-	l.names(&s, now)
 	s.Pending = l.pending()
-	s.Broken = l.trouble[bringUp] != ""
+	s.Broken = l.applied.trouble[bringUp] != ""
 	s.Final = s.Broken || !l.conf.Link.Required || !l.conf.Link.Up()
 	s.Problem = l.problem(ready, now)
 	// Where there is a way out, a setting that failed is told and no more.
@@ -87,14 +80,51 @@ func (l *link) state(now time.Time) LinkState {
 	return s
 }
 
-// settled reports whether the kernel lets the address be used.
-func (l *link) settled(a address) bool {
-	for _, k := range l.kernel {
-		if ip, ok := netip.AddrFromSlice(k.IP); ok && ip.Unmap() == a.prefix.Addr() {
-			return k.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 || k.Flags&unix.IFA_F_OPTIMISTIC != 0
+// reachable returns the addresses set here that others can use. ready is true when duplicate address detection has passed
+// one of them.
+func (l *link) reachable() (prefixes []netip.Prefix, ready bool) {
+	for _, a := range l.applied.addresses {
+		ip := a.prefix.Addr()
+		if ip.IsLinkLocalUnicast() && a.scope != unix.RT_SCOPE_UNIVERSE || ip.IsLoopback() {
+			continue
+		}
+		prefixes = append(prefixes, a.prefix)
+		has, there := l.find(ip)
+		ready = ready || there && has.usable()
+	}
+	slices.SortFunc(prefixes, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	return prefixes, ready
+}
+
+// gateways returns those of the default routes set here. A default route without a gateway counts where the file wants
+// one.
+func (l *link) gateways() []netip.Addr {
+	var out []netip.Addr
+	for _, r := range l.applied.routes {
+		leads := r.gateway.IsValid() || l.conf.DefaultRouteOnDevice
+		if !r.dst.IsValid() && r.kind == unix.RTN_UNICAST && leads && r.table == l.table(0) {
+			out = appendNew(out, []netip.Addr{r.gateway})
 		}
 	}
-	return false
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
+}
+
+// servers returns who gave the link what it has.
+func (l *link) servers(now time.Time) []string {
+	var out []string
+	if l.lease4 != nil {
+		out = append(out, "DHCP server "+l.lease4.server.String())
+	}
+	if l.lease6 != nil {
+		out = append(out, "DHCPv6 server "+l.lease6.server)
+	}
+	for _, r := range l.heard.routers {
+		if r.holds(now) {
+			out = append(out, "router "+r.addr.WithZone("").String())
+		}
+	}
+	return out
 }
 
 // onLink puts the link to the addresses that mean nothing without one.
@@ -107,106 +137,101 @@ func onLink(list []netip.Addr, name string) []netip.Addr {
 	return list
 }
 
-// names collects name servers, domains and time servers: first those of the file, then DHCPv4's, DHCPv6's and the routers'.
-func (l *link) names(s *LinkState, now time.Time) {
-	c := l.conf
-	ntp := func(list []netip.Addr) { s.NTP = appendNew(s.NTP, texts(list)) }
-	if s.Carrier || c.ConfigureWithoutCarrier {
-		s.DNS, s.Domains, s.NTP = slices.Clone(c.DNS), domains(c.Domains), slices.Clone(c.NTP)
+// wantNames collects name servers, domains and time servers: first those of the file, then DHCPv4's, DHCPv6's and the
+// routers'.
+func (v view) wantNames(now time.Time) names {
+	var n names
+	c := v.conf
+	if v.carrier() || c.ConfigureWithoutCarrier {
+		n = names{slices.Clone(c.DNS), domains(c.Domains), slices.Clone(c.NTP)}
 	}
-	if lease := l.lease4; lease != nil {
-		s.Servers = append(s.Servers, "DHCP server "+lease.server.String())
-		s.Hostname, s.Leased = lease.hostname, true
-		if c.DHCPv4.UseDNS {
-			s.DNS = appendNew(s.DNS, elsewhere(lease.dns))
-		}
-		if c.DHCPv4.UseDomains {
-			s.Domains = appendNew(s.Domains, domains(lease.domains))
-		}
-		if c.DHCPv4.UseNTP {
-			ntp(elsewhere(lease.ntp))
-		}
+	if l := v.lease4; l != nil {
+		n.add(l.dns, l.domains, l.ntp, c.DHCPv4.UseDNS, c.DHCPv4.UseDomains, c.DHCPv4.UseNTP)
 	}
-	if lease := l.lease6; lease != nil {
-		s.Servers = append(s.Servers, "DHCPv6 server "+lease.server)
-		if c.DHCPv6.UseDNS {
-			s.DNS = appendNew(s.DNS, elsewhere(lease.dns))
-		}
-		if c.DHCPv6.UseDomains {
-			s.Domains = appendNew(s.Domains, domains(lease.domains))
-		}
-		if c.DHCPv6.UseNTP {
-			ntp(elsewhere(lease.ntp))
-		}
+	if l := v.lease6; l != nil {
+		n.add(l.dns, l.domains, l.ntp, c.DHCPv6.UseDNS, c.DHCPv6.UseDomains, c.DHCPv6.UseNTP)
 	}
-	for _, r := range l.routers {
-		if r.holds(now) {
-			s.Servers = append(s.Servers, "router "+r.addr.WithZone("").String())
-		}
+	for _, r := range v.heard.routers {
 		if c.RA.UseDNS {
-			s.DNS = appendNew(s.DNS, whatLives(r.dns, now))
+			n.dns = appendNew(n.dns, whatLives(r.dns, now))
 		}
 		if c.RA.UseDomains {
-			s.Domains = appendNew(s.Domains, whatLives(r.search, now))
+			n.domains = appendNew(n.domains, whatLives(r.search, now))
 		}
 	}
-	s.DNS = onLink(s.DNS, l.name)
+	n.dns = onLink(n.dns, v.Name)
+	return n
+}
+
+// add takes from a lease what the configuration uses of it.
+func (n *names) add(dns []netip.Addr, search []string, ntp []netip.Addr, useDNS, useDomains, useNTP bool) {
+	if useDNS {
+		n.dns = appendNew(n.dns, elsewhere(dns))
+	}
+	if useDomains {
+		n.domains = appendNew(n.domains, domains(search))
+	}
+	if useNTP {
+		n.ntp = appendNew(n.ntp, texts(elsewhere(ntp)))
+	}
 }
 
 // pending reports whether a server or router may still give something better than what there is.
 func (l *link) pending() bool {
 	switch {
-	case !l.hasCarrier():
+	case !l.carrier():
 		return false
 	case l.conf.DHCP4 && l.lease4 == nil:
 		return true
-	case l.conf.AcceptRA && l.conf.LinkLocal6 && len(l.routers) == 0 && l.lease4 == nil:
+	case l.conf.AcceptRA && l.conf.LinkLocal6 && len(l.heard.routers) == 0 && l.lease4 == nil:
 		return true
 	}
-	return l.dhcp6Mode != "" && l.lease6 == nil
+	return l.running.dhcp6Mode != dhcp6Off && l.lease6 == nil
 }
 
 // problem is the sentence for why the link is of no use yet.
 func (l *link) problem(ready bool, now time.Time) string {
-	waited := func(since time.Time) string { return fmt.Sprintf("%.0f s", now.Sub(since).Seconds()) }
-	c := l.conf
-	if !c.Link.Up() {
+	if c := l.conf; !c.Link.Up() {
 		return fmt.Sprintf("left down by ActivationPolicy=%s in %s.network", c.Link.Activation, c.Name)
 	}
 	var parts []string
-	if !l.hasCarrier() {
-		switch {
-		case l.trouble[bringUp] != "": // which says it
-		case l.attrs.RawFlags&unix.IFF_UP == 0:
-			parts = append(parts, "cannot be brought up")
-		default:
-			parts = append(parts, "no carrier, is the cable in and the other end on?")
-		}
-	} else if !ready {
-		switch {
-		case c.DHCP4 && !l.dhcp4Since.IsZero() && !l.raSince.IsZero() && len(l.routers) == 0:
-			parts = append(parts, fmt.Sprintf("no answer to DHCP in %s and no router's advertisement in %s", waited(l.dhcp4Since), waited(l.raSince)))
-		case c.DHCP4 && !l.dhcp4Since.IsZero():
-			parts = append(parts, fmt.Sprintf("no answer to DHCP in %s", waited(l.dhcp4Since)))
-		case l.dhcp6Mode != "" && l.lease6 == nil:
-			parts = append(parts, fmt.Sprintf("no answer to DHCPv6 in %s", waited(l.raSince)))
-		case c.AcceptRA && !l.raSince.IsZero():
-			parts = append(parts, fmt.Sprintf("no usable router's advertisement in %s", waited(l.raSince)))
-		case c.Bond+c.Bridge != "":
-			parts = append(parts, "member of "+c.Bond+c.Bridge)
-		case len(l.addresses) > 0:
-			parts = append(parts, "its address is not confirmed to be free yet")
-		default:
-			parts = append(parts, fmt.Sprintf("%s.network gives it no address", c.Name))
-		}
+	switch {
+	case !l.carrier():
+		parts = l.noCarrier()
+	case !ready:
+		parts = []string{l.noAddress(now)}
 	}
-	var keys []string
-	for k := range l.trouble {
-		keys = append(keys, k)
+	return strings.Join(append(parts, l.applied.troubles()...), ", ")
+}
+
+// noCarrier is why no frames can pass.
+func (l *link) noCarrier() []string {
+	switch {
+	case l.applied.trouble[bringUp] != "": // which says it
+		return nil
+	case !l.up():
+		return []string{"cannot be brought up"}
 	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		parts = append(parts, l.trouble[k])
+	return []string{"no carrier, is the cable in and the other end on?"}
+}
+
+// noAddress is why there is no address that others can use.
+func (l *link) noAddress(now time.Time) string {
+	waited := func(since time.Time) string { return fmt.Sprintf("%.0f s", now.Sub(since).Seconds()) }
+	c, asks4, asksRouters := l.conf, l.conf.DHCP4 && !l.since4.IsZero(), !l.sinceRA.IsZero()
+	switch {
+	case asks4 && asksRouters && len(l.heard.routers) == 0:
+		return fmt.Sprintf("no answer to DHCP in %s and no router's advertisement in %s", waited(l.since4), waited(l.sinceRA))
+	case asks4:
+		return fmt.Sprintf("no answer to DHCP in %s", waited(l.since4))
+	case l.running.dhcp6Mode != dhcp6Off && l.lease6 == nil:
+		return fmt.Sprintf("no answer to DHCPv6 in %s", waited(l.sinceRA))
+	case c.AcceptRA && asksRouters:
+		return fmt.Sprintf("no usable router's advertisement in %s", waited(l.sinceRA))
+	case c.Bond+c.Bridge != "":
+		return "member of " + c.Bond + c.Bridge
+	case len(l.applied.addresses) > 0:
+		return "its address is not confirmed to be free yet"
 	}
-	return strings.Join(parts, ", ")
+	return fmt.Sprintf("%s.network gives it no address", c.Name)
 }

@@ -1,8 +1,10 @@
 package network
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,19 +13,19 @@ import (
 )
 
 // table is the routing table meant by a setting: where there is none, the main one or that of the link's VRF.
-func (l *link) table(n uint32) uint32 {
+func (v view) table(n uint32) uint32 {
 	switch {
 	case n != 0:
 		return n
-	case l.vrfTable != 0:
-		return l.vrfTable
+	case v.vrfTable != 0:
+		return v.vrfTable
 	}
 	return unix.RT_TABLE_MAIN
 }
 
 // wantStatic is what the file itself says.
-func (l *link) wantStatic(w *wanted) {
-	for _, s := range l.conf.Addresses {
+func (v view) wantStatic(w *wanted) {
+	for _, s := range v.conf.Addresses {
 		a := address{
 			prefix: s.Prefix, peer: s.Peer, broadcast: s.Broadcast, label: s.Label, metric: s.Metric, lapsed: s.PreferredZero,
 		}
@@ -43,64 +45,44 @@ func (l *link) wantStatic(w *wanted) {
 		}
 		w.address(a)
 	}
-	if l.conf.DefaultRouteOnDevice {
-		w.route(route{family: unix.AF_INET, table: l.table(0), protocol: unix.RTPROT_STATIC, scope: unix.RT_SCOPE_LINK, kind: unix.RTN_UNICAST, device: true})
+	if v.conf.DefaultRouteOnDevice {
+		w.route(route{family: unix.AF_INET, table: v.table(0), protocol: unix.RTPROT_STATIC, scope: unix.RT_SCOPE_LINK, kind: unix.RTN_UNICAST, device: true})
 	}
-	for _, s := range l.conf.Routes {
-		if s.GatewayFrom == "" {
-			w.route(l.staticRoute(s))
+	for _, s := range v.conf.Routes {
+		switch {
+		case s.GatewayFrom == "":
+			w.route(v.staticRoute(s))
+		case s.GatewayFrom == "dhcp4" && v.lease4 == nil, s.GatewayFrom == "ipv6ra" && len(v.heard.routers) == 0:
+			w.awaited.routes = append(w.awaited.routes, s)
 		}
 	}
+	w.awaited.dhcp6 = v.conf.DHCP6 && w.clients.routers && w.clients.dhcp6 == dhcp6Off && v.conf.RA.DHCPv6Client != "no"
+	for _, r := range v.conf.Rules {
+		for _, family := range ruleFamilies(r) {
+			w.rules = append(w.rules, newRule{r, family})
+		}
+	}
+	w.neighbors = v.conf.Neighbors
 }
 
-// staticRoute is a [Route] section with the defaults of systemd.network(5).
-func (l *link) staticRoute(s netconf.Route) route {
+// staticRoute returns the route of a [Route] section with the defaults of systemd.network(5).
+func (v view) staticRoute(s netconf.Route) route {
 	r := route{
-		family: unix.AF_INET6, table: s.Table, protocol: s.Protocol, kind: s.Type,
+		family: routeFamily(s), protocol: cmp.Or(s.Protocol, unix.RTPROT_STATIC), kind: cmp.Or(s.Type, unix.RTN_UNICAST),
 		dst: s.Destination, src: s.Source, gateway: s.Gateway, prefsrc: s.PreferredSource, onlink: s.OnLink,
-		congestion: s.CongestionControl,
-	}
-	for _, a := range []netip.Addr{s.Destination.Addr(), s.Source.Addr(), s.PreferredSource, s.Gateway} {
-		if a.IsValid() {
-			r.family = family(a)
-			break
-		}
+		congestion: s.CongestionControl, metrics: routeMetrics(s),
 	}
 	if r.dst.IsValid() && r.dst.Bits() == 0 {
 		r.dst = netip.Prefix{}
 	}
-	if r.protocol == 0 {
-		r.protocol = unix.RTPROT_STATIC
-	}
-	if r.kind == 0 {
-		r.kind = unix.RTN_UNICAST
-	}
-	switch r.kind {
-	case unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_THROW:
-	default:
-		r.device = true
-	}
-	if r.table == 0 {
-		r.table = l.table(0)
-		if s.Type == unix.RTN_LOCAL || s.Type == unix.RTN_BROADCAST || s.Type == unix.RTN_ANYCAST || s.Type == unix.RTN_NAT {
-			r.table = unix.RT_TABLE_LOCAL
-		}
-	}
+	nowhere := []uint8{unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_THROW}
+	r.device = !slices.Contains(nowhere, r.kind)
+	r.table = v.routeTable(s)
+	r.scope = routeScope(s, r)
 	switch {
-	case r.family == unix.AF_INET6:
-		r.scope = unix.RT_SCOPE_UNIVERSE
-	case s.Scope != nil:
-		r.scope = *s.Scope
-	case r.kind == unix.RTN_LOCAL || r.kind == unix.RTN_NAT:
-		r.scope = unix.RT_SCOPE_HOST
-	case r.kind == unix.RTN_BROADCAST || r.kind == unix.RTN_ANYCAST || r.kind == unix.RTN_MULTICAST:
-		r.scope = unix.RT_SCOPE_LINK
-	case (r.kind == unix.RTN_UNICAST) && !r.gateway.IsValid():
-		r.scope = unix.RT_SCOPE_LINK
-	}
-	if s.Metric != nil {
+	case s.Metric != nil:
 		r.metric = *s.Metric
-	} else if r.family == unix.AF_INET6 {
+	case r.family == unix.AF_INET6:
 		r.metric = 1024 // what the kernel takes for none: IP6_RT_PRIO_USER
 	}
 	switch s.Preference {
@@ -109,39 +91,84 @@ func (l *link) staticRoute(s netconf.Route) route {
 	case "low":
 		r.preference = preferenceLow
 	}
-	for i, v := range map[int]int{
+	return r
+}
+
+// routeFamily returns the family of the addresses in the section; without any it is IPv6.
+func routeFamily(s netconf.Route) int {
+	for _, a := range []netip.Addr{s.Destination.Addr(), s.Source.Addr(), s.PreferredSource, s.Gateway} {
+		if a.IsValid() {
+			return family(a)
+		}
+	}
+	return unix.AF_INET6
+}
+
+// routeTable returns the table that the section names, or the usual one for its type.
+func (v view) routeTable(s netconf.Route) uint32 {
+	local := []uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_NAT}
+	if s.Table == 0 && slices.Contains(local, s.Type) {
+		return unix.RT_TABLE_LOCAL
+	}
+	return v.table(s.Table)
+}
+
+// routeScope returns the scope that the section names, or the usual one for the route. IPv6 has no scopes.
+func routeScope(s netconf.Route, r route) uint8 {
+	switch {
+	case r.family == unix.AF_INET6:
+		return unix.RT_SCOPE_UNIVERSE
+	case s.Scope != nil:
+		return *s.Scope
+	}
+	switch r.kind {
+	case unix.RTN_LOCAL, unix.RTN_NAT:
+		return unix.RT_SCOPE_HOST
+	case unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST:
+		return unix.RT_SCOPE_LINK
+	case unix.RTN_UNICAST:
+		if !r.gateway.IsValid() {
+			return unix.RT_SCOPE_LINK
+		}
+	}
+	return unix.RT_SCOPE_UNIVERSE
+}
+
+// routeMetrics returns the numbers of RTA_METRICS that the section gives.
+func routeMetrics(s netconf.Route) (m [unix.RTAX_MAX + 1]uint32) {
+	for i, n := range map[int]int{
 		unix.RTAX_MTU: s.MTU, unix.RTAX_ADVMSS: s.AdvMSS, unix.RTAX_HOPLIMIT: s.HopLimit,
 		unix.RTAX_INITCWND: s.InitCwnd, unix.RTAX_INITRWND: s.InitRwnd,
 	} {
-		r.metrics[i] = uint32(v)
+		m[i] = uint32(n)
 	}
-	if s.QuickAck != nil && *s.QuickAck {
-		r.metrics[unix.RTAX_QUICKACK] = 1
+	for i, on := range map[int]*bool{unix.RTAX_QUICKACK: s.QuickAck, unix.RTAX_FASTOPEN_NO_COOKIE: s.FastOpenNoCookie} {
+		if on != nil && *on {
+			m[i] = 1
+		}
 	}
-	if s.FastOpenNoCookie != nil && *s.FastOpenNoCookie {
-		r.metrics[unix.RTAX_FASTOPEN_NO_COOKIE] = 1
-	}
-	return r
+	return m
 }
 
 // fallbackAfter is how long DHCPv4 may take before a link with LinkLocalAddressing=ipv4 gets its address as a fallback.
 const fallbackAfter = 25 * time.Second
 
-// linkLocal4Due reports whether the link is to have an address of 169.254.0.0/16 now.
-func (l *link) linkLocal4Due(now time.Time) bool {
-	switch l.conf.LinkLocal4 {
-	case netconf.LinkLocal4On:
-		return true
-	case netconf.LinkLocal4Fallback:
-		return l.lease4 == nil && !l.dhcp4Since.IsZero() && now.Sub(l.dhcp4Since) > fallbackAfter
+// wantLinkLocal4 adds the address of 169.254.0.0/16, or waits for DHCPv4 to give nothing.
+func (v view) wantLinkLocal4(w *wanted, now time.Time) {
+	fallback := v.conf.LinkLocal4 == netconf.LinkLocal4Fallback
+	switch {
+	case v.conf.LinkLocal4 == netconf.LinkLocal4On,
+		fallback && v.lease4 == nil && !v.since4.IsZero() && now.Sub(v.since4) > fallbackAfter:
+		w.address(linkLocal4(v.MAC))
+	case fallback && v.lease4 == nil:
+		w.awaited.linkLocal4 = true
 	}
-	return false
 }
 
-// linkLocal4 is the n-th choice of an address by RFC 3927 section 2.1: pseudo-random from the hardware address, so that the same
-// machine has the same one after a boot.
-func linkLocal4(mac net.HardwareAddr, n uint32) address {
-	h := uint32(2166136261) ^ n*2654435761 // FNV-1a
+// linkLocal4 returns the address of RFC 3927 section 2.1: pseudo-random, made of the hardware address, so that a machine
+// has the same one at each boot.
+func linkLocal4(mac net.HardwareAddr) address {
+	h := uint32(2166136261) // FNV-1a
 	for _, b := range mac {
 		h = (h ^ uint32(b)) * 16777619
 	}

@@ -10,11 +10,60 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// wanted is what a link should have, in the order in which it is to be set.
+// view is all that decides what a link should have: the configuration, what the kernel says of the link, and what servers
+// and routers said.
+type view struct {
+	conf *netconf.NetworkConfig
+	device
+	heard
+}
+
+// wanted is what a link should have.
 type wanted struct {
+	setup   setup   // before it has a carrier
+	clients clients // what should run on it
+
+	// With a carrier, in the order of systemd-networkd: what a file says stands before what came from outside.
 	addresses []address
 	routes    []route
-	index     map[route]int // where in routes each is, by its key, until they are sorted
+	rules     []newRule
+	neighbors []netconf.Neighbor
+	mtu       int   // of the lease; 0: the link's own
+	mtu6      int   // of IPv6 alone; 0: leave it
+	hops      uint8 // the hop limit of IPv6; 0: leave it
+
+	names   names
+	awaited awaited
+
+	index map[route]int // where in routes each is, by its key, until they are in order
+}
+
+// clients are what should run on a link.
+type clients struct {
+	dhcp4, routers bool
+	dhcp6          dhcp6Mode
+}
+
+// dhcp6Mode is how DHCPv6 is used.
+type dhcp6Mode int
+
+const (
+	dhcp6Off     dhcp6Mode = iota
+	dhcp6Inform            // for all but addresses: an Information-request
+	dhcp6Solicit           // for addresses too
+)
+
+// names are name servers, search domains and time servers, in order of preference.
+type names struct {
+	dns          []netip.Addr
+	domains, ntp []string
+}
+
+// awaited is what the file wants as soon as a server or router says more.
+type awaited struct {
+	routes     []netconf.Route // whose gateway is not known yet
+	dhcp6      bool            // where a router says so
+	linkLocal4 bool            // where DHCPv4 gives nothing
 }
 
 func (w *wanted) address(a address) {
@@ -23,7 +72,7 @@ func (w *wanted) address(a address) {
 	}
 }
 
-// route adds a route. What is wanted twice is wanted as long as either says.
+// route adds a route. A route that is wanted twice ends when the later of the two does.
 func (w *wanted) route(r route) {
 	if i, twice := w.index[r.key()]; twice {
 		w.routes[i].expires = later(w.routes[i].expires, r.expires)
@@ -36,33 +85,78 @@ func (w *wanted) route(r route) {
 	w.routes = append(w.routes, r)
 }
 
-// wanted puts together the configuration and what servers and routers said. The order is that of systemd-networkd: what is
-// written in a file stands before what came from outside.
-func (l *link) wanted(now time.Time) wanted {
-	var w wanted
-	l.wantStatic(&w)
-	if l.lease4 != nil {
-		l.wantLease4(&w, l.lease4)
+// want puts together the configuration, the link, and what servers and routers said. It depends on nothing else.
+func (v view) want(now time.Time) wanted {
+	w := wanted{setup: v.wantSetup(), clients: v.wantClients()}
+	v.wantStatic(&w)
+	if v.lease4 != nil {
+		v.wantLease4(&w, v.lease4)
 	}
-	if l.linkLocal4Due(now) {
-		w.address(linkLocal4(l.dev.MAC, l.linkLocal4Try))
-	}
-	l.wantRouters(&w, now)
-	if l.lease6 != nil && l.conf.DHCPv6.UseAddress {
-		for _, a := range l.lease6.addresses {
-			if ended(a.valid, now) {
-				continue
-			}
-			// RFC 8415 says nothing of a prefix, so no other address is taken to be on the link: RFC 5942 section 5.
-			w.address(address{
-				prefix: netip.PrefixFrom(a.addr, 128), flags: unix.IFA_F_NOPREFIXROUTE,
-				valid: a.valid, preferred: a.preferred, lapsed: ended(a.preferred, now),
-			})
-		}
-	}
-	// A route to a gateway needs the route to the gateway's own network first.
-	slices.SortStableFunc(w.routes, func(a, b route) int { return rank(a) - rank(b) })
+	v.wantLinkLocal4(&w, now)
+	v.wantRouters(&w, now)
+	v.wantLease6(&w, now)
+	v.wantLimits(&w)
+	w.names = v.wantNames(now)
+	w.inOrder()
 	return w
+}
+
+// wantClients starts each client as soon as it can run.
+func (v view) wantClients() clients {
+	var c clients
+	if !v.broadcasts || !v.carrier() {
+		return c
+	}
+	c.dhcp4 = v.conf.DHCP4
+	if v.linkLocalReady() {
+		c.routers = v.conf.AcceptRA
+		c.dhcp6 = v.wantDHCP6()
+	}
+	return c
+}
+
+// wantDHCP6 is what the file says, or leaves to the routers.
+func (v view) wantDHCP6() dhcp6Mode {
+	switch v.conf.DHCPv6.WithoutRA {
+	case "solicit":
+		return dhcp6Solicit
+	case "information-request":
+		return dhcp6Inform
+	}
+	client := v.conf.RA.DHCPv6Client
+	switch {
+	case len(v.heard.routers) == 0:
+		return dhcp6Off
+	case client == "always" || client == "yes" && v.managed:
+		return dhcp6Solicit
+	case client == "yes" && v.other:
+		return dhcp6Inform
+	}
+	return dhcp6Off
+}
+
+// wantLease6 adds the addresses of a DHCPv6 lease.
+func (v view) wantLease6(w *wanted, now time.Time) {
+	if v.lease6 == nil || !v.conf.DHCPv6.UseAddress {
+		return
+	}
+	for _, a := range v.lease6.addresses {
+		if ended(a.valid, now) {
+			continue
+		}
+		// RFC 8415 says nothing of a prefix, so no other address is taken to be on the link: RFC 5942 section 5.
+		w.address(address{
+			prefix: netip.PrefixFrom(a.addr, 128), flags: unix.IFA_F_NOPREFIXROUTE,
+			valid: a.valid, preferred: a.preferred, lapsed: ended(a.preferred, now),
+		})
+	}
+}
+
+// inOrder puts the routes into the order in which the kernel takes them: a route through a gateway needs the route to the
+// gateway's own network first.
+func (w *wanted) inOrder() {
+	slices.SortStableFunc(w.routes, func(a, b route) int { return rank(a) - rank(b) })
+	w.index = nil
 }
 
 func rank(r route) int {
@@ -85,16 +179,16 @@ func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
 
 // slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or, where none of them is for this
 // prefix, from the hardware address.
-func (l *link) slaac(prefix netip.Prefix) []netip.Prefix {
+func (v view) slaac(prefix netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	add := func(t netconf.Token) {
 		b := prefix.Masked().Addr().As16()
-		if id, ok := l.lowerHalf(t, prefix); ok {
+		if id, ok := v.lowerHalf(t, prefix); ok {
 			copy(b[8:], id[:])
 			out = append(out, netip.PrefixFrom(netip.AddrFrom16(b), prefix.Bits()))
 		}
 	}
-	for _, t := range l.conf.RA.Tokens {
+	for _, t := range v.conf.RA.Tokens {
 		add(t)
 	}
 	if len(out) == 0 {
@@ -104,7 +198,7 @@ func (l *link) slaac(prefix netip.Prefix) []netip.Prefix {
 }
 
 // lowerHalf is the interface identifier that a token gives in a prefix, if it is for that prefix.
-func (l *link) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bool) {
+func (v view) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bool) {
 	switch t.Mode {
 	case "static":
 		b := t.Addr.As16()
@@ -113,9 +207,9 @@ func (l *link) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok b
 		if t.Addr.IsValid() && t.Addr != prefix.Masked().Addr() {
 			return id, false
 		}
-		return l.stableID(t, prefix), true
+		return v.stableID(t, prefix), true
 	}
-	return eui64(l.dev.MAC)
+	return eui64(v.MAC)
 }
 
 // eui64 is the modified EUI-64 interface identifier of RFC 4291 appendix A.

@@ -1,0 +1,136 @@
+package network
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// applied is what a link was given, and what of that did not work.
+type applied struct {
+	setUp     bool
+	ruled     bool // rules and neighbours are set
+	addresses map[addressKey]address
+	again     map[addressKey]int // how often an address was set again
+	routes    map[route]route    // by their keys
+	ownMTU    int                // before a lease changed it; 0: no lease did
+	trouble   map[string]string  // what does not work, by what was tried
+	upTried   time.Time          // when it was last tried to bring the link up again
+}
+
+func newApplied() applied {
+	return applied{
+		addresses: map[addressKey]address{}, again: map[addressKey]int{}, routes: map[route]route{},
+		trouble: map[string]string{},
+	}
+}
+
+// fail notes that something does not work; a nil error, that it works now.
+func (a *applied) fail(what string, err error) {
+	if err == nil {
+		delete(a.trouble, what)
+		return
+	}
+	a.trouble[what] = fmt.Sprintf("cannot %s: %v", what, err)
+}
+
+// troubles returns what does not work, in order.
+func (a *applied) troubles() []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(a.trouble)) {
+		out = append(out, a.trouble[k])
+	}
+	return out
+}
+
+// mostAgain is how often an address is set again that somebody takes away.
+const mostAgain = 3
+
+// changes returns what brings the link from what it was given to what is wanted: first what is wanted no more, then
+// addresses, then routes. What others have set stays.
+func (a *applied) changes(w wanted, d device) []change {
+	out := a.removals(w, d.target())
+	for _, addr := range w.addresses {
+		old, set := a.addresses[addr.key()]
+		if _, there := d.find(addr.prefix.Addr()); set && old == addr && (there || a.again[addr.key()] >= mostAgain) {
+			continue
+		}
+		out = append(out, newAddress{d.target(), addr})
+	}
+	for _, r := range w.routes {
+		old, set := a.routes[r.key()]
+		switch {
+		case !set:
+			out = append(out, newRoute{d.target(), r})
+		case !old.expires.Equal(r.expires):
+			out = append(out, refreshRoute{d.target(), old, r})
+		}
+	}
+	if !a.ruled && (len(w.addresses)+len(w.routes) > 0 || d.carrier()) {
+		for _, r := range w.rules {
+			out = append(out, r)
+		}
+		for _, n := range w.neighbors {
+			out = append(out, newNeighbor{d.target(), n})
+		}
+	}
+	if mtu := a.mtu(w); mtu != 0 && mtu != d.mtu {
+		out = append(out, setMTU{d.target(), mtu})
+	}
+	return out
+}
+
+// removals returns what takes away the addresses and the routes that are wanted no more.
+func (a *applied) removals(w wanted, t target) []change {
+	var out []change
+	for key, addr := range a.addresses {
+		if !slices.ContainsFunc(w.addresses, func(b address) bool { return b.key() == key }) {
+			out = append(out, dropAddress{t, addr})
+		}
+	}
+	keep := map[route]bool{}
+	for _, r := range w.routes {
+		keep[r.key()] = true
+	}
+	for key, r := range a.routes {
+		if !keep[key] {
+			out = append(out, dropRoute{t, r})
+		}
+	}
+	// Maps have no order, and changes should come in the same one each time.
+	slices.SortStableFunc(out, func(a, b change) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// mtu returns the MTU to set, the link's own where a lease wanted another one before; 0 if no lease ever did.
+func (a *applied) mtu(w wanted) int {
+	if w.mtu != 0 {
+		return w.mtu
+	}
+	return a.ownMTU
+}
+
+// tried counts how often an address is set that was set already: somebody has taken it away, by a flush for example.
+func (a *applied) tried(c change) {
+	if c, is := c.(newAddress); is && a.addresses[c.address.key()] == c.address {
+		a.again[c.address.key()]++
+	}
+}
+
+// done remembers a change that worked.
+func (a *applied) done(c change) {
+	switch c := c.(type) {
+	case newAddress:
+		a.addresses[c.address.key()] = c.address
+	case dropAddress:
+		delete(a.addresses, c.address.key())
+	case newRoute:
+		a.routes[c.route.key()] = c.route
+	case refreshRoute:
+		a.routes[c.route.key()] = c.route
+	case dropRoute:
+		delete(a.routes, c.route.key())
+	}
+}

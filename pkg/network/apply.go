@@ -1,0 +1,263 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// step takes the next step from what the link has to what it should have.
+func (m *Manager) step(l *link, now time.Time) {
+	if !l.managed() {
+		return
+	}
+	l.wanted = l.want(now)
+	if !l.applied.setUp {
+		if l.applied.setUp = m.setUp(l); l.applied.setUp {
+			m.again()
+		}
+		return
+	}
+	m.upAgain(l, now)
+	gone := l.watchCarrier(now)
+	if !l.carrier() && !l.conf.ConfigureWithoutCarrier {
+		if gone && l.running.stop != nil {
+			m.drop(l, now)
+		}
+		return
+	}
+	m.start(l, now)
+	m.apply(l, l.wanted)
+}
+
+// try makes a change on a link and notes whether it worked. Where the device is too busy it is tried again with the device
+// down, which stays so: it is brought up later.
+func (m *Manager) try(l *link, c change) error {
+	err := m.kernel.do(c)
+	if errors.Is(err, unix.EBUSY) && whileDown(c) {
+		if err = m.kernel.do(linkDown{l.target()}); err == nil {
+			err = m.kernel.do(c)
+		}
+	}
+	m.notice(l, l.note(c, err))
+	return err
+}
+
+// whileDown reports whether the change is one that some drivers make only while the device is down.
+func whileDown(c change) bool {
+	switch c.(type) {
+	case setMAC, rename:
+		return true
+	}
+	return false
+}
+
+// applyLinkFile makes of a new device what the first .link file that fits says, and reports whether it tried anything.
+func (m *Manager) applyLinkFile(l *link) bool {
+	f, ok := linkFileFor(m.conf.Links, l.device, m.host, m.kernel.names(l.Name))
+	if !ok {
+		return false
+	}
+	changes := f.changes(l.device)
+	noEthtool := false
+	for _, c := range changes {
+		_, hardware := c.(setEthtool)
+		if hardware && noEthtool {
+			continue
+		}
+		err := m.kernel.do(c)
+		if errors.Is(err, unix.EBUSY) && whileDown(c) {
+			if err = m.kernel.do(linkDown{l.target()}); err == nil {
+				err = m.kernel.do(c)
+			}
+		}
+		what := c.String()
+		if errors.Is(err, errNoEthtool) {
+			noEthtool, what = true, "set up the hardware"
+		}
+		if err != nil {
+			m.notice(l, fmt.Sprintf("%s.link: cannot %s: %v", f.conf.Name, what, err))
+		} else if c, is := c.(rename); is {
+			m.logf("%s: renamed to %s by %s.link", l.Name, c.to, f.conf.Name)
+			l.Name = c.to
+		}
+	}
+	return len(changes) > 0
+}
+
+// setUp makes of a link what it should be before it has a carrier. It reports whether it could: a link waits for the bond
+// or bridge that it belongs to.
+func (m *Manager) setUp(l *link) bool {
+	s := l.wanted.setup
+	master := m.device(s.master.name)
+	if s.master.name != "" {
+		var err error
+		if master == nil {
+			err = errors.New("there is no such device, nor a .netdev file that makes it")
+		}
+		if l.applied.fail(putInto(s.master.name), err); err != nil {
+			return false
+		}
+	}
+	for _, c := range s.changes(l.device, master) {
+		err := m.try(l, c)
+		// Without a link-local address the link has no IPv6 at all, so the usual way is taken where the other fails.
+		if g, is := c.(setGenMode); is && err != nil && g.mode != genModeEUI64 && g.mode != genModeNone {
+			m.try(l, setGenMode{l.target(), genModeEUI64})
+		}
+	}
+	for _, name := range s.above {
+		m.stack(l, name)
+	}
+	return true
+}
+
+// stack makes a device on top of a link.
+func (m *Manager) stack(l *link, name string) {
+	c := m.netDev(name)
+	if c == nil {
+		err := fmt.Errorf("%s.network names it but there is no .netdev file for it", l.conf.Name)
+		l.applied.fail("make "+name, err)
+		return
+	}
+	l.note(makeDevice{conf: c}, m.makeNetDev(c, l.index))
+}
+
+// upAgain tries again what the kernel could not do: a driver may have been in the middle of a reset.
+func (m *Manager) upAgain(l *link, now time.Time) {
+	if l.up() { // with the link below it, say
+		l.applied.fail(bringUp, nil)
+	}
+	if l.applied.trouble[bringUp] == "" || now.Sub(l.applied.upTried) < 5*time.Second {
+		return
+	}
+	l.applied.upTried = now
+	m.try(l, linkUp{l.target()})
+}
+
+// apply makes the kernel's addresses and routes of this link those wanted, in so far as they are ours.
+func (m *Manager) apply(l *link, w wanted) {
+	if w.mtu != 0 && l.applied.ownMTU == 0 {
+		l.applied.ownMTU = l.mtu
+	}
+	for _, c := range l.applied.changes(w, l.device) {
+		err := m.try(l, c)
+		switch c.(type) {
+		case newAddress:
+			if err == nil {
+				m.again()
+			}
+		case newRule, newNeighbor:
+			l.applied.ruled = true
+		}
+	}
+	// The kernel forgets IPv6's MTU whenever that of the link changes.
+	m.keepSysctl(l, "mtu", w.mtu6)
+	m.keepSysctl(l, "hop_limit", int(w.hops))
+	if len(l.heard.routers) == 0 {
+		l.ownHops = 0
+	}
+}
+
+// keepSysctl sets a number of IPv6 on the link, unless it is 0 or set already.
+func (m *Manager) keepSysctl(l *link, key string, value int) {
+	if want := strconv.Itoa(value); value != 0 && m.kernel.sysctl("ipv6", l.Name, key) != want {
+		m.try(l, setSysctl{l.target(), "ipv6", key, want})
+	}
+}
+
+// hopLimit reads a hop limit; 0 if it is none.
+func hopLimit(s string) uint8 {
+	n, _ := strconv.ParseUint(s, 10, 8)
+	return uint8(n)
+}
+
+// drop ends the clients and takes back all that was set.
+func (m *Manager) drop(l *link, now time.Time) {
+	l.running.end()
+	l.heard.forget()
+	if l.managed() {
+		var none wanted
+		l.wantLimits(&none)
+		m.apply(l, none)
+		l.wanted = l.want(now)
+	}
+	clear(l.applied.again)
+}
+
+// end stops the clients. The DHCPv6 client is remembered: the next one waits for its end.
+func (r *running) end() {
+	if r.stop != nil {
+		r.stop()
+	}
+	r.stop, r.dhcp6Mode = nil, dhcp6Off
+}
+
+// start begins what should run on the link and is not running yet.
+func (m *Manager) start(l *link, now time.Time) {
+	run, want := &l.running, l.wanted.clients
+	if run.stop == nil {
+		run.ctx, run.stop = context.WithCancel(m.ctx)
+	}
+	if want.dhcp4 && l.since4.IsZero() {
+		l.since4 = now
+		m.startDHCPv4(l)
+	}
+	if want.routers && l.sinceRA.IsZero() {
+		l.sinceRA = now
+		m.startDiscovery(l)
+	}
+	// A client that does not ask for an address gives way to one that does, and never the other way round.
+	if want.dhcp6 > run.dhcp6Mode {
+		m.startDHCPv6(l, want.dhcp6)
+	}
+}
+
+// client makes a client of the link. It ends with those that run already.
+func (m *Manager) client(l *link) *client {
+	c := &client{link: l.index, out: m.said, ended: make(chan struct{})}
+	c.ctx, c.stop = context.WithCancel(l.running.ctx)
+	return c
+}
+
+func (m *Manager) startDHCPv4(l *link) {
+	name := l.Name
+	d := &dhcp4{
+		client: m.client(l), mac: l.MAC, conf: l.conf.DHCPv4, hostname: m.host.Hostname,
+		open: func(client, server int) (socket4, error) { return m.kernel.open4(name, client, server) },
+	}
+	m.spawn(func() { d.run(d.ctx) })
+}
+
+func (m *Manager) startDiscovery(l *link) {
+	index, ra := l.index, l.conf.RA
+	d := &discovery{
+		client: m.client(l), open: func() (routerSocket, error) { return m.kernel.openRouters(index) },
+		heeds: func(router netip.Addr) bool { return listed(ra.RouterAllow, ra.RouterDeny, host(router)) },
+	}
+	m.spawn(func() { d.run(d.ctx) })
+}
+
+func (m *Manager) startDHCPv6(l *link, mode dhcp6Mode) {
+	before, name := l.running.dhcp6, l.Name
+	if before != nil {
+		before.stop()
+	}
+	d := &dhcp6{
+		client: m.client(l), mac: l.MAC, conf: l.conf.DHCPv6, inform: mode == dhcp6Inform, hostname: m.host.Hostname,
+		open: func() (socket6, error) { return m.kernel.open6(name) },
+	}
+	l.running.dhcp6, l.running.dhcp6Mode = d.client, mode
+	m.spawn(func() {
+		defer close(d.ended)
+		if before != nil { // one socket can have the port
+			<-before.ended
+		}
+		d.run(d.ctx)
+	})
+}
