@@ -35,16 +35,22 @@ func (m *Manager) step(l *link, now time.Time) {
 	m.apply(l, l.wanted)
 }
 
-// try makes a change on a link and notes whether it worked. Where the device is too busy it is tried again with the device
-// down, which stays so: it is brought up later.
+// try makes a change on a link and notes whether it worked.
 func (m *Manager) try(l *link, c change) error {
+	err := m.do(l, c)
+	m.notice(l, l.note(c, err))
+	return err
+}
+
+// do makes a change on a link. Where the device is too busy it is tried again with the device down, which stays so: it is
+// brought up later.
+func (m *Manager) do(l *link, c change) error {
 	err := m.kernel.do(c)
 	if errors.Is(err, unix.EBUSY) && whileDown(c) {
 		if err = m.kernel.do(linkDown{l.target()}); err == nil {
 			err = m.kernel.do(c)
 		}
 	}
-	m.notice(l, l.note(c, err))
 	return err
 }
 
@@ -70,12 +76,7 @@ func (m *Manager) applyLinkFile(l *link) bool {
 		if hardware && noEthtool {
 			continue
 		}
-		err := m.kernel.do(c)
-		if errors.Is(err, unix.EBUSY) && whileDown(c) {
-			if err = m.kernel.do(linkDown{l.target()}); err == nil {
-				err = m.kernel.do(c)
-			}
-		}
+		err := m.do(l, c)
 		what := c.String()
 		if errors.Is(err, errNoEthtool) {
 			noEthtool, what = true, "set up the hardware"

@@ -46,17 +46,10 @@ func (p predictable) all() []string {
 // pciAddress is DOMAIN:BUS:SLOT.FUNCTION in hexadecimal.
 var pciAddress = regexp.MustCompile(`^([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$`)
 
-// predictableNames works the names out of sysfs, of which dir is the root (/sys).
+// predictableNames works the names out of sysfs, of which sys is the root (/sys).
 func predictableNames(sys, name string) predictable {
 	var p predictable
 	class := filepath.Join(sys, "class/net", name)
-	attr := func(dir, file string) string {
-		b, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(string(b))
-	}
 	switch attr(class, "name_assign_type") {
 	case "2":
 		p.kernel = true
@@ -70,28 +63,8 @@ func predictableNames(sys, name string) predictable {
 	if strings.Contains(attr(class, "uevent"), "DEVTYPE=wlan") {
 		prefix = "wl"
 	}
-	// addr_assign_type 0 is an address burnt in; one that the kernel made up names nothing.
-	if mac := strings.ReplaceAll(attr(class, "address"), ":", ""); attr(class, "addr_assign_type") == "0" && len(mac) == 12 {
-		if _, err := hex.DecodeString(mac); err == nil && mac != "000000000000" {
-			p.mac = prefix + "x" + mac
-		}
-	}
-	device, err := filepath.EvalSymlinks(filepath.Join(class, "device"))
-	if err != nil {
-		return p
-	}
-	usb, pci := "", ""
-	for dir := device; pci == "" && len(dir) > len(sys); dir = filepath.Dir(dir) {
-		subsystem, _ := os.Readlink(filepath.Join(dir, "subsystem"))
-		switch filepath.Base(subsystem) {
-		case "usb":
-			if usb == "" {
-				usb = usbName(filepath.Base(dir))
-			}
-		case "pci":
-			pci = dir
-		}
-	}
+	p.mac = nameByMAC(prefix, class)
+	usb, pci := parents(sys, class)
 	m := pciAddress.FindStringSubmatch(filepath.Base(pci))
 	if m == nil {
 		return p
@@ -102,31 +75,76 @@ func predictableNames(sys, name string) predictable {
 	}
 	domain, bus, slot, function := field(m[1]), field(m[2]), field(m[3]), field(m[4])
 	port := portName(attr(class, "phys_port_name"), attr(class, "dev_port"))
-
-	suffix := ""
-	if function > 0 || multifunction(pci) {
-		suffix = fmt.Sprintf("f%d", function)
-	}
+	suffix := usb
 	if usb == "" {
-		suffix += port
+		suffix = port
+	}
+	if function > 0 || multifunction(pci) {
+		suffix = fmt.Sprintf("f%d", function) + suffix
 	}
 	start := prefix
 	if domain > 0 {
 		start += fmt.Sprintf("P%d", domain)
 	}
-	p.path = limit(fmt.Sprintf("%sp%ds%d%s%s", start, bus, slot, suffix, usb))
+	p.path = limit(fmt.Sprintf("%sp%ds%d%s", start, bus, slot, suffix))
 	if n := hotplugSlot(sys, pci); n > 0 {
-		p.slot = limit(fmt.Sprintf("%ss%d%s%s", start, n, suffix, usb))
+		p.slot = limit(fmt.Sprintf("%ss%d%s", start, n, suffix))
 	}
-	index := attr(pci, "acpi_index") // of ACPI's _DSM, else of SMBIOS type 41
-	if index == "" {
-		index = attr(pci, "index")
-	}
-	// The kernel's own limit; firmware is known to give nonsense here.
-	if n, err := strconv.ParseUint(index, 10, 32); err == nil && n > 0 && n <= 16383 && usb == "" {
+	if n := onboardIndex(pci); n > 0 && usb == "" {
 		p.onboard = limit(fmt.Sprintf("%so%d%s", start, n, port))
 	}
 	return p
+}
+
+// attr returns a file of sysfs without the space around it; "" if it cannot be read.
+func attr(dir, file string) string {
+	b, _ := os.ReadFile(filepath.Join(dir, file))
+	return strings.TrimSpace(string(b))
+}
+
+// nameByMAC is made of the hardware address, if that is burnt in (addr_assign_type 0): an address that the kernel made up
+// names nothing.
+func nameByMAC(prefix, class string) string {
+	mac := strings.ReplaceAll(attr(class, "address"), ":", "")
+	_, err := hex.DecodeString(mac)
+	if err != nil || len(mac) != 12 || mac == "000000000000" || attr(class, "addr_assign_type") != "0" {
+		return ""
+	}
+	return prefix + "x" + mac
+}
+
+// parents returns the name of the USB port that the link's device is at, if any, and the directory of its PCI device.
+func parents(sys, class string) (usb, pci string) {
+	device, err := filepath.EvalSymlinks(filepath.Join(class, "device"))
+	if err != nil {
+		return "", ""
+	}
+	for dir := device; len(dir) > len(sys); dir = filepath.Dir(dir) {
+		subsystem, _ := os.Readlink(filepath.Join(dir, "subsystem"))
+		switch filepath.Base(subsystem) {
+		case "usb":
+			if usb == "" {
+				usb = usbName(filepath.Base(dir))
+			}
+		case "pci":
+			return usb, dir
+		}
+	}
+	return usb, ""
+}
+
+// onboardIndex is the number that the firmware gives a device, of ACPI's _DSM or else of SMBIOS type 41; 0 if there is
+// none. The limit is the kernel's: firmware is known to give nonsense here.
+func onboardIndex(pci string) uint64 {
+	index := attr(pci, "acpi_index")
+	if index == "" {
+		index = attr(pci, "index")
+	}
+	n, err := strconv.ParseUint(index, 10, 32)
+	if err != nil || n > 16383 {
+		return 0
+	}
+	return n
 }
 
 // limit leaves out a name that is too long for the kernel.
