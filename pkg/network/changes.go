@@ -70,7 +70,10 @@ type (
 		into target
 	}
 	// setPort writes a file below /sys/class/net: a setting of a bridge port or of a bond.
-	setPort struct{ path, value string }
+	setPort struct {
+		target
+		path, value string
+	}
 	// setGenMode sets how the kernel makes the IPv6 link-local address.
 	setGenMode struct {
 		target

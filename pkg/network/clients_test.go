@@ -50,7 +50,7 @@ func TestRenewal(t *testing.T) {
 			[]string{"discover", own, "renew", "rebind"}, true, ""},
 		{"silent until the end", func(s *fakeServer4) { s.on = false }, 3599 * time.Second,
 			[]string{"discover", own, "renew", "rebind"}, true, ""},
-		{"silent beyond the end", func(s *fakeServer4) { s.on = false }, 3601 * time.Second,
+		{"silent beyond the end", func(s *fakeServer4) { s.on = false }, 3604 * time.Second,
 			[]string{"discover", own, "renew", "rebind", "discover"}, false, "the lease of 10.0.0.5 ran out"},
 		{"not to be found", func(s *fakeServer4) { s.gone = true }, 1802 * time.Second,
 			[]string{"discover", own, "rebind"}, true, ""},

@@ -31,9 +31,9 @@ func newEthtool(index int) (ethtool, error) {
 
 // setEthtool makes one setting of the hardware.
 type setEthtool struct {
-	index int
-	part  string
-	conf  netconf.Ethtool
+	target
+	part string
+	conf netconf.Ethtool
 }
 
 // The parts of the settings that are one message each, by what is done.
@@ -46,7 +46,7 @@ const (
 )
 
 // ethtoolChanges returns what a .link file says about the hardware.
-func ethtoolChanges(index int, c netconf.Ethtool) []change {
+func ethtoolChanges(t target, c netconf.Ethtool) []change {
 	var out []change
 	for _, p := range []struct {
 		name string
@@ -59,7 +59,7 @@ func ethtoolChanges(index int, c netconf.Ethtool) []change {
 		{ethtoolPause, c.RxPause != nil || c.TxPause != nil || c.AutoPause != nil},
 	} {
 		if p.set {
-			out = append(out, setEthtool{index, p.name, c})
+			out = append(out, setEthtool{t, p.name, c})
 		}
 	}
 	return out

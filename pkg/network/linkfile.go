@@ -28,7 +28,7 @@ func linkFileFor(files []*netconf.LinkConfig, d device, host netconf.Host, names
 // changes returns what brings the device there, the new name last but for further names.
 func (f linkFile) changes(d device) []change {
 	t, c := d.target(), f.conf
-	out := ethtoolChanges(d.index, c.Ethtool)
+	out := ethtoolChanges(t, c.Ethtool)
 	mac := c.MAC
 	if c.MACPolicy == "random" && mac == nil {
 		mac = randomMAC()

@@ -180,7 +180,9 @@ func (s setup) changes(d device, master *device) []change {
 // changes returns what the file says of the link as a member of its bond or bridge.
 func (p port) changes(d device, master *device) []change {
 	var out []change
-	set := func(value string, path ...string) { out = append(out, setPort{filepath.Join(path...), value}) }
+	set := func(value string, path ...string) {
+		out = append(out, setPort{d.target(), filepath.Join(path...), value})
+	}
 	switch master.Kind {
 	case "bond":
 		if p.primary {
