@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// The tests wait for servers and timers more than they compute.
-	parallel := "16"
+	parallel := "32"
 	if os.Getenv("IN_GUEST") != "" {
-		parallel = "3"
+		parallel = "8"
 	}
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err)
