@@ -12,8 +12,7 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// advert is what one router advertisement says: RFC 4861 section 4.2. A lifetime of zero withdraws, ndp.Infinity has no
-// end.
+// advert is one router advertisement: RFC 4861 section 4.2. A lifetime of zero withdraws; ndp.Infinity has no end.
 type advert struct {
 	router     netip.Addr    // link-local, with its zone
 	lifetime   time.Duration // as a default router
@@ -50,15 +49,14 @@ const (
 	optDNSSL  = 31
 )
 
-// maxOptions is how many options of an advertisement are read. systemd-networkd reads as many.
+// maxOptions is the number of options of an advertisement that are read, the same as systemd-networkd reads.
 const maxOptions = 128
 
-// parseAdvert reads the ICMPv6 message of a router advertisement. An option that is malformed, or that nobody here
-// knows, says nothing about the others: RFC 4861 section 6.1.2. Only where the end of an option cannot be found is the
-// message no good: section 4.6.
+// parseAdvert reads the ICMPv6 message of a router advertisement. It skips an option that is malformed or unknown and
+// reads the others: RFC 4861 section 6.1.2. It refuses the message only if an option has no end: section 4.6.
 //
-// The ndp library is no help here: it parses all or nothing, drops the bits of a route's prefix after the last whole
-// byte, and refuses an option of 256 bytes and more.
+// The ndp library does not fit: it refuses the whole message for one bad option, drops the bits of a route's prefix
+// after the last whole byte, and refuses options of 256 bytes and more.
 func parseAdvert(b []byte, router netip.Addr) (advert, error) {
 	const header = 16
 	if len(b) < header || b[0] != byte(ipv6.ICMPTypeRouterAdvertisement) || b[1] != 0 {
@@ -88,8 +86,8 @@ func parseAdvert(b []byte, router netip.Addr) (advert, error) {
 	return a, nil
 }
 
-// read takes in what an option says; one that is malformed says nothing. What is said twice in one message counts as it
-// is said first, as with systemd-networkd.
+// read takes in one option and skips it if it is malformed. If a message says something twice, the first counts, as
+// with systemd-networkd.
 func (a *advert) read(o []byte) {
 	switch o[0] {
 	case optPrefix:
@@ -98,7 +96,7 @@ func (a *advert) read(o []byte) {
 			a.prefixes = append(a.prefixes, p)
 		}
 	case optMTU:
-		// RFC 8200 section 5: no link has less.
+		// RFC 8200 section 5: no link has a smaller MTU.
 		if mtu := binary.BigEndian.Uint32(o[4:]); len(o) == 8 && mtu >= minMTU6 && mtu <= 1<<30 && a.mtu == 0 {
 			a.mtu = int(mtu)
 		}
@@ -136,13 +134,13 @@ func readPrefix(o []byte) (p advertPrefix, ok bool) {
 		valid:      lifetime32(o[4:]),
 		preferred:  lifetime32(o[8:]),
 	}
-	// RFC 4862 section 5.5.3 b and c: the link-local prefix is not the router's to give, nor may a prefix be preferred
-	// longer than it is valid.
+	// RFC 4862 section 5.5.3 b and c: a router cannot announce the link-local prefix, and the preferred lifetime is
+	// not longer than the valid one.
 	a := p.prefix.Addr()
 	return p, !a.IsLinkLocalUnicast() && !a.IsMulticast() && !a.IsUnspecified() && p.preferred <= p.valid
 }
 
-// readRoute reads a Route Information option, whose length says how much of the prefix is there.
+// readRoute reads a Route Information option. Its length tells how many bytes of the prefix it holds.
 func readRoute(o []byte) (r advertPiece[netip.Prefix], ok bool) {
 	bits := int(o[2])
 	if len(o) > 24 || bits > 128 || len(o)-8 < (bits+63)/64*8 {
@@ -156,8 +154,7 @@ func readRoute(o []byte) (r advertPiece[netip.Prefix], ok bool) {
 	return r, r.preference != preferenceReserved // RFC 4191 section 2.3
 }
 
-// readServers reads the addresses of a Recursive DNS Server option. The zone is for those that mean nothing without
-// one.
+// readServers reads the addresses of a Recursive DNS Server option and adds the zone to link-local ones.
 func readServers(o []byte, zone string) (servers []netip.Addr) {
 	if len(o)%16 != 8 {
 		return nil
@@ -165,7 +162,7 @@ func readServers(o []byte, zone string) (servers []netip.Addr) {
 	for rest := o[8:]; len(rest) > 0; rest = rest[16:] {
 		s := netip.AddrFrom16([16]byte(rest))
 		if s.IsUnspecified() || s.IsMulticast() || s.IsLoopback() {
-			continue // nobody can be asked there
+			continue // no name server can have this address
 		}
 		if s.IsLinkLocalUnicast() {
 			s = s.WithZone(zone)
@@ -188,7 +185,7 @@ func readDomains(o []byte) (names []string) {
 			labels = append(labels, string(rest[:n]))
 			rest = rest[n:]
 		case len(labels) > 0:
-			// A dot within a label would make another name of it.
+			// A dot inside a label would change the name.
 			if !slices.ContainsFunc(labels, func(l string) bool { return strings.Contains(l, ".") }) {
 				names = append(names, domains([]string{strings.Join(labels, ".")})...)
 			}
@@ -201,7 +198,7 @@ func readDomains(o []byte) (names []string) {
 	return names
 }
 
-// until is when a lifetime that begins now ends; the zero time means never.
+// until returns when a lifetime that begins now ends. The zero time means never.
 func until(lifetime time.Duration, now time.Time) time.Time {
 	if lifetime >= ndp.Infinity {
 		return time.Time{}

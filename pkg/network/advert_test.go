@@ -17,7 +17,7 @@ import (
 
 var routerA, routerB = netip.MustParseAddr("fe80::a%eth0"), netip.MustParseAddr("fe80::b%eth0")
 
-// says writes what an advertisement says, a line for each thing.
+// says returns what an advertisement says, one line for each thing.
 func says(a advert) string {
 	var lines []string
 	for _, p := range a.prefixes {
@@ -54,7 +54,8 @@ func mustParse(t testing.TB, router netip.Addr, ra raw.RA) advert {
 	return a
 }
 
-// TestOptions holds that an option counts or not by itself: before and after each stand others that do.
+// TestOptions checks that each option is accepted or skipped by itself: good options stand before and after each
+// case.
 func TestOptions(t *testing.T) {
 	label63 := strings.Repeat("a", 63)
 	var sixteen []string
@@ -156,7 +157,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestNoAdvert holds which messages are refused as a whole.
+// TestNoAdvert checks which messages are refused as a whole.
 func TestNoAdvert(t *testing.T) {
 	good := raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 600, 300)
 	for name, b := range map[string][]byte{
@@ -179,7 +180,7 @@ func TestNoAdvert(t *testing.T) {
 	}
 }
 
-// TestHeader holds what stands before the options.
+// TestHeader checks the fields before the options.
 func TestHeader(t *testing.T) {
 	for _, tt := range []struct {
 		ra   raw.RA
@@ -199,7 +200,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// TestOddPrefixes has prefixes of every length: no bit is lost, and none after the prefix counts.
+// TestOddPrefixes checks prefixes of every length: no bit is lost, and bits after the prefix are ignored.
 func TestOddPrefixes(t *testing.T) {
 	all := netip.MustParseAddr("3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
 	for bits := 1; bits <= 128; bits++ {
@@ -210,7 +211,7 @@ func TestOddPrefixes(t *testing.T) {
 			t.Errorf("the route to %v is read as %v", sent.Masked(), a.routes)
 		}
 		if bits < 3 {
-			continue // of 3fff:… nothing but zeros is left, which is no prefix for a link
+			continue // only zeros are left of 3fff:…, which is no prefix for a link
 		}
 		if len(a.prefixes) != 1 || a.prefixes[0].prefix != sent.Masked() {
 			t.Errorf("the prefix %v is read as %v", sent.Masked(), a.prefixes)
@@ -222,7 +223,7 @@ func TestOddPrefixes(t *testing.T) {
 	}
 }
 
-// TestOneOfEach holds that what stands twice in a message counts as it stands first.
+// TestOneOfEach checks that the first counts if a message says something twice.
 func TestOneOfEach(t *testing.T) {
 	got := says(mustParse(t, routerA, raw.RA{Options: [][]byte{
 		raw.PIO("2001:db8:1::/64", raw.OnLink, 600, 600), raw.PIO("2001:db8:1::1/64", raw.Autonomous, 60, 60),
@@ -241,8 +242,8 @@ func TestOneOfEach(t *testing.T) {
 	}
 }
 
-// FuzzAdvert holds that no message brings the parser down, that it reads what the ndp library can read in the same way,
-// and that whatever two routers say in turn, the first keeps what only the second takes back.
+// FuzzAdvert checks that no message crashes the parser, that it agrees with the ndp library where that can read the
+// message, and that one router cannot take back what only another gave.
 func FuzzAdvert(f *testing.F) {
 	good := raw.RA{Lifetime: 1800, HopLimit: 64, Options: [][]byte{
 		raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 600, 300), raw.RIO("2001:db8:0:f0::/60", 1, 600),
@@ -282,7 +283,7 @@ func FuzzAdvert(f *testing.F) {
 	})
 }
 
-// holdings is what a link has of its routers, without ends.
+// holdings returns what a link has from its routers, without the times when it ends.
 func holdings(l *link, now time.Time) []string {
 	var out []string
 	w := l.want(now)
@@ -295,11 +296,11 @@ func holdings(l *link, now time.Time) []string {
 	return append(append(out, texts(w.names.dns)...), w.names.domains...)
 }
 
-// agrees holds that what the library reads of the same message is read in the same way here.
+// agrees checks that the ndp library reads the same message in the same way.
 func agrees(t *testing.T, b []byte, a advert) {
 	m, err := ndp.ParseMessage(b)
 	if err != nil {
-		return // it is all or nothing
+		return // the library refuses the whole message
 	}
 	ra := m.(*ndp.RouterAdvertisement)
 	if ra.RouterLifetime != a.lifetime || ra.CurrentHopLimit != a.hopLimit || ra.ManagedConfiguration != a.managed ||

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// applied is what a link was given, and what of that did not work.
+// applied is what a link was given, and what did not work.
 type applied struct {
 	setUp     bool
 	ruled     bool // rules and neighbours are set
 	addresses map[addressKey]address
-	again     map[addressKey]int // how often an address was set again
+	again     map[addressKey]int // how often an address that was set was set again
 	routes    map[route]route    // by their keys
 	ownMTU    int                // before a lease changed it; 0: no lease did
 	trouble   map[string]string  // what does not work, by what was tried
@@ -27,7 +27,7 @@ func newApplied() applied {
 	}
 }
 
-// fail notes that something does not work; a nil error, that it works now.
+// fail records that something does not work, or with a nil error that it works now.
 func (a *applied) fail(what string, err error) {
 	if err == nil {
 		delete(a.trouble, what)
@@ -36,7 +36,7 @@ func (a *applied) fail(what string, err error) {
 	a.trouble[what] = fmt.Sprintf("cannot %s: %v", what, err)
 }
 
-// troubles returns what does not work, in order.
+// troubles returns what does not work, sorted.
 func (a *applied) troubles() []string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(a.trouble)) {
@@ -45,11 +45,11 @@ func (a *applied) troubles() []string {
 	return out
 }
 
-// mostAgain is how often an address is set again that somebody takes away.
+// mostAgain is how often an address is set again after somebody removed it.
 const mostAgain = 3
 
-// changes returns what brings the link from what it was given to what is wanted: first what is wanted no more, then
-// addresses, then routes. What others have set stays.
+// changes returns the changes from what the link was given to what is wanted: first the removals, then addresses,
+// then routes. What others have set stays.
 func (a *applied) changes(w wanted, d device) []change {
 	out := a.removals(w, d.target())
 	for _, addr := range w.addresses {
@@ -82,7 +82,7 @@ func (a *applied) changes(w wanted, d device) []change {
 	return out
 }
 
-// removals returns what takes away the addresses and the routes that are wanted no more.
+// removals returns the changes that remove addresses and routes that are no longer wanted.
 func (a *applied) removals(w wanted, t target) []change {
 	var out []change
 	for key, addr := range a.addresses {
@@ -99,12 +99,13 @@ func (a *applied) removals(w wanted, t target) []change {
 			out = append(out, dropRoute{t, r})
 		}
 	}
-	// Maps have no order, and changes should come in the same one each time.
+	// Iteration over a map has no order, but the changes should always have the same one.
 	slices.SortStableFunc(out, func(a, b change) int { return strings.Compare(a.String(), b.String()) })
 	return out
 }
 
-// mtu returns the MTU to set, the link's own where a lease wanted another one before; 0 if no lease ever did.
+// mtu returns the MTU to set: the one of the lease, or the link's own if an earlier lease changed it. It returns 0 if
+// no lease ever did.
 func (a *applied) mtu(w wanted) int {
 	if w.mtu != 0 {
 		return w.mtu
@@ -112,14 +113,14 @@ func (a *applied) mtu(w wanted) int {
 	return a.ownMTU
 }
 
-// tried counts how often an address is set that was set already: somebody has taken it away, by a flush for example.
+// tried counts how often an address is set again. Somebody may have removed it, by a flush for example.
 func (a *applied) tried(c change) {
 	if c, is := c.(newAddress); is && a.addresses[c.address.key()] == c.address {
 		a.again[c.address.key()]++
 	}
 }
 
-// done remembers a change that worked.
+// done records a change that worked.
 func (a *applied) done(c change) {
 	switch c := c.(type) {
 	case newAddress:

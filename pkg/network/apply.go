@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step takes the next step from what the link has to what it should have.
+// step makes the next changes that bring the link from what it has to what it should have.
 func (m *Manager) step(l *link, now time.Time) {
 	if !l.managed() {
 		return
@@ -35,15 +35,15 @@ func (m *Manager) step(l *link, now time.Time) {
 	m.apply(l, l.wanted)
 }
 
-// try makes a change on a link and notes whether it worked.
+// try makes a change on a link and records whether it worked.
 func (m *Manager) try(l *link, c change) error {
 	err := m.do(l, c)
 	m.notice(l, l.note(c, err))
 	return err
 }
 
-// do makes a change on a link. Where the device is too busy it is tried again with the device down, which stays so: it is
-// brought up later.
+// do makes a change on a link. If the device is busy, do takes it down and tries again. The device stays down until
+// the link is set up.
 func (m *Manager) do(l *link, c change) error {
 	err := m.kernel.do(c)
 	if errors.Is(err, unix.EBUSY) && whileDown(c) {
@@ -54,7 +54,7 @@ func (m *Manager) do(l *link, c change) error {
 	return err
 }
 
-// whileDown reports whether the change is one that some drivers make only while the device is down.
+// whileDown reports whether some drivers make the change only while the device is down.
 func whileDown(c change) bool {
 	switch c.(type) {
 	case setMAC, rename:
@@ -63,7 +63,8 @@ func whileDown(c change) bool {
 	return false
 }
 
-// applyLinkFile makes of a new device what the first .link file that fits says, and reports whether it tried anything.
+// applyLinkFile applies the first .link file that fits a new device, and reports whether there was anything to
+// change.
 func (m *Manager) applyLinkFile(l *link) bool {
 	f, ok := linkFileFor(m.conf.Links, l.device, m.host, m.kernel.names(l.Name))
 	if !ok {
@@ -91,8 +92,8 @@ func (m *Manager) applyLinkFile(l *link) bool {
 	return len(changes) > 0
 }
 
-// setUp makes of a link what it should be before it has a carrier. It reports whether it could: a link waits for the bond
-// or bridge that it belongs to.
+// setUp prepares a link before it has a carrier. It returns false while the bond or bridge that the link belongs to
+// does not exist.
 func (m *Manager) setUp(l *link) bool {
 	s := l.wanted.setup
 	master := m.device(s.master.name)
@@ -107,7 +108,7 @@ func (m *Manager) setUp(l *link) bool {
 	}
 	for _, c := range s.changes(l.device, master) {
 		err := m.try(l, c)
-		// Without a link-local address the link has no IPv6 at all, so the usual way is taken where the other fails.
+		// Without a link-local address the link has no IPv6 at all, so fall back to the usual mode.
 		if g, is := c.(setGenMode); is && err != nil && g.mode != genModeEUI64 && g.mode != genModeNone {
 			m.try(l, setGenMode{l.target(), genModeEUI64})
 		}
@@ -129,9 +130,10 @@ func (m *Manager) stack(l *link, name string) {
 	l.note(makeDevice{conf: c}, m.makeNetDev(c, l.index))
 }
 
-// upAgain tries again what the kernel could not do: a driver may have been in the middle of a reset.
+// upAgain tries every 5 seconds to bring up a link that the kernel could not bring up before: its driver may have
+// been in the middle of a reset.
 func (m *Manager) upAgain(l *link, now time.Time) {
-	if l.up() { // with the link below it, say
+	if l.up() { // it may have come up with the link below it
 		l.applied.fail(bringUp, nil)
 	}
 	if l.applied.trouble[bringUp] == "" || now.Sub(l.applied.upTried) < 5*time.Second {
@@ -141,7 +143,7 @@ func (m *Manager) upAgain(l *link, now time.Time) {
 	m.try(l, linkUp{l.target()})
 }
 
-// apply makes the kernel's addresses and routes of this link those wanted, in so far as they are ours.
+// apply makes the changes that are still needed. Addresses and routes that others have set stay.
 func (m *Manager) apply(l *link, w wanted) {
 	if w.mtu != 0 && l.applied.ownMTU == 0 {
 		l.applied.ownMTU = l.mtu
@@ -157,7 +159,7 @@ func (m *Manager) apply(l *link, w wanted) {
 			l.applied.ruled = true
 		}
 	}
-	// The kernel forgets IPv6's MTU whenever that of the link changes.
+	// The kernel resets the MTU for IPv6 whenever the MTU of the link changes.
 	m.keepSysctl(l, "mtu", w.mtu6)
 	m.keepSysctl(l, "hop_limit", int(w.hops))
 	if len(l.heard.routers) == 0 {
@@ -165,20 +167,20 @@ func (m *Manager) apply(l *link, w wanted) {
 	}
 }
 
-// keepSysctl sets a number of IPv6 on the link, unless it is 0 or set already.
+// keepSysctl sets an IPv6 number of the link, unless it is 0 or already set.
 func (m *Manager) keepSysctl(l *link, key string, value int) {
 	if want := strconv.Itoa(value); value != 0 && m.kernel.sysctl("ipv6", l.Name, key) != want {
 		m.try(l, setSysctl{l.target(), "ipv6", key, want})
 	}
 }
 
-// hopLimit reads a hop limit; 0 if it is none.
+// hopLimit parses a hop limit. It returns 0 if the text is none.
 func hopLimit(s string) uint8 {
 	n, _ := strconv.ParseUint(s, 10, 8)
 	return uint8(n)
 }
 
-// drop ends the clients and takes back all that was set.
+// drop stops the clients and removes everything that was set.
 func (m *Manager) drop(l *link, now time.Time) {
 	l.running.end()
 	l.heard.forget()
@@ -191,7 +193,7 @@ func (m *Manager) drop(l *link, now time.Time) {
 	clear(l.applied.again)
 }
 
-// end stops the clients. The DHCPv6 client is remembered: the next one waits for its end.
+// end stops the clients. The next DHCPv6 client waits until the one that ran last has ended.
 func (r *running) end() {
 	if r.stop != nil {
 		r.stop()
@@ -199,7 +201,7 @@ func (r *running) end() {
 	r.stop, r.dhcp6Mode = nil, dhcp6Off
 }
 
-// start begins what should run on the link and is not running yet.
+// start starts the clients that should run on the link and do not run yet.
 func (m *Manager) start(l *link, now time.Time) {
 	run, want := &l.running, l.wanted.clients
 	if run.stop == nil {
@@ -213,13 +215,13 @@ func (m *Manager) start(l *link, now time.Time) {
 		l.sinceRA = now
 		m.startDiscovery(l)
 	}
-	// A client that does not ask for an address gives way to one that does, and never the other way round.
+	// A client that asks for no address is replaced by one that asks for one, never the other way round.
 	if want.dhcp6 > run.dhcp6Mode {
 		m.startDHCPv6(l, want.dhcp6)
 	}
 }
 
-// client makes a client of the link. It ends with those that run already.
+// client returns a new client of the link. It ends with the others of the link.
 func (m *Manager) client(l *link) *client {
 	c := &client{link: l.index, out: m.said, ended: make(chan struct{})}
 	c.ctx, c.stop = context.WithCancel(l.running.ctx)
@@ -256,7 +258,7 @@ func (m *Manager) startDHCPv6(l *link, mode dhcp6Mode) {
 	l.running.dhcp6, l.running.dhcp6Mode = d.client, mode
 	m.spawn(func() {
 		defer close(d.ended)
-		if before != nil { // one socket can have the port
+		if before != nil { // only one socket can use the port
 			<-before.ended
 		}
 		d.run(d.ctx)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// describe fills in what ethtool and sysfs say of a device.
+// describe fills in what ethtool and sysfs say about a device.
 func (linux) describe(d *device) {
 	d.Driver = driver(d.Name)
 	dir := filepath.Join("/sys/class/net", d.Name)
@@ -26,7 +26,7 @@ func (linux) describe(d *device) {
 	}
 }
 
-// driver is the name that ethtool -i reports, which for hardware is the kernel module's; "" if there is none.
+// driver returns the driver name as ethtool -i does, for hardware the name of the kernel module; "" if there is none.
 func driver(name string) string {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -40,7 +40,8 @@ func driver(name string) string {
 	return unix.ByteSliceToString(info.Driver[:])
 }
 
-// idPath is udev's ID_PATH for a device's directory in sysfs: the hardware path without what the kernel numbers as it likes.
+// idPath returns udev's ID_PATH for a device's directory in sysfs: the hardware path without the parts that the
+// kernel numbers freely.
 func idPath(dir string) string {
 	var parts []string
 	usb := regexp.MustCompile(`^[0-9]+-([0-9.]+):([0-9]+\.[0-9]+)$`)
@@ -62,7 +63,7 @@ func idPath(dir string) string {
 	return ""
 }
 
-// architecture is systemd's word for Go's: the ConditionArchitecture of systemd.unit(5).
+// architecture converts Go's name to the one of ConditionArchitecture in systemd.unit(5).
 func architecture(goarch string) string {
 	switch goarch {
 	case "amd64":

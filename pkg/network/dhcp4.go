@@ -18,8 +18,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// dhcp4 asks for a lease on one link and keeps it. It says a *lease4 whenever it has a lease, and a nil one when the
-// lease has ended.
+// dhcp4 gets a lease on one link and keeps it. It sends a *lease4 for each lease, and a nil one when the lease has
+// ended.
 type dhcp4 struct {
 	*client
 	open     func(clientPort, serverPort int) (socket4, error)
@@ -31,21 +31,23 @@ type dhcp4 struct {
 	failed map[netip.Addr]bool // servers that did not confirm what they offered
 }
 
-// mostFailed is how many servers are remembered for that: somebody may make them up.
+// mostFailed limits how many failed servers are remembered: an attacker may invent servers.
 const mostFailed = 64
 
-// The waits between two sendings of a message that is not answered: RFC 2131 4.1 begins at 4 s and doubles up to 64; a
-// switch port that begins to forward after 30 s must not cost a minute, so ours begin lower and end at 8.
+// The waits between two transmissions of a message that is not answered. RFC 2131 section 4.1 begins at 4 s and
+// doubles up to 64 s. A switch port that forwards only after 30 s must not cost a minute, so these begin lower and
+// end at 8 s.
 var waits = [...]time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
 
-// wait is the n-th wait, a fifth more or less by chance lest a rack of machines ask in step.
+// wait returns the n-th wait, up to a fifth shorter or longer, so that the machines of a rack do not ask at the same
+// time.
 func wait(n int) time.Duration {
 	w := waits[min(n, len(waits)-1)]
 	return w - w/5 + rand.N(2*w/5)
 }
 
-// longWait is the wait while there is a lease: a server that is down for long is not asked every few seconds, but once
-// a minute, as RFC 2131 4.4.5 has it.
+// longWait returns the n-th wait while there is a lease: a server that is down for long is asked once a minute (RFC
+// 2131 section 4.4.5), not every few seconds.
 func longWait(n int) time.Duration {
 	if n < len(waits) {
 		return wait(n)
@@ -55,11 +57,11 @@ func longWait(n int) time.Duration {
 
 var errNoAnswer = errors.New("no answer")
 
-// run ends with ctx.
+// run asks for leases until ctx ends.
 func (d *dhcp4) run(ctx context.Context) {
 	for try := 0; ctx.Err() == nil; try++ {
 		err := d.session(ctx)
-		if d.leased { // what comes now is a new beginning
+		if d.leased { // the count of attempts begins anew
 			d.leased, try = false, 0
 		}
 		if err == nil || ctx.Err() != nil {
@@ -84,7 +86,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// session is one lease from its request to its end.
+// session gets one lease and keeps it until it ends.
 func (d *dhcp4) session(ctx context.Context) error {
 	client, server := cmp.Or(d.conf.ListenPort, dhcpv4.ClientPort), cmp.Or(d.conf.ServerPort, dhcpv4.ServerPort)
 	socket, err := d.open(client, server)
@@ -112,8 +114,8 @@ func (d *dhcp4) session(ctx context.Context) error {
 	}
 }
 
-// obtain is DISCOVER, OFFER, REQUEST, ACK. A server that does not confirm its offer must not keep the machine from the
-// others' offers: the next one is tried, and next time it is that server's turn after all others.
+// obtain sends DISCOVER and REQUEST. A server that does not confirm its offer must not block the offers of other
+// servers: the next offer is tried, and next time that server comes last.
 func (d *dhcp4) obtain(ctx context.Context, w *wire4) (*lease4, error) {
 	discover, err := dhcpv4.NewDiscovery(d.mac, d.modifiers()...)
 	if err != nil {
@@ -126,7 +128,7 @@ func (d *dhcp4) obtain(ctx context.Context, w *wire4) (*lease4, error) {
 	if d.failed == nil || len(d.failed) > mostFailed {
 		d.failed = map[netip.Addr]bool{}
 	}
-	for i := 0; i < len(offers); i++ { // others may be heard meanwhile
+	for i := 0; i < len(offers); i++ { // request may add offers
 		var ack *dhcpv4.DHCPv4
 		if ack, err = d.request(ctx, w, offers[i], &offers); err == nil {
 			delete(d.failed, server4(offers[i]))
@@ -137,9 +139,9 @@ func (d *dhcp4) obtain(ctx context.Context, w *wire4) (*lease4, error) {
 	return nil, err
 }
 
-// discover returns the first offer of an address; one without comes from a proxyDHCP server, which hands out boot files
-// only (PXE 2.1, section 2.2.3), and is passed over. That of a server which has failed waits as long as the question
-// does.
+// discover returns the first offer of an address. It skips offers without one: a proxyDHCP server sends those, which
+// hands out boot files only (PXE 2.1, section 2.2.3). The offer of a server that has failed before is used only if no
+// other comes before the question is repeated.
 func (d *dhcp4) discover(ctx context.Context, w *wire4, m *dhcpv4.DHCPv4) ([]*dhcpv4.DHCPv4, error) {
 	var held []*dhcpv4.DHCPv4
 	fits := func(p *dhcpv4.DHCPv4) bool {
@@ -166,7 +168,7 @@ func (d *dhcp4) discover(ctx context.Context, w *wire4, m *dhcpv4.DHCPv4) ([]*dh
 	}
 }
 
-// addOffer adds an offer, of each server one and not too many.
+// addOffer adds an offer, one for each server and at most 16.
 func addOffer(offers []*dhcpv4.DHCPv4, p *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 	same := func(o *dhcpv4.DHCPv4) bool { return server4(o) == server4(p) }
 	if len(offers) >= 16 || slices.ContainsFunc(offers, same) {
@@ -175,8 +177,8 @@ func addOffer(offers []*dhcpv4.DHCPv4, p *dhcpv4.DHCPv4) []*dhcpv4.DHCPv4 {
 	return append(offers, p)
 }
 
-// request asks for what was offered, and adds to offers what others offer meanwhile. Where there is another offer it
-// asks once.
+// request asks for what was offered, and adds what other servers offer meanwhile to offers. If there is another
+// offer, it asks only once.
 func (d *dhcp4) request(
 	ctx context.Context, w *wire4, offer *dhcpv4.DHCPv4, offers *[]*dhcpv4.DHCPv4,
 ) (*dhcpv4.DHCPv4, error) {
@@ -212,8 +214,8 @@ func because(message string) string {
 	return fmt.Sprintf(": %q", printable.Line(message))
 }
 
-// extend renews the lease, or says why it came to its end: RFC 2131 section 4.4.5. Until T2 its own server alone is
-// asked, and nobody else's word counts; then all are.
+// extend renews the lease or returns why it has ended: RFC 2131 section 4.4.5. Until T2 only the lease's server is
+// asked and only its answer counts; after T2 all servers are asked.
 func (d *dhcp4) extend(ctx context.Context, w *wire4, old *lease4) (*lease4, error) {
 	ctx, cancel := context.WithDeadline(ctx, old.since.Add(old.lifetime))
 	defer cancel()
@@ -228,7 +230,7 @@ func (d *dhcp4) extend(ctx context.Context, w *wire4, old *lease4) (*lease4, err
 		return nil, fmt.Errorf("server %s took %s back%s", server4(ack), old.prefix.Addr(), because(ack.Message()))
 	}
 	if server4(ack) == old.server {
-		for code, value := range old.ack.Options { // Windows' server leaves out of a renewal what it said before
+		for code, value := range old.ack.Options { // Windows' server omits in a renewal what it said before
 			if _, there := ack.Options[code]; !there {
 				ack.Options[code] = value
 			}
@@ -237,7 +239,7 @@ func (d *dhcp4) extend(ctx context.Context, w *wire4, old *lease4) (*lease4, err
 	return readLease4(ack), nil
 }
 
-// again4 is the request to extend a lease, a transaction of its own.
+// again4 returns the request to extend a lease, with a new transaction ID.
 func (d *dhcp4) again4(old *lease4) (*dhcpv4.DHCPv4, error) {
 	m, err := dhcpv4.NewRenewFromAck(old.ack, d.modifiers()...)
 	if err != nil {
@@ -247,8 +249,8 @@ func (d *dhcp4) again4(old *lease4) (*dhcpv4.DHCPv4, error) {
 	return m, err
 }
 
-// renew asks the server that gave the lease until T2. It returns errNoAnswer then, or once the kernel says that there
-// is no way to that server: a network that has moved is not to wait for T2.
+// renew asks the server that gave the lease until T2. It returns errNoAnswer at T2, or as soon as the kernel reports
+// that the server cannot be reached: after a network has moved the machine must not wait for T2.
 func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv4, error) {
 	m, err := d.again4(old)
 	if err != nil {
@@ -263,7 +265,7 @@ func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv
 	send := func(m *dhcpv4.DHCPv4) error {
 		_, err := conn.Write(m.ToBytes())
 		gone = errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.ENETUNREACH)
-		return nil // whatever else: a later one may get through
+		return nil // after any other error a later message may get through
 	}
 	fits := func(p *dhcpv4.DHCPv4) bool {
 		return server4(p) == old.server && d.decides(p)
@@ -279,9 +281,9 @@ func (d *dhcp4) renew(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv
 	return nil, cmp.Or(ctx.Err(), errNoAnswer)
 }
 
-// rebind asks all servers until the lease ends. An acknowledgement of any is taken; so is the refusal of the lease's
-// own server. The refusal of another counts only where nobody acknowledges: it may know nothing of the lease, or the
-// network has moved.
+// rebind asks all servers until the lease ends. It accepts an acknowledgement from any server, and a refusal from the
+// lease's own server. A refusal from another server counts only if nobody acknowledges: that server may not know the
+// lease, or the network has moved.
 func (d *dhcp4) rebind(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCPv4, error) {
 	m, err := d.again4(old)
 	if err != nil {
@@ -303,7 +305,7 @@ func (d *dhcp4) rebind(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCP
 		return false
 	}
 	send := func(m *dhcpv4.DHCPv4) error {
-		w.broadcast(m) // a link that is down for a moment does not end the lease
+		_ = w.broadcast(m) // a link that is down for a moment does not end the lease
 		return nil
 	}
 	q := &question4{m: m, send: send, fits: fits}
@@ -319,18 +321,18 @@ func (d *dhcp4) rebind(ctx context.Context, w *wire4, old *lease4) (*dhcpv4.DHCP
 	return nil, cmp.Or(ctx.Err(), errNoAnswer)
 }
 
-// server4 is who sent the message, by its own word; invalid if it does not say.
+// server4 returns the server identifier of a message; invalid if it has none.
 func server4(p *dhcpv4.DHCPv4) netip.Addr {
 	a, _ := netip.AddrFromSlice(p.ServerIdentifier().To4())
 	return a
 }
 
-// decides reports whether the message says yes or no to a request.
+// decides reports whether the message accepts or refuses a request.
 func (d *dhcp4) decides(p *dhcpv4.DHCPv4) bool {
 	return p.MessageType() == dhcpv4.MessageTypeNak || p.MessageType() == dhcpv4.MessageTypeAck && d.usable(p)
 }
 
-// usable reports whether the offer or acknowledgement gives an address for a time and comes from a server that the
+// usable reports whether the offer or acknowledgement gives an address for some time and comes from a server that the
 // configuration allows.
 func (d *dhcp4) usable(p *dhcpv4.DHCPv4) bool {
 	yours, ok := netip.AddrFromSlice(p.YourIPAddr.To4())
@@ -344,7 +346,7 @@ func (d *dhcp4) usable(p *dhcpv4.DHCPv4) bool {
 	return ok && d.allowed(p)
 }
 
-// allowed reports whether the message comes from a server that the configuration allows.
+// allowed reports whether the configuration allows the server that sent the message.
 func (d *dhcp4) allowed(p *dhcpv4.DHCPv4) bool {
 	server := server4(p)
 	if !server.IsValid() {
@@ -353,7 +355,7 @@ func (d *dhcp4) allowed(p *dhcpv4.DHCPv4) bool {
 	within := func(l []netip.Prefix) bool {
 		return slices.ContainsFunc(l, func(p netip.Prefix) bool { return p.Contains(server) })
 	}
-	if len(d.conf.AllowList) > 0 { // systemd.network(5): the other list is ignored then
+	if len(d.conf.AllowList) > 0 { // systemd.network(5): DenyList= is ignored then
 		return within(d.conf.AllowList)
 	}
 	return !within(d.conf.DenyList)

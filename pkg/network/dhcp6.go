@@ -15,8 +15,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// dhcp6 asks DHCPv6 servers on one link (RFC 8415), for an address or for other configuration alone. It says a *lease6
-// for each answer that counts.
+// dhcp6 asks DHCPv6 servers on one link (RFC 8415), either for an address or only for other configuration. It sends a
+// *lease6 for each answer that counts.
 type dhcp6 struct {
 	*client
 	open     func() (socket6, error)
@@ -26,10 +26,10 @@ type dhcp6 struct {
 	hostname string
 
 	failed map[string]bool // servers that did not confirm what they advertised
-	other  bool            // what a server gives beside addresses was asked for
+	other  bool            // other configuration was already asked for
 }
 
-// run ends with ctx. The link must have its link-local address.
+// run asks servers until ctx ends. The link must have its link-local address.
 func (d *dhcp6) run(ctx context.Context) {
 	for try := 0; ctx.Err() == nil; try++ {
 		if err := d.session(ctx); err != nil && ctx.Err() == nil {
@@ -41,7 +41,7 @@ func (d *dhcp6) run(ctx context.Context) {
 	}
 }
 
-// session ends when the link's socket fails.
+// session runs until the link's socket fails.
 func (d *dhcp6) session(ctx context.Context) error {
 	socket, err := d.open()
 	if err != nil {
@@ -68,7 +68,7 @@ func (d *dhcp6) session(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// configure asks for what there is beside addresses, once.
+// configure asks once for everything but addresses.
 func (d *dhcp6) configure(ctx context.Context, w *wire6) error {
 	m, err := d.message(dhcpv6.MessageTypeInformationRequest)
 	if err != nil {
@@ -83,20 +83,20 @@ func (d *dhcp6) configure(ctx context.Context, w *wire6) error {
 	return ctx.Err()
 }
 
-// message begins a message of the type, a transaction of its own.
+// message returns a message of the type, with a new transaction ID.
 func (d *dhcp6) message(kind dhcpv6.MessageType) (*dhcpv6.Message, error) {
 	m, err := dhcpv6.NewMessage(d.modifiers()...)
 	if err != nil {
 		return nil, err
 	}
 	m.MessageType = kind
-	if kind == dhcpv6.MessageTypeInformationRequest { // RFC 4704 section 5: a name goes with an address
+	if kind == dhcpv6.MessageTypeInformationRequest { // RFC 4704 section 5: only a request for an address carries a name
 		m.Options.Del(dhcpv6.OptionFQDN)
 	}
 	return m, nil
 }
 
-// ask sends a message at most so many times, for a reply of anybody.
+// ask sends a message up to so many times, until any server replies.
 func (d *dhcp6) ask(ctx context.Context, w *wire6, m *dhcpv6.Message, times int) (*message6, error) {
 	q := &question6{m: m, fits: func(m *message6) bool { return m.MessageType == dhcpv6.MessageTypeReply }}
 	for n := range times {
@@ -107,7 +107,7 @@ func (d *dhcp6) ask(ctx context.Context, w *wire6, m *dhcpv6.Message, times int)
 	return nil, errNoAnswer
 }
 
-// association is the identity association for this link's addresses: RFC 8415 section 21.4.
+// association returns the identity association for this link's addresses: RFC 8415 section 21.4.
 func (d *dhcp6) association(addresses ...lease6Addr) *dhcpv6.OptIANA {
 	ia := &dhcpv6.OptIANA{}
 	copy(ia.IaId[:], iaid(d.conf.IAID, d.mac))
@@ -120,8 +120,8 @@ func (d *dhcp6) association(addresses ...lease6Addr) *dhcpv6.OptIANA {
 // gives reports whether the message has an address for this link.
 func gives(m *message6) bool { return len(readLease6(m, time.Now()).addresses) > 0 }
 
-// obtain is SOLICIT and REPLY with rapid commit, or with ADVERTISE and REQUEST in between. As with DHCPv4 a server that
-// does not confirm must not keep the machine from the others.
+// obtain sends SOLICIT, and REQUEST unless a server commits at once. As with DHCPv4 a server that does not confirm
+// must not block the others.
 func (d *dhcp6) obtain(ctx context.Context, w *wire6) (*message6, error) {
 	offers, err := d.solicit(ctx, w)
 	if err != nil {
@@ -130,7 +130,7 @@ func (d *dhcp6) obtain(ctx context.Context, w *wire6) (*message6, error) {
 	if d.failed == nil || len(d.failed) > mostFailed {
 		d.failed = map[string]bool{}
 	}
-	for i := 0; i < len(offers); i++ { // others may be heard meanwhile
+	for i := 0; i < len(offers); i++ { // request may add offers
 		var reply *message6
 		if reply, err = d.request(ctx, w, offers[i], &offers); err == nil {
 			delete(d.failed, offers[i].server)
@@ -141,8 +141,8 @@ func (d *dhcp6) obtain(ctx context.Context, w *wire6) (*message6, error) {
 	return nil, err
 }
 
-// solicit returns what servers advertise, or the reply of one that commits at once. A server that has no address but
-// knows names is asked for those, and the question for an address goes on.
+// solicit returns the advertisements of servers, or the reply of one that commits at once. If a server has no address
+// but other configuration, that is asked for, and solicit goes on asking for an address.
 func (d *dhcp6) solicit(ctx context.Context, w *wire6) ([]*message6, error) {
 	m, err := d.message(dhcpv6.MessageTypeSolicit)
 	if err != nil {
@@ -180,13 +180,13 @@ func (d *dhcp6) solicit(ctx context.Context, w *wire6) ([]*message6, error) {
 			return nil, err
 		case len(held) > 0:
 			return held, nil
-		case !d.other && (empty != nil || n == 2): // one may not answer at all to a question for what it does not have
+		case !d.other && (empty != nil || n == 2): // a server without addresses may not answer at all
 			d.withoutAddress(ctx, w, empty)
 		}
 	}
 }
 
-// offers6 reports whether the message is an answer to the question for an address: RFC 8415 section 18.2.1.
+// offers6 reports whether the message answers a SOLICIT: RFC 8415 section 18.2.1.
 func offers6(m *message6) bool {
 	switch {
 	case m.server == "":
@@ -197,9 +197,8 @@ func offers6(m *message6) bool {
 	return m.MessageType == dhcpv6.MessageTypeAdvertise
 }
 
-// withoutAddress takes what a server has for a machine that gets no address of it, as if that had been all that was
-// asked for: it may have prefixes for routers alone. Where it does not answer to that, what it has said counts, if it
-// has said anything.
+// withoutAddress asks a server that has no address for this machine for the other configuration: the server may have
+// prefixes for routers only. If the server does not answer that, what it said before counts, if it said anything.
 func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	times := 1
 	if said != nil {
@@ -224,7 +223,7 @@ func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	}
 }
 
-// addOffer6 adds an advertisement, of each server one and not too many.
+// addOffer6 adds an advertisement, one for each server and at most 16.
 func addOffer6(offers []*message6, m *message6) []*message6 {
 	same := func(o *message6) bool { return o.server == m.server }
 	if len(offers) >= 16 || slices.ContainsFunc(offers, same) {
@@ -233,8 +232,8 @@ func addOffer6(offers []*message6, m *message6) []*message6 {
 	return append(offers, m)
 }
 
-// request asks for what was advertised, and adds to offers what others advertise meanwhile. Where there is another it
-// asks once.
+// request asks for what was advertised, and adds what other servers advertise meanwhile to offers. If there is
+// another advertisement, it asks only once.
 func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *[]*message6) (*message6, error) {
 	if offer.MessageType == dhcpv6.MessageTypeReply {
 		return offer, nil
@@ -265,8 +264,8 @@ func (d *dhcp6) request(ctx context.Context, w *wire6, offer *message6, offers *
 	return reply, nil
 }
 
-// extend is RENEW at the lease's server and from T2 on REBIND at all: RFC 8415 sections 18.2.4 and 18.2.5. It returns
-// nil when there is nothing left to extend; what there was holds until its time is over.
+// extend sends RENEW to the lease's server, and from T2 on REBIND to all servers: RFC 8415 sections 18.2.4 and
+// 18.2.5. It returns nil if nobody extends the lease; the addresses stay until their lifetime ends.
 func (d *dhcp6) extend(ctx context.Context, w *wire6, old *lease6) (*lease6, error) {
 	if old.renew.IsZero() {
 		<-ctx.Done()
@@ -286,8 +285,8 @@ func (d *dhcp6) extend(ctx context.Context, w *wire6, old *lease6) (*lease6, err
 	return readLease6(reply, time.Now()), nil
 }
 
-// again6 asks to extend a lease until a moment. To a renewal its own server alone can answer, that it does not know of
-// the lease as well; to the other question whoever extends it.
+// again6 asks to extend a lease until the given time. Only the lease's own server can answer a RENEW, also by saying
+// that it does not know the lease. Any server that extends the lease can answer a REBIND.
 func (d *dhcp6) again6(
 	ctx context.Context, w *wire6, old *lease6, kind dhcpv6.MessageType, until time.Time,
 ) (*message6, error) {
@@ -350,7 +349,7 @@ func (d *dhcp6) modifiers() []dhcpv6.Modifier {
 		})
 	}
 	if name := sentHostname(d.conf.SendHostname, d.conf.Hostname, d.hostname); name != "" {
-		mods = append(mods, dhcpv6.WithFQDN(1, name)) // RFC 4704: the server may do the forward record
+		mods = append(mods, dhcpv6.WithFQDN(1, name)) // RFC 4704: the server may update the forward DNS record
 	}
 	if len(d.conf.UserClass) > 0 {
 		var b []byte
@@ -359,7 +358,7 @@ func (d *dhcp6) modifiers() []dhcpv6.Modifier {
 		}
 		option(15, b)
 	}
-	if len(d.conf.VendorClass) > 0 { // RFC 8415 21.16, under systemd's enterprise number
+	if len(d.conf.VendorClass) > 0 { // RFC 8415 section 21.16, under systemd's enterprise number
 		b := []byte{0, 0, 0xab, 0x11}
 		for _, c := range d.conf.VendorClass {
 			b = append(append(b, byte(len(c)>>8), byte(len(c))), c...)

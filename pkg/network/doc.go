@@ -1,8 +1,9 @@
-// Package network makes the links of this machine match configuration files of systemd-networkd, as package netconf reads
-// them: it creates stacked devices, asks DHCPv4 and DHCPv6 servers and routers, sets addresses and routes, and is the one
-// writer of resolv.conf. It does what a machine needs to reach a registry and no more: docs/networking.md has the list.
+// Package network configures the links of this machine from systemd-networkd's files, as package netconf reads them.
+// It creates stacked devices, runs DHCPv4, DHCPv6 and router discovery, sets addresses and routes, and writes
+// resolv.conf. It does what a machine needs to reach a registry and no more; docs/networking.md has the list.
 //
-// Everything is event driven: the kernel says what changes, each client says what it was given, and one goroutine compares
-// what each link should have with what it was given so far. Nothing is done once and for all, so a cable, a switch port or
-// a whole device that comes late is as good as one that was there.
+// Data flows one way, in a loop. Clients tell the loop what servers and routers said (heard). The configuration, the
+// device, what was heard and the time decide what a link should have (wanted). The difference from what the link was
+// given (applied) is a list of changes, which the kernel makes. Nothing is done once and for all, so a cable or a
+// device that comes late is configured like one that was there from the start.
 package network

@@ -12,13 +12,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// ethtool speaks the kernel's ethtool netlink (Documentation/networking/ethtool-netlink.rst) about one link.
+// ethtool sends ethtool netlink messages about one link (Documentation/networking/ethtool-netlink.rst).
 type ethtool struct {
 	family uint16
 	index  int
 }
 
-// errNoEthtool means that no setting of the hardware can be made.
+// errNoEthtool means that the kernel cannot change any hardware setting.
 var errNoEthtool = errors.New("this kernel has no ethtool netlink")
 
 func newEthtool(index int) (ethtool, error) {
@@ -29,14 +29,14 @@ func newEthtool(index int) (ethtool, error) {
 	return ethtool{f.ID, index}, nil
 }
 
-// setEthtool makes one setting of the hardware.
+// setEthtool changes one group of hardware settings.
 type setEthtool struct {
 	target
 	part string
 	conf netconf.Ethtool
 }
 
-// The parts of the settings that are one message each, by what is done.
+// The groups of settings, each of which is one message. The text says what the message does.
 const (
 	ethtoolSpeed    = "set the speed"
 	ethtoolWake     = "set what wakes it up"
@@ -45,7 +45,7 @@ const (
 	ethtoolPause    = "set flow control"
 )
 
-// ethtoolChanges returns what a .link file says about the hardware.
+// ethtoolChanges returns the changes that a .link file makes to the hardware.
 func ethtoolChanges(t target, c netconf.Ethtool) []change {
 	var out []change
 	for _, p := range []struct {
@@ -100,7 +100,7 @@ func (c setEthtool) make() error {
 	return err
 }
 
-// send executes a request about the link and returns what the kernel answers: attributes, without headers.
+// send executes a request about the link and returns the attributes of the kernel's answer, without headers.
 func (e ethtool) send(command uint8, attrs ...*nl.RtAttr) ([]byte, error) {
 	request := nl.NewNetlinkRequest(int(e.family), unix.NLM_F_ACK)
 	request.AddData(&nl.Genlmsg{Command: command, Version: 1})
@@ -134,7 +134,7 @@ func linkModes(c netconf.Ethtool) []*nl.RtAttr {
 	return out
 }
 
-// wakeModes is the whole set of what wakes the machine up.
+// wakeModes returns the whole set of events that wake up the machine.
 func wakeModes(bits uint32) *nl.RtAttr {
 	set := nl.NewRtAttr(unix.ETHTOOL_A_WOL_MODES|unix.NLA_F_NESTED, nil)
 	set.AddRtAttr(unix.ETHTOOL_A_BITSET_NOMASK, nil)
@@ -147,7 +147,7 @@ func wakeModes(bits uint32) *nl.RtAttr {
 	return set
 }
 
-// wantedFeatures switches features by name. Those that the device does not have stay off, and the kernel does not mind.
+// wantedFeatures switches features on and off by name. The kernel ignores features that the device does not have.
 func wantedFeatures(list []netconf.Offload) *nl.RtAttr {
 	set := nl.NewRtAttr(unix.ETHTOOL_A_FEATURES_WANTED|unix.NLA_F_NESTED, nil)
 	bits := set.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
@@ -161,7 +161,7 @@ func wantedFeatures(list []netconf.Offload) *nl.RtAttr {
 	return set
 }
 
-// switched is an attribute of one byte that is on, off, or not sent.
+// switched is an attribute of one byte: on, off, or not sent.
 type switched struct {
 	attr int
 	on   *bool
@@ -182,7 +182,7 @@ func switches(list []switched) []*nl.RtAttr {
 	return out
 }
 
-// rings are the sizes to set. Those that are to be as large as can be are asked for first.
+// rings returns the ring sizes to set. If one is to be as large as possible, it asks the kernel for the limits first.
 func (e ethtool) rings(c netconf.Ethtool) (out []*nl.RtAttr, err error) {
 	most := map[uint16]uint32{}
 	for _, r := range []struct {

@@ -9,11 +9,11 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// Dir is where systemd-networkd and Manager's caller look for files of the administrator.
+// Dir is the directory of the administrator's files, where systemd-networkd and the callers of Manager look for them.
 const Dir = "/etc/systemd/network"
 
-// Install writes the files below root, where netconf.ReadDirs finds them: a machine then has one configuration, whether it came
-// from arguments or was there.
+// Install writes the files below root, where netconf.ReadDirs finds them: the machine then has one configuration,
+// whether it came from arguments or from files.
 func Install(root string, files []netconf.File) error {
 	dir := filepath.Join(root, Dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -11,10 +11,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// HandOver returns the files of the configuration in the form in which systemd-networkd does with them what was done here:
-// bonds and bridges keep the hardware address of their first member, DHCP servers are told the hardware address, so that they
-// see the machine that they know, and what is said of a link by the name that it has here is said of those that systemd's
-// udev may give it as well.
+// HandOver returns the configuration in the form that makes systemd-networkd do what was done here. Bonds and bridges
+// keep the hardware address of their first member. DHCP servers get the hardware address as client identifier, so
+// that they recognise the machine. Where a file names a link by its present name, the names that systemd's udev may
+// give it are added.
 func HandOver(files []netconf.File, links []LinkState) []netconf.File {
 	files = netconf.OrDefault(files)
 	out := make([]netconf.File, len(files))
@@ -34,7 +34,7 @@ func HandOver(files []netconf.File, links []LinkState) []netconf.File {
 	return out
 }
 
-// otherNames is what the Name= of a .network file lacks: the other names of links that it speaks of by the one that they have.
+// otherNames returns what to add to Name= of a .network file: the other names of the links that it names.
 func otherNames(f netconf.File, links []LinkState) string {
 	conf, _ := netconf.Parse([]netconf.File{f})
 	if len(conf.Networks) == 0 {
@@ -56,7 +56,7 @@ func otherNames(f netconf.File, links []LinkState) string {
 	return strings.Join(more, " ")
 }
 
-// value is what the last line of the key says.
+// value returns the value of the last line with the key.
 func value(f netconf.File, section, key string) string {
 	v := ""
 	for _, s := range f.Sections {
@@ -75,7 +75,7 @@ func has(f netconf.File, section, key string) bool {
 	})
 }
 
-// with adds a line to the first section of the name, which it makes if there is none.
+// with adds a line to the first section of that name, and creates the section if there is none.
 func with(f netconf.File, section string, e netconf.Entry) netconf.File {
 	i := slices.IndexFunc(f.Sections, func(s netconf.Section) bool { return s.Name == section })
 	if i < 0 {
@@ -86,9 +86,9 @@ func with(f netconf.File, section string, e netconf.Entry) netconf.File {
 	return f
 }
 
-// IPArgument returns the state of the link that reaches out as the kernel's argument ip= (Documentation/admin-guide/nfs/nfsroot.rst),
-// for a system that configures nothing itself. The error says why it cannot be expressed: ip= knows IPv4, one address, and
-// devices that are there when the kernel starts.
+// IPArgument returns the state of the link that reaches out as the kernel argument ip=
+// (Documentation/admin-guide/nfs/nfsroot.rst), for a system that configures no network itself. The error says why ip=
+// cannot express it: ip= allows only IPv4, one address, and devices that exist when the kernel starts.
 func IPArgument(states []LinkState) (string, error) {
 	var found *LinkState
 	for i, s := range states {

@@ -15,14 +15,14 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// lease4 is what a DHCPv4 server gave.
+// lease4 is a lease of a DHCPv4 server.
 type lease4 struct {
 	prefix    netip.Prefix
 	broadcast netip.Addr // invalid: the usual one
 	server    netip.Addr
 	routers   []netip.Addr
-	classless bool         // routes are of RFC 3442's option, beside which the routers do not count
-	routes    []leaseRoute // else of RFC 2132's
+	classless bool         // routes come from RFC 3442's option, and routers is to be ignored
+	routes    []leaseRoute // else they come from RFC 2132's option
 	dns, ntp  []netip.Addr
 	domains   []string
 	hostname  string
@@ -34,14 +34,13 @@ type lease4 struct {
 	ack       *dhcpv4.DHCPv4
 }
 
-// leaseRoute is a route that a server gave; without a router the destination is on the link.
+// leaseRoute is a route of a lease. Without a router the destination is on the link.
 type leaseRoute struct {
 	to  netip.Prefix
 	via netip.Addr
 }
 
-// readLease4 takes what it knows from an acknowledgement that is usable. It refuses no part: a server's mistake in one
-// option leaves the others.
+// readLease4 reads a usable acknowledgement. An option that is wrong is skipped, and the others count.
 func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 	ip, _ := netip.AddrFromSlice(ack.YourIPAddr.To4())
 	prefix, _ := prefix4(ip, ack.SubnetMask())
@@ -74,8 +73,8 @@ func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 	return l
 }
 
-// times sets the lifetime and when the lease is to be extended: RFC 2131 section 4.4.5, with the defaults where T1 and
-// T2 are none or in the wrong order. A lease of a server that says no time has no end.
+// times sets the lifetime and when the lease is to be extended: RFC 2131 section 4.4.5, with its defaults where T1
+// and T2 are missing or in the wrong order. A lease without a time has no end.
 func (l *lease4) times(ack *dhcpv4.DHCPv4) {
 	t := ack.IPAddressLeaseTime(0)
 	if t <= 0 || t >= time.Duration(1<<32-1)*time.Second {
@@ -93,8 +92,8 @@ func (l *lease4) times(ack *dhcpv4.DHCPv4) {
 	}
 }
 
-// prefix4 is the address with what the netmask says. Without one the class of the address counts, as before there were
-// netmasks; of one with holes the lowest bit that is set, which is what systemd makes of it. ok is false if there is no
+// prefix4 returns the address with the prefix length of the netmask. If the netmask has holes its lowest bit that is
+// set counts, as with systemd. Without a netmask the class of the address counts; ok is false if the address has no
 // class.
 func prefix4(ip netip.Addr, mask net.IPMask) (p netip.Prefix, ok bool) {
 	if len(mask) == 4 {
@@ -104,7 +103,8 @@ func prefix4(ip netip.Addr, mask net.IPMask) (p netip.Prefix, ok bool) {
 	return netip.PrefixFrom(ip, n), n > 0
 }
 
-// classBits is the length of the network's part of an address by its class (RFC 791 section 3.2), 0 if it has none.
+// classBits returns the length of the network part of an address by its class (RFC 791 section 3.2); 0 if it has
+// none.
 func classBits(ip netip.Addr) int {
 	switch first := ip.As4()[0]; {
 	case first < 128:
@@ -117,7 +117,7 @@ func classBits(ip netip.Addr) int {
 	return 0
 }
 
-// classlessRoutes reads RFC 3442's option up to what is malformed.
+// classlessRoutes reads RFC 3442's option up to the first route that is malformed.
 func classlessRoutes(b []byte) []leaseRoute {
 	var out []leaseRoute
 	for len(b) > 0 {
@@ -135,8 +135,8 @@ func classlessRoutes(b []byte) []leaseRoute {
 	return out
 }
 
-// classfulRoutes reads the static routes of RFC 2132 section 5.8: pairs of a destination, whose class says how long it
-// is, and a router.
+// classfulRoutes reads the static routes of RFC 2132 section 5.8: pairs of a destination and a router. The class of
+// the destination gives its length.
 func classfulRoutes(b []byte) []leaseRoute {
 	if len(b)%8 != 0 {
 		return nil
@@ -151,7 +151,7 @@ func classfulRoutes(b []byte) []leaseRoute {
 	return out
 }
 
-// addrs leaves out what is no address of a host.
+// addrs converts addresses and skips those that no host can have.
 func addrs(ips []net.IP) []netip.Addr {
 	var out []netip.Addr
 	for _, ip := range ips {
@@ -171,13 +171,12 @@ func addrOrNone(ip net.IP) netip.Addr {
 	return a
 }
 
-// elsewhere leaves out addresses of this machine itself: a server that names its own resolver by them means another
-// one.
+// elsewhere skips loopback addresses: a server that names them means its own resolver, not this machine's.
 func elsewhere(list []netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(list), netip.Addr.IsLoopback)
 }
 
-// wantLease4 is what a lease says by the link's configuration.
+// wantLease4 adds what the configuration takes from a lease.
 func (v view) wantLease4(w *wanted, lease *lease4) {
 	p := v.leasePlan(w, lease)
 	p.address()
@@ -200,7 +199,7 @@ func (v view) wantLease4(w *wanted, lease *lease4) {
 	}
 }
 
-// leasePlan puts together what a link is to have from one lease.
+// leasePlan collects what a link should have from one lease.
 type leasePlan struct {
 	view    view
 	want    *wanted
@@ -247,7 +246,8 @@ func (p *leasePlan) onLink(to netip.Prefix) {
 	p.want.route(r)
 }
 
-// via is a route over a gateway. The netmask may leave the gateway out (a /32 does), so it gets a route of its own.
+// via adds a route through a gateway. The gateway may lie outside the netmask (with a /32 it does), so it gets a
+// route of its own.
 func (p *leasePlan) via(to netip.Prefix, gateway netip.Addr) {
 	p.onLink(host(gateway))
 	r := p.base
@@ -258,7 +258,7 @@ func (p *leasePlan) via(to netip.Prefix, gateway netip.Addr) {
 	p.want.route(r)
 }
 
-// auto is a route over a gateway, if there is one.
+// auto adds a route through a gateway, or on the link if there is no gateway.
 func (p *leasePlan) auto(to netip.Prefix, gateway netip.Addr) {
 	own := p.lease.prefix.Addr()
 	switch {
@@ -277,14 +277,15 @@ func (p *leasePlan) auto(to netip.Prefix, gateway netip.Addr) {
 	}
 }
 
-// gateway is the default route. RFC 3442: where there are classless routes the Router option does not count.
+// gateway adds the default route. RFC 3442: with classless routes the Router option is ignored.
 func (p *leasePlan) gateway() {
 	if p.conf.UseGateway && len(p.lease.routers) > 0 && (!p.lease.classless || !p.conf.UseRoutes) {
 		p.via(netip.Prefix{}, p.lease.routers[0])
 	}
 }
 
-// gatewayFor is the next hop to a destination: none if it is on the link, and found false if there is no way.
+// gatewayFor returns the next hop to a destination, which is invalid if the destination is on the link. found is
+// false if there is no route.
 func (p *leasePlan) gatewayFor(to netip.Prefix) (gateway netip.Addr, found bool) {
 	bits := -1
 	if covers(p.lease.prefix, to) {
@@ -303,7 +304,7 @@ func (p *leasePlan) gatewayFor(to netip.Prefix) (gateway netip.Addr, found bool)
 
 func covers(p, q netip.Prefix) bool { return p.Bits() <= q.Bits() && p.Contains(q.Addr()) }
 
-// through is a route of the file whose gateway is left to the lease.
+// through adds a route of the file whose gateway comes from the lease.
 func (p *leasePlan) through(s netconf.Route) {
 	to := s.Destination
 	if !to.IsValid() {
@@ -328,7 +329,7 @@ func (p *leasePlan) through(s netconf.Route) {
 	p.want.route(r)
 }
 
-// servers gives each server a route of its own.
+// servers adds a route to each server.
 func (p *leasePlan) servers(list []netip.Addr) {
 	for _, s := range list {
 		if gateway, found := p.gatewayFor(host(s)); found {

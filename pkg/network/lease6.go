@@ -8,13 +8,13 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
-// lease6 is what a DHCPv6 server gave.
+// lease6 is a lease of a DHCPv6 server.
 type lease6 struct {
 	addresses []lease6Addr
 	dns, ntp  []netip.Addr
 	domains   []string
-	server    string    // as a person may know it
-	id        string    // of the server, as it stands in a message
+	server    string    // in a form that a person may recognise
+	id        string    // of the server, as in its messages
 	renew     time.Time // T1; zero: never
 	rebind    time.Time // T2
 	expires   time.Time
@@ -58,7 +58,7 @@ func readLease6(m *message6, now time.Time) *lease6 {
 
 const infinity6 = time.Duration(1<<32-1) * time.Second
 
-// until6 is the end of a lifetime: the zero time if it has none.
+// until6 returns when a lifetime ends; the zero time if it has no end.
 func until6(d time.Duration, now time.Time) time.Time {
 	if d >= infinity6 {
 		return time.Time{}
@@ -66,9 +66,8 @@ func until6(d time.Duration, now time.Time) time.Time {
 	return now.Add(d)
 }
 
-// times sets when the lease is to be extended. Where the server leaves that to the client, or gives moments in the
-// wrong order or when the addresses are gone, it is after a half and four fifths of the preferred lifetime: RFC 8415
-// sections 14.2 and 21.4.
+// times sets when the lease is to be extended. If the server gives no times, or impossible ones, they are half and
+// four fifths of the preferred lifetime: RFC 8415 sections 14.2 and 21.4.
 func (l *lease6) times(ia *dhcpv6.OptIANA, preferred, valid time.Duration, now time.Time) {
 	if valid == 0 || valid >= infinity6 || ia.T1 >= infinity6 {
 		return
@@ -87,7 +86,7 @@ func (l *lease6) times(ia *dhcpv6.OptIANA, preferred, valid time.Duration, now t
 	l.renew, l.rebind, l.expires = now.Add(t1), now.Add(t2), now.Add(valid)
 }
 
-// serverName is what can be told of a server from its identifier.
+// serverName returns what a person may recognise of a server's identifier.
 func serverName(m *message6) string {
 	if m.server == "" {
 		return "of no name"

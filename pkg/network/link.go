@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// link is one network device: what is known of it, what it should have, and what it was given. The loop owns it.
+// link is one network device: what is known about it, what it should have, and what it was given. The loop owns it.
 type link struct {
 	view
 	wanted  wanted
@@ -19,32 +19,32 @@ type link struct {
 	notices map[string]bool // printed already
 }
 
-// running are the clients that run on a link.
+// running is the state of a link's clients.
 type running struct {
 	ctx       context.Context
 	stop      context.CancelFunc // ends the clients; nil: none may run
-	dhcp6     *client            // the DHCPv6 client that ran last; nil: none ever ran
+	dhcp6     *client            // the last DHCPv6 client; nil: none was ever started
 	dhcp6Mode dhcp6Mode
 }
 
-// lossTolerated is how long a carrier may be gone before what the link has is given up. Some drivers take the carrier
-// away while they set the MTU, and switches while they negotiate.
+// lossTolerated is how long the carrier may be gone before the link loses its configuration. Some drivers drop the
+// carrier while they set the MTU, and switches while they negotiate.
 const lossTolerated = 3 * time.Second
 
 func newLink(d device) *link {
 	return &link{view: view{device: d}, applied: newApplied(), notices: map[string]bool{}}
 }
 
-// managed reports whether a file fits the link that does not leave it alone.
+// managed reports whether a file fits the link and does not leave it alone.
 func (l *link) managed() bool { return l.conf != nil && !l.conf.Link.Unmanaged }
 
-// refresh takes in what may change of a link at any time.
+// refresh updates what can change at any time.
 func (l *link) refresh(d device) {
 	l.MAC, l.master, l.mtu, l.flags, l.addrs, l.ipv6, l.ownTable = d.MAC, d.master, d.mtu, d.flags, d.addrs, d.ipv6, d.ownTable
 	l.broadcasts = d.broadcasts
 }
 
-// watchCarrier notes since when the carrier is gone, and reports whether that is too long.
+// watchCarrier records when the carrier was lost, and reports whether it is gone for too long.
 func (l *link) watchCarrier(now time.Time) (gone bool) {
 	switch {
 	case l.carrier():
@@ -55,8 +55,8 @@ func (l *link) watchCarrier(now time.Time) (gone bool) {
 	return !l.carrier() && now.Sub(l.lost) > lossTolerated
 }
 
-// note remembers whether a change worked. A link does without a setting that cannot be made; that is told once. What it
-// cannot do without is its trouble, until it works.
+// note records whether a change worked. A setting that fails is reported once, as the returned notice, and the link
+// is used without it. A change that the link needs stays in its trouble until it works.
 func (l *link) note(c change, err error) (notice string) {
 	l.applied.tried(c)
 	if essential(c) {
@@ -70,7 +70,7 @@ func (l *link) note(c change, err error) (notice string) {
 	return notice
 }
 
-// essential reports whether a link is of no use without the change.
+// essential reports whether the link is useless without the change.
 func essential(c change) bool {
 	switch c.(type) {
 	case linkUp, linkDown, enslave, makeDevice, newAddress, newRoute, refreshRoute:

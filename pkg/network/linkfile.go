@@ -8,14 +8,14 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// linkFile is what a .link file makes of a device that has just appeared, as udev does it.
+// linkFile is what a .link file makes of a new device, as udev would.
 type linkFile struct {
 	conf     *netconf.LinkConfig
 	name     string
 	altNames []string
 }
 
-// linkFileFor returns what the first .link file that fits the device makes of it; false if none fits.
+// linkFileFor applies the first .link file that fits the device; ok is false if none fits.
 func linkFileFor(files []*netconf.LinkConfig, d device, host netconf.Host, names predictable) (linkFile, bool) {
 	for _, c := range files {
 		if c.Match.Fits(d.Device, host) {
@@ -25,7 +25,7 @@ func linkFileFor(files []*netconf.LinkConfig, d device, host netconf.Host, names
 	return linkFile{}, false
 }
 
-// changes returns what brings the device there, the new name last but for further names.
+// changes returns the changes to the device. The new name comes after the settings, the alternative names after it.
 func (f linkFile) changes(d device) []change {
 	t, c := d.target(), f.conf
 	out := ethtoolChanges(t, c.Ethtool)
@@ -56,7 +56,7 @@ func (f linkFile) changes(d device) []change {
 	return out
 }
 
-// newName returns the name that the first policy gives, else the one in the file, else the present one.
+// newName returns the name from the first policy that gives one, else the name in the file, else the present one.
 func newName(c *netconf.LinkConfig, present string, names predictable) string {
 	for _, p := range c.Policies {
 		if p == "keep" && names.user || p == "kernel" && names.kernel {
@@ -72,7 +72,7 @@ func newName(c *netconf.LinkConfig, present string, names predictable) string {
 	return present
 }
 
-// alternatives returns the further names that the file gives.
+// alternatives returns the alternative names that the file gives.
 func alternatives(c *netconf.LinkConfig, names predictable) []string {
 	out := slices.Clone(c.AltNames)
 	for _, p := range c.AltPolicies {

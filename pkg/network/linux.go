@@ -11,11 +11,11 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// linux is the kernel of the network namespace that this runs in.
+// linux is the kernel of the network namespace that this program runs in.
 type linux struct{}
 
-// watch turns each message about links and addresses into one value: what the message says may be out of date by the time
-// it is read, and a lost message does no harm.
+// watch turns each message about links and addresses into one value. The message may be out of date when it is read,
+// and losing one does no harm.
 func (linux) watch(ctx context.Context) (<-chan struct{}, error) {
 	changed := make(chan struct{}, 1)
 	signal := func() {

@@ -17,15 +17,15 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// Manager configures the network of the namespace that it runs in. The zero value asks DHCP servers and routers on every
-// Ethernet link.
+// Manager configures the network of the namespace that it runs in. The zero value runs DHCP and router discovery on
+// every Ethernet and InfiniBand link.
 type Manager struct {
-	// Files is the configuration; without a .network file netconf.Default is part of it.
+	// Files is the configuration. If it has no .network file, netconf.Default is added.
 	Files []netconf.File
 	// ResolvConf is the file for name servers; empty means /etc/resolv.conf.
 	ResolvConf string
-	// Modules loads the kernel module of an alias such as rtnl-link-bond before a device of the kind is made; nil leaves
-	// that to the kernel.
+	// Modules loads the kernel module of an alias such as rtnl-link-bond before a device of that kind is made; nil
+	// leaves that to the kernel.
 	Modules func(alias string) error
 	// Logf prints a line for a person; nil prints nothing.
 	Logf func(format string, args ...any)
@@ -52,13 +52,12 @@ type Manager struct {
 	states []LinkState
 }
 
-// tick is how often the loop looks even if the kernel says nothing: for what depends on time, and for events that were
-// lost.
+// tick is how often the loop looks even if the kernel reports nothing, for timeouts and for events that were lost.
 const tick = time.Second
 
-// Up starts to configure and returns nil once a link can reach out: carrier, an address, and a route to the world. What is
-// not ready by then goes on in the background and is applied when it comes, until Close. If ctx ends first the error says
-// for each link what is missing; the background goes on nevertheless, and Up may be called again to wait longer.
+// Up starts to configure the network, and returns nil when a link can reach out: it has a carrier, an address and a
+// route to the world. The work goes on in the background until Close. If ctx ends first, the error says for each link
+// what is missing; the work goes on, and Up may be called again to wait longer.
 func (m *Manager) Up(ctx context.Context) error {
 	if m.ctx == nil {
 		if err := m.begin(); err != nil {
@@ -73,7 +72,7 @@ func (m *Manager) Up(ctx context.Context) error {
 	}
 }
 
-// Close ends the background work. What was set stays.
+// Close ends the background work. Addresses and routes stay.
 func (m *Manager) Close() error {
 	if m.cancel != nil {
 		m.cancel()
@@ -82,7 +81,7 @@ func (m *Manager) Close() error {
 	return nil
 }
 
-// State returns what is known of each link, loopback aside, in the order in which the kernel numbers them.
+// State returns the state of each link but the loopback, in the order of their indexes.
 func (m *Manager) State() []LinkState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -155,8 +154,8 @@ func (m *Manager) spawn(f func()) {
 	}()
 }
 
-// loop hears what the clients and the kernel say, works out what each link should have, and applies it. It owns the links
-// and ends with ctx.
+// loop takes in what clients and the kernel say, works out what each link should have, and applies it. It owns the
+// links and ends with ctx.
 func (m *Manager) loop(ctx context.Context, changed <-chan struct{}) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -167,7 +166,7 @@ func (m *Manager) loop(ctx context.Context, changed <-chan struct{}) {
 			return
 		case s := <-m.said:
 			m.hear(s, time.Now())
-			for range len(m.said) { // what came at the same time needs no look of its own
+			for range len(m.said) { // one look is enough for all that came at the same time
 				m.hear(<-m.said, time.Now())
 			}
 		case <-changed:
@@ -177,7 +176,7 @@ func (m *Manager) loop(ctx context.Context, changed <-chan struct{}) {
 	}
 }
 
-// hear takes in what a client says. What it said before it was stopped does not count any more.
+// hear takes in what a client says, unless the client has been stopped since.
 func (m *Manager) hear(s said, now time.Time) {
 	l := m.links[s.from.link]
 	if l == nil || s.from.ctx.Err() != nil {
@@ -189,7 +188,7 @@ func (m *Manager) hear(s said, now time.Time) {
 	m.notice(l, l.heard.hear(s.what, now))
 }
 
-// notice prints a line about a link once.
+// notice prints a line about a link, once.
 func (m *Manager) notice(l *link, text string) {
 	if text != "" && !l.notices[text] {
 		l.notices[text] = true
@@ -197,7 +196,7 @@ func (m *Manager) notice(l *link, text string) {
 	}
 }
 
-// look takes in what the kernel says, and takes the next step with each link.
+// look takes in what the kernel says, and makes the next changes on each link.
 func (m *Manager) look(now time.Time) {
 	devices, err := m.kernel.look()
 	if m.meet(devices) { // .link files may have changed them
@@ -220,7 +219,7 @@ func (m *Manager) look(now time.Time) {
 	m.report(now)
 }
 
-// meet takes in links that were not there before, and reports whether a .link file has changed any of them.
+// meet takes in new links, and reports whether a .link file changed any of them.
 func (m *Manager) meet(devices []device) (changed bool) {
 	for _, d := range devices {
 		if m.links[d.index] != nil {
@@ -236,16 +235,16 @@ func (m *Manager) meet(devices []device) (changed bool) {
 	return changed
 }
 
-// follow takes in what has changed of the links. Of a partial list nobody can say which links are gone.
+// follow takes in what has changed about the links. If the list is partial, a missing link is not taken to be gone.
 func (m *Manager) follow(devices []device, partial bool, now time.Time) {
 	there := map[int]bool{}
 	for _, d := range devices {
 		l := m.links[d.index]
 		if l == nil {
-			continue // it has just come: the next look meets it
+			continue // it is new: the next look meets it
 		}
 		there[d.index] = true
-		if l.adopted && l.Name != d.Name { // by somebody else: another file may fit it now
+		if l.adopted && l.Name != d.Name { // by somebody else: another file may fit now
 			m.logf("%s: renamed to %s", l.Name, d.Name)
 			l.refresh(d)
 			l.Name = d.Name
@@ -271,13 +270,13 @@ func (m *Manager) follow(devices []device, partial bool, now time.Time) {
 	}
 }
 
-// adopt finds the configuration of a link by what it is now.
+// adopt finds the .network file for a link.
 func (m *Manager) adopt(l *link, d device) {
 	kernelName := l.KernelName
 	m.kernel.describe(&d)
 	l.device = d
 	l.KernelName = kernelName
-	// The link is not renamed without a .link file, but it answers to the names that systemd would give it.
+	// Without a .link file the link keeps its name, but [Match] also fits the names that systemd would give it.
 	l.AltNames = appendNew(l.AltNames, m.kernel.names(l.Name).all())
 	l.applied.setUp, l.applied.ruled = false, false
 	l.conf, l.adopted = nil, true
@@ -299,7 +298,7 @@ func (m *Manager) device(name string) *device {
 	return nil
 }
 
-// sorted returns the links in the order of their index, which is the order in which the kernel found them.
+// sorted returns the links in the order of their indexes, in which the kernel found them.
 func (m *Manager) sorted() []*link {
 	out := make([]*link, 0, len(m.links))
 	for _, l := range m.links {

@@ -15,7 +15,7 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 		dhcpv4.OptionStaticRoutingTable, dhcpv4.OptionBroadcastAddress,
 	}
 	if d.conf.Anonymize {
-		wanted = wanted[:3] // RFC 7844 3.6: ask for no more than one uses
+		wanted = wanted[:3] // RFC 7844 section 3.6: request only what is used
 	}
 	for _, code := range d.conf.RequestOptions {
 		wanted = append(wanted, dhcpv4.GenericOptionCode(code))
@@ -41,7 +41,7 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 		if d.conf.VendorClass != "" {
 			mods = append(mods, dhcpv4.WithOption(dhcpv4.OptClassIdentifier(d.conf.VendorClass)))
 		}
-		if len(d.conf.UserClass) > 0 { // RFC 3004: each with its length before it
+		if len(d.conf.UserClass) > 0 { // RFC 3004: the length comes before each class
 			var b []byte
 			for _, c := range d.conf.UserClass {
 				b = append(append(b, byte(len(c))), c...)
@@ -62,7 +62,7 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 	return mods
 }
 
-// sentHostname is what a server is told: the configured name, else the machine's if it has one.
+// sentHostname returns the host name to send: the configured one, else the machine's if it has one.
 func sentHostname(send bool, configured, own string) string {
 	switch {
 	case !send:
@@ -75,8 +75,8 @@ func sentHostname(send bool, configured, own string) string {
 	return own
 }
 
-// overInfiniBand makes a message what RFC 4390 section 2.1 says: the hardware address does not fit into it, so the
-// server knows the client by its identifier alone and has to answer to all, unless the address is set already.
+// overInfiniBand changes a message as RFC 4390 section 2.1 says. The hardware address does not fit, so the server
+// knows the client by its identifier only, and must broadcast its answer unless the client has its address.
 func overInfiniBand(p *dhcpv4.DHCPv4) {
 	p.HWType, p.ClientHWAddr = iana.HWTypeInfiniband, nil
 	if p.ClientIPAddr.IsUnspecified() || p.ClientIPAddr == nil {
@@ -84,8 +84,8 @@ func overInfiniBand(p *dhcpv4.DHCPv4) {
 	}
 }
 
-// clientID is option 61 (RFC 2132 9.14): the hardware address, or with a DUID the form of RFC 4361, which RFC 4390
-// wants on InfiniBand whatever the configuration says.
+// clientID returns option 61 (RFC 2132 section 9.14): the hardware address, or with a DUID the form of RFC 4361. On
+// InfiniBand RFC 4390 requires the latter, whatever the configuration says.
 func (d *dhcp4) clientID() []byte {
 	id := d.conf.ClientIdentifier
 	switch {

@@ -8,16 +8,16 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// minMTU6 is the least MTU of a link with IPv6: RFC 8200 section 5. The kernel takes IPv6 away from a link with less:
+// minMTU6 is the least MTU of a link with IPv6: RFC 8200 section 5. With less, the kernel removes IPv6 from the link:
 // addrconf_notify in net/ipv6/addrconf.c.
 const minMTU6 = 1280
 
-// minMTU4 is the least MTU that a lease can ask for: the client has to be able to take in messages of 576 bytes (RFC
-// 2131 section 2), with the headers of IP and UDP before them. It is systemd-networkd's choice.
+// minMTU4 is the least MTU that a lease can set: the client must accept messages of 576 bytes (RFC 2131 section 2)
+// with the IP and UDP headers. systemd-networkd has the same limit.
 const minMTU4 = 576 + 20 + 8
 
-// linkMTU is the MTU that a link gets whose file, or lease, asks for one. Like systemd-networkd it leaves room for
-// IPv6, where the file does not do without.
+// linkMTU returns the MTU to set where a file or a lease asks for one. Like systemd-networkd it leaves room for IPv6,
+// unless the file does not use IPv6.
 func linkMTU(c *netconf.NetworkConfig, asked int) int {
 	if asked == 0 || !usesIPv6(c) {
 		return asked
@@ -25,7 +25,7 @@ func linkMTU(c *netconf.NetworkConfig, asked int) int {
 	return max(asked, minMTU6, mtu6(c))
 }
 
-// usesIPv6 reports whether the link of the file may have IPv6 addresses.
+// usesIPv6 reports whether links of the file may have IPv6 addresses.
 func usesIPv6(c *netconf.NetworkConfig) bool {
 	if c.Bond != "" {
 		return false
@@ -39,7 +39,7 @@ func usesIPv6(c *netconf.NetworkConfig) bool {
 		})
 }
 
-// mtu6 is the MTU that the file gives to IPv6 alone; 0 if it gives none.
+// mtu6 returns the MTU that the file sets for IPv6; 0 if it sets none.
 func mtu6(c *netconf.NetworkConfig) (mtu int) {
 	for _, s := range c.Sysctl {
 		if s.Family == "ipv6" && s.Key == "mtu" {
@@ -49,8 +49,8 @@ func mtu6(c *netconf.NetworkConfig) (mtu int) {
 	return mtu
 }
 
-// wantLimits adds the MTUs and the hop limit that a lease and the routers want the link to have. When there is no router
-// any more the cable leads elsewhere: IPv6 then gets back what it had before.
+// wantLimits adds the MTUs and the hop limit from the lease and the routers. When the link has lost its routers, IPv6
+// gets back its former values.
 func (v view) wantLimits(w *wanted) {
 	if v.lease4 != nil && v.conf.DHCPv4.UseMTU && v.lease4.mtu != 0 {
 		w.mtu = v.roomForIPv6(max(v.lease4.mtu, minMTU4))
@@ -72,7 +72,7 @@ func (v view) wantLimits(w *wanted) {
 	}
 }
 
-// roomForIPv6 returns the MTU that the link gets where this one is asked for.
+// roomForIPv6 returns the MTU to set where this one is asked for.
 func (v view) roomForIPv6(mtu int) int {
 	if !v.ipv6 {
 		return mtu

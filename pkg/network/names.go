@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// predictable are the names that systemd would give a link: systemd.net-naming-scheme(7), without the hardware database.
-// A name that does not exist for the link is empty.
+// predictable is the names that systemd would give a link: systemd.net-naming-scheme(7), without the hardware
+// database. A name that does not exist for the link is empty.
 type predictable struct {
 	onboard, slot, path, mac string
 
-	// Who gave the present name: user space, or the kernel that can tell what is where. NET_NAME_* in linux/netdevice.h.
+	// The present name was given by user space, or by the kernel where that knows the hardware: NET_NAME_* in
+	// linux/netdevice.h.
 	user, kernel bool
 }
 
@@ -46,7 +47,7 @@ func (p predictable) all() []string {
 // pciAddress is DOMAIN:BUS:SLOT.FUNCTION in hexadecimal.
 var pciAddress = regexp.MustCompile(`^([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$`)
 
-// predictableNames works the names out of sysfs, of which sys is the root (/sys).
+// predictableNames derives the names from sysfs, whose root is sys (/sys).
 func predictableNames(sys, name string) predictable {
 	var p predictable
 	class := filepath.Join(sys, "class/net", name)
@@ -96,14 +97,14 @@ func predictableNames(sys, name string) predictable {
 	return p
 }
 
-// attr returns a file of sysfs without the space around it; "" if it cannot be read.
+// attr returns a file of sysfs without white space around it; "" if it cannot be read.
 func attr(dir, file string) string {
 	b, _ := os.ReadFile(filepath.Join(dir, file))
 	return strings.TrimSpace(string(b))
 }
 
-// nameByMAC is made of the hardware address, if that is burnt in (addr_assign_type 0): an address that the kernel made up
-// names nothing.
+// nameByMAC returns the name made of the hardware address, if that is burnt in (addr_assign_type 0). An address that
+// the kernel made up identifies nothing.
 func nameByMAC(prefix, class string) string {
 	mac := strings.ReplaceAll(attr(class, "address"), ":", "")
 	_, err := hex.DecodeString(mac)
@@ -133,8 +134,8 @@ func parents(sys, class string) (usb, pci string) {
 	return usb, ""
 }
 
-// onboardIndex is the number that the firmware gives a device, of ACPI's _DSM or else of SMBIOS type 41; 0 if there is
-// none. The limit is the kernel's: firmware is known to give nonsense here.
+// onboardIndex returns the number that the firmware gives a device in ACPI's _DSM or SMBIOS type 41; 0 if there is
+// none. The limit is the kernel's: some firmware gives nonsense.
 func onboardIndex(pci string) uint64 {
 	index := attr(pci, "acpi_index")
 	if index == "" {
@@ -147,7 +148,7 @@ func onboardIndex(pci string) uint64 {
 	return n
 }
 
-// limit leaves out a name that is too long for the kernel.
+// limit drops a name that is too long for the kernel.
 func limit(name string) string {
 	if len(name) > 15 {
 		return ""
@@ -165,7 +166,7 @@ func portName(physical, number string) string {
 	return ""
 }
 
-// usbName turns 1-2.3:1.0 into u2u3 with the configuration and interface unless they are 1 and 0.
+// usbName turns 1-2.3:1.0 into u2u3, with the configuration and interface appended unless they are 1 and 0.
 func usbName(dir string) string {
 	ports, numbers, ok := strings.Cut(dir, ":")
 	_, ports, ok2 := strings.Cut(ports, "-")
@@ -183,7 +184,7 @@ func usbName(dir string) string {
 	return name
 }
 
-// multifunction reports the bit of the PCI header type that says that the slot has more functions than the first.
+// multifunction reports whether the PCI header type says that the slot has more than one function.
 func multifunction(pci string) bool {
 	f, err := os.Open(filepath.Join(pci, "config"))
 	if err != nil {
@@ -195,8 +196,9 @@ func multifunction(pci string) bool {
 	return err == nil && header[0]&0x80 != 0
 }
 
-// hotplugSlot is the number of the slot whose address the device or a bridge above it has; 0 if there is none. The slot of a
-// bridge names what is behind it only if that has several functions, which then tell the names apart.
+// hotplugSlot returns the number of the slot that has the address of the device or of a bridge above it; 0 if there
+// is none. The slot of a bridge names a device behind it only if that device has several functions, which tell the
+// names apart.
 func hotplugSlot(sys, pci string) int {
 	slots, err := os.ReadDir(filepath.Join(sys, "bus/pci/slots"))
 	if err != nil {
@@ -205,7 +207,7 @@ func hotplugSlot(sys, pci string) int {
 	for dir := pci; pciAddress.MatchString(filepath.Base(dir)); dir = filepath.Dir(dir) {
 		address, _, _ := strings.Cut(filepath.Base(dir), ".")
 		for _, s := range slots {
-			n, err := strconv.Atoi(s.Name()) // not "3-1", which the kernel makes of a second slot with the number 3
+			n, err := strconv.Atoi(s.Name()) // not "3-1", the kernel's name for a second slot 3
 			if err != nil || n <= 0 {
 				continue
 			}
@@ -222,7 +224,7 @@ func hotplugSlot(sys, pci string) int {
 	return 0
 }
 
-// bridge reports whether the class of the PCI device is that of a bridge to another PCI bus.
+// bridge reports whether the PCI device is a bridge to another PCI bus.
 func bridge(pci string) bool {
 	class, err := os.ReadFile(filepath.Join(pci, "class"))
 	return err == nil && strings.HasPrefix(string(class), "0x0604")

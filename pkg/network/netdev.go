@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// stacked reports whether the device is made on top of another, when that one's .network file names it.
+// stacked reports whether the device is made on top of another one, whose .network file names it.
 func stacked(c *netconf.NetDevConfig) bool {
 	switch c.Kind {
 	case "vlan", "macvlan", "macvtap", "ipvlan":
@@ -22,9 +22,9 @@ func stacked(c *netconf.NetDevConfig) bool {
 	return false
 }
 
-// makeNetDevs makes the devices that stand by themselves.
+// makeNetDevs makes the devices that are not stacked.
 func (m *Manager) makeNetDevs() {
-	m.devices, _ = m.kernel.look() // what cannot be listed now is found out when a device is made
+	m.devices, _ = m.kernel.look() // without the list, making a device that exists fails
 	for _, c := range m.conf.NetDevs {
 		if stacked(c) || !c.Match.FitsHost(m.host) {
 			continue
@@ -45,8 +45,8 @@ func (m *Manager) netDev(device string) *netconf.NetDevConfig {
 	return nil
 }
 
-// makeNetDev makes the device, over the link with the index parent if it is a stacked one. One that exists and is of the
-// kind is taken as it is.
+// makeNetDev makes the device, over the link with the index parent if it is a stacked one. A device of the same name
+// and kind is used as it is.
 func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 	if d := m.device(c.Device); d != nil {
 		if d.Kind != c.Kind {
@@ -55,7 +55,7 @@ func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 		return nil
 	}
 	err := m.kernel.do(makeDevice{c, parent})
-	if errors.Is(err, unix.EOPNOTSUPP) && m.Modules != nil { // nobody answers the kernel's own call for the module
+	if errors.Is(err, unix.EOPNOTSUPP) && m.Modules != nil { // the kernel has nobody who loads the module
 		if err := m.Modules("rtnl-link-" + c.Kind); err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 	for dir, options := range map[string][]netconf.Option{"bonding": c.Bond, "bridge": c.Bridge} {
 		for _, o := range options {
 			s := setOption{c.Device, dir, o}
-			if err := m.kernel.do(s); err != nil { // one setting less is no reason to do without the device
+			if err := m.kernel.do(s); err != nil { // the device is used without the setting
 				m.logf("%s.netdev: cannot %s: %v", c.Name, s, err)
 			}
 		}
@@ -82,7 +82,7 @@ func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 	return nil
 }
 
-// netDevLink is the device in the netlink library's terms.
+// netDevLink converts the device to the netlink library's form.
 func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
 	a := netlink.NewLinkAttrs()
 	a.Name, a.HardwareAddr, a.ParentIndex = c.Device, c.MAC, parent

@@ -20,17 +20,16 @@ const (
 	overloadSname = 2
 )
 
-// lengths4 are the lengths of the options that have one value. Such an option of another length is malformed, and of
-// two the last counts, as with systemd: only longer values may be split.
+// lengths4 is the length of each option that has one value. With another length the option is malformed, and if there
+// are two the last counts, as with systemd: only longer values may be split.
 var lengths4 = map[uint8]int{
 	dhcpv4.OptionSubnetMask.Code(): 4, dhcpv4.OptionBroadcastAddress.Code(): 4, dhcpv4.OptionServerIdentifier.Code(): 4,
 	dhcpv4.OptionIPAddressLeaseTime.Code(): 4, dhcpv4.OptionRenewTimeValue.Code(): 4, dhcpv4.OptionRebindingTimeValue.Code(): 4,
 	dhcpv4.OptionInterfaceMTU.Code(): 2, dhcpv4.OptionDHCPMessageType.Code(): 1, dhcpv4.OptionOptionOverload.Code(): 1,
 }
 
-// parse4 reads a message. An option that is malformed is left out and the others count: a server's mistake in one of
-// them is no reason to do without a network. The library refuses the whole message, and does not read the overloaded
-// fields.
+// parse4 reads a message. It skips an option that is malformed and reads the others: one mistake of a server must not
+// cost the network. The library refuses the whole message, and does not read overloaded fields.
 func parse4(b []byte) (*dhcpv4.DHCPv4, error) {
 	if len(b) < options4 {
 		return nil, errors.New("too short for a DHCP message")
@@ -40,7 +39,7 @@ func parse4(b []byte) (*dhcpv4.DHCPv4, error) {
 		return nil, err
 	}
 	readOptions4(p.Options, b[options4:])
-	// RFC 3396 section 5: the options field stands before the file field, that before the sname field.
+	// RFC 3396 section 5: the order is the options field, the file field, the sname field.
 	overload := p.Options[dhcpv4.OptionOptionOverload.Code()]
 	if len(overload) == 1 && overload[0]&overloadFile != 0 {
 		readOptions4(p.Options, b[file4:options4-4])
@@ -53,7 +52,8 @@ func parse4(b []byte) (*dhcpv4.DHCPv4, error) {
 	return p, nil
 }
 
-// readOptions4 adds the options of one field to those that were read. It ends at the first that goes beyond the field.
+// readOptions4 adds the options of one field to those already read. It stops at the first that is longer than the
+// field.
 func readOptions4(to dhcpv4.Options, field []byte) {
 	for len(field) > 0 {
 		code := field[0]

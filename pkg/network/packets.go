@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// packets calls take with each packet that a socket gives, until the socket is closed; what take gets is overwritten by the
-// next one. A socket reports once that its link went down, and works again when that is up, so no other error ends it
-// before done is closed.
+// packets calls take for each packet from a socket until the socket is closed. The next packet overwrites what take
+// got. A socket reports once that its link went down and works again when the link is up, so other errors do not end
+// it before done is closed.
 func packets(socket io.Reader, done <-chan struct{}, take func(packet []byte)) {
 	b := make([]byte, 1<<16)
 	for {
@@ -31,7 +31,8 @@ func packets(socket io.Reader, done <-chan struct{}, take func(packet []byte)) {
 	}
 }
 
-// await returns the first of answers that fits, or errNoAnswer if none comes for so long. What does not fit costs no time.
+// await returns the first answer that fits, or errNoAnswer if none comes in time. Answers that do not fit do not
+// extend the time.
 func await[T any](ctx context.Context, answers <-chan T, patience time.Duration, fits func(T) bool) (T, error) {
 	var none T
 	timeout := time.After(patience)

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Plan writes what Up would do with the links that are there and with those that it would make: which file fits which link,
-// what that says, and what of the files is not understood. It changes nothing.
+// Plan writes what Up would do with the links that exist and those that it would make: which file fits which link,
+// what that file does, and what in the files is not understood. It changes nothing.
 func (m *Manager) Plan(w io.Writer) error {
 	conf, warnings := netconf.Parse(netconf.OrDefault(m.Files))
 	for _, warning := range warnings {
@@ -46,14 +46,14 @@ type foundLink struct {
 	names predictable
 }
 
-// plan is a configuration, applied to links in thought alone.
+// plan is a configuration applied to links without changing anything.
 type plan struct {
 	conf  netconf.Config
 	host  netconf.Host
 	ipv6  bool // the kernel has IPv6
 	links []plannedLink
 	there map[string]bool   // the names of links that there are, and of devices made
-	used  map[any]bool      // the files that something follows, by what they mean
+	used  map[any]bool      // the files that a link or device uses, as parsed
 	over  map[string]string // the link on which a device is stacked
 }
 
@@ -66,7 +66,7 @@ type plannedLink struct {
 	lines []string
 }
 
-// add follows the files for the links that are there, and for the devices that the files make.
+// add applies the files to the links that exist and to the devices that the files make.
 func (p *plan) add(found []foundLink) {
 	for _, f := range found {
 		p.there[f.Name] = true
@@ -74,7 +74,7 @@ func (p *plan) add(found []foundLink) {
 	for _, f := range found {
 		p.addLink(f)
 	}
-	// A device may be what another stands on, in any order.
+	// Devices may be stacked on one another in any order.
 	for again := true; again; {
 		again = false
 		for _, c := range p.conf.NetDevs {
@@ -94,12 +94,12 @@ func (p *plan) add(found []foundLink) {
 	}
 }
 
-// makes reports whether the device is made now.
+// makes reports whether the device can be made now.
 func (p *plan) makes(c *netconf.NetDevConfig) bool {
 	return !p.there[c.Device] && c.Match.FitsHost(p.host) && (!stacked(c) || p.over[c.Device] != "")
 }
 
-// addMade follows the files for a device that a .netdev file makes.
+// addMade applies the files to a device that a .netdev file makes.
 func (p *plan) addMade(c *netconf.NetDevConfig) {
 	p.there[c.Device], p.used[c] = true, true
 	d := device{broadcasts: true}
@@ -111,7 +111,8 @@ func (p *plan) addMade(c *netconf.NetDevConfig) {
 	p.addDevice(d, title, nil)
 }
 
-// typeOf is what [Match] calls the type of a device of the kind: its DEVTYPE, which not all of them have.
+// typeOf returns what [Match] calls the type of a device of that kind: its DEVTYPE, or ether for kinds that have
+// none.
 func typeOf(kind string) string {
 	switch kind {
 	case "dummy", "veth", "ipvlan":
@@ -120,7 +121,7 @@ func typeOf(kind string) string {
 	return kind
 }
 
-// addLink follows the .link file of a link that is there, and goes on with what that makes of it.
+// addLink applies the .link file to a link that exists, and the .network file to the result.
 func (p *plan) addLink(f foundLink) {
 	d := f.device
 	var what []string
@@ -151,7 +152,7 @@ func (p *plan) addLink(f foundLink) {
 	p.addDevice(d, title, lines)
 }
 
-// addDevice follows the .network file of a link, and notes what is stacked on it.
+// addDevice applies the .network file to a link, and records what is stacked on it.
 func (p *plan) addDevice(d device, title string, lines []string) {
 	said := "no .network file fits it, it is left alone"
 	fits := func(c *netconf.NetworkConfig) bool { return c.Match.Fits(d.Device, p.host) }
@@ -174,8 +175,8 @@ func (p *plan) addDevice(d device, title string, lines []string) {
 	p.links = append(p.links, plannedLink{title, append(lines, said)})
 }
 
-// want is what Up will want for the link once it has a carrier and the IPv6 link-local address that the file gives it,
-// and before anybody is heard.
+// want returns what Up will want for the link when it has a carrier and the IPv6 link-local address that the file
+// allows, and before any server or router has answered.
 func (p *plan) want(c *netconf.NetworkConfig, d device) wanted {
 	d.ipv6 = p.ipv6
 	d.flags |= unix.IFF_UP | unix.IFF_LOWER_UP
@@ -185,14 +186,14 @@ func (p *plan) want(c *netconf.NetworkConfig, d device) wanted {
 	return view{conf: c, device: d}.want(time.Time{})
 }
 
-// hasLinkLocal6 reports whether the file itself gives the link an IPv6 link-local address.
+// hasLinkLocal6 reports whether the file gives the link an IPv6 link-local address.
 func hasLinkLocal6(c *netconf.NetworkConfig) bool {
 	return slices.ContainsFunc(c.Addresses, func(a netconf.Address) bool {
 		return a.Prefix.Addr().Is6() && a.Prefix.Addr().IsLinkLocalUnicast()
 	})
 }
 
-// write prints the links, and the files that nothing follows.
+// write prints the links, and the files that nothing uses.
 func (p *plan) write(w io.Writer) {
 	for _, l := range p.links {
 		fmt.Fprintln(w, l.title)
@@ -217,7 +218,7 @@ func (p *plan) write(w io.Writer) {
 	}
 }
 
-// unmade is why a device is not made.
+// unmade returns why a device is not made.
 func (p *plan) unmade(c *netconf.NetDevConfig) string {
 	switch {
 	case !c.Match.FitsHost(p.host):
@@ -228,7 +229,7 @@ func (p *plan) unmade(c *netconf.NetDevConfig) string {
 	return fmt.Sprintf("no .network file of a link names %s", c.Device)
 }
 
-// words is what a .link file does to a device.
+// words returns what a .link file does to a device.
 func (f linkFile) words(d device) []string {
 	c := f.conf
 	var out []string
@@ -259,7 +260,7 @@ func (f linkFile) words(d device) []string {
 	return out
 }
 
-// hardwareChanges are those among them that ethtool(8) could make.
+// hardwareChanges returns the settings that ethtool(8) could also make.
 func hardwareChanges(e netconf.Ethtool) []string {
 	var out []string
 	either := func(on *bool, yes, no string) {
@@ -301,7 +302,7 @@ func hardwareChanges(e netconf.Ethtool) []string {
 	return out
 }
 
-// words is what a link should have, as far as a person who looks for the way out wants to know.
+// words returns what a link should have, as far as it helps a person who looks for the way to the network.
 func (w wanted) words(d device) []string {
 	var out []string
 	add := func(label string, values ...string) {
@@ -344,7 +345,7 @@ func (w wanted) words(d device) []string {
 	return out
 }
 
-// words is what is done to a link before it has a carrier.
+// words returns what is done to a link before it has a carrier.
 func (s setup) words() []string {
 	var out []string
 	if s.up != bringItUp {
@@ -365,7 +366,7 @@ func (s setup) words() []string {
 	return out
 }
 
-// unlessRequired says of a link that the boot does not wait for it.
+// unlessRequired returns a remark if the boot does not wait for the link.
 func unlessRequired(c *netconf.NetworkConfig) []string {
 	if c.Link.Required {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/mdlayher/ndp"
 )
 
-// discovery asks the routers of a link for their advertisements (RFC 4861 section 6.3.7). It says an advert for each one
+// discovery asks the routers of a link for advertisements (RFC 4861 section 6.3.7). It sends an advert for each one
 // that counts.
 type discovery struct {
 	*client
@@ -18,7 +18,7 @@ type discovery struct {
 	heeds func(router netip.Addr) bool // whether a router may say anything
 }
 
-// run ends with ctx. The link must have its link-local address.
+// run listens to routers until ctx ends. The link must have its link-local address.
 func (d *discovery) run(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if err := d.session(ctx); err != nil && ctx.Err() == nil {
@@ -28,7 +28,7 @@ func (d *discovery) run(ctx context.Context) {
 	}
 }
 
-// session ends when the link's socket fails.
+// session runs until the link's socket fails.
 func (d *discovery) session(ctx context.Context) error {
 	socket, err := d.open()
 	if err != nil {
@@ -40,7 +40,7 @@ func (d *discovery) session(ctx context.Context) error {
 	usable, failed := make(chan struct{}, 1), make(chan error, 1)
 	go func() { failed <- d.listen(socket, usable) }()
 	for n, asking := 0, true; ; n++ {
-		var next <-chan time.Time // nil: routers say what changes without being asked
+		var next <-chan time.Time // nil: routers announce changes without being asked
 		if asking {
 			if err := socket.solicit(); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("cannot ask for routers from %s: %w", socket.address(), err)
@@ -57,15 +57,15 @@ func (d *discovery) session(ctx context.Context) error {
 	}
 }
 
-// listen says what routers advertise until the socket fails, and sends to usable when one of them is a default router:
-// one that is not may not be the only router (RFC 4861 section 6.3.7).
+// listen sends each advertisement until the socket fails. It signals usable when one comes from a default router: a
+// router that is no default router may not be the only one (RFC 4861 section 6.3.7).
 func (d *discovery) listen(socket routerSocket, usable chan<- struct{}) error {
 	for {
 		message, hopLimit, from, err := socket.receive()
 		if err != nil {
 			return err
 		}
-		// RFC 4861 section 6.1.2: with a lower hop limit it may come from a router beyond this link.
+		// RFC 4861 section 6.1.2: with a lower hop limit it may come from outside this link.
 		if hopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == socket.address() || !d.heeds(from.WithZone("")) {
 			continue
 		}

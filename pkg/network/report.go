@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// settle is how long a link that has an address, but no default route or no name server, is held back in favour of a
-// better one.
+// settle is how long the machine waits for a better link when one has an address but no default route or no name
+// server.
 const settle = 4 * time.Second
 
-// report works out the state of every link, prints what is new, writes resolv.conf and decides whether the machine is
+// report updates the state of every link, prints what is new, writes resolv.conf, and decides whether the machine is
 // online.
 func (m *Manager) report(now time.Time) {
 	links := slices.DeleteFunc(m.sorted(), func(l *link) bool { return l.loopback() }) // it leads nowhere
@@ -43,7 +43,7 @@ func (m *Manager) report(now time.Time) {
 	}
 }
 
-// resolvers returns the name servers and search domains of all links. Those of a link that leads to the world come first.
+// resolvers returns the name servers and search domains of all links. Those of links with a default route come first.
 func resolvers(states []LinkState) (servers []netip.Addr, search []string) {
 	states = slices.Clone(states)
 	slices.SortStableFunc(states, func(a, b LinkState) int { return len(b.Gateways) - len(a.Gateways) })
@@ -54,9 +54,8 @@ func resolvers(states []LinkState) (servers []netip.Addr, search []string) {
 	return servers, search
 }
 
-// isOnline reports whether the machine can reach out over one of the links that are required for that. A link with an
-// address but no router, or without a name server, may be all there is: it counts when nothing better is on its way, or
-// has not come in time.
+// isOnline reports whether the machine can reach out over one of the required links. A link with an address but
+// without a router or a name server counts when nothing better is expected, or when nothing better has come in time.
 func (m *Manager) isOnline(required []LinkState, named bool, now time.Time) bool {
 	part, pending := false, false
 	for _, s := range required {
@@ -81,8 +80,8 @@ func appendNew[T comparable](to, from []T) []T {
 	return to
 }
 
-// writeResolvConf writes what is known, which may be nothing any more. A file that is there stays until something is
-// known.
+// writeResolvConf writes the known name servers, even if none are left. It does not touch an existing file before one
+// is known.
 func (m *Manager) writeResolvConf(servers []netip.Addr, search []string) {
 	text := resolvConf(servers, search)
 	if string(text) == m.resolv {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// resolvConf is the text of resolv.conf(5) for the servers and search domains in order of preference.
+// resolvConf returns the text of resolv.conf(5) for the servers and search domains in order of preference.
 func resolvConf(servers []netip.Addr, search []string) []byte {
 	var b bytes.Buffer
 	for _, s := range servers {
@@ -23,13 +23,13 @@ func resolvConf(servers []netip.Addr, search []string) []byte {
 	return b.Bytes()
 }
 
-// domains returns the names that can stand in resolv.conf: a server on the network must not be able to write another line.
+// domains returns the names that may stand in resolv.conf: a server must not be able to write another line there.
 func domains(names []string) []string {
 	var out []string
 	for _, n := range names {
 		n = strings.TrimSuffix(n, ".")
 		if isLocalhost(n) {
-			continue // RFC 6761 section 6.3: nobody has names below it
+			continue // RFC 6761 section 6.3: localhost has no domains
 		}
 		if n != "" && len(n) < 254 && strings.Trim(n, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
 			out = append(out, n)

@@ -6,16 +6,15 @@ import (
 	"time"
 )
 
-// routers are those that advertised themselves on a link, in the order of their addresses.
+// routers are the routers of a link, in the order of their addresses.
 type routers []*router
 
-// router is what one router has said so far and what of that still holds. An advertisement adds to it, and withdraws
-// only what it names: "the receipt of a Router Advertisement MUST NOT invalidate all information received in a previous
-// advertisement or from another source", RFC 4861 section 6.3.4. Routers send what does not fit into one message in
-// several.
+// router is what one router has announced and what is still valid. An advertisement adds to it, and withdraws only
+// what it names: "the receipt of a Router Advertisement MUST NOT invalidate all information received in a previous
+// advertisement or from another source", RFC 4861 section 6.3.4. Routers split what does not fit into one message.
 //
-// Where routers contradict each other the RFC goes by the last that spoke. Here each goes on to count: anybody on the
-// link could take the network away from a machine that nobody sits at.
+// If routers contradict each other, the RFC prefers the last one. Here each router's word stays valid: otherwise
+// anybody on the link could take the network away from an unattended machine.
 type router struct {
 	addr       netip.Addr // link-local, with its zone
 	until      time.Time  // as a default router; in the past: it is none
@@ -29,31 +28,31 @@ type router struct {
 	search     []piece[string]
 }
 
-// piece is one thing that a router said, with an end of its own.
+// piece is one thing that a router announced, with its own end.
 type piece[K comparable] struct {
 	what       K
 	preference uint8     // of a route
 	until      time.Time // zero: never
 }
 
-// slaacPrefix is a prefix to make addresses in.
+// slaacPrefix is a prefix for autoconfigured addresses.
 type slaacPrefix struct {
 	prefix           netip.Prefix
 	valid, preferred time.Time // zero: forever
 }
 
-// Limits of what is remembered: whoever can send to the link can claim to be a router, and to be many.
+// Limits of what is remembered: anybody on the link can pretend to be many routers.
 const (
 	maxRouters  = 16  // of a link
 	maxPrefixes = 32  // of a router, like the rest
-	maxRoutes   = 256 // there are routers that announce some hundred
+	maxRoutes   = 256 // some routers announce more than a hundred
 	maxNames    = 64  // name servers, and search domains: as systemd-networkd
 )
 
-// ended reports whether the moment has come; the zero time never does.
+// ended reports whether the time has come; it never does for the zero time.
 func ended(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
-// later is the later of two ends.
+// later returns the later of two ends.
 func later(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && a.After(b) {
 		return a
@@ -61,11 +60,11 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// hear takes in an advertisement. It reports false for one of a router too many.
+// hear takes in an advertisement. It returns false if there are already too many routers.
 func (rs *routers) hear(a advert, now time.Time) bool {
 	r := rs.find(a.router)
 	if r == nil {
-		if len(*rs) >= maxRouters { // one that has nothing to give any more makes room
+		if len(*rs) >= maxRouters { // drop routers of which nothing is valid any more
 			*rs = slices.DeleteFunc(*rs, func(r *router) bool { return !r.holds(now) })
 		}
 		if len(*rs) >= maxRouters {
@@ -88,11 +87,11 @@ func (rs routers) find(addr netip.Addr) *router {
 	return nil
 }
 
-// hear takes in what the router says.
+// hear takes in what the router announces.
 func (r *router) hear(a advert, now time.Time) {
 	r.forget(now)
 	r.until, r.preference = now.Add(a.lifetime), a.preference
-	if a.lifetime == 0 { // it is no default router, neither by an option of before
+	if a.lifetime == 0 { // it is no default router any more, not by an earlier option either
 		r.routes = drop(r.routes, netip.PrefixFrom(netip.IPv6Unspecified(), 0))
 	}
 	if a.hopLimit != 0 {
@@ -123,7 +122,7 @@ func (r *router) forget(now time.Time) {
 	r.search = living(r.search, now)
 }
 
-// holds reports whether anything that the router said still counts.
+// holds reports whether anything that the router announced is still valid.
 func (r *router) holds(now time.Time) bool {
 	return !ended(r.until, now) ||
 		slices.ContainsFunc(r.prefixes, func(p slaacPrefix) bool { return !ended(p.valid, now) }) ||
@@ -141,8 +140,8 @@ func whatLives[K comparable](list []piece[K], now time.Time) (what []K) {
 	return what
 }
 
-// hearAll takes in what an advertisement says of one kind of things. What it withdraws goes first, so that one which
-// does both to the same thing leaves it, as with systemd-networkd.
+// hearAll takes in all things of one kind from an advertisement. Withdrawals come first, so a message that both
+// withdraws and announces the same thing announces it, as with systemd-networkd.
 func hearAll[K comparable](list []piece[K], said []advertPiece[K], most int, now time.Time) []piece[K] {
 	for _, withdrawn := range []bool{true, false} {
 		for _, s := range said {
@@ -154,7 +153,7 @@ func hearAll[K comparable](list []piece[K], said []advertPiece[K], most int, now
 	return list
 }
 
-// hear makes what is said the last word about it: a lifetime of zero withdraws it.
+// hear replaces what was known about one thing. A lifetime of zero withdraws it.
 func hear[K comparable](list []piece[K], s advertPiece[K], most int, now time.Time) []piece[K] {
 	if s.lifetime == 0 {
 		return drop(list, s.what)
@@ -188,8 +187,8 @@ func hearPrefix(list []slaacPrefix, p advertPrefix, now time.Time) []slaacPrefix
 	return list
 }
 
-// validUntil is when an address ends that was to be valid until old, after its router gives its prefix a new lifetime.
-// Nobody can end it at once: RFC 4862 section 5.5.3 e, "the two-hour rule".
+// validUntil returns when an address ends that was valid until old, after its router gives the prefix a new lifetime.
+// No router can end it at once: RFC 4862 section 5.5.3 e, "the two-hour rule".
 func validUntil(old time.Time, lifetime time.Duration, now time.Time) time.Time {
 	const grace = 2 * time.Hour
 	said, least := until(lifetime, now), now.Add(grace)
@@ -202,8 +201,7 @@ func validUntil(old time.Time, lifetime time.Duration, now time.Time) time.Time 
 	return least
 }
 
-// prefixesAt returns the prefixes to make addresses in. One that several routers give holds as long as any of them
-// says.
+// prefixesAt returns the prefixes for addresses. A prefix from several routers is valid until the latest end.
 func (rs routers) prefixesAt(now time.Time) []slaacPrefix {
 	var out []slaacPrefix
 	for _, r := range rs {
@@ -222,8 +220,8 @@ func (rs routers) prefixesAt(now time.Time) []slaacPrefix {
 	return out
 }
 
-// mtu is the MTU that the routers want IPv6 to have on a link with an MTU of its own: the smallest, as each of them
-// knows of something that lets no more through. 0 if none wants one that is possible.
+// mtu returns the MTU that the routers want for IPv6 on a link with the MTU own: the smallest, because each router
+// may know of a hop that passes no more. It returns 0 if no router wants a possible one.
 func (rs routers) mtu(own int) int {
 	var mtu int
 	for _, r := range rs {
@@ -234,8 +232,8 @@ func (rs routers) mtu(own int) int {
 	return mtu
 }
 
-// hopLimit is the hop limit that the routers want: the largest, so that none of them can cut off what is behind
-// another. One that leaves it open is content with the link's own. 0 if none wants any.
+// hopLimit returns the hop limit that the routers want: the largest, so that no router can cut off what lies behind
+// another. A router that gives none accepts the link's own. It returns 0 if no router gives one.
 func (rs routers) hopLimit(own uint8) uint8 {
 	var most uint8
 	open := false

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The netlink library's Addr has no IFA_RT_PRIORITY and its Route neither RTA_PREF nor RTA_EXPIRES, so addresses and routes
-// are messages of our own here: rtnetlink(7), linux/if_addr.h and linux/rtnetlink.h.
+// The netlink library's Addr has no IFA_RT_PRIORITY, and its Route has neither RTA_PREF nor RTA_EXPIRES, so the
+// messages for addresses and routes are made here: rtnetlink(7), linux/if_addr.h and linux/rtnetlink.h.
 
-// address is an address that a link is to have. Two with the same key are the same to the kernel.
+// address is an address that a link should have. The kernel has only one address with the same key.
 type address struct {
 	prefix    netip.Prefix
 	peer      netip.Prefix
@@ -25,7 +25,7 @@ type address struct {
 	flags     uint32
 	valid     time.Time // zero: forever
 	preferred time.Time // zero: as long as it is valid
-	lapsed    bool      // deprecated from the start
+	lapsed    bool      // deprecated
 }
 
 type addressKey struct {
@@ -34,7 +34,7 @@ type addressKey struct {
 
 func (a address) key() addressKey { return addressKey{a.prefix, a.peer} }
 
-// route is a route that a link is to have, or one without a device.
+// route is a route that a link should have, or one without a device.
 type route struct {
 	family     int
 	table      uint32
@@ -53,7 +53,7 @@ type route struct {
 	expires    time.Time // zero: never
 }
 
-// key is the route without what may change while it stays the same route.
+// key returns the route without what may change while it stays the same route.
 func (r route) key() route {
 	r.expires = time.Time{}
 	return r
@@ -74,7 +74,7 @@ const (
 	rtaExpires    = 23
 )
 
-// seconds is what the kernel takes for the time until t: no less than one, and for the zero time infinity.
+// seconds returns the seconds until t as the kernel takes them: at least one, and infinity for the zero time.
 func seconds(t, now time.Time) uint32 {
 	if t.IsZero() {
 		return math.MaxUint32
@@ -120,7 +120,8 @@ func addressRequest(command, flags, index int, a address) *nl.NetlinkRequest {
 	return req
 }
 
-// broadcastAddr is the address of all hosts in the prefix, which one of two addresses or with a peer does not have.
+// broadcastAddr returns the broadcast address. An address with a peer, or in a prefix of one or two addresses, has
+// none.
 func (a address) broadcastAddr() netip.Addr {
 	addr := a.prefix.Addr()
 	switch {
@@ -140,7 +141,7 @@ func (a address) broadcastAddr() netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// newAddressRequest asks for the address with its lifetimes.
+// newAddressRequest returns the request that sets an address with its lifetimes.
 func newAddressRequest(index int, a address, now time.Time) *nl.NetlinkRequest {
 	req := addressRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, index, a)
 	info := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{
@@ -211,7 +212,7 @@ func routeRequest(command, flags, index int, r route, now time.Time) *nl.Netlink
 	return req
 }
 
-// metricsAttr returns RTA_METRICS, nil if the route has none.
+// metricsAttr returns RTA_METRICS; nil if the route has none.
 func (r route) metricsAttr() *nl.RtAttr {
 	if r.metrics == (route{}).metrics && r.congestion == "" {
 		return nil

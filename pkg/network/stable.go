@@ -9,15 +9,16 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// secret is what stable addresses are made of where the configuration has no secret: of the hardware address, which the
-// next boot finds again. So it hides the hardware address from those who read the addresses, and from nobody who knows
-// it.
+// secret returns the secret for stable addresses if the configuration has none. It is made of the hardware address,
+// so the next boot gets the same. It hides the hardware address from those who see the addresses, but proves nothing
+// to those who know it.
 func (v view) secret(use string) [16]byte {
 	h := sha256.Sum256(slices.Concat([]byte(use+"\x00"), v.MAC))
 	return [16]byte(h[:16])
 }
 
-// stableID is an interface identifier of RFC 7217 section 5: another in each prefix, and the same at each boot.
+// stableID returns an interface identifier by RFC 7217 section 5: different in each prefix, and the same at each
+// boot.
 func (v view) stableID(t netconf.Token, prefix netip.Prefix) [8]byte {
 	secret := t.Secret
 	if secret == nil {
@@ -33,7 +34,7 @@ func (v view) stableID(t netconf.Token, prefix netip.Prefix) [8]byte {
 	}
 }
 
-// reservedID reports whether no host may have the identifier: RFC 5453.
+// reservedID reports whether RFC 5453 reserves the identifier.
 func reservedID(id [8]byte) bool {
 	return id == [8]byte{} ||
 		bytes.HasPrefix(id[:], []byte{2, 0, 0x5e, 0xff, 0xfe}) ||

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LinkState is what one link is and has got.
+// LinkState describes one link and its configuration.
 type LinkState struct {
 	Name       string
 	KernelName string   // before it was renamed
-	AltNames   []string // further names that a [Match] fits, those that systemd would give it included
+	AltNames   []string // alternative names that [Match] fits, with those that systemd would give it
 	Kind       string   // of a virtual device: vlan, bond, …; "" for hardware
 	Driver     string
 	MAC        net.HardwareAddr
@@ -24,19 +24,19 @@ type LinkState struct {
 	Config     string // the .network file that it follows; "" if none fits
 
 	Managed   bool           // it follows a file that does not leave it alone
-	Usable    bool           // carrier, an address of more than local use, and a way out or nothing of the file left undone
-	Pending   bool           // a server or router is still being waited for
+	Usable    bool           // it has a carrier, a global address, and either a default route or nothing that failed
+	Pending   bool           // a server or router may still answer
 	Addresses []netip.Prefix // those set here, and no link-local ones
 	Gateways  []netip.Addr   // of default routes
 	DNS       []netip.Addr
 	Domains   []string
 	NTP       []string
-	Servers   []string // who gave it: "DHCP server 10.0.2.2", "router fe80::1"
+	Servers   []string // who configured it: "DHCP server 10.0.2.2", "router fe80::1"
 	Leased    bool     // its IPv4 address is a DHCP server's
-	Hostname  string   // that a DHCP server has for the machine
+	Hostname  string   // from a DHCP server, for the machine
 	Problem   string   // what is missing or has failed
 	Broken    bool     // the kernel cannot bring it up
-	Final     bool     // as it is, it will never bring the machine online
+	Final     bool     // it will never bring the machine online as it is
 }
 
 func texts[T fmt.Stringer](list []T) []string {
@@ -47,7 +47,7 @@ func texts[T fmt.Stringer](list []T) []string {
 	return out
 }
 
-// state sums up the link.
+// state returns the state of the link.
 func (l *link) state(now time.Time) LinkState {
 	s := LinkState{
 		Name: l.Name, KernelName: l.KernelName, AltNames: l.AltNames, Kind: l.Kind, Driver: l.Driver, MAC: l.MAC,
@@ -75,13 +75,13 @@ func (l *link) state(now time.Time) LinkState {
 	s.Broken = l.applied.trouble[bringUp] != ""
 	s.Final = s.Broken || !l.conf.Link.Required || !l.conf.Link.Up()
 	s.Problem = l.problem(ready, now)
-	// Where there is a way out, a setting that failed is told and no more.
+	// With a default route, a setting that failed does not make the link useless.
 	s.Usable = s.Carrier && ready && (s.Problem == "" || len(s.Gateways) > 0)
 	return s
 }
 
-// reachable returns the addresses set here that others can use. ready is true when duplicate address detection has passed
-// one of them.
+// reachable returns the addresses that were set and that other hosts can use. ready is true if at least one has
+// passed duplicate address detection.
 func (l *link) reachable() (prefixes []netip.Prefix, ready bool) {
 	for _, a := range l.applied.addresses {
 		ip := a.prefix.Addr()
@@ -96,8 +96,8 @@ func (l *link) reachable() (prefixes []netip.Prefix, ready bool) {
 	return prefixes, ready
 }
 
-// gateways returns those of the default routes set here. A default route without a gateway counts where the file wants
-// one.
+// gateways returns the gateways of the default routes that were set. A default route without a gateway counts if the
+// file wants one.
 func (l *link) gateways() []netip.Addr {
 	var out []netip.Addr
 	for _, r := range l.applied.routes {
@@ -110,7 +110,7 @@ func (l *link) gateways() []netip.Addr {
 	return out
 }
 
-// servers returns who gave the link what it has.
+// servers returns who configured the link.
 func (l *link) servers(now time.Time) []string {
 	var out []string
 	if l.lease4 != nil {
@@ -127,7 +127,7 @@ func (l *link) servers(now time.Time) []string {
 	return out
 }
 
-// onLink puts the link to the addresses that mean nothing without one.
+// onLink adds the link as zone to link-local addresses.
 func onLink(list []netip.Addr, name string) []netip.Addr {
 	for i, a := range list {
 		if a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
@@ -137,8 +137,8 @@ func onLink(list []netip.Addr, name string) []netip.Addr {
 	return list
 }
 
-// wantNames collects name servers, domains and time servers: first those of the file, then DHCPv4's, DHCPv6's and the
-// routers'.
+// wantNames collects name servers, domains and time servers: first the file's, then those of DHCPv4, of DHCPv6 and of
+// the routers.
 func (v view) wantNames(now time.Time) names {
 	var n names
 	c := v.conf
@@ -163,7 +163,7 @@ func (v view) wantNames(now time.Time) names {
 	return n
 }
 
-// add takes from a lease what the configuration uses of it.
+// add adds what the configuration uses of a lease.
 func (n *names) add(dns []netip.Addr, search []string, ntp []netip.Addr, useDNS, useDomains, useNTP bool) {
 	if useDNS {
 		n.dns = appendNew(n.dns, elsewhere(dns))
@@ -176,7 +176,7 @@ func (n *names) add(dns []netip.Addr, search []string, ntp []netip.Addr, useDNS,
 	}
 }
 
-// pending reports whether a server or router may still give something better than what there is.
+// pending reports whether a server or router may still give something better.
 func (l *link) pending() bool {
 	switch {
 	case !l.carrier():
@@ -189,7 +189,7 @@ func (l *link) pending() bool {
 	return l.running.dhcp6Mode != dhcp6Off && l.lease6 == nil
 }
 
-// problem is the sentence for why the link is of no use yet.
+// problem returns why the link cannot be used yet.
 func (l *link) problem(ready bool, now time.Time) string {
 	if c := l.conf; !c.Link.Up() {
 		return fmt.Sprintf("left down by ActivationPolicy=%s in %s.network", c.Link.Activation, c.Name)
@@ -204,7 +204,7 @@ func (l *link) problem(ready bool, now time.Time) string {
 	return strings.Join(append(parts, l.applied.troubles()...), ", ")
 }
 
-// noCarrier is why no frames can pass.
+// noCarrier returns why no frames can pass.
 func (l *link) noCarrier() []string {
 	switch {
 	case l.applied.trouble[bringUp] != "": // which says it
@@ -215,7 +215,7 @@ func (l *link) noCarrier() []string {
 	return []string{"no carrier, is the cable in and the other end on?"}
 }
 
-// noAddress is why there is no address that others can use.
+// noAddress returns why there is no address that other hosts can reach.
 func (l *link) noAddress(now time.Time) string {
 	waited := func(since time.Time) string { return fmt.Sprintf("%.0f s", now.Sub(since).Seconds()) }
 	c, asks4, asksRouters := l.conf, l.conf.DHCP4 && !l.since4.IsZero(), !l.sinceRA.IsZero()

@@ -12,7 +12,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// table is the routing table meant by a setting: where there is none, the main one or that of the link's VRF.
+// table returns the routing table for a setting: if none is set, the VRF's or the main table.
 func (v view) table(n uint32) uint32 {
 	switch {
 	case n != 0:
@@ -23,7 +23,7 @@ func (v view) table(n uint32) uint32 {
 	return unix.RT_TABLE_MAIN
 }
 
-// wantStatic is what the file itself says.
+// wantStatic adds what the file itself says.
 func (v view) wantStatic(w *wanted) {
 	for _, s := range v.conf.Addresses {
 		a := address{
@@ -150,10 +150,11 @@ func routeMetrics(s netconf.Route) (m [unix.RTAX_MAX + 1]uint32) {
 	return m
 }
 
-// fallbackAfter is how long DHCPv4 may take before a link with LinkLocalAddressing=ipv4 gets its address as a fallback.
+// fallbackAfter is how long DHCPv4 may take before a link with LinkLocalAddressing=ipv4 gets its address as a
+// fallback.
 const fallbackAfter = 25 * time.Second
 
-// wantLinkLocal4 adds the address of 169.254.0.0/16, or waits for DHCPv4 to give nothing.
+// wantLinkLocal4 adds the address in 169.254.0.0/16 if it is due.
 func (v view) wantLinkLocal4(w *wanted, now time.Time) {
 	fallback := v.conf.LinkLocal4 == netconf.LinkLocal4Fallback
 	switch {
@@ -165,8 +166,8 @@ func (v view) wantLinkLocal4(w *wanted, now time.Time) {
 	}
 }
 
-// linkLocal4 returns the address of RFC 3927 section 2.1: pseudo-random, made of the hardware address, so that a machine
-// has the same one at each boot.
+// linkLocal4 returns an address by RFC 3927 section 2.1. It is derived from the hardware address, so it is the same
+// at each boot.
 func linkLocal4(mac net.HardwareAddr) address {
 	h := uint32(2166136261) // FNV-1a
 	for _, b := range mac {

@@ -10,8 +10,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// view is all that decides what a link should have: the configuration, what the kernel says of the link, and what servers
-// and routers said.
+// view is everything that decides what a link should have: the configuration, the device, and what servers and
+// routers said.
 type view struct {
 	conf *netconf.NetworkConfig
 	device
@@ -21,9 +21,10 @@ type view struct {
 // wanted is what a link should have.
 type wanted struct {
 	setup   setup   // before it has a carrier
-	clients clients // what should run on it
+	clients clients // which clients should run
 
-	// With a carrier, in the order of systemd-networkd: what a file says stands before what came from outside.
+	// With a carrier. The order is that of systemd-networkd: first what the file says, then what servers and routers
+	// gave.
 	addresses []address
 	routes    []route
 	rules     []newRule
@@ -38,7 +39,7 @@ type wanted struct {
 	index map[route]int // where in routes each is, by its key, until they are in order
 }
 
-// clients are what should run on a link.
+// clients are the clients that should run on a link.
 type clients struct {
 	dhcp4, routers bool
 	dhcp6          dhcp6Mode
@@ -72,7 +73,7 @@ func (w *wanted) address(a address) {
 	}
 }
 
-// route adds a route. A route that is wanted twice ends when the later of the two does.
+// route adds a route. If two sources want it, it ends when the later one does.
 func (w *wanted) route(r route) {
 	if i, twice := w.index[r.key()]; twice {
 		w.routes[i].expires = later(w.routes[i].expires, r.expires)
@@ -85,7 +86,7 @@ func (w *wanted) route(r route) {
 	w.routes = append(w.routes, r)
 }
 
-// want puts together the configuration, the link, and what servers and routers said. It depends on nothing else.
+// want returns what the link should have. It depends on the view and the time only.
 func (v view) want(now time.Time) wanted {
 	w := wanted{setup: v.wantSetup(), clients: v.wantClients()}
 	v.wantStatic(&w)
@@ -101,7 +102,7 @@ func (v view) want(now time.Time) wanted {
 	return w
 }
 
-// wantClients starts each client as soon as it can run.
+// wantClients returns each client that can run now.
 func (v view) wantClients() clients {
 	var c clients
 	if !v.broadcasts || !v.carrier() {
@@ -115,7 +116,7 @@ func (v view) wantClients() clients {
 	return c
 }
 
-// wantDHCP6 is what the file says, or leaves to the routers.
+// wantDHCP6 returns how DHCPv6 is used, by the file or by what routers say.
 func (v view) wantDHCP6() dhcp6Mode {
 	switch v.conf.DHCPv6.WithoutRA {
 	case "solicit":
@@ -144,7 +145,7 @@ func (v view) wantLease6(w *wanted, now time.Time) {
 		if ended(a.valid, now) {
 			continue
 		}
-		// RFC 8415 says nothing of a prefix, so no other address is taken to be on the link: RFC 5942 section 5.
+		// RFC 8415 gives no prefix length, so no other address is assumed to be on the link: RFC 5942 section 5.
 		w.address(address{
 			prefix: netip.PrefixFrom(a.addr, 128), flags: unix.IFA_F_NOPREFIXROUTE,
 			valid: a.valid, preferred: a.preferred, lapsed: ended(a.preferred, now),
@@ -152,8 +153,8 @@ func (v view) wantLease6(w *wanted, now time.Time) {
 	}
 }
 
-// inOrder puts the routes into the order in which the kernel takes them: a route through a gateway needs the route to the
-// gateway's own network first.
+// inOrder sorts the routes as the kernel needs them: a route through a gateway comes after the routes to networks on
+// the link.
 func (w *wanted) inOrder() {
 	slices.SortStableFunc(w.routes, func(a, b route) int { return rank(a) - rank(b) })
 	w.index = nil
@@ -168,7 +169,7 @@ func rank(r route) int {
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// listed is systemd's rule for a pair of lists: with an allow list only that counts.
+// listed applies a pair of lists as systemd does: if there is an allow list, the deny list is ignored.
 func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
 	covers := func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) }
 	if len(allow) > 0 {
@@ -177,8 +178,8 @@ func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
 	return !slices.ContainsFunc(deny, covers)
 }
 
-// slaac makes the link's addresses in a prefix of at most 64 bits, by the configured tokens or, where none of them is for this
-// prefix, from the hardware address.
+// slaac returns the link's addresses in a prefix of at most 64 bits. They are made from the configured tokens, or
+// from the hardware address if no token is for this prefix.
 func (v view) slaac(prefix netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	add := func(t netconf.Token) {
@@ -197,7 +198,7 @@ func (v view) slaac(prefix netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// lowerHalf is the interface identifier that a token gives in a prefix, if it is for that prefix.
+// lowerHalf returns the interface identifier from a token; ok is false if the token is not for that prefix.
 func (v view) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bool) {
 	switch t.Mode {
 	case "static":
@@ -212,7 +213,7 @@ func (v view) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bo
 	return eui64(v.MAC)
 }
 
-// eui64 is the modified EUI-64 interface identifier of RFC 4291 appendix A.
+// eui64 returns the modified EUI-64 interface identifier of RFC 4291 appendix A.
 func eui64(mac []byte) (id [8]byte, ok bool) {
 	if len(mac) == infiniBandLen { // RFC 4391 section 8: the port's identifier is one
 		copy(id[:], mac[infiniBandLen-8:])

@@ -43,12 +43,12 @@ func (v view) wantRouters(w *wanted, now time.Time) {
 	}
 }
 
-// wantDefault adds the default route by way of a router, and the routes of the file that have it for a gateway.
+// wantDefault adds the default route through a router, and the routes of the file that use this router as gateway.
 func (v view) wantDefault(w *wanted, r *router, now time.Time) {
 	route := v.routerRoute(r.preference)
 	route.gateway, route.expires = r.addr.WithZone(""), r.until
 	use := v.conf.RA.UseGateway && !ended(r.until, now)
-	for _, p := range r.routes { // an option for the default route is more exact than the header: RFC 4191 section 3.1
+	for _, p := range r.routes { // an option for the default route overrides the header: RFC 4191 section 3.1
 		if p.what.Bits() == 0 && v.usesRoute(p, now) {
 			gateway := route.gateway
 			route = v.routerRoute(p.preference)
@@ -69,13 +69,13 @@ func (v view) wantDefault(w *wanted, r *router, now time.Time) {
 	}
 }
 
-// usesRoute reports whether a route that a router announced is wanted.
+// usesRoute reports whether a route that a router announced is used.
 func (v view) usesRoute(p piece[netip.Prefix], now time.Time) bool {
 	c := v.conf.RA
 	return c.UseRoutePrefix && !ended(p.until, now) && listed(c.RouteAllow, c.RouteDeny, p.what)
 }
 
-// routerRoute is a route as routers give it.
+// routerRoute returns a route with the properties of router advertisements.
 func (v view) routerRoute(preference uint8) route {
 	c := v.conf.RA
 	r := route{
@@ -89,7 +89,7 @@ func (v view) routerRoute(preference uint8) route {
 	return r
 }
 
-// routeBy is a [Route] section with a router for its gateway.
+// routeBy returns the route of a [Route] section through a router.
 func (v view) routeBy(s netconf.Route, router *router) route {
 	s.Gateway = router.addr.WithZone("")
 	r, own := v.staticRoute(s), v.routerRoute(router.preference)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wire4 sends DHCPv4 messages from a link that may have no address yet, and hears those that come to it.
+// wire4 sends DHCPv4 messages on a link that may have no address yet, and receives the answers.
 type wire4 struct {
 	socket       socket4
 	mac          net.HardwareAddr
@@ -26,7 +26,7 @@ type wire4 struct {
 
 const maxMessage4 = 1500
 
-// listen4 begins to read the socket. Close ends that, and closes the socket.
+// listen4 starts to read the socket. Close stops that and closes the socket.
 func listen4(socket socket4, mac net.HardwareAddr, clientPort, serverPort int, clientID []byte) *wire4 {
 	w := &wire4{
 		socket: socket, mac: mac, client: clientPort, server: serverPort, clientID: clientID,
@@ -52,13 +52,13 @@ func (w *wire4) listen() {
 		}
 		select {
 		case w.answers <- p:
-		default: // somebody shouts
+		default: // there are too many
 		}
 	})
 }
 
-// payload4 is the payload of the UDP datagram in an IPv4 packet, nil if the packet is cut off. Ethernet pads short
-// frames, so only the packet's own lengths count.
+// payload4 returns the UDP payload of an IPv4 packet, nil if the packet is truncated. Ethernet pads short frames, so
+// only the lengths in the headers count.
 func payload4(b []byte) []byte {
 	if len(b) < 20 || b[0]>>4 != 4 {
 		return nil
@@ -76,7 +76,7 @@ func payload4(b []byte) []byte {
 }
 
 // forUs reports whether a message is an answer to this client. On InfiniBand it does not carry the hardware address
-// (RFC 4390 section 2.1), but the client identifier, if the server follows RFC 6842.
+// (RFC 4390 section 2.1) but the client identifier, if the server follows RFC 6842.
 func (w *wire4) forUs(p *dhcpv4.DHCPv4) bool {
 	if p.OpCode != dhcpv4.OpcodeBootReply {
 		return false
@@ -88,12 +88,12 @@ func (w *wire4) forUs(p *dhcpv4.DHCPv4) bool {
 	return bytes.Equal(p.ClientHWAddr, w.mac)
 }
 
-// broadcast sends the message to all on the link, from no address.
+// broadcast sends the message to all hosts on the link, from the address 0.0.0.0.
 func (w *wire4) broadcast(m *dhcpv4.DHCPv4) error {
 	return w.socket.broadcast(datagram4(m.ToBytes(), w.client, w.server))
 }
 
-// datagram4 is a UDP datagram from 0.0.0.0 to 255.255.255.255. Its checksum is left out, as RFC 768 allows.
+// datagram4 returns a UDP datagram from 0.0.0.0 to 255.255.255.255. It has no checksum, as RFC 768 allows.
 func datagram4(payload []byte, from, to int) []byte {
 	b := make([]byte, 28, 28+len(payload))
 	b[0], b[8], b[9] = 0x45, 64, unix.IPPROTO_UDP
@@ -106,7 +106,7 @@ func datagram4(payload []byte, from, to int) []byte {
 	return append(b, payload...)
 }
 
-// checksum is that of RFC 1071, over an even number of bytes.
+// checksum returns the checksum of RFC 1071 over an even number of bytes.
 func checksum(b []byte) uint16 {
 	var sum uint32
 	for i := 0; i+1 < len(b); i += 2 {
@@ -118,7 +118,7 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// question4 is a message, and what is an answer to it.
+// question4 is a message and what counts as its answer.
 type question4 struct {
 	m     *dhcpv4.DHCPv4
 	send  func(*dhcpv4.DHCPv4) error
@@ -126,9 +126,9 @@ type question4 struct {
 	began time.Time
 }
 
-// ask sends the message and waits so long for a fitting answer; errNoAnswer if none comes. The transaction id stays, so
-// that an answer to an earlier sending counts: a server may spend seconds on finding out whether an address is free.
-// What does not fit costs no time.
+// ask sends the message and waits for an answer that fits; errNoAnswer means that none came in time. The transaction
+// ID stays the same, so an answer to an earlier transmission counts: a server may need seconds to check that an
+// address is free. Answers that do not fit do not extend the time.
 func (w *wire4) ask(ctx context.Context, q *question4, patience time.Duration) (*dhcpv4.DHCPv4, error) {
 	if q.began.IsZero() {
 		q.began = time.Now()

@@ -12,13 +12,13 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
-// message6 is a DHCPv6 message with the identifiers of its two ends as they stand in it.
+// message6 is a DHCPv6 message with the identifiers of the client and the server as in the packet.
 type message6 struct {
 	*dhcpv6.Message
 	client, server string
 }
 
-// parse6 reads a message. As with DHCPv4 what is malformed is left out, and the rest counts.
+// parse6 reads a message. As with DHCPv4 it skips what is malformed and reads the rest.
 func parse6(b []byte) (*message6, error) {
 	const header = 4
 	if len(b) < header || b[0] == byte(dhcpv6.MessageTypeRelayForward) || b[0] == byte(dhcpv6.MessageTypeRelayReply) {
@@ -46,7 +46,7 @@ func parse6(b []byte) (*message6, error) {
 	return m, nil
 }
 
-// parseIANA reads an identity association (RFC 8415 section 21.4), nil if it is too short to be one.
+// parseIANA reads an identity association (RFC 8415 section 21.4); nil if it is too short.
 func parseIANA(b []byte) *dhcpv6.OptIANA {
 	const header = 12
 	if len(b) < header {
@@ -62,7 +62,7 @@ func parseIANA(b []byte) *dhcpv6.OptIANA {
 	return ia
 }
 
-// eachOption6 goes through options up to the first that is cut off.
+// eachOption6 calls f for each option up to the first that is truncated.
 func eachOption6(b []byte, f func(code dhcpv6.OptionCode, data []byte)) {
 	for len(b) >= 4 {
 		code, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
@@ -74,17 +74,17 @@ func eachOption6(b []byte, f func(code dhcpv6.OptionCode, data []byte)) {
 	}
 }
 
-// wire6 sends DHCPv6 messages to all servers on a link, and hears their answers.
+// wire6 sends DHCPv6 messages to all servers on a link, and receives the answers.
 type wire6 struct {
 	socket       socket6
 	id           string        // of the client
-	association  [4]byte       // the identifier of that for its addresses
+	association  [4]byte       // the identifier of the association for addresses
 	question     atomic.Uint32 // the transaction that is asked for
 	answers      chan *message6
 	done, silent chan struct{}
 }
 
-// listen6 begins to read the socket. Close ends that, and closes the socket.
+// listen6 starts to read the socket. Close stops that and closes the socket.
 func listen6(socket socket6, id string, association [4]byte) *wire6 {
 	w := &wire6{
 		socket: socket, id: id, association: association,
@@ -105,8 +105,8 @@ func (w *wire6) listen() {
 	defer close(w.silent)
 	packets(w.socket, w.done, func(b []byte) {
 		m, err := parse6(bytes.Clone(b))
-		// RFC 8415 section 16: an answer names both of its ends. Where no address is at stake the server's name is not
-		// needed.
+		// RFC 8415 section 16: an answer names the client and the server. Without an address in it the server's name
+		// is not needed.
 		if err != nil || transaction6(m.Message) != w.question.Load() || m.client != w.id {
 			return
 		}
@@ -116,7 +116,7 @@ func (w *wire6) listen() {
 		})
 		select {
 		case w.answers <- m:
-		default: // somebody shouts
+		default: // there are too many
 		}
 	})
 }
@@ -125,21 +125,21 @@ func transaction6(m *dhcpv6.Message) uint32 {
 	return binary.BigEndian.Uint32(append([]byte{0}, m.TransactionID[:]...))
 }
 
-// question6 is a message, and what is an answer to it.
+// question6 is a message and what counts as its answer.
 type question6 struct {
 	m     *dhcpv6.Message
 	fits  func(*message6) bool
 	began time.Time
 }
 
-// ask sends the message and waits so long for a fitting answer; errNoAnswer if none comes. What does not fit costs no
-// time.
+// ask sends the message and waits for an answer that fits; errNoAnswer means that none came in time. Answers that do
+// not fit do not extend the time.
 func (w *wire6) ask(ctx context.Context, q *question6, patience time.Duration) (*message6, error) {
 	if q.began.IsZero() {
 		q.began = time.Now()
 	}
 	w.question.Store(transaction6(q.m))
-	// In hundredths of a second, with an end: RFC 8415 21.9.
+	// In hundredths of a second, with a maximum: RFC 8415 section 21.9.
 	q.m.UpdateOption(dhcpv6.OptElapsedTime(min(time.Since(q.began), 65535*10*time.Millisecond)))
 	if err := w.socket.send(q.m.ToBytes()); err != nil {
 		return nil, err

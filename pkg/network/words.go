@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// String is a line about the link for a person.
+// String returns a line about the link for a person.
 func (s LinkState) String() string {
 	return s.title() + ": " + strings.Join(s.facts(LinkState{}), ", ")
 }
 
-// title is the link with its driver and its hardware address.
+// title returns the link with its driver and its hardware address.
 func (s LinkState) title() string {
 	var what []string
 	if s.Driver != "" {
@@ -26,7 +26,7 @@ func (s LinkState) title() string {
 	return s.Name + " (" + strings.Join(what, ", ") + ")"
 }
 
-// facts are what the link has got that it had not before, and what is wrong with it.
+// facts returns what the link has got since before, and what is wrong with it.
 func (s LinkState) facts(before LinkState) []string {
 	var facts []string
 	add := func(label string, list []string) {
@@ -47,7 +47,7 @@ func (s LinkState) facts(before LinkState) []string {
 	return facts
 }
 
-// news says what of the link differs from what it was when a person was told of it last, "" if nothing does.
+// news returns how the link differs from what a person was told last; "" if it does not.
 func (s LinkState) news(told LinkState) string {
 	if told.Name != s.Name {
 		return s.String()
@@ -66,12 +66,12 @@ func (s LinkState) news(told LinkState) string {
 	return s.Name + " " + strings.Join(news, " and ")
 }
 
-// without returns what is in list and not in other.
+// without returns the elements of list that are not in other.
 func without[T comparable](list, other []T) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(other, v) })
 }
 
-// Offline is the error for a machine none of whose links can reach out.
+// Offline is the error when no link of the machine can reach out.
 type Offline struct {
 	Links []LinkState
 	cause error
@@ -79,7 +79,7 @@ type Offline struct {
 
 func (e *Offline) Unwrap() error { return e.cause }
 
-// Error says what the links lack, those that lack the same together.
+// Error says what the links lack. Links that lack the same are named together.
 func (e *Offline) Error() string {
 	const offline = "no network link can reach out: "
 	if len(e.Links) == 0 {
@@ -106,16 +106,16 @@ func (e *Offline) Error() string {
 	return offline + strings.Join(lacks, "; ")
 }
 
-// Hardware returns the links that are no virtual device's: network cards, and the ends of a container's cables.
+// Hardware returns the links that belong to no virtual device: network cards, and the veth links of containers.
 func (e *Offline) Hardware() []LinkState {
 	return slices.DeleteFunc(slices.Clone(e.Links), func(s LinkState) bool { return s.Kind != "" && s.Kind != "veth" })
 }
 
-// Hopeless reports whether no link that is there can bring the machine online, whatever cables and servers do: there is
-// none but virtual ones, or the files leave them all aside.
+// Hopeless reports whether no link that exists can ever bring the machine online, whatever happens to cables and
+// servers: all are virtual, or no file uses them.
 func (e *Offline) Hopeless() bool {
 	return len(e.Hardware()) == 0 || !slices.ContainsFunc(e.Links, func(s LinkState) bool { return !s.Final })
 }
 
-// why is the error for a machine that did not get online.
+// why returns the error for a machine that is not online.
 func (m *Manager) why(cause error) error { return &Offline{Links: m.State(), cause: cause} }
