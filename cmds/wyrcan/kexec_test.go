@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/u-root/uio/uio"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 )
@@ -29,7 +31,7 @@ func (l *loading) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, e
 		file *os.File
 		all  *[]int64
 	}{{kernel, &l.kernels}, {initrd, &l.initrds}} {
-		n, err := io.Copy(io.Discard, io.NewSectionReader(f.file, 0, 1<<40))
+		n, err := io.Copy(io.Discard, uio.Reader(f.file))
 		if err != nil {
 			return kexec.Result{}, err
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/u-root/uio/uio"
 )
 
 // morph is "wyrcan morph".
@@ -59,8 +61,8 @@ image that such a machine cannot boot is refused, as Wyrcan does.
 		name    string
 		content io.Reader
 	}{
-		{*kernel, io.NewSectionReader(made.Kernel, 0, 1<<62)},
-		{*initrd, io.NewSectionReader(made.Initrd, 0, 1<<62)},
+		{*kernel, uio.Reader(made.Kernel)},
+		{*initrd, uio.Reader(made.Initrd)},
 		{*cmdline, strings.NewReader(made.Cmdline + "\n")},
 	} {
 		if err := files.write(f.name, f.content); err != nil {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/u-root/uio/uio"
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
@@ -102,7 +103,7 @@ func (w *world) Wait(ctx context.Context) error {
 
 func content(t *testing.T, f *os.File) string {
 	t.Helper()
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<40))
+	b, err := io.ReadAll(uio.Reader(f))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-// missing returns the error of a path of the image at which nothing is, and what to do about it.
+// missing returns the error for a path at which the image has nothing that is usable, and what to do about it.
 func (p *Plan) missing(path, advice string, err error) error {
 	node, lerr := p.tree.Lstat(path)
 	switch gone := errors.Is(err, fs.ErrNotExist); {
