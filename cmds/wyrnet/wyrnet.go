@@ -102,7 +102,8 @@ func (c *cmd) run(ctx context.Context) error {
 			return err
 		}
 		files = slices.DeleteFunc(files, func(f netconf.File) bool {
-			return slices.ContainsFunc(described, func(d netconf.File) bool { return d.Name == f.Name && d.Kind == f.Kind })
+			return slices.ContainsFunc(described,
+				func(d netconf.File) bool { return d.Name == f.Name && d.Kind == f.Kind })
 		})
 		return (&network.Manager{Files: append(files, described...)}).Plan(c.stdout)
 	}

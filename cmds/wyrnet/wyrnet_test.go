@@ -17,8 +17,10 @@ func TestCommand(t *testing.T) {
 		wantErr string
 	}{
 		{[]string{"wyrnet"}, cmd{root: "/", timeout: 2 * time.Minute, cmdline: "/proc/cmdline"}, ""},
-		{[]string{"wyrnet", "-t", "5s", "-C", "/x", "-r", "/y", "-k"}, cmd{root: "/x", resolv: "/y", timeout: 5 * time.Second, keep: true, cmdline: "/proc/cmdline"}, ""},
-		{[]string{"wyrnet", "-n", "-cmdline", "/z", "a", "b"}, cmd{root: "/", timeout: 2 * time.Minute, plan: true, cmdline: "/z", arguments: []string{"a", "b"}}, ""},
+		{[]string{"wyrnet", "-t", "5s", "-C", "/x", "-r", "/y", "-k"},
+			cmd{root: "/x", resolv: "/y", timeout: 5 * time.Second, keep: true, cmdline: "/proc/cmdline"}, ""},
+		{[]string{"wyrnet", "-n", "-cmdline", "/z", "a", "b"},
+			cmd{root: "/", timeout: 2 * time.Minute, plan: true, cmdline: "/z", arguments: []string{"a", "b"}}, ""},
 		{[]string{"wyrnet", "eth0"}, cmd{}, `unexpected argument "eth0"`},
 		{[]string{"wyrnet", "-t", "soon"}, cmd{}, "invalid value"},
 	} {
@@ -38,7 +40,8 @@ func TestCommand(t *testing.T) {
 		}
 	}
 	var help strings.Builder
-	if _, err := command(nil, &help, []string{"wyrnet", "-h"}); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-t DURATION") {
+	if _, err := command(nil, &help, []string{"wyrnet", "-h"}); !errors.Is(err, flag.ErrHelp) ||
+		!strings.Contains(help.String(), "-t DURATION") {
 		t.Errorf("-h: %v, and prints %q", err, &help)
 	}
 }

@@ -16,8 +16,10 @@ func TestDryRun(t *testing.T) {
 	w := newWorld(t, 2)
 	w.peer(0)
 	line := filepath.Join(w.dir, "cmdline")
-	if err := os.WriteFile(line, []byte(`quiet wyr.img=example/x wyr.net.lan.Match.Name="lan0 nobody" wyr.net.lan.Network.Address=10.9.0.2/24 wyr.net.lan.Network.Bridge=br`+
-		` wyr.net.netdev.br.NetDev.Name=br wyr.net.netdev.br.NetDev.Kind=bridge wyr.net.lan.Network.Colour=red`), 0o644); err != nil {
+	const arguments = `quiet wyr.img=example/x wyr.net.lan.Match.Name="lan0 nobody"` +
+		` wyr.net.lan.Network.Address=10.9.0.2/24 wyr.net.lan.Network.Bridge=br wyr.net.netdev.br.NetDev.Name=br` +
+		` wyr.net.netdev.br.NetDev.Kind=bridge wyr.net.lan.Network.Colour=red`
+	if err := os.WriteFile(line, []byte(arguments), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	before := w.snapshot()

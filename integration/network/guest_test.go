@@ -21,7 +21,8 @@ import (
 // guestModules are what a guest needs to see the host's files, the devices that a host's kernel may lack, and drivers of the
 // cards that it has.
 var guestModules = []string{
-	"virtio_pci", "9pnet_virtio", "9p", "af_packet", "ipv6", "veth", "bridge", "8021q", "bonding", "dummy", "macvlan", "ipvlan", "vxlan", "vrf",
+	"virtio_pci", "9pnet_virtio", "9p", "af_packet", "ipv6", "veth", "bridge", "8021q", "bonding", "dummy", "macvlan",
+	"ipvlan", "vxlan", "vrf",
 	"virtio_net", "e1000", "e1000e", "8139cp", "vmxnet3", "xhci_pci", "cdc_ether",
 }
 
@@ -68,7 +69,8 @@ func passInGuest(t *testing.T, test string, cases []string, cards ...string) {
 	}
 	v := vm.Machine{
 		Kernel: kernel, Initrd: initrd, Cmdline: "panic=-1", NICs: []string{"none"},
-		QEMU: append([]string{"-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap", "-device", "virtio-9p-pci,fsdev=host,mount_tag=host"}, cards...),
+		QEMU: append([]string{"-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
+			"-device", "virtio-9p-pci,fsdev=host,mount_tag=host"}, cards...),
 	}.Start(t)
 	v.Exit(9 * time.Minute)
 	said := v.Said()
@@ -107,7 +109,8 @@ func writeGuest(w io.Writer, self []byte, modules, pattern string) error {
 	}
 	records := []cpio.Record{
 		cpio.Directory("dev", 0o755), cpio.Directory("host", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1),
-		cpio.StaticFile("init", string(self), 0o755), cpio.StaticFile("wyrnet", string(command), 0o755), cpio.StaticFile("pattern", pattern, 0o644),
+		cpio.StaticFile("init", string(self), 0o755), cpio.StaticFile("wyrnet", string(command), 0o755),
+		cpio.StaticFile("pattern", pattern, 0o644),
 	}
 	paths, err := resolveModules(modules)
 	if err != nil {
@@ -204,7 +207,8 @@ func guest() error {
 			fmt.Printf("module %s: %v\n", line, err)
 		}
 	}
-	if err := unix.Mount("host", "/host", "9p", unix.MS_RDONLY, "trans=virtio,version=9p2000.L,cache=loose,msize=262144"); err != nil {
+	if err := unix.Mount("host", "/host", "9p", unix.MS_RDONLY,
+		"trans=virtio,version=9p2000.L,cache=loose,msize=262144"); err != nil {
 		return fmt.Errorf("cannot mount the host's root: %w", err)
 	}
 	for _, m := range []struct{ dir, kind string }{

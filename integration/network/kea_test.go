@@ -25,7 +25,8 @@ func (w *world) kea(version int, subnet string) *process {
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
-	p := w.start(w.server, "env", "KEA_PIDFILE_DIR="+w.dir, "KEA_LOCKFILE_DIR="+w.dir, fmt.Sprintf("kea-dhcp%d", version), "-c", path)
+	p := w.start(w.server, "env", "KEA_PIDFILE_DIR="+w.dir, "KEA_LOCKFILE_DIR="+w.dir,
+		fmt.Sprintf("kea-dhcp%d", version), "-c", path)
 	for range 100 {
 		if strings.Contains(p.output(), "_STARTED") {
 			return p
@@ -43,11 +44,14 @@ func TestKeaPrefixAlone(t *testing.T) {
 	w := newWorld(t, 1)
 	w.peer(0, "2001:db8:1::1/64", "fe80::1/64")
 	w.ip("link", "set", "eth0", "up") // kea does not listen on a link without a carrier
-	kea := w.kea(6, `"subnet": "2001:db8:1::/64", "pd-pools": [ { "prefix": "2001:db8:f::", "prefix-len": 48, "delegated-len": 56 } ],
+	kea := w.kea(6, `"subnet": "2001:db8:1::/64",
+		"pd-pools": [ { "prefix": "2001:db8:f::", "prefix-len": 48, "delegated-len": 56 } ],
 		"option-data": [ { "name": "dns-servers", "data": "2001:db8:1::53" } ]`)
-	w.radvd("interface peer0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; prefix 2001:db8:1::/64 {}; };")
+	w.radvd("interface peer0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; " +
+		"prefix 2001:db8:1::/64 {}; };")
 	p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")
-	w.eventually("the name server is known", func() bool { return slices.Equal(w.resolvers(), []string{"2001:db8:1::53"}) })
+	w.eventually("the name server is known",
+		func() bool { return slices.Equal(w.resolvers(), []string{"2001:db8:1::53"}) })
 	if !strings.Contains(p.output(), "no address for this machine") {
 		t.Errorf("wyrnet says\n%s\nkea says\n%s", p.output(), kea.output())
 	}
@@ -60,10 +64,13 @@ func TestKea(t *testing.T) {
 	w := newWorld(t, 1)
 	w.peer(0, "10.9.0.1/24", "2001:db8:1::1/64", "fe80::1/64")
 	w.ip("link", "set", "eth0", "up")
-	kea4 := w.kea(4, `"subnet": "10.9.0.0/24", "valid-lifetime": 60, "renew-timer": 3, "rebind-timer": 40, "pools": [ { "pool": "10.9.0.50 - 10.9.0.90" } ],
+	kea4 := w.kea(4, `"subnet": "10.9.0.0/24", "valid-lifetime": 60, "renew-timer": 3, "rebind-timer": 40,
+		"pools": [ { "pool": "10.9.0.50 - 10.9.0.90" } ],
 		"option-data": [ { "name": "routers", "data": "10.9.0.1" }, { "name": "domain-name-servers", "data": "10.9.0.3" } ]`)
-	kea6 := w.kea(6, `"subnet": "2001:db8:1::/64", "valid-lifetime": 60, "preferred-lifetime": 50, "renew-timer": 3, "rebind-timer": 40,
-		"pools": [ { "pool": "2001:db8:1::100 - 2001:db8:1::1ff" } ], "option-data": [ { "name": "dns-servers", "data": "2001:db8:1::53" } ]`)
+	kea6 := w.kea(6, `"subnet": "2001:db8:1::/64", "valid-lifetime": 60, "preferred-lifetime": 50,
+		"renew-timer": 3, "rebind-timer": 40,
+		"pools": [ { "pool": "2001:db8:1::100 - 2001:db8:1::1ff" } ],
+		"option-data": [ { "name": "dns-servers", "data": "2001:db8:1::53" } ]`)
 	w.radvd("interface peer0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; };")
 	p := w.wyrnet(nil, "-k")
 	renewed := func(kea *process, word string, times int) func() bool {
@@ -71,7 +78,8 @@ func TestKea(t *testing.T) {
 	}
 	w.eventually("the DHCPv4 lease was renewed twice", renewed(kea4, "DHCP4_LEASE_ALLOC", 3))
 	w.eventually("the DHCPv6 lease was renewed", renewed(kea6, "DHCP6_LEASE_RENEW", 1))
-	if got := w.resolvers(); !slices.Equal(got, []string{"10.9.0.3", "2001:db8:1::53"}) || strings.Contains(p.output(), "ran out") || strings.Contains(p.output(), "took") {
+	if got := w.resolvers(); !slices.Equal(got, []string{"10.9.0.3", "2001:db8:1::53"}) ||
+		strings.Contains(p.output(), "ran out") || strings.Contains(p.output(), "took") {
 		t.Errorf("resolv.conf has %q\n%s", got, p.output())
 	}
 }

@@ -101,7 +101,8 @@ Name=br0
 DHCP=ipv4
 LinkLocalAddressing=no
 `},
-	{name: "handed-over-bridge", handedOver: true, needs: []string{"bridge"}, serve: dhcp(full, two), files: `-- br.netdev --
+	{name: "handed-over-bridge", handedOver: true, needs: []string{"bridge"}, serve: dhcp(full, two),
+		files: `-- br.netdev --
 [NetDev]
 Name=br0
 Kind=bridge
@@ -138,7 +139,8 @@ LinkLocalAddressing=no
 `},
 	{name: "handed-over-dhcp", handedOver: true, serve: func(w *world) {
 		w.peer(0, "10.9.0.1/24")
-		w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,1h", "--dhcp-host=id:01:02:00:00:00:00:01,10.9.0.78", two)
+		w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,1h",
+			"--dhcp-host=id:01:02:00:00:00:00:01,10.9.0.78", two)
 	}, files: eth0("[Network]\nDHCP=ipv4\n")},
 	{name: "macvlan", needs: []string{"macvlan"}, files: `-- m.netdev --
 [NetDev]
@@ -269,7 +271,8 @@ LinkLocalAddressing=no
 		w.far("link", "add", "link", "peer0", "name", "peer0.7", "type", "vlan", "id", "7")
 		w.far("addr", "add", "10.7.0.1/24", "dev", "peer0.7")
 		w.far("link", "set", "peer0.7", "up")
-		w.dnsmasq("--interface=peer0.7", "--dhcp-range=10.7.0.50,10.7.0.90,255.255.255.0,1h", "--dhcp-host=02:00:00:00:00:01,10.7.0.50", "--dhcp-option=option:dns-server,10.7.0.1")
+		w.dnsmasq("--interface=peer0.7", "--dhcp-range=10.7.0.50,10.7.0.90,255.255.255.0,1h",
+			"--dhcp-host=02:00:00:00:00:01,10.7.0.50", "--dhcp-option=option:dns-server,10.7.0.1")
 	}, files: `-- v.netdev --
 [NetDev]
 Name=v7
@@ -366,11 +369,15 @@ Name=b0
 [Network]
 Address=10.0.0.5/24
 `},
-	{name: "bond-xor", needs: []string{"bond"}, files: bondOf("balance-xor", "TransmitHashPolicy=layer2+3\nMIIMonitorSec=100ms\n")},
+	{name: "bond-xor", needs: []string{"bond"},
+		files: bondOf("balance-xor", "TransmitHashPolicy=layer2+3\nMIIMonitorSec=100ms\n")},
 	{name: "bond-broadcast", needs: []string{"bond"}, files: bondOf("broadcast", "MIIMonitorSec=100ms\n")},
-	{name: "bond-tlb", needs: []string{"bond"}, files: bondOf("balance-tlb", "DynamicTransmitLoadBalancing=no\nMIIMonitorSec=100ms\n")},
+	{name: "bond-tlb", needs: []string{"bond"},
+		files: bondOf("balance-tlb", "DynamicTransmitLoadBalancing=no\nMIIMonitorSec=100ms\n")},
 	{name: "bond-alb", needs: []string{"bond"}, files: bondOf("balance-alb", "MIIMonitorSec=100ms\n")},
-	{name: "bond-arp", needs: []string{"bond"}, files: bondOf("active-backup", "ARPIntervalSec=1\nARPIPTargets=10.0.0.1 10.0.0.2\nARPValidate=all\nARPAllTargets=all\n")},
+	{name: "bond-arp", needs: []string{"bond"},
+		files: bondOf("active-backup",
+			"ARPIntervalSec=1\nARPIPTargets=10.0.0.1 10.0.0.2\nARPValidate=all\nARPAllTargets=all\n")},
 	{name: "bond-vlan-bridge", needs: []string{"bond", "vlan", "bridge"}, files: `-- b.netdev --
 [NetDev]
 Name=b0
@@ -454,6 +461,8 @@ Address=10.0.0.5/24
 // bondOf is a bond of one link: which of several becomes active first, and has its address where each member has another, is
 // for the kernel's timers to say.
 func bondOf(mode, settings string) string {
-	return "-- b.netdev --\n[NetDev]\nName=b0\nKind=bond\nMACAddress=02:00:00:00:0a:00\n[Bond]\nMode=" + mode + "\n" + settings +
-		"-- a.network --\n[Match]\nName=eth0\n[Network]\nBond=b0\n-- up.network --\n[Match]\nName=b0\n[Network]\nAddress=10.0.0.5/24\nGateway=10.0.0.1\n"
+	return "-- b.netdev --\n[NetDev]\nName=b0\nKind=bond\nMACAddress=02:00:00:00:0a:00\n[Bond]\nMode=" + mode + "\n" +
+		settings +
+		"-- a.network --\n[Match]\nName=eth0\n[Network]\nBond=b0\n-- up.network --\n[Match]\nName=b0\n[Network]\n" +
+		"Address=10.0.0.5/24\nGateway=10.0.0.1\n"
 }

@@ -114,8 +114,9 @@ func TestOracle(t *testing.T) {
 func hasKind(t *testing.T, kind string) bool {
 	w := newWorld(t, 1)
 	args := map[string][]string{
-		"vlan": {"link", "eth0", "type", "vlan", "id", "1"}, "macvlan": {"link", "eth0", "type", "macvlan"}, "ipvlan": {"link", "eth0", "type", "ipvlan"},
-		"vxlan": {"type", "vxlan", "id", "1", "dev", "eth0", "dstport", "4789"}, "vrf": {"type", "vrf", "table", "9"},
+		"vlan": {"link", "eth0", "type", "vlan", "id", "1"}, "macvlan": {"link", "eth0", "type", "macvlan"},
+		"ipvlan": {"link", "eth0", "type", "ipvlan"},
+		"vxlan":  {"type", "vxlan", "id", "1", "dev", "eth0", "dstport", "4789"}, "vrf": {"type", "vrf", "table", "9"},
 	}[kind]
 	if args == nil {
 		args = []string{"type", kind}
@@ -180,7 +181,8 @@ func (c oracleCase) run(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("systemd-networkd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-networkd says:\n%s", diff, us.output(), them.output())
+	t.Errorf("systemd-networkd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-networkd says:\n%s", diff,
+		us.output(), them.output())
 }
 
 // handOver is what becomes of the files in the booted container.
@@ -322,10 +324,13 @@ func (w *world) json(family, commands string) [][]map[string]any {
 
 // addressFacts and routeFacts are what counts of an address and a route. Lifetimes count as limited or not.
 var (
-	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label", "dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
-	routeFacts   = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
-	linkLocal4   = regexp.MustCompile(`169\.254\.\d+\.\d+`)
-	linkLocal6   = regexp.MustCompile(`fe80::[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+`) // made of a secret that another has not
+	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label",
+		"dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
+	routeFacts = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope",
+		"prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
+	linkLocal4 = regexp.MustCompile(`169\.254\.\d+\.\d+`)
+	// made of a secret that another has not
+	linkLocal6 = regexp.MustCompile(`fe80::[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+`)
 )
 
 // facts writes the members that count in the order of their names.
@@ -361,18 +366,20 @@ func facts(m map[string]any, count []string) string {
 		b, _ := json.Marshal(v)
 		out = append(out, k+"="+string(b))
 	}
-	return linkLocal6.ReplaceAllStringFunc(linkLocal4.ReplaceAllString(strings.Join(out, " "), "169.254.x.x"), func(address string) string {
-		if strings.Contains(address, "ff:fe") { // it is made of the hardware address
-			return address
-		}
-		return "fe80::x:x:x:x"
-	})
+	return linkLocal6.ReplaceAllStringFunc(linkLocal4.ReplaceAllString(strings.Join(out, " "), "169.254.x.x"),
+		func(address string) string {
+			if strings.Contains(address, "ff:fe") { // it is made of the hardware address
+				return address
+			}
+			return "fe80::x:x:x:x"
+		})
 }
 
 // linkFacts are what counts of a link.
 func linkFacts(l map[string]any, w *world) map[string]any {
 	out := map[string]any{}
-	for _, k := range []string{"mtu", "address", "master", "group", "ifalias", "altnames", "inet6_addr_gen_mode", "operstate", "link"} {
+	for _, k := range []string{"mtu", "address", "master", "group", "ifalias", "altnames", "inet6_addr_gen_mode",
+		"operstate", "link"} {
 		if v := l[k]; v != nil {
 			out[k] = v
 		}
@@ -399,8 +406,11 @@ func withoutTimers(v any) any {
 	}
 	m = maps.Clone(m)
 	for k := range m {
-		if strings.HasSuffix(k, "timer") || slices.Contains([]string{"topology_change", "topology_change_detected", "gc_timer", "ad_info", "state", "mii_status", "port_no", "no", "id", "designated_cost", "designated_port",
-			"link_failure_count", "ad_aggregator_id", "ad_actor_oper_port_state", "ad_actor_oper_port_state_str", "ad_partner_oper_port_state", "ad_partner_oper_port_state_str", "hello_timer"}, k) {
+		if strings.HasSuffix(k, "timer") ||
+			slices.Contains([]string{"topology_change", "topology_change_detected", "gc_timer", "ad_info", "state",
+				"mii_status", "port_no", "no", "id", "designated_cost", "designated_port",
+				"link_failure_count", "ad_aggregator_id", "ad_actor_oper_port_state", "ad_actor_oper_port_state_str",
+				"ad_partner_oper_port_state", "ad_partner_oper_port_state_str", "hello_timer"}, k) {
 			delete(m, k)
 		}
 	}

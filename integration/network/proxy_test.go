@@ -56,7 +56,8 @@ func TestProxyDHCP(t *testing.T) {
 	w.peer(0, "10.9.0.1/24")
 	offers := 0
 	w.serve4(func(m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
-		reply, err := dhcpv4.NewReplyFromRequest(m, dhcpv4.WithServerIP(net.IPv4(10, 9, 0, 1)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 9, 0, 1))))
+		reply, err := dhcpv4.NewReplyFromRequest(m, dhcpv4.WithServerIP(net.IPv4(10, 9, 0, 1)),
+			dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 9, 0, 1))))
 		if err != nil {
 			return nil, err
 		}

@@ -172,7 +172,8 @@ func TestRenewal(t *testing.T) {
 	time.Sleep(4 * time.Second) // longer than a refusal would have to stand alone
 	mu.Lock()
 	defer mu.Unlock()
-	if !w.hasAddress("eth0", "10.9.0.50/24") || w.hasAddress("eth0", "10.9.0.66/24") || strings.Contains(p.output(), "took") {
+	if !w.hasAddress("eth0", "10.9.0.50/24") || w.hasAddress("eth0", "10.9.0.66/24") ||
+		strings.Contains(p.output(), "took") {
 		t.Errorf("the lease was not kept:\n%s\n%s", w.ip("addr"), p.output())
 	}
 	unicast := 0
@@ -185,9 +186,11 @@ func TestRenewal(t *testing.T) {
 			continue
 		}
 		unicast++
-		if r.From.String() != "10.9.0.50:68" || r.To.String() != "10.9.0.1:67" || r.ToMAC.String() != wire.MAC.String() || r.CIAddr != rawClient ||
+		if r.From.String() != "10.9.0.50:68" || r.To.String() != "10.9.0.1:67" ||
+			r.ToMAC.String() != wire.MAC.String() || r.CIAddr != rawClient ||
 			r.Option(54) != nil || r.Option(50) != nil {
-			t.Errorf("renewal from %v to %v (%v), ciaddr %v, server identifier %x, requested address %x", r.From, r.To, r.ToMAC, r.CIAddr, r.Option(54), r.Option(50))
+			t.Errorf("renewal from %v to %v (%v), ciaddr %v, server identifier %x, requested address %x", r.From,
+				r.To, r.ToMAC, r.CIAddr, r.Option(54), r.Option(50))
 		}
 	}
 	if unicast < 2 || extended != 1 {
@@ -259,7 +262,8 @@ func TestTwoAuthorities(t *testing.T) {
 		w.far("link", "set", fmt.Sprintf("port%d", i), "up")
 		w.far("link", "set", fmt.Sprintf("srv%d", i), "up")
 		w.far("addr", "add", fmt.Sprintf("10.%d.0.1/24", i), "dev", fmt.Sprintf("srv%d", i))
-		servers = append(servers, w.dnsmasq(fmt.Sprintf("--interface=srv%d", i), fmt.Sprintf("--dhcp-range=10.%d.0.50,10.%d.0.90,255.255.255.0,2m", i, i), "--dhcp-option=option:T1,4"))
+		servers = append(servers, w.dnsmasq(fmt.Sprintf("--interface=srv%d", i),
+			fmt.Sprintf("--dhcp-range=10.%d.0.50,10.%d.0.90,255.255.255.0,2m", i, i), "--dhcp-option=option:T1,4"))
 	}
 	p := w.wyrnet(map[string]string{"lan.network": dhcp4Only}, "-k")
 	acks := func() int {
@@ -284,14 +288,16 @@ func TestServerMoves(t *testing.T) {
 	needRoot(t, "dnsmasq")
 	w := newWorld(t, 1)
 	w.peer(0, "10.9.0.1/24")
-	old := w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,1h", "--dhcp-option=option:T1,3")
+	old := w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,1h",
+		"--dhcp-option=option:T1,3")
 	w.wyrnet(nil, "-k")
 	w.eventually("eth0 has a default route", func() bool { return w.hasRoute("-4", "default", "10.9.0.1", "eth0") })
 	old.stop()
 	w.far("addr", "flush", "dev", "peer0")
 	w.far("addr", "add", "10.8.0.1/24", "dev", "peer0")
 	w.dnsmasq("--interface=peer0", "--dhcp-range=10.8.0.50,10.8.0.90,255.255.255.0,1h")
-	w.eventually("eth0 has another default route", func() bool { return w.hasRoute("-4", "default", "10.8.0.1", "eth0") })
+	w.eventually("eth0 has another default route",
+		func() bool { return w.hasRoute("-4", "default", "10.8.0.1", "eth0") })
 }
 
 // TestSilentServer has a server that is the quicker to offer and then never confirms, beside one that does.
@@ -381,7 +387,8 @@ func bad4(wire *raw.Wire, a asked4) map[string][]byte {
 		"an offer of a group":      change(func(m *raw.Message4) { m.YIAddr = netip.MustParseAddr("224.0.0.1") }),
 		"an offer of the loopback": change(func(m *raw.Message4) { m.YIAddr = netip.MustParseAddr("127.0.0.1") }),
 		"overload of garbage": change(func(m *raw.Message4) {
-			m.YIAddr, m.File, m.SName, m.Options = netip.IPv4Unspecified(), randomBytes(128), randomBytes(64), append([]byte{52, 1, 3}, m.Options...)
+			m.YIAddr, m.File, m.SName, m.Options = netip.IPv4Unspecified(), randomBytes(128), randomBytes(64),
+				append([]byte{52, 1, 3}, m.Options...)
 		}),
 		"a large message": change(func(m *raw.Message4) {
 			m.YIAddr, m.Options = netip.IPv4Unspecified(), append(m.Options, make([]byte, 1100)...)
@@ -420,7 +427,8 @@ func TestPackets4(t *testing.T) {
 			if err := wire.Frame(frame); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			for range 8 { // none of them a usable offer: what is twisted is behind the transaction's number or before the type
+			// none of them a usable offer: what is twisted is behind the transaction's number or before the type
+			for range 8 {
 				f := slices.Clone(frame)
 				if len(f) > 46 {
 					copy(f[46:50], "none")

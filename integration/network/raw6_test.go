@@ -23,7 +23,8 @@ func (w *world) serveRaw6(wire *raw.Wire, answer func(m *raw.Message6, reply fun
 			}
 			if m := raw.Parse6(d.Payload); m != nil {
 				answer(m, func(r raw.Message6) {
-					wire.Send(raw.Datagram{ToMAC: d.FromMAC, Payload: r.Bytes(), To: d.From, From: netip.AddrPortFrom(netip.MustParseAddr("fe80::1"), raw.ServerPort6)})
+					wire.Send(raw.Datagram{ToMAC: d.FromMAC, Payload: r.Bytes(), To: d.From,
+						From: netip.AddrPortFrom(netip.MustParseAddr("fe80::1"), raw.ServerPort6)})
 				})
 			}
 		}
@@ -56,7 +57,8 @@ func noAddress6(m *raw.Message6, status byte) []byte {
 
 // to6 is an answer to the message.
 func to6(m *raw.Message6, kind byte, options ...[]byte) raw.Message6 {
-	return raw.Message6{Type: kind, XID: m.XID, Options: append(raw.Option6(1, m.Option(1)...), slices.Concat(options...)...)}
+	return raw.Message6{Type: kind, XID: m.XID,
+		Options: append(raw.Option6(1, m.Option(1)...), slices.Concat(options...)...)}
 }
 
 // managed has a router at the other end of the first link that sends the machine to a DHCPv6 server.
@@ -64,7 +66,8 @@ func managed(t *testing.T) (*world, *raw.Wire) {
 	needRoot(t, "radvd")
 	w := newWorld(t, 1)
 	w.peer(0, "2001:db8:1::1/64", "fe80::1/64")
-	w.radvd("interface peer0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; prefix 2001:db8:1::/64 {}; };")
+	w.radvd("interface peer0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; " +
+		"prefix 2001:db8:1::/64 {}; };")
 	return w, w.wire("peer0")
 }
 
@@ -90,7 +93,8 @@ func TestPrefixAlone(t *testing.T) {
 				}
 			})
 			p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")
-			w.eventually("the name server is known", func() bool { return slices.Equal(w.resolvers(), []string{"2001:db8:1::53"}) })
+			w.eventually("the name server is known",
+				func() bool { return slices.Equal(w.resolvers(), []string{"2001:db8:1::53"}) })
 			if out := p.output(); tt.advertises != strings.Contains(out, "no address for this machine") {
 				t.Errorf("wyrnet says\n%s", out)
 			}
@@ -142,7 +146,8 @@ func TestRenewal6(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	mu.Lock()
 	defer mu.Unlock()
-	if asked[raw.Renew6] < 2 || asked[raw.Solicit6] != 0 || asked[raw.Rebind6] != 1 || !w.hasAddress("eth0", "2001:db8:1::150/128") || w.hasAddress("eth0", "2001:db8:1::666/128") {
+	if asked[raw.Renew6] < 2 || asked[raw.Solicit6] != 0 || asked[raw.Rebind6] != 1 ||
+		!w.hasAddress("eth0", "2001:db8:1::150/128") || w.hasAddress("eth0", "2001:db8:1::666/128") {
 		t.Errorf("asked %v\n%s\n%s", asked, w.ip("-6", "addr"), p.output())
 	}
 }
@@ -155,15 +160,18 @@ func bad6(m *raw.Message6) map[string]raw.Message6 {
 	other := to6(m, raw.Reply6, strangerID6, foreign)
 	other.XID[0] ^= 1
 	return map[string]raw.Message6{
-		"nothing":                    {Type: raw.Reply6, XID: m.XID},
-		"another transaction":        other,
-		"of nobody":                  to6(m, raw.Reply6, foreign),
-		"to nobody":                  {Type: raw.Reply6, XID: m.XID, Options: append(slices.Clone(strangerID6), foreign...)},
-		"to another":                 {Type: raw.Reply6, XID: m.XID, Options: slices.Concat(raw.Option6(1, 0, 3, 0, 1, 9), strangerID6, foreign)},
-		"of another link":            to6(m, raw.Advertise6, strangerID6, otherLink),
-		"a reply unasked":            to6(m, raw.Reply6, strangerID6, foreign),
-		"no address":                 to6(m, raw.Advertise6, strangerID6, raw.Option6(3, m.Option(3)...)),
-		"a cut address":              to6(m, raw.Advertise6, strangerID6, raw.Option6(3, append(slices.Clone(m.Option(3)), raw.Option6(5, 1, 2)...)...)),
+		"nothing":             {Type: raw.Reply6, XID: m.XID},
+		"another transaction": other,
+		"of nobody":           to6(m, raw.Reply6, foreign),
+		"to nobody": {Type: raw.Reply6, XID: m.XID,
+			Options: append(slices.Clone(strangerID6), foreign...)},
+		"to another": {Type: raw.Reply6, XID: m.XID,
+			Options: slices.Concat(raw.Option6(1, 0, 3, 0, 1, 9), strangerID6, foreign)},
+		"of another link": to6(m, raw.Advertise6, strangerID6, otherLink),
+		"a reply unasked": to6(m, raw.Reply6, strangerID6, foreign),
+		"no address":      to6(m, raw.Advertise6, strangerID6, raw.Option6(3, m.Option(3)...)),
+		"a cut address": to6(m, raw.Advertise6, strangerID6,
+			raw.Option6(3, append(slices.Clone(m.Option(3)), raw.Option6(5, 1, 2)...)...)),
 		"a cut option":               to6(m, raw.Advertise6, strangerID6, []byte{0, 3, 9, 9}),
 		"a relay's":                  {Type: 13, XID: m.XID, Options: make([]byte, 40)},
 		"a question":                 to6(m, raw.Solicit6, strangerID6, foreign),
@@ -230,7 +238,8 @@ func TestPackets6(t *testing.T) {
 	})
 	mu.Lock()
 	defer mu.Unlock()
-	if asked[raw.Solicit6] != 0 || asked[raw.Rebind6] != 0 || !w.hasAddress("eth0", "2001:db8:1::150/128") || w.hasAddress("eth0", "2001:db8:1::666/128") {
+	if asked[raw.Solicit6] != 0 || asked[raw.Rebind6] != 0 || !w.hasAddress("eth0", "2001:db8:1::150/128") ||
+		w.hasAddress("eth0", "2001:db8:1::666/128") {
 		t.Errorf("asked %v\n%s\n%s", asked, w.ip("-6", "addr"), p.output())
 	}
 	select {

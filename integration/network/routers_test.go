@@ -88,7 +88,8 @@ func TestRogueRouter(t *testing.T) {
 	needRoot(t)
 	w := newWorld(t, 1)
 	w.peer(0)
-	w.advertise(ofA(lan(), raw.RDNSS(600, server), raw.RIO("2001:db8:f::/48", 0, 600), raw.DNSSL(600, "lan.example"))...)
+	w.advertise(ofA(lan(), raw.RDNSS(600, server), raw.RIO("2001:db8:f::/48", 0, 600),
+		raw.DNSSL(600, "lan.example"))...)
 	send := func(p raw.ICMPv6) {
 		w.air.mu.Lock()
 		defer w.air.mu.Unlock()
@@ -147,7 +148,8 @@ func TestRogueRouter(t *testing.T) {
 		send(r.packet)
 		if i%200 == 0 {
 			if lacks := holds(); lacks != "" {
-				t.Fatalf("after %d packets the machine lacks%s, the last was %x\n%s", i, lacks, r.packet.Message, p.output())
+				t.Fatalf("after %d packets the machine lacks%s, the last was %x\n%s", i, lacks, r.packet.Message,
+					p.output())
 			}
 		}
 	}

@@ -54,13 +54,15 @@ func TestDHCP(t *testing.T) {
 	needRoot(t, "dnsmasq")
 	w := newWorld(t, 1)
 	w.peer(0, "10.9.0.1/24")
-	w.dnsmasq("--interface=peer0", basicRange, "--dhcp-option=option:router,10.9.0.1", "--dhcp-option=option:dns-server,10.9.0.3,10.9.0.4", "--dhcp-host=02:00:00:00:00:01,10.9.0.50")
+	w.dnsmasq("--interface=peer0", basicRange, "--dhcp-option=option:router,10.9.0.1",
+		"--dhcp-option=option:dns-server,10.9.0.3,10.9.0.4", "--dhcp-host=02:00:00:00:00:01,10.9.0.50")
 	start := time.Now()
 	out := w.online(w.wyrnet(nil), 20*time.Second)
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	for _, want := range []string{"eth0 (veth, 02:00:00:00:00:01)", "10.9.0.50/24", "gateway 10.9.0.1", "DNS 10.9.0.3 10.9.0.4", "from DHCP server 10.9.0.1"} {
+	for _, want := range []string{"eth0 (veth, 02:00:00:00:00:01)", "10.9.0.50/24", "gateway 10.9.0.1",
+		"DNS 10.9.0.3 10.9.0.4", "from DHCP server 10.9.0.1"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("wyrnet does not say %q:\n%s", want, out)
 		}
@@ -119,7 +121,8 @@ func TestNoServer(t *testing.T) {
 	w.peer(0)
 	p := w.wyrnet(nil, "-t", "4s")
 	<-p.done
-	if want := regexp.MustCompile(`no answer to DHCP in [34] s and no router's advertisement in [0-4] s`); p.err == nil || !want.MatchString(p.output()) {
+	want := regexp.MustCompile(`no answer to DHCP in [34] s and no router's advertisement in [0-4] s`)
+	if p.err == nil || !want.MatchString(p.output()) {
 		t.Errorf("wyrnet ends with %v and\n%s", p.err, p.output())
 	}
 }
@@ -156,7 +159,8 @@ func TestLateLink(t *testing.T) {
 	w.wyrnet(nil, "-k")
 	w.eventually("eth0 has a default route", func() bool { return w.hasRoute("-4", "default", "10.9.0.1", "eth0") })
 	w.peer(1, "10.8.0.1/24")
-	w.dnsmasq("--interface=peer1", "--dhcp-range=10.8.0.50,10.8.0.90,255.255.255.0,1h", "--dhcp-option=option:dns-server,10.8.0.1")
+	w.dnsmasq("--interface=peer1", "--dhcp-range=10.8.0.50,10.8.0.90,255.255.255.0,1h",
+		"--dhcp-option=option:dns-server,10.8.0.1")
 	w.eventually("eth1 has a default route", func() bool { return w.hasRoute("-4", "default", "10.8.0.1", "eth1") })
 	w.eventually("both name servers are known", func() bool { return len(w.resolvers()) == 2 })
 }
@@ -190,7 +194,8 @@ func TestTwoServers(t *testing.T) {
 		w.far("link", "set", fmt.Sprintf("port%d", i), "up")
 		w.far("link", "set", fmt.Sprintf("srv%d", i), "up")
 		w.far("addr", "add", fmt.Sprintf("10.%d.0.1/24", i), "dev", fmt.Sprintf("srv%d", i))
-		w.dnsmasq(fmt.Sprintf("--interface=srv%d", i), fmt.Sprintf("--dhcp-range=10.%d.0.50,10.%d.0.90,255.255.255.0,1h", i, i))
+		w.dnsmasq(fmt.Sprintf("--interface=srv%d", i),
+			fmt.Sprintf("--dhcp-range=10.%d.0.50,10.%d.0.90,255.255.255.0,1h", i, i))
 	}
 	w.online(w.wyrnet(nil), 30*time.Second)
 	one, two := w.hasRoute("-4", "default", "10.1.0.1", "eth0"), w.hasRoute("-4", "default", "10.2.0.1", "eth0")
@@ -208,7 +213,8 @@ func TestTwoServers(t *testing.T) {
 func TestDenyList(t *testing.T) {
 	t.Parallel()
 	w, d := served(t, 1)
-	p := w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n[DHCPv4]\nDenyList=10.9.0.1\n"}, "-t", "5s")
+	p := w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n[DHCPv4]\n" +
+		"DenyList=10.9.0.1\n"}, "-t", "5s")
 	<-p.done
 	if p.err == nil || !strings.Contains(d.output(), "DHCPOFFER") {
 		t.Errorf("wyrnet ends with %v although the server is denied; server:\n%s", p.err, d.output())
@@ -221,7 +227,8 @@ func TestSpanningTree(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
 	w := newWorld(t, 1)
-	w.far("link", "add", "name", "sw0", "address", "02:00:00:00:02:01", "type", "bridge", "stp_state", "1", "forward_delay", "400")
+	w.far("link", "add", "name", "sw0", "address", "02:00:00:00:02:01", "type", "bridge", "stp_state", "1",
+		"forward_delay", "400")
 	w.far("link", "set", "peer0", "master", "sw0")
 	w.far("addr", "add", "10.9.0.1/24", "dev", "sw0")
 	w.far("link", "set", "sw0", "up")
@@ -243,7 +250,8 @@ func TestJumbo(t *testing.T) {
 	w, _ := served(t, 1, "--dhcp-option=option:mtu,9000")
 	w.far("link", "set", "peer0", "mtu", "9000")
 	w.wyrnet(nil, "-k")
-	w.eventually("eth0 has the MTU of 9000", func() bool { return strings.Contains(w.ip("link", "show", "dev", "eth0"), "mtu 9000") })
+	w.eventually("eth0 has the MTU of 9000",
+		func() bool { return strings.Contains(w.ip("link", "show", "dev", "eth0"), "mtu 9000") })
 }
 
 // TestHostRoute is an address without a network and a gateway that no network holds, as some hosting companies have it.
@@ -253,7 +261,8 @@ func TestHostRoute(t *testing.T) {
 	w := newWorld(t, 1)
 	w.peer(0, "10.9.0.1/32")
 	w.far("route", "add", "192.0.2.7/32", "dev", "peer0")
-	w.online(w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.7/32\nDNS=10.9.0.1\nLinkLocalAddressing=no\n[Route]\nGateway=10.9.0.1\nGatewayOnLink=yes\n"}), 20*time.Second)
+	w.online(w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.7/32\n" +
+		"DNS=10.9.0.1\nLinkLocalAddressing=no\n[Route]\nGateway=10.9.0.1\nGatewayOnLink=yes\n"}), 20*time.Second)
 	if !w.reaches("10.9.0.1") {
 		t.Errorf("the gateway does not answer:\n%s", w.ip("route"))
 	}
@@ -262,9 +271,11 @@ func TestHostRoute(t *testing.T) {
 // TestHostLease is the same with a server: RFC 3442's routes to a gateway outside of the /32.
 func TestHostLease(t *testing.T) {
 	t.Parallel()
-	w, _ := served(t, 1, "--dhcp-host=02:00:00:00:00:01,10.9.0.77", "--dhcp-option=option:netmask,255.255.255.255", "--dhcp-option=option:classless-static-route,10.9.0.1/32,0.0.0.0,0.0.0.0/0,10.9.0.1")
+	w, _ := served(t, 1, "--dhcp-host=02:00:00:00:00:01,10.9.0.77", "--dhcp-option=option:netmask,255.255.255.255",
+		"--dhcp-option=option:classless-static-route,10.9.0.1/32,0.0.0.0,0.0.0.0/0,10.9.0.1")
 	w.online(w.wyrnet(nil), 20*time.Second)
-	if !w.hasAddress("eth0", "10.9.0.77/32") || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") || !w.reaches("10.9.0.1") {
+	if !w.hasAddress("eth0", "10.9.0.77/32") || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") ||
+		!w.reaches("10.9.0.1") {
 		t.Errorf("the gateway is not reached:\n%s%s", w.ip("addr"), w.ip("route"))
 	}
 }
@@ -275,7 +286,8 @@ func TestIPv6Only(t *testing.T) {
 	needRoot(t, "radvd")
 	w := newWorld(t, 1)
 	w.peer(0, "2001:db8:1::1/64")
-	w.radvd("interface peer0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; prefix 2001:db8:1::/64 {}; RDNSS 2001:db8:1::53 {}; DNSSL example.net {}; };")
+	w.radvd("interface peer0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; prefix 2001:db8:1::/64 " +
+		"{}; RDNSS 2001:db8:1::53 {}; DNSSL example.net {}; };")
 	out := w.online(w.wyrnet(nil), 20*time.Second)
 	if !w.hasAddress("eth0", "2001:db8:1::ff:fe00:1/64") || !w.reaches("2001:db8:1::1") {
 		t.Errorf("the router is not reached:\n%s%s\n%s", w.ip("addr"), w.ip("-6", "route"), out)
@@ -291,7 +303,8 @@ func TestShortLease(t *testing.T) {
 	needRoot(t, "dnsmasq")
 	w := newWorld(t, 1)
 	w.peer(0, "10.9.0.1/24")
-	d := w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,2m", "--dhcp-option=option:T1,3")
+	d := w.dnsmasq("--interface=peer0", "--dhcp-range=10.9.0.50,10.9.0.90,255.255.255.0,2m",
+		"--dhcp-option=option:T1,3")
 	w.wyrnet(nil, "-k")
 	w.eventually("the lease was renewed twice", func() bool { return strings.Count(d.output(), "DHCPACK") >= 3 })
 	// On a busy host the first question may have to be asked twice; once there is a lease it is not asked again.
@@ -321,7 +334,8 @@ func TestNeverUp(t *testing.T) {
 	w.peer(0)
 	w.peer(1, "10.9.0.1/24")
 	files := map[string]string{
-		"a.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.9/24\nGateway=198.51.100.1\nVLAN=nowhere\nLinkLocalAddressing=no\nBogus=1\n[Address]\nAddress=1.2.3\n",
+		"a.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.9/24\nGateway=198.51.100.1\nVLAN=nowhere\n" +
+			"LinkLocalAddressing=no\nBogus=1\n[Address]\nAddress=1.2.3\n",
 	}
 	p := w.wyrnet(files, "-t", "3s")
 	<-p.done
@@ -339,7 +353,8 @@ func TestNeverUp(t *testing.T) {
 	if p.err == nil {
 		t.Errorf("wyrnet calls this online:\n%s", out)
 	}
-	files["b.network"] = "[Match]\nName=eth1\n[Network]\nAddress=10.9.0.9/24\nGateway=10.9.0.1\nLinkLocalAddressing=no\nDNS=10.9.0.1\n"
+	files["b.network"] = "[Match]\nName=eth1\n[Network]\nAddress=10.9.0.9/24\nGateway=10.9.0.1\n" +
+		"LinkLocalAddressing=no\nDNS=10.9.0.1\n"
 	w.online(w.wyrnet(files), 20*time.Second)
 }
 
@@ -354,11 +369,13 @@ func TestBroughtUpLater(t *testing.T) {
 	w.ip("link", "add", "link", "eth0", "name", "upper", "address", "02:00:00:00:00:01", "type", "macvlan")
 	files := map[string]string{
 		"a.network": "[Match]\nName=eth0\n[Link]\nUnmanaged=yes\n",
-		"b.network": "[Match]\nName=upper\n[Network]\nAddress=10.9.0.9/24\nGateway=10.9.0.1\nLinkLocalAddressing=no\nDNS=10.9.0.1\n",
+		"b.network": "[Match]\nName=upper\n[Network]\nAddress=10.9.0.9/24\nGateway=10.9.0.1\n" +
+			"LinkLocalAddressing=no\nDNS=10.9.0.1\n",
 	}
 	p := w.wyrnet(files, "-t", "2s")
 	<-p.done
-	if p.err == nil || !strings.Contains(p.output(), "upper (macvlan, 02:00:00:00:00:01): cannot bring it up: address already in use") {
+	if p.err == nil || !strings.Contains(p.output(),
+		"upper (macvlan, 02:00:00:00:00:01): cannot bring it up: address already in use") {
 		t.Errorf("wyrnet ends with %v and\n%s", p.err, p.output())
 	}
 	p = w.wyrnet(files, "-t", "60s")
@@ -380,7 +397,8 @@ func TestRenamed(t *testing.T) {
 	w.eventually("eth0 has its address", func() bool { return w.hasAddress("eth0", "10.1.0.5/24") })
 	w.ip("link", "set", "eth0", "down")
 	w.ip("link", "set", "eth0", "name", "lan0")
-	w.eventually("lan0 has another", func() bool { return w.hasAddress("lan0", "10.2.0.5/24") && !w.hasAddress("lan0", "10.1.0.5/24") })
+	w.eventually("lan0 has another",
+		func() bool { return w.hasAddress("lan0", "10.2.0.5/24") && !w.hasAddress("lan0", "10.1.0.5/24") })
 }
 
 // TestLinkFile renames by a .link file, which knows the kernel's name; a .network file knows the new one.
@@ -391,7 +409,8 @@ func TestLinkFile(t *testing.T) {
 	w.peer(0)
 	w.peer(1)
 	out := w.online(w.wyrnet(map[string]string{
-		"10-lan.link":    "[Match]\nMACAddress=02:00:00:00:00:01\n[Link]\nName=lan0\nMTUBytes=1400\nAlternativeName=uplink\nAlias=the way out\nTransmitQueueLength=77\n",
+		"10-lan.link": "[Match]\nMACAddress=02:00:00:00:00:01\n[Link]\nName=lan0\nMTUBytes=1400\n" +
+			"AlternativeName=uplink\nAlias=the way out\nTransmitQueueLength=77\n",
 		"20-all.link":    "[Match]\nOriginalName=*\n[Link]\nMACAddress=02:00:00:00:00:77\n",
 		"10-old.network": "[Match]\nName=eth0\n[Network]\nAddress=10.1.0.5/24\n",
 		"20-new.network": "[Match]\nName=uplink\n[Network]\nAddress=10.2.0.5/24\nLinkLocalAddressing=no\n",
@@ -431,7 +450,8 @@ func TestRequired(t *testing.T) {
 	needRoot(t)
 	w := newWorld(t, 1)
 	w.peer(0)
-	files := map[string]string{"a.network": "[Match]\nName=eth0\n[Link]\nRequiredForOnline=no\n[Network]\nAddress=10.1.0.5/24\nGateway=10.1.0.1\nDNS=10.1.0.1\n"}
+	files := map[string]string{"a.network": "[Match]\nName=eth0\n[Link]\nRequiredForOnline=no\n[Network]\n" +
+		"Address=10.1.0.5/24\nGateway=10.1.0.1\nDNS=10.1.0.1\n"}
 	p := w.wyrnet(files, "-t", "4s")
 	<-p.done
 	if p.err == nil {

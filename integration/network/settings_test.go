@@ -33,7 +33,8 @@ func TestStableAddresses(t *testing.T) {
 			for i := range seen {
 				w := newWorld(t, 1)
 				w.peer(0, "2001:db8:1::1/64")
-				w.radvd("interface peer0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; prefix 2001:db8:1::/64 {}; RDNSS 2001:db8:1::53 {}; };")
+				w.radvd("interface peer0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; prefix " +
+					"2001:db8:1::/64 {}; RDNSS 2001:db8:1::53 {}; };")
 				w.online(w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n" + tt.file}), 20*time.Second)
 				global := strings.Fields(w.ip("-6", "-o", "addr", "show", "dev", "eth0", "scope", "global"))
 				seen[i] = [2]string{w.linkLocal(), global[3]}
@@ -41,7 +42,8 @@ func TestStableAddresses(t *testing.T) {
 			if seen[0] != seen[1] || seen[0][0] == "" || strings.Contains(seen[0][0], "ff:fe") {
 				t.Errorf("addresses %v, then %v", seen[0], seen[1])
 			}
-			if global := seen[0][1]; tt.token != "" && global != tt.token || tt.token == "" && strings.Contains(global, "ff:fe") {
+			if global := seen[0][1]; tt.token != "" && global != tt.token || tt.token == "" &&
+				strings.Contains(global, "ff:fe") {
 				t.Errorf("address %s, want %s", global, tt.token)
 			}
 		})
@@ -56,7 +58,8 @@ func TestSettingFails(t *testing.T) {
 		{"MTU", "[Link]\nMTUBytes=70000\n", "cannot set the MTU"},
 		{"hardware address", "[Link]\nMACAddress=01:00:00:00:00:01\n", "cannot set the hardware address"},
 		{"IPv6 MTU", "[Network]\nIPv6MTUBytes=9000\n", "cannot set mtu to 9000"},
-		{"rule", "[RoutingPolicyRule]\nType=goto\nGoTo=9\nPriority=7\nTable=5\nSuppressPrefixLength=0\nIncomingInterface=abcdefghijklmnopqrst\n", "cannot add a routing policy rule"},
+		{"rule", "[RoutingPolicyRule]\nType=goto\nGoTo=9\nPriority=7\nTable=5\nSuppressPrefixLength=0\n" +
+			"IncomingInterface=abcdefghijklmnopqrst\n", "cannot add a routing policy rule"},
 		{"neighbour", "[Neighbor]\nAddress=224.0.0.9\nLinkLayerAddress=02:00:00:00:00:09\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -64,8 +67,10 @@ func TestSettingFails(t *testing.T) {
 			w := newWorld(t, 1)
 			w.peer(0)
 			start := time.Now()
-			out := w.online(w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n[Network]\nAddress=10.0.0.5/24\nDNS=10.0.0.1\nLinkLocalAddressing=no\n" + tt.file}, "-t", "30s"), 40*time.Second)
-			if took := time.Since(start); took > 12*time.Second || !w.hasAddress("eth0", "10.0.0.5/24") || !strings.Contains(out, tt.want) {
+			out := w.online(w.wyrnet(map[string]string{"lan.network": "[Match]\nName=eth0\n[Network]\n" +
+				"Address=10.0.0.5/24\nDNS=10.0.0.1\nLinkLocalAddressing=no\n" + tt.file}, "-t", "30s"), 40*time.Second)
+			if took := time.Since(start); took > 12*time.Second || !w.hasAddress("eth0", "10.0.0.5/24") ||
+				!strings.Contains(out, tt.want) {
 				t.Errorf("after %v wyrnet says\n%s", took, out)
 			}
 		})

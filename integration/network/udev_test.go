@@ -209,11 +209,15 @@ func TestLinks(t *testing.T) {
 			cards.renew(t)
 			w := &world{t: t, dir: t.TempDir()}
 			w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"), files)
-			w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"), map[string]string{"none.network": "[Match]\nName=*\n[Link]\nUnmanaged=yes\n"})
-			ours := exec.Command(wyrnet, "-C", filepath.Join(w.dir, "root"), "-r", w.resolvConf(), "-t", "1s") // the files are applied at first sight
-			said, _ := ours.CombinedOutput()                                                                   // there is nothing to wait for, it says
+			w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"),
+				map[string]string{"none.network": "[Match]\nName=*\n[Link]\nUnmanaged=yes\n"})
+			// the files are applied at first sight
+			ours := exec.Command(wyrnet, "-C", filepath.Join(w.dir, "root"), "-r", w.resolvConf(), "-t", "1s")
+			// there is nothing to wait for, it says
+			said, _ := ours.CombinedOutput()
 			if diff := cmp.Diff(want, cards.facts(t)); diff != "" {
-				t.Errorf("systemd-udevd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-udevd says:\n%s", diff, said, theirs)
+				t.Errorf("systemd-udevd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-udevd says:\n%s",
+					diff, said, theirs)
 			}
 		})
 	}
@@ -279,12 +283,14 @@ func (c cards) renew(t *testing.T) {
 	t.Helper()
 	for _, what := range []string{"unbind", "bind"} {
 		for _, card := range slices.Sorted(maps.Keys(c.drivers)) {
-			if err := os.WriteFile(filepath.Join(c.drivers[card], what), []byte(filepath.Base(card)), 0o200); err != nil {
+			if err := os.WriteFile(filepath.Join(c.drivers[card], what), []byte(filepath.Base(card)),
+				0o200); err != nil {
 				t.Fatal(err)
 			}
 		}
 		deadline := time.Now().Add(pace(10))
-		for want := map[string]int{"unbind": 0, "bind": c.links}[what]; len(hardLinks(t)) != want; time.Sleep(50 * time.Millisecond) {
+		for want := map[string]int{"unbind": 0,
+			"bind": c.links}[what]; len(hardLinks(t)) != want; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("after %s there are %d links, want %d", what, len(hardLinks(t)), want)
 			}
@@ -299,7 +305,8 @@ func (c cards) udevd(t *testing.T, files map[string]string) (got map[string]stri
 	conf, empty, rules := filepath.Join(w.dir, "conf"), filepath.Join(w.dir, "empty"), filepath.Join(w.dir, "rules")
 	w.writeFiles(conf, files)
 	w.writeFiles(empty, nil)
-	for _, rule := range []string{"75-net-description.rules", "80-net-setup-link.rules"} { // of a hundred files those about names
+	// of a hundred files those about names
+	for _, rule := range []string{"75-net-description.rules", "80-net-setup-link.rules"} {
 		text, err := os.ReadFile(filepath.Join("/usr/lib/udev/rules.d", rule))
 		if err != nil {
 			t.Fatal(err)
@@ -318,7 +325,8 @@ func (c cards) udevd(t *testing.T, files map[string]string) (got map[string]stri
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually("systemd-udevd listens", func() bool { return exec.Command("udevadm", "control", "--ping").Run() == nil })
+	w.eventually("systemd-udevd listens",
+		func() bool { return exec.Command("udevadm", "control", "--ping").Run() == nil })
 	w.run("udevadm", "trigger", "--action=add", "--subsystem-match=net")
 	w.run("udevadm", "settle")
 	got = c.facts(t)

@@ -58,7 +58,8 @@ func TestMain(m *testing.M) {
 				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
-			build := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-o", wyrnet, "gitlab.com/wyrcan/wyrcan/cmds/wyrnet")
+			build := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-o", wyrnet,
+				"gitlab.com/wyrcan/wyrcan/cmds/wyrnet")
 			if out, err := build.CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "%v: %s\n", err, out)
 				return 1
@@ -126,8 +127,10 @@ func newWorld(t *testing.T, links int) *world {
 }
 
 func (w *world) addLink(i int) {
-	w.run("ip", "-n", w.client, "link", "add", fmt.Sprintf("eth%d", i), "address", fmt.Sprintf("02:00:00:00:00:%02x", i+1),
-		"type", "veth", "peer", "name", fmt.Sprintf("peer%d", i), "address", fmt.Sprintf("02:00:00:00:01:%02x", i+1), "netns", w.server)
+	w.run("ip", "-n", w.client, "link", "add", fmt.Sprintf("eth%d", i), "address",
+		fmt.Sprintf("02:00:00:00:00:%02x", i+1),
+		"type", "veth", "peer", "name", fmt.Sprintf("peer%d", i), "address", fmt.Sprintf("02:00:00:00:01:%02x", i+1),
+		"netns", w.server)
 }
 
 // run runs a command and returns what it prints.
@@ -203,7 +206,8 @@ func (w *world) start(ns string, args ...string) *process {
 func (w *world) wyrnet(files map[string]string, args ...string) *process {
 	w.t.Helper()
 	w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"), files)
-	return w.start(w.client, append([]string{wyrnet, "-C", filepath.Join(w.dir, "root"), "-r", w.resolvConf()}, args...)...)
+	return w.start(w.client, append([]string{wyrnet, "-C", filepath.Join(w.dir, "root"), "-r", w.resolvConf()},
+		args...)...)
 }
 
 func (w *world) resolvConf() string { return filepath.Join(w.dir, "resolv.conf") }
@@ -228,8 +232,10 @@ func (w *world) writeFiles(dir string, files map[string]string) {
 func (w *world) dnsmasq(args ...string) *process {
 	w.t.Helper()
 	id := worlds.Add(1)
-	p := w.start(w.server, append([]string{"dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file=/dev/null", "--port=0", "--bind-interfaces", "--no-ping", "--log-dhcp", "--log-facility=-",
-		"--dhcp-authoritative", "--dhcp-leasefile=" + filepath.Join(w.dir, fmt.Sprintf("leases%d", id)), "--pid-file="}, args...)...)
+	p := w.start(w.server, append([]string{"dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file=/dev/null",
+		"--port=0", "--bind-interfaces", "--no-ping", "--log-dhcp", "--log-facility=-",
+		"--dhcp-authoritative", "--dhcp-leasefile=" + filepath.Join(w.dir, fmt.Sprintf("leases%d", id)),
+		"--pid-file="}, args...)...)
 	w.eventually("dnsmasq is ready", func() bool { return strings.Contains(p.output(), "DHCP") })
 	return p
 }
@@ -270,7 +276,8 @@ func (w *world) within(d time.Duration, what string, f func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(d); !f(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("waited in vain until %s\naddresses:\n%s\nroutes:\n%s%s", what, w.ip("-br", "addr"), w.ip("route"), w.ip("-6", "route"))
+			w.t.Fatalf("waited in vain until %s\naddresses:\n%s\nroutes:\n%s%s", what, w.ip("-br", "addr"),
+				w.ip("route"), w.ip("-6", "route"))
 		}
 	}
 }

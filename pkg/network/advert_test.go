@@ -80,7 +80,8 @@ func TestOptions(t *testing.T) {
 		{"DNSSL with a line in a label", raw.Hex("1f02 0000 00000258 03610a62 00 016300"), "search c 10m0s"},
 		{"DNSSL international", raw.DNSSL(600, "xn--bcher-kva.example"), "search xn--bcher-kva.example 10m0s"},
 		{"DNSSL of 256 bytes and more", raw.DNSSL(600, label63+"."+label63, label63+"."+label63+"."+label63),
-			"search " + label63 + "." + label63 + " 10m0s\nsearch " + label63 + "." + label63 + "." + label63 + " 10m0s"},
+			"search " + label63 + "." + label63 + " 10m0s\nsearch " + label63 + "." + label63 + "." + label63 +
+				" 10m0s"},
 		{
 			"DNSSL of the machine itself",
 			raw.DNSSL(600, "localhost", "a.Localhost", "localhost.localdomain", "mylocalhost", "localhost.example"),
@@ -189,7 +190,8 @@ func TestHeader(t *testing.T) {
 		{raw.RA{}, advert{}},
 		{raw.RA{HopLimit: 77, Flags: 0x80, Lifetime: 0xffff}, advert{hopLimit: 77, managed: true,
 			lifetime: 65535 * time.Second}},
-		{raw.RA{Flags: 0x40 | 0x08, Lifetime: 1}, advert{other: true, preference: preferenceHigh, lifetime: time.Second}},
+		{raw.RA{Flags: 0x40 | 0x08, Lifetime: 1},
+			advert{other: true, preference: preferenceHigh, lifetime: time.Second}},
 		{raw.RA{Flags: 0x18}, advert{preference: preferenceLow}},
 		{raw.RA{Flags: 0x10}, advert{preference: preferenceMedium}},
 	} {

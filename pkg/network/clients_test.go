@@ -58,7 +58,8 @@ func TestRenewal(t *testing.T) {
 			s.refuses = map[string]bool{"renew": true}
 			s.ignores = map[string]bool{"discover": true}
 		},
-			1804 * time.Second, []string{"discover", own, "renew", "discover"}, false, "server 10.0.0.1 took 10.0.0.5 back"},
+			1804 * time.Second, []string{"discover", own, "renew", "discover"}, false,
+			"server 10.0.0.1 took 10.0.0.5 back"},
 		{"refused by its server when all are asked", func(s *fakeServer4) {
 			s.refuses = map[string]bool{"rebind": true}
 			s.ignores = map[string]bool{"renew": true, "discover": true}
@@ -268,16 +269,19 @@ func TestDHCPv6Mode(t *testing.T) {
 		{"other", "", []byte{other}, []string{"INFORMATION-REQUEST"}, false},
 		{"managed", "", []byte{managed}, []string{"SOLICIT", "REQUEST"}, true},
 		{"both", "", []byte{managed | other}, []string{"SOLICIT", "REQUEST"}, true},
-		{"other, later managed", "", []byte{other, managed | other}, []string{"INFORMATION-REQUEST", "SOLICIT", "REQUEST"}, true},
+		{"other, later managed", "", []byte{other, managed | other},
+			[]string{"INFORMATION-REQUEST", "SOLICIT", "REQUEST"}, true},
 		{"managed, later other", "", []byte{managed, other}, []string{"SOLICIT", "REQUEST"}, true},
 		{"managed, later nothing", "", []byte{managed, 0}, []string{"SOLICIT", "REQUEST"}, true},
-		{"nothing, later other, later managed", "", []byte{0, other, managed}, []string{"INFORMATION-REQUEST", "SOLICIT", "REQUEST"}, true},
+		{"nothing, later other, later managed", "", []byte{0, other, managed},
+			[]string{"INFORMATION-REQUEST", "SOLICIT", "REQUEST"}, true},
 		{"never", "[IPv6AcceptRA]\nDHCPv6Client=no\n", []byte{managed}, nil, false},
 		{"always", "[IPv6AcceptRA]\nDHCPv6Client=always\n", []byte{0}, []string{"SOLICIT", "REQUEST"}, true},
 		{"without a router's word", "[DHCPv6]\nWithoutRA=solicit\n", []byte{0}, []string{"SOLICIT", "REQUEST"}, true},
 		{"for information without a router's word", "[DHCPv6]\nWithoutRA=information-request\n", []byte{0, managed},
 			[]string{"INFORMATION-REQUEST"}, false},
-		{"an address that is not wanted", "[DHCPv6]\nUseAddress=no\n", []byte{managed}, []string{"SOLICIT", "REQUEST"}, false},
+		{"an address that is not wanted", "[DHCPv6]\nUseAddress=no\n", []byte{managed},
+			[]string{"SOLICIT", "REQUEST"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			kernel := func() *fakeKernel {
@@ -286,27 +290,28 @@ func TestDHCPv6Mode(t *testing.T) {
 				k.router.ra = &raw.RA{Flags: tt.flags[0], Lifetime: 1800}
 				return k
 			}
-			inBubble(t, kernel, map[string]string{"a.network": acceptRA + tt.file}, func(t *testing.T, m *testManager, k *fakeKernel) {
-				m.up(30 * time.Second)
-				for _, flags := range tt.flags[1:] {
+			inBubble(t, kernel, map[string]string{"a.network": acceptRA + tt.file},
+				func(t *testing.T, m *testManager, k *fakeKernel) {
+					m.up(30 * time.Second)
+					for _, flags := range tt.flags[1:] {
+						pass(time.Minute)
+						k.router.says(raw.RA{Flags: flags, Lifetime: 1800})
+					}
 					pass(time.Minute)
-					k.router.says(raw.RA{Flags: flags, Lifetime: 1800})
-				}
-				pass(time.Minute)
-				if diff := cmp.Diff(tt.asked, kinds(k.dhcp6.questions())); diff != "" {
-					t.Errorf("the server was asked (-want +got):\n%s", diff)
-				}
-				if has := slices.Contains(k.has(1), "2001:db8::150/128"); has != tt.has {
-					t.Errorf("it has %q", k.has(1))
-				}
-				wantNames := ""
-				if len(tt.asked) > 0 {
-					wantNames = "nameserver 2001:db8::53\n"
-				}
-				if got := m.resolvConf(); got != wantNames {
-					t.Errorf("resolv.conf has %q, want %q", got, wantNames)
-				}
-			})
+					if diff := cmp.Diff(tt.asked, kinds(k.dhcp6.questions())); diff != "" {
+						t.Errorf("the server was asked (-want +got):\n%s", diff)
+					}
+					if has := slices.Contains(k.has(1), "2001:db8::150/128"); has != tt.has {
+						t.Errorf("it has %q", k.has(1))
+					}
+					wantNames := ""
+					if len(tt.asked) > 0 {
+						wantNames = "nameserver 2001:db8::53\n"
+					}
+					if got := m.resolvConf(); got != wantNames {
+						t.Errorf("resolv.conf has %q, want %q", got, wantNames)
+					}
+				})
 		})
 	}
 }
@@ -338,7 +343,8 @@ func TestRenewal6(t *testing.T) {
 				k.dhcp6.on, k.dhcp6.valid = true, 4*time.Hour
 				return k
 			}
-			files := map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv6\n[DHCPv6]\nWithoutRA=solicit\n"}
+			files := map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv6\n[DHCPv6]\n" +
+				"WithoutRA=solicit\n"}
 			inBubble(t, kernel, files, func(t *testing.T, m *testManager, k *fakeKernel) {
 				m.mustUp(30 * time.Second)
 				k.dhcp6.set(tt.changes)
@@ -366,29 +372,31 @@ func TestDHCPv6Server(t *testing.T) {
 			return k
 		}
 	}
-	inBubble(t, with(func(s *fakeServer6) { s.rapid = true }), files, func(t *testing.T, m *testManager, k *fakeKernel) {
-		m.mustUp(30 * time.Second)
-		if diff := cmp.Diff([]string{"SOLICIT"}, kinds(k.dhcp6.questions())); diff != "" {
-			t.Errorf("rapid commit (-want +got):\n%s", diff)
-		}
-	})
-	inBubble(t, with(func(s *fakeServer6) { s.noAddress = true }), files, func(t *testing.T, m *testManager, k *fakeKernel) {
-		m.up(30 * time.Second)
-		if got := m.resolvConf(); got != "nameserver 2001:db8::53\n" {
-			t.Errorf("a server without an address gives the names %q", got)
-		}
-		if n := m.says(`eth0: DHCPv6: server 02:00:00:00:01:01 has no address for this machine: "none left"`); n != 1 {
-			t.Errorf("it says %q", m.said)
-		}
-		if !slices.Contains(kinds(k.dhcp6.questions()), "INFORMATION-REQUEST") {
-			t.Errorf("it asked %q", k.dhcp6.questions())
-		}
-		k.dhcp6.set(func(s *fakeServer6) { s.noAddress = false })
-		pass(3 * time.Minute)
-		if !slices.Contains(k.has(1), "2001:db8::150/128") {
-			t.Errorf("when the server has an address the link has %q", k.has(1))
-		}
-	})
+	inBubble(t, with(func(s *fakeServer6) { s.rapid = true }), files,
+		func(t *testing.T, m *testManager, k *fakeKernel) {
+			m.mustUp(30 * time.Second)
+			if diff := cmp.Diff([]string{"SOLICIT"}, kinds(k.dhcp6.questions())); diff != "" {
+				t.Errorf("rapid commit (-want +got):\n%s", diff)
+			}
+		})
+	inBubble(t, with(func(s *fakeServer6) { s.noAddress = true }), files,
+		func(t *testing.T, m *testManager, k *fakeKernel) {
+			m.up(30 * time.Second)
+			if got := m.resolvConf(); got != "nameserver 2001:db8::53\n" {
+				t.Errorf("a server without an address gives the names %q", got)
+			}
+			if n := m.says(`eth0: DHCPv6: server 02:00:00:00:01:01 has no address for this machine: "none left"`); n != 1 {
+				t.Errorf("it says %q", m.said)
+			}
+			if !slices.Contains(kinds(k.dhcp6.questions()), "INFORMATION-REQUEST") {
+				t.Errorf("it asked %q", k.dhcp6.questions())
+			}
+			k.dhcp6.set(func(s *fakeServer6) { s.noAddress = false })
+			pass(3 * time.Minute)
+			if !slices.Contains(k.has(1), "2001:db8::150/128") {
+				t.Errorf("when the server has an address the link has %q", k.has(1))
+			}
+		})
 	unconfirmed := func(s *fakeServer6) { s.ignores = map[dhcpv6.MessageType]bool{dhcpv6.MessageTypeRequest: true} }
 	inBubble(t, with(unconfirmed), files, func(t *testing.T, m *testManager, k *fakeKernel) {
 		if _, err := m.up(time.Minute); err == nil {
@@ -401,65 +409,69 @@ func TestDHCPv6Server(t *testing.T) {
 
 // TestRouterLifetime holds that what a router gave ends with its time, and that it is asked until one leads anywhere.
 func TestRouterLifetime(t *testing.T) {
-	short := raw.RA{Lifetime: 30, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 100, 50), rdnss}}
-	inBubble(t, routed(short), map[string]string{"a.network": acceptRA}, func(t *testing.T, m *testManager, k *fakeKernel) {
-		m.mustUp(time.Minute)
-		want := []string{"2001:db8:1::ff:fe00:1/64", "2001:db8:1::/64", "default via fe80::a"}
-		if diff := cmp.Diff(want, k.has(1)); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-		pass(20 * time.Second)
-		k.router.says(short) // again: the default route ends later
-		pass(20 * time.Second)
-		if diff := cmp.Diff(want, k.has(1)); diff != "" {
-			t.Errorf("40 s after the first, 20 s after the second (-want +got):\n%s", diff)
-		}
-		pass(15 * time.Second)
-		if slices.Contains(k.has(1), "default via fe80::a") || len(m.State()[0].Gateways) != 0 {
-			t.Errorf("35 s after the last word of 30 s it has %q", k.has(1))
-		}
-		pass(75 * time.Second)
-		if has := k.has(1); len(has) != 0 {
-			t.Errorf("when all is over it has %q", has)
-		}
-		if n := k.router.questions(); n != 1 {
-			t.Errorf("a router that answered was asked %d times", n)
-		}
-	})
-	inBubble(t, routed(raw.RA{Options: [][]byte{prefix1}}), map[string]string{"a.network": acceptRA}, func(t *testing.T, m *testManager, k *fakeKernel) {
-		m.mustUp(time.Minute)
-		pass(time.Minute)
-		if n := k.router.questions(); n < 5 {
-			t.Errorf("beside a router that leads nowhere others were asked for %d times in a minute", n)
-		}
-	})
+	short := raw.RA{Lifetime: 30, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 100, 50),
+		rdnss}}
+	inBubble(t, routed(short), map[string]string{"a.network": acceptRA},
+		func(t *testing.T, m *testManager, k *fakeKernel) {
+			m.mustUp(time.Minute)
+			want := []string{"2001:db8:1::ff:fe00:1/64", "2001:db8:1::/64", "default via fe80::a"}
+			if diff := cmp.Diff(want, k.has(1)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			pass(20 * time.Second)
+			k.router.says(short) // again: the default route ends later
+			pass(20 * time.Second)
+			if diff := cmp.Diff(want, k.has(1)); diff != "" {
+				t.Errorf("40 s after the first, 20 s after the second (-want +got):\n%s", diff)
+			}
+			pass(15 * time.Second)
+			if slices.Contains(k.has(1), "default via fe80::a") || len(m.State()[0].Gateways) != 0 {
+				t.Errorf("35 s after the last word of 30 s it has %q", k.has(1))
+			}
+			pass(75 * time.Second)
+			if has := k.has(1); len(has) != 0 {
+				t.Errorf("when all is over it has %q", has)
+			}
+			if n := k.router.questions(); n != 1 {
+				t.Errorf("a router that answered was asked %d times", n)
+			}
+		})
+	inBubble(t, routed(raw.RA{Options: [][]byte{prefix1}}), map[string]string{"a.network": acceptRA},
+		func(t *testing.T, m *testManager, k *fakeKernel) {
+			m.mustUp(time.Minute)
+			pass(time.Minute)
+			if n := k.router.questions(); n < 5 {
+				t.Errorf("beside a router that leads nowhere others were asked for %d times in a minute", n)
+			}
+		})
 }
 
 // TestRouterLimits holds that the hop limit and the MTU for IPv6 follow the routers, and that the link gets back its own
 // when the cable leads elsewhere.
 func TestRouterLimits(t *testing.T) {
 	ra := raw.RA{Lifetime: 1800, HopLimit: 32, Options: [][]byte{raw.MTU(1400), prefix1}}
-	inBubble(t, routed(ra), map[string]string{"a.network": acceptRA}, func(t *testing.T, m *testManager, k *fakeKernel) {
-		m.mustUp(time.Minute)
-		check := func(when, mtu, hops string) {
-			t.Helper()
-			if k.sysctl("ipv6", "eth0", "mtu") != mtu || k.sysctl("ipv6", "eth0", "hop_limit") != hops {
-				t.Errorf("%s the MTU is %s and the hop limit %s, want %s and %s", when, k.sysctl("ipv6", "eth0", "mtu"),
-					k.sysctl("ipv6", "eth0", "hop_limit"), mtu, hops)
+	inBubble(t, routed(ra), map[string]string{"a.network": acceptRA},
+		func(t *testing.T, m *testManager, k *fakeKernel) {
+			m.mustUp(time.Minute)
+			check := func(when, mtu, hops string) {
+				t.Helper()
+				if k.sysctl("ipv6", "eth0", "mtu") != mtu || k.sysctl("ipv6", "eth0", "hop_limit") != hops {
+					t.Errorf("%s the MTU is %s and the hop limit %s, want %s and %s", when, k.sysctl("ipv6", "eth0", "mtu"),
+						k.sysctl("ipv6", "eth0", "hop_limit"), mtu, hops)
+				}
 			}
-		}
-		pass(time.Second)
-		check("with the router", "1400", "32")
-		k.do(setMTU{target{1, "eth0"}, 1450}) // by somebody else: the kernel forgets IPv6's
-		pass(2 * time.Second)
-		check("with another MTU of the link", "1400", "32")
-		k.router.says(raw.RA{Lifetime: 1800, HopLimit: 16})
-		pass(2 * time.Second)
-		check("with the router's second word", "1400", "16")
-		k.cable(1, false)
-		pass(5 * time.Second)
-		check("without a carrier", "1450", "64")
-	})
+			pass(time.Second)
+			check("with the router", "1400", "32")
+			k.do(setMTU{target{1, "eth0"}, 1450}) // by somebody else: the kernel forgets IPv6's
+			pass(2 * time.Second)
+			check("with another MTU of the link", "1400", "32")
+			k.router.says(raw.RA{Lifetime: 1800, HopLimit: 16})
+			pass(2 * time.Second)
+			check("with the router's second word", "1400", "16")
+			k.cable(1, false)
+			pass(5 * time.Second)
+			check("without a carrier", "1450", "64")
+		})
 }
 
 // TestTooManyRouters holds that it is said when a link has more routers than are listened to.

@@ -90,7 +90,8 @@ func (d *dhcp6) message(kind dhcpv6.MessageType) (*dhcpv6.Message, error) {
 		return nil, err
 	}
 	m.MessageType = kind
-	if kind == dhcpv6.MessageTypeInformationRequest { // RFC 4704 section 5: only a request for an address carries a name
+	// RFC 4704 section 5: only a request for an address carries a name
+	if kind == dhcpv6.MessageTypeInformationRequest {
 		m.Options.Del(dhcpv6.OptionFQDN)
 	}
 	return m, nil
@@ -204,7 +205,8 @@ func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	if said != nil {
 		times = 2
 		d.other = true
-		d.say(remark(fmt.Sprintf("DHCPv6: server %s has no address for this machine%s", serverName(said), status(said))))
+		d.say(remark(fmt.Sprintf("DHCPv6: server %s has no address for this machine%s", serverName(said),
+			status(said))))
 	}
 	m, err := d.message(dhcpv6.MessageTypeInformationRequest)
 	if err != nil {
@@ -335,7 +337,8 @@ func status(m *message6) string {
 }
 
 func (d *dhcp6) modifiers() []dhcpv6.Modifier {
-	wanted := []dhcpv6.OptionCode{dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList, dhcpv6.OptionNTPServer, dhcpv6.OptionSNTPServerList}
+	wanted := []dhcpv6.OptionCode{dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList,
+		dhcpv6.OptionNTPServer, dhcpv6.OptionSNTPServerList}
 	for _, code := range d.conf.RequestOptions {
 		wanted = append(wanted, dhcpv6.OptionCode(code))
 	}

@@ -52,7 +52,8 @@ type fakeKernel struct {
 func newKernel(links int) *fakeKernel {
 	k := &fakeKernel{
 		devices: map[int]*device{}, cables: map[int]bool{}, routes: map[int][]route{}, sysctls: map[string]string{},
-		byName: map[string]predictable{}, taken: map[netip.Addr]bool{}, fails: map[string]error{}, kinds: map[string]error{},
+		byName: map[string]predictable{}, taken: map[netip.Addr]bool{}, fails: map[string]error{},
+		kinds:   map[string]error{},
 		changed: make(chan struct{}, 1), router: &fakeRouter{}, dhcp4: &fakeServer4{}, dhcp6: &fakeServer6{},
 	}
 	k.dhcp4.k, k.dhcp6.k, k.router.k = k, k, k
@@ -160,9 +161,11 @@ func (k *fakeKernel) change(c change) error {
 			return err
 		}
 		index := 100 + len(k.devices)
-		d := netconf.Device{Name: c.conf.Device, KernelName: c.conf.Device, Kind: c.conf.Kind, Type: typeOf(c.conf.Kind)}
+		d := netconf.Device{Name: c.conf.Device, KernelName: c.conf.Device, Kind: c.conf.Kind,
+			Type: typeOf(c.conf.Kind)}
 		d.MAC = net.HardwareAddr{2, 0, 0, 0, 1, byte(index)}
-		k.devices[index] = &device{Device: d, index: index, mtu: 1500, ipv6: true, broadcasts: true, ownTable: c.conf.Table}
+		k.devices[index] = &device{Device: d, index: index, mtu: 1500, ipv6: true, broadcasts: true,
+			ownTable: c.conf.Table}
 		k.cables[index] = true
 	case newAddress:
 		k.addAddress(k.devices[c.index], c.address.prefix, c.address.flags)
@@ -191,7 +194,8 @@ func (k *fakeKernel) bringUp(d *device) {
 	if ok && k.sysctls[d.Name+"/accept_ra"] == "0" {
 		b := [16]byte{0xfe, 0x80}
 		copy(b[8:], own[:])
-		if ip := netip.AddrFrom16(b); !slices.ContainsFunc(d.addrs, func(a ifAddr) bool { return a.prefix.Addr() == ip }) {
+		if ip := netip.AddrFrom16(b); !slices.ContainsFunc(d.addrs,
+			func(a ifAddr) bool { return a.prefix.Addr() == ip }) {
 			k.addAddress(d, netip.PrefixFrom(ip, 64), 0)
 		}
 	}
@@ -314,7 +318,8 @@ type testManager struct {
 }
 
 // inBubble runs f with a Manager for the files, "NAME.KIND": TEXT, in a bubble where time passes at once.
-func inBubble(t *testing.T, k func() *fakeKernel, files map[string]string, f func(t *testing.T, m *testManager, k *fakeKernel)) {
+func inBubble(t *testing.T, k func() *fakeKernel, files map[string]string,
+	f func(t *testing.T, m *testManager, k *fakeKernel)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		kernel := k()

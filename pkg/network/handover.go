@@ -42,7 +42,8 @@ func otherNames(f netconf.File, links []LinkState) string {
 	}
 	names := conf.Networks[0].Match.Name
 	named := func(name string) bool {
-		return len(names.List) > 0 && netconf.Match{Name: names}.Fits(netconf.Device{Name: name}, netconf.Host{}) != names.Negate
+		return len(names.List) > 0 && netconf.Match{Name: names}.Fits(netconf.Device{Name: name},
+			netconf.Host{}) != names.Negate
 	}
 	var more []string
 	for _, l := range links {

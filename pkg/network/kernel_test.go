@@ -52,18 +52,28 @@ func TestAddressRequest(t *testing.T) {
 	}{
 		{"plain", address{prefix: v4}, 24, "192.0.2.2", "192.0.2.2", "192.0.2.255", forever, forever, nil},
 		{"IPv6", address{prefix: v6}, 64, "2001:db8::2", "2001:db8::2", "", forever, forever, nil},
-		{"for a time", address{prefix: v6, valid: in(60), preferred: in(30)}, 64, "2001:db8::2", "2001:db8::2", "", seconds(60), seconds(30), nil},
-		{"valid for a time", address{prefix: v4, valid: in(60)}, 24, "192.0.2.2", "192.0.2.2", "192.0.2.255", seconds(60), seconds(60), nil},
-		{"deprecated", address{prefix: v6, lapsed: true}, 64, "2001:db8::2", "2001:db8::2", "", forever, seconds(0), nil},
-		{"ended already", address{prefix: v4, valid: in(-5)}, 24, "192.0.2.2", "192.0.2.2", "192.0.2.255", seconds(1), seconds(1), nil},
-		{"a peer", address{prefix: v4, peer: netip.MustParsePrefix("192.0.2.9/32")}, 32, "192.0.2.2", "192.0.2.9", "", forever, forever, nil},
-		{"no broadcast", address{prefix: v4, broadcast: netip.IPv4Unspecified()}, 24, "192.0.2.2", "192.0.2.2", "", forever, forever, nil},
-		{"its own broadcast", address{prefix: v4, broadcast: netip.MustParseAddr("192.0.2.254")}, 24, "192.0.2.2", "192.0.2.2", "192.0.2.254",
+		{"for a time", address{prefix: v6, valid: in(60), preferred: in(30)}, 64, "2001:db8::2", "2001:db8::2", "",
+			seconds(60), seconds(30), nil},
+		{"valid for a time", address{prefix: v4, valid: in(60)}, 24, "192.0.2.2", "192.0.2.2", "192.0.2.255",
+			seconds(60), seconds(60), nil},
+		{"deprecated", address{prefix: v6, lapsed: true}, 64, "2001:db8::2", "2001:db8::2", "", forever, seconds(0),
+			nil},
+		{"ended already", address{prefix: v4, valid: in(-5)}, 24, "192.0.2.2", "192.0.2.2", "192.0.2.255", seconds(1),
+			seconds(1), nil},
+		{"a peer", address{prefix: v4, peer: netip.MustParsePrefix("192.0.2.9/32")}, 32, "192.0.2.2", "192.0.2.9", "",
 			forever, forever, nil},
-		{"one of two", address{prefix: netip.MustParsePrefix("192.0.2.2/31")}, 31, "192.0.2.2", "192.0.2.2", "", forever, forever, nil},
-		{"with all else", address{prefix: v4, label: "eth0:1", metric: 7, flags: unix.IFA_F_NOPREFIXROUTE, scope: 253}, 24,
+		{"no broadcast", address{prefix: v4, broadcast: netip.IPv4Unspecified()}, 24, "192.0.2.2", "192.0.2.2", "",
+			forever, forever, nil},
+		{"its own broadcast", address{prefix: v4, broadcast: netip.MustParseAddr("192.0.2.254")}, 24, "192.0.2.2",
+			"192.0.2.2", "192.0.2.254",
+			forever, forever, nil},
+		{"one of two", address{prefix: netip.MustParsePrefix("192.0.2.2/31")}, 31, "192.0.2.2", "192.0.2.2", "",
+			forever, forever, nil},
+		{"with all else", address{prefix: v4, label: "eth0:1", metric: 7, flags: unix.IFA_F_NOPREFIXROUTE,
+			scope: 253}, 24,
 			"192.0.2.2", "192.0.2.2", "192.0.2.255", forever, forever,
-			map[uint16]string{unix.IFA_LABEL: "eth0:1\x00", ifaRtPriority: "\x07\x00\x00\x00", unix.IFA_FLAGS: "\x00\x02\x00\x00"}},
+			map[uint16]string{unix.IFA_LABEL: "eth0:1\x00", ifaRtPriority: "\x07\x00\x00\x00",
+				unix.IFA_FLAGS: "\x00\x02\x00\x00"}},
 	} {
 		b := newAddressRequest(3, tt.address, now).Serialize()
 		a := attributes(t, b, unix.SizeofIfAddrmsg)
@@ -74,7 +84,8 @@ func TestAddressRequest(t *testing.T) {
 			}
 			return ip.String()
 		}
-		if b[unix.NLMSG_HDRLEN+1] != tt.bits || b[unix.NLMSG_HDRLEN+3] != tt.address.scope || b[unix.NLMSG_HDRLEN+4] != 3 {
+		if b[unix.NLMSG_HDRLEN+1] != tt.bits || b[unix.NLMSG_HDRLEN+3] != tt.address.scope ||
+			b[unix.NLMSG_HDRLEN+4] != 3 {
 			t.Errorf("%s: the header is %v", tt.name, b[unix.NLMSG_HDRLEN:][:unix.SizeofIfAddrmsg])
 		}
 		if ip(unix.IFA_LOCAL) != tt.local || ip(unix.IFA_ADDRESS) != tt.far || ip(unix.IFA_BROADCAST) != tt.broadcast {
@@ -107,14 +118,21 @@ func TestRouteRequest(t *testing.T) {
 			map[uint16]string{unix.RTA_GATEWAY: "\xc0\x00\x02\x01", unix.RTA_OIF: "\x03\x00\x00\x00"}},
 		{"by way of IPv6", route{family: unix.AF_INET, kind: unix.RTN_UNICAST, gateway: netip.MustParseAddr("fe80::1")},
 			map[uint16]string{unix.RTA_VIA: "\x0a\x00\xfe\x80" + strings.Repeat("\x00", 13) + "\x01"}},
-		{"a large table", route{family: unix.AF_INET, table: 1000, kind: unix.RTN_UNICAST}, map[uint16]string{unix.RTA_TABLE: "\xe8\x03\x00\x00"}},
-		{"with metrics", route{family: unix.AF_INET, kind: unix.RTN_UNICAST, metrics: metrics, congestion: "bbr", metric: 9},
-			map[uint16]string{unix.RTA_PRIORITY: "\x09\x00\x00\x00", unix.RTA_METRICS: "\x08\x00\x02\x00\x78\x05\x00\x00\x08\x00\x10\x00bbr\x00"}},
-		{"IPv6 that ends", route{family: unix.AF_INET6, kind: unix.RTN_UNICAST, preference: 3, expires: now.Add(30 * time.Second)},
+		{"a large table", route{family: unix.AF_INET, table: 1000, kind: unix.RTN_UNICAST},
+			map[uint16]string{unix.RTA_TABLE: "\xe8\x03\x00\x00"}},
+		{"with metrics", route{family: unix.AF_INET, kind: unix.RTN_UNICAST, metrics: metrics, congestion: "bbr",
+			metric: 9},
+			map[uint16]string{unix.RTA_PRIORITY: "\x09\x00\x00\x00",
+				unix.RTA_METRICS: "\x08\x00\x02\x00\x78\x05\x00\x00\x08\x00\x10\x00bbr\x00"}},
+		{"IPv6 that ends", route{family: unix.AF_INET6, kind: unix.RTN_UNICAST, preference: 3,
+			expires: now.Add(30 * time.Second)},
 			map[uint16]string{rtaPref: "\x03", rtaExpires: "\x1e\x00\x00\x00"}},
-		{"to nowhere", route{family: unix.AF_INET6, kind: unix.RTN_BLACKHOLE, dst: netip.MustParsePrefix("2001:db8::/32"),
-			src: netip.MustParsePrefix("2001:db9::/32"), prefsrc: netip.MustParseAddr("2001:db8::1")}, map[uint16]string{
-			unix.RTA_DST: "\x20\x01\x0d\xb8" + strings.Repeat("\x00", 12), unix.RTA_SRC: "\x20\x01\x0d\xb9" + strings.Repeat("\x00", 12),
+		{"to nowhere", route{family: unix.AF_INET6, kind: unix.RTN_BLACKHOLE,
+			dst:     netip.MustParsePrefix("2001:db8::/32"),
+			src:     netip.MustParsePrefix("2001:db9::/32"),
+			prefsrc: netip.MustParseAddr("2001:db8::1")}, map[uint16]string{
+			unix.RTA_DST:     "\x20\x01\x0d\xb8" + strings.Repeat("\x00", 12),
+			unix.RTA_SRC:     "\x20\x01\x0d\xb9" + strings.Repeat("\x00", 12),
 			unix.RTA_PREFSRC: "\x20\x01\x0d\xb8" + strings.Repeat("\x00", 11) + "\x01",
 		}},
 	} {
@@ -143,19 +161,23 @@ func TestStaticRoute(t *testing.T) {
 	}{
 		{"Gateway=192.0.2.1", "default via 192.0.2.1", unix.RT_SCOPE_UNIVERSE, 254,
 			func(r route) bool { return r.metric == 0 && r.protocol == unix.RTPROT_STATIC && r.device }},
-		{"Gateway=fe80::1", "default via fe80::1", unix.RT_SCOPE_UNIVERSE, 254, func(r route) bool { return r.metric == 1024 }},
+		{"Gateway=fe80::1", "default via fe80::1", unix.RT_SCOPE_UNIVERSE, 254,
+			func(r route) bool { return r.metric == 1024 }},
 		{"Destination=0.0.0.0/0\nGateway=192.0.2.1", "default via 192.0.2.1", unix.RT_SCOPE_UNIVERSE, 254, nil},
 		{"Destination=198.51.100.0/24", "198.51.100.0/24", unix.RT_SCOPE_LINK, 254, nil},
-		{"Destination=198.51.100.0/24\nScope=host\nMetric=5", "198.51.100.0/24", unix.RT_SCOPE_HOST, 254, func(r route) bool { return r.metric == 5 }},
+		{"Destination=198.51.100.0/24\nScope=host\nMetric=5", "198.51.100.0/24", unix.RT_SCOPE_HOST, 254,
+			func(r route) bool { return r.metric == 5 }},
 		{"Destination=198.51.100.1\nType=local", "198.51.100.1/32", unix.RT_SCOPE_HOST, 255, nil},
 		{"Destination=198.51.100.255\nType=broadcast", "198.51.100.255/32", unix.RT_SCOPE_LINK, 255, nil},
 		{"Destination=198.51.100.1\nType=local\nTable=9", "198.51.100.1/32", unix.RT_SCOPE_HOST, 9, nil},
-		{"Destination=198.51.100.0/24\nType=blackhole", "198.51.100.0/24", unix.RT_SCOPE_UNIVERSE, 254, func(r route) bool { return !r.device }},
+		{"Destination=198.51.100.0/24\nType=blackhole", "198.51.100.0/24", unix.RT_SCOPE_UNIVERSE, 254,
+			func(r route) bool { return !r.device }},
 		{"Destination=2001:db8::/32\nIPv6Preference=high", "2001:db8::/32", unix.RT_SCOPE_UNIVERSE, 254,
 			func(r route) bool { return r.preference == preferenceHigh }},
 		{"Destination=2001:db8::/32\nIPv6Preference=low", "2001:db8::/32", unix.RT_SCOPE_UNIVERSE, 254,
 			func(r route) bool { return r.preference == preferenceLow }},
-		{"Gateway=192.0.2.1\nMTUBytes=1400\nQuickAck=yes\nFastOpenNoCookie=no\nHopLimit=9", "default via 192.0.2.1", unix.RT_SCOPE_UNIVERSE, 254,
+		{"Gateway=192.0.2.1\nMTUBytes=1400\nQuickAck=yes\nFastOpenNoCookie=no\nHopLimit=9", "default via 192.0.2.1",
+			unix.RT_SCOPE_UNIVERSE, 254,
 			func(r route) bool {
 				return r.metrics[unix.RTAX_MTU] == 1400 && r.metrics[unix.RTAX_QUICKACK] == 1 &&
 					r.metrics[unix.RTAX_FASTOPEN_NO_COOKIE] == 0 && r.metrics[unix.RTAX_HOPLIMIT] == 9
@@ -166,7 +188,8 @@ func TestStaticRoute(t *testing.T) {
 			t.Errorf("%q makes %v", tt.file, w.routes)
 			continue
 		}
-		if r := w.routes[0]; r.String() != tt.want || r.scope != tt.scope || r.table != tt.table || tt.check != nil && !tt.check(r) {
+		if r := w.routes[0]; r.String() != tt.want || r.scope != tt.scope || r.table != tt.table || tt.check != nil &&
+			!tt.check(r) {
 			t.Errorf("%q makes %+v", tt.file, r)
 		}
 	}
@@ -187,13 +210,16 @@ func TestRule(t *testing.T) {
 			func(r *netlink.Rule) bool { return r.Dst.String() == "2001:db8::/32" && r.Invert }},
 		{"Family=both\nTable=9\nFirewallMark=7/15", []int{unix.AF_INET, unix.AF_INET6},
 			func(r *netlink.Rule) bool { return r.Mark == 7 && *r.Mask == 15 }},
-		{"Family=ipv6\nTable=9\nIncomingInterface=a\nOutgoingInterface=b\nIPProtocol=tcp\nSourcePort=1-2\nDestinationPort=3", []int{unix.AF_INET6},
+		{"Family=ipv6\nTable=9\nIncomingInterface=a\nOutgoingInterface=b\nIPProtocol=tcp\nSourcePort=1-2\n" +
+			"DestinationPort=3", []int{unix.AF_INET6},
 			func(r *netlink.Rule) bool {
 				return r.IifName == "a" && r.OifName == "b" && r.IPProto == 6 && r.Sport.End == 2 && r.Dport.Start == 3
 			}},
-		{"Table=9\nType=goto\nGoTo=99\nPriority=7\nUser=0-9\nSuppressPrefixLength=0\nSuppressInterfaceGroup=3\nTypeOfService=16", []int{unix.AF_INET},
+		{"Table=9\nType=goto\nGoTo=99\nPriority=7\nUser=0-9\nSuppressPrefixLength=0\nSuppressInterfaceGroup=3\n" +
+			"TypeOfService=16", []int{unix.AF_INET},
 			func(r *netlink.Rule) bool {
-				return r.Goto == 99 && r.UIDRange.End == 9 && r.SuppressPrefixlen == 0 && r.SuppressIfgroup == 3 && r.Tos == 16
+				return r.Goto == 99 && r.UIDRange.End == 9 && r.SuppressPrefixlen == 0 && r.SuppressIfgroup == 3 &&
+					r.Tos == 16
 			}},
 	} {
 		conf := testLink(t, "[RoutingPolicyRule]\n"+tt.file+"\n").conf
@@ -218,7 +244,8 @@ func TestNetDevLink(t *testing.T) {
 		check func(netlink.Link) bool
 	}{
 		{"Kind=dummy\nMTUBytes=1400\nMACAddress=02:00:00:00:00:07", func(l netlink.Link) bool {
-			return l.Type() == "dummy" && l.Attrs().MTU == 1400 && l.Attrs().HardwareAddr.String() == "02:00:00:00:00:07"
+			return l.Type() == "dummy" && l.Attrs().MTU == 1400 &&
+				l.Attrs().HardwareAddr.String() == "02:00:00:00:00:07"
 		}},
 		{"Kind=bridge", func(l netlink.Link) bool { return l.Type() == "bridge" }},
 		{"Kind=bond", func(l netlink.Link) bool { return l.Type() == "bond" }},
@@ -228,9 +255,12 @@ func TestNetDevLink(t *testing.T) {
 			v := l.(*netlink.Vlan)
 			return v.VlanId == 7 && v.VlanProtocol == netlink.VLAN_PROTOCOL_8021Q && v.ParentIndex == 3
 		}},
-		{"Kind=vlan\n[VLAN]\nId=7\nProtocol=802.1ad", func(l netlink.Link) bool { return l.(*netlink.Vlan).VlanProtocol == netlink.VLAN_PROTOCOL_8021AD }},
-		{"Kind=macvlan\n[MACVLAN]\nMode=vepa", func(l netlink.Link) bool { return l.(*netlink.Macvlan).Mode == netlink.MACVLAN_MODE_VEPA }},
-		{"Kind=macvtap\n[MACVTAP]\nMode=private", func(l netlink.Link) bool { return l.(*netlink.Macvtap).Mode == netlink.MACVLAN_MODE_PRIVATE }},
+		{"Kind=vlan\n[VLAN]\nId=7\nProtocol=802.1ad",
+			func(l netlink.Link) bool { return l.(*netlink.Vlan).VlanProtocol == netlink.VLAN_PROTOCOL_8021AD }},
+		{"Kind=macvlan\n[MACVLAN]\nMode=vepa",
+			func(l netlink.Link) bool { return l.(*netlink.Macvlan).Mode == netlink.MACVLAN_MODE_VEPA }},
+		{"Kind=macvtap\n[MACVTAP]\nMode=private",
+			func(l netlink.Link) bool { return l.(*netlink.Macvtap).Mode == netlink.MACVLAN_MODE_PRIVATE }},
 		{"Kind=ipvlan\n[IPVLAN]\nMode=L3\nFlags=vepa", func(l netlink.Link) bool {
 			v := l.(*netlink.IPVlan)
 			return v.Mode == netlink.IPVLAN_MODE_L3 && v.Flag == netlink.IPVLAN_FLAG_VEPA
@@ -240,7 +270,8 @@ func TestNetDevLink(t *testing.T) {
 			return v.VxlanId == 7 && v.VtepDevIndex == 3 && v.ParentIndex == 0 && v.TTL == 3 && v.Learning &&
 				v.Group.Equal(net.IPv4(192, 0, 2, 9)) && v.SrcAddr.Equal(net.IPv4(192, 0, 2, 1))
 		}},
-		{"Kind=vxlan\n[VXLAN]\nVNI=7\nGroup=239.0.0.1", func(l netlink.Link) bool { return l.(*netlink.Vxlan).Group.Equal(net.IPv4(239, 0, 0, 1)) }},
+		{"Kind=vxlan\n[VXLAN]\nVNI=7\nGroup=239.0.0.1",
+			func(l netlink.Link) bool { return l.(*netlink.Vxlan).Group.Equal(net.IPv4(239, 0, 0, 1)) }},
 	} {
 		conf, warnings := netconf.Parse([]netconf.File{read(t, "a", netconf.NetDev, "[NetDev]\nName=x\n"+tt.file+"\n")})
 		if len(conf.NetDevs) != 1 {
@@ -261,14 +292,17 @@ func TestNetDevLink(t *testing.T) {
 
 // TestEthtool holds which messages a .link file makes, and what is in them.
 func TestEthtool(t *testing.T) {
-	conf, _ := netconf.Parse([]netconf.File{read(t, "a", netconf.Link, "[Match]\nOriginalName=*\n[Link]\nAutoNegotiation=no\n"+
-		"BitsPerSecond=1G\nDuplex=half\nWakeOnLan=magic\nTCPSegmentationOffload=no\nRxBufferSize=64\nRxFlowControl=yes\n")})
+	conf, _ := netconf.Parse([]netconf.File{read(t, "a", netconf.Link,
+		"[Match]\nOriginalName=*\n[Link]\nAutoNegotiation=no\n"+
+			"BitsPerSecond=1G\nDuplex=half\nWakeOnLan=magic\nTCPSegmentationOffload=no\nRxBufferSize=64\n"+
+			"RxFlowControl=yes\n")})
 	c := conf.Links[0].Ethtool
 	var parts []string
 	for _, change := range ethtoolChanges(target{}, c) {
 		parts = append(parts, change.String())
 	}
-	want := []string{"set the speed", "set what wakes it up", "set the offloads", "set the size of the rings", "set flow control"}
+	want := []string{"set the speed", "set what wakes it up", "set the offloads", "set the size of the rings",
+		"set flow control"}
 	if diff := cmp.Diff(want, parts); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -321,7 +355,8 @@ func TestIDPath(t *testing.T) {
 	usb := dir("pci0000:00/0000:00:06.0/usb1/1-2/1-2:1.0", "usb")
 	platform := dir("platform/30be0000.ethernet", "platform")
 	for path, want := range map[string]string{
-		pci: "pci-0000:00:05.0", usb: "pci-0000:00:06.0-usb-0:2:1.0", platform: "platform-30be0000.ethernet", dir("virtual/x", ""): "",
+		pci: "pci-0000:00:05.0", usb: "pci-0000:00:06.0-usb-0:2:1.0", platform: "platform-30be0000.ethernet",
+		dir("virtual/x", ""): "",
 	} {
 		if got := idPath(path); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
@@ -331,7 +366,8 @@ func TestIDPath(t *testing.T) {
 
 // TestArchitecture holds systemd's words.
 func TestArchitecture(t *testing.T) {
-	for goarch, want := range map[string]string{"amd64": "x86-64", "386": "x86", "arm64": "arm64", "ppc64le": "ppc64-le", "riscv64": "riscv64"} {
+	for goarch, want := range map[string]string{"amd64": "x86-64", "386": "x86", "arm64": "arm64",
+		"ppc64le": "ppc64-le", "riscv64": "riscv64"} {
 		if got := architecture(goarch); got != want {
 			t.Errorf("%s is %s, want %s", goarch, got, want)
 		}
@@ -363,7 +399,8 @@ func inNamespace(t *testing.T, f func()) {
 func TestChanges(t *testing.T) {
 	inNamespace(t, func() {
 		k := linux{}
-		if err := k.do(makeDevice{&netconf.NetDevConfig{Device: "a0", Kind: "veth", Peer: netconf.Peer{Name: "b0"}}, 0}); err != nil {
+		if err := k.do(makeDevice{&netconf.NetDevConfig{Device: "a0", Kind: "veth", Peer: netconf.Peer{Name: "b0"}},
+			0}); err != nil {
 			t.Logf("no such links here: %v", err)
 			return
 		}
@@ -384,29 +421,40 @@ func TestChanges(t *testing.T) {
 		target := a.target()
 		now := time.Now()
 		static := address{prefix: netip.MustParsePrefix("192.0.2.2/24"), metric: 7}
-		six := address{prefix: netip.MustParsePrefix("2001:db8::2/64"), flags: unix.IFA_F_NODAD, valid: now.Add(time.Hour), preferred: now.Add(time.Minute)}
-		by := route{family: unix.AF_INET, table: 254, protocol: unix.RTPROT_STATIC, kind: unix.RTN_UNICAST, gateway: netip.MustParseAddr("192.0.2.1"), device: true}
-		ending := route{family: unix.AF_INET6, table: 254, protocol: unix.RTPROT_RA, kind: unix.RTN_UNICAST, dst: netip.MustParsePrefix("2001:db8:9::/48"),
+		six := address{prefix: netip.MustParsePrefix("2001:db8::2/64"), flags: unix.IFA_F_NODAD,
+			valid: now.Add(time.Hour), preferred: now.Add(time.Minute)}
+		by := route{family: unix.AF_INET, table: 254, protocol: unix.RTPROT_STATIC, kind: unix.RTN_UNICAST,
+			gateway: netip.MustParseAddr("192.0.2.1"), device: true}
+		ending := route{family: unix.AF_INET6, table: 254, protocol: unix.RTPROT_RA, kind: unix.RTN_UNICAST,
+			dst:     netip.MustParsePrefix("2001:db8:9::/48"),
 			gateway: netip.MustParseAddr("2001:db8::1"), metric: 1024, device: true, expires: now.Add(time.Hour)}
 		endless := ending
 		endless.expires = time.Time{}
 		on := true
 		for _, c := range []change{
-			setMAC{target, net.HardwareAddr{2, 0, 0, 0, 0, 0x77}}, setMTU{target, 1400}, setGroup{target, 9}, setAlias{target, "the way out"},
-			setTxQueue{target, 77}, addAltName{target, "another"}, setFlag{target, "ARP", false}, setFlag{target, "ARP", true},
-			setFlag{target, "multicast", on}, setFlag{target, "all-multicast", on}, setFlag{target, "promiscuous mode", on},
-			setFlag{target, "promiscuous mode", false}, setGenMode{target, genModeEUI64}, setSysctl{target, "ipv6", "accept_ra", "0"},
-			linkUp{target}, linkUp{b}, newAddress{target, static}, newAddress{target, six}, newRoute{target, by}, newRoute{target, by},
+			setMAC{target, net.HardwareAddr{2, 0, 0, 0, 0, 0x77}}, setMTU{target, 1400}, setGroup{target, 9},
+			setAlias{target, "the way out"},
+			setTxQueue{target, 77}, addAltName{target, "another"}, setFlag{target, "ARP", false},
+			setFlag{target, "ARP", true},
+			setFlag{target, "multicast", on}, setFlag{target, "all-multicast", on},
+			setFlag{target, "promiscuous mode", on},
+			setFlag{target, "promiscuous mode", false}, setGenMode{target, genModeEUI64},
+			setSysctl{target, "ipv6", "accept_ra", "0"},
+			linkUp{target}, linkUp{b}, newAddress{target, static}, newAddress{target, six}, newRoute{target, by},
+			newRoute{target, by},
 			newRoute{target, endless}, refreshRoute{target, endless, ending}, refreshRoute{target, ending, ending},
-			newNeighbor{target, netconf.Neighbor{Address: netip.MustParseAddr("192.0.2.9"), MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}},
-			newRule{netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET}, newRule{netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET},
+			newNeighbor{target, netconf.Neighbor{Address: netip.MustParseAddr("192.0.2.9"),
+				MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}},
+			newRule{netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET},
+			newRule{netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET},
 		} {
 			if err := k.do(c); err != nil {
 				t.Errorf("cannot %s: %v", c, err)
 			}
 		}
 		a = find("a0")
-		if a.MAC.String() != "02:00:00:00:00:77" || a.mtu != 1400 || !slices.Equal(a.AltNames, []string{"another"}) || !a.carrier() ||
+		if a.MAC.String() != "02:00:00:00:00:77" || a.mtu != 1400 || !slices.Equal(a.AltNames, []string{"another"}) ||
+			!a.carrier() ||
 			!a.broadcasts || a.loopback() || a.Kind != "veth" || k.sysctl("ipv6", "a0", "accept_ra") != "0" {
 			t.Errorf("the link is %+v", a)
 		}
@@ -416,7 +464,8 @@ func TestChanges(t *testing.T) {
 			}
 		}
 		routes := func() int {
-			list, err := netlink.RouteList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: a.index}}, netlink.FAMILY_ALL)
+			list, err := netlink.RouteList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: a.index}},
+				netlink.FAMILY_ALL)
 			if err != nil {
 				t.Error(err)
 			}
@@ -426,7 +475,8 @@ func TestChanges(t *testing.T) {
 			t.Errorf("there are %d routes through a gateway, want 2", n)
 		}
 		for _, c := range []change{
-			dropRoute{target, by}, dropRoute{target, by}, dropRoute{target, ending}, dropAddress{target, static}, dropAddress{target, static},
+			dropRoute{target, by}, dropRoute{target, by}, dropRoute{target, ending}, dropAddress{target, static},
+			dropAddress{target, static},
 			dropAddress{target, six}, linkDown{target}, rename{target, "c0"},
 		} {
 			if err := k.do(c); err != nil {

@@ -27,7 +27,8 @@ func unhex(t testing.TB, s string) []byte {
 // message4 is an acknowledgement of 10.9.0.50 with these bytes in its three fields of options.
 func message4(t testing.TB, options, file, sname string) []byte {
 	t.Helper()
-	p, err := dhcpv4.New(dhcpv4.WithHwAddr(net.HardwareAddr{2, 0, 0, 0, 0, 1}), dhcpv4.WithYourIP(net.IPv4(10, 9, 0, 50)))
+	p, err := dhcpv4.New(dhcpv4.WithHwAddr(net.HardwareAddr{2, 0, 0, 0, 0, 1}),
+		dhcpv4.WithYourIP(net.IPv4(10, 9, 0, 50)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,18 +48,26 @@ func TestParse4(t *testing.T) {
 		{"plain", "0104ffffff00 ff", "", "", map[uint8]string{1: "ffffff00"}},
 		{"no end", "0104ffffff00", "", "", map[uint8]string{1: "ffffff00"}},
 		{"nothing behind the end", "ff 03040a090001", "", "", map[uint8]string{}},
-		{"padding between", "00 0104ffffff00 0000 03040a090001 ff", "", "", map[uint8]string{1: "ffffff00", 3: "0a090001"}},
-		{"file", "340101 ff", "03040a090001 06040a090003 ff", "03040a090009 ff", map[uint8]string{52: "01", 3: "0a090001", 6: "0a090003"}},
+		{"padding between", "00 0104ffffff00 0000 03040a090001 ff", "", "",
+			map[uint8]string{1: "ffffff00", 3: "0a090001"}},
+		{"file", "340101 ff", "03040a090001 06040a090003 ff", "03040a090009 ff",
+			map[uint8]string{52: "01", 3: "0a090001", 6: "0a090003"}},
 		{"server name", "340102 ff", "03040a090001 ff", "06040a090003 ff", map[uint8]string{52: "02", 6: "0a090003"}},
-		{"both", "340103 ff", "03040a090001 ff", "06040a090003 ff", map[uint8]string{52: "03", 3: "0a090001", 6: "0a090003"}},
+		{"both", "340103 ff", "03040a090001 ff", "06040a090003 ff",
+			map[uint8]string{52: "03", 3: "0a090001", 6: "0a090003"}},
 		{"none", "ff", "03040a090001 ff", "06040a090003 ff", map[uint8]string{}},
 		{"of zero", "340100 ff", "03040a090001 ff", "06040a090003 ff", map[uint8]string{52: "00"}},
 		{"of two bytes", "34020101 ff", "03040a090001 ff", "", map[uint8]string{}},
-		{"in the file field", "340101 ff", "340103 03040a090001 ff", "06040a090003 ff", map[uint8]string{52: "03", 3: "0a090001"}},
-		{"no end in the file field", "340103", "03040a090001", "06040a090003", map[uint8]string{52: "03", 3: "0a090001", 6: "0a090003"}},
-		{"longer than the file field", "340103 ff", "06040a090003 03ff0a090001", "0f03787878 ff", map[uint8]string{52: "03", 6: "0a090003", 15: "787878"}},
-		{"split", "06040a090003 03040a090001 06040a090004 ff", "", "", map[uint8]string{3: "0a090001", 6: "0a0900030a090004"}},
-		{"split over all fields", "340103 0f0161 ff", "0f0162 ff", "0f0163 ff", map[uint8]string{52: "03", 15: "616263"}},
+		{"in the file field", "340101 ff", "340103 03040a090001 ff", "06040a090003 ff",
+			map[uint8]string{52: "03", 3: "0a090001"}},
+		{"no end in the file field", "340103", "03040a090001", "06040a090003",
+			map[uint8]string{52: "03", 3: "0a090001", 6: "0a090003"}},
+		{"longer than the file field", "340103 ff", "06040a090003 03ff0a090001", "0f03787878 ff",
+			map[uint8]string{52: "03", 6: "0a090003", 15: "787878"}},
+		{"split", "06040a090003 03040a090001 06040a090004 ff", "", "",
+			map[uint8]string{3: "0a090001", 6: "0a0900030a090004"}},
+		{"split over all fields", "340103 0f0161 ff", "0f0162 ff", "0f0163 ff",
+			map[uint8]string{52: "03", 15: "616263"}},
 		{"one value twice", "0104ff000000 0104ffffff00 ff", "", "", map[uint8]string{1: "ffffff00"}},
 		{"one value too long", "0104ffffff00 0105ff00000000 ff", "", "", map[uint8]string{1: "ffffff00"}},
 		{"beyond the message", "0104ffffff00 03080a090001", "", "", map[uint8]string{1: "ffffff00"}},
@@ -108,16 +117,27 @@ func TestLease4(t *testing.T) {
 		{name: "broadcast", options: "0104ffffff00 1c040a0900fe", prefix: "10.9.0.50/24", broadcast: "10.9.0.254"},
 		{name: "broadcast of zero", options: "0104ffffff00 1c0400000000", prefix: "10.9.0.50/24"},
 		{name: "broadcast cut off", options: "0104ffffff00 1c020a09", prefix: "10.9.0.50/24"},
-		{name: "static routes", options: "0104ffffff00 2110 c0000200 0a090009 0b000000 0a090008", prefix: "10.9.0.50/24", routes: []string{"192.0.2.0/24 10.9.0.9", "11.0.0.0/8 10.9.0.8"}},
-		{name: "static routes beside classless ones", options: "0104ffffff00 2108 c0000200 0a090009 7906 08 0b 0a090008", prefix: "10.9.0.50/24", routes: []string{"11.0.0.0/8 10.9.0.8"}},
-		{name: "static routes beside nothing", options: "0104ffffff00 2108 c0000200 0a090009 7900", prefix: "10.9.0.50/24", routes: []string{"192.0.2.0/24 10.9.0.9"}},
+		{name: "static routes", options: "0104ffffff00 2110 c0000200 0a090009 0b000000 0a090008",
+			prefix: "10.9.0.50/24", routes: []string{"192.0.2.0/24 10.9.0.9", "11.0.0.0/8 10.9.0.8"}},
+		{name: "static routes beside classless ones",
+			options: "0104ffffff00 2108 c0000200 0a090009 7906 08 0b 0a090008", prefix: "10.9.0.50/24",
+			routes: []string{"11.0.0.0/8 10.9.0.8"}},
+		{name: "static routes beside nothing", options: "0104ffffff00 2108 c0000200 0a090009 7900",
+			prefix: "10.9.0.50/24", routes: []string{"192.0.2.0/24 10.9.0.9"}},
 		{name: "static routes cut off", options: "0104ffffff00 2107 c0000200 0a0900", prefix: "10.9.0.50/24"},
-		{name: "static route to no network", options: "0104ffffff00 2110 e0000001 0a090009 ac100000 0a090009", prefix: "10.9.0.50/24", routes: []string{"172.16.0.0/16 10.9.0.9"}},
-		{name: "classless routes with a bad tail", options: "0104ffffff00 790b 08 0b 0a090008 21 01020304", prefix: "10.9.0.50/24", routes: []string{"11.0.0.0/8 10.9.0.8"}},
-		{name: "classless routes cut off", options: "0104ffffff00 7909 08 0b 0a090008 18 0c00", prefix: "10.9.0.50/24", routes: []string{"11.0.0.0/8 10.9.0.8"}},
-		{name: "classless routes of odd lengths", options: "0104ffffff00 791f 14 0a20f0 0a090008 01 80 0a090008 1f c0000203 0a090008 11 0a30ff 0a090008", prefix: "10.9.0.50/24",
-			routes: []string{"10.32.240.0/20 10.9.0.8", "128.0.0.0/1 10.9.0.8", "192.0.2.2/31 10.9.0.8", "10.48.128.0/17 10.9.0.8"}},
-		{name: "own name server", options: "0104ffffff00 0608 7f000001 0a090003", prefix: "10.9.0.50/24", dns: []string{"127.0.0.1", "10.9.0.3"}, nameservers: []string{"10.9.0.3"}},
+		{name: "static route to no network", options: "0104ffffff00 2110 e0000001 0a090009 ac100000 0a090009",
+			prefix: "10.9.0.50/24", routes: []string{"172.16.0.0/16 10.9.0.9"}},
+		{name: "classless routes with a bad tail", options: "0104ffffff00 790b 08 0b 0a090008 21 01020304",
+			prefix: "10.9.0.50/24", routes: []string{"11.0.0.0/8 10.9.0.8"}},
+		{name: "classless routes cut off", options: "0104ffffff00 7909 08 0b 0a090008 18 0c00",
+			prefix: "10.9.0.50/24", routes: []string{"11.0.0.0/8 10.9.0.8"}},
+		{name: "classless routes of odd lengths",
+			options: "0104ffffff00 791f 14 0a20f0 0a090008 01 80 0a090008 1f c0000203 0a090008 11 0a30ff 0a090008",
+			prefix:  "10.9.0.50/24",
+			routes: []string{"10.32.240.0/20 10.9.0.8", "128.0.0.0/1 10.9.0.8", "192.0.2.2/31 10.9.0.8",
+				"10.48.128.0/17 10.9.0.8"}},
+		{name: "own name server", options: "0104ffffff00 0608 7f000001 0a090003", prefix: "10.9.0.50/24",
+			dns: []string{"127.0.0.1", "10.9.0.3"}, nameservers: []string{"10.9.0.3"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, err := parse4(message4(t, tt.options+"ff", "", ""))
@@ -131,7 +151,8 @@ func TestLease4(t *testing.T) {
 			if lease.prefix.String() != tt.prefix {
 				t.Errorf("address %s, want %s", lease.prefix, tt.prefix)
 			}
-			if got := lease.broadcast; got.IsValid() != (tt.broadcast != "") || got.IsValid() && got.String() != tt.broadcast {
+			if got := lease.broadcast; got.IsValid() != (tt.broadcast != "") || got.IsValid() &&
+				got.String() != tt.broadcast {
 				t.Errorf("broadcast %s, want %q", got, tt.broadcast)
 			}
 			var routes []string
@@ -192,7 +213,8 @@ func TestPayload4(t *testing.T) {
 // boot chooses anew, is no part of the client's identity.
 func TestInfiniBand(t *testing.T) {
 	mac := func(queue byte) net.HardwareAddr {
-		return append(net.HardwareAddr{0x80, 0, 2, queue, 0xfe, 0x80, 0, 0, 0, 0, 0, 0}, 0xf4, 0x52, 0x14, 3, 0, 0x7b, 0xcb, 0xa1)
+		return append(net.HardwareAddr{0x80, 0, 2, queue, 0xfe, 0x80, 0, 0, 0, 0, 0, 0}, 0xf4, 0x52, 0x14, 3, 0, 0x7b,
+			0xcb, 0xa1)
 	}
 	const id = "ff 007bcba1 00030020 f4521403007bcba1"
 	for _, queue := range []byte{0x86, 0x99} {
@@ -239,7 +261,8 @@ func TestInfiniBand(t *testing.T) {
 // FuzzParse4 holds that no packet brings the reader down, that what it reads is within the packet, and that what is
 // sent can be read again.
 func FuzzParse4(f *testing.F) {
-	for _, options := range []string{"ff", "340103 0104ffffff00 ff", "7906 08 0b 0a090008 2108c00002000a090009", "03", "0600 0c00 0f00 7700 1a00"} {
+	for _, options := range []string{"ff", "340103 0104ffffff00 ff", "7906 08 0b 0a090008 2108c00002000a090009", "03",
+		"0600 0c00 0f00 7700 1a00"} {
 		f.Add(message4(f, options, "06040a090003 ff", "7703026161 ff"))
 	}
 	f.Add(datagram4([]byte("hello"), 67, 68))
@@ -263,8 +286,10 @@ func FuzzParse4(f *testing.F) {
 		}
 		if (&dhcp4{}).usable(p) {
 			lease := readLease4(p)
-			if a := lease.prefix.Addr(); !a.Is4() || a.IsUnspecified() || lease.lifetime > 0 && !(0 < lease.renew && lease.renew < lease.rebind && lease.rebind < lease.lifetime) {
-				t.Errorf("lease of %v for %v, extended after %v and %v", lease.prefix, lease.lifetime, lease.renew, lease.rebind)
+			if a := lease.prefix.Addr(); !a.Is4() || a.IsUnspecified() || lease.lifetime > 0 &&
+				!(0 < lease.renew && lease.renew < lease.rebind && lease.rebind < lease.lifetime) {
+				t.Errorf("lease of %v for %v, extended after %v and %v", lease.prefix, lease.lifetime, lease.renew,
+					lease.rebind)
 			}
 			for _, r := range lease.routes {
 				if !r.to.IsValid() || r.to != r.to.Masked() || r.via.IsValid() && r.via == netip.IPv4Unspecified() {

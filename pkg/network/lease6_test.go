@@ -21,20 +21,38 @@ func TestParse6(t *testing.T) {
 		addresses     []string
 		dns           []string
 	}{
-		{"plain", ids6 + "0003 0028 00000001 00000000 00000000" + good6 + "0017 0010 20010db8000000000000000000000053", []string{"2001:db8::150"}, []string{"2001:db8::53"}},
-		{"name servers cut off", ids6 + "0003 0028 00000001 00000000 00000000" + good6 + "0017 000f 20010db80000000000000000000000", []string{"2001:db8::150"}, nil},
-		{"name server of nothing", ids6 + "0003 0028 00000001 00000000 00000000" + good6 + "0017 0000", []string{"2001:db8::150"}, nil},
-		{"beyond the message", ids6 + "0003 0028 00000001 00000000 00000000" + good6 + "0017 0020 20010db8000000000000000000000053", []string{"2001:db8::150"}, nil},
-		{"a bad domain", ids6 + "0018 0003 ff6162" + "0003 0028 00000001 00000000 00000000" + good6, []string{"2001:db8::150"}, nil},
-		{"a bad status", ids6 + "000d 0001 00" + "0003 0028 00000001 00000000 00000000" + good6, []string{"2001:db8::150"}, nil},
-		{"a bad address beside a good one", ids6 + "0003 0030 00000001 00000000 00000000 0005 0004 20010db8" + good6, []string{"2001:db8::150"}, nil},
-		{"a bad status of the addresses", ids6 + "0003 002d 00000001 00000000 00000000 000d 0001 00" + good6, []string{"2001:db8::150"}, nil},
+		{"plain", ids6 + "0003 0028 00000001 00000000 00000000" + good6 +
+			"0017 0010 20010db8000000000000000000000053", []string{"2001:db8::150"}, []string{"2001:db8::53"}},
+		{"name servers cut off", ids6 + "0003 0028 00000001 00000000 00000000" + good6 +
+			"0017 000f 20010db80000000000000000000000", []string{"2001:db8::150"}, nil},
+		{"name server of nothing", ids6 + "0003 0028 00000001 00000000 00000000" + good6 + "0017 0000",
+			[]string{"2001:db8::150"}, nil},
+		{"beyond the message", ids6 + "0003 0028 00000001 00000000 00000000" + good6 +
+			"0017 0020 20010db8000000000000000000000053", []string{"2001:db8::150"}, nil},
+		{"a bad domain", ids6 + "0018 0003 ff6162" + "0003 0028 00000001 00000000 00000000" + good6,
+			[]string{"2001:db8::150"}, nil},
+		{"a bad status", ids6 + "000d 0001 00" + "0003 0028 00000001 00000000 00000000" + good6,
+			[]string{"2001:db8::150"}, nil},
+		{"a bad address beside a good one", ids6 + "0003 0030 00000001 00000000 00000000 0005 0004 20010db8" + good6,
+			[]string{"2001:db8::150"}, nil},
+		{"a bad status of the addresses", ids6 + "0003 002d 00000001 00000000 00000000 000d 0001 00" + good6,
+			[]string{"2001:db8::150"}, nil},
 		{"an association cut off", ids6 + "0003 0008 00000001 00000000", nil, nil},
-		{"an address that is none", ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 ff020000000000000000000000000001 00000708 00000e10", nil, nil},
-		{"an address of the link", ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 fe800000000000000000000000000001 00000708 00000e10", nil, nil},
-		{"an address for no time", ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 20010db8000000000000000000000150 00000000 00000000", nil, nil},
-		{"preferred longer than valid", ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 20010db8000000000000000000000150 00000e11 00000e10", nil, nil},
-		{"a prefix alone", ids6 + "0003 0012 00000001 00000000 00000000 000d 0002 0002" + "0019 0029 00000001 00000000 00000000 001a 0019 00000708 00000e10 30 20010db8000f00000000000000000000" + "0017 0010 20010db8000000000000000000000053", nil, []string{"2001:db8::53"}},
+		{"an address that is none",
+			ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 ff020000000000000000000000000001 00000708 " +
+				"00000e10", nil, nil},
+		{"an address of the link",
+			ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 fe800000000000000000000000000001 00000708 " +
+				"00000e10", nil, nil},
+		{"an address for no time",
+			ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 20010db8000000000000000000000150 00000000 " +
+				"00000000", nil, nil},
+		{"preferred longer than valid",
+			ids6 + "0003 0028 00000001 00000000 00000000 0005 0018 20010db8000000000000000000000150 00000e11 " +
+				"00000e10", nil, nil},
+		{"a prefix alone", ids6 + "0003 0012 00000001 00000000 00000000 000d 0002 0002" +
+			"0019 0029 00000001 00000000 00000000 001a 0019 00000708 00000e10 30 20010db8000f00000000000000000000" +
+			"0017 0010 20010db8000000000000000000000053", nil, []string{"2001:db8::53"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, err := parse6(unhex(t, "07 010203"+tt.options))
@@ -77,7 +95,8 @@ func TestTimes6(t *testing.T) {
 		{"without end", "00000000", "00000000", "ffffffff", "ffffffff", 0, 0, 0},
 		{"deprecated", "00000000", "00000000", "00000000", "000000c8", 100, 160, 200},
 	} {
-		m, err := parse6(unhex(t, "07 010203"+ids6+"0003 0028 00000001"+tt.t1+tt.t2+"0005 0018 20010db8000000000000000000000150"+tt.preferred+tt.valid))
+		m, err := parse6(unhex(t, "07 010203"+ids6+"0003 0028 00000001"+tt.t1+tt.t2+"0005 0018 "+
+			"20010db8000000000000000000000150"+tt.preferred+tt.valid))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +108,8 @@ func TestTimes6(t *testing.T) {
 			return int(m.Sub(now).Seconds())
 		}
 		if after(l.renew) != tt.renew || after(l.rebind) != tt.rebind || after(l.expires) != tt.end {
-			t.Errorf("%s: extended after %d and %d s, ends after %d; want %d, %d, %d", tt.name, after(l.renew), after(l.rebind), after(l.expires), tt.renew, tt.rebind, tt.end)
+			t.Errorf("%s: extended after %d and %d s, ends after %d; want %d, %d, %d", tt.name, after(l.renew),
+				after(l.rebind), after(l.expires), tt.renew, tt.rebind, tt.end)
 		}
 	}
 }
@@ -97,7 +117,8 @@ func TestTimes6(t *testing.T) {
 // FuzzParse6 holds that no packet brings the reader down, and that a lease has moments in their order and addresses of
 // hosts.
 func FuzzParse6(f *testing.F) {
-	for _, options := range []string{"", ids6, ids6 + "0003 0028 00000001 00000000 00000000" + good6, ids6 + "0018 0003 ff6162 0038 0004 00010000", "0003 0010 00000001 00000000 00000000 0005 0000"} {
+	for _, options := range []string{"", ids6, ids6 + "0003 0028 00000001 00000000 00000000" + good6,
+		ids6 + "0018 0003 ff6162 0038 0004 00010000", "0003 0010 00000001 00000000 00000000 0005 0000"} {
 		f.Add(unhex(f, "07 010203"+options))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

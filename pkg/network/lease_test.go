@@ -29,7 +29,8 @@ func testLink(t testing.TB, text string) *link {
 
 func ack(t testing.TB, options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
 	mods := []dhcpv4.Modifier{
-		dhcpv4.WithMessageType(dhcpv4.MessageTypeAck), dhcpv4.WithYourIP(net.IPv4(10, 0, 0, 5)), dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
+		dhcpv4.WithMessageType(dhcpv4.MessageTypeAck), dhcpv4.WithYourIP(net.IPv4(10, 0, 0, 5)),
+		dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 0, 0, 1))),
 	}
 	for _, o := range options {
@@ -59,15 +60,22 @@ func TestRoutesOfLease(t *testing.T) {
 	}{
 		{"router", "", []dhcpv4.Option{router}, []string{"10.0.0.1/32", "default via 10.0.0.1"}},
 		{"no router", "", nil, nil},
-		{"two routers", "", []dhcpv4.Option{dhcpv4.OptRouter(net.IPv4(10, 0, 0, 1), net.IPv4(10, 0, 0, 2))}, []string{"10.0.0.1/32", "default via 10.0.0.1"}},
+		{"two routers", "", []dhcpv4.Option{dhcpv4.OptRouter(net.IPv4(10, 0, 0, 1), net.IPv4(10, 0, 0, 2))},
+			[]string{"10.0.0.1/32", "default via 10.0.0.1"}},
 		{"a router that is none", "", []dhcpv4.Option{dhcpv4.OptRouter(net.IPv4zero)}, nil},
-		{"classless routes hide the router", "", []dhcpv4.Option{router, dhcpv4.OptClasslessStaticRoute(&dhcpv4.Route{Dest: cidr("10.8.0.0/16"), Router: net.IPv4(10, 0, 0, 9)})},
+		{"classless routes hide the router", "",
+			[]dhcpv4.Option{router,
+				dhcpv4.OptClasslessStaticRoute(&dhcpv4.Route{Dest: cidr("10.8.0.0/16"), Router: net.IPv4(10, 0, 0, 9)})},
 			[]string{"10.0.0.9/32", "10.8.0.0/16 via 10.0.0.9"}},
-		{"a classless route on the link", "", []dhcpv4.Option{dhcpv4.OptClasslessStaticRoute(&dhcpv4.Route{Dest: cidr("10.9.0.0/16"), Router: net.IPv4zero})}, []string{"10.9.0.0/16"}},
-		{"name servers near and far", "", []dhcpv4.Option{router, dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3), net.IPv4(9, 9, 9, 9))},
+		{"a classless route on the link", "",
+			[]dhcpv4.Option{dhcpv4.OptClasslessStaticRoute(&dhcpv4.Route{Dest: cidr("10.9.0.0/16"),
+				Router: net.IPv4zero})}, []string{"10.9.0.0/16"}},
+		{"name servers near and far", "",
+			[]dhcpv4.Option{router, dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3), net.IPv4(9, 9, 9, 9))},
 			[]string{"10.0.0.1/32", "10.0.0.3/32", "default via 10.0.0.1", "9.9.9.9/32 via 10.0.0.1"}},
 		{"a far name server and no way", "", []dhcpv4.Option{dhcpv4.OptDNS(net.IPv4(9, 9, 9, 9))}, nil},
-		{"none wanted", "[DHCPv4]\nUseRoutes=no\nRoutesToDNS=no", []dhcpv4.Option{router, dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3))}, nil},
+		{"none wanted", "[DHCPv4]\nUseRoutes=no\nRoutesToDNS=no",
+			[]dhcpv4.Option{router, dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3))}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := testLink(t, tt.text)
@@ -85,7 +93,8 @@ func TestRoutesOfLease(t *testing.T) {
 
 // TestLeaseLies holds that a server cannot write into resolv.conf what it likes.
 func TestLeaseLies(t *testing.T) {
-	lease := readLease4(ack(t, dhcpv4.OptDomainName("good.example\nnameserver 6.6.6.6"), dhcpv4.OptDNS(net.IPv4(0, 0, 0, 0), net.IPv4(224, 0, 0, 1), net.IPv4(10, 0, 0, 3))))
+	lease := readLease4(ack(t, dhcpv4.OptDomainName("good.example\nnameserver 6.6.6.6"),
+		dhcpv4.OptDNS(net.IPv4(0, 0, 0, 0), net.IPv4(224, 0, 0, 1), net.IPv4(10, 0, 0, 3))))
 	if got := domains(lease.domains); got != nil {
 		t.Errorf("domains = %q", got)
 	}
@@ -115,7 +124,8 @@ func TestLeaseTimes(t *testing.T) {
 	} {
 		l := readLease4(ack(t, tt.options...))
 		if l.lifetime.Seconds() != tt.lifetime || l.renew.Seconds() != tt.renew || l.rebind.Seconds() != tt.rebind {
-			t.Errorf("%s: lifetime %v, extended after %v and %v; want %v, %v and %v", tt.name, l.lifetime, l.renew, l.rebind, tt.lifetime, tt.renew, tt.rebind)
+			t.Errorf("%s: lifetime %v, extended after %v and %v; want %v, %v and %v", tt.name, l.lifetime, l.renew,
+				l.rebind, tt.lifetime, tt.renew, tt.rebind)
 		}
 	}
 }
@@ -126,7 +136,8 @@ func TestSentHostname(t *testing.T) {
 		configured, own string
 		want            string
 	}{
-		{true, "", "box", "box"}, {true, "rack7", "box", "rack7"}, {false, "rack7", "box", ""}, {true, "", "localhost", ""}, {true, "", "(none)", ""}, {true, "", "", ""},
+		{true, "", "box", "box"}, {true, "rack7", "box", "rack7"}, {false, "rack7", "box", ""},
+		{true, "", "localhost", ""}, {true, "", "(none)", ""}, {true, "", "", ""},
 	} {
 		if got := sentHostname(tt.send, tt.configured, tt.own); got != tt.want {
 			t.Errorf("sentHostname(%v, %q, %q) = %q, want %q", tt.send, tt.configured, tt.own, got, tt.want)
@@ -153,9 +164,12 @@ func TestUsable(t *testing.T) {
 		{"of a proxy", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4zero }), false},
 		{"broadcast", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4bcast }), false},
 		{"multicast", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4(224, 0, 0, 9) }), false},
-		{"of nobody", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.Options.Del(dhcpv4.OptionServerIdentifier) }), false},
-		{"for no time", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(0)) }), false},
-		{"without a netmask", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.Options.Del(dhcpv4.OptionSubnetMask) }), true},
+		{"of nobody", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) { p.Options.Del(dhcpv4.OptionServerIdentifier) }),
+			false},
+		{"for no time", netconf.DHCPv4{},
+			with(func(p *dhcpv4.DHCPv4) { p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(0)) }), false},
+		{"without a netmask", netconf.DHCPv4{},
+			with(func(p *dhcpv4.DHCPv4) { p.Options.Del(dhcpv4.OptionSubnetMask) }), true},
 		{"without a netmask or a class", netconf.DHCPv4{}, with(func(p *dhcpv4.DHCPv4) {
 			p.Options.Del(dhcpv4.OptionSubnetMask)
 			p.YourIPAddr = net.IPv4(240, 0, 0, 1)
@@ -187,21 +201,25 @@ func TestLinkLocal4(t *testing.T) {
 func FuzzServers(f *testing.F) {
 	f.Add(ack(f, dhcpv4.OptRouter(net.IPv4(10, 0, 0, 1)), dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3))).ToBytes())
 	ra, err := ndp.MarshalMessage(&ndp.RouterAdvertisement{RouterLifetime: time.Hour, Options: []ndp.Option{
-		&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true, ValidLifetime: time.Hour, PreferredLifetime: time.Hour, Prefix: netip.MustParseAddr("2001:db8::")},
+		&ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true,
+			ValidLifetime: time.Hour, PreferredLifetime: time.Hour, Prefix: netip.MustParseAddr("2001:db8::")},
 		&ndp.RecursiveDNSServer{Lifetime: time.Hour, Servers: []netip.Addr{netip.MustParseAddr("fe80::53")}},
 	}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(ra)
-	solicit, err := dhcpv6.NewSolicit(net.HardwareAddr{2, 0, 0, 0, 0, 1}, dhcpv6.WithIANA(dhcpv6.OptIAAddress{IPv6Addr: net.ParseIP("2001:db8::5"), ValidLifetime: time.Hour, PreferredLifetime: time.Hour}))
+	solicit, err := dhcpv6.NewSolicit(net.HardwareAddr{2, 0, 0, 0, 0, 1},
+		dhcpv6.WithIANA(dhcpv6.OptIAAddress{IPv6Addr: net.ParseIP("2001:db8::5"), ValidLifetime: time.Hour,
+			PreferredLifetime: time.Hour}))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(solicit.ToBytes())
 	now := time.Now()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		l := testLink(t, "[Network]\nDHCP=yes\n[Route]\nDestination=10.50.0.0/16\nGateway=_dhcp4\n[Route]\nDestination=2001:db8:50::/48\nGateway=_ipv6ra\n")
+		l := testLink(t, "[Network]\nDHCP=yes\n[Route]\nDestination=10.50.0.0/16\nGateway=_dhcp4\n[Route]\n"+
+			"Destination=2001:db8:50::/48\nGateway=_ipv6ra\n")
 		if p, err := parse4(b); err == nil && (&dhcp4{}).usable(p) {
 			l.lease4 = readLease4(p)
 		}

@@ -10,8 +10,10 @@ import (
 // modifiers complete every message to a server.
 func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 	wanted := []dhcpv4.OptionCode{
-		dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionHostName, dhcpv4.OptionDomainName,
-		dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers, dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionClasslessStaticRoute,
+		dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionHostName,
+		dhcpv4.OptionDomainName,
+		dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers, dhcpv4.OptionDNSDomainSearchList,
+		dhcpv4.OptionClasslessStaticRoute,
 		dhcpv4.OptionStaticRoutingTable, dhcpv4.OptionBroadcastAddress,
 	}
 	if d.conf.Anonymize {

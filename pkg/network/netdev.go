@@ -101,7 +101,8 @@ func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
 	case "veth":
 		return &netlink.Veth{LinkAttrs: a, PeerName: c.Peer.Name, PeerHardwareAddr: c.Peer.MAC}, nil
 	case "vlan":
-		v := &netlink.Vlan{LinkAttrs: a, VlanId: c.VLAN.ID, ReorderHdr: c.VLAN.ReorderHeader, Gvrp: c.VLAN.GVRP, Mvrp: c.VLAN.MVRP, LooseBinding: c.VLAN.LooseBinding,
+		v := &netlink.Vlan{LinkAttrs: a, VlanId: c.VLAN.ID, ReorderHdr: c.VLAN.ReorderHeader, Gvrp: c.VLAN.GVRP,
+			Mvrp: c.VLAN.MVRP, LooseBinding: c.VLAN.LooseBinding,
 			EgressQosMap: c.VLAN.Egress, IngressQosMap: c.VLAN.Ingress, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
 		if c.VLAN.Protocol == "802.1ad" {
 			v.VlanProtocol = netlink.VLAN_PROTOCOL_8021AD
@@ -109,7 +110,8 @@ func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
 		return v, nil
 	case "macvlan", "macvtap":
 		mode, ok := map[string]netlink.MacvlanMode{
-			"": netlink.MACVLAN_MODE_DEFAULT, "private": netlink.MACVLAN_MODE_PRIVATE, "vepa": netlink.MACVLAN_MODE_VEPA, "bridge": netlink.MACVLAN_MODE_BRIDGE,
+			"": netlink.MACVLAN_MODE_DEFAULT, "private": netlink.MACVLAN_MODE_PRIVATE,
+			"vepa": netlink.MACVLAN_MODE_VEPA, "bridge": netlink.MACVLAN_MODE_BRIDGE,
 			"passthru": netlink.MACVLAN_MODE_PASSTHRU, "source": netlink.MACVLAN_MODE_SOURCE,
 		}[c.Mode]
 		if !ok {
@@ -121,13 +123,17 @@ func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
 		}
 		return &v, nil
 	case "ipvlan":
-		mode := map[string]netlink.IPVlanMode{"L2": netlink.IPVLAN_MODE_L2, "L3": netlink.IPVLAN_MODE_L3, "L3S": netlink.IPVLAN_MODE_L3S}[c.Mode]
-		flag := map[string]netlink.IPVlanFlag{"private": netlink.IPVLAN_FLAG_PRIVATE, "vepa": netlink.IPVLAN_FLAG_VEPA}[c.Flags]
+		mode := map[string]netlink.IPVlanMode{"L2": netlink.IPVLAN_MODE_L2, "L3": netlink.IPVLAN_MODE_L3,
+			"L3S": netlink.IPVLAN_MODE_L3S}[c.Mode]
+		flag := map[string]netlink.IPVlanFlag{"private": netlink.IPVLAN_FLAG_PRIVATE,
+			"vepa": netlink.IPVLAN_FLAG_VEPA}[c.Flags]
 		return &netlink.IPVlan{LinkAttrs: a, Mode: mode, Flag: flag}, nil
 	case "vxlan":
 		x := c.VXLAN
-		v := &netlink.Vxlan{LinkAttrs: a, VxlanId: x.VNI, VtepDevIndex: parent, TTL: x.TTL, TOS: x.TOS, Port: x.Port, PortLow: x.PortLow, PortHigh: x.PortHigh,
-			Age: x.Ageing, Limit: x.Limit, Learning: x.Learning, Proxy: x.ARPProxy, RSC: x.RSC, L2miss: x.L2Miss, L3miss: x.L3Miss, GBP: x.GBP,
+		v := &netlink.Vxlan{LinkAttrs: a, VxlanId: x.VNI, VtepDevIndex: parent, TTL: x.TTL, TOS: x.TOS, Port: x.Port,
+			PortLow: x.PortLow, PortHigh: x.PortHigh,
+			Age: x.Ageing, Limit: x.Limit, Learning: x.Learning, Proxy: x.ARPProxy, RSC: x.RSC, L2miss: x.L2Miss,
+			L3miss: x.L3Miss, GBP: x.GBP,
 			UDPCSum: x.UDPCSum, UDP6ZeroCSumTx: x.ZeroCSumTx, UDP6ZeroCSumRx: x.ZeroCSumRx}
 		v.LinkAttrs.ParentIndex = 0
 		if x.Remote.IsValid() {

@@ -56,9 +56,11 @@ func TestOnline(t *testing.T) {
 		{"a lease", leases(1), nil, 0, time.Second, ""},
 		{"a router", routed(raw.RA{Lifetime: 1800, Options: [][]byte{prefix1, rdnss}}), nil,
 			2 * time.Second, 3 * time.Second, ""}, // the link-local address is checked for a second, then the other
-		{"a static address and nothing else to wait for", silent(1), map[string]string{"a.network": static}, 0, time.Second, ""},
+		{"a static address and nothing else to wait for", silent(1), map[string]string{"a.network": static}, 0,
+			time.Second, ""},
 		{"a static address with all that is needed", silent(1),
-			map[string]string{"a.network": static + "Gateway=192.0.2.1\nDNS=192.0.2.3\nDHCP=ipv4\n"}, 0, time.Second, ""},
+			map[string]string{"a.network": static + "Gateway=192.0.2.1\nDNS=192.0.2.3\nDHCP=ipv4\n"}, 0, time.Second,
+			""},
 		{"a static address while a server is still waited for", silent(1),
 			map[string]string{"a.network": static + "DHCP=ipv4\n"}, settle, settle + time.Second, ""},
 		{"no name server while a router is still waited for", func() *fakeKernel {
@@ -78,7 +80,8 @@ func TestOnline(t *testing.T) {
 		}, settle, settle + 2*time.Second, ""},
 		{"not required", silent(1), map[string]string{"a.network": static + "[Link]\nRequiredForOnline=no\n"}, 0, 0,
 			"a.network says RequiredForOnline=no"},
-		{"nobody answers", silent(1), nil, 0, 0, "no answer to DHCP in (59|60) s and no router's advertisement in (58|59) s"},
+		{"nobody answers", silent(1), nil, 0, 0,
+			"no answer to DHCP in (59|60) s and no router's advertisement in (58|59) s"},
 		{"no cable", func() *fakeKernel {
 			k := newKernel(1)
 			k.cable(1, false)
@@ -100,7 +103,8 @@ func TestOnline(t *testing.T) {
 			map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nIPv6AcceptRA=yes\n"}, 0, 0,
 			"no usable router's advertisement in"},
 		{"a router that sends to a DHCPv6 server which is silent", routed(raw.RA{Flags: 0x80, Lifetime: 1800}),
-			map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nIPv6AcceptRA=yes\n"}, 0, 0, "no answer to DHCPv6 in"},
+			map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nIPv6AcceptRA=yes\n"}, 0, 0,
+			"no answer to DHCPv6 in"},
 		{"a gateway that nothing leads to", silent(1),
 			map[string]string{"a.network": static + "Gateway=198.51.100.1\n"}, 0, 0,
 			"cannot set the route default via 198.51.100.1: network is unreachable"},
@@ -186,7 +190,8 @@ func TestCarrierlessAddress(t *testing.T) {
 		return k
 	}
 	inBubble(t, kernel, map[string]string{
-		"a.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.2/24\nDNS=192.0.2.3\nConfigureWithoutCarrier=yes\n",
+		"a.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.2/24\nDNS=192.0.2.3\n" +
+			"ConfigureWithoutCarrier=yes\n",
 	}, func(t *testing.T, m *testManager, k *fakeKernel) {
 		if _, err := m.up(10 * time.Second); err == nil {
 			t.Error("a machine without a carrier counts as online")
@@ -260,7 +265,8 @@ func TestListFails(t *testing.T) {
 		fail(nil)
 		pass(5 * time.Second)
 		if m.says("gone") > 0 || len(k.dhcp4.questions()) != 2 {
-			t.Errorf("a link that an interrupted list lacks was given up: it says %q and asks %q", m.said, k.dhcp4.questions())
+			t.Errorf("a link that an interrupted list lacks was given up: it says %q and asks %q", m.said,
+				k.dhcp4.questions())
 		}
 	})
 }

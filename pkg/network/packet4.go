@@ -23,9 +23,15 @@ const (
 // lengths4 is the length of each option that has one value. With another length the option is malformed, and if there
 // are two the last counts, as with systemd: only longer values may be split.
 var lengths4 = map[uint8]int{
-	dhcpv4.OptionSubnetMask.Code(): 4, dhcpv4.OptionBroadcastAddress.Code(): 4, dhcpv4.OptionServerIdentifier.Code(): 4,
-	dhcpv4.OptionIPAddressLeaseTime.Code(): 4, dhcpv4.OptionRenewTimeValue.Code(): 4, dhcpv4.OptionRebindingTimeValue.Code(): 4,
-	dhcpv4.OptionInterfaceMTU.Code(): 2, dhcpv4.OptionDHCPMessageType.Code(): 1, dhcpv4.OptionOptionOverload.Code(): 1,
+	dhcpv4.OptionSubnetMask.Code():         4,
+	dhcpv4.OptionBroadcastAddress.Code():   4,
+	dhcpv4.OptionServerIdentifier.Code():   4,
+	dhcpv4.OptionIPAddressLeaseTime.Code(): 4,
+	dhcpv4.OptionRenewTimeValue.Code():     4,
+	dhcpv4.OptionRebindingTimeValue.Code(): 4,
+	dhcpv4.OptionInterfaceMTU.Code():       2,
+	dhcpv4.OptionDHCPMessageType.Code():    1,
+	dhcpv4.OptionOptionOverload.Code():     1,
 }
 
 // parse4 reads a message. It skips an option that is malformed and reads the others: one mistake of a server must not

@@ -88,7 +88,8 @@ func (p *plan) add(found []foundLink) {
 		for _, name := range append([]string{masterOf(c).name}, above(c)...) {
 			if p.used[c] && name != "" && !p.there[name] {
 				p.links = append(p.links, plannedLink{title: fmt.Sprintf(
-					"%s: %s.network names it, but there is no such device, nor a .netdev file that makes it", name, c.Name)})
+					"%s: %s.network names it, but there is no such device, nor a .netdev file that makes it", name,
+					c.Name)})
 			}
 		}
 	}

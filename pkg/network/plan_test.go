@@ -20,14 +20,15 @@ func TestPlan(t *testing.T) {
 				Name: "eth0", KernelName: "eth0", Driver: "e1000e", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1},
 				Path: "pci-0000:00:05.0", Type: "ether",
 			}), predictable{slot: "ens5", path: "enp0s5", mac: "enx020000000001"}},
-			{ethernet(netconf.Device{Name: "eth1", KernelName: "eth1", Driver: "igb", Type: "ether"}), predictable{path: "enp0s6"}},
+			{ethernet(netconf.Device{Name: "eth1", KernelName: "eth1", Driver: "igb", Type: "ether"}),
+				predictable{path: "enp0s6"}},
 			{ethernet(netconf.Device{Name: "old", KernelName: "old", Kind: "dummy", Type: "ether"}), predictable{}},
 		}
 	}
 	for _, tt := range []struct {
 		name  string
 		files map[string]string
-		want  string
+		want  string // a backslash joins two lines
 	}{
 		{"nothing", nil, `
 eth0 (e1000e, 02:00:00:00:00:01, pci-0000:00:05.0), also ens5 enp0s5 enx020000000001
@@ -38,22 +39,32 @@ old (dummy)
   autoconf.network: DHCPv4, DHCPv6, router advertisements
 `},
 		{"names and settings", map[string]string{
-			"a.link":    "[Match]\nDriver=e1000e\n[Link]\nNamePolicy=onboard\nName=lan0\nAlternativeName=uplink\nAlternativeNamesPolicy=slot\nMTUBytes=9000\nMACAddress=02:00:00:00:00:09\nAlias=the one\nTransmitQueueLength=9\n",
-			"b.link":    "[Match]\nDriver=igb\n",
-			"d.link":    "[Match]\nKind=dummy\n[Link]\nBitsPerSecond=10G\nDuplex=full\nAutoNegotiation=no\nWakeOnLan=magic phy\nTCPSegmentationOffload=no\nRxBufferSize=max\nTxBufferSize=64\nRxFlowControl=yes\n",
-			"c.link":    "[Match]\nDriver=tg3\n[Link]\nName=x\n",
-			"1.network": "[Match]\nName=uplink\nMACAddress=02:00:00:00:00:09\n[Network]\nAddress=192.0.2.2/24\nGateway=192.0.2.1\nDNS=192.0.2.3\nDomains=a.example\nNTP=192.0.2.4\nLinkLocalAddressing=no\n[Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.9\n[Link]\nRequiredForOnline=no\nMTUBytes=1400\n",
+			"a.link": "[Match]\nDriver=e1000e\n[Link]\nNamePolicy=onboard\nName=lan0\nAlternativeName=uplink\n" +
+				"AlternativeNamesPolicy=slot\nMTUBytes=9000\nMACAddress=02:00:00:00:00:09\nAlias=the one\n" +
+				"TransmitQueueLength=9\n",
+			"b.link": "[Match]\nDriver=igb\n",
+			"d.link": "[Match]\nKind=dummy\n[Link]\nBitsPerSecond=10G\nDuplex=full\nAutoNegotiation=no\n" +
+				"WakeOnLan=magic phy\nTCPSegmentationOffload=no\nRxBufferSize=max\nTxBufferSize=64\n" +
+				"RxFlowControl=yes\n",
+			"c.link": "[Match]\nDriver=tg3\n[Link]\nName=x\n",
+			"1.network": "[Match]\nName=uplink\nMACAddress=02:00:00:00:00:09\n[Network]\nAddress=192.0.2.2/24\n" +
+				"Gateway=192.0.2.1\nDNS=192.0.2.3\nDomains=a.example\nNTP=192.0.2.4\nLinkLocalAddressing=no\n" +
+				"[Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.9\n[Link]\nRequiredForOnline=no\n" +
+				"MTUBytes=1400\n",
 			"2.network": "[Match]\nName=enp0s6\n[Link]\nUnmanaged=yes\n",
 			"3.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\n",
 		}, `
 eth0 (e1000e, 02:00:00:00:00:01, pci-0000:00:05.0), also ens5 enp0s5 enx020000000001 uplink
-  a.link: name lan0, further name uplink, further name ens5, hardware address 02:00:00:00:00:09, MTU 9000, alias "the one", a queue of 9 packets
-  1.network: MTU 1400, address 192.0.2.2/24, route default via 192.0.2.1, route 198.51.100.0/24 via 192.0.2.9, DNS 192.0.2.3, domains a.example, NTP 192.0.2.4, not waited for
+  a.link: name lan0, further name uplink, further name ens5, \
+hardware address 02:00:00:00:00:09, MTU 9000, alias "the one", a queue of 9 packets
+  1.network: MTU 1400, address 192.0.2.2/24, route default via 192.0.2.1, \
+route 198.51.100.0/24 via 192.0.2.9, DNS 192.0.2.3, domains a.example, NTP 192.0.2.4, not waited for
 eth1 (igb), also enp0s6
   b.link: no change
   2.network: left alone
 old (dummy)
-  d.link: speed not negotiated, 10000 Mbit/s, full duplex, wakes up on phy magic, tx-tcp-segmentation off, the largest ring for receive, a ring of 64 for transmit, pause frames heeded
+  d.link: speed not negotiated, 10000 Mbit/s, full duplex, wakes up on phy magic, \
+tx-tcp-segmentation off, the largest ring for receive, a ring of 64 for transmit, pause frames heeded
   no .network file fits it, it is left alone
 c.link: no link follows it
 3.network: no link follows it
@@ -111,7 +122,7 @@ v8: up.network names it, but there is no such device, nor a .netdev file that ma
 			p.add(found())
 			var got strings.Builder
 			p.write(&got)
-			if diff := cmp.Diff(strings.TrimPrefix(tt.want, "\n"), got.String()); diff != "" {
+			if diff := cmp.Diff(strings.ReplaceAll(strings.TrimPrefix(tt.want, "\n"), "\\\n", ""), got.String()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

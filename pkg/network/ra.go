@@ -66,7 +66,8 @@ func (d *discovery) listen(socket routerSocket, usable chan<- struct{}) error {
 			return err
 		}
 		// RFC 4861 section 6.1.2: with a lower hop limit it may come from outside this link.
-		if hopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == socket.address() || !d.heeds(from.WithZone("")) {
+		if hopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == socket.address() ||
+			!d.heeds(from.WithZone("")) {
 			continue
 		}
 		a, err := parseAdvert(bytes.Clone(message), from)

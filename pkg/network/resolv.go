@@ -31,7 +31,8 @@ func domains(names []string) []string {
 		if isLocalhost(n) {
 			continue // RFC 6761 section 6.3: localhost has no domains
 		}
-		if n != "" && len(n) < 254 && strings.Trim(n, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
+		if n != "" && len(n) < 254 &&
+			strings.Trim(n, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
 			out = append(out, n)
 		}
 	}

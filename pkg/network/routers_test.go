@@ -67,7 +67,8 @@ func TestRouters(t *testing.T) {
 		}, map[time.Duration][]string{0: {address, onLink, byA, other, dns}, s: {address, onLink, other, dns}}},
 		{"withdrawn one by one", "[IPv6AcceptRA]\nUseDomains=yes\n", []spoken{
 			{0, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(600, "2001:db8::53", "2001:db8::54"),
-				raw.DNSSL(600, "a", "b"), raw.RIO("2001:db8:f::/48", 0, 600), raw.PIO("2001:db8:1::/64", raw.OnLink, 600,
+				raw.DNSSL(600, "a", "b"), raw.RIO("2001:db8:f::/48", 0, 600),
+				raw.PIO("2001:db8:1::/64", raw.OnLink, 600,
 					600)}}},
 			{s, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.RDNSS(0, "2001:db8::54")}}},
 			{2 * s, routerA, raw.RA{Lifetime: 1800, Options: [][]byte{raw.DNSSL(0, "a")}}},
@@ -86,7 +87,8 @@ func TestRouters(t *testing.T) {
 				"2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 600)}}},
 			{s, routerB, raw.RA{Options: [][]byte{prefix(0, 0), raw.RDNSS(0, "2001:db8::53"),
 				raw.RIO("2001:db8:f::/48", 0, 0)}}},
-		}, map[time.Duration][]string{s: {address, onLink, byA, other, dns}, 300 * s: {deprecated, onLink, byA, other, dns}}},
+		}, map[time.Duration][]string{s: {address, onLink, byA, other, dns},
+			300 * s: {deprecated, onLink, byA, other, dns}}},
 		{"given by two, until the later end", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 300), raw.RDNSS(100, "2001:db8::53")}}},
 			{0, routerB, raw.RA{Options: [][]byte{prefix(700, 200), raw.RDNSS(200, "2001:db8::53")}}},
@@ -95,16 +97,19 @@ func TestRouters(t *testing.T) {
 		{"without end", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 0xffff, Options: [][]byte{prefix(0xffffffff, 0xffffffff),
 				raw.RDNSS(0xffffffff, "2001:db8::53"), raw.RIO("2001:db8:f::/48", 0, 0xffffffff)}}},
-		}, map[time.Duration][]string{65534 * s: {address, onLink, byA, other, dns}, 1e6 * s: {address, onLink, other, dns}}},
+		}, map[time.Duration][]string{65534 * s: {address, onLink, byA, other, dns},
+			1e6 * s: {address, onLink, other, dns}}},
 		{"a prefix that is not preferred", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 0)}}},
 			{9 * s, routerA, raw.RA{Options: [][]byte{prefix(600, 100)}}},
-		}, map[time.Duration][]string{8 * s: {deprecated, onLink}, 9 * s: {address, onLink}, 109 * s: {deprecated, onLink}}},
+		}, map[time.Duration][]string{8 * s: {deprecated, onLink}, 9 * s: {address, onLink},
+			109 * s: {deprecated, onLink}}},
 		{"the flags of a prefix say nothing against", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(600, 600)}}},
 			{s, routerA, raw.RA{Options: [][]byte{raw.PIO("2001:db8:1::/64", 0, 600, 600)}}},
 			{2 * s, routerA, raw.RA{Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink, 700, 700)}}},
-		}, map[time.Duration][]string{s: {address, onLink}, 599 * s: {address, onLink}, 600 * s: {onLink}, 702 * s: nil}},
+		}, map[time.Duration][]string{s: {address, onLink}, 599 * s: {address, onLink}, 600 * s: {onLink},
+			702 * s: nil}},
 		{"a long prefix ends after two hours at the earliest", "", []spoken{
 			{0, routerA, raw.RA{Options: [][]byte{prefix(86400, 3600)}}},
 			{s, routerA, raw.RA{Options: [][]byte{prefix(0, 0)}}},
@@ -127,9 +132,10 @@ func TestRouters(t *testing.T) {
 			{s, routerA, raw.RA{Lifetime: 1800}},
 		}, map[time.Duration][]string{0: {"route 2001:db8:1::/64 512", "route default via fe80::a 512"},
 			s: {"route 2001:db8:1::/64 512", byA}}},
-		{"a route of the file by way of the router", "[Route]\nDestination=2001:db8:99::/48\nGateway=_ipv6ra\n", []spoken{
-			{0, routerA, raw.RA{Lifetime: 60}}, {s, routerA, raw.RA{Options: [][]byte{prefix(600, 600)}}},
-		}, map[time.Duration][]string{0: {byA, "route 2001:db8:99::/48 via fe80::a 1024"}, s: {address, onLink}}},
+		{"a route of the file by way of the router", "[Route]\nDestination=2001:db8:99::/48\nGateway=_ipv6ra\n",
+			[]spoken{
+				{0, routerA, raw.RA{Lifetime: 60}}, {s, routerA, raw.RA{Options: [][]byte{prefix(600, 600)}}},
+			}, map[time.Duration][]string{0: {byA, "route 2001:db8:99::/48 via fe80::a 1024"}, s: {address, onLink}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			begin := time.Now()
@@ -227,7 +233,8 @@ func TestManyRouters(t *testing.T) {
 	w := l.want(now)
 	if len(l.heard.routers) > maxRouters || len(w.addresses) > maxRouters*maxPrefixes ||
 		len(w.routes) > maxRouters*(maxPrefixes+maxRoutes+1) {
-		t.Errorf("there are %d routers, %d addresses and %d routes", len(l.heard.routers), len(w.addresses), len(w.routes))
+		t.Errorf("there are %d routers, %d addresses and %d routes", len(l.heard.routers), len(w.addresses),
+			len(w.routes))
 	}
 	// When they have nothing to say any more others may speak.
 	if late := now.Add(time.Hour / 4); !l.heard.routers.hear(mustParse(t, routerB, good), late) {

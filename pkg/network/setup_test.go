@@ -32,7 +32,8 @@ func TestSetUp(t *testing.T) {
 		want  []string
 	}{
 		{"nothing", with(nil, "[Network]\nLinkLocalAddressing=no\n"), []string{genMode, noRA, "bring it up"}},
-		{"all of it", with(nil, "[Link]\nMACAddress=02:00:00:00:00:77\nMTUBytes=1400\nARP=no\nMulticast=yes\nAllMulticast=yes\n"+
+		{"all of it", with(nil, "[Link]\nMACAddress=02:00:00:00:00:77\nMTUBytes=1400\nARP=no\nMulticast=yes\n"+
+			"AllMulticast=yes\n"+
 			"Promiscuous=yes\nGroup=7\n[Network]\nIPv6PrivacyExtensions=no\nIPv4Forwarding=yes\n"), []string{
 			"set the hardware address", "set the MTU to 1400", "set ARP", "set multicast", "set all-multicast",
 			"set promiscuous mode", "set the group", genMode, noRA, "bring it up",
@@ -41,8 +42,10 @@ func TestSetUp(t *testing.T) {
 			[]string{"set stable_secret", genMode, noRA, "bring it up"}},
 		{"taken down", with(nil, "[Link]\nActivationPolicy=always-down\n"), []string{genMode, noRA, "take it down"}},
 		{"left as it is", with(nil, "[Link]\nActivationPolicy=manual\n"), []string{genMode, noRA}},
-		{"a port of a bridge", with(bridge, "[Network]\nBridge=br\n[Bridge]\nCost=9\nPriority=7\nHairPin=yes\nLearning=no\n"), []string{
-			genMode, noRA, "put it into br", "set path_cost", "set priority", "set hairpin_mode", "set learning", "bring it up",
+		{"a port of a bridge", with(bridge,
+			"[Network]\nBridge=br\n[Bridge]\nCost=9\nPriority=7\nHairPin=yes\nLearning=no\n"), []string{
+			genMode, noRA, "put it into br", "set path_cost", "set priority", "set hairpin_mode", "set learning",
+			"bring it up",
 		}},
 		{"a member of a bond", with(bond, "[Network]\nBond=b0\nPrimarySlave=yes\nActiveSlave=yes\n"), []string{
 			genMode, noRA, "put it into b0", "set primary", "set active_slave", "bring it up",
@@ -75,7 +78,8 @@ func TestBondMember(t *testing.T) {
 	}, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.up(time.Second)
 		order := k.order("eth0: ")
-		down, into, up := slices.Index(order, "take it down"), slices.Index(order, "put it into b0"), slices.Index(order, bringUp)
+		down, into, up := slices.Index(order, "take it down"), slices.Index(order, "put it into b0"),
+			slices.Index(order, bringUp)
 		if down < 0 || into < down || up < into {
 			t.Errorf("the order is %q", order)
 		}
@@ -93,7 +97,8 @@ func TestMasterComesLate(t *testing.T) {
 			if k.did("eth0: "+bringUp) != 0 {
 				t.Error("the link is brought up without its bridge")
 			}
-			k.plug(9, netconf.Device{Name: "br", MAC: net.HardwareAddr{2, 0, 0, 0, 9, 9}, Kind: "bridge", Type: "bridge"})
+			k.plug(9, netconf.Device{Name: "br", MAC: net.HardwareAddr{2, 0, 0, 0, 9, 9}, Kind: "bridge",
+				Type: "bridge"})
 			pass(2 * time.Second)
 			if d, _ := k.look(); d[0].master != 9 || k.did("eth0: "+bringUp) != 1 {
 				t.Errorf("its master is %d; done was %q", d[0].master, k.log)
@@ -106,14 +111,16 @@ func TestSettingsFail(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
 		for _, what := range []string{
-			"set the hardware address", "set the MTU to 9000", "set the way of IPv6 link-local addresses", "set accept_ra to 0",
+			"set the hardware address", "set the MTU to 9000", "set the way of IPv6 link-local addresses",
+			"set accept_ra to 0",
 			"add a routing policy rule", "set the neighbour 10.0.0.9",
 		} {
 			k.fails[what] = unix.EINVAL
 		}
 		return k
 	}
-	inBubble(t, kernel, map[string]string{"a.network": "[Match]\nName=eth0\n[Link]\nMTUBytes=9000\nMACAddress=02:00:00:00:00:07\n" +
+	inBubble(t, kernel, map[string]string{"a.network": "[Match]\nName=eth0\n[Link]\nMTUBytes=9000\n" +
+		"MACAddress=02:00:00:00:00:07\n" +
 		"[Network]\nDHCP=ipv4\nIPv6LinkLocalAddressGenerationMode=random\n[RoutingPolicyRule]\nTable=9\nFamily=both\n" +
 		"[Neighbor]\nAddress=10.0.0.9\nLinkLayerAddress=02:00:00:00:00:09\n",
 	}, func(t *testing.T, m *testManager, k *fakeKernel) {
@@ -141,7 +148,8 @@ func TestRulesOnce(t *testing.T) {
 		return k
 	}
 	inBubble(t, kernel, map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n" +
-		"[RoutingPolicyRule]\nFrom=10.0.0.0/8\nTable=9\n[Neighbor]\nAddress=10.0.0.9\nLinkLayerAddress=02:00:00:00:00:09\n",
+		"[RoutingPolicyRule]\nFrom=10.0.0.0/8\nTable=9\n[Neighbor]\nAddress=10.0.0.9\n" +
+		"LinkLayerAddress=02:00:00:00:00:09\n",
 	}, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.up(5 * time.Second)
 		if k.did("add a routing policy rule") != 0 {
@@ -283,14 +291,16 @@ func TestLinkFile(t *testing.T) {
 	}
 	inBubble(t, kernel, map[string]string{
 		"a.link": "[Match]\nOriginalName=eth0\n[Link]\nNamePolicy=onboard\nName=lan0\nAlternativeName=uplink old\n" +
-			"AlternativeNamesPolicy=slot\nMACAddress=02:00:00:00:00:77\nMTUBytes=1400\nAlias=x\nTransmitQueueLength=9\n" +
+			"AlternativeNamesPolicy=slot\nMACAddress=02:00:00:00:00:77\nMTUBytes=1400\nAlias=x\n" +
+			"TransmitQueueLength=9\n" +
 			"BitsPerSecond=1G\nTCPSegmentationOffload=no\n",
 		"b.link":    "[Match]\nOriginalName=*\n[Link]\nName=other\n",
 		"a.network": "[Match]\nName=uplink\nMACAddress=02:00:00:00:00:77\n[Network]\nDHCP=ipv4\n",
 	}, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.mustUp(time.Minute)
 		want := []string{
-			"set the speed fails", "set the hardware address", "set the MTU to 1400", "set the alias fails", "set the queue length",
+			"set the speed fails", "set the hardware address", "set the MTU to 1400", "set the alias fails",
+			"set the queue length",
 			"take it down", `rename it to "lan0"`,
 		}
 		if diff := cmp.Diff(want, k.order("eth0: ")); diff != "" {
@@ -307,7 +317,8 @@ func TestLinkFile(t *testing.T) {
 				t.Errorf("it does not say %q once: %q", want, m.said)
 			}
 		}
-		if s := m.State()[0]; s.Name != "lan0" || s.KernelName != "eth0" || s.Config != "a" || m.says("eth0: renamed to lan0") != 1 {
+		if s := m.State()[0]; s.Name != "lan0" || s.KernelName != "eth0" || s.Config != "a" ||
+			m.says("eth0: renamed to lan0") != 1 {
 			t.Errorf("the state is %+v; it says %q", s, m.said)
 		}
 	})
@@ -355,13 +366,17 @@ func TestLinkLocalMode(t *testing.T) {
 		{"[Network]\nLinkLocalAddressing=no\n", genModeNone, netip.Addr{}},
 		{"[Network]\nIPv6LinkLocalAddressGenerationMode=none\n", genModeNone, netip.Addr{}},
 		{"[Network]\nIPv6LinkLocalAddressGenerationMode=random\n", genModeRandom, netip.Addr{}},
-		{"[Network]\nIPv6LinkLocalAddressGenerationMode=eui64\nIPv6StableSecretAddress=2001:db8::7\n", genModeEUI64, netip.Addr{}},
+		{"[Network]\nIPv6LinkLocalAddressGenerationMode=eui64\nIPv6StableSecretAddress=2001:db8::7\n", genModeEUI64,
+			netip.Addr{}},
 		{"[Network]\nIPv6StableSecretAddress=2001:db8::7\n", genModeStablePrivacy, secret},
-		{"[Network]\nIPv6LinkLocalAddressGenerationMode=stable-privacy\n", genModeStablePrivacy, netip.AddrFrom16(testLink(t, "").secret("link-local"))},
-		{"[IPv6AcceptRA]\nToken=prefixstable\n", genModeStablePrivacy, netip.AddrFrom16(testLink(t, "").secret("link-local"))},
+		{"[Network]\nIPv6LinkLocalAddressGenerationMode=stable-privacy\n", genModeStablePrivacy,
+			netip.AddrFrom16(testLink(t, "").secret("link-local"))},
+		{"[IPv6AcceptRA]\nToken=prefixstable\n", genModeStablePrivacy,
+			netip.AddrFrom16(testLink(t, "").secret("link-local"))},
 	} {
 		if got := testLink(t, tt.file).wantLinkLocal(); got.mode != tt.mode || got.secret != tt.secret {
-			t.Errorf("with %q the mode is %d with the secret %v, want %d and %v", tt.file, got.mode, got.secret, tt.mode, tt.secret)
+			t.Errorf("with %q the mode is %d with the secret %v, want %d and %v", tt.file, got.mode, got.secret,
+				tt.mode, tt.secret)
 		}
 	}
 }
@@ -386,7 +401,8 @@ func TestTokens(t *testing.T) {
 		got := texts(testLink(t, file).slaac(prefix))
 		again := texts(testLink(t, file).slaac(prefix))
 		for i, a := range got {
-			if i < len(tt.want) && tt.want[i] == "" && a != own && a == again[i] && prefix.Contains(netip.MustParsePrefix(a).Addr()) {
+			if i < len(tt.want) && tt.want[i] == "" && a != own && a == again[i] &&
+				prefix.Contains(netip.MustParsePrefix(a).Addr()) {
 				got[i] = ""
 			}
 		}

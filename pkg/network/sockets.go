@@ -156,7 +156,8 @@ func (s *packetSocket) unicast(ctx context.Context, from, to netip.Addr) (io.Wri
 			err = errors.Join(
 				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_UNICAST_IF, int(int32(index))),
 				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1), // the address may be in a VRF
-				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1),  // report errors that may be temporary too
+				// report errors that may be temporary too
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1),
 				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 			)
 		})

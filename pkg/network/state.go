@@ -221,7 +221,8 @@ func (l *link) noAddress(now time.Time) string {
 	c, asks4, asksRouters := l.conf, l.conf.DHCP4 && !l.since4.IsZero(), !l.sinceRA.IsZero()
 	switch {
 	case asks4 && asksRouters && len(l.heard.routers) == 0:
-		return fmt.Sprintf("no answer to DHCP in %s and no router's advertisement in %s", waited(l.since4), waited(l.sinceRA))
+		return fmt.Sprintf("no answer to DHCP in %s and no router's advertisement in %s", waited(l.since4),
+			waited(l.sinceRA))
 	case asks4:
 		return fmt.Sprintf("no answer to DHCP in %s", waited(l.since4))
 	case l.running.dhcp6Mode != dhcp6Off && l.lease6 == nil:

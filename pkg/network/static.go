@@ -27,7 +27,8 @@ func (v view) table(n uint32) uint32 {
 func (v view) wantStatic(w *wanted) {
 	for _, s := range v.conf.Addresses {
 		a := address{
-			prefix: s.Prefix, peer: s.Peer, broadcast: s.Broadcast, label: s.Label, metric: s.Metric, lapsed: s.PreferredZero,
+			prefix: s.Prefix, peer: s.Peer, broadcast: s.Broadcast, label: s.Label, metric: s.Metric,
+			lapsed: s.PreferredZero,
 		}
 		if s.Scope != nil {
 			a.scope = *s.Scope
@@ -46,7 +47,8 @@ func (v view) wantStatic(w *wanted) {
 		w.address(a)
 	}
 	if v.conf.DefaultRouteOnDevice {
-		w.route(route{family: unix.AF_INET, table: v.table(0), protocol: unix.RTPROT_STATIC, scope: unix.RT_SCOPE_LINK, kind: unix.RTN_UNICAST, device: true})
+		w.route(route{family: unix.AF_INET, table: v.table(0), protocol: unix.RTPROT_STATIC,
+			scope: unix.RT_SCOPE_LINK, kind: unix.RTN_UNICAST, device: true})
 	}
 	for _, s := range v.conf.Routes {
 		switch {
@@ -68,8 +70,9 @@ func (v view) wantStatic(w *wanted) {
 // staticRoute returns the route of a [Route] section with the defaults of systemd.network(5).
 func (v view) staticRoute(s netconf.Route) route {
 	r := route{
-		family: routeFamily(s), protocol: cmp.Or(s.Protocol, unix.RTPROT_STATIC), kind: cmp.Or(s.Type, unix.RTN_UNICAST),
-		dst: s.Destination, src: s.Source, gateway: s.Gateway, prefsrc: s.PreferredSource, onlink: s.OnLink,
+		family: routeFamily(s), protocol: cmp.Or(s.Protocol, unix.RTPROT_STATIC),
+		kind: cmp.Or(s.Type, unix.RTN_UNICAST),
+		dst:  s.Destination, src: s.Source, gateway: s.Gateway, prefsrc: s.PreferredSource, onlink: s.OnLink,
 		congestion: s.CongestionControl, metrics: routeMetrics(s),
 	}
 	if r.dst.IsValid() && r.dst.Bits() == 0 {

@@ -79,7 +79,8 @@ func (v view) usesRoute(p piece[netip.Prefix], now time.Time) bool {
 func (v view) routerRoute(preference uint8) route {
 	c := v.conf.RA
 	r := route{
-		family: unix.AF_INET6, table: v.table(c.RouteTable), protocol: unix.RTPROT_RA, kind: unix.RTN_UNICAST, device: true,
+		family: unix.AF_INET6, table: v.table(c.RouteTable), protocol: unix.RTPROT_RA, kind: unix.RTN_UNICAST,
+		device:     true,
 		preference: preference,
 		metric:     c.Metrics[slices.Index([]uint8{preferenceHigh, preferenceMedium, preferenceLow}, preference)],
 	}

@@ -38,7 +38,8 @@ func tapLink(t *testing.T) *os.File {
 	}
 	copy(request.name[:], "tap0")
 	request.flags = unix.IFF_TAP | unix.IFF_NO_PI
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF, uintptr(unsafe.Pointer(&request))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF,
+		uintptr(unsafe.Pointer(&request))); errno != 0 {
 		t.Skipf("no such links here: %v", errno)
 	}
 	tap := os.NewFile(uintptr(fd), "tap")
@@ -100,7 +101,8 @@ func TestBroadcastAddress(t *testing.T) {
 	if want := unhex(t, "00ffffff ff12401b ffff0000 00000000 ffffffff"); !bytes.Equal(got, want) {
 		t.Errorf("to all is %x, want %x", got, want)
 	}
-	if got := broadcastAddress(&net.Interface{HardwareAddr: make([]byte, 6)}); !bytes.Equal(got, unhex(t, "ffffffffffff")) {
+	if got := broadcastAddress(&net.Interface{HardwareAddr: make([]byte, 6)}); !bytes.Equal(got,
+		unhex(t, "ffffffffffff")) {
 		t.Errorf("to all on Ethernet is %x", got)
 	}
 }

@@ -36,14 +36,19 @@ func TestNews(t *testing.T) {
 		told, now LinkState
 		want      string
 	}{
-		{"first", LinkState{}, four, "eth0 (e1000e, 02:00:00:00:00:01): 192.0.2.5/24, gateway 192.0.2.1, DNS 192.0.2.3, from DHCP server 192.0.2.2"},
+		{"first", LinkState{}, four,
+			"eth0 (e1000e, 02:00:00:00:00:01): 192.0.2.5/24, gateway 192.0.2.1, DNS 192.0.2.3, from DHCP server " +
+				"192.0.2.2"},
 		{"nothing", four, four, ""},
 		{"more", four, both, "eth0 now has 2001:db8::5/64, gateway fe80::1, from router fe80::1"},
 		{"less", both, six, "eth0 has lost 192.0.2.5/24, gateway 192.0.2.1, DNS 192.0.2.3, from DHCP server 192.0.2.2"},
-		{"else", four, six, "eth0 now has 2001:db8::5/64, gateway fe80::1, from router fe80::1 and has lost 192.0.2.5/24, gateway 192.0.2.1, DNS 192.0.2.3, from DHCP server 192.0.2.2"},
+		{"else", four, six, "eth0 now has 2001:db8::5/64, gateway fe80::1, from router fe80::1 and has lost " +
+			"192.0.2.5/24, gateway 192.0.2.1, DNS 192.0.2.3, from DHCP server 192.0.2.2"},
 		{"settings", both, large, "eth0 now has MTU 9000, cannot set the group: no"},
 		{"settings again", large, both, "eth0 now has MTU 1500"},
-		{"another name", four, renamed, "lan0 (e1000e, 02:00:00:00:00:01): 192.0.2.5/24, gateway 192.0.2.1, DNS 192.0.2.3, from DHCP server 192.0.2.2"},
+		{"another name", four, renamed,
+			"lan0 (e1000e, 02:00:00:00:00:01): 192.0.2.5/24, gateway 192.0.2.1, DNS 192.0.2.3, from DHCP server " +
+				"192.0.2.2"},
 	} {
 		if got := tt.now.news(tt.told); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.what, got, tt.want)
@@ -76,12 +81,15 @@ func TestOffline(t *testing.T) {
 		{"a file for one", []LinkState{with(card("eth0", 1), noFile, true), with(card("eth1", 2), noCarrier, false)},
 			"eth0 (e1000e, 02:00:00:00:00:01): " + noFile + "; eth1 (e1000e, 02:00:00:00:00:02): " + noCarrier, false},
 		{"not counted", []LinkState{usable},
-			"eth0 (e1000e, 02:00:00:00:00:01): 192.0.2.5/24, gateway 192.0.2.1, lan.network says RequiredForOnline=no", true},
-		{"port of a bond", []LinkState{with(card("eth0", 1), "member of bond0", true), with(virtual("bond", false), noCarrier, false)},
+			"eth0 (e1000e, 02:00:00:00:00:01): 192.0.2.5/24, gateway 192.0.2.1, lan.network says " +
+				"RequiredForOnline=no", true},
+		{"port of a bond", []LinkState{with(card("eth0", 1), "member of bond0", true),
+			with(virtual("bond", false), noCarrier, false)},
 			"eth0 (e1000e, 02:00:00:00:00:01): member of bond0; bond0: " + noCarrier, false},
 		{"a bond of nothing", []LinkState{with(virtual("bond", false), noCarrier, false)}, "bond0: " + noCarrier, true},
 		{"a tunnel of the kernel's", []LinkState{with(virtual("sit", true), noFile, true)}, "sit0: " + noFile, true},
-		{"end of a container's cable", []LinkState{with(virtual("veth", false), noCarrier, false)}, "veth0: " + noCarrier, false},
+		{"end of a container's cable", []LinkState{with(virtual("veth", false), noCarrier, false)},
+			"veth0: " + noCarrier, false},
 	} {
 		e := &Offline{Links: tt.links, cause: context.DeadlineExceeded}
 		if got := e.Error(); got != "no network link can reach out: "+tt.want {

@@ -54,7 +54,8 @@ func Parse4(b []byte) *Message4 {
 		return nil
 	}
 	return &Message4{
-		Op: b[0], HType: b[1], HLen: b[2], XID: [4]byte(b[4:8]), CIAddr: netip.AddrFrom4([4]byte(b[12:16])), YIAddr: netip.AddrFrom4([4]byte(b[16:20])),
+		Op: b[0], HType: b[1], HLen: b[2], XID: [4]byte(b[4:8]), CIAddr: netip.AddrFrom4([4]byte(b[12:16])),
+		YIAddr: netip.AddrFrom4([4]byte(b[16:20])),
 		CHAddr: b[28:44], SName: b[44:108], File: b[108:236], Options: b[240:],
 	}
 }
