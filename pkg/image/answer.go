@@ -162,15 +162,15 @@ func refusal(who string, a *answer) error {
 	if err != nil {
 		return f
 	}
-	var said struct {
+	var reply struct {
 		Errors []struct {
 			Code    string `json:"code"`
 			Message string `json:"message"`
 		} `json:"errors"`
 	}
-	if json.NewDecoder(bytes.NewReader(raw)).Decode(&said) == nil && len(said.Errors) > 0 {
+	if json.NewDecoder(bytes.NewReader(raw)).Decode(&reply) == nil && len(reply.Errors) > 0 {
 		// The first error is enough: further ones are rare and repeat it.
-		if text := printable.Line(strings.Trim(said.Errors[0].Code+": "+said.Errors[0].Message, ": ")); text != "" {
+		if text := printable.Line(strings.Trim(reply.Errors[0].Code+": "+reply.Errors[0].Message, ": ")); text != "" {
 			f.text += " (" + text + ")"
 		}
 	}

@@ -148,7 +148,7 @@ func TestDecompressedArchiveIsRemoved(t *testing.T) {
 	shell(t, filepath.Dir(file), "gzip image.tar")
 	if err := holds(t, here(t), file+".gz", archives); err == nil || !strings.Contains(err.Error(), "TMPDIR") ||
 		Heals(err) {
-		t.Errorf("Open without room = %v, want a lasting error that says what to do", err)
+		t.Errorf("Open without room = %v, want a permanent error that says what to do", err)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestCredentials(t *testing.T) {
 
 	_, err := fast(t).Resolve(context.Background(), host+"/x:1")
 	if err == nil || Heals(err) || !strings.Contains(err.Error(), "needs credentials") {
-		t.Errorf("Resolve without credentials = %v, want a lasting error that says so", err)
+		t.Errorf("Resolve without credentials = %v, want a permanent error that says so", err)
 	}
 	s := fast(t)
 	s.Auth = func(registry string) authn.Authenticator {
@@ -158,7 +158,7 @@ func TestTLS(t *testing.T) {
 	}
 	_, err := fast(t).Resolve(context.Background(), host+"/x:1")
 	if err == nil || Heals(err) || !strings.Contains(err.Error(), "not trusted") {
-		t.Errorf("Resolve = %v (heals: %v), want a lasting error about trust", err, Heals(err))
+		t.Errorf("Resolve = %v (heals: %v), want a permanent error about trust", err, Heals(err))
 	}
 	s := fast(t)
 	s.Roots = addRoots(x509.NewCertPool())

@@ -139,8 +139,8 @@ func (b *blob) dial() error {
 	}
 	skip := b.offset
 	if got.resp.StatusCode == http.StatusPartialContent {
-		said := got.resp.Header.Get("Content-Range")
-		if first, ok := rangeStart(said); !ok || first != b.offset {
+		contentRange := got.resp.Header.Get("Content-Range")
+		if first, ok := rangeStart(contentRange); !ok || first != b.offset {
 			got.Close()
 			if part {
 				b.noRange = true
@@ -148,7 +148,7 @@ func (b *blob) dial() error {
 			}
 			return &fault{
 				text: fmt.Sprintf("registry %s gives a part of the blob (%q) that was not asked for",
-					b.registry.repo.RegistryStr(), printable.Line(said)),
+					b.registry.repo.RegistryStr(), printable.Line(contentRange)),
 				heals: true,
 			}
 		}

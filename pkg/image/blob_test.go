@@ -158,7 +158,7 @@ func TestResumeRefused(t *testing.T) {
 				t.Errorf("reading = %d bytes, %v", len(b), err)
 			}
 			if len(asked) != 3 {
-				t.Errorf("the blob was asked for with %q, want once more without Range", asked)
+				t.Errorf("the blob was requested with %q, want a last request without Range", asked)
 			}
 		})
 	}
@@ -223,7 +223,7 @@ func TestContentEncoding(t *testing.T) {
 			w.Write(blob[:20])
 		})
 		if _, err := readAll(t, l); err == nil || Heals(err) || !strings.Contains(err.Error(), `encoding "br"`) {
-			t.Errorf("reading = %v, want a lasting error that names the encoding", err)
+			t.Errorf("reading = %v, want a permanent error that names the encoding", err)
 		}
 	})
 }
@@ -257,11 +257,11 @@ func TestBrokenBlob(t *testing.T) {
 		{"cut short, no Range", func(w http.ResponseWriter, r *http.Request, blob []byte) {
 			w.Write(blob[:len(blob)/2])
 		}, "broke", true},
-		{"longer, said so", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+		{"longer, with Content-Length", func(w http.ResponseWriter, r *http.Request, blob []byte) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(blob)+1))
 			w.Write(append(bytes.Clone(blob), 0))
 		}, "where the manifest says", true},
-		{"longer, not said", func(w http.ResponseWriter, r *http.Request, blob []byte) {
+		{"longer, without Content-Length", func(w http.ResponseWriter, r *http.Request, blob []byte) {
 			w.(http.Flusher).Flush()
 			w.Write(append(bytes.Clone(blob), 0))
 		}, "longer than", true},
@@ -392,6 +392,6 @@ func TestForeignLayer(t *testing.T) {
 	}
 	_, err = readAll(t, got.Layers[1])
 	if err == nil || !strings.Contains(err.Error(), "foreign") || Heals(err) || elsewhere.Load() != 0 {
-		t.Errorf("reading = %v with %d requests to its address, want a lasting error and none", err, elsewhere.Load())
+		t.Errorf("reading = %v with %d requests to its address, want a permanent error and none", err, elsewhere.Load())
 	}
 }

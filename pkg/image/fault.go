@@ -29,7 +29,7 @@ type fault struct {
 	insecure string // the host that Source.Insecure would have to allow
 }
 
-// Error returns one line without control characters. Much of the text comes from strangers: a registry's answers, the
+// Error returns one line without control characters. Much of the text is untrusted: a registry's answers, the
 // names in its certificate, the names in an image.
 func (f *fault) Error() string {
 	text := f.text

@@ -146,7 +146,7 @@ func TestLocalRefused(t *testing.T) {
 	} {
 		if _, err := fast(t).Open(context.Background(), row.name); err == nil ||
 			!strings.Contains(err.Error(), row.want) || Heals(err) {
-			t.Errorf("Open(%q) = %v, want a lasting error with %q", row.name, err, row.want)
+			t.Errorf("Open(%q) = %v, want a permanent error with %q", row.name, err, row.want)
 		}
 	}
 }
@@ -174,7 +174,7 @@ func TestLayoutDamagedLayer(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := readAll(t, l); err == nil || !strings.Contains(err.Error(), want) || Heals(err) {
-			t.Errorf("reading = %v, want a lasting error with %q", err, want)
+			t.Errorf("reading = %v, want a permanent error with %q", err, want)
 		}
 	}
 }

@@ -203,7 +203,7 @@ func TestRefused(t *testing.T) {
 	} {
 		_, err := fast(t).Resolve(context.Background(), row.ref)
 		if err == nil || !strings.Contains(err.Error(), row.want) || Heals(err) {
-			t.Errorf("Resolve(%q) = %v (heals: %v), want a lasting error with %q", row.ref, err, Heals(err), row.want)
+			t.Errorf("Resolve(%q) = %v (heals: %v), want a permanent error with %q", row.ref, err, Heals(err), row.want)
 		}
 		if err != nil && strings.ContainsAny(err.Error(), "\n\r\x1b") {
 			t.Errorf("Resolve(%q) = %q, want one line", row.ref, err)
@@ -261,8 +261,8 @@ func TestIndex(t *testing.T) {
 		{"only variants above the machine", index(entry(v3Image, &v3)), amd64, nil, "only for linux/amd64/v3"},
 		{"an attestation is no image", index(entry(plainImage, &unknown)), amd64, nil, "no platform at all"},
 		{"another system", index(entry(winImage, &windows)), amd64, nil, "only for windows/amd64"},
-		{"no platform said", index(entry(armImage, nil), entry(plainImage, nil)), amd64, plainImage, ""},
-		{"no platform said and none right", index(entry(armImage, nil)), amd64, nil, "only for linux/arm64"},
+		{"no platform in the index", index(entry(armImage, nil), entry(plainImage, nil)), amd64, plainImage, ""},
+		{"no platform in the index, and none that matches", index(entry(armImage, nil)), amd64, nil, "only for linux/arm64"},
 		{"index in index", index(entry(index(entry(armImage, &arm), entry(plainImage, &amd64)), nil)), amd64, plainImage, ""},
 		{"two of one platform", index(entry(plainImage, &amd64), entry(v2Image, &amd64)), amd64, plainImage, ""},
 		{"Docker's list", mutate.IndexMediaType(index(entry(plainImage, &amd64)), types.DockerManifestList), amd64,
@@ -279,7 +279,7 @@ func TestIndex(t *testing.T) {
 			img, err := s.Resolve(context.Background(), host+"/x:1")
 			if row.image == nil {
 				if err == nil || !strings.Contains(err.Error(), row.err) || Heals(err) {
-					t.Errorf("Resolve = %v, want a lasting error with %q", err, row.err)
+					t.Errorf("Resolve = %v, want a permanent error with %q", err, row.err)
 				}
 				return
 			}
@@ -343,7 +343,7 @@ func TestWrongManifest(t *testing.T) {
 	digest, _ := img.Digest()
 	_, err := fast(t).Resolve(context.Background(), host+"/x@"+digest.String())
 	if err == nil || !strings.Contains(err.Error(), "in place of "+digest.String()) || Heals(err) {
-		t.Errorf("Resolve = %v (heals: %v), want a lasting error about the digest", err, Heals(err))
+		t.Errorf("Resolve = %v (heals: %v), want a permanent error about the digest", err, Heals(err))
 	}
 }
 

@@ -180,10 +180,10 @@ const attestation = "vnd.docker.reference.type"
 // a platform that matches (by rank), then entries without a platform, then odd ones. Entries of equal rank stay in the
 // index's order.
 func (r *resolver) candidates(list []reference) []candidate {
-	const unsaid, odd = -1, -1000
+	const noPlatform, odd = -1, -1000
 	var found []candidate
 	for _, d := range list {
-		c := candidate{reference: d, rank: unsaid}
+		c := candidate{reference: d, rank: noPlatform}
 		switch {
 		case d.Platform.OS == "unknown" || d.Platform.Architecture == "unknown":
 			continue // buildkit's attestations

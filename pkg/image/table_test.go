@@ -125,7 +125,7 @@ func TestTwoTables(t *testing.T) {
 			}
 			if row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want) ||
 				!strings.Contains(err.Error(), "by its manifest.json: ") || Heals(err)) {
-				t.Errorf("%s: Open(%q) = %v, want a lasting error with %q", row.name, name, err, row.want)
+				t.Errorf("%s: Open(%q) = %v, want a permanent error with %q", row.name, name, err, row.want)
 			}
 		}
 	}
@@ -161,7 +161,7 @@ func TestLayerCount(t *testing.T) {
 		for _, name := range []string{d.Dir(t), d.Tar(t), "docker://" + reg.PushDisk(t, "count:1", d)} {
 			err := holds(t, here(t), name, archives)
 			if (err == nil) != (row.want == "") || err != nil && (!strings.Contains(err.Error(), row.want) || Heals(err)) {
-				t.Errorf("%s: Open(%q) = %v, want a lasting error with %q", row.name, name, err, row.want)
+				t.Errorf("%s: Open(%q) = %v, want a permanent error with %q", row.name, name, err, row.want)
 			}
 		}
 	}

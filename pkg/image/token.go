@@ -140,14 +140,14 @@ func (a *authorizer) tokenFrom(
 	if err != nil {
 		return "", err
 	}
-	var said struct {
+	var reply struct {
 		Token  string `json:"token"`
 		Access string `json:"access_token"`
 	}
-	if err := json.Unmarshal(raw, &said); err != nil {
+	if err := json.Unmarshal(raw, &reply); err != nil {
 		return "", permanent("%s answers without a token: its answer is not JSON of the right form", who)
 	}
-	token := cmp.Or(said.Token, said.Access)
+	token := cmp.Or(reply.Token, reply.Access)
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return "", permanent("%s answers without a token", who)
 	}

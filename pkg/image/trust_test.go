@@ -231,9 +231,9 @@ func TestWhoGetsLogins(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			w := hostile.NewWorld(t)
 			row.world(w)
-			var said strings.Builder
+			var logged strings.Builder
 			s := asking(t, w, row.login, row.insecure...)
-			s.Logf = func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
+			s.Logf = func(format string, args ...any) { fmt.Fprintf(&logged, format+"\n", args...) }
 			got, err := s.Resolve(t.Context(), row.ref)
 			if row.name == "the registry redirects to plain HTTP" {
 				// This is the registry's own address with the wrong scheme: the request goes to the TLS port again, in a circle.
@@ -260,16 +260,16 @@ func TestWhoGetsLogins(t *testing.T) {
 			}
 			for _, a := range w.Told("") {
 				if host, plain := strings.CutPrefix(a, "http://"); plain && !Hosts(row.insecure)(host) {
-					t.Errorf("%q was asked, which nobody allowed", a)
+					t.Errorf("%q was asked, which was not allowed", a)
 				}
 			}
-			if loud := strings.Contains(said.String(), "as was allowed"); loud != (row.insecure != nil &&
+			if loud := strings.Contains(logged.String(), "as was allowed"); loud != (row.insecure != nil &&
 				row.fails != "plain HTTP" && !strings.Contains(row.name, "good certificate")) {
-				t.Errorf("what was allowed was said: %v\n%s", loud, said.String())
+				t.Errorf("a warning about what was allowed: %v\n%s", loud, logged.String())
 			}
 			for _, secret := range []string{password, identity, basic} {
-				if strings.Contains(said.String()+fmt.Sprint(err), secret) {
-					t.Errorf("a secret was said: %v\n%s", err, said.String())
+				if strings.Contains(logged.String()+fmt.Sprint(err), secret) {
+					t.Errorf("a secret was shown: %v\n%s", err, logged.String())
 				}
 			}
 		})
@@ -339,7 +339,7 @@ func TestForeignTexts(t *testing.T) {
 				fmt.Fprintf(w, `{"refresh_token":"`+identity+`","error":%q}`, evil)
 			}))
 		},
-		"a token that is none": func(w *hostile.World) {
+		"a malformed token": func(w *hostile.World) {
 			w.HTTPS("registry.lab:443", filled(t, img, "Bearer good", `Bearer realm="https://registry.lab:444/token"`))
 			w.HTTPS("registry.lab:444", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprintf(w, `{"token":%q}`, identity+evil)
