@@ -15,6 +15,19 @@ func opened(t *testing.T, reg *imagetest.Registry, repo string, d imagetest.Disk
 	return []string{d.Dir(t), d.Tar(t), "docker://" + reg.PushDisk(t, repo, d)}
 }
 
+// withConfig returns a layout with an image of layers, whose configuration has those fields and this machine's platform.
+func withConfig(t *testing.T, layers []imagetest.Layer, fields string) imagetest.Disk {
+	t.Helper()
+	d := imagetest.Saved(t, layers...)
+	config := d.Add([]byte(`{"os":"linux","architecture":"` + runtime.GOARCH + `",` + fields + `}`))
+	config["mediaType"] = "application/vnd.oci.image.config.v1+json"
+	m := d.Manifest(t)
+	m["config"] = config
+	d.SetManifest(m)
+	delete(d, "manifest.json")
+	return d
+}
+
 func mustMarshal(t *testing.T, v any) []byte {
 	t.Helper()
 	b, err := json.Marshal(v)
@@ -49,14 +62,7 @@ func TestLenientConfig(t *testing.T) {
 		`"history":{}`, `"history":[{"created":""}]`, `"history":"none"`, `"history":[1]`,
 		`"author":[]`, `"container_config":7`, `"docker_version":20`, `"os.version":10`, `"os.features":"x"`, `"variant":0`,
 	} {
-		d := imagetest.Saved(t, layers...)
-		config := d.Add([]byte(`{` + field + `,"os":"linux","architecture":"` + runtime.GOARCH + `","rootfs":` +
-			string(rootfs) + `}`))
-		config["mediaType"] = "application/vnd.oci.image.config.v1+json"
-		m := d.Manifest(t)
-		m["config"] = config
-		d.SetManifest(m)
-		delete(d, "manifest.json")
+		d := withConfig(t, layers, field+`,"rootfs":`+string(rootfs))
 		for _, name := range opened(t, reg, "config:1", d) {
 			if err := holds(t, here(t), name, archives); err != nil {
 				t.Errorf("%s: %v", field, err)
@@ -73,13 +79,7 @@ func TestLenientConfig(t *testing.T) {
 		`"rootfs":[]`:   "digests for 0",
 		`"rootfs":null`: "digests for 0",
 	} {
-		d := imagetest.Saved(t, layers...)
-		config := d.Add([]byte(`{"os":"linux","architecture":"` + runtime.GOARCH + `",` + field + `}`))
-		config["mediaType"] = "application/vnd.oci.image.config.v1+json"
-		m := d.Manifest(t)
-		m["config"] = config
-		d.SetManifest(m)
-		delete(d, "manifest.json")
+		d := withConfig(t, layers, field)
 		for _, name := range opened(t, reg, "config:1", d) {
 			if err := holds(t, here(t), name, archives); err == nil || !strings.Contains(err.Error(), want) || Heals(err) {
 				t.Errorf("%s: Open(%q) = %v, want a permanent error with %q", field, name, err, want)
