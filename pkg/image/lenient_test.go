@@ -15,7 +15,7 @@ func opened(t *testing.T, reg *imagetest.Registry, repo string, d imagetest.Disk
 	return []string{d.Dir(t), d.Tar(t), "docker://" + reg.PushDisk(t, repo, d)}
 }
 
-// withConfig returns a layout with an image of layers, whose configuration has those fields and this machine's platform.
+// withConfig returns a layout with an image of layers. Its configuration has those fields and this machine's platform.
 func withConfig(t *testing.T, layers []imagetest.Layer, fields string) imagetest.Disk {
 	t.Helper()
 	d := imagetest.Saved(t, layers...)
