@@ -61,7 +61,7 @@ type endpoint struct {
 	scheme   string // "https" or "http"
 }
 
-// trusted reports whether answers of the endpoint surely come from the registry: over verified TLS, or from this
+// trusted reports whether nobody else can have sent the endpoint's answers: they come over verified TLS, or from this
 // machine.
 func (e *endpoint) trusted() bool {
 	n, _ := splitHost(e.registry)

@@ -48,8 +48,8 @@ func Heals(err error) bool {
 	return errors.As(err, &f) && f.heals
 }
 
-// RetryAfter returns how long the registry asked to wait before the next attempt, at most 10 minutes, or 0 if it did
-// not.
+// RetryAfter returns how long the registry asked to wait before the next attempt: 10 minutes at most, 0 if it did not
+// ask.
 func RetryAfter(err error) time.Duration {
 	var f *fault
 	if errors.As(err, &f) {
@@ -126,8 +126,7 @@ func explain(ctx context.Context, who, host string, err error) error {
 	return &fault{text: "cannot talk to " + who, cause: err}
 }
 
-// Explain turns err, an error of package remote with TransportFor's transport, into one sentence about the registry
-// host.
+// Explain turns err, an error of package remote with TransportFor's transport, into a sentence about the registry host.
 func Explain(ctx context.Context, host string, err error) error {
 	return explain(ctx, "registry "+host, host, err)
 }

@@ -149,8 +149,8 @@ type patience struct {
 // asking is the patience for a request that can be repeated at no cost.
 func (s *Source) asking() patience { return patience{s.tries(), s.longestWait()} }
 
-// resuming is the patience for the rest of a download. It is larger: after an error the caller has to start from byte
-// 0.
+// resuming is the patience for the rest of a download. It is larger, because after an error the caller has to start
+// again from the beginning.
 func (s *Source) resuming() patience { return patience{4 * s.tries(), s.longestWait()} }
 
 // persist calls f until it succeeds, fails for good, or has failed too often.

@@ -28,13 +28,12 @@ type Kernel struct {
 const (
 	// MaxFile is the size in bytes of the largest file that Parse accepts: a unified kernel image with a large initrd.
 	MaxFile = 1 << 30
-	// maxImage is the size in bytes of the largest image inside a wrapper. The largest distribution kernels have about 80
-	// MB.
+	// maxImage is the size in bytes of the largest image inside a wrapper. Distribution kernels have at most about 80 MB.
 	maxImage = 256 << 20
 )
 
-// Parse parses a kernel file of the given size. The error says in a few words why it is not a kernel, or not a complete
-// one, in words that continue "it is": "a bzImage cut short: 10 of 20 bytes".
+// Parse parses a kernel file of the given size. If the file is not a kernel, or not a complete one, the error continues
+// the words "it is": "a bzImage cut short: 10 of 20 bytes".
 func Parse(r io.ReaderAt, size int64) (*Kernel, error) {
 	if size > MaxFile {
 		return nil, fmt.Errorf("a file of %d MiB, and no kernel has more than %d MiB", size>>20, MaxFile>>20)
