@@ -387,7 +387,6 @@ func TestSlowLine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	t.Parallel() // it takes seconds
 	img := randomImage(t, 1500, 1, amd64)
 	w := hostile.NewWorld(t)
 	store := filled(t, img, "", "")
