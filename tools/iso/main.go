@@ -1,4 +1,4 @@
-// iso makes a boot medium for EFI machines: one file that is a CD and, written as it is, a stick.
+// iso makes a boot medium for EFI machines: an image file for a CD, which can also be written to a USB stick unchanged.
 //
 // Synopsis:
 //
@@ -6,23 +6,24 @@
 //
 // Description:
 //
-//	The medium has one FAT file system with an EFI program where firmware looks
-//	for it: systemd-boot, given kernel and initrd to start after five seconds, with
-//	its editor on; or a program that needs no more, such as a unified kernel image.
-//	It needs mkfs.vfat, mtools and xorriso. With SOURCE_DATE_EPOCH set, the same
-//	input gives the same bytes.
+//	The medium has a FAT file system with an EFI program at the path where firmware
+//	looks for it. That program is systemd-boot, which starts the kernel and the
+//	initrd after five seconds and has its editor enabled; or a program that needs
+//	no other files, such as a unified kernel image. iso needs mkfs.vfat, mtools and
+//	xorriso. With SOURCE_DATE_EPOCH set, the same input gives the same bytes.
 //
-//	The FAT image is a file of the ISO's tree, and the boot catalogue names that
-//	file. An appended partition, which others use, is read from a CD drive only up
-//	to 32 MiB: xorriso then has no room for its size in the catalogue.
+//	The FAT image is a file in the ISO's tree, and the boot catalogue refers to
+//	that file. Other programs append the FAT image as a partition. From a CD drive
+//	such a partition is read only up to 32 MiB, because its size does not fit into
+//	the catalogue that xorriso writes.
 //
 // Options:
 //
 //	-boot:    the EFI program that the firmware starts
 //	-kernel:  the kernel that systemd-boot starts
 //	-initrd:  its initrd
-//	-cmdline: its command line, which the menu's editor shows and changes
-//	-arch:    the machine's architecture, as Go names it
+//	-cmdline: its command line, which can be changed in the menu's editor
+//	-arch:    the machine's architecture, as GOARCH names it
 //	-o:       the ISO to write
 package main
 
@@ -44,7 +45,7 @@ import (
 type cmd struct {
 	boot, kernel, initrd  string
 	cmdline, arch, output string
-	time                  time.Time // of every file; zero: as it is
+	time                  time.Time // the time of every file; zero: unchanged
 }
 
 func command(args []string) (*cmd, error) {
@@ -65,7 +66,7 @@ func command(args []string) (*cmd, error) {
 	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("SOURCE_DATE_EPOCH=%q is no number of seconds", s)
+			return nil, fmt.Errorf("SOURCE_DATE_EPOCH=%q is not a number of seconds", s)
 		}
 		c.time = time.Unix(n, 0)
 	}
@@ -91,17 +92,19 @@ func (c *cmd) run() error {
 	if err := c.stamp(tree); err != nil {
 		return err
 	}
-	// The firmware finds the image by the boot catalogue on a CD (-e), by the partition table on a stick (-isohybrid).
-	return tool("xorriso", "-as", "mkisofs", "-quiet", "-o", c.output, "-R", "-J", "-joliet-long", "-iso-level", "3", "-V", "WYRCAN",
-		"-e", "efi.img", "-no-emul-boot", "-part_like_isohybrid", "-isohybrid-gpt-basdat", "-partition_cyl_align", "off", tree)
+	// Firmware finds the image on a CD by the boot catalogue (-e), and on a stick by the partition table (-isohybrid).
+	return tool("xorriso", "-as", "mkisofs", "-quiet", "-o", c.output, "-R", "-J", "-joliet-long", "-iso-level", "3",
+		"-V", "WYRCAN",
+		"-e", "efi.img", "-no-emul-boot", "-part_like_isohybrid", "-isohybrid-gpt-basdat", "-partition_cyl_align",
+		"off", tree)
 }
 
-// esp lays out what the firmware will see, below dir.
+// esp writes the files of the EFI system partition below dir.
 func (c *cmd) esp(dir string) error {
-	// UEFI 2.10, 3.5.1.1: the file that is started from a removable medium.
+	// UEFI 2.10, 3.5.1.1: the file that firmware starts from a removable medium.
 	name, ok := map[string]string{"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI"}[c.arch]
 	if !ok {
-		return fmt.Errorf("no EFI machine has architecture %q here; it may be amd64 or arm64", c.arch)
+		return fmt.Errorf("there is no EFI machine of architecture %q here; it may be amd64 or arm64", c.arch)
 	}
 	files := map[string]string{filepath.Join("EFI", "BOOT", name): c.boot}
 	if c.kernel != "" {
@@ -137,7 +140,7 @@ func (c *cmd) esp(dir string) error {
 	return c.stamp(dir)
 }
 
-// fat makes a FAT file system of what is below dir, just large enough.
+// fat makes a FAT file system with the files below dir, just large enough for them.
 func (c *cmd) fat(dir, image string) error {
 	var size int64
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -151,7 +154,7 @@ func (c *cmd) fat(dir, image string) error {
 	if err != nil {
 		return err
 	}
-	// The file system's own tables take less than two of a hundred.
+	// The tables of the file system take less than two per cent.
 	size = (size/50*51 + 2<<20) &^ (1<<20 - 1)
 	f, err := os.Create(image)
 	if err != nil {
@@ -170,7 +173,7 @@ func (c *cmd) fat(dir, image string) error {
 	return tool("mcopy", append([]string{"-s", "-m", "-i", image}, append(top, "::")...)...)
 }
 
-// stamp gives every file below dir, and dir itself, the time that the result shall have.
+// stamp sets the time of dir and of every file below it to c.time, if that is set.
 func (c *cmd) stamp(dir string) error {
 	if c.time.IsZero() {
 		return nil
@@ -183,10 +186,10 @@ func (c *cmd) stamp(dir string) error {
 	})
 }
 
-// tool runs a program that says nothing when all is well.
+// tool runs a program. Its output is part of the error if it fails.
 func tool(name string, args ...string) error {
 	cmd := exec.Command(name, args...)
-	// FAT has local time; mtools asks whether to overwrite when a terminal is there.
+	// FAT stores local time. mtools asks questions if there is a terminal.
 	cmd.Env = append(os.Environ(), "TZ=UTC", "MTOOLS_SKIP_CHECK=1", "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))

@@ -19,7 +19,7 @@ func need(t *testing.T) {
 	}
 }
 
-// build makes an ISO of files with the given contents and options, and returns it.
+// build runs iso with options on files with the given contents, and returns the ISO.
 func build(t *testing.T, files map[string]string, args ...string) []byte {
 	t.Helper()
 	dir := t.TempDir()
@@ -43,8 +43,8 @@ func build(t *testing.T, files map[string]string, args ...string) []byte {
 	return b
 }
 
-// fromCD returns the FAT image that firmware finds on a CD: El Torito's boot record in sector 17 points to the catalogue,
-// whose first entry to the image.
+// fromCD returns the FAT image that firmware finds on a CD: El Torito's boot record in sector 17 points to the
+// catalogue, and the first entry of the catalogue points to the image.
 func fromCD(t *testing.T, iso []byte) []byte {
 	t.Helper()
 	le := binary.LittleEndian
@@ -60,7 +60,7 @@ func fromCD(t *testing.T, iso []byte) []byte {
 	return iso[le.Uint32(catalogue[32+8:])*2048:]
 }
 
-// fromStick returns the partition that firmware finds on a stick, by the GPT entries in sector 2.
+// fromStick returns the partition that firmware finds on a stick, through the GPT.
 func fromStick(t *testing.T, iso []byte) []byte {
 	t.Helper()
 	if !bytes.HasPrefix(iso[512:], []byte("EFI PART")) {
@@ -78,7 +78,7 @@ func fromStick(t *testing.T, iso []byte) []byte {
 	return nil
 }
 
-// read returns a file of a FAT image, by mtools.
+// read returns a file of a FAT image, read with mtools.
 func read(t *testing.T, fat []byte, name string) string {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "fat")
@@ -95,16 +95,19 @@ func read(t *testing.T, fat []byte, name string) string {
 func TestISO(t *testing.T) {
 	need(t)
 	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
-	files := map[string]string{"boot.efi": "MZ boot", "k": "kernel", "i": strings.Repeat("initrd", 7<<20)} // over 32 MiB
+	initrd := strings.Repeat("initrd", 7<<20) // over 32 MiB
+	files := map[string]string{"boot.efi": "MZ boot", "k": "kernel", "i": initrd}
 	args := []string{"-boot", "boot.efi", "-kernel", "k", "-initrd", "i", "-cmdline", `quiet wyr.arg="a b"`}
 	iso := build(t, files, args...)
 	if again := build(t, files, args...); !bytes.Equal(iso, again) {
-		t.Error("the second run gave other bytes")
+		t.Error("the second run gave different bytes")
 	}
 	for where, fat := range map[string][]byte{"CD": fromCD(t, iso), "stick": fromStick(t, iso)} {
 		for name, want := range map[string]string{
-			"EFI/BOOT/BOOTX64.EFI": "MZ boot", "kernel": "kernel", "initrd": files["i"], "loader/loader.conf": "timeout 5\neditor yes\n",
-			"loader/entries/wyrcan.conf": "title Wyrcan ~ The Container Bootloader\nlinux /kernel\ninitrd /initrd\noptions quiet wyr.arg=\"a b\"\n",
+			"EFI/BOOT/BOOTX64.EFI": "MZ boot", "kernel": "kernel", "initrd": files["i"],
+			"loader/loader.conf": "timeout 5\neditor yes\n",
+			"loader/entries/wyrcan.conf": "title Wyrcan ~ The Container Bootloader\nlinux /kernel\ninitrd /initrd\n" +
+				"options quiet wyr.arg=\"a b\"\n",
 		} {
 			if got := read(t, fat, name); got != want {
 				t.Errorf("%s: %s = %.80q, want %.80q", where, name, got, want)

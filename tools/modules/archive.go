@@ -8,9 +8,9 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// writeArchive writes the tree below dir as a newc archive, parents first,
-// without anything that differs from one build to the next. A failed build
-// leaves no file behind that make would take for a good one.
+// writeArchive writes the tree below dir as a newc archive, parents first. The
+// same tree gives the same bytes. If it fails it removes the file, so that make
+// does not use it.
 func writeArchive(file, dir string) (err error) {
 	f, err := os.Create(file)
 	if err != nil {

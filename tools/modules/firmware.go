@@ -9,12 +9,11 @@ import (
 	"slices"
 )
 
-// installFirmware copies the files that the modules name from the firmware
-// directory src to dst and returns how many and how large they are. A name may
-// be a pattern. Files stored compressed are decompressed, so that they load
-// whatever the kernel was built with (CONFIG_FW_LOADER_COMPRESS). Names without
-// a file are passed over: modules name firmware of devices not yet sold and of
-// devices long gone.
+// installFirmware copies the firmware files that the modules name from the
+// directory src to dst. It returns the number of files and their total size. A
+// name may be a pattern. Compressed files are decompressed, because not every
+// kernel can do that (CONFIG_FW_LOADER_COMPRESS). Names without a file are
+// ignored: modules also name firmware of future and of very old devices.
 func installFirmware(src, dst string, modules []*module) (files int, size int64, err error) {
 	if _, err := os.Stat(src); err != nil {
 		return 0, 0, fmt.Errorf("cannot read the firmware directory: %w", err)
@@ -55,7 +54,7 @@ func installFirmware(src, dst string, modules []*module) (files int, size int64,
 					b, err = readDecompressed(file)
 				}
 				if errors.Is(err, fs.ErrNotExist) {
-					continue // a symlink that leads nowhere, as distributions ship them
+					continue // a dangling symlink; distributions ship some
 				}
 				if err != nil {
 					return 0, 0, err

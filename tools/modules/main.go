@@ -1,5 +1,5 @@
-// modules picks the kernel modules that a bootloader needs, with all they
-// depend on, and writes them as an initramfs archive.
+// modules selects the kernel modules that a bootloader needs, with their
+// dependencies, and writes them as an initramfs archive.
 //
 // Synopsis:
 //
@@ -7,20 +7,20 @@
 //
 // Description:
 //
-//	DIR of -from is a kernel's module directory, named by its version
-//	(…/lib/modules/6.1.0-1-amd64), or a symlink to one. The archive (newc, not
-//	compressed) holds the chosen modules under lib/modules/VERSION, each
-//	decompressed, beside the indexes that depmod(8) makes of them. With
-//	-firmware it also holds, under lib/firmware, those files of that DIR (laid
-//	out like /lib/firmware) which the chosen modules name in their firmware=
-//	entries, and no others. The same input gives the same bytes.
+//	DIR of -from is a kernel's module directory with the kernel's version as
+//	its name (…/lib/modules/6.1.0-1-amd64), or a symlink to one. The archive
+//	(newc, not compressed) holds the selected modules, decompressed, and the
+//	indexes that depmod(8) makes from them, under lib/modules/VERSION. With
+//	-firmware it also holds, under lib/firmware, the files of that DIR (laid
+//	out like /lib/firmware) that the selected modules name in their firmware=
+//	entries. The same input gives the same bytes.
 //
 // Options:
 //
 //	-from:     the kernel's module directory
 //	-o:        the archive to write
 //	-firmware: a firmware directory; without it no firmware is copied
-//	-rdma:     the drivers for IP over InfiniBand as well
+//	-rdma:     add the drivers for IP over InfiniBand
 package main
 
 import (
@@ -77,7 +77,7 @@ func (c *cmd) run() error {
 		return err
 	}
 
-	// depmod works on a tree, so there is one for as long as it takes.
+	// depmod works on a directory tree, so create a temporary one.
 	stage, err := os.MkdirTemp("", "modules")
 	if err != nil {
 		return err

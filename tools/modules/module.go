@@ -11,19 +11,19 @@ import (
 // module is one kernel module of a source directory.
 type module struct {
 	name string // as the kernel writes it, with underscores
-	path string // below the module directory, without the compression's suffix
-	file string // on the disk
+	path string // below the module directory, without the suffix of the compression
+	file string // the path on the disk
 	info *modinfo.Info
 }
 
-// read returns the module as the linker wrote it, signature included. Modules
-// are stored decompressed because the whole initramfs is compressed at once,
-// which is smaller, and because the kernel then takes them as they are.
+// read returns the decompressed module with its signature. The archive stores
+// modules decompressed because the whole initramfs is compressed anyway, which
+// gives a smaller result, and because every kernel can load them.
 func (m *module) read() ([]byte, error) {
 	return readDecompressed(m.file)
 }
 
-// readDecompressed returns a file's content, decompressed as its suffix says.
+// readDecompressed returns the content of a file, decompressed as its suffix says.
 func readDecompressed(file string) ([]byte, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -32,7 +32,7 @@ func readDecompressed(file string) ([]byte, error) {
 	return modinfo.Decompress(file, b)
 }
 
-// load reads the module's information, once.
+// load reads the module's metadata, once.
 func (m *module) load() (*modinfo.Info, error) {
 	if m.info != nil {
 		return m.info, nil
@@ -56,8 +56,8 @@ func (m *module) install(dir string) (int64, error) {
 	return int64(len(b)), writeFile(filepath.Join(dir, m.path), b)
 }
 
-// writeFile writes a file with the parents it needs. Modes are set, not left to
-// the umask, so that two builds give the same bytes.
+// writeFile writes a file and its parent directories. It sets the mode
+// independently of the umask, so that two builds give the same bytes.
 func writeFile(file string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err

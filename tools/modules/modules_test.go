@@ -20,7 +20,7 @@ import (
 
 const version = "6.1.0-test"
 
-// pack compresses as distributions do, with the tool of that suffix.
+// pack compresses b with a tool, as distributions do.
 func pack(t *testing.T, b []byte, tool ...string) []byte {
 	t.Helper()
 	c := exec.Command(tool[0], tool[1:]...)
@@ -32,7 +32,7 @@ func pack(t *testing.T, b []byte, tool ...string) []byte {
 	return out
 }
 
-// write lays out files below a new directory and returns it.
+// write writes files below a new directory and returns its path.
 func write(t *testing.T, files map[string][]byte) string {
 	t.Helper()
 	root := t.TempDir()
@@ -48,31 +48,50 @@ func write(t *testing.T, files map[string][]byte) string {
 	return root
 }
 
-// kernel makes a module directory with a little of everything.
+// kernel creates a module directory with modules of every kind, and returns its path.
 func kernel(t *testing.T) string {
 	dir := "lib/modules/" + version + "/"
 	return filepath.Join(write(t, map[string][]byte{
-		dir + "kernel/drivers/net/ethernet/realtek/r8169.ko":      imagetest.Module("license=GPL", "firmware=rtl_nic/rtl8168h-2.fw", "firmware=rtl_nic/gone.fw", "softdep=pre: realtek", "depends=libphy", "alias=pci:v000010ECd00008168sv*sd*bc*sc*i*", "name=r8169"),
-		dir + "kernel/drivers/net/ethernet/cavium/liquidio.ko.xz": pack(t, imagetest.Module("firmware=liquidio/lio_*.bin", "depends=", "name=liquidio"), "xz", "--check=crc32"),
-		dir + "kernel/drivers/net/ethernet/broadcom/bnx2x.ko.gz":  pack(t, imagetest.Module("depends=libcrc32c,inside", "name=bnx2x"), "gzip"),
-		dir + "kernel/drivers/net/phy/libphy.ko":                  imagetest.Module("depends=", "name=libphy"),
-		dir + "kernel/elsewhere/realtek.ko.zst":                   pack(t, imagetest.Module("depends=libphy", "name=realtek"), "zstd"),
-		dir + "kernel/lib/libcrc32c.ko":                           imagetest.Module("depends=", "softdep=pre: crc32c", "name=libcrc32c"),
-		dir + "kernel/crypto/crc32c-generic.ko":                   imagetest.Module("depends=", "alias=crc32c", "name=crc32c_generic"),
-		dir + "kernel/net/8021q/8021q.ko":                         imagetest.Module("depends=", "name=8021q"),
-		dir + "kernel/drivers/net/dummy.ko":                       imagetest.Module("depends=", "softdep=post: nothing-of-that-name", "name=dummy"),
-		dir + "kernel/drivers/net/dummynot.ko":                    imagetest.Module("depends=", "name=dummynot"),
-		dir + "kernel/drivers/infiniband/hw/mlx5/mlx5_ib.ko":      imagetest.Module("depends=ib_core", "alias=auxiliary:mlx5_core.rdma", "name=mlx5_ib"),
-		dir + "kernel/drivers/infiniband/core/ib_core.ko":         imagetest.Module("depends=", "name=ib_core"),
-		dir + "kernel/drivers/infiniband/ulp/ipoib/ib_ipoib.ko":   imagetest.Module("depends=ib_core", "alias=rtnl-link-ipoib", "name=ib_ipoib"),
-		dir + "kernel/sound/beep.ko":                              imagetest.Module("depends=", "name=beep"),
-		dir + "modules.builtin":                                   []byte("kernel/lib/inside.ko\n"),
-		dir + "modules.order":                                     nil,
-		dir + "modules.builtin.modinfo":                           []byte("inside.alias=x\x00"),
+		dir +
+			"kernel/drivers/net/ethernet/realtek/r8169.ko": imagetest.Module("license=GPL",
+			"firmware=rtl_nic/rtl8168h-2.fw", "firmware=rtl_nic/gone.fw", "softdep=pre: realtek", "depends=libphy",
+			"alias=pci:v000010ECd00008168sv*sd*bc*sc*i*", "name=r8169"),
+		dir +
+			"kernel/drivers/net/ethernet/cavium/liquidio.ko.xz": pack(t,
+			imagetest.Module("firmware=liquidio/lio_*.bin", "depends=", "name=liquidio"), "xz", "--check=crc32"),
+		dir +
+			"kernel/drivers/net/ethernet/broadcom/bnx2x.ko.gz": pack(t,
+			imagetest.Module("depends=libcrc32c,inside", "name=bnx2x"), "gzip"),
+		dir + "kernel/drivers/net/phy/libphy.ko": imagetest.Module("depends=", "name=libphy"),
+		dir +
+			"kernel/elsewhere/realtek.ko.zst": pack(t,
+			imagetest.Module("depends=libphy", "name=realtek"), "zstd"),
+		dir +
+			"kernel/lib/libcrc32c.ko": imagetest.Module("depends=", "softdep=pre: crc32c",
+			"name=libcrc32c"),
+		dir +
+			"kernel/crypto/crc32c-generic.ko": imagetest.Module("depends=", "alias=crc32c",
+			"name=crc32c_generic"),
+		dir + "kernel/net/8021q/8021q.ko": imagetest.Module("depends=", "name=8021q"),
+		dir +
+			"kernel/drivers/net/dummy.ko": imagetest.Module("depends=",
+			"softdep=post: nothing-of-that-name", "name=dummy"),
+		dir + "kernel/drivers/net/dummynot.ko": imagetest.Module("depends=", "name=dummynot"),
+		dir +
+			"kernel/drivers/infiniband/hw/mlx5/mlx5_ib.ko": imagetest.Module("depends=ib_core",
+			"alias=auxiliary:mlx5_core.rdma", "name=mlx5_ib"),
+		dir + "kernel/drivers/infiniband/core/ib_core.ko": imagetest.Module("depends=", "name=ib_core"),
+		dir +
+			"kernel/drivers/infiniband/ulp/ipoib/ib_ipoib.ko": imagetest.Module("depends=ib_core",
+			"alias=rtnl-link-ipoib", "name=ib_ipoib"),
+		dir + "kernel/sound/beep.ko":    imagetest.Module("depends=", "name=beep"),
+		dir + "modules.builtin":         []byte("kernel/lib/inside.ko\n"),
+		dir + "modules.order":           nil,
+		dir + "modules.builtin.modinfo": []byte("inside.alias=x\x00"),
 	}), dir)
 }
 
-// list returns the names of an archive's files, with the content of each.
+// list returns the files of an archive by name, with their contents.
 func list(t *testing.T, file string) map[string]string {
 	t.Helper()
 	f, err := os.Open(file)
@@ -113,7 +132,7 @@ func build(t *testing.T, args ...string) (map[string]string, error) {
 	c.stdout = io.Discard
 	if err := c.run(); err != nil {
 		if _, e := os.Stat(out); !errors.Is(e, fs.ErrNotExist) {
-			t.Errorf("after %q the archive is there: %v", err, e)
+			t.Errorf("after the error %q the archive still exists: %v", err, e)
 		}
 		return nil, err
 	}
@@ -131,7 +150,7 @@ func TestModules(t *testing.T) {
 		rel := strings.TrimPrefix(name, "lib/modules/"+version+"/")
 		got = append(got, rel)
 		if strings.HasSuffix(rel, ".ko") && !strings.HasPrefix(b, "\x7fELF") {
-			t.Errorf("%s is no plain module", rel)
+			t.Errorf("%s is not a decompressed module", rel)
 		}
 	}
 	slices.Sort(got)
@@ -150,15 +169,17 @@ func TestModules(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
 	}
-	if alias := files["lib/modules/"+version+"/modules.alias"]; !strings.Contains(alias, "alias pci:v000010ECd00008168sv*sd*bc*sc*i* r8169\n") {
-		t.Errorf("modules.alias does not know r8169:\n%s", alias)
+	if alias := files["lib/modules/"+version+"/modules.alias"]; !strings.Contains(alias,
+		"alias pci:v000010ECd00008168sv*sd*bc*sc*i* r8169\n") {
+		t.Errorf("modules.alias lacks r8169:\n%s", alias)
 	}
-	if soft := files["lib/modules/"+version+"/modules.softdep"]; !strings.Contains(soft, "softdep r8169 pre: realtek\n") {
-		t.Errorf("modules.softdep does not know r8169:\n%s", soft)
+	if soft := files["lib/modules/"+version+"/modules.softdep"]; !strings.Contains(soft,
+		"softdep r8169 pre: realtek\n") {
+		t.Errorf("modules.softdep lacks r8169:\n%s", soft)
 	}
 }
 
-// TestRDMA holds that the drivers for InfiniBand come with what they depend on, and only where they are asked for.
+// TestRDMA checks that -rdma, and only -rdma, adds the drivers for InfiniBand with their dependencies.
 func TestRDMA(t *testing.T) {
 	from := kernel(t)
 	without, err := build(t, "-from", from)
@@ -179,15 +200,16 @@ func TestRDMA(t *testing.T) {
 	if diff := cmp.Diff([]string{"ib_core.ko", "ib_ipoib.ko", "mlx5_ib.ko"}, more); diff != "" {
 		t.Errorf("-rdma adds (-want +got):\n%s", diff)
 	}
-	if alias := with["lib/modules/"+version+"/modules.alias"]; !strings.Contains(alias, "alias rtnl-link-ipoib ib_ipoib\n") {
-		t.Errorf("modules.alias does not know ib_ipoib:\n%s", alias)
+	if alias := with["lib/modules/"+version+"/modules.alias"]; !strings.Contains(alias,
+		"alias rtnl-link-ipoib ib_ipoib\n") {
+		t.Errorf("modules.alias lacks ib_ipoib:\n%s", alias)
 	}
 }
 
 func TestFirmware(t *testing.T) {
 	firmware := write(t, map[string][]byte{
 		"rtl_nic/rtl8168h-2.fw":      []byte("h2"),
-		"rtl_nic/rtl8125b-2.fw":      []byte("nobody's"),
+		"rtl_nic/rtl8125b-2.fw":      []byte("not named by a module"),
 		"liquidio/lio_23xx.bin.xz":   pack(t, []byte("23"), "xz", "--check=crc32"),
 		"liquidio/lio_410nv.bin.zst": pack(t, []byte("410"), "zstd"),
 	})
@@ -217,10 +239,13 @@ func TestRefusals(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{"a missing dependency", "kernel/drivers/net/dummy.ko", imagetest.Module("depends=absent"), "module dummy depends on absent, which "},
-		{"no module", "kernel/drivers/net/dummy.ko", []byte("#!/bin/sh" + strings.Repeat(" ", 64)), "dummy.ko: not a kernel module: bad magic number"},
+		{"a missing dependency", "kernel/drivers/net/dummy.ko", imagetest.Module("depends=absent"),
+			"module dummy depends on absent, which is not in "},
+		{"no module", "kernel/drivers/net/dummy.ko", []byte("#!/bin/sh" + strings.Repeat(" ", 64)),
+			"dummy.ko: not a kernel module: bad magic number"},
 		{"cut short", "kernel/drivers/net/dummy.ko.xz", []byte("\xfd7zXZ\x00"), "cannot decompress "},
-		{"firmware from outside", "kernel/drivers/net/dummy.ko", imagetest.Module("firmware=../../etc/shadow"), `firmware name "../../etc/shadow" leaves the firmware directory`},
+		{"firmware from outside", "kernel/drivers/net/dummy.ko", imagetest.Module("firmware=../../etc/shadow"),
+			`firmware name "../../etc/shadow" leaves the firmware directory`},
 		{"nothing there", "kernel/README", nil, "no kernel modules in "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ type source struct {
 	dir     string
 	byName  map[string]*module
 	ordered []*module       // by path
-	builtin map[string]bool // names of what the kernel has inside
+	builtin map[string]bool // names of built-in modules
 }
 
 func openSource(dir string) (*source, error) {
@@ -59,8 +59,8 @@ func openSource(dir string) (*source, error) {
 	return s, nil
 }
 
-// choose returns the modules at the given paths with everything that they
-// depend on, hard and soft, in the order of their paths.
+// choose returns the modules at the given paths with all their hard and soft
+// dependencies, sorted by path.
 func (s *source) choose(paths []string) ([]*module, error) {
 	chosen := make(map[*module]bool)
 	var add func(m *module) error
@@ -80,7 +80,7 @@ func (s *source) choose(paths []string) ([]*module, error) {
 				continue
 			}
 			if dep == nil {
-				return fmt.Errorf("module %s depends on %s, which %s lacks", m.name, name, s.dir)
+				return fmt.Errorf("module %s depends on %s, which is not in %s", m.name, name, s.dir)
 			}
 			if err := add(dep); err != nil {
 				return err
@@ -112,8 +112,9 @@ func (s *source) choose(paths []string) ([]*module, error) {
 	return slices.DeleteFunc(slices.Clone(s.ordered), func(m *module) bool { return !chosen[m] }), nil
 }
 
-// resolve finds the modules that a soft dependency means: one of that name, or
-// all that carry it as an alias. None is no error: that is what soft means.
+// resolve returns the modules for the name of a soft dependency: the module with
+// that name, or all modules with that alias. It is no error if there are none,
+// because the dependency is soft.
 func (s *source) resolve(name string) ([]*module, error) {
 	name = strings.ReplaceAll(name, "-", "_")
 	if m := s.byName[name]; m != nil {
@@ -139,8 +140,9 @@ func (s *source) resolve(name string) ([]*module, error) {
 	return found, nil
 }
 
-// installIndexes copies what depmod(8) reads beside the modules: their order,
-// which decides between two drivers of one device, and what is built in.
+// installIndexes copies the files that depmod(8) reads beside the modules: the
+// order of the modules, which decides between two drivers for one device, and the
+// lists of built-in modules.
 func (s *source) installIndexes(dir string) error {
 	for _, name := range []string{"modules.order", "modules.builtin", "modules.builtin.modinfo"} {
 		b, err := os.ReadFile(filepath.Join(s.dir, name))
@@ -158,7 +160,7 @@ func (s *source) installIndexes(dir string) error {
 }
 
 // dropUnread removes the indexes that nothing in the initramfs reads: kmod's
-// binary forms, symbols, and the order that depmod has made use of by now.
+// binary forms, the symbols, and the order, which only depmod needs.
 func dropUnread(dir string) error {
 	binary, err := filepath.Glob(filepath.Join(dir, "modules.*.bin"))
 	if err != nil {

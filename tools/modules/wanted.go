@@ -1,13 +1,13 @@
 package main
 
-// wanted lists what a machine may need between its firmware and a container
-// registry, as paths below a kernel's module directory: a directory with all it
-// holds, or one module. A kernel that has one of them built in, or not at all,
-// is no mistake: lists differ between versions and distributions.
+// wanted lists the modules that a machine may need to reach a container registry,
+// as paths below a kernel's module directory: a single module, or a directory
+// with all modules in it. It is no error if a kernel has one of them built in or
+// does not have it: kernels differ between versions and distributions.
 //
-// Disks, sound, graphics and radio are left out on purpose.
+// Drivers for disks, sound, graphics and radio are left out on purpose.
 var wanted = []string{
-	// Ethernet, and what a network card is connected through.
+	// Ethernet, and the buses that connect network cards.
 	"kernel/drivers/net/ethernet",
 	"kernel/drivers/net/phy",
 	"kernel/drivers/net/mdio",
@@ -17,8 +17,8 @@ var wanted = []string{
 	"kernel/drivers/net/thunderbolt/thunderbolt_net",
 	"kernel/drivers/thunderbolt",
 
-	// Hypervisors: virtio, VMware, Hyper-V, Xen, and their random numbers,
-	// without which TLS may wait for minutes.
+	// Hypervisors: virtio, VMware, Hyper-V, Xen, and their sources of random
+	// numbers, without which TLS may wait for minutes.
 	"kernel/drivers/virtio/virtio_pci",
 	"kernel/drivers/virtio/virtio_mmio",
 	"kernel/drivers/net/virtio_net",
@@ -30,7 +30,7 @@ var wanted = []string{
 	"kernel/drivers/pci/controller/pci-hyperv",
 	"kernel/drivers/net/xen-netfront",
 
-	// What networks are made of, for wyr.net.*.
+	// Virtual network devices and protocols, for wyr.net.*.
 	"kernel/net/8021q",
 	"kernel/net/llc",
 	"kernel/net/802/stp",
@@ -49,7 +49,7 @@ var wanted = []string{
 	"kernel/drivers/net/tun",
 	"kernel/drivers/net/wireguard",
 
-	// Keyboards, for the one who answers a question, and the USB below them.
+	// Keyboards, so that a person can answer a question, and USB.
 	"kernel/drivers/usb/core",
 	"kernel/drivers/usb/host",
 	"kernel/drivers/hid/hid-generic",
@@ -59,15 +59,15 @@ var wanted = []string{
 	"kernel/drivers/input/serio/hyperv-keyboard",
 	"kernel/drivers/input/keyboard/atkbd",
 
-	// The firmware's own stores.
+	// Access to data of the firmware.
 	"kernel/fs/efivarfs",
 	"kernel/drivers/firmware/dmi-sysfs",
 	"kernel/drivers/firmware/qemu_fw_cfg",
 	"kernel/drivers/firmware/google",
 }
 
-// wantedRDMA is what -rdma adds: IP over InfiniBand, for machines that have no other network, and the adapters that
-// there are. With what they depend on they are a megabyte that other machines need not carry.
+// wantedRDMA lists what -rdma adds: IP over InfiniBand, for machines that have no other network, and the drivers of its
+// adapters. With their dependencies they take a megabyte, which other machines do not need.
 var wantedRDMA = []string{
 	"kernel/drivers/infiniband/hw/mlx4/mlx4_ib",
 	"kernel/drivers/infiniband/hw/mlx5/mlx5_ib",

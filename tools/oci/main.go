@@ -6,16 +6,16 @@
 //
 // Description:
 //
-//	DIR becomes an OCI image layout with one image, called "wyrcan", whose layers are the kernel, as
-//	/boot/wyrcan.kernel, and each ARCHIVE, an initramfs archive (newc, not compressed). What is in DIR is lost. The
-//	same input gives the same bytes.
+//	DIR becomes an OCI image layout with one image, called "wyrcan". The first layer has the kernel as
+//	/boot/wyrcan.kernel. Each ARCHIVE, an initramfs archive (newc, not compressed), becomes a further layer. The old
+//	content of DIR is deleted. The same input gives the same bytes.
 //
 // Options:
 //
 //	-kernel:  the kernel
 //	-o:       the directory to write
-//	-arch:    the architecture of both, as Go calls it
-//	-version: a label of the image
+//	-arch:    the architecture of the image, as GOARCH names it
+//	-version: the version in the labels of the image
 package main
 
 import (
@@ -64,7 +64,7 @@ func command(args []string) (*cmd, error) {
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	f.StringVar(&c.kernel, "kernel", "", "the kernel's `file`")
 	f.StringVar(&c.output, "o", "", "the `directory` to write")
-	f.StringVar(&c.arch, "arch", runtime.GOARCH, "the `architecture`, as Go calls it")
+	f.StringVar(&c.arch, "arch", runtime.GOARCH, "the `architecture`, as GOARCH names it")
 	f.StringVar(&c.version, "version", "", "the `version` to label the image with")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
@@ -101,12 +101,12 @@ func (c *cmd) image() (v1.Image, error) {
 	if c.version != "" {
 		config.Config.Labels["org.opencontainers.image.version"] = c.version
 	}
-	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), config)
+	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		types.OCIConfigJSON), config)
 	if err != nil {
 		return nil, err
 	}
-	// The kernel changes seldom, the archives are in the order in which they do too: layers that a machine or a
-	// registry has are not sent again.
+	// What changes least often comes first. A machine or registry that has a layer does not need it again.
 	layers := []func(*tar.Writer) error{c.writeKernel}
 	for _, a := range c.archives {
 		layers = append(layers, func(w *tar.Writer) error { return writeArchive(w, a) })
@@ -120,7 +120,10 @@ func (c *cmd) image() (v1.Image, error) {
 		if err := w.Close(); err != nil {
 			return nil, err
 		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil },
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser,
+			error) {
+			return io.NopCloser(bytes.NewReader(b.Bytes())), nil
+		},
 			tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
 		if err != nil {
 			return nil, err
@@ -137,17 +140,19 @@ func (c *cmd) writeKernel(w *tar.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "boot/", Mode: 0o755, ModTime: time.Unix(0, 0)}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "boot/", Mode: 0o755,
+		ModTime: time.Unix(0, 0)}); err != nil {
 		return err
 	}
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "boot/wyrcan.kernel", Mode: 0o644, Size: int64(len(b)), ModTime: time.Unix(0, 0)}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "boot/wyrcan.kernel", Mode: 0o644,
+		Size: int64(len(b)), ModTime: time.Unix(0, 0)}); err != nil {
 		return err
 	}
 	_, err = w.Write(b)
 	return err
 }
 
-// writeArchive writes what is in an initramfs archive.
+// writeArchive writes the files of an initramfs archive.
 func writeArchive(w *tar.Writer, file string) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -166,7 +171,7 @@ func writeArchive(w *tar.Writer, file string) error {
 	return nil
 }
 
-// writeRecord writes a file of an initramfs archive as it is.
+// writeRecord writes a file of an initramfs archive, with all its metadata.
 func writeRecord(w *tar.Writer, r cpio.Record) error {
 	name := strings.TrimPrefix(path.Clean("/"+r.Name), "/")
 	if name == "" {
@@ -186,7 +191,7 @@ func writeRecord(w *tar.Writer, r cpio.Record) error {
 	switch r.Mode & cpio.S_IFMT {
 	case cpio.S_IFREG:
 		if r.NLink > 1 {
-			return errors.New("it is a hard link, which this program does not write")
+			return errors.New("it is a hard link, which this program does not support")
 		}
 		h.Typeflag, h.Size = tar.TypeReg, int64(len(content))
 	case cpio.S_IFDIR:
@@ -200,7 +205,7 @@ func writeRecord(w *tar.Writer, r cpio.Record) error {
 	case cpio.S_IFIFO:
 		h.Typeflag = tar.TypeFifo
 	default:
-		return fmt.Errorf("no layer holds files of mode %o", r.Mode)
+		return fmt.Errorf("a layer cannot hold a file of mode %o", r.Mode)
 	}
 	if err := w.WriteHeader(h); err != nil {
 		return err

@@ -42,18 +42,21 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(dir+"/kernel", []byte("the kernel"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	one := writeCPIO(t, cpio.Directory("bin", 0o755), cpio.StaticFile("bin/bb", "busybox", 0o4755), cpio.Symlink("init", "bin/bb"), cpio.CharDev("null", 0o666, 1, 3))
+	one := writeCPIO(t, cpio.Directory("bin", 0o755), cpio.StaticFile("bin/bb", "busybox", 0o4755),
+		cpio.Symlink("init", "bin/bb"), cpio.CharDev("null", 0o666, 1, 3))
 	two := writeCPIO(t, cpio.StaticFile("lib/x.ko", "module", 0o644))
 	var digests []v1.Hash
-	for range 2 { // the second time over the first
-		c, err := command([]string{"oci", "-kernel", dir + "/kernel", "-o", dir + "/out", "-arch", "arm64", "-version", "v9", one, two})
+	for range 2 { // the second run overwrites the first
+		c, err := command([]string{"oci", "-kernel", dir + "/kernel", "-o", dir + "/out", "-arch", "arm64", "-version",
+			"v9", one, two})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := c.run(); err != nil {
 			t.Fatal(err)
 		}
-		img, err := (&image.Source{Platform: v1.Platform{OS: "linux", Architecture: "arm64"}}).Open(context.Background(), "oci:"+dir+"/out:wyrcan")
+		img, err := (&image.Source{Platform: v1.Platform{OS: "linux",
+			Architecture: "arm64"}}).Open(context.Background(), "oci:"+dir+"/out:wyrcan")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +82,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// list returns what is in a layer, a line for each entry.
+// list returns the content of a layer, one line for each entry.
 func list(t *testing.T, l *image.Layer) []string {
 	t.Helper()
 	rc, err := l.Open(context.Background())
@@ -141,7 +144,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("oci %q = %v, want an error with %q", row.args, err, row.want)
 		}
 		if _, err := os.Stat(dir + "/out"); err == nil {
-			t.Errorf("oci %q left something behind", row.args)
+			t.Errorf("oci %q failed but left its output", row.args)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// uki joins a kernel, an initrd and a command line to one EFI program, a unified kernel image.
+// uki combines a kernel, an initrd and a command line into one EFI program, a unified kernel image.
 //
 // Synopsis:
 //
@@ -6,17 +6,17 @@
 //
 // Description:
 //
-//	The stub is systemd's, linuxx64.efi.stub or linuxaa64.efi.stub, or another
-//	that reads the same sections. The kernel must be for the stub's machine. The
-//	same input gives the same bytes.
+//	The stub is systemd's linuxx64.efi.stub or linuxaa64.efi.stub, or another
+//	stub that reads the same sections. Kernel and stub must be for the same
+//	architecture. The same input gives the same bytes.
 //
 // Options:
 //
 //	-stub:    the EFI program that will start the kernel
 //	-kernel:  the kernel
 //	-initrd:  its initrd
-//	-cmdline: its command line, where firmware and boot loader give none
-//	-name:    what boot loaders show in their menu
+//	-cmdline: its command line, if the firmware or boot loader passes none
+//	-name:    the name that boot loaders show in their menu
 //	-o:       the file to write
 package main
 
@@ -70,7 +70,7 @@ func (c *cmd) run() error {
 		return fmt.Errorf("%s: %w", c.kernel, err)
 	}
 	if arch := machine(img.Stub); arch != k.Arch {
-		return fmt.Errorf("%s is for %q, %s for %q", c.stub, arch, c.kernel, k.Arch)
+		return fmt.Errorf("%s is for %q, but %s is for %q", c.stub, arch, c.kernel, k.Arch)
 	}
 	img.Version = k.Version
 	b, err := img.Marshal()
@@ -80,7 +80,7 @@ func (c *cmd) run() error {
 	return os.WriteFile(c.output, b, 0o644)
 }
 
-// machine is the architecture of an EFI program as GOARCH names it, empty if unknown.
+// machine returns the architecture of an EFI program as GOARCH names it, or "" if it is unknown.
 func machine(program []byte) string {
 	f, err := pe.NewFile(bytes.NewReader(program))
 	if err != nil {

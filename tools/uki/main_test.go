@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 )
 
-// stub returns an EFI program for a machine, of headers only.
+// stub returns an EFI program for a machine. It has only headers.
 func stub(machine uint16) []byte {
 	b := make([]byte, 1024)
 	copy(b, "MZ")
@@ -54,7 +54,7 @@ func TestRun(t *testing.T) {
 	t.Chdir(dir)
 	for _, c := range []struct{ args, want string }{
 		{"-stub stub -kernel kernel -initrd initrd -cmdline quiet -o out.efi", ""},
-		{"-stub armstub -kernel kernel -initrd initrd -o bad.efi", `armstub is for "arm64", kernel for "amd64"`},
+		{"-stub armstub -kernel kernel -initrd initrd -o bad.efi", `armstub is for "arm64", but kernel is for "amd64"`},
 		{"-stub stub -kernel cut -initrd initrd -o bad.efi", "cut: a bzImage cut short"},
 		{"-stub stub -kernel kernel -initrd missing -o bad.efi", "missing: no such file"},
 		{"-stub stub -kernel kernel -o bad.efi", "usage: uki "},
