@@ -1,5 +1,5 @@
-// Package integration tests what make builds: it looks into the files under out/
-// and boots them in QEMU. It builds nothing itself.
+// Package integration tests the files that make builds under out/: it examines
+// them and boots them in QEMU. It does not build them.
 package integration
 
 import (
@@ -25,9 +25,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
-// initrd returns the records of out/wyrcan.initrd by name. A name that is there
-// twice, in one archive or in both, is an error: the kernel would take the first
-// as it is and append the second to it.
+// initrd returns the records of out/wyrcan.initrd by name. It is an error if a name
+// occurs twice, in one archive or in both: the kernel would append the content of
+// the second file to the first.
 func initrd(t *testing.T) map[string]cpio.Record {
 	t.Helper()
 	f, err := os.Open(vm.Artefact(t, "wyrcan.initrd"))
@@ -71,8 +71,8 @@ func initrd(t *testing.T) map[string]cpio.Record {
 	return records
 }
 
-// trailer returns where the first archive in b ends. The busybox holds the
-// trailer's name as well, but not behind a header of 110 bytes.
+// trailer returns the end of the first archive in b. The busybox contains the
+// trailer's name too, but not after a header of 110 bytes.
 func trailer(b []byte) int {
 	const name, header = cpio.Trailer, 110
 	for at := 0; ; {
@@ -88,7 +88,7 @@ func trailer(b []byte) int {
 	}
 }
 
-// content returns what a file of the initrd holds.
+// content returns the content of a file in the initrd.
 func content(t *testing.T, records map[string]cpio.Record, name string) []byte {
 	t.Helper()
 	rec, ok := records[name]
@@ -102,8 +102,8 @@ func content(t *testing.T, records map[string]cpio.Record, name string) []byte {
 	return b
 }
 
-// TestInitrdSize holds the initrd to the size that a slow firmware's network
-// stack can still be asked to load, with every Ethernet driver in it.
+// TestInitrdSize checks that the initrd, with all Ethernet drivers, is small enough
+// for the slow network stack of firmware.
 func TestInitrdSize(t *testing.T) {
 	const limit = 20 << 20
 	fi, err := os.Stat(vm.Artefact(t, "wyrcan.initrd"))
@@ -119,22 +119,24 @@ func TestInitrdSize(t *testing.T) {
 	}
 }
 
-// TestInitrdFiles lists the product, because the template's parser lets every
-// misspelled key pass.
+// TestInitrdFiles checks the files in the initrd, because the parser of the template
+// does not report misspelled keys.
 func TestInitrdFiles(t *testing.T) {
 	records := initrd(t)
 
-	for _, name := range []string{"cat", "dmesg", "free", "gosh", "init", "ip", "ls", "lsmod", "modprobe", "mount", "ping", "ps", "shutdown", "wget", "wyrboot", "wyrefi", "wyrnet"} {
+	for _, name := range []string{"cat", "dmesg", "free", "gosh", "init", "ip", "ls", "lsmod", "modprobe", "mount",
+		"ping", "ps", "shutdown", "wget", "wyrboot", "wyrefi", "wyrnet"} {
 		rec, ok := records["bbin/"+name]
 		if !ok {
 			t.Errorf("no command %s", name)
 			continue
 		}
 		if rec.Mode&cpio.S_IFMT != cpio.S_IFLNK || string(content(t, records, "bbin/"+name)) != "bb" {
-			t.Errorf("bbin/%s is no link to the one busybox", name)
+			t.Errorf("bbin/%s is not a link to the busybox", name)
 		}
 	}
-	for name, want := range map[string]string{"init": "bbin/init", "bin/uinit": "../bbin/wyrboot", "bin/sh": "../bbin/wyrboot"} {
+	for name, want := range map[string]string{"init": "bbin/init", "bin/uinit": "../bbin/wyrboot",
+		"bin/sh": "../bbin/wyrboot"} {
 		if got := string(content(t, records, name)); got != want {
 			t.Errorf("%s is a link to %q, want %q", name, got, want)
 		}
@@ -158,11 +160,11 @@ func TestInitrdFiles(t *testing.T) {
 	slices.Sort(modules)
 	for _, suffix := range []string{
 		"/modules.dep", "/modules.alias", "/modules.softdep", "/modules.builtin.modinfo",
-		"/e1000e.ko", "/igb.ko", "/ixgbe.ko", "/i40e.ko", "/ice.ko", "/mlx5_core.ko", "/mlx4_en.ko", "/tg3.ko", "/bnxt_en.ko", "/r8169.ko", "/realtek.ko",
-		"/virtio_net.ko", "/vmxnet3.ko", "/hv_netvsc.ko", "/hv_vmbus.ko", "/xen-netfront.ko", "/ena.ko", "/gve.ko",
-		"/xhci-pci.ko", "/ehci-pci.ko", "/usbhid.ko", "/hid-generic.ko", "/hid-hyperv.ko", "/ax88179_178a.ko", "/r8152.ko",
-		"/8021q.ko", "/bonding.ko", "/bridge.ko", "/stp.ko", "/llc.ko", "/macvlan.ko", "/dummy.ko", "/vxlan.ko", "/vrf.ko",
-		"/efivarfs.ko", "/crc32c_generic.ko",
+		"/e1000e.ko", "/igb.ko", "/ixgbe.ko", "/i40e.ko", "/ice.ko", "/mlx5_core.ko", "/mlx4_en.ko", "/tg3.ko",
+		"/bnxt_en.ko", "/r8169.ko", "/realtek.ko", "/virtio_net.ko", "/vmxnet3.ko", "/hv_netvsc.ko", "/hv_vmbus.ko",
+		"/xen-netfront.ko", "/ena.ko", "/gve.ko", "/xhci-pci.ko", "/ehci-pci.ko", "/usbhid.ko", "/hid-generic.ko",
+		"/hid-hyperv.ko", "/ax88179_178a.ko", "/r8152.ko", "/8021q.ko", "/bonding.ko", "/bridge.ko", "/stp.ko",
+		"/llc.ko", "/macvlan.ko", "/dummy.ko", "/vxlan.ko", "/vrf.ko", "/efivarfs.ko", "/crc32c_generic.ko",
 	} {
 		if !slices.ContainsFunc(modules, func(s string) bool { return strings.HasSuffix(s, suffix) }) {
 			t.Errorf("no %s among the modules", suffix[1:])
@@ -170,8 +172,9 @@ func TestInitrdFiles(t *testing.T) {
 	}
 }
 
-// TestInlined finds what Makefile's INLINED is for: gobusybox has each access to
-// a word be a call, which costs a third of the time from layers to an initramfs.
+// TestInlined checks the effect of INLINED in the Makefile: without it gobusybox makes
+// each access to a machine word a function call, which costs a third of the time for
+// the conversion of layers into an initramfs.
 func TestInlined(t *testing.T) {
 	f, err := elf.NewFile(bytes.NewReader(content(t, initrd(t), "bbin/bb")))
 	if err != nil {
@@ -179,7 +182,7 @@ func TestInlined(t *testing.T) {
 	}
 	section := f.Section(".gopclntab")
 	if section == nil {
-		t.Fatal("the busybox does not tell its functions")
+		t.Fatal("the busybox has no table of its functions")
 	}
 	lines, err := section.Data()
 	if err != nil {
@@ -192,7 +195,8 @@ func TestInlined(t *testing.T) {
 	found := false
 	for _, f := range table.Funcs {
 		found = found || f.Name == "gitlab.com/wyrcan/wyrcan/pkg/inflate.(*Reader).symbols"
-		if f.Name == "gitlab.com/wyrcan/wyrcan/pkg/inflate.bitsOf" || strings.HasPrefix(f.Name, "github.com/klauspost/compress/internal/le.Load") {
+		if f.Name == "gitlab.com/wyrcan/wyrcan/pkg/inflate.bitsOf" ||
+			strings.HasPrefix(f.Name, "github.com/klauspost/compress/internal/le.Load") {
 			t.Errorf("%s is called, not inlined", f.Name)
 		}
 	}
@@ -201,9 +205,9 @@ func TestInlined(t *testing.T) {
 	}
 }
 
-// TestHello lets the busybox's wget greet a TLS server. Built outside of a module,
-// as gobusybox builds it, a program has the defaults of Go 1.20, which offer
-// suites without forward secrecy, unless the linker is told otherwise.
+// TestHello checks the TLS hello of the busybox's wget. gobusybox builds programs
+// outside of a module. Such a program has the defaults of Go 1.20, which offer cipher
+// suites without forward secrecy, unless a linker flag changes them.
 func TestHello(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "bb"), content(t, initrd(t), "bbin/bb"), 0o755); err != nil {
@@ -231,7 +235,8 @@ func TestHello(t *testing.T) {
 		}}).Handshake()
 	}()
 
-	wget := exec.Command(filepath.Join(dir, "wget"), "-O", filepath.Join(dir, "x"), fmt.Sprintf("https://%s/", l.Addr()))
+	wget := exec.Command(filepath.Join(dir, "wget"), "-O", filepath.Join(dir, "x"),
+		fmt.Sprintf("https://%s/", l.Addr()))
 	if out, err := wget.CombinedOutput(); err == nil {
 		t.Errorf("wget succeeded: %s", out)
 	}

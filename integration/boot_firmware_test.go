@@ -14,7 +14,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// OVMF starts kernel and initrd as a boot loader would, by the kernel's EFI stub.
+// OVMF starts the kernel with its initrd through the kernel's EFI stub, as a boot loader would.
 func TestEFI(t *testing.T) {
 	t.Parallel()
 	m := vm.Machine{Cmdline: consoles + " " + vm.Boot(demo(t)), QEMU: newNVRAM(t).efi()}
@@ -23,7 +23,7 @@ func TestEFI(t *testing.T) {
 	}
 }
 
-// The medium starts by itself, whatever it is plugged into, and boots what NVRAM says, which stays as it was.
+// The medium boots as a CD and as a disk. It boots the image that NVRAM names, and leaves NVRAM unchanged.
 func TestISO(t *testing.T) {
 	for name, device := range map[string]string{"CD": asCD, "disk": asDisk} {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +45,8 @@ func TestISO(t *testing.T) {
 // QEMU's network cards have iPXE in their ROMs, for BIOS and for EFI.
 func TestIPXE(t *testing.T) {
 	run := func(t *testing.T, firmware []string, dir string) {
-		m := vm.Machine{NICs: []string{}, Firmware: append(firmware, netboot(dir, "http://"+serveDir(t, dir)+"/boot.ipxe")...)}
+		m := vm.Machine{NICs: []string{},
+			Firmware: append(firmware, netboot(dir, "http://"+serveDir(t, dir)+"/boot.ipxe")...)}
 		if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
 			t.Errorf("the container's command line is %q", line)
 		}
@@ -53,10 +54,12 @@ func TestIPXE(t *testing.T) {
 	t.Run("EFI", func(t *testing.T) {
 		t.Parallel()
 		dir := bootDir(t, nil)
-		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "#!ipxe", docImage, allowed(demo(t)), docServer, serveDir(t, dir), docQuiet, consoles))
+		write(t, filepath.Join(dir, "boot.ipxe"),
+			documented(t, "iPXE", "#!ipxe", docImage, allowed(demo(t)), docServer, serveDir(t, dir), docQuiet,
+				consoles))
 		run(t, newNVRAM(t).efi(), dir)
 	})
-	// A registry whose authority, login and address only the second initrd knows.
+	// The second initrd has the certificate authority, the login and the address of the registry.
 	t.Run("BIOS with files", func(t *testing.T) {
 		t.Parallel()
 		registry := imagetest.ServeTLS(t, login)
@@ -65,10 +68,11 @@ func TestIPXE(t *testing.T) {
 			t.Fatal(err)
 		}
 		registry.Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t)))
-		const name = "example.com" // the certificate's
+		const name = "example.com" // the name in the certificate
 		dir := bootDir(t, map[string]string{
-			"extra/etc/hosts":  "10.0.2.2 " + name + "\n",
-			"auth.json":        `{"auths": {"` + net.JoinHostPort(name, port) + `": {"auth": "bWU6c2VjcmV0"}}}`, // me:secret
+			"extra/etc/hosts": "10.0.2.2 " + name + "\n",
+			// The login is me:secret.
+			"auth.json":        `{"auths": {"` + net.JoinHostPort(name, port) + `": {"auth": "bWU6c2VjcmV0"}}}`,
 			"my-authority.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: registry.CA().Raw})),
 		})
 		archive := exec.Command("sh", "-e", "-c", documented(t, "iPXE", "cpio -o"))
@@ -76,12 +80,14 @@ func TestIPXE(t *testing.T) {
 		if out, err := archive.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		write(t, filepath.Join(dir, "boot.ipxe"), documented(t, "iPXE", "extra.cpio quiet", docImage, net.JoinHostPort(name, port)+"/demo", docServer, serveDir(t, dir), docQuiet, consoles))
+		write(t, filepath.Join(dir, "boot.ipxe"),
+			documented(t, "iPXE", "extra.cpio quiet", docImage, net.JoinHostPort(name, port)+"/demo", docServer,
+				serveDir(t, dir), docQuiet, consoles))
 		run(t, nil, dir)
 	})
 }
 
-// login lets nobody at a registry but who has the password.
+// login requires a password for a registry.
 func login(registry http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name, password, ok := r.BasicAuth(); !ok || name != "me" || password != "secret" {
@@ -106,12 +112,13 @@ func TestPXELINUX(t *testing.T) {
 	}
 }
 
-// The card has no ROM, so that OVMF itself fetches GRUB.
+// The card has no ROM, so OVMF itself fetches GRUB.
 func TestGRUB(t *testing.T) {
 	t.Parallel()
 	dir := bootDir(t, map[string]string{
 		"grubnetx64.efi": "/usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi",
-		"grub/grub.cfg":  documented(t, "GRUB", "menuentry", docImage, allowed(demo(t))+` "wyr.arg=two words"`, docQuiet, consoles),
+		"grub/grub.cfg": documented(t, "GRUB", "menuentry", docImage, allowed(demo(t))+` "wyr.arg=two words"`,
+			docQuiet, consoles),
 	})
 	m := vm.Machine{NICs: []string{}, Firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
 	m.Firmware[len(m.Firmware)-1] += ",romfile="
@@ -120,7 +127,7 @@ func TestGRUB(t *testing.T) {
 	}
 }
 
-// itself serves Wyrcan as a container.
+// itself serves Wyrcan as a container, and returns its name for a machine.
 func itself(t *testing.T) string {
 	t.Helper()
 	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "wyrcan.oci"))
@@ -130,11 +137,12 @@ func itself(t *testing.T) string {
 	return fromGuest(imagetest.Serve(t).Push(t, "wyrcan", index))
 }
 
-// Wyrcan boots itself, which boots the container: three kernels. The last one gets the quoted argument.
+// Wyrcan boots Wyrcan, which boots the container: three kernels run. The last one gets the quoted argument.
 func TestChain(t *testing.T) {
 	t.Parallel()
 	image, wyrcan := demo(t), itself(t)
-	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image+" wyr.arg=wyr.insecure="+registryOf(image),
+	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image+" wyr.arg=wyr.insecure="+
+		registryOf(image),
 		"registry.example/wyrcan", allowed(wyrcan), "\n", "")
 	m := vm.Machine{Cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
 	v := m.Start(t)

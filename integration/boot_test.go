@@ -16,18 +16,18 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// The times that steps may take at most under plain emulation, beside another
-// machine and a busy host. Each is many times what it takes.
+// Time limits for steps under plain emulation on a busy host, with another machine
+// running. Each is many times the usual time.
 const (
 	bootTime  = 180 * time.Second // from power-on to wyrboot's first line
 	stepTime  = 120 * time.Second // one stage of wyrboot
 	kexecTime = 240 * time.Second // from the last stage to the container's first word
 )
 
-// words begin the lines of the test container's /init.
+// words is the start of the lines that the test container's /init prints.
 const words = "wyrcan-demo: "
 
-// kernelLayer is a layer with a kernel where a distribution keeps it, and the
+// kernelLayer returns a layer with a kernel at the path of a distribution, and the
 // link to it.
 func kernelLayer(t *testing.T) imagetest.Layer {
 	t.Helper()
@@ -42,7 +42,7 @@ func kernelLayer(t *testing.T) imagetest.Layer {
 	}}
 }
 
-// initLayer is a layer with an /init that says what it finds, and more files.
+// initLayer returns a layer with an /init that prints what it finds, and more files.
 func initLayer(t *testing.T, more ...imagetest.Entry) imagetest.Layer {
 	t.Helper()
 	init, err := os.ReadFile(vm.Artefact(t, "wyrcan.demo"))
@@ -56,20 +56,20 @@ func initLayer(t *testing.T, more ...imagetest.Entry) imagetest.Layer {
 	}, more...)...)
 }
 
-// fromGuest is how a machine in QEMU's user network calls an image on this host.
+// fromGuest returns the name of an image on this host for a machine in QEMU's user network.
 func fromGuest(ref string) string { return strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) }
 
-// rebootsOnEnter waits for a failure's last sentence, presses Enter, and makes
-// sure that nothing was booted.
+// rebootsOnEnter waits for the last message of a failure, presses Enter, and checks
+// that nothing was booted.
 func rebootsOnEnter(t *testing.T, v *vm.VM) {
 	t.Helper()
 	v.Wait(`press Enter to reboot now`, stepTime)
 	v.Send("\r")
-	v.Exit(50 * time.Second) // before it would reboot without
+	v.Exit(50 * time.Second) // earlier than it would reboot without Enter
 	v.Never(`wyrboot: starts kernel|` + words)
 }
 
-// TestBoot is the whole way: DHCP, an index with images for two architectures, a
+// TestBoot tests a whole boot: DHCP, an index with images for two architectures, a
 // kernel behind an absolute link, a command line from the image and from two
 // arguments, one of them quoted.
 func TestBoot(t *testing.T) {
@@ -96,8 +96,8 @@ func TestBoot(t *testing.T) {
 	v.Never(`kexec_file_load`)
 }
 
-// TestKeptNetwork boots with a static address, and a VLAN whose driver no device asks for, and leaves the address to a
-// container that has no systemd-networkd: as ip=. Nobody asks the DHCP server that QEMU's user network always has.
+// TestKeptNetwork boots with a static address and a VLAN, whose driver no device requests. It passes the address to a
+// container without systemd-networkd, as ip=. Nothing may ask the DHCP server that QEMU's user network always has.
 func TestKeptNetwork(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -108,7 +108,8 @@ func TestKeptNetwork(t *testing.T) {
 		NICs: []string{vm.UserNIC("virtio-net-pci", "id=lan")},
 		QEMU: []string{"-object", "filter-dump,id=frames,netdev=lan,file=" + frames},
 		Cmdline: vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
-			" wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.Address=10.0.2.77/24 wyr.net.lan.Network.Gateway=10.0.2.2" +
+			" wyr.net.lan.Match.Name=eth0 wyr.net.lan.Network.Address=10.0.2.77/24 " +
+			"wyr.net.lan.Network.Gateway=10.0.2.2" +
 			" wyr.net.lan.Network.DNS=10.0.2.3 wyr.net.lan.Network.VLAN=v7" +
 			" wyr.net.netdev.v7.NetDev.Name=v7 wyr.net.netdev.v7.NetDev.Kind=vlan wyr.net.netdev.v7.VLAN.Id=7" +
 			" wyr.net.v7.Match.Name=v7 wyr.net.v7.Network.Address=192.0.2.7/24",
@@ -122,14 +123,15 @@ func TestKeptNetwork(t *testing.T) {
 	v.Exit(stepTime)
 	sent, asked := toPort(t, frames, 67)
 	if sent == 0 {
-		t.Error("no frame has IPv4: they are not those of this machine")
+		t.Error("no frame has IPv4: the dump is not from this machine")
 	}
 	if asked > 0 {
-		t.Errorf("the machine has sent %d packets to DHCP servers, of which its files say nothing", asked)
+		t.Errorf("the machine has sent %d packets to DHCP servers, although its files do not ask for DHCP", asked)
 	}
 }
 
-// toPort counts the IPv4 packets of a dump that QEMU made, a pcap file of Ethernet frames, and those among them to the UDP port.
+// toPort counts the IPv4 packets in a dump of QEMU, a pcap file of Ethernet frames, and how many of them go to the UDP
+// port.
 func toPort(t *testing.T, dump string, port uint16) (all, to int) {
 	t.Helper()
 	b, err := os.ReadFile(dump)
@@ -140,7 +142,7 @@ func toPort(t *testing.T, dump string, port uint16) (all, to int) {
 	for b = b[min(file, len(b)):]; len(b) > record; {
 		n := int(binary.NativeEndian.Uint32(b[8:]))
 		if n > len(b)-record {
-			break // QEMU was ended amid it
+			break // QEMU ended while it wrote this frame
 		}
 		frame := b[record : record+n]
 		b = b[record+n:]
@@ -149,15 +151,16 @@ func toPort(t *testing.T, dump string, port uint16) (all, to int) {
 		}
 		all++
 		packet := frame[ethernet:]
-		if header := int(packet[0]&0xf) * 4; packet[9] == 17 && len(packet) >= header+4 && binary.BigEndian.Uint16(packet[header+2:]) == port {
+		if header := int(packet[0]&0xf) * 4; packet[9] == 17 && len(packet) >= header+4 &&
+			binary.BigEndian.Uint16(packet[header+2:]) == port {
 			to++
 		}
 	}
 	return all, to
 }
 
-// TestDeadLink gives the machine a card whose cable leads nowhere, before one that
-// leads to the registry.
+// TestDeadLink gives the machine a first card that reaches nothing, and a second one
+// that reaches the registry.
 func TestDeadLink(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -177,7 +180,8 @@ func TestNoImage(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{}.Start(t)
 	v.Wait(`^wyrboot: no container image is named`, bootTime)
-	for _, argument := range []string{"wyr.img=IMAGE", "wyr.arg=ARG", `wyr.net.\[KIND.\]FILE.SECTION.KEY=VALUE`, "wyr.efi=write", "wyr.efi=clear"} {
+	for _, argument := range []string{"wyr.img=IMAGE", "wyr.arg=ARG", `wyr.net.\[KIND.\]FILE.SECTION.KEY=VALUE`,
+		"wyr.efi=write", "wyr.efi=clear"} {
 		v.Wait(`^ +`+argument, stepTime)
 	}
 	v.Wait(`Press Enter to reboot\.`, stepTime)
@@ -185,8 +189,8 @@ func TestNoImage(t *testing.T) {
 	v.Exit(stepTime)
 }
 
-// TestRegistryComesUp starts the registry when the machine has already been
-// refused by nobody.
+// TestRegistryComesUp starts the registry only after the machine's first connection
+// has been refused.
 func TestRegistryComesUp(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -211,8 +215,8 @@ func TestRegistryComesUp(t *testing.T) {
 	v.Wait(`^wyrboot: image `, stepTime)
 }
 
-// TestDamagedBlobs spoils an image's layer: a bit of it, then its end. Every attempt
-// must fail, whatever arrived of it; healed, the same machine boots.
+// TestDamagedBlobs damages a layer of the image: first one bit, then its end. Every
+// attempt must fail. When the layer is intact again, the same machine boots.
 func TestDamagedBlobs(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -229,7 +233,7 @@ func TestDamagedBlobs(t *testing.T) {
 	spoil(imagetest.Flip(4 << 20))
 	v := vm.Machine{Cmdline: vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=demo=once"}.Start(t)
 	v.Wait(`^wyrboot: cannot get .*their digest is .*\(try 2\)`, bootTime+stepTime)
-	spoil(imagetest.Truncate(1000)) // also of each answer that would go on where it broke
+	spoil(imagetest.Truncate(1000)) // also truncates each answer that resumes the download
 	v.Wait(`^wyrboot: cannot get .*the download from \S+ broke after .*; tries again`, 2*stepTime)
 	v.Never(`wyrboot: starts kernel|` + words)
 	registry.Heal()
@@ -238,7 +242,7 @@ func TestDamagedBlobs(t *testing.T) {
 	v.Exit(stepTime)
 }
 
-// TestRefusals names images that cannot be booted, and arguments that mean nothing.
+// TestRefusals tries images that cannot be booted, and invalid arguments.
 func TestRefusals(t *testing.T) {
 	registry := imagetest.Serve(t)
 	noKernel := fromGuest(registry.Push(t, "nokernel", imagetest.Image(t, initLayer(t))))
@@ -253,14 +257,17 @@ func TestRefusals(t *testing.T) {
 		cmdline string
 		want    []string // regular expressions, in order
 	}{
-		{"no kernel", vm.Boot(noKernel), []string{`cannot boot \S+/nokernel\S*: the image is not bootable: /?boot/wyrcan\.kernel`}},
+		{"no kernel", vm.Boot(noKernel),
+			[]string{`cannot boot \S+/nokernel\S*: the image is not bootable: /?boot/wyrcan\.kernel`}},
 		{"no init", vm.Boot(noInit), []string{`cannot boot \S+/noinit\S*: the image is not bootable: /?init`}},
 		{"wrong platform", vm.Boot(foreign), []string{`cannot get \S+/foreign\S*: .*s390x`}},
 		{"absent", vm.Boot(absent), []string{`cannot get \S+/absent\S*: .*does not have it`}},
-		{"strange arguments", `wyr.efi=maybe wyr.net.x=y wyr.imgs=z wyr.root=disk wyr.img="a b" wyr.img=UPPER/Case`, []string{
-			`wyr\.efi=maybe is ignored: `, `wyr\.net\.x=y is ignored: `, `wyr\.imgs=z is ignored: .*wyr\.img is the nearest`,
-			`wyr\.root=disk is ignored: `, `wyr\.img is given more than once`, `cannot get UPPER/Case: `,
-		}},
+		{"strange arguments", `wyr.efi=maybe wyr.net.x=y wyr.imgs=z wyr.root=disk wyr.img="a b" wyr.img=UPPER/Case`,
+			[]string{
+				`wyr\.efi=maybe is ignored: `, `wyr\.net\.x=y is ignored: `,
+				`wyr\.imgs=z is ignored: .*wyr\.img is the nearest`, `wyr\.root=disk is ignored: `,
+				`wyr\.img is given more than once`, `cannot get UPPER/Case: `,
+			}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -8,8 +8,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestDrivers gives the machine cards of many kinds, eight being the most. All but one
-// lead nowhere; their drivers must load all the same.
+// TestDrivers gives the machine cards of many kinds; eight is the maximum. Only one of
+// them reaches the registry, but the drivers of all must load.
 func TestDrivers(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -36,16 +36,17 @@ func TestDrivers(t *testing.T) {
 	v.Never(`wyrboot: cannot load driver`)
 }
 
-// TestLateCard has one card only, on USB, which appears after the first look
-// at the hardware, behind two drivers of its bus.
+// TestLateCard has a single card, on USB. It appears after the first scan of the
+// hardware, when two drivers of its bus have loaded.
 func TestLateCard(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
 
 	v := vm.Machine{
-		NICs:    []string{"none"},
-		QEMU:    []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb", "-device", "usb-kbd"},
+		NICs: []string{"none"},
+		QEMU: []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb", "-device",
+			"usb-kbd"},
 		Cmdline: vm.Boot(ref),
 	}.Start(t)
 	v.Wait(`^wyrboot: driver cdc_ether loaded`, bootTime)

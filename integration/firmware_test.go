@@ -17,13 +17,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// wyrcanGUID is the vendor of the EFI variable Wyrcan, which holds the configuration.
+// wyrcanGUID is the vendor GUID of the EFI variable Wyrcan, which holds the configuration.
 const wyrcanGUID = "6987e713-a5ff-4ec2-ad55-c1fca471ed2d"
 
-// consoles are the arguments that make Wyrcan and the demo container heard, and the latter power off.
+// consoles are the arguments that make Wyrcan and the demo container use the serial console, and the demo power off.
 const consoles = "console=ttyS0 wyr.arg=console=ttyS0 wyr.arg=demo=once"
 
-// demo serves the demo container and returns the name by which a machine finds it.
+// demo serves the demo container and returns its name for a machine.
 func demo(t *testing.T) string {
 	t.Helper()
 	return fromGuest(imagetest.Serve(t).Push(t, "demo", imagetest.Image(t, kernelLayer(t), initLayer(t))))
@@ -35,10 +35,10 @@ func registryOf(image string) string {
 	return registry
 }
 
-// allowed is image as the value of wyr.img, and what its registry, which speaks plain HTTP, takes beside.
+// allowed returns image as the value of wyr.img, followed by the argument that allows plain HTTP for its registry.
 func allowed(image string) string { return image + " wyr.insecure=" + registryOf(image) }
 
-// spoke waits until the demo container has spoken, and returns its kernel's command line.
+// spoke waits until the demo container has printed its message, and returns its kernel's command line.
 func spoke(t *testing.T, v *vm.VM) string {
 	t.Helper()
 	line := v.Wait(`wyrcan-demo: command line +(.*)\n`, vm.Patience)[1]
@@ -46,7 +46,7 @@ func spoke(t *testing.T, v *vm.VM) string {
 	return line
 }
 
-// An nvram is OVMF's variable store, as a file.
+// An nvram is the name of a file with OVMF's variable store.
 type nvram string
 
 // newNVRAM returns a fresh store with these variables.
@@ -68,17 +68,18 @@ func newNVRAM(t *testing.T, vars ...ovmf.Variable) nvram {
 	return nvram(file)
 }
 
-// configured is a stored configuration that boots the image, in the words of Wyrcan 2.1.
+// configured returns a stored configuration that boots the image, in the format of Wyrcan 2.1.
 func configured(t *testing.T, image string) ovmf.Variable {
 	t.Helper()
-	data, err := json.Marshal(map[string]any{"network": map[string]any{}, "cmdline": []string{"console=ttyS0", "demo=once"}, "image": image, "insecure": []string{registryOf(image)}})
+	data, err := json.Marshal(map[string]any{"network": map[string]any{},
+		"cmdline": []string{"console=ttyS0", "demo=once"}, "image": image, "insecure": []string{registryOf(image)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ovmf.Variable{Name: "Wyrcan", GUID: wyrcanGUID, Attributes: 7, Data: data}
 }
 
-// wyrcan returns the stored configuration, nil if there is none.
+// wyrcan returns the stored configuration, or nil if there is none.
 func (n nvram) wyrcan(t *testing.T) []byte {
 	t.Helper()
 	s, err := ovmf.Open(string(n))
@@ -89,20 +90,20 @@ func (n nvram) wyrcan(t *testing.T) []byte {
 	return v.Data
 }
 
-// efi is a machine's firmware with this store.
+// efi returns the options for a machine with OVMF and this store.
 func (n nvram) efi() []string {
 	return []string{"-machine", "q35",
 		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
 		"-drive", "if=pflash,format=raw,unit=1,file=" + string(n)}
 }
 
-// from is an EFI machine that starts from what the options say, and has a network card that does not ask to.
+// from returns an EFI machine that boots from the devices in options. Its network card is not a boot device.
 func (n nvram) from(options ...string) vm.Machine {
 	return vm.Machine{NICs: []string{}, Firmware: append(n.efi(), options...),
 		QEMU: []string{"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="}}
 }
 
-// The ways in which a medium is attached. With bootindex OVMF does not try the network first.
+// The ways to attach a medium. With bootindex OVMF does not try the network first.
 const (
 	asCD    = "ide-cd,drive=medium,bootindex=1"
 	asDisk  = "virtio-blk-pci,drive=medium,bootindex=1"
@@ -118,8 +119,8 @@ func medium(t *testing.T, file, device string) []string {
 	return []string{"-device", "qemu-xhci", "-drive", drive, "-device", device}
 }
 
-// documented returns the first block of lines to copy that docs/booting.md has below the heading and that holds the word,
-// with replacements, old and new by turns, that make it true for this network.
+// documented returns a code block of docs/booting.md: the first one below the heading that contains the word. The
+// replacements, pairs of old and new text, adapt it to this network.
 func documented(t *testing.T, heading, word string, replacements ...string) string {
 	t.Helper()
 	b, err := os.ReadFile("../docs/booting.md")
@@ -141,14 +142,14 @@ func documented(t *testing.T, heading, word string, replacements ...string) stri
 	return ""
 }
 
-// The names that the documentation uses, and the words that make both systems heard.
+// Names in the documentation, and the arguments that make both systems use the serial console.
 const (
 	docImage  = "registry.example/debian"
 	docServer = "server.example"
 	docQuiet  = "quiet"
 )
 
-// serveDir serves files over HTTP and returns the address for machines. TFTP is QEMU's own.
+// serveDir serves the files of a directory over HTTP and returns the address for machines. QEMU itself serves TFTP.
 func serveDir(t *testing.T, dir string) string {
 	t.Helper()
 	s := httptest.NewServer(http.FileServer(http.Dir(dir)))
@@ -156,12 +157,13 @@ func serveDir(t *testing.T, dir string) string {
 	return fromGuest(s.Listener.Addr().String())
 }
 
-// bootDir is a directory with Wyrcan's kernel and initrd, and these files: text by name, or, where the text is an
-// absolute path, the file there.
+// bootDir returns a directory with Wyrcan's kernel and initrd, and these files. A value of files is the text of a file
+// or, if it is an absolute path, the file to link to.
 func bootDir(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	all := map[string]string{"wyrcan.kernel": vm.Artefact(t, "wyrcan.kernel"), "wyrcan.initrd": vm.Artefact(t, "wyrcan.initrd")}
+	all := map[string]string{"wyrcan.kernel": vm.Artefact(t, "wyrcan.kernel"),
+		"wyrcan.initrd": vm.Artefact(t, "wyrcan.initrd")}
 	for name, what := range files {
 		all[name] = what
 	}
@@ -183,9 +185,10 @@ func bootDir(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// netboot is a network card that boots from QEMU's TFTP server, which has dir, the file.
+// netboot returns the options for a network card that boots a file from QEMU's TFTP server, which serves dir.
 func netboot(dir, file string) []string {
-	return []string{"-netdev", fmt.Sprintf("user,id=net,tftp=%s,bootfile=%s", dir, file), "-device", "virtio-net-pci,netdev=net,bootindex=1"}
+	return []string{"-netdev", fmt.Sprintf("user,id=net,tftp=%s,bootfile=%s", dir, file), "-device",
+		"virtio-net-pci,netdev=net,bootindex=1"}
 }
 
 func write(t *testing.T, name, content string) {

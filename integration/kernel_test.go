@@ -9,7 +9,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/uki"
 )
 
-// read returns what a file holds.
+// read returns the content of a file.
 func read(t *testing.T, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -19,28 +19,29 @@ func read(t *testing.T, name string) []byte {
 	return b
 }
 
-// pushed serves an image whose /boot/wyrcan.kernel this is and returns the name by which a machine finds it.
+// pushed serves an image with this kernel as /boot/wyrcan.kernel, and returns the image's name for a machine.
 func pushed(t *testing.T, kernel []byte) string {
 	t.Helper()
 	layer := imagetest.Files(imagetest.Dir("boot"), imagetest.File("boot/wyrcan.kernel", string(kernel)))
 	return fromGuest(imagetest.Serve(t).Push(t, "demo", imagetest.Image(t, layer, initLayer(t))))
 }
 
-// TestShortHeader boots a kernel whose header says less than kexec_load needs to know, so that kexec_file_load loads it, as it
-// does every kernel under lockdown.
+// TestShortHeader boots a kernel whose header is too short for kexec_load. So kexec_file_load loads it, as it loads
+// every kernel under lockdown.
 func TestShortHeader(t *testing.T) {
 	t.Parallel()
 	kernel := read(t, vm.Artefact(t, "wyrcan.kernel"))
-	kernel[0x201] = 0x62 // it ends before handover_offset, which is for firmware
+	kernel[0x201] = 0x62 // the header ends before handover_offset, which only firmware uses
 	v := vm.Machine{Cmdline: consoles + " " + vm.Boot(pushed(t, kernel))}.Start(t)
-	v.Wait(`wyrboot: loaded the kernel with kexec_file_load, which takes longer: a bzImage with a damaged header`, vm.Patience)
+	v.Wait(`wyrboot: loaded the kernel with kexec_file_load, which takes longer: a bzImage with a damaged header`,
+		vm.Patience)
 	if line := spoke(t, v); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
 }
 
-// TestUnifiedKernel boots a container whose kernel is a unified kernel image: its kernel, and its command line in front of
-// the arguments, but the container as its initrd.
+// TestUnifiedKernel boots a container whose kernel is a unified kernel image. The kernel comes from that image, and its
+// command line stands before the arguments. The initrd is the container, not that of the image.
 func TestUnifiedKernel(t *testing.T) {
 	t.Parallel()
 	img := uki.Image{

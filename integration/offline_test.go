@@ -12,8 +12,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestNoCard boots a machine without a network card: it says so, and reboots by itself. What it says first is who it
-// is.
+// TestNoCard boots a machine without a network card: it says so and reboots by itself. Its first line names Wyrcan and
+// its version.
 func TestNoCard(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{NICs: []string{"none"}, Cmdline: "wyr.img=registry.example/absent"}.Start(t)
@@ -21,12 +21,13 @@ func TestNoCard(t *testing.T) {
 	v.Wait(`^wyrboot: .*https://gitlab\.com/wyrcan/wyrcan$`, stepTime)
 	v.Never(`u-root`)
 	v.Wait(`^wyrboot: this machine has no network card; .*QEMU: -nic user`, stepTime)
-	v.Wait(`^wyrboot: the machine reboots in 60 s unless a network interface appears; press Enter to reboot now$`, stepTime)
+	v.Wait(`^wyrboot: the machine reboots in 60 s unless a network interface appears; press Enter to reboot now$`,
+		stepTime)
 	v.Exit(stepTime + time.Minute)
 	v.Never(`wyrboot: still waiting for the network`)
 }
 
-// TestNoDriver gives the machine a card of which its initrd knows nothing, and, when it has given up, one on USB.
+// TestNoDriver gives the machine a card without a driver in its initrd and, when it has given up, another card on USB.
 func TestNoDriver(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -39,12 +40,13 @@ func TestNoDriver(t *testing.T) {
 		Cmdline: "wyr.img=" + ref + " wyr.insecure=10.0.2.2",
 	}.Start(t)
 	v.Wait(`^wyrboot: this initrd has no driver for the network controller 1b36:0006 at \S+$`, bootTime+stepTime)
-	v.Wait(`^wyrboot: there is no network interface: this initrd has no driver for the network controller 1b36:0006 at .*make KERNEL=FILE MODULES=DIR`, stepTime)
+	v.Wait(`^wyrboot: there is no network interface: this initrd has no driver for the network controller 1b36:0006 `+
+		`at .*make KERNEL=FILE MODULES=DIR`, stepTime)
 	v.Wait(`^wyrboot: the machine reboots in 60 s unless a network interface appears`, stepTime)
 	command(t, monitor, "device_add usb-net,netdev=late")
-	v.Wait(`^wyrboot: image `, 50*time.Second) // before it would reboot without
+	v.Wait(`^wyrboot: image `, 50*time.Second) // earlier than it would reboot by itself
 	if !strings.Contains(v.Said(), "wyrboot: a network interface has appeared, the boot goes on") {
-		t.Error("the machine does not say that it has seen the interface")
+		t.Error("the machine does not report the new interface")
 	}
 }
 
@@ -60,21 +62,24 @@ func TestNoCarrier(t *testing.T) {
 		Cmdline: "wyr.img=" + ref + " wyr.insecure=10.0.2.2",
 	}.Start(t)
 	command(t, monitor, "set_link lan off")
-	v.Wait(`^wyrboot: still waiting for the network: .*eth0 \(virtio_net, \S+\): no carrier, is the cable in`, bootTime+stepTime)
+	v.Wait(`^wyrboot: still waiting for the network: .*eth0 \(virtio_net, \S+\): no carrier, is the cable in`, bootTime+
+		stepTime)
 	command(t, monitor, "set_link lan on")
 	v.Wait(`^wyrboot: image `, stepTime)
 	v.Never(`wyrboot: the machine reboots`)
 }
 
-// TestNoFile has a network file for another machine's card.
+// TestNoFile has a network file that matches only another machine's card.
 func TestNoFile(t *testing.T) {
 	t.Parallel()
-	v := vm.Machine{Cmdline: "wyr.img=registry.example/absent wyr.net.lan.Match.MACAddress=02:00:00:00:00:01 wyr.net.lan.Network.DHCP=yes"}.Start(t)
-	v.Wait(`^wyrboot: no network link can reach out: eth0 \(virtio_net, \S+\): no \.network file fits it; set the wyr\.net arguments right`, bootTime+stepTime)
+	v := vm.Machine{Cmdline: "wyr.img=registry.example/absent wyr.net.lan.Match.MACAddress=02:00:00:00:00:01 " +
+		"wyr.net.lan.Network.DHCP=yes"}.Start(t)
+	v.Wait(`^wyrboot: no network link can reach out: eth0 \(virtio_net, \S+\): no \.network file fits it; set the `+
+		`wyr\.net arguments right`, bootTime+stepTime)
 	rebootsOnEnter(t, v)
 }
 
-// command gives QEMU's monitor, at that socket, one command.
+// command sends a command to QEMU's monitor at a socket.
 func command(t *testing.T, monitor, line string) {
 	t.Helper()
 	c, err := net.Dial("unix", monitor)
@@ -85,10 +90,11 @@ func command(t *testing.T, monitor, line string) {
 	c.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintln(c, line)
 	answer := ""
-	for b := make([]byte, 4096); strings.Count(answer, "(qemu) ") < 2; { // the prompt, and the one behind the answer
+	// The first prompt, and the one after the answer.
+	for b := make([]byte, 4096); strings.Count(answer, "(qemu) ") < 2; {
 		n, err := c.Read(b)
 		if err != nil {
-			t.Fatalf("QEMU's monitor ends behind %q: %v", answer, err)
+			t.Fatalf("QEMU's monitor ended after %q: %v", answer, err)
 		}
 		answer += string(b[:n])
 	}

@@ -6,9 +6,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
-// TestShell opens the rescue shell after a failure and looks around: the commands
-// are there, the kernel's own wish for a module is granted, and leaving reboots,
-// after a command that failed as well.
+// TestShell opens the rescue shell after a failure. The commands must exist, modules
+// that the kernel itself requests must load, and leaving the shell must reboot, also
+// after a command that failed.
 func TestShell(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{Cmdline: "wyr.debug=shell wyr.img=UPPER/Case"}.Start(t)

@@ -24,10 +24,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// menu is what the medium says first.
+// menu is the first text that the medium shows.
 const menu = `Boot in \d`
 
-// edit waits for the menu, and puts text behind what its entry says.
+// edit waits for the menu, and appends text to the options of its entry.
 func edit(t *testing.T, v *vm.VM, text string) {
 	t.Helper()
 	v.Wait(menu, vm.Patience)
@@ -38,8 +38,8 @@ func edit(t *testing.T, v *vm.VM, text string) {
 	v.Send(" " + text + "\r")
 }
 
-// The whole of what a person with the medium does: the arguments once, with wyr.efi=write; yes; then no key any more, in
-// this run and in the next; and wyr.efi=clear.
+// A person types the arguments once, with wyr.efi=write, and answers yes. This boot and the next one then need no key.
+// Finally wyr.efi=clear removes the configuration.
 func TestSlowPersist(t *testing.T) {
 	t.Parallel()
 	vars := newNVRAM(t)
@@ -64,7 +64,8 @@ func TestSlowPersist(t *testing.T) {
 	v.Send("\r")
 	v.Exit(stepTime)
 	stored, err := config.Unmarshal(vars.wyrcan(t))
-	if want := (config.Config{Image: image, Args: []string{"console=ttyS0"}, Insecure: []string{registryOf(image)}}); err != nil || !cmp.Equal(stored, want) {
+	if want := (config.Config{Image: image, Args: []string{"console=ttyS0"},
+		Insecure: []string{registryOf(image)}}); err != nil || !cmp.Equal(stored, want) {
 		t.Errorf("NVRAM holds %+v, %v, want %+v", stored, err, want)
 	}
 	if want := fmt.Sprintf(`"version":%q`, vm.Version(t)); !strings.Contains(string(vars.wyrcan(t)), want) {
@@ -84,11 +85,12 @@ func TestSlowPersist(t *testing.T) {
 	}
 }
 
-// EFI's runtime services outlive a kexec: Wyrcan as a container has only NVRAM to find its image in.
+// EFI's runtime services still work after kexec: Wyrcan, booted as a container, finds its image only in NVRAM.
 func TestSlowChainNVRAM(t *testing.T) {
 	t.Parallel()
 	image, wyrcan := demo(t), itself(t)
-	m := vm.Machine{Cmdline: "console=ttyS0 wyr.arg=console=ttyS0 " + vm.Boot(wyrcan), QEMU: newNVRAM(t, configured(t, image)).efi()}
+	m := vm.Machine{Cmdline: "console=ttyS0 wyr.arg=console=ttyS0 " + vm.Boot(wyrcan),
+		QEMU: newNVRAM(t, configured(t, image)).efi()}
 	v := m.Start(t)
 	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
 	v.Wait(`wyrboot: starts kernel \S+ of `+image, vm.Patience)
@@ -97,7 +99,7 @@ func TestSlowChainNVRAM(t *testing.T) {
 	}
 }
 
-// Any answer but yes leaves NVRAM alone, and the machine boots all the same.
+// After any answer other than yes, NVRAM stays unchanged and the machine still boots.
 func TestSlowPersistNot(t *testing.T) {
 	t.Parallel()
 	vars := newNVRAM(t)
@@ -119,7 +121,7 @@ func TestSlowStick(t *testing.T) {
 	spoke(t, m.Start(t))
 }
 
-// One file, from a medium of nothing else and from the network by the firmware's own means.
+// The firmware boots the unified kernel image from a medium with only that file, and from the network.
 func TestSlowUKI(t *testing.T) {
 	t.Run("signed CD", func(t *testing.T) {
 		t.Parallel()
@@ -154,7 +156,7 @@ func TestSlowUKI(t *testing.T) {
 	}
 }
 
-// run runs a program in that directory.
+// run runs a program in a directory.
 func run(t *testing.T, dir string, argv ...string) {
 	t.Helper()
 	c := exec.Command(argv[0], argv[1:]...)
@@ -164,14 +166,14 @@ func run(t *testing.T, dir string, argv ...string) {
 	}
 }
 
-// A boot entry as efibootmgr writes it names a program on a disk, which no firmware would start by itself, and the line that
-// takes the place of the program's own.
+// A boot entry, as efibootmgr writes it, names a program on a disk that firmware would not start by itself, and a
+// command line that replaces the program's own.
 func TestSlowBootEntry(t *testing.T) {
 	t.Parallel()
 	entry := documented(t, "UEFI PXE and HTTP boot", "efibootmgr", docImage, allowed(demo(t)), docQuiet, consoles)
 	words := regexp.MustCompile(`--loader '(.*)'[^']*--unicode '(.*)'`).FindStringSubmatch(entry)
 	if words == nil {
-		t.Fatalf("no program and no line in %q", entry)
+		t.Fatalf("no program and no command line in %q", entry)
 	}
 	disk, dir := filepath.Join(t.TempDir(), "disk"), "::"
 	run(t, ".", "mkfs.vfat", "-C", disk, fmt.Sprint(64<<10))
@@ -184,13 +186,14 @@ func TestSlowBootEntry(t *testing.T) {
 
 	const media, file = 4, 4
 	vars := newNVRAM(t, bootEntry(media, file, ucs2(words[1]), words[2])...)
-	if line := spoke(t, vars.from(medium(t, disk, "virtio-blk-pci,drive=medium")...).Start(t)); line != "console=ttyS0 demo=once" {
+	if line := spoke(t,
+		vars.from(medium(t, disk, "virtio-blk-pci,drive=medium")...).Start(t)); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
 }
 
-// bootEntry are the variables of a machine with one entry to boot from (UEFI 2.10, 3.1.3), whose path is one node, short
-// for a whole path as firmware knows to find it, and whose options are the line.
+// bootEntry returns the EFI variables of a machine with one boot entry (UEFI 2.10, 3.1.3). The entry's path is a single
+// node, a short form that firmware can expand, and its options are the line.
 func bootEntry(kind, subtype byte, node []byte, line string) []ovmf.Variable {
 	le := binary.LittleEndian
 	path := le.AppendUint16([]byte{kind, subtype}, uint16(4+len(node)))
@@ -208,7 +211,7 @@ func bootEntry(kind, subtype byte, node []byte, line string) []ovmf.Variable {
 	}
 }
 
-// ucs2 is a text as EFI has it, with its NUL.
+// ucs2 returns a text in EFI's encoding, with a NUL at the end.
 func ucs2(text string) []byte {
 	var b []byte
 	for _, c := range append(utf16.Encode([]rune(text)), 0) {
@@ -220,10 +223,10 @@ func ucs2(text string) []byte {
 // A lab is an Ethernet with a DHCP server and this host, each in a network namespace.
 type lab struct {
 	t     *testing.T
-	space string // where this host is, with address 10.77.0.1 on the bridge "lab"
+	space string // the namespace of this host, which has the address 10.77.0.1 on the bridge "lab"
 }
 
-// newLab sets up a lab whose DHCP server, dnsmasq, knows of booting what these lines of its configuration say.
+// newLab sets up a lab. Its DHCP server is dnsmasq; booting is the part of its configuration about network boot.
 func newLab(t *testing.T, booting string) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -257,13 +260,15 @@ func newLab(t *testing.T, booting string) *lab {
 	}
 	conf := filepath.Join(t.TempDir(), "dnsmasq.conf")
 	write(t, conf, booting)
-	// Of two that start at the same time, one fails if both write the one file with their number.
-	l.background(dhcp, "dnsmasq", "--keep-in-foreground", "--pid-file=", "--conf-file="+conf, "--port=0", "--interface=dhcp", "--bind-interfaces",
-		"--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-option=option:router,10.77.0.1", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
+	// Two servers that start at the same time must not share a PID file: one of them would fail.
+	l.background(dhcp, "dnsmasq", "--keep-in-foreground", "--pid-file=", "--conf-file="+conf, "--port=0",
+		"--interface=dhcp", "--bind-interfaces",
+		"--dhcp-range=10.77.0.100,10.77.0.199", "--dhcp-option=option:router,10.77.0.1", "--dhcp-leasefile="+
+			filepath.Join(t.TempDir(), "leases"))
 	return l
 }
 
-// background runs a program in a network namespace until the test ends. What it said is told if the test fails.
+// background runs a program in a network namespace until the test ends. Its output is logged if the test fails.
 func (l *lab) background(space string, argv ...string) {
 	l.t.Helper()
 	c := exec.Command("ip", append([]string{"netns", "exec", space}, argv...)...)
@@ -281,7 +286,7 @@ func (l *lab) background(space string, argv ...string) {
 	})
 }
 
-// demo serves the demo container to the lab, and returns its name there.
+// demo serves the demo container in the lab, and returns its name there.
 func (l *lab) demo() string {
 	l.t.Helper()
 	registry := imagetest.Serve(l.t)
@@ -295,7 +300,7 @@ func (l *lab) demo() string {
 	return "10.77.0.1:5000/demo"
 }
 
-// listen is net.Listen inside of the lab.
+// listen is net.Listen in the lab.
 func (l *lab) listen(address string) (listener net.Listener, err error) {
 	err = vm.InNetNS(l.space, func() (err error) { listener, err = net.Listen("tcp4", address); return err })
 	return listener, err
@@ -307,28 +312,33 @@ const (
 	cardPXE  = "virtio-net-pci,netdev=net,bootindex=1,romfile="
 )
 
-// onlyHTTP leaves OVMF nothing but HTTP boot.
+// onlyHTTP disables everything in OVMF except HTTP boot.
 func onlyHTTP() []string {
 	return []string{"-device", "virtio-net-pci,netdev=net,romfile=",
-		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"}
+		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no", "-fw_cfg",
+		"name=opt/org.tianocore/IPv6PXESupport,string=no"}
 }
 
-// boot starts a machine of the lab, and waits for the container.
+// boot starts a machine in the lab, and waits for the container.
 func (l *lab) boot(firmware ...string) {
 	l.t.Helper()
-	m := vm.Machine{NICs: []string{}, Firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware...), NetNS: l.space}
+	m := vm.Machine{NICs: []string{},
+		Firmware: append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, firmware...),
+		NetNS:    l.space}
 	if line := spoke(l.t, m.Start(l.t)); line != "console=ttyS0 demo=once" {
 		l.t.Errorf("the container's command line is %q", line)
 	}
 }
 
-// serve runs wyrcan serve.
+// serve runs wyrcan serve in the lab.
 func (l *lab) serve(more ...string) {
 	l.t.Helper()
-	l.background(l.space, append([]string{vm.Artefact(l.t, "wyrcan"), "serve", "-tls-verify=false", l.demo(), "-arg", "console=ttyS0", "-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
+	l.background(l.space,
+		append([]string{vm.Artefact(l.t, "wyrcan"), "serve", "-tls-verify=false", l.demo(), "-arg", "console=ttyS0",
+			"-arg", "demo=once", "-append", "console=ttyS0"}, more...)...)
 }
 
-// wyrcan serve -dhcp, beside a server that knows nothing of booting, boots each kind of machine that comes along.
+// wyrcan serve -dhcp, beside a DHCP server without options for network boot, boots every kind of machine.
 func TestSlowServe(t *testing.T) {
 	for name, firmware := range map[string]func(t *testing.T) []string{
 		"iPXE on BIOS": func(t *testing.T) []string { return []string{"-device", cardIPXE} },
@@ -345,7 +355,7 @@ func TestSlowServe(t *testing.T) {
 	}
 }
 
-// A DHCP server with the documented lines needs no word from wyrcan serve.
+// With the documented lines in its configuration, a DHCP server boots machines without wyrcan serve -dhcp.
 func TestSlowDocumentedDHCP(t *testing.T) {
 	lines := documented(t, "UEFI PXE and HTTP boot", "dhcp-boot", docServer, "10.77.0.1")
 	for name, firmware := range map[string][]string{"PXE": {"-device", cardPXE}, "HTTP": onlyHTTP()} {

@@ -11,8 +11,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
-// TestSlowLockdown has a kernel without a signature, which starts as any other does, but not from a machine that is locked
-// down, as Secure Boot locks it.
+// TestSlowLockdown boots a kernel without a signature. It starts on an ordinary machine, but not on one in lockdown
+// mode, which Secure Boot enables.
 func TestSlowLockdown(t *testing.T) {
 	kernel := read(t, vm.Artefact(t, "wyrcan.kernel"))
 	// The signatures are at the end of the file (PE format, "The Attribute Certificate Table").
@@ -29,12 +29,13 @@ func TestSlowLockdown(t *testing.T) {
 		t.Parallel()
 		v := vm.Machine{Cmdline: "lockdown=integrity " + cmdline}.Start(t)
 		v.Wait(`Kernel is locked down from command line`, bootTime)
-		v.Wait(`^wyrboot: cannot start the kernel of \S+: this kernel is locked down and trusts no signature of the container's kernel`, 4*stepTime)
+		v.Wait(`^wyrboot: cannot start the kernel of \S+: this kernel is locked down and trusts no signature of the `+
+			`container's kernel`, 4*stepTime)
 		rebootsOnEnter(t, v)
 	})
 }
 
-// signature returns where the header of a PE program tells of its signatures, and how long they are.
+// signature returns the position of the header entry for the signatures of a PE program, and their size.
 func signature(t *testing.T, program []byte) (entry, size int) {
 	t.Helper()
 	f, err := pe.NewFile(bytes.NewReader(program))

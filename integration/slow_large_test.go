@@ -21,8 +21,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// TestSlowLarge boots a container whose initrd has more than 4 GiB, which lies above the first 4 GiB of memory: its size and
-// its place take more than 32 bits each. So does the size of one of its files, which comes in parts.
+// TestSlowLarge boots a container whose initrd is larger than 4 GiB and lies above the first 4 GiB of memory. So its
+// size and its address need more than 32 bits. The size of one of its files does too; that file is stored in parts.
 func TestSlowLarge(t *testing.T) {
 	t.Parallel()
 	host, err := memory.Read("/proc/meminfo")
@@ -30,7 +30,7 @@ func TestSlowLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	if host.Total < 20<<30 {
-		t.Skipf("a machine of 15 GiB needs a host of 20, and this one has %d MiB", host.Total>>20)
+		t.Skipf("a machine with 15 GiB needs a host with 20 GiB, but this one has %d MiB", host.Total>>20)
 	}
 	const large, small = 4<<30 + 256<<20, 256 << 20
 	// struct vfs_cap_data of include/uapi/linux/capability.h: cap_net_raw=p
@@ -39,7 +39,8 @@ func TestSlowLarge(t *testing.T) {
 	zw := gzip.NewWriter(&stored)
 	tw := tar.NewWriter(zw)
 	for _, h := range []tar.Header{
-		{Name: "large/one", Mode: 0o4755, Size: large, PAXRecords: map[string]string{"SCHILY.xattr.security.capability": capability}},
+		{Name: "large/one", Mode: 0o4755, Size: large,
+			PAXRecords: map[string]string{"SCHILY.xattr.security.capability": capability}},
 		{Name: "large/another", Mode: 0o600, Size: small},
 		{Name: "large/other-name", Typeflag: tar.TypeLink, Linkname: "large/one"},
 	} {
@@ -57,11 +58,15 @@ func TestSlowLarge(t *testing.T) {
 	if err := zw.Close(); err != nil {
 		t.Fatal(err)
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stored.Bytes())), nil })
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser,
+		error) {
+		return io.NopCloser(bytes.NewReader(stored.Bytes())), nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(imagetest.Image(t, kernelLayer(t), imagetest.Files(imagetest.File("init", string(vm.Program(t, "./large"))).Mode(0o755))), layer)
+	img, err := mutate.AppendLayers(imagetest.Image(t, kernelLayer(t),
+		imagetest.Files(imagetest.File("init", string(vm.Program(t, "./large"))).Mode(0o755))), layer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestLoneTool copies the tool, and nothing else, to where nothing is: it checks and converts images for both
-// architectures with the wyrinit that make has built for them, and says what it is.
+// TestLoneTool copies only the tool to an empty directory. There it checks and converts images for both architectures,
+// with the wyrinit that make embedded for each, and prints its version.
 func TestLoneTool(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -49,12 +49,15 @@ func TestLoneTool(t *testing.T) {
 	}
 
 	var images []v1.Image
-	for arch, kernel := range map[string][]byte{"amd64": imagetest.BzImage("6.1.0"), "arm64": imagetest.Arm64Image("6.1.0")} {
-		images = append(images, imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: arch}, Layers: []imagetest.Layer{imagetest.Files(
-			imagetest.File("boot/wyrcan.kernel", string(kernel)),
-			imagetest.File("bin/sh", "a shell for "+arch).Mode(0o755),
-			imagetest.File("init", "#!/bin/sh\n").Mode(0o755),
-		)}}.Image(t))
+	for arch, kernel := range map[string][]byte{"amd64": imagetest.BzImage("6.1.0"),
+		"arm64": imagetest.Arm64Image("6.1.0")} {
+		images = append(images,
+			imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: arch},
+				Layers: []imagetest.Layer{imagetest.Files(
+					imagetest.File("boot/wyrcan.kernel", string(kernel)),
+					imagetest.File("bin/sh", "a shell for "+arch).Mode(0o755),
+					imagetest.File("init", "#!/bin/sh\n").Mode(0o755),
+				)}}.Image(t))
 	}
 	oci := filepath.Join(dir, "oci")
 	if _, err := layout.Write(oci, imagetest.Index(t, images...)); err != nil {
@@ -91,8 +94,8 @@ func TestLoneTool(t *testing.T) {
 	}
 }
 
-// TestRunStatus runs machines for a person, who presses Enter where the machine asks for it: the status tells whether
-// the container was started. What the terminal gets has nothing in it that changes it.
+// TestRunStatus runs machines as a person does, who presses Enter when the machine asks for it. The exit status says
+// whether the container was started. The output has no sequences that change the terminal.
 func TestRunStatus(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -109,7 +112,8 @@ func TestRunStatus(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", c.ref, "-arg", "quiet", "-smp", "1", "-m", "512")
+			run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", c.ref, "-arg", "quiet", "-smp",
+				"1", "-m", "512")
 			keys, err := run.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -119,7 +123,7 @@ func TestRunStatus(t *testing.T) {
 			if err := run.Start(); err != nil {
 				t.Fatal(err)
 			}
-			// Not SIGKILL: what it has started ends with it.
+			// Not SIGKILL, so that the program can end what it has started.
 			late := time.AfterFunc(bootTime+3*stepTime+kexecTime, func() { run.Process.Signal(syscall.SIGTERM) })
 			defer late.Stop()
 			err = run.Wait()
@@ -140,7 +144,7 @@ func TestRunStatus(t *testing.T) {
 	}
 }
 
-// enter is a console that is watched by somebody who presses Enter when it shows some text.
+// enter is the console of a person who presses Enter when it shows some text.
 type enter struct {
 	shown []byte
 	on    string

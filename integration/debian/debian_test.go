@@ -1,4 +1,4 @@
-// Package debian boots a real Debian, systemd and all, through what make built.
+// Package debian boots a real Debian with systemd, with the files that make built.
 package debian
 
 import (
@@ -13,22 +13,23 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// over is where nothing more is to be expected of a machine: its container has said all, or Wyrcan waits for a person.
+// over matches the last line of interest: the container has printed everything, or Wyrcan waits for a person.
 const over = `report: done|the machine reboots in|reboots in a minute|Kernel panic`
 
-// patience is how long a machine may run: many times what it takes under plain emulation on an idle host.
+// patience is the maximum time of a machine: many times the usual time under plain emulation on an idle host.
 const patience = 15 * time.Minute
 
-// TestDebian boots a Debian whose layers came from debootstrap and apt, and has it say how it is.
+// TestDebian boots a Debian whose layers were made with debootstrap and apt, and checks its own report of its state.
 func TestDebian(t *testing.T) {
 	img := debian(t)
 	ref := imagetest.Serve(t).Push(t, "debian", img)
 	arguments := func(ref string) string {
-		return "panic=-1 " + vm.Boot(strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1)) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1"
+		return "panic=-1 " + vm.Boot(strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1)) +
+			" wyr.arg=console=ttyS0 wyr.arg=panic=-1"
 	}
 	cmdline := arguments(ref)
 
-	// Half of what is free would not hold the files here: the argument that lifts this limit is there.
+	// Half of the free memory is too little for the files here, so the argument that lifts this limit must be set.
 	t.Run("whole", func(t *testing.T) {
 		t.Parallel()
 		log := vm.Machine{Memory: "480M", Cmdline: cmdline}.Start(t).Until(over, patience)
@@ -43,7 +44,7 @@ func TestDebian(t *testing.T) {
 		})
 	})
 
-	// Some of the files have room to wait as they are, and stay so.
+	// Some of the files fit into memory uncompressed, and stay uncompressed.
 	t.Run("some memory", func(t *testing.T) {
 		t.Parallel()
 		log := vm.Machine{Memory: "640M", Cmdline: cmdline}.Start(t).Until(over, patience)
@@ -51,8 +52,8 @@ func TestDebian(t *testing.T) {
 		lines(t, log, map[string]bool{`^wyrboot: kernel \S+, initrd of \S+ MB \(compression: mixed\), `: true})
 	})
 
-	// The control: what wyrinit is for fails without it, and wyrboot has said so. Besides the capabilities, systemd's
-	// package has an ACL for the journal. Here the memory is plenty.
+	// The control test: without wyrinit its features are missing, and wyrboot says so. The capabilities are lost, and
+	// so is the ACL of systemd's package for the journal. There is enough memory here.
 	t.Run("wyr.root=initramfs", func(t *testing.T) {
 		t.Parallel()
 		log := vm.Machine{Memory: "1536M", Cmdline: cmdline + " wyr.root=initramfs"}.Start(t).Until(over, patience)
@@ -70,7 +71,7 @@ func TestDebian(t *testing.T) {
 
 	t.Run("too little memory", func(t *testing.T) {
 		t.Parallel()
-		registry := imagetest.Serve(t) // of its own, to see what is asked of it
+		registry := imagetest.Serve(t) // a separate one, whose requests are checked
 		cmdline := arguments(registry.Push(t, "debian", img))
 		log := vm.Machine{Memory: "384M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
@@ -80,7 +81,8 @@ func TestDebian(t *testing.T) {
 		asked := len(registry.Requests())
 		log = vm.Machine{Memory: "256M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
-			`^wyrboot: .*too little memory: to hold the image's layers takes \d+ MiB and this machine has \d+ MiB free`: true,
+			`^wyrboot: .*too little memory: to hold the image's layers takes \d+ MiB and this machine has \d+ MiB ` +
+				`free`: true,
 		})
 		requests := strings.Join(registry.Requests()[asked:], "\n")
 		layers, err := img.Layers()
@@ -89,22 +91,25 @@ func TestDebian(t *testing.T) {
 		}
 		for _, l := range layers {
 			if digest, err := l.Digest(); err != nil || strings.Contains(requests, digest.String()) {
-				t.Errorf("the machine asked for layer %v (%v) though it cannot hold them all", digest, err)
+				t.Errorf("the machine asked for layer %v (%v) although it has too little memory for all layers", digest,
+					err)
 			}
 		}
 	})
 
-	// What a boot loader starts without the argument that it would need: the kernel says "write error" and starts what it
-	// has unpacked by then, but wyrinit does not.
+	// Another boot loader starts the initrd without the argument that it needs. The kernel reports "write error" and
+	// still starts what it has unpacked so far, but wyrinit refuses to go on.
 	t.Run("partial", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		kernel, initrd := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd")
-		out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", ref, "-kernel", kernel, "-initrd", initrd, "-wyrinit", vm.Artefact(t, "wyrinit")).CombinedOutput()
+		out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", ref, "-kernel", kernel, "-initrd", initrd,
+			"-wyrinit", vm.Artefact(t, "wyrinit")).CombinedOutput()
 		if err != nil {
 			t.Fatalf("wyrcan morph = %v: %s", err, out)
 		}
-		log := vm.Machine{Memory: "512M", Kernel: kernel, Initrd: initrd, Cmdline: "panic=-1"}.Start(t).Until(over, patience)
+		log := vm.Machine{Memory: "512M", Kernel: kernel, Initrd: initrd, Cmdline: "panic=-1"}.Start(t).Until(over,
+			patience)
 		lines(t, log, map[string]bool{
 			`Initramfs unpacking failed: write error`:                              true,
 			`^wyrinit: the memory was too little to unpack the whole container.*$`: true,
@@ -113,7 +118,7 @@ func TestDebian(t *testing.T) {
 	})
 }
 
-// complete fails the test unless the machine has all of the container, and nothing else.
+// complete fails the test unless the machine has all files of the container, and no others.
 func complete(t testing.TB, log string) {
 	t.Helper()
 	lines(t, log, map[string]bool{
@@ -135,7 +140,7 @@ func complete(t testing.TB, log string) {
 	}
 }
 
-// lines checks for each pattern whether a line of the log matches it.
+// lines checks for each pattern whether a line of the log matches it, as want says.
 func lines(t testing.TB, log string, want map[string]bool) {
 	t.Helper()
 	for pattern, there := range want {

@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// debian is the image that tools/debian-image made, with a layer of these tests on top: the witness in the place of
-// /init, a unit that speaks at the end of the boot, and a program with a capability of its own. A last layer lists what
-// umoci makes of all that, for the witness to compare with what was booted.
+// debian returns the image of tools/debian-image with a layer of these tests on top. That layer has the witness in
+// place of /init, a unit that prints a report at the end of the boot, and a program with a file capability. A last
+// layer lists the files that umoci unpacks, so that the witness can compare them with those of the booted system.
 func debian(t testing.TB) v1.Image {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -36,7 +36,8 @@ func debian(t testing.TB) v1.Image {
 	return onTop(t, img, imagetest.Files(imagetest.File("usr/lib/witness/expected", list.String())))
 }
 
-// made is the image as tools/debian-image made it, but that nobody asks who logs in, in the middle of what the tests wait for.
+// made returns the image of tools/debian-image without a login prompt, which could appear in the middle of a line that
+// the tests wait for.
 func made(t testing.TB) v1.Image {
 	t.Helper()
 	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "debian.oci"))
@@ -63,7 +64,7 @@ func onTop(t testing.TB, img v1.Image, layer imagetest.Layer) v1.Image {
 	return img
 }
 
-// witness is the tests' own layer.
+// witness returns the layer of these tests.
 func witness(t testing.TB) imagetest.Layer {
 	t.Helper()
 	init := vm.Program(t, "./witness")
@@ -71,19 +72,22 @@ func witness(t testing.TB) imagetest.Layer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const unit = "[Unit]\nDescription=Say how the system is\n[Service]\nExecStart=/usr/lib/witness/report\nStandardOutput=tty\nTTYPath=/dev/console\n"
+	const unit = "[Unit]\nDescription=Say how the system is\n[Service]\nExecStart=/usr/lib/witness/report\n" +
+		"StandardOutput=tty\nTTYPath=/dev/console\n"
 	return imagetest.Files(
 		imagetest.Dir("usr/lib/witness"),
 		imagetest.File("usr/lib/witness/witness", string(init)).Mode(0o755),
 		imagetest.File("usr/lib/witness/report", string(script)).Mode(0o755),
-		imagetest.File("usr/lib/witness/clock", "#!/bin/sh\n").Mode(0o750).Owner(12, 34).Xattr("security.capability", capability(unix.CAP_SYS_TIME)),
+		imagetest.File("usr/lib/witness/clock", "#!/bin/sh\n").Mode(0o750).Owner(12, 34).Xattr("security.capability",
+			capability(unix.CAP_SYS_TIME)),
 		imagetest.File("usr/lib/systemd/system/report.service", unit),
 		imagetest.Symlink("usr/lib/systemd/system/multi-user.target.wants/report.service", "../report.service"),
 		imagetest.Symlink("init", "usr/lib/witness/witness"),
 	)
 }
 
-// capability is the attribute of a file that may do one thing: struct vfs_cap_data of linux/capability.h, revision 2.
+// capability returns the extended attribute for a file with one capability: struct vfs_cap_data of linux/capability.h,
+// revision 2.
 func capability(bit uint) string {
 	const revision, effective = 0x02000000, 1
 	data := make([]byte, 20)
@@ -92,7 +96,8 @@ func capability(bit uint) string {
 	return string(data)
 }
 
-// unpacked is what umoci, which shares no code with Wyrcan, makes of the image, as far as an initramfs can hold it.
+// unpacked returns the files that umoci, which shares no code with Wyrcan, unpacks from the image, with the metadata
+// that an initramfs can hold.
 func unpacked(t testing.TB, img v1.Image, dir string) report.Tree {
 	t.Helper()
 	at := filepath.Join(dir, "layout")
@@ -100,7 +105,8 @@ func unpacked(t testing.TB, img v1.Image, dir string) report.Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "debian"})); err != nil {
+	if err := path.AppendImage(img,
+		layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "debian"})); err != nil {
 		t.Fatal(err)
 	}
 	bundle := filepath.Join(dir, "bundle")
@@ -111,7 +117,7 @@ func unpacked(t testing.TB, img v1.Image, dir string) report.Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kernel, err := filepath.EvalSymlinks(filepath.Join(bundle, "rootfs/vmlinuz")) // which the initramfs does not have
+	kernel, err := filepath.EvalSymlinks(filepath.Join(bundle, "rootfs/vmlinuz")) // the initramfs does not have it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestKexec has a Debian, as it runs on any server, reboot into a container that docker's registry serves: wyrcan kexec.
+// TestKexec reboots a Debian server into a container from docker's registry, with wyrcan kexec.
 func TestKexec(t *testing.T) {
 	registry := imagetest.Distribution(t, "", "")
 	push := func(name string, img v1.Image) string {
@@ -40,7 +40,8 @@ func TestKexec(t *testing.T) {
 	kernel, initrd, cmdline := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd"), filepath.Join(dir, "cmdline")
 	const memory = "1200M"
 	out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", push("server", server(t)), "-m", memory,
-		"-kernel", kernel, "-initrd", initrd, "-cmdline", cmdline, "-wyrinit", vm.Artefact(t, "wyrinit")).CombinedOutput()
+		"-kernel", kernel, "-initrd", initrd, "-cmdline", cmdline, "-wyrinit",
+		vm.Artefact(t, "wyrinit")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("wyrcan morph = %v: %s", err, out)
 	}
@@ -49,7 +50,7 @@ func TestKexec(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Nobody else shall speak in the middle of a line; the kernel, once the server runs, does not either.
+	// Nothing else may print in the middle of a line. The kernel prints nothing once the server runs.
 	const silence = " systemd.show_status=no systemd.mask=serial-getty@ttyS0.service"
 	const words = `^wyrcan-demo: the container's own words`
 	for _, row := range []struct {
@@ -71,21 +72,24 @@ func TestKexec(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd,
-				Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container + " server.option=" + row.option}.Start(t)
+				Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container + " server.option=" +
+					row.option}.Start(t)
 			v.Exit(patience)
 			log := v.Said()
 			lines(t, log, row.want)
 			lines(t, log, map[string]bool{
 				`^server: loaded: 1, unloaded: 0$`: true,
-				`wyrcan: kernel \S+ of ` + container + ` is loaded, with an initrd of .* and the command line "console=ttyS0 quiet panic=-1 demo=once"$`: true,
-				`^wyrcan-demo: command line +console=ttyS0 quiet panic=-1 demo=once$`:                                                                    true,
-				`^server: wyrcan has failed`: false,
+				`wyrcan: kernel \S+ of ` + container +
+					` is loaded, with an initrd of .* and the command line ` +
+					`"console=ttyS0 quiet panic=-1 demo=once"$`: true,
+				`^wyrcan-demo: command line +console=ttyS0 quiet panic=-1 demo=once$`: true,
+				`^server: wyrcan has failed`:                                          false,
 			})
 		})
 	}
 }
 
-// demo is a container of which no more is to be seen than that it runs: kernel, /init, and a command line of its own.
+// demo returns a minimal container that only shows that it runs. It has a kernel, an /init and its own command line.
 func demo(t *testing.T) v1.Image {
 	t.Helper()
 	read := func(name string) string {
@@ -103,8 +107,9 @@ func demo(t *testing.T) v1.Image {
 	))
 }
 
-// server is Debian with the host tool, and a unit that uses it once the system is up: first to load the container and
-// to forget it, then with the option that the kernel's command line has. Another unit speaks when it is stopped.
+// server returns a Debian with the host tool and a unit that runs it when the system is up: first the unit loads and
+// unloads the container, then it uses the option on the kernel's command line. Another unit prints a line when it is
+// stopped.
 func server(t *testing.T) v1.Image {
 	t.Helper()
 	const onConsole = "StandardOutput=tty\nStandardError=inherit\nTTYPath=/dev/console\n"
@@ -141,8 +146,9 @@ wyrcan kexec $option -tls-verify=false "$image" -arg "quiet panic=-1" -arg demo=
 		imagetest.File("usr/local/bin/reboot-into", script).Mode(0o755),
 		unit("service.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"+
 			"ExecStop=/bin/echo server: stopped in order\n"+onConsole),
-		unit("reboot-into.service", "[Unit]\nWants=network-online.target\nAfter=network-online.target service.service\n"+
-			"[Service]\nExecStart=/usr/local/bin/reboot-into\n"+onConsole),
+		unit("reboot-into.service",
+			"[Unit]\nWants=network-online.target\nAfter=network-online.target service.service\n"+
+				"[Service]\nExecStart=/usr/local/bin/reboot-into\n"+onConsole),
 		wants("service.service"), wants("reboot-into.service"),
 	))
 }

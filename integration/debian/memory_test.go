@@ -10,8 +10,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// BenchmarkMemory finds the smallest machine that boots the Debian completely, in steps of 16 MiB. Every step either
-// has all files, with their contents, or ends in a sentence of wyrboot's; anything else is a failure.
+// BenchmarkMemory finds the smallest machine that boots the Debian completely, in steps of 16 MiB. Each machine must
+// either have all files with their contents, or refuse with a message of wyrboot. Anything else is a failure.
 func BenchmarkMemory(b *testing.B) {
 	registry := imagetest.Serve(b)
 	ref := strings.Replace(registry.Push(b, "debian", debian(b)), "127.0.0.1:", "10.0.2.2:", 1)
@@ -30,14 +30,15 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// boots tells whether a machine of that size boots the image completely.
+// boots reports whether a machine with that much memory boots the image completely.
 func boots(b *testing.B, mib int, ref string) bool {
 	b.Helper()
 	log := vm.Machine{
 		Memory:  fmt.Sprint(mib, "M"),
 		Cmdline: "panic=-1 " + vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
 	}.Start(b).Until(over, patience)
-	if refusal := regexp.MustCompile(`(?m)^wyrboot: .*(too little|not enough) memory.*$`).FindString(log); refusal != "" {
+	refused := regexp.MustCompile(`(?m)^wyrboot: .*(too little|not enough) memory.*$`)
+	if refusal := refused.FindString(log); refusal != "" {
 		b.Logf("-m %d: %s", mib, refusal)
 		return false
 	}

@@ -21,22 +21,23 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestSlowKeptNetwork boots a machine that nobody tells its addresses: two cards are a bond, on which the addresses are those of
-// a VLAN, a third has one of its own. There is no DHCP server. By the arguments alone Wyrcan gets at its registry, and
-// with wyr.net.keep=yes whoever calls the machine afterwards gets the container, whose own files say DHCP.
+// TestSlowKeptNetwork boots a machine in a network without a DHCP server. Two of its cards form a bond, on which a VLAN
+// has an address; a third card has another address. Wyrcan reaches its registry only through the arguments. With
+// wyr.net.keep=yes the container keeps these addresses, although its own files ask for DHCP.
 func TestSlowKeptNetwork(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("a network of its own needs root")
 	}
 	image := onTop(t, made(t), imagetest.Files(
 		imagetest.File("usr/lib/systemd/system/word.socket", "[Socket]\nListenStream=7\nAccept=yes\n"),
-		imagetest.File("usr/lib/systemd/system/word@.service", "[Service]\nExecStart=/bin/cat /proc/cmdline\nStandardOutput=socket\n"),
+		imagetest.File("usr/lib/systemd/system/word@.service",
+			"[Service]\nExecStart=/bin/cat /proc/cmdline\nStandardOutput=socket\n"),
 		imagetest.Symlink("usr/lib/systemd/system/sockets.target.wants/word.socket", "../word.socket"),
 	))
 	registry := imagetest.Serve(t)
 	registry.Push(t, "debian", image)
 
-	// At the other ends: a switch with VLAN 7 on the ports of the bond, and a cable to the third card.
+	// The other ends: a switch with VLAN 7 on the ports of the bond, and a cable to the third card.
 	space := newSpace(t)
 	dir := t.TempDir()
 	trunk := newTrunk(t, space, "vlan7", 7, filepath.Join(dir, "a"), filepath.Join(dir, "b"))
@@ -65,10 +66,13 @@ func TestSlowKeptNetwork(t *testing.T) {
 			"-netdev", trunk[0] + ",id=a", "-device", "virtio-net-pci,netdev=a,mac=52:54:00:00:00:0a",
 			"-netdev", trunk[1] + ",id=b", "-device", "virtio-net-pci,netdev=b,mac=52:54:00:00:00:0b",
 		},
-		Cmdline: "panic=-1 " + vm.Boot("10.77.7.1:5000/debian") + " wyr.arg=console=ttyS0 wyr.arg=panic=-1 wyr.arg=kept=here wyr.net.keep=yes" +
-			" wyr.net.netdev.up.NetDev.Name=up wyr.net.netdev.up.NetDev.Kind=bond wyr.net.netdev.up.Bond.Mode=active-backup" +
+		Cmdline: "panic=-1 " + vm.Boot("10.77.7.1:5000/debian") +
+			" wyr.arg=console=ttyS0 wyr.arg=panic=-1 wyr.arg=kept=here wyr.net.keep=yes" +
+			" wyr.net.netdev.up.NetDev.Name=up wyr.net.netdev.up.NetDev.Kind=bond " +
+			"wyr.net.netdev.up.Bond.Mode=active-backup" +
 			" wyr.net.netdev.up.Bond.MIIMonitorSec=100ms" +
-			` wyr.net.members.Match.PermanentMACAddress="52:54:00:00:00:0a 52:54:00:00:00:0b" wyr.net.members.Network.Bond=up` +
+			` wyr.net.members.Match.PermanentMACAddress="52:54:00:00:00:0a 52:54:00:00:00:0b" ` +
+			`wyr.net.members.Network.Bond=up` +
 			" wyr.net.netdev.v7.NetDev.Name=v7 wyr.net.netdev.v7.NetDev.Kind=vlan wyr.net.netdev.v7.VLAN.Id=7" +
 			" wyr.net.up.Match.Name=up wyr.net.up.Network.VLAN=v7 wyr.net.up.Network.LinkLocalAddressing=no" +
 			" wyr.net.v7.Match.Name=v7 wyr.net.v7.Network.Address=10.77.7.2/24 wyr.net.v7.Network.Gateway=10.77.7.1" +
@@ -102,7 +106,7 @@ type space struct {
 func newSpace(t *testing.T) space {
 	t.Helper()
 	s := space{t, fmt.Sprintf("wyrcan-kept-%d", os.Getpid())}
-	t.Cleanup(func() { exec.Command("ip", "netns", "delete", s.name).Run() }) // it may not be there yet
+	t.Cleanup(func() { exec.Command("ip", "netns", "delete", s.name).Run() }) // it may not exist yet
 	if out, err := exec.Command("ip", "netns", "add", s.name).CombinedOutput(); err != nil {
 		t.Fatalf("ip netns add: %v: %s", err, out)
 	}
@@ -112,15 +116,16 @@ func newSpace(t *testing.T) space {
 
 func (s space) ip(line string) {
 	s.t.Helper()
-	if out, err := exec.Command("ip", append([]string{"-n", s.name}, strings.Fields(line)...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ip",
+		append([]string{"-n", s.name}, strings.Fields(line)...)...).CombinedOutput(); err != nil {
 		s.t.Fatalf("ip %s: %v: %s", line, err, out)
 	}
 }
 
-// do calls f inside of the namespace.
+// do calls f in the namespace.
 func (s space) do(f func() error) error { return vm.InNetNS(s.name, f) }
 
-// forward hands connections to the address inside on to another outside.
+// forward forwards connections from an address in the namespace to an address outside.
 func (s space) forward(t *testing.T, inside, outside string) {
 	t.Helper()
 	var listener net.Listener
@@ -131,7 +136,7 @@ func (s space) forward(t *testing.T, inside, outside string) {
 	go vm.Forward(listener, outside)
 }
 
-// ask calls an address from inside until somebody answers, and returns what they say.
+// ask connects to an address from the namespace until there is an answer, and returns the answer.
 func (s space) ask(ctx context.Context, address string) (word string, err error) {
 	for {
 		err = s.do(func() error {
@@ -156,8 +161,9 @@ func (s space) ask(ctx context.Context, address string) (word string, err error)
 	}
 }
 
-// newTrunk makes a switch: its access port is a network device in the namespace, its trunk ports are values of -netdev that
-// carry the frames with the VLAN's tag, which this host's kernel may not know how to make. It gives every frame to all.
+// newTrunk starts a switch. Its access port is a network device in the namespace. Its trunk ports, returned as values
+// of -netdev, carry frames with the VLAN's tag; this host's kernel may not support VLANs. The switch sends every frame
+// to all ports.
 func newTrunk(t *testing.T, s space, device string, vlan uint16, paths ...string) (ports []string) {
 	t.Helper()
 	access := newTap(t, s, device)
@@ -171,7 +177,8 @@ func newTrunk(t *testing.T, s space, device string, vlan uint16, paths ...string
 		}
 		t.Cleanup(func() { conn.Close() })
 		lines = append(lines, conn)
-		ports = append(ports, fmt.Sprintf("dgram,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s", there, path))
+		ports = append(ports,
+			fmt.Sprintf("dgram,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s", there, path))
 		go func() {
 			frame := make([]byte, 1<<16)
 			for {
@@ -179,7 +186,8 @@ func newTrunk(t *testing.T, s space, device string, vlan uint16, paths ...string
 				if err != nil {
 					return
 				}
-				if n < header+tag || binary.BigEndian.Uint16(frame[header:]) != 0x8100 || binary.BigEndian.Uint16(frame[header+2:])&0xfff != vlan {
+				if n < header+tag || binary.BigEndian.Uint16(frame[header:]) != 0x8100 ||
+					binary.BigEndian.Uint16(frame[header+2:])&0xfff != vlan {
 					continue
 				}
 				access.Write(append(frame[:header:header], frame[header+tag:n]...))
@@ -196,14 +204,15 @@ func newTrunk(t *testing.T, s space, device string, vlan uint16, paths ...string
 			tagged := binary.BigEndian.AppendUint16(frame[:header:header], 0x8100)
 			tagged = append(binary.BigEndian.AppendUint16(tagged, vlan), frame[header:n]...)
 			for i, line := range lines {
-				line.WriteTo(tagged, &net.UnixAddr{Name: paths[i] + "-qemu", Net: "unixgram"}) // no machine, no cable
+				// Fails while no machine is connected.
+				line.WriteTo(tagged, &net.UnixAddr{Name: paths[i] + "-qemu", Net: "unixgram"})
 			}
 		}
 	}()
 	return ports
 }
 
-// newTap makes a network device of which this process is the other end.
+// newTap creates a network device whose other end is this process.
 func newTap(t *testing.T, s space, name string) *os.File {
 	t.Helper()
 	request, err := unix.NewIfreq(name)
@@ -218,7 +227,7 @@ func newTap(t *testing.T, s space, name string) *os.File {
 		}
 		return unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
 	}); err != nil {
-		t.Fatalf("cannot make %s: %v", name, err)
+		t.Fatalf("cannot create %s: %v", name, err)
 	}
 	tap := os.NewFile(uintptr(fd), name)
 	t.Cleanup(func() { tap.Close() })

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Answers that take a client's time or memory. Each ends when the client goes.
+// Answers that use up a client's time or memory. Each ends when the client disconnects.
 
 // Silence never answers.
 func Silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// Stall promises content and sends none of it.
+// Stall announces content but sends none.
 func Stall(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "100000")
@@ -35,7 +35,7 @@ func Drip(code int, every time.Duration) http.HandlerFunc {
 	}
 }
 
-// Endless sends as much as is taken, for ever.
+// Endless sends as much as the client reads, for ever.
 func Endless(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		begin(w, code)
@@ -44,12 +44,12 @@ func Endless(code int) http.HandlerFunc {
 			if _, err := w.Write(block); err != nil {
 				return
 			}
-			time.Sleep(time.Millisecond) // the host has other tests to run
+			time.Sleep(time.Millisecond) // leave time for the other tests on this host
 		}
 	}
 }
 
-// Slow sends at most so many bytes in a second, in pieces of that size at least.
+// Slow limits the number of bytes in a second. It sends them in pieces.
 func Slow(bytesPerSecond, piece int) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +60,7 @@ func Slow(bytesPerSecond, piece int) func(http.Handler) http.Handler {
 
 type slow struct {
 	http.ResponseWriter
-	piece int // of a twentieth of a second
+	piece int // the bytes for a twentieth of a second
 }
 
 func (s *slow) Write(p []byte) (int, error) {
@@ -83,7 +83,7 @@ func begin(w http.ResponseWriter, code int) {
 	http.NewResponseController(w).Flush()
 }
 
-// Refuse answers with a status, a Retry-After header unless that is empty, and a content.
+// Refuse answers with a status, a Retry-After header unless it is empty, and a content.
 func Refuse(code int, retryAfter, content string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if retryAfter != "" {
@@ -97,15 +97,15 @@ func Refuse(code int, retryAfter, content string) http.HandlerFunc {
 // Say answers with content.
 func Say(content string) http.HandlerFunc { return Refuse(http.StatusOK, "", content) }
 
-// Redirect leads elsewhere.
+// Redirect answers with a redirection.
 func Redirect(code int, to string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header()["Location"] = []string{to} // as it is
+		w.Header()["Location"] = []string{to} // unchanged
 		w.WriteHeader(code)
 	}
 }
 
-// Verbatim breaks into the connection and sends what HTTP would not let pass.
+// Verbatim takes over the connection and sends text that net/http would not send.
 func Verbatim(answer string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -117,7 +117,7 @@ func Verbatim(answer string) http.HandlerFunc {
 	}
 }
 
-// Gzipped packs whatever is asked for, though the client wants it as it is.
+// Gzipped compresses every answer, although the client did not ask for that.
 func Gzipped(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Range") != "" {
@@ -150,7 +150,7 @@ func (p *packed) Write(b []byte) (int, error) {
 	return p.zw.Write(b)
 }
 
-// Bomb is a gzip stream of zeros without an end, a thousand times what is sent.
+// Bomb sends an endless gzip stream of zeros, which expands a thousand times.
 func Bomb(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
 	zw := gzip.NewWriter(w)
@@ -162,8 +162,7 @@ func Bomb(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// BreakThen drops the connection of the first request for a part of what is asked, then answers those for the rest by
-// itself.
+// BreakThen closes the connection in the middle of the first answer. It answers later requests for the rest itself.
 func BreakThen(rest http.HandlerFunc) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		broken := make(chan bool, 1)
@@ -196,7 +195,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Rest is the rest that was asked for, as a 206 with that Content-Range, none if it is empty.
+// Rest answers a request for the rest with a 206 and this Content-Range, or without one if it is empty.
 func Rest(content []byte, contentRange string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		first, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")

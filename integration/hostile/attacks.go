@@ -13,26 +13,26 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// Ref is the image that is asked for, unless an attack is for another name.
+// Ref is the image that the client requests, unless an attack needs another name.
 const Ref = "registry.example/x:1"
 
-// An Attack is one way in which a registry, its token server or somebody on the way to them does harm.
+// An Attack is one way in which a registry, its token server or somebody on the network path attacks the client.
 type Attack struct {
 	Name string
 	Ref  string // "" is Ref
-	By   string // DIGEST in place of a tag
+	By   string // "DIGEST": request by digest instead of tag
 
-	Identity bool     // the client has an identity token in place of a password
-	Mends    bool     // a client that takes some trouble gets the image all the same
-	Fails    bool     // no client may get it, even if it is the right one
-	Login    []string // who may hear the login; nil is the token server
+	Identity bool     // the client has an identity token instead of a password
+	Mends    bool     // a client that retries or repairs the answer can get the image
+	Fails    bool     // no client may get the image, even if it is the right one
+	Login    []string // the servers that may receive the login; nil is the token server
 
 	Site  func(*Site)
-	World func(*World, *Site) // puts further servers, or others, into the world
+	World func(*World, *Site) // adds or replaces servers of the world
 }
 
-// Start makes the world of the attack, and the registry in it that is attacked or attacks. It returns the reference of
-// the image there, and the login that the client has for the registry.
+// Start creates the world of the attack with its registry. It returns the reference of the image in that registry, and
+// the login of the client.
 func (a Attack) Start(t testing.TB) (w *World, site *Site, ref string, login authn.AuthConfig) {
 	t.Helper()
 	w, site = NewWorld(t), NewSite(t)
@@ -61,7 +61,7 @@ func (a Attack) Start(t testing.TB) (w *World, site *Site, ref string, login aut
 	return w, site, ref, authn.AuthConfig{Username: User, Password: Password}
 }
 
-// MayHear returns who may be told the login.
+// MayHear returns the servers that may receive the login.
 func (a Attack) MayHear() []string {
 	if a.Login == nil {
 		return []string{"https://token.example"}
@@ -69,32 +69,32 @@ func (a Attack) MayHear() []string {
 	return a.Login
 }
 
-// thief answers whatever is asked as the other side would, to be told more.
+// thief answers every request as the real server would, to make the client send more.
 func thief(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"token":"stolen","access_token":"stolen"}`)
 }
 
-// onTheWay answers over plain HTTP in the place of a registry, and wants the login for itself.
+// onTheWay answers over plain HTTP instead of the registry, and asks for the login.
 func onTheWay(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("WWW-Authenticate", `Bearer realm="https://elsewhere.example/token",service="registry.example"`)
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// reset ends every connection before TLS has begun, as somebody on the way does who wants another protocol to be tried.
+// reset closes every connection before TLS begins. An attacker does so to make the client try plain HTTP.
 func reset(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }
 
-// shout is what a stranger would like to have on a console.
+// shout is a text that an attacker would like to have on a console.
 const shout = "\x1b[2J\x1b]0;owned\x07\u009b31m\rwyrboot: starts kernel\n\u202e\u2028" + "\x00\x7f"
 
-// jsonShout is the same in a JSON string.
+// jsonShout is shout in a JSON string.
 const jsonShout = `\u001b[2J\u001b]0;owned\u0007\u009b31m\rwyrboot: starts kernel\n\u202e\u2028\u0000\u007f`
 
-// Attacks returns all of them.
+// Attacks returns all attacks.
 func Attacks() []Attack {
 	return slices.Concat(delays(), lies(), shouts(), redirects(), logins(), resumes())
 }
 
-// delays take time.
+// delays are attacks that take the client's time.
 func delays() []Attack {
 	var list []Attack
 	add := func(name string, what What, h http.HandlerFunc) {
@@ -133,7 +133,8 @@ func delays() []Attack {
 			}
 		}},
 		Attack{Name: "a trailer without end", Site: func(s *Site) {
-			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + strings.Repeat("x", 8<<20))
+			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " +
+				strings.Repeat("x", 8<<20))
 		}},
 		Attack{Name: "two lengths", Site: func(s *Site) {
 			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 500\r\n\r\n{}   ")
@@ -144,7 +145,7 @@ func delays() []Attack {
 		Attack{Name: "a length of exabytes", Site: func(s *Site) {
 			s.Answer[Manifest] = Verbatim("HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n{}")
 		}},
-		// A line may really be slow: what is asked for comes, at a rate that still ends.
+		// A real connection may be slow: the answer comes at a low rate, but completely.
 		Attack{Name: "a slow line", Mends: true, Site: func(s *Site) {
 			for _, what := range []What{Ping, Login, Manifest, Config, Layer} {
 				s.Around[what] = Slow(256<<10, 64)
@@ -156,7 +157,7 @@ func delays() []Attack {
 	)
 }
 
-// trickle sends a beginning, and then a byte now and then, past HTTP.
+// trickle takes over the connection, sends the beginning of an answer, and then a byte now and then.
 func trickle(w http.ResponseWriter, begin string) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -168,7 +169,7 @@ func trickle(w http.ResponseWriter, begin string) {
 	}
 }
 
-// challenged has a ping that denies say where tokens are, as one that means it does.
+// challenged adds a challenge with the token server to a ping that is denied, as a real registry does.
 func challenged(what What, code int, h http.HandlerFunc) http.HandlerFunc {
 	if what != Ping || code != 401 {
 		return h
@@ -179,7 +180,7 @@ func challenged(what What, code int, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// lies give other bytes than those that were asked for.
+// lies are attacks that send wrong content.
 func lies() []Attack {
 	var list []Attack
 	for _, what := range []What{Manifest, Config, Layer} {
@@ -213,7 +214,8 @@ func lies() []Attack {
 		Attack{Name: "an index of a hundred thousand", Site: func(s *Site) {
 			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
-				entry := fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":9,"digest":%q,"platform":{"os":"linux","architecture":"s390x"}}`, s.Digest)
+				entry := fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":9,`+
+					`"digest":%q,"platform":{"os":"linux","architecture":"s390x"}}`, s.Digest)
 				fmt.Fprintf(w, `{"schemaVersion":2,"manifests":[%s]}`, strings.Repeat(entry+",", 20_000)+entry)
 			}
 		}},
@@ -225,33 +227,43 @@ func lies() []Attack {
 				fmt.Fprint(w, head+`"layers":[`+strings.Repeat(layer+",", 20_000)+layer+"]"+tail)
 			}
 		}},
-		Attack{Name: "a token of a megabyte", Site: func(s *Site) { s.Answer[Login] = Say(`{"token":"` + strings.Repeat("x", 1<<20) + `"}`) }},
-		Attack{Name: "a token that is deep", Site: func(s *Site) { s.Answer[Login] = Say(strings.Repeat(`{"token":`, 10_000)) }},
+		Attack{Name: "a token of a megabyte",
+			Site: func(s *Site) { s.Answer[Login] = Say(`{"token":"` + strings.Repeat("x", 1<<20) + `"}`) }},
+		Attack{Name: "a token that is deep",
+			Site: func(s *Site) { s.Answer[Login] = Say(strings.Repeat(`{"token":`, 10_000)) }},
 		Attack{Name: "a token that is a list", Site: func(s *Site) { s.Answer[Login] = Say(`{"token":["x"]}`) }},
 		Attack{Name: "an index of itself", Site: func(s *Site) {
 			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) {
 				const index = "application/vnd.oci.image.index.v1+json"
 				w.Header().Set("Content-Type", index)
-				fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%[1]q,"size":100,"digest":%q}]}`, index, s.Digest)
+				fmt.Fprintf(w,
+					`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%[1]q,"size":100,"digest":%q}]}`,
+					index, s.Digest)
 			}
 		}},
 	)
 }
 
-// shouts speak to the terminal of whoever reads the error.
+// shouts are attacks on the terminal of the person who reads the error.
 func shouts() []Attack {
 	var list []Attack
-	refusal := `{"errors":[{"code":"DENIED` + jsonShout + `","message":"` + jsonShout + strings.Repeat(" very much", 4000) + `"}]}`
+	refusal := `{"errors":[{"code":"DENIED` + jsonShout + `","message":"` + jsonShout +
+		strings.Repeat(" very much", 4000) + `"}]}`
 	for _, what := range []What{Ping, Login, Manifest, Config, Layer} {
 		list = append(list,
-			Attack{Name: fmt.Sprintf("%s, a refusal that shouts", what), Site: func(s *Site) { s.Answer[what] = Refuse(403, "", refusal) }},
-			Attack{Name: fmt.Sprintf("%s, a refusal that is no JSON", what), Site: func(s *Site) { s.Answer[what] = Refuse(400, "", shout) }},
+			Attack{Name: fmt.Sprintf("%s, a refusal that shouts", what),
+				Site: func(s *Site) { s.Answer[what] = Refuse(403, "", refusal) }},
+			Attack{Name: fmt.Sprintf("%s, a refusal that is no JSON", what),
+				Site: func(s *Site) { s.Answer[what] = Refuse(400, "", shout) }},
 			Attack{Name: fmt.Sprintf("%s, a status that shouts", what), Site: func(s *Site) {
-				s.Answer[what] = Verbatim("HTTP/1.1 418 " + strings.ReplaceAll(shout, "\n", " ") + "\r\nContent-Length: 0\r\n\r\n")
+				s.Answer[what] = Verbatim("HTTP/1.1 418 " + strings.ReplaceAll(shout, "\n", " ") +
+					"\r\nContent-Length: 0\r\n\r\n")
 			}},
-			Attack{Name: fmt.Sprintf("%s, no HTTP at all", what), Site: func(s *Site) { s.Answer[what] = Verbatim(shout) }},
+			Attack{Name: fmt.Sprintf("%s, no HTTP at all", what),
+				Site: func(s *Site) { s.Answer[what] = Verbatim(shout) }},
 			Attack{Name: fmt.Sprintf("%s, a place that shouts", what), Site: func(s *Site) {
-				s.Answer[what] = Redirect(307, "https://elsewhere.example/"+strings.NewReplacer("\r", "", "\n", "", "\x00", "").Replace(shout))
+				s.Answer[what] = Redirect(307, "https://elsewhere.example/"+
+					strings.NewReplacer("\r", "", "\n", "", "\x00", "").Replace(shout))
 			}},
 			Attack{Name: fmt.Sprintf("%s, an encoding that shouts", what), Site: func(s *Site) {
 				s.Answer[what] = func(w http.ResponseWriter, r *http.Request) {
@@ -263,13 +275,16 @@ func shouts() []Attack {
 	}
 	return append(list,
 		Attack{Name: "a manifest that shouts", Site: func(s *Site) {
-			s.Answer[Manifest] = Say(`{"schemaVersion":2,"mediaType":"` + jsonShout + `","config":{"mediaType":"` + jsonShout + `"},"layers":[]}`)
+			s.Answer[Manifest] = Say(`{"schemaVersion":2,"mediaType":"` + jsonShout + `","config":{"mediaType":"` +
+				jsonShout + `"},"layers":[]}`)
 		}},
 		Attack{Name: "platforms that shout", Site: func(s *Site) {
 			s.Answer[Manifest] = func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
-				fmt.Fprintf(w, `{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":9,"digest":%q,`+
-					`"platform":{"os":"%s","architecture":"%[2]s","variant":"%[2]s"}}]}`, s.Digest, jsonShout)
+				fmt.Fprintf(w,
+					`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json",`+
+						`"size":9,"digest":%q,`+
+						`"platform":{"os":"%s","architecture":"%[2]s","variant":"%[2]s"}}]}`, s.Digest, jsonShout)
 			}
 		}},
 		Attack{Name: "a digest that shouts", Site: func(s *Site) {
@@ -282,7 +297,8 @@ func shouts() []Attack {
 			s.Answer[Login] = Say(`{"refresh_token":"` + Refresh + `","error":"` + jsonShout + `"}`)
 		}},
 		Attack{Name: "a token server that refuses with secrets", Site: func(s *Site) {
-			s.Answer[Login] = Refuse(401, "", `{"refresh_token":"`+Refresh+`","errors":[{"code":"`+Refresh+`","message":"`+Password+`"}]}`)
+			s.Answer[Login] = Refuse(401, "", `{"refresh_token":"`+Refresh+`","errors":[{"code":"`+Refresh+
+				`","message":"`+Password+`"}]}`)
 		}},
 		Attack{Name: "a token of two lines", Site: func(s *Site) {
 			s.Answer[Login] = Say(`{"token":"a\r\nX-Injected: ` + jsonShout + `"}`)

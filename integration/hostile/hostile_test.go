@@ -21,13 +21,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// patience is how long any attack may hold a client whose Stall is a quarter of a second, on a busy host.
+// patience is the maximum time of an attack on a client whose Stall is a quarter of a second, on a busy host.
 const patience = 30 * time.Second
 
-// TestAttacks has image.Source meet every attack: it ends, with the right image or an error that is one line for a
-// console, and tells its secrets to nobody whom they are not for.
+// TestAttacks checks image.Source against every attack. It must end with the right image, or with an error of one line
+// that is safe for a console. It must not send its secrets to a wrong server.
 func TestAttacks(t *testing.T) {
-	slots := make(chan bool, 4*runtime.NumCPU()) // most of them wait
+	slots := make(chan bool, 4*runtime.NumCPU()) // most attacks only wait
 	names := make(map[string]bool)
 	for _, a := range Attacks() {
 		if names[a.Name] {
@@ -68,9 +68,9 @@ func meet(t *testing.T, a Attack) {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		t.Fatalf("it has not ended after %v", patience)
 	case err == nil && a.Fails:
-		t.Error("the image was taken")
+		t.Error("the image was accepted")
 	case err == nil && !bytes.Equal(content, site.content[Layer]):
-		t.Error("another image was taken for it")
+		t.Error("a wrong image was accepted")
 	case err != nil && a.Mends:
 		t.Errorf("%v", err)
 	case err != nil:
@@ -79,7 +79,8 @@ func meet(t *testing.T, a Attack) {
 			t.Errorf("the next attempt is to wait %v", after)
 		}
 	}
-	secrets := []string{Password, base64.StdEncoding.EncodeToString([]byte(User + ":" + Password)), Identity, Token, Refresh}
+	secrets := []string{Password, base64.StdEncoding.EncodeToString([]byte(User + ":" + Password)), Identity, Token,
+		Refresh}
 	for _, line := range said {
 		if printable.Clip(line, printable.Long) != line {
 			t.Errorf("it says %q, which is not fit for a console", line)
@@ -106,7 +107,7 @@ func meet(t *testing.T, a Attack) {
 	}
 }
 
-// fetch reads the image as wyrboot does, and returns its only layer.
+// fetch reads an image as wyrboot does, and returns its only layer.
 func fetch(ctx context.Context, s *image.Source, ref string) ([]byte, error) {
 	img, err := s.Resolve(ctx, ref)
 	if err != nil {
@@ -123,17 +124,18 @@ func fetch(ctx context.Context, s *image.Source, ref string) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// Without an attack the world is one that works.
+// Without an attack, the client gets the image.
 func TestNoAttack(t *testing.T) {
 	meet(t, Attack{Mends: true})
 	meet(t, Attack{Mends: true, Identity: true, By: "DIGEST"})
 }
 
-// TestMemory has the attacks that send more than anybody can keep, one after the other.
+// TestMemory runs the attacks that send too much data, one after the other, and measures memory.
 func TestMemory(t *testing.T) {
 	const limit = 128 << 20
 	for _, a := range Attacks() {
-		if !strings.Contains(a.Name, "a bomb") && !strings.Contains(a.Name, "exabytes") && !strings.Contains(a.Name, "hundred thousand") {
+		if !strings.Contains(a.Name, "a bomb") && !strings.Contains(a.Name, "exabytes") &&
+			!strings.Contains(a.Name, "hundred thousand") {
 			continue
 		}
 		t.Run(a.Name, func(t *testing.T) {

@@ -15,27 +15,29 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// An Image is one whose maker means harm. What it says of itself is true: its digests are right.
+// An Image is a malicious image. Its digests are correct.
 type Image struct {
 	Name   string
-	Boots  bool // there is nothing wrong with it but its looks
+	Boots  bool // the image is unusual, but valid
 	Layers func(testing.TB) []imagetest.Layer
 }
 
-// bootable is what each image has below what is wrong with it.
-var bootable = imagetest.Files(imagetest.Dir("boot"), imagetest.File("boot/wyrcan.kernel", string(imagetest.BzImage("6.1.0"))),
+// bootable is the valid layer below the malicious one in each image.
+var bootable = imagetest.Files(imagetest.Dir("boot"),
+	imagetest.File("boot/wyrcan.kernel", string(imagetest.BzImage("6.1.0"))),
 	imagetest.File("init", program()).Mode(0o755), imagetest.Dir("etc"), imagetest.Dir("data"))
 
-// program is an ELF file that is an amd64 program by its header.
+// program returns an ELF file with the header of an amd64 program.
 func program() string {
 	var b bytes.Buffer
-	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: 64, Phentsize: 56, Shentsize: 64}
+	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: 64, Phentsize: 56,
+		Shentsize: 64}
 	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
-	binary.Write(&b, binary.LittleEndian, h) // a Buffer takes everything
+	binary.Write(&b, binary.LittleEndian, h) // writing to a Buffer does not fail
 	return b.String()
 }
 
-// Images returns all of them.
+// Images returns all malicious images.
 func Images() []Image {
 	var list []Image
 	add := func(name string, boots bool, entries ...imagetest.Entry) {
@@ -49,19 +51,24 @@ func Images() []Image {
 		}})
 	}
 
-	add("names that climb", false, imagetest.File("../../up", "x"), imagetest.File("etc/../../up", "x"), imagetest.File("/root", "x"),
+	add("names that climb", false, imagetest.File("../../up", "x"), imagetest.File("etc/../../up", "x"),
+		imagetest.File("/root", "x"),
 		imagetest.File("./.././up", "x"), imagetest.Dir(".."), imagetest.Symlink("../up", "x"))
-	add("behind a link that leads out", true, imagetest.Symlink("out", "/../../../../../tmp"), imagetest.File("out/hostile", "x"),
+	add("behind a link that leads out", true, imagetest.Symlink("out", "/../../../../../tmp"),
+		imagetest.File("out/hostile", "x"),
 		imagetest.Symlink("etc/up", "../../.."), imagetest.File("etc/up/hostile", "x"))
 	add("a hard link to the host", false, imagetest.Link("shadow", "../../../../etc/shadow"))
 	add("a hard link to itself", false, imagetest.Link("self", "self"))
 	add("hard links in a circle", false, imagetest.Link("a", "b"), imagetest.Link("b", "a"))
-	add("whiteouts of nothing", false, imagetest.Whiteout("."), imagetest.Whiteout(".."), imagetest.Whiteout("etc/.."), imagetest.Whiteout(""))
-	add("links in a circle", false, imagetest.Symlink("a", "b"), imagetest.Symlink("b", "a"), imagetest.File("a/x", "x"))
+	add("whiteouts of nothing", false, imagetest.Whiteout("."), imagetest.Whiteout(".."), imagetest.Whiteout("etc/.."),
+		imagetest.Whiteout(""))
+	add("links in a circle", false, imagetest.Symlink("a", "b"), imagetest.Symlink("b", "a"),
+		imagetest.File("a/x", "x"))
 	add("a kernel that links to itself", false, imagetest.Symlink("boot/wyrcan.kernel", "wyrcan.kernel"))
 	add("a kernel that is a pipe", false, imagetest.FIFO("boot/wyrcan.kernel"))
 	add("a kernel that is a device", false, imagetest.Char("boot/wyrcan.kernel", 1, 5))
-	add("a kernel that is a directory", false, imagetest.Whiteout("boot/wyrcan.kernel"), imagetest.Dir("boot/wyrcan.kernel/x"))
+	add("a kernel that is a directory", false, imagetest.Whiteout("boot/wyrcan.kernel"),
+		imagetest.Dir("boot/wyrcan.kernel/x"))
 	add("an init that is a device", false, imagetest.Char("init", 1, 5))
 	add("an init behind forty links", false, chain(45, "init")...)
 	for name, kernel := range map[string][]byte{
@@ -76,10 +83,14 @@ func Images() []Image {
 	}
 	add("a command line that shouts", false, imagetest.File("boot/wyrcan.cmdline", shout))
 	add("a command line of a megabyte", false, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("a=b ", 1<<18)))
-	add("names that shout", true, imagetest.File("data/"+strings.ReplaceAll(shout, "\x00", ""), "x"), imagetest.File("data/a\xff\xfe", "x"))
-	add("one name, many kinds", true, imagetest.File("data/x", "x"), imagetest.Dir("data/x"), imagetest.File("data/x/y", "x"),
-		imagetest.Symlink("data/x", "/etc"), imagetest.FIFO("data/x"), imagetest.Char("data/x", 1, 3), imagetest.File("data/x", "y"))
-	add("an attribute of half a megabyte", false, imagetest.File("data/x", "x").Xattr("user.x", strings.Repeat("x", 1<<19)))
+	add("names that shout", true, imagetest.File("data/"+strings.ReplaceAll(shout, "\x00", ""), "x"),
+		imagetest.File("data/a\xff\xfe", "x"))
+	add("one name, many kinds", true, imagetest.File("data/x", "x"), imagetest.Dir("data/x"),
+		imagetest.File("data/x/y", "x"),
+		imagetest.Symlink("data/x", "/etc"), imagetest.FIFO("data/x"), imagetest.Char("data/x", 1, 3),
+		imagetest.File("data/x", "y"))
+	add("an attribute of half a megabyte", false,
+		imagetest.File("data/x", "x").Xattr("user.x", strings.Repeat("x", 1<<19)))
 	add("many files behind long links", false, behindLinks(20_000)...)
 	add("deep", false, imagetest.File(strings.Repeat("d/", 2000)+"x", "x"))
 	add("deep through links", false, deepLinks()...)
@@ -94,23 +105,26 @@ func Images() []Image {
 	list = append(list, Image{"five hundred layers", true, func(testing.TB) []imagetest.Layer {
 		layers := []imagetest.Layer{bootable}
 		for i := range 500 {
-			layers = append(layers, imagetest.Files(imagetest.File(fmt.Sprintf("data/%d", i), "x"), imagetest.Whiteout(fmt.Sprintf("data/%d", i-1))))
+			layers = append(layers,
+				imagetest.Files(imagetest.File(fmt.Sprintf("data/%d", i), "x"),
+					imagetest.Whiteout(fmt.Sprintf("data/%d", i-1))))
 		}
 		return layers
 	}})
 	return list
 }
 
-// chain are n links, the last of which is what the name leads to.
+// chain returns a chain of n symbolic links that begins at name.
 func chain(n int, name string) []imagetest.Entry {
-	list := []imagetest.Entry{imagetest.Symlink(name, "data/0"), imagetest.File(fmt.Sprintf("data/%d", n), "x").Mode(0o755)}
+	list := []imagetest.Entry{imagetest.Symlink(name, "data/0"),
+		imagetest.File(fmt.Sprintf("data/%d", n), "x").Mode(0o755)}
 	for i := range n {
 		list = append(list, imagetest.Symlink(fmt.Sprintf("data/%d", i), fmt.Sprint(i+1)))
 	}
 	return list
 }
 
-// behindLinks are n files whose names go through forty links, each padded with what means nothing.
+// behindLinks returns n files whose names go through forty links, each with meaningless padding.
 func behindLinks(n int) []imagetest.Entry {
 	const links = 39
 	pad := strings.Repeat("./", 1500)
@@ -124,7 +138,7 @@ func behindLinks(n int) []imagetest.Entry {
 	return list
 }
 
-// deepLinks are names of many parts, each part a link to the directory that it is in.
+// deepLinks returns names with many parts. Each part is a link to its own directory.
 func deepLinks() []imagetest.Entry {
 	list := []imagetest.Entry{imagetest.Symlink("data/l", ".")}
 	for i := range 5000 {
@@ -133,7 +147,7 @@ func deepLinks() []imagetest.Entry {
 	return list
 }
 
-// sectionsAt is a PE file whose section .linux begins at an offset in it and has its size.
+// sectionsAt returns a PE file whose section .linux has this size and offset.
 func sectionsAt(size, offset uint32) []byte {
 	b := make([]byte, size)
 	le := binary.LittleEndian
@@ -150,14 +164,14 @@ func sectionsAt(size, offset uint32) []byte {
 	return b
 }
 
-// setups gives a kernel more sectors of setup code than it has.
+// setups changes the header of a kernel to claim n sectors of setup code.
 func setups(kernel []byte, n byte) []byte {
 	kernel[0x1f1] = n
 	return kernel
 }
 
-// header is that of a member of an archive which does not follow, with its size as GNU tar writes what octal digits
-// cannot say.
+// header returns the header of an archive member without its content. The size is in GNU tar's form for sizes that do
+// not fit into octal digits.
 func header(name string, size int64, kind byte) []byte {
 	b := make([]byte, 512)
 	copy(b, name)
@@ -177,7 +191,7 @@ func header(name string, size int64, kind byte) []byte {
 	return b
 }
 
-// gzipBomb is a packed archive of one file of zeros.
+// gzipBomb returns a gzip archive with one file of zeros.
 func gzipBomb(t testing.TB, size int64) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -187,7 +201,7 @@ func gzipBomb(t testing.TB, size int64) []byte {
 	return out.Bytes()
 }
 
-// zstdBomb is the same with zstd.
+// zstdBomb returns the same archive, compressed with zstd.
 func zstdBomb(t testing.TB, size int64) []byte {
 	t.Helper()
 	var out bytes.Buffer

@@ -17,11 +17,11 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// TestImages turns every hostile image into what kexec takes, as far as that goes: it ends, in bounded memory, and
-// nothing in it has a name outside of it.
+// TestImages converts every malicious image into a kernel and an initrd, as far as possible. The conversion must end,
+// use limited memory, and create no names outside of the tree.
 func TestImages(t *testing.T) {
 	for _, i := range Images() {
-		t.Run(i.Name, func(t *testing.T) { // one after the other: it is their memory that is looked at
+		t.Run(i.Name, func(t *testing.T) { // not in parallel, because their memory is measured
 			var layers []rootfs.Layer
 			for _, l := range i.Layers(t) {
 				layers = append(layers, l.Blob(t))
@@ -46,7 +46,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// boot goes the way of wyrboot, from layers to a bundle.
+// boot converts layers into a bundle, as wyrboot does.
 func boot(ctx context.Context, t *testing.T, layers []rootfs.Layer) error {
 	tree, err := rootfs.Read(ctx, layers, rootfs.Options{Memory: 64 << 20})
 	if kept := inMemory(t); kept > 256<<20 {
@@ -77,7 +77,7 @@ func boot(ctx context.Context, t *testing.T, layers []rootfs.Layer) error {
 	return b.Close()
 }
 
-// inMemory is how many bytes this process has in files without a name.
+// inMemory returns how many bytes this process has in files without a name.
 func inMemory(t *testing.T) (bytes int64) {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")

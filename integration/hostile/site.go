@@ -13,8 +13,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// What the client knows, and may tell only those that it is for. Token is what the token server gives; Refresh is what
-// one gives by mistake. None of it belongs into an error, a log or a request to somebody else.
+// The client's secrets. It may send each only to the server that the secret is for. Token comes from the token server;
+// Refresh comes from a token server by mistake. None of them may appear in an error, in a log or in a request to
+// another server.
 const (
 	User     = "operator"
 	Password = "PASSWORD-5f1c"
@@ -23,7 +24,7 @@ const (
 	Refresh  = "REFRESH-c4d2"
 )
 
-// What is asked for, on the way to an image.
+// The requests for an image.
 type What string
 
 const (
@@ -34,12 +35,12 @@ const (
 	Layer    What = "layer"
 )
 
-// A Site is a registry with one image, x:1, and its token server. It is honest but where an attack answers in its
-// place.
+// A Site is a registry with one image, x:1, and its token server. It answers correctly, except where an attack replaces
+// an answer.
 type Site struct {
-	Realm  string                                   // of its challenge; "" lets everybody in
-	Answer map[What]http.HandlerFunc                // in its own place
-	Around map[What]func(http.Handler) http.Handler // between
+	Realm  string                                   // the realm in its challenge; "": no login needed
+	Answer map[What]http.HandlerFunc                // replace the answers
+	Around map[What]func(http.Handler) http.Handler // wrap the answers
 
 	Digest  v1.Hash // of the manifest
 	content map[What][]byte
@@ -47,14 +48,16 @@ type Site struct {
 	mediaOf map[What]string
 }
 
-// NewSite returns a site whose layer has some 300 kB.
+// NewSite returns a site with a layer of about 300 kB.
 func NewSite(t testing.TB) *Site {
 	t.Helper()
 	var data strings.Builder
 	for i := range 40_000 {
 		fmt.Fprintf(&data, "%x ", i*2654435761)
 	}
-	img := imagetest.Image(t, imagetest.Layer{Compression: imagetest.Plain, Entries: []imagetest.Entry{imagetest.File("data", data.String())}})
+	img := imagetest.Image(t,
+		imagetest.Layer{Compression: imagetest.Plain,
+			Entries: []imagetest.Entry{imagetest.File("data", data.String())}})
 	manifest, err := img.Manifest()
 	must(t, err)
 	s := &Site{content: make(map[What][]byte), mediaOf: make(map[What]string), paths: make(map[string]What)}
@@ -92,7 +95,7 @@ func layerBytes(t testing.TB, img v1.Image) []byte {
 	return b.Bytes()
 }
 
-// ServeHTTP is the registry.
+// ServeHTTP answers as the registry.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	what := Ping
 	if path, ok := strings.CutPrefix(r.URL.Path, "/v2/x/"); ok {
@@ -104,7 +107,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.answer(what, w, r)
 }
 
-// TokenServer is the site's.
+// TokenServer returns the handler of the token server.
 func (s *Site) TokenServer() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(Login, w, r) })
 }
@@ -136,9 +139,10 @@ func (s *Site) honest(what What, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Challenge says in the header where tokens are to be had.
+// Challenge adds the header that names the token server.
 func (s *Site) Challenge(w http.ResponseWriter) {
 	if s.Realm != "" {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="`+s.Realm+`",service="registry.example",scope="repository:x:pull"`)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+s.Realm+
+			`",service="registry.example",scope="repository:x:pull"`)
 	}
 }

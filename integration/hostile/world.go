@@ -1,6 +1,6 @@
-// Package hostile keeps the attackers that Wyrcan is held against: registries that stall, lie, redirect, want a login
-// for somebody else, or speak to the terminal of whoever asks them. Each is an Attack by its name; Attacks has them
-// all. A World is what they happen in: a small internet, all of it on loopback, that knows what each server was told.
+// Package hostile has the attacks that Wyrcan is tested against: registries that stall, send wrong content, redirect,
+// try to get a login, or send control characters to a terminal. Attacks returns all of them. Each runs in a World: a
+// small internet on loopback, which records what each server has received.
 package hostile
 
 import (
@@ -26,23 +26,22 @@ import (
 	"time"
 )
 
-// A World is the servers that there are, by their addresses, "registry.example:443". Who connects to another finds that
-// nobody is there.
+// A World has servers by their addresses, such as "registry.example:443". A connection to another address fails.
 type World struct {
 	t     testing.TB
 	ca    *x509.Certificate
 	key   *ecdsa.PrivateKey
-	Roots *x509.CertPool // the authority that vouches for the servers that speak TLS
+	Roots *x509.CertPool // the authority that signs the certificates of servers with TLS
 
 	mu      sync.Mutex
-	servers map[string]string // where it really listens
+	servers map[string]string // the real address of each server
 	told    []told
 }
 
-// told is a request as a server has heard it.
+// told is a request as a server has received it.
 type told struct{ origin, request string }
 
-// NewWorld returns a world without servers, which ends with its test.
+// NewWorld returns a world without servers. It ends with its test.
 func NewWorld(t testing.TB) *World {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -52,14 +51,15 @@ func NewWorld(t testing.TB) *World {
 	w := &World{t: t, key: key, Roots: x509.NewCertPool(), servers: make(map[string]string)}
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "hostile"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageCertSign,
 	}
 	w.ca = w.sign(&template, &template).Leaf
 	w.Roots.AddCert(w.ca)
 	return w
 }
 
-// sign makes a certificate for the world's one key.
+// sign returns a certificate for the single key of the world.
 func (w *World) sign(template, parent *x509.Certificate) tls.Certificate {
 	w.t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &w.key.PublicKey, w.key)
@@ -73,7 +73,7 @@ func (w *World) sign(template, parent *x509.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: w.key, Leaf: leaf}
 }
 
-// HTTPS puts a server at https://HOST[:PORT]. Its certificate is for the host, or for the names where there are some.
+// HTTPS adds a server at https://HOST[:PORT]. Its certificate is for the host, or for names if there are any.
 func (w *World) HTTPS(host string, h http.Handler, names ...string) {
 	w.t.Helper()
 	bare := strings.Split(host, ":")[0]
@@ -94,14 +94,14 @@ func (w *World) HTTPS(host string, h http.Handler, names ...string) {
 	w.put(host, "443", s.Listener.Addr().String())
 }
 
-// HTTP puts a server at http://HOST[:PORT].
+// HTTP adds a server at http://HOST[:PORT].
 func (w *World) HTTP(host string, h http.Handler) {
 	s := w.server("http://"+host, h)
 	s.Start()
 	w.put(host, "80", s.Listener.Addr().String())
 }
 
-// Raw answers every connection to HOST:PORT by itself.
+// Raw adds a server at HOST:PORT that handles each connection with answer.
 func (w *World) Raw(address string, answer func(net.Conn)) {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -157,7 +157,7 @@ func (w *World) server(origin string, h http.Handler) *httptest.Server {
 	return s
 }
 
-// Told returns the origins, "https://registry.example", of the servers that have heard the text.
+// Told returns the origins, such as "https://registry.example", of the servers that have received the text.
 func (w *World) Told(text string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -170,13 +170,13 @@ func (w *World) Told(text string) []string {
 	return origins
 }
 
-// Transport leads to the servers of this world, whose authority it trusts, and nowhere else.
+// Transport returns a transport that reaches only the servers of this world, and trusts its authority.
 func (w *World) Transport() *http.Transport {
 	return &http.Transport{
 		DialContext:        w.dial,
 		TLSClientConfig:    &tls.Config{RootCAs: w.Roots},
 		DisableCompression: true,
-		DisableKeepAlives:  true, // a server that hangs must not end the test late
+		DisableKeepAlives:  true, // so that a server that hangs does not delay the end of the test
 	}
 }
 

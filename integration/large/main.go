@@ -1,5 +1,5 @@
-// Large is the /init of a container with more in it than 32 bits count. For every file in /large it says what that is, and
-// whether all pages are those that package pattern wrote.
+// Large is the /init of a container that is larger than 4 GiB. For every file in /large it prints the size, and whether
+// all pages have the content that package pattern wrote.
 package main
 
 import (
@@ -50,8 +50,9 @@ func look(name string) error {
 		return err
 	}
 	if size != st.Size {
-		return fmt.Errorf("%s has %d bytes in pages, and %d", name, size, st.Size)
+		return fmt.Errorf("%s has %d bytes in pages, but its size is %d", name, size, st.Size)
 	}
-	fmt.Printf("large: %s %o %d %d %d %d and all pages\n", filepath.Base(name), st.Mode, st.Size, st.Nlink, st.Mtim.Sec, max(0, capability))
+	fmt.Printf("large: %s %o %d %d %d %d and all pages\n", filepath.Base(name), st.Mode, st.Size, st.Nlink, st.Mtim.Sec,
+		max(0, capability))
 	return nil
 }

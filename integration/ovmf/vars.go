@@ -1,7 +1,7 @@
-// Package ovmf reads and writes the variable store of OVMF, the UEFI firmware for QEMU, as a file on the host, so that a
-// test can prepare a machine's NVRAM and see what was kept. The format is EDK II's: a firmware volume (UEFI PI 1.8, volume
-// 3, 3.2.1) with authenticated variables (MdeModulePkg/Include/Guid/VariableFormat.h). It does not reclaim the room of
-// deleted variables, and cannot be used while the machine runs.
+// Package ovmf reads and writes the file with the variable store of OVMF, the UEFI firmware for QEMU. With it a test
+// can prepare a machine's NVRAM and examine it afterwards. The format is that of EDK II: a firmware volume (UEFI PI
+// 1.8, volume 3, 3.2.1) with authenticated variables (MdeModulePkg/Include/Guid/VariableFormat.h). The package does not
+// reclaim the space of deleted variables. It must not be used while the machine runs.
 package ovmf
 
 import (
@@ -15,19 +15,19 @@ import (
 	"unicode/utf16"
 )
 
-// Variable is one live EFI variable.
+// Variable is an EFI variable that has not been deleted.
 type Variable struct {
 	Name       string
 	GUID       string // as efivarfs writes it: 6987e713-a5ff-4ec2-ad55-c1fca471ed2d
-	Attributes uint32 // 7: kept over a reboot, seen by boot services and by the operating system
+	Attributes uint32 // 7: survives a reboot, visible to boot services and to the operating system
 	Data       []byte
 }
 
-// Store is the content of a file like OVMF_VARS_4M.fd.
+// Store is the content of a file such as OVMF_VARS_4M.fd.
 type Store struct {
 	b     []byte
-	vars  int // where the first variable begins
-	limit int // where the store ends
+	vars  int // the offset of the first variable
+	limit int // the end of the store
 }
 
 // The parts of EDK II's AUTHENTICATED_VARIABLE_HEADER; the name and the data follow it.
@@ -39,11 +39,11 @@ const (
 	offDataSize  = 40
 	offGUID      = 44
 	startID      = 0x55aa
-	stateAdded   = 0x3f // bits of the state are cleared as a variable goes through its life, as flash can do
+	stateAdded   = 0x3f // as in flash memory, each change of the state clears bits
 	stateDeleted = 0xfd
 )
 
-// authenticated is gEfiAuthenticatedVariableGuid, which begins a store of such variables.
+// authenticated is gEfiAuthenticatedVariableGuid, which stands at the start of a store of such variables.
 const authenticated = "aaf32c78-947b-439a-a180-2e144ec37792"
 
 // Open reads a file with a variable store.
@@ -70,20 +70,21 @@ func parse(b []byte) (*Store, error) {
 		return nil, errors.New("not a store of authenticated variables")
 	}
 	size := le.Uint32(b[start+16:])
-	if uint64(start)+uint64(size) > uint64(len(b)) || size < storeHeader || b[start+20] != formatted || b[start+21] != healthy {
+	if uint64(start)+uint64(size) > uint64(len(b)) || size < storeHeader || b[start+20] != formatted ||
+		b[start+21] != healthy {
 		return nil, errors.New("a damaged variable store")
 	}
 	s := &Store{b: b, vars: start + storeHeader, limit: start + int(size)}
 	return s, s.each(func(int, Variable) {})
 }
 
-// each calls f for every live variable and where it lies.
+// each calls f for every live variable with its offset.
 func (s *Store) each(f func(at int, v Variable)) error {
 	_, err := s.walk(f)
 	return err
 }
 
-// walk is each, and returns where the free room begins.
+// walk does the same as each, and returns the offset of the free space.
 func (s *Store) walk(f func(at int, v Variable)) (int, error) {
 	le := binary.LittleEndian
 	at := s.vars
@@ -91,7 +92,7 @@ func (s *Store) walk(f func(at int, v Variable)) (int, error) {
 		h := s.b[at:]
 		nameSize, dataSize := le.Uint32(h[offNameSize:]), le.Uint32(h[offDataSize:])
 		if uint64(nameSize)+uint64(dataSize) > uint64(s.limit-at-headerSize) {
-			return 0, fmt.Errorf("the variable at %#x reaches over the end of the store", at)
+			return 0, fmt.Errorf("the variable at %#x extends beyond the end of the store", at)
 		}
 		name, data := int(nameSize), int(dataSize)
 		if h[offState] == stateAdded {
@@ -110,11 +111,11 @@ func (s *Store) walk(f func(at int, v Variable)) (int, error) {
 // List returns the live variables in the order in which they were written.
 func (s *Store) List() []Variable {
 	var all []Variable
-	s.each(func(_ int, v Variable) { all = append(all, v) }) // parse and Add have made sure that it can be walked
+	s.each(func(_ int, v Variable) { all = append(all, v) }) // parse and Add have checked that walk does not fail
 	return all
 }
 
-// Lookup returns a live variable.
+// Lookup returns a live variable, and reports whether it exists.
 func (s *Store) Lookup(name, guid string) (Variable, bool) {
 	for _, v := range s.List() {
 		if v.Name == name && v.GUID == strings.ToLower(guid) {
@@ -124,7 +125,7 @@ func (s *Store) Lookup(name, guid string) (Variable, bool) {
 	return Variable{}, false
 }
 
-// Add writes a variable, in the place of the one that has its name, if any.
+// Add writes a variable. It replaces one with the same name.
 func (s *Store) Add(v Variable) error {
 	guid, err := guidBytes(v.GUID)
 	if err != nil {
@@ -156,7 +157,7 @@ func (s *Store) Add(v Variable) error {
 	return nil
 }
 
-// Delete removes a variable and tells whether it was there.
+// Delete deletes a variable and reports whether it existed.
 func (s *Store) Delete(name, guid string) bool {
 	found := false
 	s.each(func(at int, v Variable) {
@@ -168,12 +169,12 @@ func (s *Store) Delete(name, guid string) bool {
 	return found
 }
 
-// WriteFile writes the store for a machine to start with.
+// WriteFile writes the store to a file for a machine.
 func (s *Store) WriteFile(name string) error { return os.WriteFile(name, s.b, 0o600) }
 
 func align(n int) int { return (n + 3) &^ 3 }
 
-// ucs2 returns the text of a name, which ends in a NUL.
+// ucs2 decodes a name, which ends in a NUL.
 func ucs2(b []byte) string {
 	var u []uint16
 	for ; len(b) >= 2; b = b[2:] {
@@ -182,7 +183,7 @@ func ucs2(b []byte) string {
 	return strings.TrimRight(string(utf16.Decode(u)), "\x00")
 }
 
-// guidString is a GUID as text: its first three numbers are little endian in memory (UEFI 2.10, appendix A).
+// guidString returns a GUID as text. Its first three numbers are little-endian (UEFI 2.10, appendix A).
 func guidString(b []byte) string {
 	le := binary.LittleEndian
 	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", le.Uint32(b), le.Uint16(b[4:]), le.Uint16(b[6:]), b[8:10], b[10:16])

@@ -13,7 +13,7 @@ import (
 
 const guid = "6987e713-a5ff-4ec2-ad55-c1fca471ed2d"
 
-// empty returns a firmware volume with an empty store of so many bytes.
+// empty returns a firmware volume with an empty store of this size.
 func empty(t testing.TB, size int) []byte {
 	const header = 72
 	b := bytes.Repeat([]byte{0xff}, header+size+100)
@@ -29,7 +29,7 @@ func empty(t testing.TB, size int) []byte {
 	return b
 }
 
-// stores are an empty one and those of the firmware on this machine.
+// stores returns an empty store and those of the firmware that is installed on this machine.
 func stores(t *testing.T) map[string][]byte {
 	all := map[string][]byte{"made here": empty(t, 8192)}
 	installed, err := filepath.Glob("/usr/share/OVMF/OVMF_VARS*.fd")
@@ -75,7 +75,7 @@ func TestStore(t *testing.T) {
 			t.Errorf("%s: Lookup = %v, %v", name, v, ok)
 		}
 		if !s.Delete("Wyrcan", guid) || s.Delete("Wyrcan", guid) {
-			t.Errorf("%s: Delete does not tell what it did", name)
+			t.Errorf("%s: Delete returns a wrong result", name)
 		}
 		if _, ok := s.Lookup("Wyrcan", guid); ok {
 			t.Errorf("%s: a deleted variable is still there", name)
@@ -88,7 +88,8 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Add(Variable{Name: "x", GUID: guid, Data: make([]byte, 200)}); err == nil || !strings.Contains(err.Error(), "172 are free") {
+	if err := s.Add(Variable{Name: "x", GUID: guid, Data: make([]byte, 200)}); err == nil ||
+		!strings.Contains(err.Error(), "172 are free") {
 		t.Errorf("Add of too much: %v", err)
 	}
 	if err := s.Add(Variable{Name: "x", GUID: "1-2"}); err == nil {
@@ -98,7 +99,8 @@ func TestRefusals(t *testing.T) {
 	binary.LittleEndian.PutUint32(bad[72+16:], 1<<30)
 	over := empty(t, 200)
 	copy(over[72+28:], "\xaa\x55\x3f")
-	for name, b := range map[string][]byte{"nothing": nil, "text": []byte(strings.Repeat("x", 99)), "store over the end": bad, "variable over the end": over} {
+	for name, b := range map[string][]byte{"nothing": nil, "text": []byte(strings.Repeat("x", 99)),
+		"store over the end": bad, "variable over the end": over} {
 		if _, err := parse(b); err == nil {
 			t.Errorf("%s: parse succeeded", name)
 		}
@@ -114,7 +116,7 @@ func FuzzParse(f *testing.F) {
 		}
 		s.List()
 		if err := s.Add(Variable{Name: "x", GUID: guid}); err == nil && !s.Delete("x", guid) {
-			t.Error("what was added is not there")
+			t.Error("the added variable is missing")
 		}
 	})
 }

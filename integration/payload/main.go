@@ -2,7 +2,7 @@
 //
 // Description:
 //
-//	It mounts proc, sys and dev, prints what it finds itself in, waits for Enter and powers the machine off.
+//	It mounts proc, sys and dev, prints a description of the system, waits for Enter and powers the machine off.
 //	With demo=once on the kernel's command line it does not wait.
 //
 //	Its last line begins with "wyrcan-demo: the container's own words"; "wyrcan demo" waits for it.
@@ -35,7 +35,7 @@ type cmd struct {
 
 func main() {
 	if os.Getpid() != 1 {
-		log.Fatal("payload: this is the first process of a container that Wyrcan boots, and of nothing else")
+		log.Fatal("payload: this program runs only as the first process of a container that Wyrcan boots")
 	}
 	c := &cmd{stdin: os.Stdin, stdout: os.Stdout, root: "/", prepare: mountAll, poweroff: func() error {
 		unix.Sync()
@@ -44,7 +44,7 @@ func main() {
 	if err := c.run(); err != nil {
 		fmt.Printf("wyrcan-demo: %v\n", err)
 	}
-	select {} // process 1 must not end: the kernel would panic and the last words be gone
+	select {} // process 1 must not end: the kernel would panic, and the last messages would be lost
 }
 
 func (c *cmd) run() error {
@@ -65,7 +65,7 @@ func (c *cmd) run() error {
 	return c.poweroff()
 }
 
-// mountAll mounts what a program expects. What is mounted already, by the kernel or by wyrinit, stays.
+// mountAll mounts the file systems that a program expects, unless the kernel or wyrinit has already mounted them.
 func mountAll() error {
 	for _, m := range []struct{ fs, dir string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
 		if err := os.MkdirAll(m.dir, 0o755); err != nil {
@@ -78,7 +78,7 @@ func mountAll() error {
 	return nil
 }
 
-// report prints what the container finds itself in and returns the words of the kernel's command line.
+// report prints a description of the system and returns the words of the kernel's command line.
 func (c *cmd) report() ([]string, error) {
 	text := func(name string) (string, error) {
 		b, err := os.ReadFile(filepath.Join(c.root, name))
@@ -123,7 +123,7 @@ func (c *cmd) report() ([]string, error) {
 	return strings.Fields(line), nil
 }
 
-// rootType returns the type of what is mounted on /: of the last such line, for a mount hides those before.
+// rootType returns the type of the file system on /. The last line for / counts, because a mount hides earlier ones.
 func rootType(mounts string) string {
 	kind := "unknown"
 	for line := range strings.Lines(mounts) {
@@ -134,7 +134,7 @@ func rootType(mounts string) string {
 	return kind
 }
 
-// field returns a line of /proc/meminfo without its name.
+// field returns the value of a line of /proc/meminfo.
 func field(meminfo, name string) string {
 	for line := range strings.Lines(meminfo) {
 		if rest, ok := strings.CutPrefix(line, name); ok {
@@ -144,7 +144,7 @@ func field(meminfo, name string) string {
 	return "unknown"
 }
 
-// count counts the files of the container's root, without what the kernel shows as files.
+// count returns the number of files in the container's root, without those of proc, sys and dev.
 func count(root string) (int, error) {
 	n := 0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

@@ -15,7 +15,9 @@ func TestRun(t *testing.T) {
 		want    []string
 		enter   bool
 	}{
-		{"quiet demo=once", []string{"6.1.0-test", "quiet demo=once", "tmpfs", "1000 kB in all, 900 kB available", "files         8", "up for        3.50 s", "the container's own words"}, false},
+		{"quiet demo=once",
+			[]string{"6.1.0-test", "quiet demo=once", "tmpfs", "1000 kB in all, 900 kB available", "files         8",
+				"up for        3.50 s", "the container's own words"}, false},
 		{"quiet", []string{"the container's own words", "press Enter"}, true},
 	} {
 		root := t.TempDir()
@@ -41,7 +43,8 @@ func TestRun(t *testing.T) {
 		}
 		var out bytes.Buffer
 		off := false
-		c := &cmd{stdin: strings.NewReader("\n"), stdout: &out, root: root, prepare: func() error { return nil }, poweroff: func() error { off = true; return nil }}
+		c := &cmd{stdin: strings.NewReader("\n"), stdout: &out, root: root, prepare: func() error { return nil },
+			poweroff: func() error { off = true; return nil }}
 		if err := c.run(); err != nil {
 			t.Fatal(err)
 		}
@@ -51,12 +54,13 @@ func TestRun(t *testing.T) {
 			}
 		}
 		if strings.Contains(out.String(), "press Enter") != row.enter || !off {
-			t.Errorf("with %q: asked for Enter = %v (want %v), powered off = %v", row.cmdline, !row.enter, row.enter, off)
+			t.Errorf("with %q: asked for Enter = %v (want %v), powered off = %v", row.cmdline, !row.enter, row.enter,
+				off)
 		}
 	}
 }
 
-// A container that cannot even mount its /proc says so.
+// A container that cannot mount its /proc reports the error.
 func TestRunFails(t *testing.T) {
 	want := errors.New("no proc")
 	c := &cmd{prepare: func() error { return want }}

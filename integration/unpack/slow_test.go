@@ -14,10 +14,11 @@ func TestSlowKernel(t *testing.T) {
 	unpacks(t, packed, true)
 }
 
-// TestSlowLargest has the largest file that package initrd leaves whole.
+// TestSlowLargest unpacks the largest file that package initrd stores in one part.
 func TestSlowLargest(t *testing.T) {
 	t.Parallel()
-	tree := read(t, 0, imagetest.Files(imagetest.Dir("."), imagetest.PAXSparse("f", "end", initrd.MaxSize-3, initrd.MaxSize)))
+	tree := read(t, 0,
+		imagetest.Files(imagetest.Dir("."), imagetest.PAXSparse("f", "end", initrd.MaxSize-3, initrd.MaxSize)))
 	defer tree.Close()
 	boots(t, form{"zstd", initrd.Zstd, 0, true}, tree, "3G")
 }

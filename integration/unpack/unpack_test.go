@@ -1,5 +1,5 @@
-// Package unpack has a kernel unpack what package initrd writes. The corpus of package imagetest, each image below a
-// directory of its own, becomes one initramfs; its /init compares every path with what the image says.
+// Package unpack tests that a kernel unpacks what package initrd writes. The images of imagetest's corpus, each below
+// its own directory, become one initramfs. Its /init compares every path with the image.
 package unpack
 
 import (
@@ -22,15 +22,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A form is a way to hand a tree over.
+// A form is a way to pass a tree to the kernel.
 type form struct {
 	name   string
 	pack   initrd.Compression
-	memory int64 // what of the contents may wait as it is
-	single bool  // as one archive, as for a person's own boot loader
+	memory int64 // how many bytes of the contents may stay uncompressed in memory
+	single bool  // as a single archive, as for another boot loader
 }
 
-// packed is what takes all paths: frames that were packed before the tree was known, and others.
+// packed is the form that uses all code paths: frames that were compressed before the tree was complete, and others.
 var packed = form{"zstd, partly packed before", initrd.Zstd, 1 << 20, false}
 
 func TestKernel(t *testing.T) {
@@ -48,26 +48,28 @@ func TestKernel(t *testing.T) {
 	}
 }
 
-// unpacks has a kernel unpack the corpus.
+// unpacks checks that a kernel unpacks the corpus.
 func unpacks(t *testing.T, f form, all bool) {
 	t.Helper()
 	boots(t, f, corpus(t, f.memory, all), "1500M")
 }
 
-// boots has a kernel unpack a tree, and its /init compare.
+// boots checks that a kernel unpacks a tree: its /init compares the result.
 func boots(t *testing.T, f form, tree *rootfs.Tree, memory string) {
 	t.Helper()
 	paths := tree.Stat().Entries
 	file := filepath.Join(t.TempDir(), "initrd")
-	write(t, tree, file, vm.Program(t, "./report"), initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
-	v := vm.Machine{Initrd: file, Memory: memory, NICs: []string{"none"}, Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
+	write(t, tree, file, vm.Program(t, "./report"),
+		initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
+	v := vm.Machine{Initrd: file, Memory: memory, NICs: []string{"none"},
+		Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
 	v.Exit(5 * time.Minute)
 	v.Never(`Initramfs unpacking failed`)
 	log := v.Said()
 	m := regexp.MustCompile(`report: (\d+) paths, (\d+) differences`).FindStringSubmatch(log)
 	switch {
 	case m == nil:
-		t.Errorf("the kernel did not come to the report; its last words:\n%s", log[max(0, len(log)-3000):])
+		t.Errorf("the kernel did not reach the report; its last lines:\n%s", log[max(0, len(log)-3000):])
 	case m[2] != "0":
 		for _, l := range regexp.MustCompile(`report: .*`).FindAllString(log, -1) {
 			t.Error(l)
@@ -79,28 +81,31 @@ func boots(t *testing.T, f form, tree *rootfs.Tree, memory string) {
 	}
 }
 
-// corpus is one tree with all images in it that an initramfs can hold, and some files that an upper layer replaces or
-// removes between those of a lower one. Those with more than a hundred thousand files are for who has the time.
+// corpus returns one tree with all images that an initramfs can hold, and with files of a lower layer that an upper
+// layer replaces or removes. If slow is set, it includes images with more than a hundred thousand files.
 func corpus(t *testing.T, memory int64, slow bool) *rootfs.Tree {
 	t.Helper()
 	text := func(n int) string { return strings.Repeat("some text ", n) }
-	// The root itself, and the longest path that Linux takes, have no place below a directory.
+	// The root itself, and a path of the maximum length, do not fit below a directory.
 	all := imagetest.Layer{Entries: []imagetest.Entry{
 		imagetest.Dir(".").Mode(0o711).Owner(7, 8).At(imagetest.Epoch.Add(time.Minute)),
 		imagetest.File(strings.Repeat("d/", 2047)+"f", "deep"),
 	}}
-	// What makes the lower layer the one that a plain archive is made in the place of.
+	// These files make the lower layer the one that a plain archive replaces.
 	all.Entries = append(all.Entries, imagetest.File("large", text(2<<20)))
 	var above imagetest.Layer
 	for i, tc := range imagetest.Cases() {
-		if tc.Refused != "" || tc.NotInitrd != "" || strings.Contains(tc.NoDir, "GiB") || tc.Name == "path of 4095 bytes" || tc.Slow && !slow {
+		if tc.Refused != "" || tc.NotInitrd != "" || strings.Contains(tc.NoDir, "GiB") ||
+			tc.Name == "path of 4095 bytes" || tc.Slow && !slow {
 			continue
 		}
 		tree := read(t, 0, tc.Layers...)
 		all.Entries = append(all.Entries, below(t, fmt.Sprintf("case-%03d", i), tree)...)
 		if i%10 == 0 {
-			all.Entries = append(all.Entries, imagetest.File(fmt.Sprintf("gone-%03d", i), text(i)), imagetest.File(fmt.Sprintf("new-%03d", i), text(i)))
-			above.Entries = append(above.Entries, imagetest.Whiteout(fmt.Sprintf("gone-%03d", i)), imagetest.File(fmt.Sprintf("new-%03d", i), "new"))
+			all.Entries = append(all.Entries, imagetest.File(fmt.Sprintf("gone-%03d", i), text(i)),
+				imagetest.File(fmt.Sprintf("new-%03d", i), text(i)))
+			above.Entries = append(above.Entries, imagetest.Whiteout(fmt.Sprintf("gone-%03d", i)),
+				imagetest.File(fmt.Sprintf("new-%03d", i), "new"))
 		}
 		if err := tree.Close(); err != nil {
 			t.Fatal(err)
@@ -124,7 +129,7 @@ func read(t *testing.T, memory int64, layers ...imagetest.Layer) *rootfs.Tree {
 	return tree
 }
 
-// below returns a tree as members of an archive below a directory.
+// below returns a tree as archive members below a directory.
 func below(t *testing.T, dir string, tree *rootfs.Tree) []imagetest.Entry {
 	t.Helper()
 	var out []imagetest.Entry
@@ -181,7 +186,7 @@ func write(t *testing.T, tree *rootfs.Tree, file string, init []byte, opt initrd
 	want = want.Map(func(path string, f *report.File) {
 		f.ModTime = time.Unix(min(max(f.ModTime.Unix(), 0), 1<<32-1), 0)
 		if f.Mode&unix.S_IFMT == unix.S_IFLNK {
-			f.Same = path // the kernel makes single ones of them
+			f.Same = path // the kernel makes separate files of hard links of this type
 		}
 	})
 	var expected bytes.Buffer

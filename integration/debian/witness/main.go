@@ -1,6 +1,6 @@
-// Witness is the /init of the Debian that package debian boots. It is there before systemd touches anything: it compares
-// every path of / with what /usr/lib/witness/expected says, looks for what may be left of Wyrcan, prints what it finds,
-// and becomes /sbin/init.
+// Witness is the /init of the Debian that package debian boots. It runs before systemd changes anything. It compares
+// every path of / with /usr/lib/witness/expected, looks for remains of Wyrcan, prints its findings, and executes
+// /sbin/init.
 package main
 
 import (
@@ -39,7 +39,7 @@ func main() {
 // say prints one line.
 func say(format string, args ...any) { fmt.Printf("witness: "+format+"\n", args...) }
 
-// files compares the whole root.
+// files compares all files of the root.
 func files() error {
 	f, err := os.Open(expected)
 	if err != nil {
@@ -48,7 +48,7 @@ func files() error {
 	defer f.Close()
 	want, err := report.Parse(f)
 	if err != nil {
-		return fmt.Errorf("cannot read what is expected: %w", err)
+		return fmt.Errorf("cannot read the expected files: %w", err)
 	}
 	got, err := report.FromDir("/")
 	if err != nil {
@@ -68,7 +68,7 @@ func files() error {
 	return nil
 }
 
-// leftovers looks for processes, mounts and files that are not the container's, and for what the kernel said about the
+// leftovers prints processes, mounts and files that do not belong to the container, and the kernel's messages about
 // unpacking.
 func leftovers() error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
@@ -99,7 +99,8 @@ func leftovers() error {
 	}
 	for _, d := range descriptors {
 		if n, err := strconv.Atoi(d.Name()); err == nil && n > 2 {
-			if to, err := os.Readlink("/proc/self/fd/" + d.Name()); err == nil && !strings.HasPrefix(to, "/proc/") && !strings.HasPrefix(to, "anon_inode:") {
+			if to, err := os.Readlink("/proc/self/fd/" + d.Name()); err == nil && !strings.HasPrefix(to, "/proc/") &&
+				!strings.HasPrefix(to, "anon_inode:") {
 				say("descriptor %d is open: %s", n, to)
 			}
 		}
@@ -116,7 +117,7 @@ func leftovers() error {
 	return kernelLog()
 }
 
-// programs returns what runs: the paths of all processes that are not threads of the kernel.
+// programs returns the paths of the programs of all processes except kernel threads.
 func programs() ([]string, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
@@ -131,7 +132,7 @@ func programs() ([]string, error) {
 	return out, nil
 }
 
-// kernelLog prints what the kernel says about the initramfs.
+// kernelLog prints the kernel's messages about the initramfs.
 func kernelLog() error {
 	buf := make([]byte, 1<<20)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, buf)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says on the console how the booted Debian is, and powers it off.
+# Prints the state of the booted Debian on the console, and powers it off.
 say() { while read -r line; do echo "report: $line"; done; }
 {
 	echo "systemd is $(systemctl is-system-running --wait)"

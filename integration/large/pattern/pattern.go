@@ -1,4 +1,4 @@
-// Package pattern makes large contents of which every page is different and quickly checked.
+// Package pattern writes large file contents in which every page differs and can be checked quickly.
 package pattern
 
 import (
@@ -10,14 +10,14 @@ import (
 
 const page = 4 << 10
 
-// stamp is what begins a page of a file.
+// stamp returns the value at the beginning of a page of a file.
 func stamp(name string, n int64) uint64 {
 	h := fnv.New32a()
 	io.WriteString(h, name)
 	return uint64(h.Sum32())<<32 | uint64(n+1)
 }
 
-// Write writes a file's content, size bytes in whole pages.
+// Write writes the content of a file: size bytes, in whole pages.
 func Write(w io.Writer, name string, size int64) error {
 	var b [page]byte
 	for n := range size / page {
@@ -29,7 +29,7 @@ func Write(w io.Writer, name string, size int64) error {
 	return nil
 }
 
-// Check compares the beginning of every page with what Write has written, and returns how many bytes the file has.
+// Check compares the beginning of every page with what Write wrote, and returns the number of bytes.
 func Check(f io.ReaderAt, name string) (int64, error) {
 	var b [8]byte
 	for n := int64(0); ; n++ {
@@ -40,7 +40,7 @@ func Check(f io.ReaderAt, name string) (int64, error) {
 			return 0, err
 		}
 		if got, want := binary.LittleEndian.Uint64(b[:]), stamp(name, n); got != want {
-			return 0, fmt.Errorf("page %d of %s begins with %x, not %x", n, name, got, want)
+			return 0, fmt.Errorf("page %d of %s begins with %x, want %x", n, name, got, want)
 		}
 	}
 }

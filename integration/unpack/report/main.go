@@ -1,5 +1,5 @@
-// Report is the /init of a system that consists of an initramfs alone. It compares every path of / with what the file
-// /expected says, in the form of package report, prints the differences and powers the machine off.
+// Report is the /init of a system that consists only of an initramfs. It compares every path of / with the file
+// /expected, which is in the format of package report, prints the differences and powers the machine off.
 package main
 
 import (
@@ -20,7 +20,7 @@ func main() {
 	if err := run(); err != nil {
 		fmt.Printf("report: %v\n", err)
 	}
-	time.Sleep(time.Second) // the serial line has its own pace
+	time.Sleep(time.Second) // until the serial line has sent everything
 	unix.Sync()
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
 		fmt.Printf("report: cannot power off: %v\n", err)
@@ -35,9 +35,9 @@ func run() error {
 	defer f.Close()
 	want, err := report.Parse(f)
 	if err != nil {
-		return fmt.Errorf("cannot read what is expected: %w", err)
+		return fmt.Errorf("cannot read /expected: %w", err)
 	}
-	// A path of 4095 bytes leaves no room for a slash before it.
+	// A path of 4095 bytes leaves no space for a slash before it.
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
@@ -45,9 +45,10 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("cannot read /: %w", err)
 	}
-	// The test's own, and what the archive inside the kernel brings.
+	// The files of the test itself, and those of the archive inside the kernel.
 	for p := range got {
-		if _, ok := want[p]; !ok && (p == "init" || p == "expected" || p == "root" || p == "dev" || strings.HasPrefix(p, "dev/")) {
+		if _, ok := want[p]; !ok &&
+			(p == "init" || p == "expected" || p == "root" || p == "dev" || strings.HasPrefix(p, "dev/")) {
 			delete(got, p)
 		}
 	}
