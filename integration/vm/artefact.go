@@ -29,8 +29,8 @@ func Version(t testing.TB) string {
 	return version
 }
 
-// Program builds a program of the tests' own, from the directory of its source, and returns it: static, for it runs where
-// nothing else is.
+// Program builds a test program from its source directory and returns it. The program is static, because the system
+// that runs it has no libraries.
 func Program(t testing.TB, source string) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "program")
@@ -46,7 +46,7 @@ func Program(t testing.TB, source string) []byte {
 	return b
 }
 
-// out is the directory out/ of the module whose tests run.
+// out returns the directory out/ of the module whose tests run.
 func out(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -58,7 +58,7 @@ func out(t testing.TB) string {
 			return filepath.Join(dir, "out")
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatal("these tests run below the directory of go.mod, and nowhere else")
+			t.Fatal("these tests must run below the directory of go.mod")
 		}
 		dir = filepath.Dir(dir)
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// Boot returns the arguments that boot the image ref from a registry of the tests: it speaks plain HTTP, which has to be
-// allowed.
+// Boot returns the arguments that boot the image ref from a registry of the tests, including the one that allows plain
+// HTTP.
 func Boot(ref string) string {
 	registry, _, _ := strings.Cut(ref, "/")
 	return "wyr.img=" + ref + " wyr.insecure=" + registry
 }
 
-// InNetNS calls f inside of a named network namespace, where the sockets and devices that it makes stay.
+// InNetNS calls f in a named network namespace. The sockets and devices that f creates stay there.
 func InNetNS(name string, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -37,7 +37,7 @@ func InNetNS(name string, f func() error) error {
 	return errors.Join(f(), netns.Set(home))
 }
 
-// Forward hands connections on to another address until the listener is closed.
+// Forward forwards connections to another address until the listener is closed.
 func Forward(l net.Listener, address string) {
 	for {
 		from, err := l.Accept()

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slots bounds how many machines run at once, in all test programs together: under plain emulation each wants a
-// processor, and more of them only make every timeout a guess.
+// slots limits how many machines run at once, in all test programs together. Under plain emulation each machine needs a
+// processor; with more machines, timeouts would be unreliable.
 const slots = 2
 
-// slot waits until fewer machines than slots run, and returns what to call when this one does not run any more. The
-// slots are locks of files: packages are tested by programs of their own, several at once.
+// slot waits until fewer machines than slots run, and returns a function to call when this machine has ended. The slots
+// are file locks, because several test programs run at once.
 func slot(t testing.TB) (free func(), err error) {
 	t.Helper()
 	dir := filepath.Join(out(t), "test")
@@ -29,7 +29,8 @@ func slot(t testing.TB) (free func(), err error) {
 			if err != nil {
 				return nil, err
 			}
-			// The lock belongs to this opening of the file (flock(2)), so it holds against this program's other machines too.
+			// The lock belongs to this open file description (flock(2)), so it also excludes this program's other
+			// machines.
 			if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
 				return sync.OnceFunc(func() { f.Close() }), nil
 			}

@@ -1,6 +1,6 @@
-// Package vm runs QEMU for the tests that boot something, which are many packages: Machine says what to boot, and VM is
-// one that runs. It knows what the serial line says and types on it, and nothing of what is booted, but how a kernel
-// says that it has started.
+// Package vm runs QEMU for tests that boot something. Machine describes a machine, and VM is a running one. The package
+// reads the serial line and types on it. The only thing that it knows about the booted system is the message of a
+// kernel that has started.
 package vm
 
 import (
@@ -21,32 +21,32 @@ import (
 	"github.com/hugelgupf/vmtest/qemu"
 )
 
-// Patience is what it may take from power-on until a kernel starts /init, past firmware, boot loader and a menu: a
-// quarter of a minute where nothing else runs, and many times that under emulation on a busy host.
+// Patience is the maximum time from power-on until a kernel starts /init, including firmware, boot loader and a menu.
+// On an idle host this takes a quarter of a minute; under emulation on a busy host it takes many times as long.
 const Patience = 4 * time.Minute
 
-// alive is what a kernel says when all of it runs and /init begins (run_init_process of its init/main.c). One that was
-// told to be quiet leaves that to wyrboot.
+// alive matches the message of a kernel that starts /init (run_init_process in its init/main.c). A quiet kernel does
+// not print it; then the first line of wyrboot matches.
 const alive = `\[ *\d+\.\d{6}\] Run \S+ as init process|wyrboot: Wyrcan ` // a menu may leave its own text in front
 
 // Machine describes a virtual machine. The zero value boots out/wyrcan.kernel and
-// out/wyrcan.initrd with one virtio network card that leads, by way of QEMU's
-// user network, to this host as 10.0.2.2.
+// out/wyrcan.initrd with one virtio network card in QEMU's user network, where this
+// host is 10.0.2.2.
 type Machine struct {
 	Kernel  string   // a file; "" is out/wyrcan.kernel
 	Initrd  string   // a file; "" is out/wyrcan.initrd
 	Cmdline string   // kernel arguments, after the console's
-	Memory  string   // as -m takes it; "" is 1G
+	Memory  string   // the value of -m; "" is 1G
 	NICs    []string // values of -nic; nil is one virtio card in the user network
 	QEMU    []string // further options
-	Reboots bool     // where it would, as a machine does; else a reboot ends it
+	Reboots bool     // the machine really reboots; otherwise a reboot ends it
 	NetNS   string   // the network namespace that QEMU runs in; "" is this process's
 
-	// Firmware boots what its options say, and neither kernel nor initrd.
+	// Firmware are options for the firmware and what it boots, instead of kernel and initrd.
 	Firmware []string
 
-	// First matches what comes first where that is no kernel, as a menu that waits for a person; "" is a kernel's word that
-	// it starts /init, or wyrboot's own.
+	// First matches the first text that shows that the machine works, if that is not a kernel's, such as a menu that
+	// waits for a person; "" is the message of a kernel that starts /init, or wyrboot's first line.
 	First string
 
 	command  string        // "" is the QEMU of this host
@@ -54,16 +54,16 @@ type Machine struct {
 	logs     string        // a directory; "" is out/test
 }
 
-// UserNIC is a -nic value for a card of that model in QEMU's user network.
+// UserNIC returns a -nic value for a card of that model in QEMU's user network.
 func UserNIC(model string, more ...string) string {
 	return strings.Join(append([]string{"user", "model=" + model}, more...), ",")
 }
 
-// VM is a running machine and what it has said so far.
+// VM is a running machine and the text of its serial line so far.
 type VM struct {
 	t    testing.TB
-	log  string // file with all that the serial line said
-	kept bool   // whether it outlives a test that passes
+	log  string // the file with the whole text of the serial line
+	kept bool   // whether the file is kept if the test passes
 	qemu *qemu.VM
 	done chan struct{} // closed when QEMU has ended
 	stop func()        // ends QEMU
@@ -76,15 +76,15 @@ type VM struct {
 	at   int           // match looks from here on
 }
 
-// Start boots a machine, which ends with the test at the latest. Its serial line
-// is kept under out/test if the test fails.
+// Start boots a machine, which ends with the test at the latest. If the test fails,
+// the text of the serial line is kept under out/test.
 //
-// Emulated machines hang once in a while before anything of what they boot has run: in
-// OVMF, before a kernel's first word, or in its start, when the clock of one processor
-// stops ("rcu_preempt kthread timer wakeup didn't happen"). So one that has not started
-// /init in all of its Patience is started once more, the test's log says RETRY, and what
-// the serial line said stays in out/test/RETRY-*.log. Nothing else is tried twice: not a
-// machine that ended, nor one whose /init has begun.
+// Emulated machines sometimes hang before the system under test runs: in OVMF, before
+// the first message of a kernel, or during the kernel's start, when the clock of one
+// processor stops ("rcu_preempt kthread timer wakeup didn't happen"). So a machine that
+// has not started /init within Patience is started once more. The test's log then says
+// RETRY, and the text of the serial line is kept in out/test/RETRY-*.log. Nothing else
+// is retried: neither a machine that has ended nor one whose /init has started.
 func (m Machine) Start(t testing.TB) *VM {
 	t.Helper()
 	v, err := m.start(t)
@@ -109,7 +109,7 @@ func (m Machine) start(t testing.TB) (*VM, error) {
 		if v.ended() || try == 2 {
 			return nil, err
 		}
-		t.Logf("RETRY: the machine has not come to life: %v", err)
+		t.Logf("RETRY: the machine has not started: %v", err)
 		v.Stop()
 		hung := filepath.Join(filepath.Dir(v.log), "RETRY-"+filepath.Base(v.log))
 		if err := os.Rename(v.log, hung); err != nil {
@@ -133,7 +133,8 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 		return nil, err
 	}
 	v := &VM{t: t, done: make(chan struct{}), more: make(chan struct{})}
-	if v.file, err = os.CreateTemp(logs, strings.NewReplacer("/", "-", " ", "_").Replace(t.Name())+"-*.log"); err != nil {
+	if v.file, err = os.CreateTemp(logs, strings.NewReplacer("/", "-", " ", "_").Replace(t.Name())+
+		"-*.log"); err != nil {
 		return nil, err
 	}
 	v.log = v.file.Name()
@@ -174,7 +175,7 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	}
 	go func() {
 		defer close(v.done)
-		v.qemu.Wait() // its error is that it was killed, below
+		v.qemu.Wait() // the error does not matter: stop kills QEMU
 		free()
 	}()
 	v.stop = func() {
@@ -185,7 +186,7 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 		v.Stop()
 		switch {
 		case t.Failed():
-			t.Logf("the serial line is in %s; the machine was\n%s", v.log, v.qemu.CmdlineQuoted())
+			t.Logf("the text of the serial line is in %s; the command was\n%s", v.log, v.qemu.CmdlineQuoted())
 		case !v.kept:
 			os.Remove(v.log)
 		}
@@ -196,7 +197,7 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 // Stop ends the machine. It may be called again.
 func (v *VM) Stop() { v.stop() }
 
-// Write takes what the serial line says.
+// Write receives the text of the serial line.
 func (v *VM) Write(p []byte) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -209,12 +210,12 @@ func (v *VM) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close ends the log.
+// Close closes the log.
 func (v *VM) Close() error { return v.file.Close() }
 
-// Wait waits until what the machine says matches the pattern, behind the match
-// before, and returns the match and its groups. In the pattern, ^ and $ are the
-// ends of a line; text arrives in pieces, so what ends in a group wants a \n.
+// Wait waits until the text of the machine after the previous match matches the
+// pattern. It returns the match and its groups. In the pattern, ^ and $ are the ends
+// of a line. Text arrives in pieces, so a pattern that ends in a group needs a \n.
 func (v *VM) Wait(pattern string, timeout time.Duration) []string {
 	v.t.Helper()
 	begin := time.Now()
@@ -226,8 +227,8 @@ func (v *VM) Wait(pattern string, timeout time.Duration) []string {
 	return groups
 }
 
-// Until waits until what the machine says matches the pattern, or until it ends by
-// itself; then it stops the machine and returns all that it said.
+// Until waits until the text of the machine matches the pattern, or until the machine
+// ends. Then it stops the machine and returns its whole text.
 func (v *VM) Until(pattern string, timeout time.Duration) string {
 	v.t.Helper()
 	begin := time.Now()
@@ -239,7 +240,7 @@ func (v *VM) Until(pattern string, timeout time.Duration) string {
 	return v.Said()
 }
 
-// match is Wait for who can do without the match.
+// match does the same as Wait, but returns an error if there is no match.
 func (v *VM) match(pattern string, timeout time.Duration) ([]string, error) {
 	re := regexp.MustCompile("(?m)" + pattern)
 	deadline := time.After(timeout)
@@ -276,7 +277,7 @@ func (v *VM) match(pattern string, timeout time.Duration) ([]string, error) {
 	}
 }
 
-// Never fails the test if what the machine has said so far matches the pattern.
+// Never fails the test if the text of the machine so far matches the pattern.
 func (v *VM) Never(pattern string) {
 	v.t.Helper()
 	v.mu.Lock()
@@ -294,7 +295,7 @@ func (v *VM) Send(text string) {
 	}
 }
 
-// Exit waits until the machine has powered off, or has rebooted, which ends it as well.
+// Exit waits until the machine has powered off or rebooted, which also ends it.
 func (v *VM) Exit(timeout time.Duration) {
 	v.t.Helper()
 	select {
@@ -304,7 +305,7 @@ func (v *VM) Exit(timeout time.Duration) {
 	}
 }
 
-// ended tells whether the machine has ended, by itself or by Stop.
+// ended reports whether the machine has ended, by itself or by Stop.
 func (v *VM) ended() bool {
 	select {
 	case <-v.done:
@@ -314,21 +315,21 @@ func (v *VM) ended() bool {
 	}
 }
 
-// Said returns all that the machine has said so far.
+// Said returns the text of the machine so far.
 func (v *VM) Said() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return string(v.text)
 }
 
-// tail returns the last lines that the machine said.
+// tail returns the last lines of the machine's text.
 func (v *VM) tail() string {
 	lines := strings.Split(v.Said(), "\n")
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// escapes takes terminal control sequences (ECMA-48) and carriage returns out of
-// a text that comes in pieces.
+// escapes removes terminal control sequences (ECMA-48) and carriage returns from a
+// text that arrives in pieces.
 type escapes struct{ state byte }
 
 func (e *escapes) strip(to, p []byte) []byte {
@@ -347,13 +348,13 @@ func (e *escapes) strip(to, p []byte) []byte {
 	return to
 }
 
-// accelerated returns the QEMU command: with KVM where that works, else with plain
-// emulation. A /dev/kvm can be there and guests crash in it, inside of some virtual
-// machines; so the processor must say that it can, and a kernel must have started.
+// accelerated returns the QEMU command, with KVM if that works, else with plain
+// emulation. Some virtual machines have /dev/kvm, but guests crash there. So the
+// processor must support it, and a kernel must have started with it.
 //
-// The emulated processor has RDRAND, without which the first TLS connection waits
-// for random numbers, but no cmpxchg16b: that one is emulated by stopping the other
-// processor, and the kernel's allocator uses it all the time.
+// The emulated processor has RDRAND, without which the first TLS connection waits for
+// random numbers. It has no cmpxchg16b: to emulate that, QEMU stops the other
+// processor, and the kernel's allocator uses the instruction all the time.
 func accelerated(t testing.TB) string {
 	t.Helper()
 	kernel := Artefact(t, "wyrcan.kernel")
@@ -367,8 +368,10 @@ func accelerated(t testing.TB) string {
 		const kvm = "qemu-system-x86_64 -accel kvm -cpu host"
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		argv := append(strings.Fields(kvm), "-nographic", "-no-reboot", "-m", "512M", "-kernel", kernel, "-append", "console=ttyS0 panic=-1")
-		out, _ := exec.CommandContext(ctx, argv[0], argv[1:]...).Output() // it always panics: there is no root
+		argv := append(strings.Fields(kvm), "-nographic", "-no-reboot", "-m", "512M", "-kernel", kernel, "-append",
+			"console=ttyS0 panic=-1")
+		// The error does not matter: without a root the kernel always panics.
+		out, _ := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
 		if bytes.Contains(out, []byte("Linux version")) {
 			probed = kvm
 		}

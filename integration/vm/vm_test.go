@@ -20,10 +20,11 @@ func TestStrip(t *testing.T) {
 	}
 }
 
-// TestStart has scripts in the place of QEMU, one line for each start that is allowed.
+// TestStart runs scripts instead of QEMU, one line for each start that is allowed.
 func TestStart(t *testing.T) {
 	const hangs, ends = "echo BdsDxe; exec sleep 60", "echo no such device; exit 1"
-	const stalls = "echo '[    0.000000] Linux version'; echo '[   44.109843] rcu: rcu_preempt kthread starved'; exec sleep 60"
+	const stalls = "echo '[    0.000000] Linux version'; echo '[   44.109843] rcu: rcu_preempt kthread starved'; " +
+		"exec sleep 60"
 	const speaks = "echo '[    0.000000] Linux version'; echo '[    2.100000] Run /init as init process'; exec sleep 60"
 	for name, tt := range map[string]struct {
 		starts []string
@@ -53,12 +54,13 @@ func TestStart(t *testing.T) {
 			if err := os.WriteFile(file, []byte(script.String()), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			v, err := Machine{Firmware: []string{}, First: tt.first, command: "sh " + file, patience: time.Second, logs: dir}.start(t)
+			v, err := Machine{Firmware: []string{}, First: tt.first, command: "sh " + file, patience: time.Second,
+				logs: dir}.start(t)
 			switch {
 			case err == nil && tt.want != "", err != nil && (tt.want == "" || !strings.HasPrefix(err.Error(), tt.want)):
 				t.Errorf("start = %v, want %q", err, tt.want)
 			case err == nil && len(v.Wait(`^\S+`, time.Second)) == 0:
-				t.Error("the first word is lost")
+				t.Error("the first text is lost")
 			}
 			if b, err := os.ReadFile(filepath.Join(dir, "starts")); err != nil || len(b) != len(tt.starts) {
 				t.Errorf("%d starts, %v, want %d", len(b), err, len(tt.starts))
