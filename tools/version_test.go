@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,16 +30,17 @@ func newScratch(t *testing.T) scratch {
 	return scratch(dir)
 }
 
-// run runs a command in the copy, without git's configuration and without what make test was given.
+// given are the variables through which make test may have been told something about the tree that it runs in.
+var given = []string{"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "VERSION", "COMMIT", "SOURCE_DATE_EPOCH", "GOFLAGS"}
+
+// run runs a command in the copy, without git's configuration and without what make test was told.
 func (s scratch) run(t *testing.T, command string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(command, args...)
 	cmd.Dir = string(s)
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
-		switch name {
-		case "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "VERSION", "COMMIT", "SOURCE_DATE_EPOCH", "GOFLAGS":
-		default:
+		if !strings.HasPrefix(name, "GIT_") && !slices.Contains(given, name) {
 			cmd.Env = append(cmd.Env, e)
 		}
 	}
