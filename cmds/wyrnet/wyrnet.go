@@ -1,4 +1,4 @@
-// wyrnet brings the network up from the files of systemd-networkd, or with DHCP on every Ethernet link if there are none.
+// wyrnet configures the network from systemd-networkd's files, or with DHCP on every Ethernet link if there are none.
 //
 // Synopsis:
 //
@@ -7,14 +7,14 @@
 //
 // Description:
 //
-//	wyrnet reads .link, .netdev and .network files from /etc/systemd/network and its fellow directories, applies them, and
-//	prints what each link got. It ends as soon as one link can reach out; a link that is later than that is left alone
-//	then, unless -k is given.
+//	wyrnet reads .link, .netdev and .network files from /etc/systemd/network and the other directories of
+//	systemd-networkd, applies them, and prints what each link got. It ends as soon as one link can reach out.
+//	Links that are later are not configured, unless -k is given.
 //
-//	With -n it changes nothing. It prints what is not understood in the files, by file, section and key, then for each link
-//	which file fits it and what that says, then the files that nothing follows. The files that wyr.net. arguments describe
-//	are read as if they had been written, in the place of those with the same name: the arguments given here, or those of
-//	the kernel's command line.
+//	With -n it changes nothing. It prints what is not understood in the files, by file, section and key. Then it
+//	prints for each link which file fits it and what that file does, and at last the files that nothing uses.
+//	wyr.net. arguments, from wyrnet's own command line or else from the kernel's, count as files and replace files
+//	of the same name.
 //
 // Options:
 //
@@ -126,7 +126,7 @@ func (c *cmd) run(ctx context.Context) error {
 	return nil
 }
 
-// withCards adds to the failure of having no way out what network cards there are that are no interface.
+// withCards adds to an error of the network the network cards that have no interface.
 func withCards(err error, found coldplug.Result) error {
 	if offline := new(network.Offline); !errors.As(err, &offline) {
 		return err
@@ -137,7 +137,7 @@ func withCards(err error, found coldplug.Result) error {
 	return err
 }
 
-// described are the files that wyr.net. arguments describe.
+// described returns the files that wyr.net. arguments describe.
 func (c *cmd) described(logf func(string, ...any)) ([]netconf.File, error) {
 	var args []cmdline.Arg
 	for _, a := range c.arguments { // the shell has taken the quotes away
@@ -161,7 +161,7 @@ func (c *cmd) described(logf func(string, ...any)) ([]netconf.File, error) {
 	return conf.Network, nil
 }
 
-// sentence is one line, whatever servers have put into the arguments.
+// sentence returns one line, whatever servers have put into the arguments.
 func sentence(format string, args ...any) string {
 	return printable.Clip(fmt.Sprintf(format, args...), printable.Long)
 }

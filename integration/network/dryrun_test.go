@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDryRun has wyrnet -n say what it would do, from files and from a kernel's command line, and do nothing.
+// TestDryRun checks what wyrnet -n prints, from files and from a kernel command line, and that it changes nothing.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -18,19 +18,19 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
-// guestModules are what a guest needs to see the host's files, the devices that a host's kernel may lack, and drivers of the
-// cards that it has.
+// guestModules are the modules for access to the host's files, for devices that the host's kernel may lack, and for
+// the guest's network cards.
 var guestModules = []string{
 	"virtio_pci", "9pnet_virtio", "9p", "af_packet", "ipv6", "veth", "bridge", "8021q", "bonding", "dummy", "macvlan",
 	"ipvlan", "vxlan", "vrf",
 	"virtio_net", "e1000", "e1000e", "8139cp", "vmxnet3", "xhci_pci", "cdc_ether",
 }
 
-// moduleParameters keep bonding and dummy from making a device that no case asked for.
+// moduleParameters stop bonding and dummy from making a device on their own.
 var moduleParameters = map[string]string{"bonding": "max_bonds=0", "dummy": "numdummies=0"}
 
-// TestGuest runs the cases of TestOracle that need devices which this host's kernel lacks, in a virtual machine with the
-// distribution's kernel and the host's own programs: this test, wyrnet and systemd-networkd.
+// TestGuest runs the cases of TestOracle that need devices which this host's kernel lacks. They run in a virtual
+// machine with the distribution's kernel and the host's programs: this test, wyrnet and systemd-networkd.
 func TestGuest(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "qemu-system-x86_64", "depmod")
@@ -46,7 +46,7 @@ func TestGuest(t *testing.T) {
 	passInGuest(t, "TestOracle", cases)
 }
 
-// passInGuest runs cases of a test in a guest with these network cards, and fails for those that do not pass there.
+// passInGuest runs cases of a test in a guest with these network cards, and fails if one does not pass there.
 func passInGuest(t *testing.T, test string, cases []string, cards ...string) {
 	t.Helper()
 	kernel, modules := os.Getenv("KERNEL"), os.Getenv("MODULES")
@@ -84,8 +84,8 @@ func passInGuest(t *testing.T, test string, cases []string, cards ...string) {
 	}
 }
 
-// static builds these tests as a program that needs no other file, which this one may not be: go test links with the C
-// library where it finds a compiler.
+// static builds these tests as a static program. The running one may be linked with the C library, because go test
+// does that if it finds a compiler.
 func static(t *testing.T) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "init")
@@ -101,7 +101,7 @@ func static(t *testing.T) []byte {
 	return b
 }
 
-// writeGuest writes an initramfs of these tests as its first process, wyrnet and the modules.
+// writeGuest writes an initramfs with these tests as the first process, wyrnet and the modules.
 func writeGuest(w io.Writer, self []byte, modules, pattern string) error {
 	command, err := os.ReadFile(wyrnet)
 	if err != nil {
@@ -141,8 +141,9 @@ func moduleName(path string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// resolveModules returns the paths of the guest's modules with what they depend on, dependencies first. What the kernel has
-// built in is left out. The directory holds kernel/ and is called by the kernel's release, at last behind a link.
+// resolveModules returns the paths of the guest's modules and of those they depend on, dependencies first. Modules
+// that are built into the kernel are left out. dir contains kernel/ and, after following links, is named after the
+// kernel release.
 func resolveModules(dir string) ([]string, error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -161,7 +162,7 @@ func resolveModules(dir string) ([]string, error) {
 	for line := range strings.Lines(string(dep)) {
 		path, deps, ok := strings.Cut(strings.TrimSpace(line), ":")
 		if !ok || !strings.Contains(path, ".ko") || strings.ContainsAny(path, " \t") {
-			continue // the aliases and symbols that follow
+			continue // an alias or a symbol
 		}
 		if _, twice := where[moduleName(path)]; twice {
 			continue
@@ -187,9 +188,11 @@ func resolveModules(dir string) ([]string, error) {
 	return out, nil
 }
 
-// guest is this program as the first process of the guest: it makes the host's root its own, read-only, and runs the tests.
+// guest is what this program does as the first process of the guest: it makes the host's root its own, read-only, and
+// runs the tests.
 func guest() error {
-	// The kernel's words, of cards that come and go, would stand amid those of the tests: 1 lets only the worst pass.
+	// Kernel messages about cards that come and go would mix with the output of the tests. Level 1 lets only the
+	// worst pass.
 	if _, err := unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, 1)); err != nil {
 		return err
 	}
@@ -235,6 +238,6 @@ func guest() error {
 	tests.SysProcAttr = &unix.SysProcAttr{Chroot: "/host"}
 	tests.Dir = "/"
 	tests.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=/tmp", "WYRNET=/run/wyrnet", "IN_GUEST=1"}
-	tests.Stdin, tests.Stdout, tests.Stderr = os.Stdin, os.Stdout, os.Stderr // there is no /dev/null out here
+	tests.Stdin, tests.Stdout, tests.Stderr = os.Stdin, os.Stdout, os.Stderr // there is no /dev/null outside the chroot
 	return tests.Run()
 }

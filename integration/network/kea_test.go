@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// kea serves DHCP on the other end of link 0; version is 4 or 6, and subnet what stands in the subnet's braces.
+// kea starts a DHCP server at the other end of link 0. version is 4 or 6, and subnet is the content of the subnet's
+// braces.
 func (w *world) kea(version int, subnet string) *process {
 	w.t.Helper()
 	more := ""
@@ -37,7 +38,7 @@ func (w *world) kea(version int, subnet string) *process {
 	return nil
 }
 
-// TestKeaPrefixAlone is TestPrefixAlone with a server that delegates prefixes.
+// TestKeaPrefixAlone is TestPrefixAlone with kea, which delegates prefixes.
 func TestKeaPrefixAlone(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "kea-dhcp6", "radvd")
@@ -57,7 +58,7 @@ func TestKeaPrefixAlone(t *testing.T) {
 	}
 }
 
-// TestKea has leases of both versions renewed by another server than dnsmasq.
+// TestKea checks that leases of both versions are renewed by a server other than dnsmasq.
 func TestKea(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "kea-dhcp4", "kea-dhcp6", "radvd")

@@ -5,7 +5,7 @@ const (
 	rawOnly = "[Network]\nDHCP=ipv4\n"
 )
 
-// dhcpCases have DHCP servers whose packets no server of the distribution sends.
+// dhcpCases have DHCP servers whose packets no server in the distribution sends.
 var dhcpCases = []oracleCase{
 	// RFC 2132 section 9.3: the fields for a boot file and a server's name hold options.
 	{name: "dhcp4-overload-file", serve: lease4(mask+"340101", "0304 0a090001 0604 0a090003 ff", ""),
@@ -51,7 +51,7 @@ var dhcpCases = []oracleCase{
 		files: eth0(rawOnly)},
 }
 
-// everything has a router, a server of each version of DHCP, and names from all of them.
+// everything sets up a router and servers of both DHCP versions, with names from each of them.
 func everything(w *world) {
 	w.peer(0, "10.9.0.1/24", "2001:db8:1::1/64")
 	w.peer(1)
@@ -62,7 +62,7 @@ func everything(w *world) {
 		"--dhcp-option=option6:dns-server,[2001:db8:1::53]", "--dhcp-option=option6:domain-search,six.example")
 }
 
-// sectionCases are about which section of a file counts for what.
+// sectionCases check which section of a file applies to what.
 var sectionCases = []oracleCase{
 	{name: "old-dhcp-no-names", serve: everything, files: eth0("[Network]\nDHCP=yes\n[DHCP]\nUseDNS=no\n")},
 	{name: "old-dhcp-no-names-but-six", serve: everything,

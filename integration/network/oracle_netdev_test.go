@@ -1,7 +1,6 @@
 package network_test
 
-// netDevCases make devices. A bond or bridge that is to have a hardware address of its own says so in the case: without it
-// wyrnet differs on purpose.
+// netDevCases make devices. If a case does not give a bond or bridge its hardware address, wyrnet differs on purpose.
 var netDevCases = []oracleCase{
 	{name: "bridge", needs: []string{"bridge"}, files: `-- br.netdev --
 [NetDev]
@@ -458,8 +457,8 @@ Address=10.0.0.5/24
 `},
 }
 
-// bondOf is a bond of one link: which of several becomes active first, and has its address where each member has another, is
-// for the kernel's timers to say.
+// bondOf returns a bond of one link. With several, the kernel's timers decide which becomes active first and, if the
+// members' addresses differ, whose address the bond has.
 func bondOf(mode, settings string) string {
 	return "-- b.netdev --\n[NetDev]\nName=b0\nKind=bond\nMACAddress=02:00:00:00:0a:00\n[Bond]\nMode=" + mode + "\n" +
 		settings +

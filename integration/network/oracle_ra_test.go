@@ -14,20 +14,20 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/network/raw"
 )
 
-// said is an advertisement and the router that it comes from.
+// said is an advertisement and its router.
 type said struct {
 	router string
 	ra     raw.RA
 }
 
-// air is what routers say on the first link, over and over, as fast as a test can wait for.
+// air repeats what routers say on the first link, faster than real routers, so that tests need not wait.
 type air struct {
 	mu   sync.Mutex
 	wire *raw.Wire
 	said []said
 }
 
-// advertise has routers say this from now on, and no longer what they said before.
+// advertise makes routers say this from now on, instead of what they said before.
 func (w *world) advertise(list ...said) {
 	w.t.Helper()
 	if w.air == nil {
@@ -77,12 +77,12 @@ func (a *air) speak() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.said {
-		// An error is of a link that is down, or of a test that has ended.
+		// An error means that the link is down or that the test has ended.
 		_ = a.wire.ICMPv6(raw.ICMPv6{From: netip.MustParseAddr(s.router), Message: s.ra.Bytes()})
 	}
 }
 
-// says has routers on the first link say the first list for some seconds and then the second, if there is one.
+// says makes routers on the first link say the first list for some seconds, and then the second one, if there is one.
 func says(c oracleCase, first, second []said) oracleCase {
 	c.serve = func(w *world) {
 		w.peer(0)
@@ -104,7 +104,7 @@ func says(c oracleCase, first, second []said) oracleCase {
 	return c
 }
 
-// ofA is what the router fe80::a says: it leads everywhere for half an hour.
+// ofA returns an advertisement of the router fe80::a as default router for half an hour.
 func ofA(options ...[]byte) []said { return ofRouter(raw.RA{Lifetime: 1800, Options: options}) }
 
 func ofRouter(ra raw.RA) []said { return []said{{"fe80::a", ra}} }
@@ -114,15 +114,15 @@ const (
 	server              = "2001:db8:1::53"
 )
 
-// lan is a prefix for addresses, of an hour.
+// lan is a prefix for addresses, valid for an hour.
 func lan() []byte { return raw.PIO("2001:db8:1::/64", onLinkAndAutonomous, 3600, 1800) }
 
-// withBad is an advertisement in which options that are no good stand between others.
+// withBad returns an advertisement in which bad options stand between good ones.
 func withBad(bad ...[]byte) []said {
 	return ofA(lan(), bytes.Join(bad, nil), raw.RDNSS(600, server), raw.RIO("2001:db8:f::/48", 0, 600))
 }
 
-// routesTo are options for so many routes, beginning with the one of a number.
+// routesTo returns options for that many routes, numbered from first.
 func routesTo(first, n int) (options [][]byte) {
 	for i := range n {
 		options = append(options, raw.RIO(fmt.Sprintf("2001:db8:%x::/48", first+i), 0, 600))
@@ -130,7 +130,7 @@ func routesTo(first, n int) (options [][]byte) {
 	return options
 }
 
-// everyLength are options for prefixes whose length is no multiple of eight, and some whose is.
+// everyLength returns options for prefixes whose lengths are not multiples of eight, and for some whose are.
 func everyLength(option func(prefix string) []byte) (options [][]byte) {
 	for bits := 3; bits <= 128; bits += 5 {
 		options = append(options,
@@ -139,13 +139,13 @@ func everyLength(option func(prefix string) []byte) (options [][]byte) {
 	return append(options, option("2001:db8:0:f0::/60"))
 }
 
-// routerCases have routers at the other end that say just what they are told, malformed or in several messages.
+// routerCases have routers that send exactly what a case says, which may be malformed or split into several messages.
 var routerCases = []oracleCase{
 	says(oracleCase{name: "ra-in-two-messages"}, ofA(lan(), raw.RDNSS(600, server), raw.DNSSL(600,
 		"lan.example")), ofA(raw.RIO("2001:db8:f::/48", 0, 600))),
 	says(oracleCase{name: "ra-of-many-routes"}, ofA(append(routesTo(0x100, 38), lan(), raw.RDNSS(600,
 		server))...), ofA(routesTo(0x200, 38)...)),
-	// radvd parts it into several messages by itself.
+	// radvd splits it into several messages by itself.
 	{
 		name: "ra-of-many-routes-by-radvd", serve: advertise(prefix +
 			" RDNSS 2001:db8:1::53 {}; " + strings.Join(many("route 2001:db8:%x::/48 {};", 76), " ")),
@@ -296,7 +296,7 @@ var routerCases = []oracleCase{
 		files: eth0("[Network]\nIPv6AcceptRA=yes\n")},
 }
 
-// many are n texts with the numbers from 1.
+// many returns n texts with the numbers from 1.
 func many(format string, n int) (out []string) {
 	for i := range n {
 		out = append(out, fmt.Sprintf(format, i+1))

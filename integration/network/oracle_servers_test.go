@@ -1,6 +1,6 @@
 package network_test
 
-// dhcp serves DHCPv4 on the first link: the machine always gets 10.9.0.50, of 10.9.0.1.
+// dhcp starts a DHCPv4 server on the first link: 10.9.0.1, which always gives the machine 10.9.0.50.
 func dhcp(options ...string) func(*world) {
 	return func(w *world) {
 		w.peer(0, "10.9.0.1/24")
@@ -10,7 +10,7 @@ func dhcp(options ...string) func(*world) {
 	}
 }
 
-// advertise has a router on the first link, with what stands between the braces of radvd.conf.
+// advertise starts a router on the first link, with this text between the braces of radvd.conf.
 func advertise(conf string) func(*world) {
 	return func(w *world) {
 		w.peer(0, "2001:db8:1::1/64")
@@ -19,7 +19,7 @@ func advertise(conf string) func(*world) {
 	}
 }
 
-// dhcp6 has a router that sends the machine to a DHCPv6 server; mode is dnsmasq's word for how.
+// dhcp6 starts a router that sends the machine to a DHCPv6 server; mode is dnsmasq's word for how.
 func dhcp6(mode string, options ...string) func(*world) {
 	return func(w *world) {
 		w.peer(0, "2001:db8:1::1/64")
@@ -93,7 +93,8 @@ var serverCases = []oracleCase{
 	{name: "dhcp4-by-vendor-class",
 		serve: dhcp(two, "--dhcp-vendorclass=set:ven,ours", "--dhcp-option=tag:ven,option:router,10.9.0.7"),
 		files: eth0("[Network]\nDHCP=ipv4\n[DHCPv4]\nVendorClassIdentifier=ours\n")},
-	// Debian's 257.13 sends the bytes of a pointer instead: dhcp_option_append takes the number of classes for a length.
+	// Debian's 257.13 sends the bytes of a pointer instead: dhcp_option_append takes the number of classes for a
+	// length.
 	{name: "dhcp4-by-user-class", until: 256,
 		serve: dhcp(two, "--dhcp-userclass=set:usr,users", "--dhcp-option=tag:usr,option:router,10.9.0.7"),
 		files: eth0("[Network]\nDHCP=ipv4\n[DHCPv4]\nUserClass=users more\n")},

@@ -4,7 +4,7 @@ import "slices"
 
 var oracleCases = slices.Concat(staticCases, serverCases, netDevCases, dhcpCases, sectionCases)
 
-// staticCases need nobody at the other end.
+// staticCases need no server at the other end.
 var staticCases = []oracleCase{
 	{name: "static4", files: `-- lan.network --
 [Match]

@@ -21,39 +21,40 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 )
 
-// networkd is the real systemd-networkd, which decides what a configuration means. It is the host's, or with NETWORKD_ROOT
-// that of another version of the distribution, unpacked in a directory.
+// networkd is the real systemd-networkd, which decides what a configuration means: the host's, or with NETWORKD_ROOT
+// that of another version, unpacked in a directory.
 const networkd = "/lib/systemd/systemd-networkd"
 
-// judge is the version of systemd-networkd, once TestOracle has asked.
+// judge is the version of systemd-networkd; TestOracle sets it.
 var judge int
 
 func networkdRoot() string { return os.Getenv("NETWORKD_ROOT") }
 
-// oracleCase is a configuration that wyrnet and systemd-networkd have to make the same of.
+// oracleCase is a configuration that must have the same result with wyrnet and systemd-networkd.
 type oracleCase struct {
 	name string
 	// files is the text of all files, each after a line "-- NAME --".
 	files string
 	// links is the number of Ethernet links; 0 is two.
 	links int
-	// serve sets up the other side; nil: both links have a carrier and there is nobody.
+	// serve sets up the other side. nil: both links have a carrier, and no server answers.
 	serve func(*world)
-	// needs are kinds of devices that a kernel may lack.
+	// needs are the kinds of devices that the case needs and a kernel may lack.
 	needs []string
-	// since is the first version of systemd-networkd that does this; an earlier one is no judge of it.
+	// since is the first version of systemd-networkd that does this; earlier ones cannot decide the case.
 	since int
-	// until, unless 0, is the last version that does this; what later ones do is a mistake of theirs.
+	// until, unless it is 0, is the last version that does this; later ones have a bug here.
 	until int
-	// handedOver is for systemd-networkd to have the files that wyr.net.keep=yes leaves it, which are to do the same.
+	// handedOver gives systemd-networkd the files that wyr.net.keep=yes leaves for it; they must have the same
+	// result.
 	handedOver bool
-	// slow is for what takes systemd-networkd long while nothing can be seen of it.
+	// slow is for cases in which systemd-networkd takes long without a visible change.
 	slow bool
-	// then is called some seconds in, for what changes while both run.
+	// then is called after some seconds, for what changes while both run.
 	then func(*world)
 }
 
-// split parts the files of a case.
+// split returns the files of a case.
 func split(t *testing.T, text string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -72,8 +73,8 @@ func split(t *testing.T, text string) map[string]string {
 	return files
 }
 
-// TestOracle applies each configuration with wyrnet and with systemd-networkd in two like worlds and compares what the kernel
-// has then.
+// TestOracle applies each configuration with wyrnet and with systemd-networkd, in two equal worlds, and compares the
+// state of the kernel.
 func TestOracle(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq", "radvd", networkdRoot()+networkd)
@@ -110,7 +111,7 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// hasKind tries whether the kernel makes such devices.
+// hasKind reports whether the kernel can make such devices.
 func hasKind(t *testing.T, kind string) bool {
 	w := newWorld(t, 1)
 	args := map[string][]string{
@@ -124,7 +125,7 @@ func hasKind(t *testing.T, kind string) bool {
 	return exec.Command("ip", append([]string{"-n", w.client, "link", "add", "name", "probe"}, args...)...).Run() == nil
 }
 
-// pace is so many seconds, or in an emulated guest as many more as it is slower.
+// pace returns that many seconds, or four times as many in an emulated guest, which is slower.
 func pace(seconds int) time.Duration {
 	if os.Getenv("IN_GUEST") != "" {
 		seconds *= 4
@@ -158,7 +159,7 @@ func (c oracleCase) run(t *testing.T) {
 		c.then(ours)
 		c.then(theirs)
 	}
-	// systemd-networkd has come to rest when nothing changed for three seconds; then wyrnet has as long again.
+	// systemd-networkd is finished when nothing has changed for three seconds. wyrnet then gets more time, below.
 	var last snapshot
 	begin := time.Now()
 	rest := begin
@@ -170,7 +171,7 @@ func (c oracleCase) run(t *testing.T) {
 			last, rest = now, time.Now()
 		}
 	}
-	// What a router repeats may come to one of them a few seconds after the other, so both are looked at again.
+	// A repeated advertisement may reach the two a few seconds apart, so both are compared again.
 	var diff string
 	for begin := time.Now(); time.Since(begin) < pace(15); time.Sleep(pace(1)) {
 		want := theirs.snapshot()
@@ -185,7 +186,7 @@ func (c oracleCase) run(t *testing.T) {
 		us.output(), them.output())
 }
 
-// handOver is what becomes of the files in the booted container.
+// handOver returns the files for the booted container.
 func handOver(t *testing.T, files map[string]string) map[string]string {
 	t.Helper()
 	root := fstest.MapFS{}
@@ -203,14 +204,14 @@ func handOver(t *testing.T, files map[string]string) map[string]string {
 	return out
 }
 
-// networkd starts systemd-networkd with the files, as the only ones, and returns its runtime directory.
+// networkd starts systemd-networkd with only these files, and returns its runtime directory.
 func (w *world) networkd(files map[string]string) (p *process, run string) {
 	w.t.Helper()
 	conf, empty, run := filepath.Join(w.dir, "conf"), filepath.Join(w.dir, "empty"), filepath.Join(w.dir, "run")
 	w.writeFiles(conf, files)
 	w.writeFiles(empty, nil)
 	w.writeFiles(filepath.Join(run, "systemd/netif"), nil) // systemd's PID 1 makes it
-	// networkd runs as its own user, who must get at the files and write the state.
+	// networkd runs as its own user, who must be able to read the files and to write the state.
 	owner := w.run("chroot", networkdRoot()+"/", "sh", "-c", "echo $(id -u systemd-network):$(id -g systemd-network)")
 	w.run("chown", strings.TrimSpace(owner), filepath.Join(run, "systemd/netif"))
 	for dir := w.dir; strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
@@ -218,7 +219,7 @@ func (w *world) networkd(files map[string]string) (p *process, run string) {
 			w.t.Fatal(err)
 		}
 	}
-	// A read-only /sys is systemd's sign of a container, in which it waits for no udev.
+	// systemd takes a read-only /sys as the sign of a container, and then does not wait for udev.
 	return w.start(w.client, "unshare", "--mount", "sh", "-ec", fmt.Sprintf(`
 		mount --make-rprivate /
 		root=%s
@@ -234,7 +235,7 @@ func (w *world) networkd(files map[string]string) (p *process, run string) {
 		exec chroot $root/ %s`, networkdRoot(), conf, empty, run, networkd)), run
 }
 
-// snapshot is what the kernel has, without what differs from run to run.
+// snapshot is the state of the kernel without what differs from run to run.
 type snapshot struct {
 	Links     map[string]any
 	Addresses map[string][]string
@@ -261,7 +262,7 @@ func (w *world) snapshot() snapshot {
 				continue // the kernel's own
 			}
 			if dev := r["dev"]; dev == "lo" {
-				r["dev"] = nil // unreachable ones, whose device depends on the version of iproute2
+				r["dev"] = nil // an unreachable route, whose device depends on the version of iproute2
 			}
 			for _, one := range nextHops(r) {
 				s.Routes = append(s.Routes, family+" "+facts(one, routeFacts))
@@ -273,15 +274,15 @@ func (w *world) snapshot() snapshot {
 	}
 	slices.Sort(s.Routes)
 	slices.Sort(s.Rules)
-	if judge >= 257 { // what earlier ones put into routes
+	if judge >= 257 { // earlier versions put these into routes
 		s.Sysctls = w.run("ip", "netns", "exec", w.client, "sh", "-c",
 			"cd /proc/sys/net/ipv6/conf && grep -s . eth*/hop_limit eth*/mtu || true")
 	}
 	return s
 }
 
-// nextHops returns a route once for each of its gateways. To the kernel two default routes of IPv6 with the same metric
-// are one with two next hops, unless those are objects of their own, as systemd-networkd has them.
+// nextHops returns a route once for each of its gateways. For the kernel two default IPv6 routes with the same metric
+// are one route with two next hops, unless the next hops are objects of their own, as with systemd-networkd.
 func nextHops(r map[string]any) []map[string]any {
 	hops, _ := r["nexthops"].([]any)
 	if len(hops) == 0 {
@@ -322,18 +323,19 @@ func (w *world) json(family, commands string) [][]map[string]any {
 	return all
 }
 
-// addressFacts and routeFacts are what counts of an address and a route. Lifetimes count as limited or not.
+// addressFacts and routeFacts are the members of an address and a route that are compared. Of lifetimes only counts
+// whether they are limited.
 var (
 	addressFacts = []string{"family", "local", "address", "prefixlen", "metric", "broadcast", "scope", "label",
 		"dynamic", "deprecated", "noprefixroute", "mngtmpaddr", "nodad", "home", "autojoin", "tentative", "dadfailed"}
 	routeFacts = []string{"type", "dst", "from", "src", "gateway", "via", "dev", "table", "protocol", "scope",
 		"prefsrc", "metric", "flags", "pref", "metrics", "nexthops"}
 	linkLocal4 = regexp.MustCompile(`169\.254\.\d+\.\d+`)
-	// made of a secret that another has not
+	// made from a secret that differs
 	linkLocal6 = regexp.MustCompile(`fe80::[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+`)
 )
 
-// facts writes the members that count in the order of their names.
+// facts returns the members that are compared, in the order of their names.
 func facts(m map[string]any, count []string) string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -346,7 +348,7 @@ func facts(m map[string]any, count []string) string {
 			continue
 		case "metrics": // an MTU and the like
 			for _, e := range v.([]any) {
-				if m["protocol"] == "9" && judge < 257 { // of an advertisement these now go to the link
+				if m["protocol"] == "9" && judge < 257 { // newer versions set these on the link instead
 					delete(e.(map[string]any), "hoplimit")
 					delete(e.(map[string]any), "mtu")
 				}
@@ -375,7 +377,7 @@ func facts(m map[string]any, count []string) string {
 		})
 }
 
-// linkFacts are what counts of a link.
+// linkFacts returns what is compared of a link.
 func linkFacts(l map[string]any, w *world) map[string]any {
 	out := map[string]any{}
 	for _, k := range []string{"mtu", "address", "master", "group", "ifalias", "altnames", "inet6_addr_gen_mode",
@@ -398,7 +400,7 @@ func linkFacts(l map[string]any, w *world) map[string]any {
 	return out
 }
 
-// withoutTimers drops what counts down, and identifiers made of it.
+// withoutTimers removes timers, and identifiers derived from them.
 func withoutTimers(v any) any {
 	m, ok := v.(map[string]any)
 	if !ok {
@@ -417,7 +419,7 @@ func withoutTimers(v any) any {
 	return m
 }
 
-// networkdNames are the name servers, domains and time servers that systemd-networkd tells resolved.
+// networkdNames returns the name servers and domains that systemd-networkd passes to resolved.
 func (w *world) networkdNames(run string) string {
 	var dns, domains []string
 	paths, _ := filepath.Glob(filepath.Join(run, "systemd/netif/links/*"))
@@ -448,15 +450,15 @@ func (w *world) resolvNames() string {
 	return names(w.resolvers(), domains)
 }
 
-// addressOf finds the address in what DNS= may say.
+// addressOf matches the address in a DNS= entry.
 var addressOf = regexp.MustCompile(`^\[?(\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f:.]+)\]?(?:[:%#].*)?$`)
 
 func names(dns, domains []string) string {
 	for i, d := range dns {
-		// systemd knows the link from the file, and writes what resolv.conf has no room for.
+		// systemd takes the link from the file, and writes a form that resolv.conf has no room for.
 		dns[i] = addressOf.ReplaceAllString(d, "$1")
 	}
-	slices.Sort(dns) // systemd keeps what routers say in no order
+	slices.Sort(dns) // systemd keeps name servers from routers unsorted
 	slices.Sort(domains)
 	return fmt.Sprintf("dns %v domains %v", slices.Compact(dns), slices.Compact(domains))
 }

@@ -21,7 +21,7 @@ func (w *world) serve4(answer func(request *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, erro
 	}
 	ready := make(chan result)
 	go func() {
-		runtime.LockOSThread() // for good, as in reaches; the socket stays in the namespace it was opened in
+		runtime.LockOSThread() // for good, as in reaches; the socket stays in its namespace
 		ns, err := netns.GetFromName(w.server)
 		if err == nil {
 			defer ns.Close()
@@ -47,8 +47,8 @@ func (w *world) serve4(answer func(request *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, erro
 	w.t.Cleanup(func() { r.server.Close() })
 }
 
-// TestProxyDHCP has a server for boot files beside the one for addresses, and it is the quicker: its offer has no address and
-// is passed over. Then one server offers and refuses, offers what cannot be an address, and comes to its senses.
+// TestProxyDHCP checks that a proxyDHCP server, whose offer has no address, is skipped although it answers first.
+// Then one server offers and refuses, offers an impossible address, and at last behaves.
 func TestProxyDHCP(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -73,9 +73,9 @@ func TestProxyDHCP(t *testing.T) {
 			offers++
 			reply.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeOffer))
 			switch offers {
-			case 1: // a proxy
+			case 1: // as a proxyDHCP server
 				reply.UpdateOption(dhcpv4.OptClassIdentifier("PXEClient"))
-			case 2: // nonsense
+			case 2: // an impossible address
 				address(net.IPv4bcast)
 			case 3:
 				address(net.IPv4(10, 9, 0, 66))

@@ -35,7 +35,7 @@ func unhex(s string) []byte {
 	return b
 }
 
-// wire opens the other end of a link for packets of any bytes, until the test ends.
+// wire opens the other end of a link for arbitrary packets, until the test ends.
 func (w *world) wire(device string) *raw.Wire {
 	w.t.Helper()
 	type result struct {
@@ -44,7 +44,7 @@ func (w *world) wire(device string) *raw.Wire {
 	}
 	ready := make(chan result)
 	go func() {
-		runtime.LockOSThread() // for good, as in reaches; the socket stays in the namespace it was opened in
+		runtime.LockOSThread() // for good, as in reaches; the socket stays in its namespace
 		ns, err := netns.GetFromName(w.server)
 		if err == nil {
 			defer ns.Close()
@@ -64,17 +64,17 @@ func (w *world) wire(device string) *raw.Wire {
 	return r.wire
 }
 
-// asked4 is a DHCPv4 message of the machine, with the datagram that it came in.
+// asked4 is a DHCPv4 message from the machine and its datagram.
 type asked4 struct {
 	*raw.Message4
 	*raw.Datagram
 	at time.Time
 }
 
-// renewal reports whether it asks for a lease that it has.
+// renewal reports whether it asks to extend a lease.
 func (a asked4) renewal() bool { return a.Type() == raw.Request4 && !a.CIAddr.IsUnspecified() }
 
-// serveRaw4 hands each DHCPv4 message of the machine to answer until the test ends.
+// serveRaw4 calls answer for each DHCPv4 message from the machine until the test ends.
 func (w *world) serveRaw4(wire *raw.Wire, answer func(asked4)) {
 	go func() {
 		for {
@@ -94,8 +94,8 @@ func tell4(wire *raw.Wire, m raw.Message4) {
 	wire.Send(raw.Datagram4(rawServer, everybody4, everybodyMAC, m.Bytes()))
 }
 
-// lease4 has a server at the first link whose every offer and acknowledgement, of 10.9.0.50 for an hour, has these
-// bytes, in hexadecimal, in its three fields of options.
+// lease4 starts a server on the first link that always gives 10.9.0.50 for an hour, with these bytes, in hexadecimal,
+// in the three option fields.
 func lease4(options, file, sname string) func(*world) {
 	return timeless4("33 04 00000e10"+options, file, sname)
 }
@@ -118,7 +118,7 @@ func timeless4(options, file, sname string) func(*world) {
 	}
 }
 
-// seconds4 are the options for a lease time, T1 and T2.
+// seconds4 returns the options for a lease time, T1 and T2.
 func seconds4(lease, t1, t2 uint32) []byte {
 	var b []byte
 	for code, n := range map[byte]uint32{51: lease, 58: t1, 59: t2} {
@@ -127,9 +127,9 @@ func seconds4(lease, t1, t2 uint32) []byte {
 	return append(b, unhex("0104ffffff00 03040a090001 06040a090001")...)
 }
 
-// TestRenewal holds RFC 2131 section 4.4.5: between T1 and T2 the lease's server is asked, and it alone, at its own
-// address and from that of the lease; what others say to that does not count. Then all are asked; who refuses does not
-// count as long as somebody acknowledges.
+// TestRenewal checks RFC 2131 section 4.4.5. Between T1 and T2 only the lease's server is asked, at its own address
+// and from that of the lease; other answers are ignored. After T2 all servers are asked; a refusal is ignored as long
+// as any server acknowledges.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -169,7 +169,7 @@ func TestRenewal(t *testing.T) {
 		defer mu.Unlock()
 		return extended > 0
 	})
-	time.Sleep(4 * time.Second) // longer than a refusal would have to stand alone
+	time.Sleep(4 * time.Second) // longer than a refusal without an acknowledgement would need to count
 	mu.Lock()
 	defer mu.Unlock()
 	if !w.hasAddress("eth0", "10.9.0.50/24") || w.hasAddress("eth0", "10.9.0.66/24") ||
@@ -198,8 +198,8 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// TestRefusal holds whose refusal ends a lease: its own server's at once; that of another when all are asked and nobody
-// acknowledges.
+// TestRefusal checks whose refusal ends a lease: that of its own server at once, that of another server only if all
+// are asked and none acknowledges.
 func TestRefusal(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -245,8 +245,8 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestTwoAuthorities has two servers on one wire that both refuse what they have not leased, as dnsmasq does with
-// --dhcp-authoritative. The lease of one is renewed, again and again.
+// TestTwoAuthorities checks that a lease is renewed again and again on a link with two servers which both refuse what
+// they have not leased, as dnsmasq does with --dhcp-authoritative.
 func TestTwoAuthorities(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -281,8 +281,8 @@ func TestTwoAuthorities(t *testing.T) {
 	}
 }
 
-// TestServerMoves has the server, and the network with it, move to other addresses: the machine follows, long before
-// T2.
+// TestServerMoves checks that the machine follows long before T2 when the server and the network move to other
+// addresses.
 func TestServerMoves(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -300,7 +300,7 @@ func TestServerMoves(t *testing.T) {
 		func() bool { return w.hasRoute("-4", "default", "10.8.0.1", "eth0") })
 }
 
-// TestSilentServer has a server that is the quicker to offer and then never confirms, beside one that does.
+// TestSilentServer checks that a server which offers first but never confirms does not block another one.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -324,8 +324,8 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// bad4 are frames that no server should send, or that come from none that the machine has to do with, in answer to a
-// message of the machine.
+// bad4 returns frames that no server should send, or that are not meant for the machine, in answer to a message of
+// the machine.
 func bad4(wire *raw.Wire, a asked4) map[string][]byte {
 	good := a.Reply(raw.Offer4, stranger, netip.MustParseAddr("172.31.0.9"), seconds4(60, 0, 0)...)
 	if a.Type() == raw.Request4 {
@@ -407,8 +407,8 @@ func randomBytes(n int) []byte {
 
 const dhcp4Only = "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n"
 
-// TestPackets4 has every answer of a good server come after packets that no server should send, and after all of them
-// twisted at random: none ends the client, none costs it time, none takes the lease away.
+// TestPackets4 sends packets that no server should send, and random mutations of them, before every answer of a good
+// server. None may end the client, delay it, or take the lease away.
 func TestPackets4(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -427,7 +427,7 @@ func TestPackets4(t *testing.T) {
 			if err := wire.Frame(frame); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			// none of them a usable offer: what is twisted is behind the transaction's number or before the type
+			// A mutation never makes a usable offer: it is behind the transaction ID or before the type.
 			for range 8 {
 				f := slices.Clone(frame)
 				if len(f) > 46 {
@@ -460,7 +460,7 @@ func TestPackets4(t *testing.T) {
 	if took := time.Since(start); took > 4*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	w.ip("link", "set", "eth0", "down") // the packet socket says so, once
+	w.ip("link", "set", "eth0", "down") // the packet socket reports it once
 	w.ip("link", "set", "eth0", "up")
 	w.eventually("the lease was renewed three times", func() bool {
 		mu.Lock()

@@ -13,7 +13,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/network/raw"
 )
 
-// serveRaw6 hands each DHCPv6 message of the machine to answer until the test ends, with a way to send from fe80::1.
+// serveRaw6 calls answer for each DHCPv6 message from the machine until the test ends, with a function that sends
+// from fe80::1.
 func (w *world) serveRaw6(wire *raw.Wire, answer func(m *raw.Message6, reply func(raw.Message6))) {
 	go func() {
 		for {
@@ -31,14 +32,15 @@ func (w *world) serveRaw6(wire *raw.Wire, answer func(m *raw.Message6, reply fun
 	}()
 }
 
-// options of DHCPv6: the identifiers of a server and of a stranger, and a name server.
+// DHCPv6 options: the identifiers of a server and of a stranger, and a name server.
 var (
 	serverID6   = raw.Option6(2, unhex("00030001020000000101")...)
 	strangerID6 = raw.Option6(2, unhex("00030001020000009999")...)
 	names6      = raw.Option6(23, netip.MustParseAddr("2001:db8:1::53").AsSlice()...)
 )
 
-// address6 is the option of an identity association like the machine's, with an address and its times in seconds.
+// address6 returns the option of an identity association like the machine's, with an address and its times in
+// seconds.
 func address6(m *raw.Message6, address string, t1, t2, lifetime uint32) []byte {
 	ia := slices.Clone(m.Option(3))
 	if len(ia) < 12 {
@@ -50,18 +52,18 @@ func address6(m *raw.Message6, address string, t1, t2, lifetime uint32) []byte {
 	return raw.Option6(3, append(ia[:12], raw.Option6(5, binary.BigEndian.AppendUint32(a, lifetime)...)...)...)
 }
 
-// noAddress6 is the option of an identity association with a status code instead of an address.
+// noAddress6 returns the option of an identity association with a status code instead of an address.
 func noAddress6(m *raw.Message6, status byte) []byte {
 	return raw.Option6(3, append(slices.Clone(m.Option(3)[:12]), raw.Option6(13, 0, status)...)...)
 }
 
-// to6 is an answer to the message.
+// to6 returns an answer to the message.
 func to6(m *raw.Message6, kind byte, options ...[]byte) raw.Message6 {
 	return raw.Message6{Type: kind, XID: m.XID,
 		Options: append(raw.Option6(1, m.Option(1)...), slices.Concat(options...)...)}
 }
 
-// managed has a router at the other end of the first link that sends the machine to a DHCPv6 server.
+// managed starts a router on the first link that sends the machine to a DHCPv6 server.
 func managed(t *testing.T) (*world, *raw.Wire) {
 	needRoot(t, "radvd")
 	w := newWorld(t, 1)
@@ -71,8 +73,8 @@ func managed(t *testing.T) (*world, *raw.Wire) {
 	return w, w.wire("peer0")
 }
 
-// TestPrefixAlone has a server that has prefixes for routers, and names, but no address for a machine: RFC 8415 section
-// 18.2.6 is the way to the names.
+// TestPrefixAlone checks that the machine gets the names of a server that has prefixes for routers but no address for
+// a machine: RFC 8415 section 18.2.6.
 func TestPrefixAlone(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -80,7 +82,7 @@ func TestPrefixAlone(t *testing.T) {
 		advertises, informs bool
 	}{
 		{"of both", true, true}, {"of the advertisement alone", true, false}, {"silent on addresses", false, true},
-	} { // the information comes of a server that does not say who it is
+	} { // the information comes from a server without an identifier
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w, wire := managed(t)
@@ -104,8 +106,8 @@ func TestPrefixAlone(t *testing.T) {
 
 const eth0File = "[Match]\nName=eth0\n[Network]\nIPv6AcceptRA=yes\n"
 
-// TestRenewal6 holds RFC 8415 sections 18.2.4 and 18.2.5: the lease's server is asked until T2, then all; what others
-// say before that does not count, and nobody's word that there is no lease takes one away.
+// TestRenewal6 checks RFC 8415 sections 18.2.4 and 18.2.5. Until T2 only the lease's server is asked, then all
+// servers; other answers before T2 are ignored, and no server can end the lease by saying that there is none.
 func TestRenewal6(t *testing.T) {
 	t.Parallel()
 	w, wire := managed(t)
@@ -115,7 +117,7 @@ func TestRenewal6(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if asked[m.Type]++; m.Type == raw.Request6 {
-			asked[raw.Solicit6] = 0 // what is asked from now on is asked anew
+			asked[raw.Solicit6] = 0 // count only what is asked from now on
 		}
 		foreign := address6(m, "2001:db8:1::666", 60, 80, 100)
 		switch m.Type {
@@ -152,7 +154,7 @@ func TestRenewal6(t *testing.T) {
 	}
 }
 
-// bad6 are messages that no server should send, or that come from none that the machine has to do with.
+// bad6 returns messages that no server should send, or that are not meant for the machine.
 func bad6(m *raw.Message6) map[string]raw.Message6 {
 	foreign := address6(m, "2001:db8:1::666", 60, 80, 100)
 	otherLink := slices.Clone(foreign)
@@ -200,7 +202,7 @@ func TestPackets6(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if asked[m.Type]++; m.Type == raw.Request6 {
-			asked[raw.Solicit6] = 0 // what is asked from now on is asked anew
+			asked[raw.Solicit6] = 0 // count only what is asked from now on
 		}
 		if m.Type == raw.Request6 || len(m.Option(3)) >= 12 {
 			for _, b := range bad6(m) {
@@ -212,7 +214,7 @@ func TestPackets6(t *testing.T) {
 							b.Options[chance.IntN(len(b.Options))] = byte(chance.Uint32())
 						}
 					}
-					b.Type = raw.Reply6 // which nobody has asked a stranger for
+					b.Type = raw.Reply6 // the stranger was not asked
 					b.Options = slices.DeleteFunc(b.Options, func(c byte) bool { return c == 14 })
 					reply(b)
 				}

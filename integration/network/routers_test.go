@@ -19,7 +19,7 @@ type rogue struct {
 	packet raw.ICMPv6
 }
 
-// rogues are what somebody at fe80::bad sends.
+// rogues are what a router at fe80::bad sends.
 func rogues() []rogue {
 	own := raw.PIO("2001:db8:bad::/64", onLinkAndAutonomous, 3600, 1800)
 	taken := [][]byte{
@@ -62,7 +62,7 @@ func rogues() []rogue {
 	return list
 }
 
-// mutant is a message with some bytes changed, cut off or put in.
+// mutant returns a message with some bytes changed, cut off or inserted.
 func mutant(chance *rand.Rand, message []byte) []byte {
 	b := slices.Clone(message)
 	for range 1 + chance.IntN(8) {
@@ -81,8 +81,8 @@ func mutant(chance *rand.Rand, message []byte) []byte {
 	return b
 }
 
-// TestRogueRouter has a router that a machine can live with, and somebody beside it who sends what is above and, from a
-// number of addresses, mutants of it: nothing of that keeps the machine offline, or takes anything away from it.
+// TestRogueRouter checks that a rogue beside a good router, who sends rogues and mutations of them from several
+// addresses, can neither keep the machine offline nor take anything away from it.
 func TestRogueRouter(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -168,7 +168,7 @@ func TestRogueRouter(t *testing.T) {
 	}
 }
 
-// sysctl6 is a number that IPv6 has for a link of the machine.
+// sysctl6 returns an IPv6 number of a link of the machine.
 func (w *world) sysctl6(link, key string) (value int) {
 	w.t.Helper()
 	path := "/proc/sys/net/ipv6/conf/" + link + "/" + key
@@ -178,7 +178,7 @@ func (w *world) sysctl6(link, key string) (value int) {
 	return value
 }
 
-// TestRouterIsLeft holds that what a router wants of the whole link is forgotten with the router.
+// TestRouterIsLeft checks that the MTU and the hop limit of a router are forgotten with the router.
 func TestRouterIsLeft(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -190,15 +190,15 @@ func TestRouterIsLeft(t *testing.T) {
 		return func() bool { return w.sysctl6("eth0", "hop_limit") == hops && w.sysctl6("eth0", "mtu") == mtu }
 	}
 	w.eventually("the router is heard", has(33, 1400))
-	w.ip("link", "set", "eth0", "mtu", "1450") // the kernel sets IPv6's too
+	w.ip("link", "set", "eth0", "mtu", "1450") // the kernel sets the MTU for IPv6 too
 	w.eventually("the router is still heard", has(33, 1400))
 	w.advertise()
 	w.far("link", "set", "peer0", "down")
 	w.eventually("the router is forgotten", has(64, 1450))
 }
 
-// TestRouterIsAsked has a router that says nothing until it is asked, and comes after somebody who is no default router
-// has spoken: the machine still asks.
+// TestRouterIsAsked checks that the machine still asks after a router that is no default router has spoken. The
+// default router is silent until it is asked.
 func TestRouterIsAsked(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "radvd")

@@ -14,7 +14,7 @@ const (
 	dns        = "--dhcp-option=option:dns-server,10.9.0.1"
 )
 
-// online waits until wyrnet without -k ends by itself, and returns what it said.
+// online waits until wyrnet without -k ends by itself, and returns its output.
 func (w *world) online(p *process, within time.Duration) string {
 	w.t.Helper()
 	select {
@@ -28,7 +28,7 @@ func (w *world) online(p *process, within time.Duration) string {
 	return p.output()
 }
 
-// served returns a world whose first link leads to a DHCP server, dnsmasq with these options.
+// served returns a world whose first link leads to dnsmasq with these options.
 func served(t *testing.T, links int, options ...string) (*world, *process) {
 	t.Helper()
 	needRoot(t, "dnsmasq")
@@ -48,7 +48,7 @@ func (w *world) resolvers() []string {
 	return out
 }
 
-// TestDHCP is the common case: no file, one link, one server.
+// TestDHCP checks the common case: no file, one link, one server.
 func TestDHCP(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -78,7 +78,7 @@ func TestDHCP(t *testing.T) {
 	}
 }
 
-// TestNoCable is a first use without a cable in: what is wrong is said, and when the cable comes the machine goes on.
+// TestNoCable checks that a missing cable is reported, and that the machine goes on when the cable comes.
 func TestNoCable(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -95,7 +95,7 @@ func TestNoCable(t *testing.T) {
 	w.online(p, 20*time.Second)
 }
 
-// TestNoLink is a machine whose network card has no driver, until it appears: a USB adapter for example.
+// TestNoLink checks a machine without a network card, until one appears: a USB adapter for example.
 func TestNoLink(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -113,7 +113,7 @@ func TestNoLink(t *testing.T) {
 	w.online(p, 20*time.Second)
 }
 
-// TestNoServer says how long nobody has answered.
+// TestNoServer checks that the error says how long nobody has answered.
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -127,7 +127,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// TestTwelveLinks has twelve links of which one leads anywhere; some of the rest have no carrier and some no server.
+// TestTwelveLinks checks twelve links of which only one leads to a server; some of the others have no carrier.
 func TestTwelveLinks(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -152,7 +152,7 @@ func TestTwelveLinks(t *testing.T) {
 	}
 }
 
-// TestLateLink has a second link that gets its lease after the machine is online: it is used all the same.
+// TestLateLink checks that a second link is used which gets its lease after the machine is online.
 func TestLateLink(t *testing.T) {
 	t.Parallel()
 	w, _ := served(t, 2)
@@ -165,7 +165,7 @@ func TestLateLink(t *testing.T) {
 	w.eventually("both name servers are known", func() bool { return len(w.resolvers()) == 2 })
 }
 
-// TestCableMoves takes the carrier away for good: what the link had goes, and comes back with the cable.
+// TestCableMoves checks that a link loses everything with the carrier, and gets it back with the cable.
 func TestCableMoves(t *testing.T) {
 	t.Parallel()
 	w, _ := served(t, 1)
@@ -178,12 +178,12 @@ func TestCableMoves(t *testing.T) {
 	w.eventually("eth0 has a default route again", up)
 }
 
-// TestTwoServers has two servers on one wire: the lease is of one, with its gateway.
+// TestTwoServers checks that address and gateway come from the same server if there are two on the link.
 func TestTwoServers(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
 	w := newWorld(t, 1)
-	// Both servers stand on a bridge to which the machine's link leads.
+	// Both servers are on a bridge to which the machine's link leads.
 	w.far("link", "add", "name", "sw0", "type", "bridge")
 	w.far("link", "set", "peer0", "master", "sw0")
 	w.far("link", "set", "peer0", "up")
@@ -209,7 +209,7 @@ func TestTwoServers(t *testing.T) {
 	}
 }
 
-// TestDenyList holds that servers which are not allowed are not listened to.
+// TestDenyList checks that servers in DenyList= are ignored.
 func TestDenyList(t *testing.T) {
 	t.Parallel()
 	w, d := served(t, 1)
@@ -221,8 +221,8 @@ func TestDenyList(t *testing.T) {
 	}
 }
 
-// TestSpanningTree has a port that forwards nothing for a while after its carrier is there, as with spanning tree's 30 s
-// (here 7): the machine keeps asking and is there soon after.
+// TestSpanningTree checks that the machine is online soon after a port begins to forward, which spanning tree allows
+// only some time (30 s, here 7 s) after the carrier.
 func TestSpanningTree(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -244,7 +244,7 @@ func TestSpanningTree(t *testing.T) {
 	}
 }
 
-// TestJumbo takes the MTU of the lease where nothing else is said.
+// TestJumbo checks that the MTU of the lease is set if no file says otherwise.
 func TestJumbo(t *testing.T) {
 	t.Parallel()
 	w, _ := served(t, 1, "--dhcp-option=option:mtu,9000")
@@ -254,7 +254,7 @@ func TestJumbo(t *testing.T) {
 		func() bool { return strings.Contains(w.ip("link", "show", "dev", "eth0"), "mtu 9000") })
 }
 
-// TestHostRoute is an address without a network and a gateway that no network holds, as some hosting companies have it.
+// TestHostRoute checks an address with a /32 and a gateway outside of it, as some hosting companies have it.
 func TestHostRoute(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -268,7 +268,7 @@ func TestHostRoute(t *testing.T) {
 	}
 }
 
-// TestHostLease is the same with a server: RFC 3442's routes to a gateway outside of the /32.
+// TestHostLease checks the same with a server: RFC 3442's routes to a gateway outside of the /32.
 func TestHostLease(t *testing.T) {
 	t.Parallel()
 	w, _ := served(t, 1, "--dhcp-host=02:00:00:00:00:01,10.9.0.77", "--dhcp-option=option:netmask,255.255.255.255",
@@ -280,7 +280,7 @@ func TestHostLease(t *testing.T) {
 	}
 }
 
-// TestIPv6Only has a router and nobody else; it names the name server.
+// TestIPv6Only checks a link with a router only, which gives the name server.
 func TestIPv6Only(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "radvd")
@@ -297,7 +297,8 @@ func TestIPv6Only(t *testing.T) {
 	}
 }
 
-// TestShortLease is a lease of two minutes, the shortest that dnsmasq gives, with a renewal after three seconds: it is renewed.
+// TestShortLease checks that a lease is renewed: it has two minutes, the shortest that dnsmasq gives, and is renewed
+// after three seconds.
 func TestShortLease(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -307,14 +308,14 @@ func TestShortLease(t *testing.T) {
 		"--dhcp-option=option:T1,3")
 	w.wyrnet(nil, "-k")
 	w.eventually("the lease was renewed twice", func() bool { return strings.Count(d.output(), "DHCPACK") >= 3 })
-	// On a busy host the first question may have to be asked twice; once there is a lease it is not asked again.
+	// On a busy host the first question may be asked twice. After the lease it must not be asked again.
 	_, since, _ := strings.Cut(d.output(), "DHCPACK")
 	if strings.Contains(since, "DHCPDISCOVER") || !w.hasRoute("-4", "default", "10.9.0.1", "eth0") {
 		t.Errorf("the lease was not kept:\n%s\n%s", d.output(), w.ip("route"))
 	}
 }
 
-// TestServerComesLate has no answer for some seconds.
+// TestServerComesLate checks that a server that comes after some seconds is found.
 func TestServerComesLate(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "dnsmasq")
@@ -326,7 +327,7 @@ func TestServerComesLate(t *testing.T) {
 	w.online(p, 20*time.Second)
 }
 
-// TestNeverUp holds that a configuration which cannot work ends in a sentence, and that others are not stopped by it.
+// TestNeverUp checks that a configuration that cannot work ends in a sentence, and does not stop others.
 func TestNeverUp(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -358,8 +359,8 @@ func TestNeverUp(t *testing.T) {
 	w.online(w.wyrnet(files), 20*time.Second)
 }
 
-// TestBroughtUpLater has a link that the kernel cannot bring up at first, as one whose driver finds no firmware or is amid a
-// reset: here its address is another's. It is tried again.
+// TestBroughtUpLater checks that a link that the kernel cannot bring up is tried again. Here its hardware address is
+// in use; in real life the firmware is missing, or the driver resets.
 func TestBroughtUpLater(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -384,7 +385,7 @@ func TestBroughtUpLater(t *testing.T) {
 	w.online(p, 20*time.Second)
 }
 
-// TestRenamed has its link renamed by somebody else while it is in use: the file that fits the new name counts then.
+// TestRenamed checks that the file for the new name applies when another program renames a link in use.
 func TestRenamed(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -401,7 +402,7 @@ func TestRenamed(t *testing.T) {
 		func() bool { return w.hasAddress("lan0", "10.2.0.5/24") && !w.hasAddress("lan0", "10.1.0.5/24") })
 }
 
-// TestLinkFile renames by a .link file, which knows the kernel's name; a .network file knows the new one.
+// TestLinkFile checks that a .link file matches the kernel's name, and a .network file the new one.
 func TestLinkFile(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -429,8 +430,8 @@ func TestLinkFile(t *testing.T) {
 	}
 }
 
-// TestBridgeAddress holds the deviation from systemd that a server sees the machine it knows: a bridge without MACAddress=
-// has that of its member.
+// TestBridgeAddress checks a deviation from systemd: a bridge without MACAddress= has the address of its member, so
+// the server recognises the machine.
 func TestBridgeAddress(t *testing.T) {
 	t.Parallel()
 	w, _ := served(t, 1, "--dhcp-host=02:00:00:00:00:01,10.9.0.77")
@@ -444,7 +445,7 @@ func TestBridgeAddress(t *testing.T) {
 	}
 }
 
-// TestRequired holds that a link which is not required does not make the machine online.
+// TestRequired checks that a link with RequiredForOnline=no does not make the machine online.
 func TestRequired(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// linkLocal is the link-local address of eth0, "" if it has none that can be used.
+// linkLocal returns the usable link-local address of eth0; "" if there is none.
 func (w *world) linkLocal() string {
 	for line := range strings.Lines(w.ip("-6", "-o", "addr", "show", "dev", "eth0", "scope", "link")) {
 		if f := strings.Fields(line); len(f) > 3 && !strings.Contains(line, "tentative") {
@@ -16,8 +16,8 @@ func (w *world) linkLocal() string {
 	return ""
 }
 
-// TestStableAddresses holds that addresses which hide the hardware address are there at all, and the same at the next
-// boot: the link-local one, and with a token those in announced prefixes.
+// TestStableAddresses checks that addresses which hide the hardware address exist and are the same after a boot: the
+// link-local one, and with a token those in announced prefixes.
 func TestStableAddresses(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "radvd")
@@ -50,7 +50,7 @@ func TestStableAddresses(t *testing.T) {
 	}
 }
 
-// TestSettingFails holds that a setting which cannot be made is told, and does not keep the link from being used.
+// TestSettingFails checks that a setting that fails is reported, and that the link is used nevertheless.
 func TestSettingFails(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

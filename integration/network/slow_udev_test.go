@@ -4,8 +4,8 @@ package network_test
 
 import "testing"
 
-// express is a machine with PCI Express: cards on the root bus, one of several functions, behind ports with and without
-// hotplug, and behind a bridge to PCI.
+// express is a machine with PCI Express. Its cards are on the root bus, on one slot with several functions, behind
+// ports with and without hotplug, and behind a bridge to PCI.
 var express = []string{"-M", "q35",
 	"-device", "virtio-net-pci,addr=5,mac=02:00:00:00:00:11,romfile=",
 	"-device", "pcie-root-port,id=port1,chassis=1,slot=11,addr=6",

@@ -18,7 +18,7 @@ import (
 // udevd is the real systemd-udevd, which decides what a .link file means.
 const udevd = "/lib/systemd/systemd-udevd"
 
-// linkCases are .link files that wyrnet and systemd-udevd have to make the same of, on the cards of a guest.
+// linkCases are .link files that must have the same result with wyrnet and systemd-udevd, on the cards of a guest.
 var linkCases = []struct{ name, files string }{
 	{"default", `-- 99-default.link --
 [Match]
@@ -177,8 +177,8 @@ A=b
 `},
 }
 
-// slots is a machine with cards in slots, one of two functions, one behind a bridge, one that the firmware calls onboard, and
-// one on USB.
+// slots is a machine with cards in slots. One card has two functions, one is behind a bridge, one is called onboard
+// by the firmware, and one is on USB.
 var slots = []string{"-M", "pc",
 	"-device", "virtio-net-pci,addr=5,mac=02:00:00:00:00:11,romfile=",
 	"-device", "e1000,addr=6.0,multifunction=on,mac=02:00:00:00:00:12,romfile=",
@@ -189,8 +189,8 @@ var slots = []string{"-M", "pc",
 	"-device", "virtio-net-pci,addr=9,acpi-index=7,mac=02:00:00:00:00:16,romfile=",
 	"-device", "qemu-xhci,addr=a", "-device", "usb-net,mac=40:00:00:00:00:17"}
 
-// TestLinks gives the same .link files to wyrnet and to systemd-udevd, on a machine with network cards as fresh as after
-// power-on, and compares the names and settings that the cards get.
+// TestLinks gives the same .link files to wyrnet and to systemd-udevd, on a machine whose network cards are as after
+// power-on, and compares the resulting names and settings.
 func TestLinks(t *testing.T) {
 	needRoot(t, "qemu-system-x86_64", "depmod", "udevadm", "ethtool", udevd)
 	if os.Getenv("IN_GUEST") == "" {
@@ -198,7 +198,7 @@ func TestLinks(t *testing.T) {
 		linksPass(t, slots)
 		return
 	}
-	t.Setenv("SYSTEMD_IGNORE_CHROOT", "1") // else udevadm does nothing, and says nothing
+	t.Setenv("SYSTEMD_IGNORE_CHROOT", "1") // otherwise udevadm silently does nothing
 	cards := findCards(t)
 	for _, c := range linkCases {
 		t.Run(c.name, func(t *testing.T) {
@@ -211,9 +211,9 @@ func TestLinks(t *testing.T) {
 			w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"), files)
 			w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"),
 				map[string]string{"none.network": "[Match]\nName=*\n[Link]\nUnmanaged=yes\n"})
-			// the files are applied at first sight
+			// .link files are applied before wyrnet finds
 			ours := exec.Command(wyrnet, "-C", filepath.Join(w.dir, "root"), "-r", w.resolvConf(), "-t", "1s")
-			// there is nothing to wait for, it says
+			// that there is nothing to wait for
 			said, _ := ours.CombinedOutput()
 			if diff := cmp.Diff(want, cards.facts(t)); diff != "" {
 				t.Errorf("systemd-udevd (-) and wyrnet (+) differ:\n%s\nwyrnet says:\n%s\nsystemd-udevd says:\n%s",
@@ -233,14 +233,15 @@ func linksPass(t *testing.T, cards []string) {
 	passInGuest(t, "TestLinks", names, cards...)
 }
 
-// cards are the PCI devices with network links, by their directories in sysfs, and the drivers of each, by theirs.
+// cards holds the PCI devices that have network links: their directories in sysfs, with the directories of their
+// drivers.
 type cards struct {
 	drivers  map[string]string
 	links    int
-	hardware bool // what ethtool(8) tells is a fact, too
+	hardware bool // compare the output of ethtool(8), too
 }
 
-// links returns the directories of the network links that hardware has.
+// hardLinks returns the directories of the network links that hardware has.
 func hardLinks(t *testing.T) []string {
 	t.Helper()
 	dirs, err := filepath.Glob("/sys/class/net/*/device")
@@ -253,7 +254,7 @@ func hardLinks(t *testing.T) []string {
 func findCards(t *testing.T) cards {
 	t.Helper()
 	c := cards{drivers: map[string]string{}}
-	time.Sleep(pace(1)) // USB takes its time
+	time.Sleep(pace(1)) // USB is slow
 	for _, link := range hardLinks(t) {
 		c.links++
 		dir, err := filepath.EvalSymlinks(link)
@@ -278,7 +279,7 @@ func findCards(t *testing.T) cards {
 	return c
 }
 
-// renew takes all cards from their drivers and gives them back, one after the other, so that the kernel names them anew.
+// renew takes all cards from their drivers and gives them back one by one, so that the kernel names them anew.
 func (c cards) renew(t *testing.T) {
 	t.Helper()
 	for _, what := range []string{"unbind", "bind"} {
@@ -298,14 +299,14 @@ func (c cards) renew(t *testing.T) {
 	}
 }
 
-// udevd has the real one treat the cards by the files, and no others, and returns what became of them and what it said.
+// udevd lets systemd-udevd apply only these files to the cards, and returns the result and its output.
 func (c cards) udevd(t *testing.T, files map[string]string) (got map[string]string, said string) {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	conf, empty, rules := filepath.Join(w.dir, "conf"), filepath.Join(w.dir, "empty"), filepath.Join(w.dir, "rules")
 	w.writeFiles(conf, files)
 	w.writeFiles(empty, nil)
-	// of a hundred files those about names
+	// only the rules about names
 	for _, rule := range []string{"75-net-description.rules", "80-net-setup-link.rules"} {
 		text, err := os.ReadFile(filepath.Join("/usr/lib/udev/rules.d", rule))
 		if err != nil {
@@ -338,7 +339,7 @@ func (c cards) udevd(t *testing.T, files map[string]string) (got map[string]stri
 	return got, out.String()
 }
 
-// facts are what counts of each card's links, by the place of the card.
+// facts returns what is compared of each card's links, by the place of the card.
 func (c cards) facts(t *testing.T) map[string]string {
 	t.Helper()
 	out, err := exec.Command("ip", "-j", "-d", "link").Output()
@@ -358,7 +359,7 @@ func (c cards) facts(t *testing.T) map[string]string {
 			place := strings.TrimPrefix(device, "/sys/devices/")
 			all[place] = facts(l, []string{"ifname", "altnames", "address", "mtu", "txqlen", "ifalias"})
 			for _, what := range []string{"", "-k", "-g", "-a"} {
-				if c.hardware { // not every card has all of them
+				if c.hardware { // not every card supports all of them
 					out, _ := exec.Command("ethtool", strings.Fields(what+" "+l["ifname"].(string))...).Output()
 					all[place+" ethtool "+what] = string(out)
 				}

@@ -1,5 +1,5 @@
-// Package network_test runs wyrnet in network namespaces: against real servers in awkward situations, and beside the real
-// systemd-networkd on the same files. It needs root and iproute2, dnsmasq-base, radvd, kea and systemd.
+// Package network_test runs wyrnet in network namespaces: with real servers in unusual situations, and beside the
+// real systemd-networkd with the same files. It needs root, iproute2, dnsmasq-base, radvd, kea and systemd.
 package network_test
 
 import (
@@ -26,7 +26,7 @@ import (
 
 var worlds atomic.Int32
 
-// wyrnet is the command under test, as it ships but not in the busybox.
+// wyrnet is the path of the command under test, built as for the busybox but on its own.
 var wyrnet string
 
 func TestMain(m *testing.M) {
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	}
 	flag.Parse()
-	// The tests wait for servers and timers more than they compute.
+	// The tests mostly wait for servers and timers.
 	parallel := "32"
 	if os.Getenv("IN_GUEST") != "" {
 		parallel = "8"
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		if wyrnet = os.Getenv("WYRNET"); wyrnet == "" { // in a guest there is no go
+		if wyrnet = os.Getenv("WYRNET"); wyrnet == "" { // a guest, where there is no Go, sets it
 			wyrnet = filepath.Join(dir, "wyrnet")
 			if err := lookAtSources(); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -69,8 +69,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// lookAtSources looks at what wyrnet is made of, for go test to run these tests again when that changes: it goes by the files
-// that a test looks at itself, and little of wyrnet is in the test's own program.
+// lookAtSources opens the sources of wyrnet, so that go test runs these tests again when one has changed. go test
+// looks at the files that a test opens, and most of wyrnet is not linked into the test.
 func lookAtSources() error {
 	for _, dir := range []string{"../../pkg", "../../cmds/wyrnet"} {
 		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -86,7 +86,7 @@ func lookAtSources() error {
 	return nil
 }
 
-// needRoot skips for a person who runs the tests without it; CI is root.
+// needRoot skips the test without root. CI is root.
 func needRoot(t *testing.T, programs ...string) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -102,8 +102,8 @@ func needRoot(t *testing.T, programs ...string) {
 	}
 }
 
-// world is a machine with Ethernet links and what is at their other ends, in two network namespaces. Link N of the machine
-// is ethN with the address 02:00:00:00:00:0(N+1), at its other end is peerN.
+// world is a machine with Ethernet links and the other ends of the links, in two network namespaces. Link N of the
+// machine is ethN with the address 02:00:00:00:00:0(N+1), and its other end is peerN.
 type world struct {
 	t              *testing.T
 	client, server string // namespaces
@@ -133,7 +133,7 @@ func (w *world) addLink(i int) {
 		"netns", w.server)
 }
 
-// run runs a command and returns what it prints.
+// run runs a command and returns its output.
 func (w *world) run(args ...string) string {
 	w.t.Helper()
 	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
@@ -202,7 +202,7 @@ func (w *world) start(ns string, args ...string) *process {
 	return p
 }
 
-// wyrnet starts wyrnet on the machine with the files, each "NAME.KIND: text", and keeps it running.
+// wyrnet starts wyrnet on the machine with the files, each "NAME.KIND: text".
 func (w *world) wyrnet(files map[string]string, args ...string) *process {
 	w.t.Helper()
 	w.writeFiles(filepath.Join(w.dir, "root/etc/systemd/network"), files)
@@ -228,7 +228,7 @@ func (w *world) writeFiles(dir string, files map[string]string) {
 	}
 }
 
-// dnsmasq serves DHCP, router advertisements or both on the other side, without DNS.
+// dnsmasq starts a server for DHCP, router advertisements or both on the other side, without DNS.
 func (w *world) dnsmasq(args ...string) *process {
 	w.t.Helper()
 	id := worlds.Add(1)
@@ -240,14 +240,14 @@ func (w *world) dnsmasq(args ...string) *process {
 	return p
 }
 
-// radvd advertises on the other side.
+// radvd starts a router on the other side.
 func (w *world) radvd(conf string) *process {
 	w.t.Helper()
 	path := filepath.Join(w.dir, fmt.Sprintf("radvd%d.conf", worlds.Add(1)))
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
-	// radvd refuses to advertise for a machine that does not forward.
+	// radvd refuses to advertise unless the machine forwards.
 	w.run("ip", "netns", "exec", w.server, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
 	return w.start(w.server, "radvd", "-n", "-C", path, "-p", path+".pid", "-m", "stderr")
 }
@@ -266,7 +266,7 @@ func (w *world) peer(i int, addresses ...string) {
 	w.far("link", "set", dev, "up")
 }
 
-// eventually polls until f is true, for at most 30 seconds, which only a failing test takes.
+// eventually polls until f is true, and fails after 30 seconds.
 func (w *world) eventually(what string, f func() bool) {
 	w.t.Helper()
 	w.within(30*time.Second, what, f)
@@ -282,7 +282,7 @@ func (w *world) within(d time.Duration, what string, f func() bool) {
 	}
 }
 
-// route is a line of ip -j route.
+// route is a route in the output of ip -j route.
 type route struct {
 	Dst, Gateway, Dev, Protocol, Scope, Prefsrc string
 	Metric                                      int
@@ -307,7 +307,7 @@ func (w *world) hasRoute(family, dst, gateway, dev string) bool {
 	return false
 }
 
-// hasAddress tells whether the link has the address, ready for use.
+// hasAddress reports whether the link has the address, ready for use.
 func (w *world) hasAddress(dev, prefix string) bool {
 	out := w.ip("-o", "addr", "show", "dev", dev)
 	for line := range strings.Lines(out) {
@@ -318,7 +318,8 @@ func (w *world) hasAddress(dev, prefix string) bool {
 	return false
 }
 
-// reaches tells whether a host answers to the machine: a port that nothing listens on is refused by the host itself.
+// reaches reports whether a host answers the machine: on a port without a listener the host itself refuses the
+// connection.
 func (w *world) reaches(addr string) bool {
 	w.t.Helper()
 	answer := make(chan error)

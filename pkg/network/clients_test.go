@@ -20,7 +20,7 @@ var onlyDHCP4 = map[string]string{
 	"a.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n",
 }
 
-// kinds leaves out when the questions were asked.
+// kinds returns the kinds of questions without the times, and of equal ones in a row the first.
 func kinds(questions []string) []string {
 	var out []string
 	for _, q := range questions {
@@ -32,7 +32,7 @@ func kinds(questions []string) []string {
 	return out
 }
 
-// TestRenewal holds when a lease is extended and by whom: RFC 2131 section 4.4.5.
+// TestRenewal checks when a lease is extended, and which server is asked: RFC 2131 section 4.4.5.
 func TestRenewal(t *testing.T) {
 	const own = "request of 10.0.0.1"
 	for _, tt := range []struct {
@@ -40,7 +40,7 @@ func TestRenewal(t *testing.T) {
 		changes func(s *fakeServer4) // after the lease was given
 		after   time.Duration
 		asked   []string
-		keeps   bool // has the lease then
+		keeps   bool // whether it still has the lease
 		says    string
 	}{
 		{"before T1", func(*fakeServer4) {}, 1799 * time.Second, []string{"discover", own}, true, ""},
@@ -84,8 +84,8 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// TestRenewalExtends holds that the kernel is told the new lifetime, and that what a server leaves out of a renewal
-// still holds, as with Windows' server.
+// TestRenewalExtends checks that the kernel gets the new lifetime, and that options which a server omits in a renewal
+// stay valid, as with Windows' server.
 func TestRenewalExtends(t *testing.T) {
 	inBubble(t, leases(1), onlyDHCP4, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.mustUp(time.Minute)
@@ -100,7 +100,7 @@ func TestRenewalExtends(t *testing.T) {
 	})
 }
 
-// TestEndlessLease holds that a lease without a time is not extended.
+// TestEndlessLease checks that a lease without a time is not extended.
 func TestEndlessLease(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -116,8 +116,7 @@ func TestEndlessLease(t *testing.T) {
 	})
 }
 
-// TestQuestions holds how often a silent server is asked, and that MaxAttempts= ends that only where something else than
-// silence fails.
+// TestQuestions checks how often a silent server is asked.
 func TestQuestions(t *testing.T) {
 	inBubble(t, silent(1), onlyDHCP4, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.up(time.Minute)
@@ -127,8 +126,7 @@ func TestQuestions(t *testing.T) {
 	})
 }
 
-// TestFailingServer holds that a server that does not confirm its offer keeps nobody from the others, and comes last the
-// next time.
+// TestFailingServer checks that a server which does not confirm its offer does not block the others.
 func TestFailingServer(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -175,7 +173,7 @@ func TestFailingServer(t *testing.T) {
 	})
 }
 
-// TestNoSocket holds that a client that cannot open its socket says so once and tries again.
+// TestNoSocket checks that a client which cannot open its socket says so once and tries again.
 func TestNoSocket(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -198,7 +196,7 @@ func TestNoSocket(t *testing.T) {
 	})
 }
 
-// TestFallback holds that LinkLocalAddressing=ipv4 beside DHCP gives an address when no server does, until one does.
+// TestFallback checks that LinkLocalAddressing=ipv4 with DHCP gives an address while no server does.
 func TestFallback(t *testing.T) {
 	files := map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=ipv4\n"}
 	inBubble(t, silent(1), files, func(t *testing.T, m *testManager, k *fakeKernel) {
@@ -218,7 +216,8 @@ func TestFallback(t *testing.T) {
 	})
 }
 
-// TestLeaseMTU holds that the MTU of a lease is set where the file wants it, and taken back with the lease.
+// TestLeaseMTU checks that the MTU of a lease is set if the configuration wants it, and restored when the lease is
+// gone.
 func TestLeaseMTU(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -255,15 +254,15 @@ const (
 	other   = 0x40
 )
 
-// TestDHCPv6Mode holds what routers and files make of DHCPv6. A client that asks for no address gives way to one that
-// does when a router says so later, and never the other way round.
+// TestDHCPv6Mode checks how files and routers decide about DHCPv6. A client that asks for no address is replaced when
+// a router says later that DHCPv6 has addresses, never the other way round.
 func TestDHCPv6Mode(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		file  string
-		flags []byte // of advertisements, a minute apart
+		flags []byte // of the advertisements, which come a minute apart
 		asked []string
-		has   bool // an address of DHCPv6 at the end
+		has   bool // whether it has an address from DHCPv6 at the end
 	}{
 		{"not a word of it", "", []byte{0}, nil, false},
 		{"other", "", []byte{other}, []string{"INFORMATION-REQUEST"}, false},
@@ -316,8 +315,8 @@ func TestDHCPv6Mode(t *testing.T) {
 	}
 }
 
-// TestRenewal6 holds when a DHCPv6 lease is extended, and by whom: RFC 8415 sections 18.2.4 and 18.2.5. This one is valid
-// for four hours and preferred for two, so T1 is an hour and T2 96 minutes.
+// TestRenewal6 checks when a DHCPv6 lease is extended, and which server is asked: RFC 8415 sections 18.2.4 and
+// 18.2.5. The lease is valid for four hours and preferred for two, so T1 is one hour and T2 96 minutes.
 func TestRenewal6(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -360,7 +359,7 @@ func TestRenewal6(t *testing.T) {
 	}
 }
 
-// TestDHCPv6Server holds what is made of servers that commit at once, and of those that have names and no address.
+// TestDHCPv6Server checks servers that commit at once, that have no address, and that do not confirm.
 func TestDHCPv6Server(t *testing.T) {
 	files := map[string]string{"a.network": acceptRA}
 	with := func(change func(s *fakeServer6)) func() *fakeKernel {
@@ -407,7 +406,8 @@ func TestDHCPv6Server(t *testing.T) {
 	})
 }
 
-// TestRouterLifetime holds that what a router gave ends with its time, and that it is asked until one leads anywhere.
+// TestRouterLifetime checks that what a router gave ends in time, and that routers are asked until a default router
+// answers.
 func TestRouterLifetime(t *testing.T) {
 	short := raw.RA{Lifetime: 30, Options: [][]byte{raw.PIO("2001:db8:1::/64", raw.OnLink|raw.Autonomous, 100, 50),
 		rdnss}}
@@ -446,8 +446,8 @@ func TestRouterLifetime(t *testing.T) {
 		})
 }
 
-// TestRouterLimits holds that the hop limit and the MTU for IPv6 follow the routers, and that the link gets back its own
-// when the cable leads elsewhere.
+// TestRouterLimits checks that the hop limit and the MTU for IPv6 follow the routers, and are restored when the
+// carrier is lost.
 func TestRouterLimits(t *testing.T) {
 	ra := raw.RA{Lifetime: 1800, HopLimit: 32, Options: [][]byte{raw.MTU(1400), prefix1}}
 	inBubble(t, routed(ra), map[string]string{"a.network": acceptRA},
@@ -462,7 +462,7 @@ func TestRouterLimits(t *testing.T) {
 			}
 			pass(time.Second)
 			check("with the router", "1400", "32")
-			k.do(setMTU{target{1, "eth0"}, 1450}) // by somebody else: the kernel forgets IPv6's
+			k.do(setMTU{target{1, "eth0"}, 1450}) // by somebody else: the kernel resets the MTU for IPv6
 			pass(2 * time.Second)
 			check("with another MTU of the link", "1400", "32")
 			k.router.says(raw.RA{Lifetime: 1800, HopLimit: 16})
@@ -474,7 +474,7 @@ func TestRouterLimits(t *testing.T) {
 		})
 }
 
-// TestTooManyRouters holds that it is said when a link has more routers than are listened to.
+// TestTooManyRouters checks what is said when a link has more routers than are remembered.
 func TestTooManyRouters(t *testing.T) {
 	var h heard
 	now := time.Now()

@@ -26,17 +26,17 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// fakeKernel is a kernel in memory, with a server and a router at the other end of each cable. It runs in the time of a
-// synctest bubble.
+// fakeKernel is a kernel in memory, with servers and a router at the other end of each cable. It runs in a synctest
+// bubble.
 type fakeKernel struct {
 	mu      sync.Mutex
 	devices map[int]*device
-	cables  map[int]bool // without one a link that is up has no carrier
+	cables  map[int]bool // whether the cable is in
 	routes  map[int][]route
 	sysctls map[string]string // by LINK/KEY
 	byName  map[string]predictable
 	taken   map[netip.Addr]bool // in use by another machine
-	fails   map[string]error    // by what a change does
+	fails   map[string]error    // errors of changes, by their texts
 	lookErr error
 	kinds   map[string]error // why devices of a kind cannot be made
 	log     []string         // what was done, "NAME: WHAT"
@@ -48,7 +48,8 @@ type fakeKernel struct {
 	noSocket error // why sockets cannot be opened
 }
 
-// newKernel has links with cables in, eth0 and so on, with hardware addresses that count from 02:00:00:00:00:01.
+// newKernel returns a kernel with links eth0, eth1 and so on, whose cables are in. Their hardware addresses count
+// from 02:00:00:00:00:01.
 func newKernel(links int) *fakeKernel {
 	k := &fakeKernel{
 		devices: map[int]*device{}, cables: map[int]bool{}, routes: map[int][]route{}, sysctls: map[string]string{},
@@ -65,7 +66,7 @@ func newKernel(links int) *fakeKernel {
 	return k
 }
 
-// plug adds a link with a cable in.
+// plug adds a link whose cable is in.
 func (k *fakeKernel) plug(index int, d netconf.Device) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -107,7 +108,7 @@ func (k *fakeKernel) sysctl(_, link, key string) string {
 	return k.sysctls[link+"/"+key]
 }
 
-// do makes a change, unless it is one that fails.
+// do makes a change, unless it is to fail.
 func (k *fakeKernel) do(c change) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -139,7 +140,7 @@ func (k *fakeKernel) change(c change) error {
 		k.devices[c.index].MAC = c.mac
 	case setMTU:
 		k.devices[c.index].mtu = c.mtu
-		k.sysctls[c.name+"/mtu"] = fmt.Sprint(c.mtu) // IPv6 forgets its own
+		k.sysctls[c.name+"/mtu"] = fmt.Sprint(c.mtu) // the kernel resets the MTU for IPv6
 	case rename:
 		if k.devices[c.index].up() {
 			return unix.EBUSY
@@ -201,7 +202,7 @@ func (k *fakeKernel) bringUp(d *device) {
 	}
 }
 
-// addAddress has an IPv6 address wait a second for duplicate address detection.
+// addAddress adds an address. An IPv6 address is tentative for a second.
 func (k *fakeKernel) addAddress(d *device, p netip.Prefix, flags uint32) {
 	d.addrs = slices.DeleteFunc(d.addrs, func(a ifAddr) bool { return a.prefix == p })
 	a := ifAddr{p, flags}
@@ -224,7 +225,7 @@ func (k *fakeKernel) addAddress(d *device, p netip.Prefix, flags uint32) {
 	d.addrs = append(d.addrs, a)
 }
 
-// addRoute refuses a gateway that no address or route of the link leads to.
+// addRoute fails if no address or route of the link leads to the gateway.
 func (k *fakeKernel) addRoute(index int, r route) error {
 	reached := !r.gateway.IsValid() || r.onlink || r.gateway.IsLinkLocalUnicast()
 	for _, a := range k.devices[index].addrs {
@@ -259,7 +260,7 @@ func (k *fakeKernel) cable(index int, in bool) {
 	k.signal()
 }
 
-// edit changes a link behind the back of the Manager.
+// edit changes a link as another program would.
 func (k *fakeKernel) edit(index int, f func(d *device)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -267,7 +268,7 @@ func (k *fakeKernel) edit(index int, f func(d *device)) {
 	k.signal()
 }
 
-// has lists what a link has: addresses without the IPv6 link-local one, then routes.
+// has returns the addresses of a link, without the IPv6 link-local one, and its routes.
 func (k *fakeKernel) has(index int) []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -295,7 +296,7 @@ func (k *fakeKernel) did(what string) (n int) {
 	return n
 }
 
-// order returns what was done of these, in the order in which it was.
+// order returns what was done, in order, of the entries that begin with prefix.
 func (k *fakeKernel) order(prefix string) []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -308,7 +309,7 @@ func (k *fakeKernel) order(prefix string) []string {
 	return out
 }
 
-// testManager is a Manager on a kernel in memory, with what it printed.
+// testManager is a Manager on a fakeKernel, with the lines that it printed.
 type testManager struct {
 	*Manager
 	t    *testing.T
@@ -317,7 +318,8 @@ type testManager struct {
 	said []string
 }
 
-// inBubble runs f with a Manager for the files, "NAME.KIND": TEXT, in a bubble where time passes at once.
+// inBubble runs f with a Manager for the files, "NAME.KIND": TEXT, in a synctest bubble, where time passes without
+// waiting.
 func inBubble(t *testing.T, k func() *fakeKernel, files map[string]string,
 	f func(t *testing.T, m *testManager, k *fakeKernel)) {
 	t.Helper()
@@ -338,7 +340,7 @@ func inBubble(t *testing.T, k func() *fakeKernel, files map[string]string,
 	})
 }
 
-// up waits until the machine is online, for so long, and returns how long it took.
+// up waits until the machine is online, at most so long, and returns how long it took.
 func (m *testManager) up(patience time.Duration) (time.Duration, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -357,7 +359,7 @@ func (m *testManager) mustUp(patience time.Duration) time.Duration {
 	return took
 }
 
-// pass lets so much time pass, and lets happen what is due by then.
+// pass lets the time pass, and waits until everything that is due by then has happened.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -368,7 +370,7 @@ func (m *testManager) resolvConf() string {
 	return string(b)
 }
 
-// says returns how many of the printed lines hold the text.
+// says returns how many of the printed lines contain the text.
 func (m *testManager) says(text string) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -405,7 +407,7 @@ func (k *fakeKernel) openRouters(int) (routerSocket, error) {
 	return s, nil
 }
 
-// fakeSocket gives what others put into its channel, until it is closed.
+// fakeSocket returns the packets that put was given.
 type fakeSocket struct {
 	in     chan []byte
 	closed chan struct{}
@@ -430,7 +432,7 @@ func (s fakeSocket) Close() error {
 	return nil
 }
 
-// put drops what the socket has no room for.
+// put adds a packet, unless there are too many.
 func (s fakeSocket) put(b []byte) {
 	select {
 	case s.in <- b:
@@ -445,11 +447,11 @@ type fakeServer4 struct {
 	on      bool
 	lease   uint32          // seconds; 0: the option is left out
 	options []dhcpv4.Option // of offers and acknowledgements
-	more    []net.IP        // other servers that offer first
+	more    []net.IP        // other servers, whose offers come first
 	refuses map[string]bool // what it answers with NAK: renew, rebind, request
 	ignores map[string]bool // what it does not answer
-	gone    bool            // the kernel finds no way to it
-	asked   []string        // what it was asked, with when
+	gone    bool            // the kernel cannot reach it
+	asked   []string        // the questions, with their times
 	begin   time.Time
 }
 
@@ -505,7 +507,7 @@ func (s *fakeServer4) answer(b []byte, unicast bool) [][]byte {
 	case what == "discover":
 		kind = dhcpv4.MessageTypeOffer
 	case what == "request" && !m.ServerIdentifier().Equal(own):
-		return out // it is not asked
+		return out // another server is asked
 	case s.refuses[what]:
 		kind = dhcpv4.MessageTypeNak
 	}
@@ -570,9 +572,9 @@ type fakeServer6 struct {
 	k         *fakeKernel
 	mu        sync.Mutex
 	on        bool
-	noAddress bool // it has none for this machine
+	noAddress bool // it has no address for this machine
 	rapid     bool // it commits at once
-	noBinding bool // it knows of no lease
+	noBinding bool // it does not know the lease
 	valid     time.Duration
 	ignores   map[dhcpv6.MessageType]bool
 	asked     []string
@@ -661,7 +663,7 @@ type fakeRouter struct {
 	sockets []*fakeRouterSocket
 }
 
-// says advertises without being asked.
+// says sends an advertisement without being asked.
 func (r *fakeRouter) says(ra raw.RA) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -703,7 +705,7 @@ func (s *fakeRouterSocket) receive() ([]byte, int, netip.Addr, error) {
 
 func (*fakeRouterSocket) address() netip.Addr { return netip.MustParseAddr("fe80::ff:fe00:1%eth0") }
 
-// countingKernel counts how often it is looked at.
+// countingKernel counts the calls of look.
 type countingKernel struct {
 	*fakeKernel
 	looks int
@@ -722,10 +724,10 @@ func (k *countingKernel) n() int {
 	return k.looks
 }
 
-// noWatch is a kernel that nobody can follow.
+// noWatch is a kernel whose links cannot be followed.
 type noWatch struct{ kernel }
 
 func (noWatch) watch(context.Context) (<-chan struct{}, error) { return nil, errNoBuffers }
 
-// interrupted is the error of a list that may lack something.
+// interrupted is the error with a list that may lack links.
 var interrupted = netlink.ErrDumpInterrupted

@@ -20,7 +20,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// attributes returns those of a request, by type, behind a header of so many bytes.
+// attributes returns the attributes of a request by type; header is the length of what stands before them.
 func attributes(t *testing.T, b []byte, header int) map[uint16][]byte {
 	t.Helper()
 	list, err := nl.ParseRouteAttr(b[unix.NLMSG_HDRLEN+header:])
@@ -34,7 +34,7 @@ func attributes(t *testing.T, b []byte, header int) map[uint16][]byte {
 	return out
 }
 
-// TestAddressRequest holds what the kernel is told of an address: rtnetlink(7), linux/if_addr.h.
+// TestAddressRequest checks the message for an address: rtnetlink(7), linux/if_addr.h.
 func TestAddressRequest(t *testing.T) {
 	now := time.Now()
 	in := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
@@ -103,7 +103,7 @@ func TestAddressRequest(t *testing.T) {
 	}
 }
 
-// TestRouteRequest holds what the kernel is told of a route: rtnetlink(7), linux/rtnetlink.h.
+// TestRouteRequest checks the message for a route: rtnetlink(7), linux/rtnetlink.h.
 func TestRouteRequest(t *testing.T) {
 	now := time.Now()
 	var metrics [unix.RTAX_MAX + 1]uint32
@@ -150,14 +150,14 @@ func TestRouteRequest(t *testing.T) {
 	}
 }
 
-// TestStaticRoute holds the defaults of a [Route] section: systemd.network(5).
+// TestStaticRoute checks the defaults of a [Route] section: systemd.network(5).
 func TestStaticRoute(t *testing.T) {
 	for _, tt := range []struct {
 		file  string
 		want  string
 		scope uint8
 		table uint32
-		check func(route) bool // of what else
+		check func(route) bool // of the rest
 	}{
 		{"Gateway=192.0.2.1", "default via 192.0.2.1", unix.RT_SCOPE_UNIVERSE, 254,
 			func(r route) bool { return r.metric == 0 && r.protocol == unix.RTPROT_STATIC && r.device }},
@@ -195,7 +195,7 @@ func TestStaticRoute(t *testing.T) {
 	}
 }
 
-// TestRule holds what the kernel is told of a rule.
+// TestRule checks the kernel's form of a rule.
 func TestRule(t *testing.T) {
 	for _, tt := range []struct {
 		file     string
@@ -237,7 +237,7 @@ func TestRule(t *testing.T) {
 	}
 }
 
-// TestNetDevLink holds what the kernel is asked for by a .netdev file.
+// TestNetDevLink checks the kernel's form of a .netdev file.
 func TestNetDevLink(t *testing.T) {
 	for _, tt := range []struct {
 		file  string
@@ -290,7 +290,7 @@ func TestNetDevLink(t *testing.T) {
 	}
 }
 
-// TestEthtool holds which messages a .link file makes, and what is in them.
+// TestEthtool checks which messages a .link file makes, and their contents.
 func TestEthtool(t *testing.T) {
 	conf, _ := netconf.Parse([]netconf.File{read(t, "a", netconf.Link,
 		"[Match]\nOriginalName=*\n[Link]\nAutoNegotiation=no\n"+
@@ -334,7 +334,7 @@ func TestEthtool(t *testing.T) {
 	}
 }
 
-// TestIDPath holds udev's ID_PATH for devices on a PCI bus, behind USB, on a platform and nowhere.
+// TestIDPath checks udev's ID_PATH for devices on a PCI bus, on USB, on a platform bus and without hardware.
 func TestIDPath(t *testing.T) {
 	root := t.TempDir()
 	dir := func(path, subsystem string) string {
@@ -364,7 +364,7 @@ func TestIDPath(t *testing.T) {
 	}
 }
 
-// TestArchitecture holds systemd's words.
+// TestArchitecture checks systemd's names of architectures.
 func TestArchitecture(t *testing.T) {
 	for goarch, want := range map[string]string{"amd64": "x86-64", "386": "x86", "arm64": "arm64",
 		"ppc64le": "ppc64-le", "riscv64": "riscv64"} {
@@ -395,7 +395,7 @@ func inNamespace(t *testing.T, f func()) {
 	<-done
 }
 
-// TestChanges makes changes of a real link and reads them back as the loop does.
+// TestChanges makes changes to a real link and reads them back.
 func TestChanges(t *testing.T) {
 	inNamespace(t, func() {
 		k := linux{}
@@ -508,7 +508,7 @@ func TestChanges(t *testing.T) {
 	})
 }
 
-// TestWatch holds that a change is heard of, and that sockets can be opened on a link.
+// TestWatch checks that changes are reported, and that no socket is opened on a link that does not exist.
 func TestWatch(t *testing.T) {
 	inNamespace(t, func() {
 		k := linux{}

@@ -24,7 +24,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// message4 is an acknowledgement of 10.9.0.50 with these bytes in its three fields of options.
+// message4 returns an acknowledgement of 10.9.0.50 with these bytes in its three option fields.
 func message4(t testing.TB, options, file, sname string) []byte {
 	t.Helper()
 	p, err := dhcpv4.New(dhcpv4.WithHwAddr(net.HardwareAddr{2, 0, 0, 0, 0, 1}),
@@ -39,11 +39,11 @@ func message4(t testing.TB, options, file, sname string) []byte {
 	return append(append(b, unhex(t, "350105 36040a090001")...), unhex(t, options)...)
 }
 
-// TestParse4 holds what is read of which bytes: RFC 2131 section 4.1, RFC 2132 section 9.3, RFC 3396 section 5.
+// TestParse4 checks which options are read: RFC 2131 section 4.1, RFC 2132 section 9.3, RFC 3396 section 5.
 func TestParse4(t *testing.T) {
 	for _, tt := range []struct {
 		name, options, file, sname string
-		want                       map[uint8]string // in hexadecimal, beside the message type and the server
+		want                       map[uint8]string // in hexadecimal, without the message type and the server
 	}{
 		{"plain", "0104ffffff00 ff", "", "", map[uint8]string{1: "ffffff00"}},
 		{"no end", "0104ffffff00", "", "", map[uint8]string{1: "ffffff00"}},
@@ -100,7 +100,7 @@ func TestParse4(t *testing.T) {
 	}
 }
 
-// TestLease4 holds what a lease is of awkward options.
+// TestLease4 checks leases with unusual options.
 func TestLease4(t *testing.T) {
 	for _, tt := range []struct {
 		name, options    string
@@ -174,7 +174,7 @@ func TestLease4(t *testing.T) {
 	}
 }
 
-// TestPayload4 holds that a packet's own lengths count, and that none of them leads out of it.
+// TestPayload4 checks that only the lengths in the packet count, and that none of them leads out of it.
 func TestPayload4(t *testing.T) {
 	whole := datagram4([]byte("hello"), 67, 68)
 	change := func(at int, b ...byte) []byte {
@@ -209,8 +209,8 @@ func TestPayload4(t *testing.T) {
 	}
 }
 
-// TestInfiniBand holds what RFC 4390 section 2.1 says of messages over it, and that the queue's number, which every
-// boot chooses anew, is no part of the client's identity.
+// TestInfiniBand checks what RFC 4390 section 2.1 says about messages over InfiniBand, and that the queue number,
+// which each boot chooses anew, is not part of the client's identity.
 func TestInfiniBand(t *testing.T) {
 	mac := func(queue byte) net.HardwareAddr {
 		return append(net.HardwareAddr{0x80, 0, 2, queue, 0xfe, 0x80, 0, 0, 0, 0, 0, 0}, 0xf4, 0x52, 0x14, 3, 0, 0x7b,
@@ -258,8 +258,8 @@ func TestInfiniBand(t *testing.T) {
 	}
 }
 
-// FuzzParse4 holds that no packet brings the reader down, that what it reads is within the packet, and that what is
-// sent can be read again.
+// FuzzParse4 checks that no packet crashes the parser, that everything it reads lies within the packet, and that what
+// is sent can be read again.
 func FuzzParse4(f *testing.F) {
 	for _, options := range []string{"ff", "340103 0104ffffff00 ff", "7906 08 0b 0a090008 2108c00002000a090009", "03",
 		"0600 0c00 0f00 7700 1a00"} {

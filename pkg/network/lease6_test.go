@@ -8,13 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// client and server identifiers, and an address with its lifetimes, as options.
+// Options: client and server identifiers, and an address with its lifetimes.
 const (
 	ids6  = "0001 000a 00030001020000000001 0002 000a 00030001020000000101"
 	good6 = "0005 0018 20010db8000000000000000000000150 00000708 00000e10"
 )
 
-// TestParse6 holds that what is malformed is left out, and that the rest counts.
+// TestParse6 checks that malformed options are skipped and the others read.
 func TestParse6(t *testing.T) {
 	for _, tt := range []struct {
 		name, options string
@@ -79,7 +79,7 @@ func TestParse6(t *testing.T) {
 	}
 }
 
-// TestTimes6 holds when a lease is extended: RFC 8415 sections 14.2 and 21.4.
+// TestTimes6 checks when a lease is extended: RFC 8415 sections 14.2 and 21.4.
 func TestTimes6(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
@@ -114,7 +114,7 @@ func TestTimes6(t *testing.T) {
 	}
 }
 
-// FuzzParse6 holds that no packet brings the reader down, and that a lease has moments in their order and addresses of
+// FuzzParse6 checks that no packet crashes the parser, and that a lease has its times in order and only addresses of
 // hosts.
 func FuzzParse6(f *testing.F) {
 	for _, options := range []string{"", ids6, ids6 + "0003 0028 00000001 00000000 00000000" + good6,

@@ -15,7 +15,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// testLink is eth0 with a configuration, as the loop has it before anything is set.
+// testLink returns eth0 with a configuration, before anything is set.
 func testLink(t testing.TB, text string) *link {
 	f, _, err := netconf.Read(strings.NewReader("[Match]\nName=eth0\n"+text), "lan", netconf.Network)
 	if err != nil {
@@ -43,7 +43,7 @@ func ack(t testing.TB, options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
 	return p
 }
 
-// TestRoutesOfLease holds which routes come of which options.
+// TestRoutesOfLease checks which routes come from which options.
 func TestRoutesOfLease(t *testing.T) {
 	cidr := func(s string) *net.IPNet {
 		_, n, err := net.ParseCIDR(s)
@@ -91,7 +91,7 @@ func TestRoutesOfLease(t *testing.T) {
 	}
 }
 
-// TestLeaseLies holds that a server cannot write into resolv.conf what it likes.
+// TestLeaseLies checks that a server cannot write arbitrary text into resolv.conf.
 func TestLeaseLies(t *testing.T) {
 	lease := readLease4(ack(t, dhcpv4.OptDomainName("good.example\nnameserver 6.6.6.6"),
 		dhcpv4.OptDNS(net.IPv4(0, 0, 0, 0), net.IPv4(224, 0, 0, 1), net.IPv4(10, 0, 0, 3))))
@@ -145,7 +145,7 @@ func TestSentHostname(t *testing.T) {
 	}
 }
 
-// TestUsable holds which offers count.
+// TestUsable checks which offers count.
 func TestUsable(t *testing.T) {
 	with := func(f func(*dhcpv4.DHCPv4)) *dhcpv4.DHCPv4 {
 		p := ack(t)
@@ -197,7 +197,8 @@ func TestLinkLocal4(t *testing.T) {
 	}
 }
 
-// FuzzServers holds that no packet from the network brings this down, and that what comes of it can be told to the kernel.
+// FuzzServers checks that no packet from the network crashes the program, and that what comes of it can be sent to
+// the kernel.
 func FuzzServers(f *testing.F) {
 	f.Add(ack(f, dhcpv4.OptRouter(net.IPv4(10, 0, 0, 1)), dhcpv4.OptDNS(net.IPv4(10, 0, 0, 3))).ToBytes())
 	ra, err := ndp.MarshalMessage(&ndp.RouterAdvertisement{RouterLifetime: time.Hour, Options: []ndp.Option{

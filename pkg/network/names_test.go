@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// sysfs makes a tree out of lines: "PATH = content", "PATH -> target".
+// sysfs makes a tree from lines: "PATH = content", "PATH -> target".
 func sysfs(t *testing.T, lines string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -42,7 +42,7 @@ func sysfs(t *testing.T, lines string) string {
 	return root
 }
 
-// TestPredictableNames holds the names against those that udev gave on such machines.
+// TestPredictableNames checks the names against those that udev gave on such machines.
 func TestPredictableNames(t *testing.T) {
 	link := func(device string) string {
 		return `

@@ -17,7 +17,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// leases is a kernel whose links lead to a DHCPv4 server with a router and a name server.
+// leases returns a kernel whose links lead to a DHCPv4 server, which gives a router and a name server.
 func leases(links int) func() *fakeKernel {
 	return func() *fakeKernel {
 		k := newKernel(links)
@@ -29,7 +29,7 @@ func leases(links int) func() *fakeKernel {
 
 func silent(links int) func() *fakeKernel { return func() *fakeKernel { return newKernel(links) } }
 
-// routed is a kernel whose links lead to a router with a prefix.
+// routed returns a kernel whose link leads to a router.
 func routed(ra raw.RA) func() *fakeKernel {
 	return func() *fakeKernel {
 		k := newKernel(1)
@@ -43,15 +43,15 @@ var (
 	rdnss   = raw.RDNSS(7200, "2001:db8::53")
 )
 
-// TestOnline holds when a machine counts as online, and what is said where it never does.
+// TestOnline checks when a machine counts as online, and what is said if it never does.
 func TestOnline(t *testing.T) {
 	static := "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.2/24\nLinkLocalAddressing=no\n"
 	for _, tt := range []struct {
 		name     string
 		kernel   func() *fakeKernel
 		files    map[string]string
-		from, to time.Duration // after which it is online
-		err      string        // else; a regular expression
+		from, to time.Duration // when it is online
+		err      string        // otherwise; a regular expression
 	}{
 		{"a lease", leases(1), nil, 0, time.Second, ""},
 		{"a router", routed(raw.RA{Lifetime: 1800, Options: [][]byte{prefix1, rdnss}}), nil,
@@ -123,7 +123,8 @@ func TestOnline(t *testing.T) {
 	}
 }
 
-// TestDuplicateAddress holds that an IPv6 address is not used before nobody else claims it, and never if somebody does.
+// TestDuplicateAddress checks that an IPv6 address is used only after duplicate address detection, and never if
+// another machine has it.
 func TestDuplicateAddress(t *testing.T) {
 	files := map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nAddress=2001:db8::7/64\nIPv6AcceptRA=no\n"}
 	inBubble(t, silent(1), files, func(t *testing.T, m *testManager, k *fakeKernel) {
@@ -144,8 +145,8 @@ func TestDuplicateAddress(t *testing.T) {
 	})
 }
 
-// TestCarrier holds that a short loss of the carrier changes nothing, that a long one takes back all that was set, and
-// that a cable that comes back is as good as a new one.
+// TestCarrier checks that a short loss of the carrier changes nothing, that a long one removes what was set, and that
+// everything comes back with the carrier.
 func TestCarrier(t *testing.T) {
 	inBubble(t, leases(1), nil, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.mustUp(time.Minute)
@@ -182,7 +183,7 @@ func TestCarrier(t *testing.T) {
 	})
 }
 
-// TestCarrierlessAddress holds that ConfigureWithoutCarrier=yes sets addresses at once and keeps them.
+// TestCarrierlessAddress checks that ConfigureWithoutCarrier=yes sets addresses at once and keeps them.
 func TestCarrierlessAddress(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := newKernel(1)
@@ -205,7 +206,8 @@ func TestCarrierlessAddress(t *testing.T) {
 	})
 }
 
-// TestSecondLink holds that a link which comes after the machine is online is used too, and that its going is told.
+// TestSecondLink checks that a link which comes after the machine is online is used too, and that its removal is
+// reported.
 func TestSecondLink(t *testing.T) {
 	inBubble(t, leases(1), nil, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.mustUp(time.Minute)
@@ -224,8 +226,8 @@ func TestSecondLink(t *testing.T) {
 	})
 }
 
-// TestListFails holds that a kernel that does not list its links is told of once, that the loop waits before it asks
-// again, and that an incomplete list takes no link away.
+// TestListFails checks that a kernel that does not list its links is reported once, that the loop waits before it
+// asks again, and that a link that a partial list lacks is kept.
 func TestListFails(t *testing.T) {
 	inBubble(t, leases(1), nil, func(t *testing.T, m *testManager, k *fakeKernel) {
 		looks := &countingKernel{fakeKernel: k}
@@ -271,7 +273,7 @@ func TestListFails(t *testing.T) {
 	})
 }
 
-// TestNoWatch holds that the error says what could not be done.
+// TestNoWatch checks the error when the kernel's links cannot be followed.
 func TestNoWatch(t *testing.T) {
 	m := &Manager{kernel: noWatch{}}
 	if err := m.Up(t.Context()); err == nil || err.Error() != "cannot follow the kernel's links: no buffers" {

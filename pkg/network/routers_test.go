@@ -17,14 +17,14 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/network/raw"
 )
 
-// spoken is an advertisement of a router and when it came.
+// spoken is an advertisement, its router, and when it came.
 type spoken struct {
 	after  time.Duration
 	router netip.Addr
 	ra     raw.RA
 }
 
-// TestRouters holds what is left of what routers said, and until when.
+// TestRouters checks what is still valid of what routers said, and until when.
 func TestRouters(t *testing.T) {
 	const both = raw.OnLink | raw.Autonomous
 	prefix := func(valid, preferred uint32) []byte { return raw.PIO("2001:db8:1::/64", both, valid, preferred) }
@@ -41,7 +41,7 @@ func TestRouters(t *testing.T) {
 		name string
 		file string
 		said []spoken
-		want map[time.Duration][]string // by when, after the first
+		want map[time.Duration][]string // by the time since the first
 	}{
 		{"what is left out stays, each to its own end", "", []spoken{
 			{0, routerA, raw.RA{Lifetime: 30, Options: [][]byte{prefix(600, 300), raw.RDNSS(100, "2001:db8::53")}}},
@@ -154,7 +154,7 @@ func TestRouters(t *testing.T) {
 	}
 }
 
-// given is what a link has of its routers.
+// given returns what a link has from its routers.
 func given(l *link, now time.Time) []string {
 	var out []string
 	w := l.want(now)
@@ -177,7 +177,7 @@ func given(l *link, now time.Time) []string {
 	return out
 }
 
-// TestTwoHours is RFC 4862 section 5.5.3 e.
+// TestTwoHours checks RFC 4862 section 5.5.3 e.
 func TestTwoHours(t *testing.T) {
 	now := time.Now()
 	at := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
@@ -208,7 +208,7 @@ func TestTwoHours(t *testing.T) {
 	}
 }
 
-// TestManyRouters holds that there is an end to what is remembered, and that a crowd does not push out who was there.
+// TestManyRouters checks that only so much is remembered, and that new routers do not push out old ones.
 func TestManyRouters(t *testing.T) {
 	now := time.Now()
 	l := testLink(t, "")
@@ -236,13 +236,13 @@ func TestManyRouters(t *testing.T) {
 		t.Errorf("there are %d routers, %d addresses and %d routes", len(l.heard.routers), len(w.addresses),
 			len(w.routes))
 	}
-	// When they have nothing to say any more others may speak.
+	// When nothing of them is valid any more, other routers count again.
 	if late := now.Add(time.Hour / 4); !l.heard.routers.hear(mustParse(t, routerB, good), late) {
 		t.Error("the crowd keeps its place")
 	}
 }
 
-// TestManyRoutes holds that a router may announce its 76 routes in two messages.
+// TestManyRoutes checks that a router may announce its 76 routes in two messages.
 func TestManyRoutes(t *testing.T) {
 	now := time.Now()
 	l := testLink(t, "")
@@ -258,7 +258,7 @@ func TestManyRoutes(t *testing.T) {
 	}
 }
 
-// TestHopLimitAndMTU holds what of several routers' words counts.
+// TestHopLimitAndMTU checks the hop limit and the MTU if several routers say different things.
 func TestHopLimitAndMTU(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
@@ -291,7 +291,7 @@ func TestHopLimitAndMTU(t *testing.T) {
 	}
 }
 
-// TestLinkMTU holds that a link with IPv6 keeps room for it.
+// TestLinkMTU checks that a link with IPv6 gets an MTU that is large enough for it.
 func TestLinkMTU(t *testing.T) {
 	for _, tt := range []struct {
 		file        string
@@ -315,8 +315,8 @@ func TestLinkMTU(t *testing.T) {
 	}
 }
 
-// TestResolvConf holds that resolv.conf follows what is known, down to nothing, and leaves alone what was there before
-// anything is.
+// TestResolvConf checks that resolv.conf follows what is known, even if nothing is left, and that an existing file
+// stays until something is known.
 func TestResolvConf(t *testing.T) {
 	now := time.Now()
 	path := filepath.Join(t.TempDir(), "resolv.conf")
@@ -354,7 +354,7 @@ func TestResolvConf(t *testing.T) {
 	}
 }
 
-// TestResolvConfLines holds that only names that can stand in resolv.conf get there.
+// TestResolvConfLines checks that only valid names get into resolv.conf.
 func TestResolvConfLines(t *testing.T) {
 	a := mustParse(t, routerA, raw.RA{Options: [][]byte{raw.DNSSL(600, "good.example", "bad\nnameserver 6")}})
 	var names []string

@@ -14,7 +14,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// TestSetUp holds what is done to a link before it has a carrier, and in which order.
+// TestSetUp checks what is done to a link before it has a carrier, and in which order.
 func TestSetUp(t *testing.T) {
 	bridge := map[string]string{"br.netdev": "[NetDev]\nName=br\nKind=bridge\n[Bridge]\nSTP=yes\n"}
 	bond := map[string]string{"b0.netdev": "[NetDev]\nName=b0\nKind=bond\n[Bond]\nMode=active-backup\n"}
@@ -66,7 +66,7 @@ func TestSetUp(t *testing.T) {
 	}
 }
 
-// TestBondMember holds that a member that is up goes down before it is put into a bond, as bond_enslave wants it.
+// TestBondMember checks that a link that is up is taken down before it is put into a bond, as bond_enslave requires.
 func TestBondMember(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := newKernel(1)
@@ -86,7 +86,7 @@ func TestBondMember(t *testing.T) {
 	})
 }
 
-// TestMasterComesLate holds that a link waits for the bridge that it belongs to, and says so.
+// TestMasterComesLate checks that a link waits for its bridge, and says so.
 func TestMasterComesLate(t *testing.T) {
 	inBubble(t, silent(1), map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nBridge=br\n"},
 		func(t *testing.T, m *testManager, k *fakeKernel) {
@@ -106,7 +106,7 @@ func TestMasterComesLate(t *testing.T) {
 		})
 }
 
-// TestSettingsFail holds that a link does without a setting that cannot be made, and that each is told once.
+// TestSettingsFail checks that a link is used without settings that fail, and that each failure is reported once.
 func TestSettingsFail(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -140,7 +140,7 @@ func TestSettingsFail(t *testing.T) {
 	})
 }
 
-// TestRulesOnce holds that rules and neighbours are set once, when the link has a carrier.
+// TestRulesOnce checks that rules and neighbours are set once, when the link has a carrier.
 func TestRulesOnce(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -164,7 +164,7 @@ func TestRulesOnce(t *testing.T) {
 	})
 }
 
-// TestBroughtUpAgain holds that a link that the kernel cannot bring up is tried again every five seconds.
+// TestBroughtUpAgain checks that a link that the kernel cannot bring up is tried again every five seconds.
 func TestBroughtUpAgain(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -192,7 +192,7 @@ func TestBroughtUpAgain(t *testing.T) {
 	})
 }
 
-// TestTakenAway holds that an address that somebody takes away is set again, but not for ever.
+// TestTakenAway checks that an address that somebody removes is set again, a limited number of times.
 func TestTakenAway(t *testing.T) {
 	inBubble(t, silent(1), map[string]string{"a.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.2/24\n"},
 		func(t *testing.T, m *testManager, k *fakeKernel) {
@@ -208,7 +208,7 @@ func TestTakenAway(t *testing.T) {
 		})
 }
 
-// TestStacked holds which devices are made on a link and how, with modules that have to be loaded first.
+// TestStacked checks which devices are made, with modules that must be loaded first.
 func TestStacked(t *testing.T) {
 	files := map[string]string{
 		"a.network":  "[Match]\nName=eth0\n[Network]\nVLAN=v7\nVLAN=nowhere\nMACVLAN=mv\nLinkLocalAddressing=no\n",
@@ -258,7 +258,7 @@ func TestStacked(t *testing.T) {
 	})
 }
 
-// TestVRF holds that the routes of a link in a VRF go into the VRF's table.
+// TestVRF checks that the routes of a link in a VRF go into the VRF's table.
 func TestVRF(t *testing.T) {
 	inBubble(t, leases(1), map[string]string{
 		"a.network": "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\nVRF=blue\n",
@@ -277,8 +277,8 @@ func TestVRF(t *testing.T) {
 	})
 }
 
-// TestLinkFile holds what a .link file makes of a device, with the device taken down where it is too busy, and that the
-// .network file of the new name counts.
+// TestLinkFile checks what a .link file does to a device, that a busy device is taken down first, and that the
+// .network file for the new name counts.
 func TestLinkFile(t *testing.T) {
 	kernel := func() *fakeKernel {
 		k := leases(1)()
@@ -324,7 +324,7 @@ func TestLinkFile(t *testing.T) {
 	})
 }
 
-// TestRandomMAC holds that an address made up is a locally administered one of a single host.
+// TestRandomMAC checks that a random address is locally administered and not a group address.
 func TestRandomMAC(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
@@ -336,7 +336,7 @@ func TestRandomMAC(t *testing.T) {
 	}
 }
 
-// TestRenamedByOthers holds that a link gives up what it had when it gets another name, and follows the file of that.
+// TestRenamedByOthers checks that a renamed link loses what it had and gets what the file for its new name says.
 func TestRenamedByOthers(t *testing.T) {
 	inBubble(t, silent(1), map[string]string{
 		"a.network": "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.2/24\n",
@@ -354,7 +354,7 @@ func TestRenamedByOthers(t *testing.T) {
 	})
 }
 
-// TestLinkLocalMode holds which way of IPv6 link-local addresses the rest of a file means.
+// TestLinkLocalMode checks how the kernel is told to make the IPv6 link-local address.
 func TestLinkLocalMode(t *testing.T) {
 	secret := netip.MustParseAddr("2001:db8::7")
 	for _, tt := range []struct {
@@ -381,7 +381,7 @@ func TestLinkLocalMode(t *testing.T) {
 	}
 }
 
-// TestTokens holds which addresses a link makes in an announced prefix.
+// TestTokens checks which addresses a link makes in an announced prefix.
 func TestTokens(t *testing.T) {
 	prefix := netip.MustParsePrefix("2001:db8:1::/64")
 	const own = "2001:db8:1::ff:fe00:1/64"

@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tapLink makes a link and returns its other end. The calling thread is in a namespace of its own then, and not to be
-// used for anything else. The kernel makes none of IP over InfiniBand without an adapter.
+// tapLink makes a link and returns its other end. The calling thread is in a network namespace of its own afterwards
+// and must not be used for anything else. The link is Ethernet: without an adapter the kernel has no IP over
+// InfiniBand.
 func tapLink(t *testing.T) *os.File {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -54,8 +55,8 @@ func tapLink(t *testing.T) *os.File {
 	return tap
 }
 
-// TestSendTo holds that the kernel takes hardware addresses that are longer than sockaddr_ll has room for. Of one with
-// 20 bytes this link, which is Ethernet, takes the first six.
+// TestSendTo checks that the kernel accepts a hardware address that is longer than sockaddr_ll has room for. This
+// Ethernet link uses the first six bytes of one with 20.
 func TestSendTo(t *testing.T) {
 	done := make(chan struct{})
 	go func() { // the thread is given up
@@ -94,8 +95,8 @@ func TestSendTo(t *testing.T) {
 	<-done
 }
 
-// TestBroadcastAddress holds the address of all that the kernel has for IPv4 on InfiniBand: ipv4_bcast_addr in
-// ipoib_main.c, where the partition's two bytes are filled in when a packet is sent.
+// TestBroadcastAddress checks the kernel's broadcast address for IPv4 on InfiniBand: ipv4_bcast_addr in ipoib_main.c.
+// The kernel fills in the two bytes of the partition when it sends.
 func TestBroadcastAddress(t *testing.T) {
 	got := broadcastAddress(&net.Interface{HardwareAddr: make([]byte, infiniBandLen)})
 	if want := unhex(t, "00ffffff ff12401b ffff0000 00000000 ffffffff"); !bytes.Equal(got, want) {

@@ -13,7 +13,7 @@ func card(name string, last byte) LinkState {
 	return LinkState{Name: name, Driver: "e1000e", MAC: net.HardwareAddr{2, 0, 0, 0, 0, last}, MTU: 1500}
 }
 
-// TestNews has a link that gets an IPv6 address after it was told to have an IPv4 one.
+// TestNews checks what is printed about a link that gets more after the first line about it.
 func TestNews(t *testing.T) {
 	four := card("eth0", 1)
 	four.Addresses = []netip.Prefix{netip.MustParsePrefix("192.0.2.5/24")}
@@ -104,7 +104,7 @@ func TestOffline(t *testing.T) {
 	}
 }
 
-// What a server says in its refusal stays short, and in its line.
+// The reason that a server gives for a refusal is cut to one short line.
 func TestBecause(t *testing.T) {
 	for message, want := range map[string]string{"": "", "no": `: "no"`, "a\x1b[2J\nb": `: "a [2J b"`} {
 		if got := because(message); got != want {

@@ -20,19 +20,19 @@ const (
 	NAK4      = 6
 )
 
-// Message4 is a message with its fields as they stand in the packet. Fields that are longer than theirs are cut.
+// Message4 is a message with its fields as in the packet. Values that are too long for their field are cut.
 type Message4 struct {
 	Op, HType, HLen byte
 	XID             [4]byte
 	CIAddr, YIAddr  netip.Addr
 	CHAddr          []byte
 	SName, File     []byte
-	Options         []byte // with their end, if they are to have one
+	Options         []byte // with the end option, if wanted
 }
 
 const cookie4 = "\x63\x82\x53\x63"
 
-// Bytes is the message in a packet.
+// Bytes returns the message as it is sent.
 func (m Message4) Bytes() []byte {
 	b := make([]byte, 236, 236+4+len(m.Options))
 	b[0], b[1], b[2] = m.Op, m.HType, m.HLen
@@ -48,7 +48,7 @@ func (m Message4) Bytes() []byte {
 	return append(append(b, cookie4...), m.Options...)
 }
 
-// Parse4 reads what a client has sent; nil if that is no message.
+// Parse4 reads a message of a client; nil if it is none.
 func Parse4(b []byte) *Message4 {
 	if len(b) < 240 || string(b[236:240]) != cookie4 {
 		return nil
@@ -78,7 +78,7 @@ func (m *Message4) Option(code byte) []byte {
 	return nil
 }
 
-// Type is the type of the message, 0 if it has none.
+// Type returns the type of the message; 0 if it has none.
 func (m *Message4) Type() byte {
 	if o := m.Option(53); len(o) == 1 {
 		return o[0]
@@ -86,15 +86,14 @@ func (m *Message4) Type() byte {
 	return 0
 }
 
-// Reply is an answer to the message that is right so far: its options are its type, the server's identifier and those
-// given.
+// Reply returns an answer to the message. Its options are the type, the server's identifier and those given.
 func (m *Message4) Reply(kind byte, server, yours netip.Addr, options ...byte) Message4 {
 	r := Message4{Op: 2, HType: m.HType, HLen: m.HLen, XID: m.XID, YIAddr: yours, CHAddr: m.CHAddr}
 	r.Options = append(append(append([]byte{53, 1, kind, 54, 4}, server.AsSlice()...), options...), 255)
 	return r
 }
 
-// Datagram4 is the packet of a message from a server to a client.
+// Datagram4 returns the packet of a message from a server to a client.
 func Datagram4(from netip.Addr, to netip.Addr, mac net.HardwareAddr, payload []byte) Datagram {
 	return Datagram{
 		ToMAC: mac, Payload: payload,

@@ -26,10 +26,10 @@ type Message6 struct {
 	Options []byte
 }
 
-// Bytes is the message in a packet.
+// Bytes returns the message as it is sent.
 func (m Message6) Bytes() []byte { return append(append([]byte{m.Type}, m.XID[:]...), m.Options...) }
 
-// Parse6 reads what a client has sent; nil if that is no message.
+// Parse6 reads a message of a client; nil if it is none.
 func Parse6(b []byte) *Message6 {
 	if len(b) < 4 {
 		return nil
@@ -52,7 +52,7 @@ func (m *Message6) Option(code uint16) []byte {
 	return nil
 }
 
-// Option6 is an option in a packet.
+// Option6 returns an option as it is sent.
 func Option6(code uint16, data ...byte) []byte {
 	b := binary.BigEndian.AppendUint16(nil, code)
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(data))), data...)

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RA is a router advertisement (RFC 4861 section 4.2) with options of any bytes.
+// RA is a router advertisement (RFC 4861 section 4.2) with arbitrary options.
 type RA struct {
 	Code     byte
-	HopLimit byte // that the link is to use
+	HopLimit byte // for the link
 	Flags    byte // 0x80 managed, 0x40 other, 0x18 the router's preference
 	Lifetime uint16
 	Options  [][]byte
@@ -52,7 +52,7 @@ const (
 	Autonomous = 0x40
 )
 
-// PIO returns a Prefix Information option. The bits after the prefix are sent as they are given.
+// PIO returns a Prefix Information option. Bits after the prefix are sent as given.
 func PIO(prefix string, flags byte, valid, preferred uint32) []byte {
 	p := netip.MustParsePrefix(prefix)
 	b := []byte{byte(p.Bits()), flags}
@@ -93,13 +93,13 @@ func DNSSL(lifetime uint32, domains ...string) []byte {
 // MTU returns an MTU option.
 func MTU(mtu uint32) []byte { return Option(5, binary.BigEndian.AppendUint32([]byte{0, 0}, mtu)) }
 
-// ICMPv6 is a packet with a message of ICMPv6. What is left zero is as a proper router has it.
+// ICMPv6 is a packet with an ICMPv6 message. Fields that are zero get the values of a proper router.
 type ICMPv6 struct {
 	From        netip.Addr
 	To          netip.Addr // zero: all nodes
 	HopLimit    byte       // 0: 255
 	BadChecksum bool
-	Message     []byte // its checksum is put in, if there is room
+	Message     []byte // its checksum is filled in, if there is room
 }
 
 // ICMPv6 sends the packet to everybody on the link, whatever its destination.
@@ -126,7 +126,8 @@ func (w *Wire) ICMPv6(p ICMPv6) error {
 	return w.Frame(append(frame, message...))
 }
 
-// checksum6 is that of RFC 4443 section 2.3, over the pseudo-header of RFC 8200 section 8.1 and the message.
+// checksum6 returns the checksum of RFC 4443 section 2.3, over the pseudo-header of RFC 8200 section 8.1 and the
+// message.
 func checksum6(from, to netip.Addr, message []byte) uint16 {
 	b := append(append([]byte{}, from.AsSlice()...), to.AsSlice()...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(message)))

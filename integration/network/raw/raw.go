@@ -1,5 +1,5 @@
-// Package raw sends packets of any bytes to a network client under test, and hears what that sends. It checks nothing:
-// what comes of a packet that no server would send is what the tests are about.
+// Package raw sends arbitrary packets to a network client under test, and receives its packets. It checks nothing:
+// the tests are about what a client makes of packets that no server should send.
 package raw
 
 import (
@@ -37,24 +37,23 @@ func Open(device string) (*Wire, error) {
 	return &Wire{file: os.NewFile(uintptr(fd), device), MAC: ifi.HardwareAddr}, nil
 }
 
-// Close ends a Receive that waits.
+// Close ends a pending Receive.
 func (w *Wire) Close() error { return w.file.Close() }
 
-// Frame sends an Ethernet frame of whatever bytes.
+// Frame sends an Ethernet frame with arbitrary bytes.
 func (w *Wire) Frame(b []byte) error {
 	_, err := w.file.Write(b)
 	return err
 }
 
-// Datagram is a UDP datagram with what it came or goes in.
+// Datagram is a UDP datagram with its addresses.
 type Datagram struct {
 	FromMAC, ToMAC net.HardwareAddr // FromMAC nil: the wire's own
 	From, To       netip.AddrPort
 	Payload        []byte
 }
 
-// Receive returns the next UDP datagram on the wire that is addressed to the port, os.ErrDeadlineExceeded if none comes
-// in time.
+// Receive returns the next UDP datagram to the port, or os.ErrDeadlineExceeded if none comes in time.
 func (w *Wire) Receive(port uint16, until time.Time) (*Datagram, error) {
 	if err := w.file.SetReadDeadline(until); err != nil {
 		return nil, err
@@ -71,7 +70,7 @@ func (w *Wire) Receive(port uint16, until time.Time) (*Datagram, error) {
 	}
 }
 
-// parse returns nil for what is no whole UDP datagram.
+// parse returns the UDP datagram in a frame; nil if there is no whole one.
 func parse(frame []byte) *Datagram {
 	if len(frame) < 14 {
 		return nil
@@ -103,7 +102,7 @@ func parse(frame []byte) *Datagram {
 // Send sends the datagram.
 func (w *Wire) Send(d Datagram) error { return w.Frame(w.Bytes(d)) }
 
-// Bytes is the frame of the datagram, for a test to change.
+// Bytes returns the frame of the datagram, so that a test can change it.
 func (w *Wire) Bytes(d Datagram) []byte {
 	from := d.FromMAC
 	if from == nil {
@@ -142,13 +141,13 @@ func udp(d Datagram) []byte {
 	pseudo = append(append(pseudo, 0, 0, 0, unix.IPPROTO_UDP), b...)
 	c := sum(pseudo)
 	if c == 0 {
-		c = 0xffff // RFC 768: zero is none
+		c = 0xffff // RFC 768: zero means no checksum
 	}
 	binary.BigEndian.PutUint16(b[6:], c)
 	return b
 }
 
-// sum is the checksum of RFC 1071.
+// sum returns the checksum of RFC 1071.
 func sum(b []byte) uint16 {
 	var s uint32
 	for i := 0; i < len(b); i += 2 {
