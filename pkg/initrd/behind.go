@@ -2,14 +2,13 @@ package initrd
 
 import "io"
 
-// behind writes in a goroutine of its own, in large pieces, so that contents are fetched while what came before is
-// being compressed or copied.
+// behind writes in a goroutine of its own, in large pieces. So contents are read while earlier ones are compressed or copied.
 type behind struct {
 	buf  []byte
 	full chan []byte
 	free chan []byte
 	done chan struct{}
-	err  error // of the writer, to be read after done
+	err  error // of the goroutine; to be read after done
 }
 
 const behindSize, behindCount = 512 << 10, 3
@@ -31,7 +30,7 @@ func writeBehind(w io.Writer) *behind {
 	return b
 }
 
-// Write takes p. An error may be that of an earlier one.
+// Write takes p. Its error may be that of an earlier Write.
 func (b *behind) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -50,7 +49,7 @@ func (b *behind) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// pass hands the buffer over.
+// pass hands the buffer over to the goroutine and takes another one.
 func (b *behind) pass() error {
 	select {
 	case b.full <- b.buf:
@@ -65,7 +64,7 @@ func (b *behind) pass() error {
 	}
 }
 
-// Close writes the rest and returns when all is written.
+// Close writes the rest and returns when everything is written.
 func (b *behind) Close() error {
 	var err error
 	if len(b.buf) > 0 {

@@ -11,12 +11,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
-// squeezeWindow is how far back a tight archive refers: the kernel takes as much memory to unpack it.
+// squeezeWindow is how far back a tightly packed archive refers. The kernel needs as much memory to unpack it.
 const squeezeWindow = 8 << 20
 
-// Squeeze packs an archive that Make has made with zstd more tightly, which takes a while and makes it about a sixth smaller,
-// with some 40 MB of memory: the tightest level would make it a fifth smaller for twice that and five times as long. It closes f, whose memory it gives back on the way; grow is as in Options. The archives become
-// one frame: to flush_buffer of init/initramfs.c another one may follow inside of it.
+// Squeeze packs an archive that Make has made with zstd more tightly. It takes some 40 MB of memory and a while, and the archive
+// becomes about a sixth smaller. The tightest level would make it a fifth smaller, for twice the memory and five times the
+// time. Squeeze gives the memory of f back on the way and closes it. grow is as in Options. All archives are in one frame
+// then: flush_buffer in init/initramfs.c takes further archives inside of a frame.
 func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, err error) {
 	defer f.Close()
 	tight, err := memory.File("initrd")
@@ -46,7 +47,7 @@ func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, er
 	return tight, zw.Close()
 }
 
-// eater reads a file in memory and gives the memory of what was read back.
+// eater reads a file in memory, and gives back the memory of what was read.
 type eater struct {
 	ctx   context.Context
 	f     *os.File
@@ -59,7 +60,7 @@ func (e *eater) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if e.off-e.eaten >= 1<<20 {
-		to := e.off &^ (memory.Page - 1) // of the last page, the rest is still wanted
+		to := e.off &^ (memory.Page - 1) // the rest of the last page was not read yet
 		if err := memory.GiveBack(e.f, e.eaten, to); err != nil {
 			return 0, err
 		}

@@ -10,7 +10,7 @@ type ahead struct {
 	done chan struct{}
 
 	buf  []byte // the chunk being read, whole
-	rest []byte // what of it is left
+	rest []byte // the part of it that was not given yet
 	err  error  // what comes after rest
 }
 
@@ -20,8 +20,8 @@ type piece struct {
 	err error
 }
 
-// readAhead starts reading r in chunks of up to size bytes, count of them ahead. look, if not nil, sees all of them in
-// order, in one more goroutine; when Read returns an error, it has seen what came before.
+// readAhead starts reading r in chunks of up to size bytes, and at most count chunks ahead. look, if not nil, gets all chunks
+// in order, in one more goroutine. When Read returns an error, look has got everything before it.
 func readAhead(r io.Reader, size, count int, look func([]byte)) *ahead {
 	a := &ahead{
 		full: make(chan piece, count+1), // a place for each buffer: sending never blocks
@@ -30,7 +30,7 @@ func readAhead(r io.Reader, size, count int, look func([]byte)) *ahead {
 		done: make(chan struct{}),
 	}
 	for range count + 1 {
-		a.free <- nil // made when first used, for most layers are small
+		a.free <- nil // made when first used: most layers are small
 	}
 	if look == nil {
 		go func() {
@@ -54,7 +54,7 @@ func readAhead(r io.Reader, size, count int, look func([]byte)) *ahead {
 	return a
 }
 
-// fill reads r and sends its pieces to out, until it ends or nobody wants more.
+// fill reads r and sends the pieces to out, until r ends or Close is called.
 func (a *ahead) fill(r io.Reader, size int, out chan<- piece) {
 	next := min(size, 32<<10)
 	for {
@@ -102,8 +102,8 @@ func (a *ahead) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close stops reading ahead and returns when the source is no longer being read. A source that may block for long
-// must be told to give up first.
+// Close stops reading ahead and returns when the source is no longer being read. If the source may block for long, the
+// caller must end that first.
 func (a *ahead) Close() {
 	close(a.stop)
 	<-a.done

@@ -23,7 +23,7 @@ type inode struct {
 	xattrs       map[string]string
 
 	path  string // in its layer's archive: from the root, clean; empty is the root itself
-	layer int32  // where it is from; -1: from no layer
+	layer int32  // the layer that it is from; -1 is none
 	seq   int32  // the number of its entry in that layer's archive
 	links int32  // names in the merged tree
 	off   int64  // of a regular file's content, in the layer's spool
@@ -31,7 +31,7 @@ type inode struct {
 
 // entry is one member of a layer's archive.
 type entry struct {
-	inode        // path is that of the entry, whatever its kind
+	inode        // its path is the path of the entry, for every kind
 	link  string // a hard link's target in the same form
 	kind  kind
 }
@@ -45,8 +45,8 @@ const (
 	opaque   // path is the directory
 )
 
-// index is a layer's table of contents in archive order. Blocks keep entries in place while it grows, for the tree
-// will point at them.
+// index is a layer's table of contents in the order of the archive. The tree points at its entries. So it grows by blocks, and
+// entries never move.
 type index struct {
 	blocks [][]entry
 	count  int
@@ -77,13 +77,13 @@ func (x *index) all(yield func(*entry) bool) {
 
 const (
 	whPrefix = ".wh."
-	// aufsPrefix begins names that AUFS kept for itself; of these layer.md knows only the opaque marker.
+	// aufsPrefix begins names that AUFS used for itself. layer.md gives a meaning to one of them, the opaque marker.
 	aufsPrefix = ".wh..wh."
 	whOpaque   = ".wh..wh..opq"
 )
 
-// clean makes a name of an archive a path from the root. As umoci and containerd do, ".." stops at the root: the
-// result can never lie outside. It is taken by its text, so "a/../b" is "b" even where a is a symbolic link.
+// clean turns a name in an archive into a path from the root. ".." stops at the root, as umoci and containerd do it, so the
+// path never leads outside. Only the text counts: "a/../b" is "b" even if a is a symbolic link.
 func clean(name string) string {
 	for strings.HasPrefix(name, "./") {
 		name = name[2:]
@@ -94,7 +94,7 @@ func clean(name string) string {
 	return path.Clean("/" + name)[1:]
 }
 
-// isClean says whether path.Clean would leave a relative name alone, which is so for nearly all.
+// isClean reports whether path.Clean would not change a relative name. That is so for nearly all names.
 func isClean(name string) bool {
 	if name == "" || name[0] == '/' || name[len(name)-1] == '/' {
 		return false
@@ -116,7 +116,7 @@ func isClean(name string) bool {
 // errSkip marks members that describe no file.
 var errSkip = errors.New("no file")
 
-// newEntry reads what a member's header says.
+// newEntry makes an entry of a member's header.
 func newEntry(h *tar.Header) (entry, error) {
 	var e entry
 	e.path = clean(h.Name)
@@ -144,7 +144,7 @@ func newEntry(h *tar.Header) (entry, error) {
 	case tar.TypeDir:
 		e.mode |= unix.S_IFDIR
 	case tar.TypeSymlink:
-		// No chmod(2) reaches a symbolic link: Linux shows 0777 whatever the header says.
+		// chmod(2) cannot change a symbolic link. Linux shows 0777, whatever the header says.
 		e.mode, e.target = unix.S_IFLNK|0o777, h.Linkname
 		if e.target == "" {
 			return entry{}, errors.New("is a symbolic link to nothing")
@@ -157,7 +157,7 @@ func newEntry(h *tar.Header) (entry, error) {
 		e.mode |= unix.S_IFIFO
 	case tar.TypeLink:
 		e.kind, e.link = hardLink, clean(h.Linkname)
-		return e, nil // the rest is its target's
+		return e, nil // everything else in the header is that of the target
 	case tar.TypeXGlobalHeader, 'V': // comments of git archive; GNU tar's volume label
 		return entry{}, errSkip
 	default:
@@ -167,7 +167,7 @@ func newEntry(h *tar.Header) (entry, error) {
 		return entry{}, errors.New("puts something that is not a directory in the place of the root directory")
 	}
 
-	// Linux keeps the last number, -1, for "no owner".
+	// Linux uses the highest number, -1, for "no owner".
 	const maxID = 1<<32 - 2
 	if h.Uid < 0 || h.Uid > maxID || h.Gid < 0 || h.Gid > maxID {
 		return entry{}, fmt.Errorf("has owner %d:%d, a number that Linux cannot hold", h.Uid, h.Gid)
@@ -192,7 +192,7 @@ func newEntry(h *tar.Header) (entry, error) {
 	return e, nil
 }
 
-// Quote quotes a path for a message, which a path of a megabyte would make unreadable.
+// Quote quotes a path for a message. It shortens a long one: a path of a megabyte would make the message unreadable.
 func Quote(path string) string {
 	const most = 160
 	if len(path) <= most {
@@ -201,7 +201,7 @@ func Quote(path string) string {
 	return strconv.Quote(path[:most/2]) + "..." + strconv.Quote(path[len(path)-most/4:])
 }
 
-// weight is roughly what the entry's own text takes.
+// weight is about how many bytes the texts of the entry take.
 func (e *entry) weight() int64 {
 	n := len(e.path) + len(e.link) + len(e.target)
 	for k, v := range e.xattrs {
@@ -210,7 +210,7 @@ func (e *entry) weight() int64 {
 	return int64(n)
 }
 
-// isSparse says whether a member has holes that archive/tar fills with zeros.
+// isSparse reports whether a member has holes, which archive/tar fills with zeros.
 func isSparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true

@@ -15,11 +15,11 @@ import (
 
 // Layer is one layer of an image as a registry stores it.
 type Layer interface {
-	// Open returns the stored bytes: a tar archive, compressed with gzip or zstd or not at all. Its Read must not
-	// return io.EOF before the bytes were found to be the right ones, and should fail once the context is done.
+	// Open returns the stored bytes: a tar archive, compressed with gzip or zstd, or not compressed. Its Read must verify the
+	// bytes before it returns io.EOF, and should fail once the context is done.
 	Open(context.Context) (io.ReadCloser, error)
-	// Digests returns the digest of what Open gives and that of the archive in it, its DiffID (config.md), in the form
-	// "sha256:0123...". They are empty where nobody knows them.
+	// Digests returns the digest of the stored bytes, and the digest of the archive in them, the DiffID (config.md), in the
+	// form "sha256:0123...". A digest that nobody knows is empty.
 	Digests() (stored, archive string)
 	// String names the layer in messages.
 	String() string
@@ -27,23 +27,23 @@ type Layer interface {
 
 // Options bound what Read may use. The zero value suits a machine with memory to spare.
 type Options struct {
-	// Memory is how many bytes of contents may be kept as they are, those of files that upper layers replace included;
-	// 0 is no limit. What is over that is kept packed with zstd, as it would be in an initramfs.
+	// Memory is how many bytes of contents may be kept as they are, including files that upper layers replace; 0 is no
+	// limit. Further contents are kept packed with zstd, as they would be in an initramfs.
 	Memory int64
-	// Overflow makes a file, without a name and not in memory, for what is over that, which is then not packed; nil is none.
+	// Overflow makes a file that is not in memory and has no name. If it is set, contents beyond Memory go there instead and
+	// are not packed.
 	Overflow func() (*os.File, error)
-	// Grow is asked, now and then, whether contents may take more memory; nil is always. Its error is Read's.
+	// Grow is asked, now and then, whether contents may take more memory; nil is no limit. Read returns its error.
 	Grow func() error
-	// MaxBytes is how much all layers together may hold uncompressed; 0 is 64 GiB. It is what stops a compression
-	// bomb.
+	// MaxBytes is how many bytes all layers together may hold uncompressed; 0 is 64 GiB. It stops a decompression bomb.
 	MaxBytes int64
-	// MaxEntries is how many files the tree may have at any time, and how many members each layer; 0 is 1 << 20.
-	// The index takes less than 1 KiB for each, plus its name.
+	// MaxEntries is how many files the tree may have at any time, and how many members each layer may have; 0 is 1 << 20.
+	// The index takes less than 1 KiB for each, and the name.
 	MaxEntries int
-	// Formats are what layers may be compressed with besides gzip and zstd.
+	// Formats are further compressions that layers may have, besides gzip and zstd.
 	Formats []compression.Format
-	// SkipDiffIDs leaves out the check that a layer, decompressed, has the digest that the image's configuration says. The
-	// check costs a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
+	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The check costs
+	// a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
 	SkipDiffIDs bool
 }
 
@@ -60,10 +60,10 @@ func (o Options) withDefaults() Options {
 // maxText bounds the names, link targets and extended attributes of all layers together, in bytes.
 const maxText = 512 << 20
 
-// errTooMuch is why reading stops at a bound: the rest of the layer is then not worth looking at.
+// errTooMuch is why reading stops at a bound. The rest of the layer is not read then.
 var errTooMuch = errors.New("too much")
 
-// bounds is what the layers of an image share while they are read.
+// bounds are shared by the layers of an image while they are read.
 type bounds struct {
 	Options
 	contents spool.Room
@@ -87,8 +87,8 @@ type stored struct {
 	content *spool.Spool
 }
 
-// source is a layer as it arrives. It remembers why reading it failed: a wrong digest is the cause, the
-// decompressor's complaint about garbage only its effect.
+// source is a layer as it arrives. It remembers why reading it failed. If the digest is wrong, that is the cause; the error of
+// the decompressor is only its effect.
 type source struct {
 	ctx context.Context
 	r   io.Reader
@@ -107,10 +107,10 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cause returns why reading failed with err. It reads to the end of the source, where its digest is checked.
+// cause returns why reading failed, where err is what was seen. It reads the source to its end, where the digest is checked.
 func (s *source) cause(err error) error {
 	if s.err == nil && !errors.Is(err, errTooMuch) {
-		// A failure is in s.err then.
+		// If that fails, s.err has the cause.
 		_, _ = io.Copy(io.Discard, s)
 	}
 	if s.err != nil {
@@ -119,14 +119,14 @@ func (s *source) cause(err error) error {
 	return err
 }
 
-// Sizes of the pipeline's stages: what arrives, and what comes out of the decompressor.
+// Sizes of the chunks between the stages of the pipeline: before and behind the decompressor.
 const (
 	rawChunk, rawChunks         = 128 << 10, 4
 	archiveChunk, archiveChunks = 256 << 10, 3
 )
 
-// readLayer takes in one layer: it arrives and is hashed in one goroutine, is decompressed in a second, hashed again in a
-// third, indexed and spooled in the caller's.
+// readLayer reads one layer. One goroutine receives and hashes it, a second one decompresses it, a third one hashes the
+// archive. The caller's goroutine indexes the archive and keeps the contents.
 func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored, err error) {
 	s := &stored{name: l.String()}
 	if s.content, err = spool.New(&b.contents); err != nil {
@@ -156,7 +156,7 @@ func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored
 	return s, s.content.Seal()
 }
 
-// take reads the layer from in, to its end also where the archive ends before.
+// take reads the layer from in, to its end, even if the archive ends before.
 func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
 	raw := readAhead(in, rawChunk, rawChunks, nil)
 	defer raw.Close()
@@ -192,7 +192,7 @@ func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
 	return check.end()
 }
 
-// member takes in one member of the archive.
+// member reads one member of the archive.
 func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds) error {
 	e, err := newEntry(h)
 	if err == errSkip {
@@ -210,12 +210,12 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 	}
 	if e.regular() {
 		if isSparse(h) {
-			// Its holes are not in the archive, so nobody has counted them.
+			// Its holes are not in the archive, so they were not counted yet.
 			if err := b.pass(e.size); err != nil {
 				return fmt.Errorf("is %w", err)
 			}
 		} else if b.bytes.Load()+e.size-archiveChunk*(archiveChunks+2) > b.MaxBytes {
-			// Some of it was read ahead and counted, but not that much.
+			// What was read ahead is counted already, and may be a part of this file.
 			return fmt.Errorf("is %w", b.pass(b.MaxBytes))
 		}
 		if e.size > 0 {
@@ -245,10 +245,10 @@ func broken(how string, err error) error {
 
 func (n *inode) regular() bool { return n.mode&typeMask == typeRegular }
 
-// limited counts what passes and fails beyond a limit, where io.LimitedReader would pretend an end.
+// limited counts the bytes that it reads and fails beyond a limit. io.LimitedReader would end there instead.
 type limited struct {
 	r    io.Reader
-	take func(n int64) error // told of each n bytes
+	take func(n int64) error // called for each n bytes
 }
 
 func (l *limited) Read(p []byte) (int, error) {

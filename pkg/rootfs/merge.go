@@ -26,26 +26,26 @@ type dentry struct {
 	ino    *inode
 	depth  int32
 	length int32 // of its path
-	layer  int32 // the layer that put it here, or that last described it if it is a directory
-	pruned int32 // the layer during which all that lower layers had below it was removed
-	gone   int32 // how many names were taken out of kids
-	way    bool  // a way that is remembered may lead through it
+	layer  int32 // the layer that put it here, or that described it last if it is a directory
+	pruned int32 // the layer that has removed everything that lower layers had below it
+	gone   int32 // how many names were removed from kids
+	way    bool  // what the resolver remembers may lead through it
 }
 
 func (n *inode) dir() bool     { return n.mode&typeMask == typeDir }
 func (n *inode) symlink() bool { return n.mode&typeMask == typeSymlink }
 
-// implied is a directory that no layer describes: what umoci and docker make for a name whose parent is missing.
+// implied makes a directory that no layer describes, as umoci and docker do for a name whose parent is missing.
 func implied() *inode { return &inode{mode: typeDir | 0o755, layer: -1} }
 
 const (
 	noLayer  = -1
 	maxDepth = 4 << 10 // PATH_MAX, more than any path has components
-	// maxPaths bounds the lengths of all paths of the tree together, in bytes: below links a short name can be that of a path
-	// with thousands of directories, and whoever goes through the tree writes all of them down.
+	// maxPaths bounds the lengths of all paths of the tree together, in bytes. Below links, a short name in an archive can
+	// stand for a path with thousands of directories, and each walk through the tree makes all of these paths.
 	maxPaths = 1 << 30
-	// Names to be looked up: an image of a million entries, ten directories deep, has as many as the first where none of its
-	// directories is remembered.
+	// Bounds on the names that are looked up: for the image, and in addition for each entry. An image of a million entries,
+	// ten directories deep, needs less than the first, even if no directory is remembered.
 	maxSteps, maxStepsEach = 1 << 26, 64
 )
 
@@ -54,11 +54,11 @@ type merger struct {
 	resolver
 	names int // in the tree
 	max   int
-	paths int64 // the sum of the lengths of the tree's paths
+	paths int64 // the lengths of all paths of the tree together
 
 	layer   int32
-	pending []*dentry         // hard links of this layer whose targets had not been seen
-	waiting map[*inode]*entry // the same by the inode that stands in for them
+	pending []*dentry         // hard links of this layer that came before their targets
+	waiting map[*inode]*entry // the same by their placeholders
 }
 
 func newMerger(ctx context.Context, maxEntries int) *merger {
@@ -69,8 +69,8 @@ func newMerger(ctx context.Context, maxEntries int) *merger {
 	return m
 }
 
-// apply puts one layer on top. Entries count in the order of the archive, but no whiteout touches what its own layer
-// brings, wherever it stands: "Whiteout files MUST only apply to resources in lower/parent layers."
+// apply puts one layer on top. Entries are applied in the order of the archive. But a whiteout never removes what its own
+// layer brings, before or after it: "Whiteout files MUST only apply to resources in lower/parent layers."
 func (m *merger) apply(x *index, layer int32) error {
 	m.layer, m.pending, m.waiting = layer, nil, map[*inode]*entry{}
 	m.reset()
@@ -91,7 +91,7 @@ func (m *merger) apply(x *index, layer int32) error {
 		case e.kind == opaque:
 			m.empty(e.path)
 		}
-		if m.stop != nil { // the last two take errors for answers
+		if m.stop != nil { // remove and empty do not return errors
 			err = m.stop
 		}
 		if err != nil {
@@ -101,13 +101,13 @@ func (m *merger) apply(x *index, layer int32) error {
 	return m.settle()
 }
 
-// split cuts the last component off.
+// split splits a path into its directory and its last component.
 func split(path string) (dir, name string) {
 	i := strings.LastIndexByte(path, '/')
 	return path[:max(i, 0)], path[i+1:]
 }
 
-// lookup finds a path, without following a link in the last place. The path is clean.
+// lookup finds a clean path. It does not follow a link as the last component.
 func (m *merger) lookup(path string) (*dentry, error) {
 	dir, name := split(path)
 	if name == "" {
@@ -123,7 +123,7 @@ func (m *merger) lookup(path string) (*dentry, error) {
 	return d.kids[name], nil
 }
 
-// parent returns the directory that path's last component goes into, made where it is missing, and that component.
+// parent returns the directory of a path, and the last component. It makes directories that are missing.
 func (m *merger) parent(path string) (*dentry, string, error) {
 	dir, name := split(path)
 	d, err := m.dir(dir, func(at *dentry, name string) (*dentry, error) {
@@ -142,7 +142,7 @@ func (m *merger) parent(path string) (*dentry, string, error) {
 	return d, name, nil
 }
 
-// add makes a new name, in place of what has it.
+// add makes a new name. It replaces what has that name.
 func (m *merger) add(at *dentry, name string, ino *inode) (*dentry, error) {
 	if old := at.kids[name]; old != nil {
 		m.forget(old)
@@ -168,11 +168,11 @@ func (m *merger) add(at *dentry, name string, ino *inode) (*dentry, error) {
 	return d, nil
 }
 
-// forget takes a name with all that is below out of the count and out of the tree.
+// forget removes a name and everything below it from the tree and from the count.
 func (m *merger) forget(d *dentry) {
 	at := d.parent
 	delete(at.kids, d.name)
-	// A map keeps the room that it had, and who goes through it goes through that.
+	// A map does not shrink, and iterating over it takes as long as when it was largest. So a new one is made.
 	if at.gone++; at.gone > 64 && int(at.gone) > len(at.kids) {
 		at.kids, at.gone = maps.Collect(maps.All(at.kids)), 0
 	}
@@ -186,11 +186,11 @@ func (m *merger) drop(d *dentry) {
 	m.names--
 	m.paths -= int64(d.length)
 	m.gone(d)
-	d.parent = nil // a pending link sees by this that it is gone
+	d.parent = nil // tells settle that a pending link is gone
 }
 
-// put applies an entry that describes a file. A directory over a directory changes it; anything else takes the
-// place of what was there, a symbolic link included, which is not followed.
+// put applies an entry that describes a file. A directory over a directory changes its mode, owner and so on. Anything else
+// replaces what was there. If that is a symbolic link, it is not followed.
 func (m *merger) put(e *entry) error {
 	if e.path == "" {
 		m.root.ino, m.root.layer = &e.inode, m.layer
@@ -208,7 +208,7 @@ func (m *merger) put(e *entry) error {
 	return err
 }
 
-// link applies a hard link. As link(2) does, it does not follow a symbolic link as its target but links to it.
+// link applies a hard link. If the target is a symbolic link, it links to that and does not follow it, like link(2).
 func (m *merger) link(e *entry) error {
 	if e.path == "" {
 		return errors.New("is a hard link in the place of the root directory")
@@ -222,7 +222,7 @@ func (m *merger) link(e *entry) error {
 		return m.stop
 	}
 	if err != nil || m.waiting[target.ino] != nil {
-		// It may come later in this layer. Until then the name is taken, by a file of no account.
+		// The target may come later in this layer. Until then a placeholder has the name.
 		placeholder := &inode{mode: typeRegular, layer: noLayer}
 		d, err := m.add(at, name, placeholder)
 		if err != nil {
@@ -243,9 +243,9 @@ func (m *merger) link(e *entry) error {
 	return err
 }
 
-// settle links the names that came before their targets.
+// settle links the hard links that came before their targets.
 func (m *merger) settle() error {
-	final := map[*inode]*inode{} // where a placeholder leads
+	final := map[*inode]*inode{} // the target of each placeholder
 	for _, d := range m.pending {
 		if d.parent == nil {
 			continue // something else took its name
@@ -282,24 +282,24 @@ func (m *merger) settle() error {
 			final[c] = ino
 		}
 		d.ino = ino
-		m.gone(d) // as what it was: it may be a symbolic link now
+		m.gone(d) // what is remembered of it may be wrong: it may be a symbolic link now
 	}
 	return nil
 }
 
-// remove hides a path of lower layers.
+// remove removes a path of lower layers.
 func (m *merger) remove(path string) {
 	dir, name := split(path)
 	at, err := m.dir(dir, nil)
 	if err != nil {
-		return // lower layers have no such path: nothing to hide
+		return // lower layers have no such path
 	}
 	if d := at.kids[name]; d != nil {
 		m.prune(d)
 	}
 }
 
-// empty hides all that lower layers have in a directory.
+// empty removes everything that lower layers have in a directory.
 func (m *merger) empty(path string) {
 	d, err := m.dir(path, nil)
 	if err != nil || !d.ino.dir() || d.pruned == m.layer {
@@ -311,8 +311,8 @@ func (m *merger) empty(path string) {
 	}
 }
 
-// prune removes what lower layers brought to d and below, and says whether something is left. A directory stays for
-// what this layer has put into it; if this layer has not described it, it is as if made for that.
+// prune removes what lower layers brought to d and below, and reports whether something is left. A directory stays if this
+// layer has put something into it. If this layer has not described it, it becomes an implied directory.
 func (m *merger) prune(d *dentry) bool {
 	if d.pruned == m.layer || m.step(1) != nil {
 		return true

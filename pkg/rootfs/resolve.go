@@ -17,23 +17,23 @@ var (
 	errNotDir = errors.New("not a directory")
 )
 
-// resolver finds paths in a tree. It remembers where links and directories were found: a path may lead through 40 links with
-// 2000 names in each, and so may every path of an archive.
+// resolver finds paths in a tree. It remembers where links and directories lead, because every path of an archive may lead
+// through 40 links with 2000 names in each.
 type resolver struct {
 	root  *dentry
 	links map[*dentry]found // where symbolic links lead
 	dirs  map[string]found  // where directories are, by their paths from the root
 
 	now  uint64 // counts the changes of the tree
-	lost uint64 // the last one that took away what a way had led through
+	lost uint64 // the last change that removed something that a remembered way leads through
 
 	ctx   context.Context
 	steps int64 // names looked up
-	most  int64 // the bound on these; 0 is none
-	stop  error // why nothing is looked up any more: the bound, or the context
+	most  int64 // the bound on steps; 0 is none
+	stop  error // why nothing is looked up any more: the bound was reached, or the context is done
 }
 
-// found is where a way ended, and when.
+// found is where a path led, and at which change of the tree that was found.
 type found struct {
 	d     *dentry
 	links int // that were followed
@@ -41,7 +41,7 @@ type found struct {
 	at    uint64
 }
 
-// holds reports whether the way would still end there. A new name opens ways but closes none.
+// holds reports whether the path would still lead there. A new name can only change where paths to nothing lead.
 func (r *resolver) holds(f found) bool {
 	if f.err != nil {
 		return f.at == r.now
@@ -49,7 +49,7 @@ func (r *resolver) holds(f found) bool {
 	return f.at >= r.lost
 }
 
-// reset drops what is remembered.
+// reset forgets what is remembered.
 func (r *resolver) reset() {
 	r.links, r.dirs = map[*dentry]found{}, map[string]found{}
 }
@@ -64,7 +64,7 @@ func (r *resolver) gone(d *dentry) {
 	}
 }
 
-// step counts n names. Once it returns an error it does so for good.
+// step counts n names that are looked up. Once it has returned an error, it always does.
 func (r *resolver) step(n int64) error {
 	const often = 1 << 12
 	before := r.steps
@@ -79,17 +79,18 @@ func (r *resolver) step(n int64) error {
 	return r.stop
 }
 
-// missing makes what is not there.
+// missing makes a directory that is not there.
 type missing func(parent *dentry, name string) (*dentry, error)
 
-// find finds the dentry for a path from the root. A symbolic link in the middle is followed within the tree, as in a chroot;
-// the last one if follow is set. make, if there is one, makes what is not there.
+// find finds the dentry for a path from the root. A symbolic link in the middle is followed within the tree, as in a chroot.
+// One at the end is followed if follow is set.
 func (r *resolver) find(path string, follow bool) (*dentry, error) {
 	f := r.walk(r.root, path, follow, 0, nil)
 	return f.d, f.err
 }
 
-// dir finds a path as find does, links followed. Most entries of an archive lie beside the one before them.
+// dir finds a path and follows links. mk, if not nil, makes directories that are not there. Most entries of an archive are in
+// the same directory as the entry before them.
 func (r *resolver) dir(path string, mk missing) (*dentry, error) {
 	if f, ok := r.dirs[path]; ok && r.holds(f) && (f.err == nil || mk == nil) {
 		return f.d, f.err
@@ -104,7 +105,7 @@ func (r *resolver) dir(path string, mk missing) (*dentry, error) {
 	return f.d, f.err
 }
 
-// walk goes from a directory, which is depth links away from where it began.
+// walk finds a path from a directory. depth is how many links are being followed.
 func (r *resolver) walk(at *dentry, path string, follow bool, depth int, mk missing) found {
 	links := 0
 	for path != "" {
@@ -154,7 +155,7 @@ func (r *resolver) walk(at *dentry, path string, follow bool, depth int, mk miss
 	return found{d: at, links: links}
 }
 
-// follow finds where a symbolic link in a directory leads, which is the same wherever one comes from.
+// follow finds where a symbolic link in a directory leads. That does not depend on the path that led to the link.
 func (r *resolver) follow(link, in *dentry, depth int, mk missing) found {
 	if f, ok := r.links[link]; ok && r.holds(f) && (f.err == nil || mk == nil) {
 		return f
@@ -168,7 +169,7 @@ func (r *resolver) follow(link, in *dentry, depth int, mk missing) found {
 	}
 	f := r.walk(in, target, true, depth, mk)
 	f.links++
-	// Too many links may be those before this one.
+	// If there are too many links, that may be because of those before this one.
 	if f.at = r.now; r.stop == nil && f.err != errLoop {
 		r.links[link] = f
 	}

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// sums are a layer's digests: of what is stored, and of the archive in it ("": not known, or not to be checked).
+// sums are the digests of a layer: of the stored bytes, and of the archive in them. An empty one is not known, or not checked.
 type sums struct{ stored, archive string }
 
-// A check is the hash of an archive that must come to a digest. The nil check lets everything pass.
+// check compares the hash of an archive with a digest. The nil check accepts everything.
 type check struct {
 	hash.Hash
 	algorithm, want string
 }
 
-// check returns the check for the archive of a layer that is compressed as format says, "" being not at all: its stored
-// bytes are the archive then, and whoever gave them has verified them already.
+// check returns the check for the archive of a layer. format is how the layer is compressed; "" is not compressed. Then the
+// stored bytes are the archive, and were verified already.
 func (s sums) check(format string) (*check, error) {
 	if s.archive == "" || format == "" && s.archive == s.stored {
 		return nil, nil
@@ -32,12 +32,12 @@ func (s sums) check(format string) (*check, error) {
 	case "sha512":
 		c.Hash = sha512.New()
 	default:
-		return nil, fmt.Errorf("has the uncompressed digest %q, of a kind that is not known", s.archive)
+		return nil, fmt.Errorf("has the uncompressed digest %q, of a kind that is not known; known are sha256 and sha512", s.archive)
 	}
 	return c, nil
 }
 
-// write returns what takes the bytes, nil if nobody wants them.
+// write returns a function that takes the bytes of the archive, or nil if there is nothing to check.
 func (c *check) write() func([]byte) {
 	if c == nil {
 		return nil
@@ -45,7 +45,7 @@ func (c *check) write() func([]byte) {
 	return func(b []byte) { c.Write(b) } // a hash takes everything
 }
 
-// end judges what was written.
+// end returns an error if the bytes have another digest.
 func (c *check) end() error {
 	if c == nil {
 		return nil

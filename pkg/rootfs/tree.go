@@ -26,7 +26,7 @@ type Tree struct {
 	stat   Stat
 
 	mu   sync.Mutex
-	ways resolver // of a tree that changes no more
+	ways resolver // for Lookup and Lstat
 }
 
 // Node is one path of a tree. It is never changed once made.
@@ -44,29 +44,29 @@ type Node struct {
 	ino *inode
 }
 
-// Same says whether n and o are hard links of the same file.
+// Same reports whether n and o are hard links of the same file.
 func (n *Node) Same(o *Node) bool { return n.ino != nil && n.ino == o.ino }
 
-// Dir says whether n is a directory.
+// Dir reports whether n is a directory.
 func (n *Node) Dir() bool { return n.Mode&typeMask == typeDir }
 
-// Regular says whether n is a regular file.
+// Regular reports whether n is a regular file.
 func (n *Node) Regular() bool { return n.Mode&typeMask == typeRegular }
 
-// Symlink says whether n is a symbolic link.
+// Symlink reports whether n is a symbolic link.
 func (n *Node) Symlink() bool { return n.Mode&typeMask == typeSymlink }
 
-// Stat sums up a tree.
+// Stat is the size of a tree.
 type Stat struct {
 	Entries int   // paths, the root included
 	Inodes  int   // files and directories; hard links count once
 	Bytes   int64 // of regular files
-	Pages   int64 // the same in bytes, each file rounded up to whole pages of 4 KiB, as tmpfs keeps them
+	Pages   int64 // of regular files too, but each rounded up to whole pages of 4 KiB, as tmpfs keeps them
 	Xattrs  int   // files and directories with extended attributes
 }
 
-// Read reads all layers, lowest first, and merges them. An error names the layer, and the path where there is one.
-// The caller closes the tree.
+// Read reads all layers, lowest first, and merges them. An error names the layer, and the path if there is one. The caller
+// closes the tree.
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	b := &bounds{Options: opt.withDefaults()}
 	b.contents.Limit, b.contents.Overflow = b.Memory, b.Overflow
@@ -103,7 +103,7 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	return t, nil
 }
 
-// outgrown is what Options.Grow says. The rest of a layer is then not worth looking at.
+// outgrown is the error of Options.Grow. It ends reading as a bound does: the rest of the layer is not read.
 type outgrown struct{ error }
 
 func (o *outgrown) Unwrap() []error { return []error{errTooMuch, o.error} }
@@ -113,14 +113,14 @@ func TooMuch(err error) bool {
 	return errors.Is(err, errTooMuch) && !errors.As(err, new(*outgrown))
 }
 
-// merge makes one tree of what the layers hold.
+// merge makes one tree of the layers.
 func (t *Tree) merge(ctx context.Context, maxEntries int) error {
 	m := newMerger(ctx, maxEntries)
 	for i, s := range t.layers {
 		if err := m.apply(&s.index, int32(i)); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		s.index = index{} // what the tree does not point at is free to go
+		s.index = index{} // the tree points at those entries that it needs
 	}
 	t.root = m.root
 	t.ways.root = m.root
@@ -128,7 +128,7 @@ func (t *Tree) merge(ctx context.Context, maxEntries int) error {
 	return t.count(ctx)
 }
 
-// count numbers links and sums up.
+// count counts the names of each file, and what Stat returns.
 func (t *Tree) count(ctx context.Context) error {
 	for d := range t.root.all {
 		if err := ctx.Err(); err != nil {
@@ -151,7 +151,7 @@ func (t *Tree) count(ctx context.Context) error {
 	return nil
 }
 
-// all yields d and what is below it, parents first, names in order.
+// all yields d and everything below it, parents first, names in order.
 func (d *dentry) all(yield func(*dentry) bool) { d.visit(yield) }
 
 func (d *dentry) visit(yield func(*dentry) bool) bool {
@@ -166,7 +166,7 @@ func (d *dentry) visit(yield func(*dentry) bool) bool {
 	return true
 }
 
-// path returns where d is, "." for the root.
+// path returns the path of d, "." for the root.
 func (d *dentry) path() string {
 	if d.depth == 0 {
 		return "."
@@ -190,11 +190,11 @@ func (d *dentry) node() *Node {
 	}
 }
 
-// Lookup finds a path. Symbolic links are followed within the tree, absolute ones from its root and ".." no further
-// than it. The node has the path of what was found. errors.Is(err, fs.ErrNotExist) tells that there is none.
+// Lookup finds a path. Symbolic links are followed within the tree: absolute ones begin at its root, and ".." does not lead
+// out of it. The node has the path of what was found. If there is nothing, errors.Is(err, fs.ErrNotExist) is true.
 func (t *Tree) Lookup(path string) (*Node, error) { return t.lookup(path, true) }
 
-// Lstat is Lookup that does not follow a symbolic link in the last place.
+// Lstat is like Lookup, but does not follow a symbolic link as the last component.
 func (t *Tree) Lstat(path string) (*Node, error) { return t.lookup(path, false) }
 
 func (t *Tree) lookup(path string, follow bool) (*Node, error) {
@@ -211,7 +211,7 @@ func (t *Tree) find(path string, follow bool) (*dentry, error) {
 	return t.ways.find(path, follow)
 }
 
-// Names returns what is in a directory, in order. Symbolic links are followed.
+// Names returns the names in a directory, in order. Symbolic links are followed.
 func (t *Tree) Names(path string) ([]string, error) {
 	d, err := t.find(path, true)
 	if err == nil && !d.ino.dir() {
@@ -223,8 +223,8 @@ func (t *Tree) Names(path string) ([]string, error) {
 	return slices.Sorted(maps.Keys(d.kids)), nil
 }
 
-// All yields every path, parents before what is in them, without any content. Once the context is done it yields its error
-// and ends.
+// All yields every path without its content, parents before what is in them. Once the context is done it yields the error of
+// the context and ends.
 func (t *Tree) All(ctx context.Context) iter.Seq2[*Node, error] {
 	return func(yield func(*Node, error) bool) {
 		for d := range t.root.all {
@@ -256,7 +256,7 @@ func (t *Tree) Place(n *Node) (Place, bool) {
 	return Place{t.layers[i.layer].content, i.off, i.links == 1 && n.Path == i.path}, true
 }
 
-// Spools returns where the contents of all layers wait, lowest first.
+// Spools returns the spools of all layers, lowest first.
 func (t *Tree) Spools() []*spool.Spool {
 	var list []*spool.Spool
 	for _, s := range t.layers {
@@ -265,7 +265,7 @@ func (t *Tree) Spools() []*spool.Spool {
 	return list
 }
 
-// Formats returns how the layers were compressed, lowest first: names of package compression, "" for not at all.
+// Formats returns how the layers were compressed, lowest first: a name of package compression, or "" for not compressed.
 func (t *Tree) Formats() []string {
 	var list []string
 	for _, s := range t.layers {
@@ -274,12 +274,12 @@ func (t *Tree) Formats() []string {
 	return list
 }
 
-// Packed says whether there was too little memory to keep all contents as they are.
+// Packed reports whether there was too little memory to keep all contents as they are.
 func (t *Tree) Packed() bool {
 	return slices.ContainsFunc(t.Spools(), func(s *spool.Spool) bool { return !s.Plain() })
 }
 
-// Stat returns the sums.
+// Stat returns the size of the tree.
 func (t *Tree) Stat() Stat { return t.stat }
 
 // Close gives all memory back.

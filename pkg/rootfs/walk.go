@@ -11,8 +11,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
-// SkipName is what Walk's visit returns for a path that it leaves out: a content that came with it is then offered
-// again with the next name of the same file.
+// SkipName is what Walk's visit returns for a path that it leaves out. If a content came with the path, it comes again with
+// the next name of the same file.
 //
 //lint:ignore ST1012 it is no failure, and has the form of fs.SkipDir
 var SkipName = errors.New("skip this name")
