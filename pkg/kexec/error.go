@@ -27,15 +27,16 @@ type Error struct {
 
 // Segment is one stretch of memory that was to be filled.
 type Segment struct {
-	kexec.Range      // its address and how long it is
-	Content     uint // how many bytes of that were given; the kernel makes the rest zeros
+	Address uintptr
+	Size    uint // of the stretch, in bytes
+	Content uint // how many of these were given; the kernel makes the rest zeros
 }
 
 // described returns segments without their contents, which may be gone by the time that somebody reads an error.
 func described(segments kexec.Segments) []Segment {
 	var all []Segment
 	for _, s := range segments {
-		all = append(all, Segment{s.Phys, uint(len(s.Buf))})
+		all = append(all, Segment{s.Phys.Start, s.Phys.Size, uint(len(s.Buf))})
 	}
 	return all
 }
@@ -61,7 +62,7 @@ func (e *Error) given() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "entry %#x, flags %#x, %d segments:", e.Entry, e.Flags, len(e.Segments))
 	for _, s := range e.Segments {
-		fmt.Fprintf(&b, " %#x bytes at %v", s.Content, s.Range)
+		fmt.Fprintf(&b, " %#x bytes at [%#x, %#x)", s.Content, s.Address, s.Address+uintptr(s.Size))
 	}
 	return b.String()
 }
