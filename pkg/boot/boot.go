@@ -12,8 +12,8 @@
 // Read, where the image's digest is known and no layer was read; a machine's own layers in Read's list of layers;
 // another form of root in Convert, between the tree and the bundle.
 //
-// The package finds no images and starts no kernel: see packages image and kexec. It does not retry; the caller may call
-// Read again.
+// The package finds no images and starts no kernel: see packages image and kexec. It does not retry; the caller may
+// call Read again.
 package boot
 
 import (

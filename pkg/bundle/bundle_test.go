@@ -466,7 +466,8 @@ func TestMake(t *testing.T) {
 	}
 }
 
-// TestLarge has files that no initramfs can hold, one of them with two names: wyrinit joins them, or the image is refused.
+// TestLarge has files that no initramfs can hold, one of them with two names: wyrinit joins them, or the image is
+// refused.
 func TestLarge(t *testing.T) {
 	entries := bootable(
 		imagetest.PAXSparse("bin/a", "end", 1<<31-3, 1<<31),

@@ -30,7 +30,8 @@ func TestError(t *testing.T) {
 			"kexec_load: cannot allocate memory" + given},
 		{Segments, unix.EBUSY, "another kexec is in progress: kexec_load: device or resource busy" + given},
 		{Files, unix.EPERM, "this kernel is locked down and trusts no signature of the container's kernel, " +
-			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1): kexec_file_load: operation not permitted" + files},
+			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1): " +
+			"kexec_file_load: operation not permitted" + files},
 		{Files, unix.ENODATA, "Secure Boot asks for a signed kernel and the container's kernel has no signature: " +
 			"kexec_file_load: no data available" + files},
 		{Files, unix.ENOMEM, "there is not enough memory to hold the container's kernel and initrd a second time: " +
