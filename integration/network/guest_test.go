@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,12 +57,16 @@ func passInGuest(t *testing.T, test string, cases []string, cards ...string) {
 	if _, err := os.Stat(kernel); err != nil {
 		t.Fatalf("%v: run make first", err)
 	}
+	self, err := static()
+	if err != nil {
+		t.Fatal(err)
+	}
 	initrd := filepath.Join(t.TempDir(), "initrd")
 	f, err := os.Create(initrd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeGuest(f, static(t), modules, test+"/^("+strings.Join(cases, "|")+")$"); err != nil {
+	if err := writeGuest(f, self, modules, test+"/^("+strings.Join(cases, "|")+")$"); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -84,22 +89,22 @@ func passInGuest(t *testing.T, test string, cases []string, cards ...string) {
 	}
 }
 
-// static builds these tests as a static program. The running one may be linked with the C library, because go test
-// does that if it finds a compiler.
-func static(t *testing.T) []byte {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "init")
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", file, ".")
+// static returns these tests as a static program, which is built once. The running one may be linked with the C library,
+// because go test does that if it finds a compiler.
+var static = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "guest")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "init")
+	build := exec.Command("go", "test", "-c", "-o", file, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go test -c: %v\n%s", err, out)
+		return nil, fmt.Errorf("go test -c: %w\n%s", err, out)
 	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+	return os.ReadFile(file)
+})
 
 // writeGuest writes an initramfs with these tests as the first process, wyrnet and the modules.
 func writeGuest(w io.Writer, self []byte, modules, pattern string) error {
