@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -99,8 +98,6 @@ func (a *applied) removals(w wanted, t target) []change {
 			out = append(out, dropRoute{t, r})
 		}
 	}
-	// Iteration over a map has no order, but the changes should always have the same one.
-	slices.SortStableFunc(out, func(a, b change) int { return strings.Compare(a.String(), b.String()) })
 	return out
 }
 

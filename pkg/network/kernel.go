@@ -14,8 +14,7 @@ import (
 type kernel interface {
 	// watch returns a channel that gets a value when a link or an address may have changed, until ctx ends.
 	watch(ctx context.Context) (<-chan struct{}, error)
-	// look returns all links with their addresses, in the order of their index. After netlink.ErrDumpInterrupted some of
-	// them may be missing.
+	// look returns all links with their addresses. After netlink.ErrDumpInterrupted some of them may be missing.
 	look() ([]device, error)
 	// describe fills in what look leaves out, for it seldom changes: the type, the driver and the path of the hardware.
 	describe(d *device)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -68,7 +67,6 @@ func (linux) look() ([]device, error) {
 			}
 		}
 	}
-	slices.SortFunc(devices, func(a, b device) int { return a.index - b.index })
 	return devices, errors.Join(err, addrErr)
 }
 

@@ -45,11 +45,14 @@ func (m *Manager) report(now time.Time) {
 
 // resolvers returns the name servers and search domains of all links. Those of links with a default route come first.
 func resolvers(states []LinkState) (servers []netip.Addr, search []string) {
-	states = slices.Clone(states)
-	slices.SortStableFunc(states, func(a, b LinkState) int { return len(b.Gateways) - len(a.Gateways) })
-	for _, s := range states {
-		servers = appendNew(servers, s.DNS)
-		search = appendNew(search, s.Domains)
+	order := make([]int, len(states))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return len(states[b].Gateways) - len(states[a].Gateways) })
+	for _, i := range order {
+		servers = appendNew(servers, states[i].DNS)
+		search = appendNew(search, states[i].Domains)
 	}
 	return servers, search
 }

@@ -49,7 +49,7 @@ type routerSocket interface {
 
 // packetSocket is a packet socket (packet(7)) without link-layer headers.
 type packetSocket struct {
-	*os.File
+	file           *os.File
 	ifi            *net.Interface
 	client, server int // ports
 }
@@ -105,6 +105,10 @@ func filter4(fd, port int) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, attached)
 }
 
+func (s *packetSocket) Read(b []byte) (int, error) { return s.file.Read(b) }
+
+func (s *packetSocket) Close() error { return s.file.Close() }
+
 func (s *packetSocket) broadcast(packet []byte) error {
 	return s.sendTo(packet, broadcastAddress(s.ifi))
 }
@@ -130,7 +134,7 @@ func (s *packetSocket) sendTo(packet, to []byte) error {
 	if len(address) < unix.SizeofSockaddrLinklayer {
 		address = address[:unix.SizeofSockaddrLinklayer]
 	}
-	raw, err := s.SyscallConn()
+	raw, err := s.file.SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -177,7 +181,7 @@ func (s *packetSocket) probe(neighbour netip.Addr) {
 }
 
 // udpSocket6 is a UDP socket at the link-local address of a link.
-type udpSocket6 struct{ *net.UDPConn }
+type udpSocket6 struct{ conn *net.UDPConn }
 
 // allServers6 is All_DHCP_Relay_Agents_and_Servers of RFC 8415 section 7.1.
 var allServers6 = netip.MustParseAddr("ff02::1:2")
@@ -192,15 +196,19 @@ func openUDPSocket6(name string) (udpSocket6, error) {
 	return udpSocket6{conn}, err
 }
 
+func (s udpSocket6) Read(b []byte) (int, error) { return s.conn.Read(b) }
+
+func (s udpSocket6) Close() error { return s.conn.Close() }
+
 func (s udpSocket6) send(payload []byte) error {
-	to := netip.AddrPortFrom(allServers6.WithZone(s.LocalAddr().(*net.UDPAddr).Zone), dhcpv6.DefaultServerPort)
-	_, err := s.WriteToUDPAddrPort(payload, to)
+	to := netip.AddrPortFrom(allServers6.WithZone(s.conn.LocalAddr().(*net.UDPAddr).Zone), dhcpv6.DefaultServerPort)
+	_, err := s.conn.WriteToUDPAddrPort(payload, to)
 	return err
 }
 
 // icmpSocket is an ICMPv6 socket that hears router advertisements.
 type icmpSocket struct {
-	*ndp.Conn
+	conn   *ndp.Conn
 	own    netip.Addr
 	mac    net.HardwareAddr
 	buffer []byte
@@ -231,6 +239,8 @@ func openICMPSocket(index int) (*icmpSocket, error) {
 	return &icmpSocket{conn, own, ifi.HardwareAddr, make([]byte, 1<<16)}, nil
 }
 
+func (s *icmpSocket) Close() error { return s.conn.Close() }
+
 func (s *icmpSocket) address() netip.Addr { return s.own }
 
 func (s *icmpSocket) solicit() error {
@@ -238,11 +248,11 @@ func (s *icmpSocket) solicit() error {
 	if len(s.mac) == 6 {
 		m.Options = []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: s.mac}}
 	}
-	return s.WriteTo(m, nil, netip.IPv6LinkLocalAllRouters())
+	return s.conn.WriteTo(m, nil, netip.IPv6LinkLocalAllRouters())
 }
 
 func (s *icmpSocket) receive() ([]byte, int, netip.Addr, error) {
-	n, control, from, err := s.ReadRaw(s.buffer)
+	n, control, from, err := s.conn.ReadRaw(s.buffer)
 	hopLimit := -1
 	if control != nil {
 		hopLimit = control.HopLimit
