@@ -49,44 +49,43 @@ const mostAgain = 3
 
 // changes returns the changes from what the link was given to what is wanted: first the removals, then addresses,
 // then routes. What others have set stays.
-func (a *applied) changes(w wanted, d device) []change {
-	out := a.removals(w, d.target())
+func (a *applied) changes(w *wanted, d *device) []*change {
+	t := d.target()
+	out := a.removals(w, t)
 	for _, addr := range w.addresses {
 		old, set := a.addresses[addr.key()]
 		if _, there := d.find(addr.prefix.Addr()); set && old == addr && (there || a.again[addr.key()] >= mostAgain) {
 			continue
 		}
-		out = append(out, newAddress{d.target(), addr})
+		out = append(out, newAddress(t, addr))
 	}
 	for _, r := range w.routes {
 		old, set := a.routes[r.key()]
 		switch {
 		case !set:
-			out = append(out, newRoute{d.target(), r})
+			out = append(out, newRoute(t, r))
 		case !old.expires.Equal(r.expires):
-			out = append(out, refreshRoute{d.target(), old, r})
+			out = append(out, refreshRoute(t, old, r))
 		}
 	}
 	if !a.ruled && (len(w.addresses)+len(w.routes) > 0 || d.carrier()) {
-		for _, r := range w.rules {
-			out = append(out, r)
-		}
+		out = append(out, w.rules...)
 		for _, n := range w.neighbors {
-			out = append(out, newNeighbor{d.target(), n})
+			out = append(out, newNeighbor(t, n))
 		}
 	}
 	if mtu := a.mtu(w); mtu != 0 && mtu != d.mtu {
-		out = append(out, setMTU{d.target(), mtu})
+		out = append(out, setMTU(t, mtu))
 	}
 	return out
 }
 
 // removals returns the changes that remove addresses and routes that are no longer wanted.
-func (a *applied) removals(w wanted, t target) []change {
-	var out []change
+func (a *applied) removals(w *wanted, t target) []*change {
+	var out []*change
 	for key, addr := range a.addresses {
 		if !slices.ContainsFunc(w.addresses, func(b address) bool { return b.key() == key }) {
-			out = append(out, dropAddress{t, addr})
+			out = append(out, dropAddress(t, addr))
 		}
 	}
 	keep := map[route]bool{}
@@ -95,7 +94,7 @@ func (a *applied) removals(w wanted, t target) []change {
 	}
 	for key, r := range a.routes {
 		if !keep[key] {
-			out = append(out, dropRoute{t, r})
+			out = append(out, dropRoute(t, r))
 		}
 	}
 	return out
@@ -103,7 +102,7 @@ func (a *applied) removals(w wanted, t target) []change {
 
 // mtu returns the MTU to set: the one of the lease, or the link's own if an earlier lease changed it. It returns 0 if
 // no lease ever did.
-func (a *applied) mtu(w wanted) int {
+func (a *applied) mtu(w *wanted) int {
 	if w.mtu != 0 {
 		return w.mtu
 	}
@@ -111,24 +110,22 @@ func (a *applied) mtu(w wanted) int {
 }
 
 // tried counts how often an address is set again. Somebody may have removed it, by a flush for example.
-func (a *applied) tried(c change) {
-	if c, is := c.(newAddress); is && a.addresses[c.address.key()] == c.address {
+func (a *applied) tried(c *change) {
+	if c.verb == verbNewAddress && a.addresses[c.address.key()] == *c.address {
 		a.again[c.address.key()]++
 	}
 }
 
 // done records a change that worked.
-func (a *applied) done(c change) {
-	switch c := c.(type) {
-	case newAddress:
-		a.addresses[c.address.key()] = c.address
-	case dropAddress:
+func (a *applied) done(c *change) {
+	switch c.verb {
+	case verbNewAddress:
+		a.addresses[c.address.key()] = *c.address
+	case verbDropAddress:
 		delete(a.addresses, c.address.key())
-	case newRoute:
-		a.routes[c.route.key()] = c.route
-	case refreshRoute:
-		a.routes[c.route.key()] = c.route
-	case dropRoute:
+	case verbNewRoute, verbRefreshRoute:
+		a.routes[c.route.key()] = *c.route
+	case verbDropRoute:
 		delete(a.routes, c.route.key())
 	}
 }

@@ -32,11 +32,11 @@ func (m *Manager) step(l *link, now time.Time) {
 		return
 	}
 	m.start(l, now)
-	m.apply(l, l.wanted)
+	m.apply(l, &l.wanted)
 }
 
 // try makes a change on a link and records whether it worked.
-func (m *Manager) try(l *link, c change) error {
+func (m *Manager) try(l *link, c *change) error {
 	err := m.do(l, c)
 	m.notice(l, l.note(c, err))
 	return err
@@ -44,10 +44,10 @@ func (m *Manager) try(l *link, c change) error {
 
 // do makes a change on a link. If the device is busy, do takes it down and tries again. The device stays down until
 // the link is set up.
-func (m *Manager) do(l *link, c change) error {
+func (m *Manager) do(l *link, c *change) error {
 	err := m.kernel.do(c)
 	if errors.Is(err, unix.EBUSY) && whileDown(c) {
-		if err = m.kernel.do(linkDown{l.target()}); err == nil {
+		if err = m.kernel.do(linkDown(l.target())); err == nil {
 			err = m.kernel.do(c)
 		}
 	}
@@ -55,12 +55,8 @@ func (m *Manager) do(l *link, c change) error {
 }
 
 // whileDown reports whether some drivers make the change only while the device is down.
-func whileDown(c change) bool {
-	switch c.(type) {
-	case setMAC, rename:
-		return true
-	}
-	return false
+func whileDown(c *change) bool {
+	return c.verb == verbSetMAC || c.verb == verbRename
 }
 
 // applyLinkFile applies the first .link file that fits a new device, and reports whether there was anything to
@@ -70,11 +66,10 @@ func (m *Manager) applyLinkFile(l *link) bool {
 	if !ok {
 		return false
 	}
-	changes := f.changes(l.device)
+	changes := f.changes(&l.device)
 	noEthtool := false
 	for _, c := range changes {
-		_, hardware := c.(setEthtool)
-		if hardware && noEthtool {
+		if noEthtool && c.verb == verbSetEthtool {
 			continue
 		}
 		err := m.do(l, c)
@@ -84,9 +79,9 @@ func (m *Manager) applyLinkFile(l *link) bool {
 		}
 		if err != nil {
 			m.notice(l, fmt.Sprintf("%s.link: cannot %s: %v", f.conf.Name, what, err))
-		} else if c, is := c.(rename); is {
-			m.logf("%s: renamed to %s by %s.link", l.Name, c.to, f.conf.Name)
-			l.Name = c.to
+		} else if c.verb == verbRename {
+			m.logf("%s: renamed to %s by %s.link", l.Name, c.value, f.conf.Name)
+			l.Name = c.value
 		}
 	}
 	return len(changes) > 0
@@ -95,7 +90,7 @@ func (m *Manager) applyLinkFile(l *link) bool {
 // setUp prepares a link before it has a carrier. It returns false while the bond or bridge that the link belongs to
 // does not exist.
 func (m *Manager) setUp(l *link) bool {
-	s := l.wanted.setup
+	s := &l.wanted.setup
 	master := m.device(s.master.name)
 	if s.master.name != "" {
 		var err error
@@ -106,11 +101,11 @@ func (m *Manager) setUp(l *link) bool {
 			return false
 		}
 	}
-	for _, c := range s.changes(l.device, master) {
+	for _, c := range s.changes(&l.device, master) {
 		err := m.try(l, c)
 		// Without a link-local address the link has no IPv6 at all, so fall back to the usual mode.
-		if g, is := c.(setGenMode); is && err != nil && g.mode != genModeEUI64 && g.mode != genModeNone {
-			m.try(l, setGenMode{l.target(), genModeEUI64})
+		if c.verb == verbSetGenMode && err != nil && c.number != genModeEUI64 && c.number != genModeNone {
+			m.try(l, setGenMode(l.target(), genModeEUI64))
 		}
 	}
 	for _, name := range s.above {
@@ -127,7 +122,7 @@ func (m *Manager) stack(l *link, name string) {
 		l.applied.fail("make "+name, err)
 		return
 	}
-	l.note(makeDevice{conf: c}, m.makeNetDev(c, l.index))
+	l.note(makeDevice(c, l.index), m.makeNetDev(c, l.index))
 }
 
 // upAgain tries every 5 seconds to bring up a link that the kernel could not bring up before: its driver may have
@@ -140,22 +135,22 @@ func (m *Manager) upAgain(l *link, now time.Time) {
 		return
 	}
 	l.applied.upTried = now
-	m.try(l, linkUp{l.target()})
+	m.try(l, linkUp(l.target()))
 }
 
 // apply makes the changes that are still needed. Addresses and routes that others have set stay.
-func (m *Manager) apply(l *link, w wanted) {
+func (m *Manager) apply(l *link, w *wanted) {
 	if w.mtu != 0 && l.applied.ownMTU == 0 {
 		l.applied.ownMTU = l.mtu
 	}
-	for _, c := range l.applied.changes(w, l.device) {
+	for _, c := range l.applied.changes(w, &l.device) {
 		err := m.try(l, c)
-		switch c.(type) {
-		case newAddress:
+		switch c.verb {
+		case verbNewAddress:
 			if err == nil {
 				m.again()
 			}
-		case newRule, newNeighbor:
+		case verbNewRule, verbNewNeighbor:
 			l.applied.ruled = true
 		}
 	}
@@ -170,7 +165,7 @@ func (m *Manager) apply(l *link, w wanted) {
 // keepSysctl sets an IPv6 number of the link, unless it is 0 or already set.
 func (m *Manager) keepSysctl(l *link, key string, value int) {
 	if want := strconv.Itoa(value); value != 0 && m.kernel.sysctl("ipv6", l.Name, key) != want {
-		m.try(l, setSysctl{l.target(), "ipv6", key, want})
+		m.try(l, setSysctl(l.target(), "ipv6/"+key, want))
 	}
 }
 
@@ -187,7 +182,7 @@ func (m *Manager) drop(l *link, now time.Time) {
 	if l.managed() {
 		var none wanted
 		l.wantLimits(&none)
-		m.apply(l, none)
+		m.apply(l, &none)
 		l.wanted = l.want(now)
 	}
 	clear(l.applied.again)

@@ -462,7 +462,7 @@ func TestRouterLimits(t *testing.T) {
 			}
 			pass(time.Second)
 			check("with the router", "1400", "32")
-			k.do(setMTU{target{1, "eth0"}, 1450}) // by somebody else: the kernel resets the MTU for IPv6
+			k.do(setMTU(target{1, "eth0"}, 1450)) // by somebody else: the kernel resets the MTU for IPv6
 			pass(2 * time.Second)
 			check("with another MTU of the link", "1400", "32")
 			k.router.says(raw.RA{Lifetime: 1800, HopLimit: 16})

@@ -29,13 +29,6 @@ func newEthtool(index int) (ethtool, error) {
 	return ethtool{f.ID, index}, nil
 }
 
-// setEthtool changes one group of hardware settings.
-type setEthtool struct {
-	target
-	part string
-	conf netconf.Ethtool
-}
-
 // The groups of settings, each of which is one message. The text says what the message does.
 const (
 	ethtoolSpeed    = "set the speed"
@@ -46,8 +39,8 @@ const (
 )
 
 // ethtoolChanges returns the changes that a .link file makes to the hardware.
-func ethtoolChanges(t target, c netconf.Ethtool) []change {
-	var out []change
+func ethtoolChanges(t target, c netconf.Ethtool) []*change {
+	var out []*change
 	for _, p := range []struct {
 		name string
 		set  bool
@@ -59,38 +52,37 @@ func ethtoolChanges(t target, c netconf.Ethtool) []change {
 		{ethtoolPause, c.RxPause != nil || c.TxPause != nil || c.AutoPause != nil},
 	} {
 		if p.set {
-			out = append(out, setEthtool{t, p.name, c})
+			out = append(out, &change{verb: verbSetEthtool, target: t, key: p.name, hardware: &c})
 		}
 	}
 	return out
 }
 
-func (c setEthtool) String() string { return c.part }
-
-func (c setEthtool) make() error {
+// setEthtool makes one group of settings.
+func (c *change) setEthtool() error {
 	e, err := newEthtool(c.index)
 	if err != nil {
 		return err
 	}
 	var command uint8
 	var attrs []*nl.RtAttr
-	switch c.part {
+	switch c.key {
 	case ethtoolSpeed:
-		command, attrs = unix.ETHTOOL_MSG_LINKMODES_SET, linkModes(c.conf)
+		command, attrs = unix.ETHTOOL_MSG_LINKMODES_SET, linkModes(*c.hardware)
 	case ethtoolWake:
-		command, attrs = unix.ETHTOOL_MSG_WOL_SET, []*nl.RtAttr{wakeModes(*c.conf.WakeOn)}
+		command, attrs = unix.ETHTOOL_MSG_WOL_SET, []*nl.RtAttr{wakeModes(*c.hardware.WakeOn)}
 	case ethtoolOffloads:
-		command, attrs = unix.ETHTOOL_MSG_FEATURES_SET, []*nl.RtAttr{wantedFeatures(c.conf.Offload)}
+		command, attrs = unix.ETHTOOL_MSG_FEATURES_SET, []*nl.RtAttr{wantedFeatures(c.hardware.Offload)}
 	case ethtoolRings:
 		command = unix.ETHTOOL_MSG_RINGS_SET
-		if attrs, err = e.rings(c.conf); err != nil {
+		if attrs, err = e.rings(*c.hardware); err != nil {
 			return fmt.Errorf("cannot find out how large they may be: %w", err)
 		}
 	case ethtoolPause:
 		command, attrs = unix.ETHTOOL_MSG_PAUSE_SET, switches([]switched{
-			{unix.ETHTOOL_A_PAUSE_RX, c.conf.RxPause},
-			{unix.ETHTOOL_A_PAUSE_TX, c.conf.TxPause},
-			{unix.ETHTOOL_A_PAUSE_AUTONEG, c.conf.AutoPause},
+			{unix.ETHTOOL_A_PAUSE_RX, c.hardware.RxPause},
+			{unix.ETHTOOL_A_PAUSE_TX, c.hardware.TxPause},
+			{unix.ETHTOOL_A_PAUSE_AUTONEG, c.hardware.AutoPause},
 		})
 	}
 	if len(attrs) == 0 {

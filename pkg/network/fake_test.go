@@ -109,12 +109,12 @@ func (k *fakeKernel) sysctl(_, link, key string) string {
 }
 
 // do makes a change, unless it is to fail.
-func (k *fakeKernel) do(c change) error {
+func (k *fakeKernel) do(c *change) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	name := ""
-	if t, is := c.(interface{ linkIndex() int }); is {
-		d := k.devices[t.linkIndex()]
+	if c.index != 0 {
+		d := k.devices[c.index]
 		if d == nil {
 			return unix.ENODEV
 		}
@@ -132,54 +132,53 @@ func (k *fakeKernel) do(c change) error {
 	return err
 }
 
-func (t target) linkIndex() int { return t.index }
-
-func (k *fakeKernel) change(c change) error {
-	switch c := c.(type) {
-	case setMAC:
-		k.devices[c.index].MAC = c.mac
-	case setMTU:
-		k.devices[c.index].mtu = c.mtu
-		k.sysctls[c.name+"/mtu"] = fmt.Sprint(c.mtu) // the kernel resets the MTU for IPv6
-	case rename:
-		if k.devices[c.index].up() {
+func (k *fakeKernel) change(c *change) error {
+	d := k.devices[c.index]
+	switch c.verb {
+	case verbSetMAC:
+		d.MAC = c.mac
+	case verbSetMTU:
+		d.mtu = c.number
+		k.sysctls[c.name+"/mtu"] = fmt.Sprint(c.number) // the kernel resets the MTU for IPv6
+	case verbRename:
+		if d.up() {
 			return unix.EBUSY
 		}
-		k.devices[c.index].Name = c.to
-	case addAltName:
-		k.devices[c.index].AltNames = append(k.devices[c.index].AltNames, c.alt)
-	case enslave:
-		k.devices[c.index].master = c.into.index
-	case linkUp:
-		k.bringUp(k.devices[c.index])
-	case linkDown:
-		k.devices[c.index].flags = 0
-		k.devices[c.index].addrs = nil
-	case setSysctl:
-		k.sysctls[c.name+"/"+c.key] = c.value
-	case makeDevice:
-		if err := k.kinds[c.conf.Kind]; err != nil {
+		d.Name = c.value
+	case verbAddAltName:
+		d.AltNames = append(d.AltNames, c.value)
+	case verbEnslave:
+		d.master = c.into.index
+	case verbLinkUp:
+		k.bringUp(d)
+	case verbLinkDown:
+		d.flags = 0
+		d.addrs = nil
+	case verbSetSysctl:
+		k.sysctls[c.name+"/"+filepath.Base(c.key)] = c.value
+	case verbMakeDevice:
+		if err := k.kinds[c.device.Kind]; err != nil {
 			return err
 		}
 		index := 100 + len(k.devices)
-		d := netconf.Device{Name: c.conf.Device, KernelName: c.conf.Device, Kind: c.conf.Kind,
-			Type: typeOf(c.conf.Kind)}
-		d.MAC = net.HardwareAddr{2, 0, 0, 0, 1, byte(index)}
-		k.devices[index] = &device{Device: d, index: index, mtu: 1500, ipv6: true, broadcasts: true,
-			ownTable: c.conf.Table}
+		made := netconf.Device{Name: c.device.Device, KernelName: c.device.Device, Kind: c.device.Kind,
+			Type: typeOf(c.device.Kind)}
+		made.MAC = net.HardwareAddr{2, 0, 0, 0, 1, byte(index)}
+		k.devices[index] = &device{Device: made, index: index, mtu: 1500, ipv6: true, broadcasts: true,
+			ownTable: c.device.Table}
 		k.cables[index] = true
-	case newAddress:
-		k.addAddress(k.devices[c.index], c.address.prefix, c.address.flags)
-	case dropAddress:
+	case verbNewAddress:
+		k.addAddress(d, c.address.prefix, c.address.flags)
+	case verbDropAddress:
 		d := k.devices[c.index]
 		d.addrs = slices.DeleteFunc(d.addrs, func(a ifAddr) bool { return a.prefix == c.address.prefix })
-	case newRoute:
-		return k.addRoute(c.index, c.route)
-	case refreshRoute:
-		k.dropRoute(c.index, c.old)
-		return k.addRoute(c.index, c.route)
-	case dropRoute:
-		k.dropRoute(c.index, c.route)
+	case verbNewRoute:
+		return k.addRoute(c.index, *c.route)
+	case verbRefreshRoute:
+		k.dropRoute(c.index, *c.old)
+		return k.addRoute(c.index, *c.route)
+	case verbDropRoute:
+		k.dropRoute(c.index, *c.route)
 	}
 	return nil
 }

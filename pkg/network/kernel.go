@@ -23,17 +23,11 @@ type kernel interface {
 	// sysctl returns a setting below /proc/sys/net/FAMILY/conf/LINK; "" if there is none.
 	sysctl(family, link, key string) string
 	// do makes a change.
-	do(c change) error
+	do(c *change) error
 
 	open4(link string, clientPort, serverPort int) (socket4, error)
 	open6(link string) (socket6, error)
 	openRouters(index int) (routerSocket, error)
-}
-
-// change is one change to the kernel's state. String says what it does, in words that follow "cannot".
-type change interface {
-	String() string
-	make() error
 }
 
 // device is what the kernel says of a link.
@@ -56,16 +50,16 @@ type ifAddr struct {
 }
 
 // carrier reports whether frames can pass, as far as the kernel knows.
-func (d device) carrier() bool {
+func (d *device) carrier() bool {
 	const need = unix.IFF_UP | unix.IFF_LOWER_UP
 	return d.flags&need == need && d.flags&unix.IFF_DORMANT == 0
 }
 
 // up reports whether the link is brought up.
-func (d device) up() bool { return d.flags&unix.IFF_UP != 0 }
+func (d *device) up() bool { return d.flags&unix.IFF_UP != 0 }
 
 // loopback reports whether the link is the one to the machine itself.
-func (d device) loopback() bool { return d.flags&unix.IFF_LOOPBACK != 0 }
+func (d *device) loopback() bool { return d.flags&unix.IFF_LOOPBACK != 0 }
 
 // usable reports whether the kernel lets the address be used: it does not while duplicate address detection runs, nor
 // after that has found another machine with the address.
@@ -74,7 +68,7 @@ func (a ifAddr) usable() bool {
 }
 
 // linkLocalReady reports whether the link has an IPv6 link-local address that passed duplicate address detection.
-func (d device) linkLocalReady() bool {
+func (d *device) linkLocalReady() bool {
 	return slices.ContainsFunc(d.addrs, func(a ifAddr) bool {
 		ip := a.prefix.Addr()
 		return ip.Is6() && ip.IsLinkLocalUnicast() && a.flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0
@@ -82,7 +76,7 @@ func (d device) linkLocalReady() bool {
 }
 
 // find returns the address with its flags, if the link has it.
-func (d device) find(ip netip.Addr) (ifAddr, bool) {
+func (d *device) find(ip netip.Addr) (ifAddr, bool) {
 	i := slices.IndexFunc(d.addrs, func(a ifAddr) bool { return a.prefix.Addr() == ip })
 	if i < 0 {
 		return ifAddr{}, false

@@ -399,8 +399,8 @@ func inNamespace(t *testing.T, f func()) {
 func TestChanges(t *testing.T) {
 	inNamespace(t, func() {
 		k := linux{}
-		if err := k.do(makeDevice{&netconf.NetDevConfig{Device: "a0", Kind: "veth", Peer: netconf.Peer{Name: "b0"}},
-			0}); err != nil {
+		if err := k.do(makeDevice(&netconf.NetDevConfig{Device: "a0", Kind: "veth", Peer: netconf.Peer{Name: "b0"}},
+			0)); err != nil {
 			t.Logf("no such links here: %v", err)
 			return
 		}
@@ -417,7 +417,8 @@ func TestChanges(t *testing.T) {
 			return list[i]
 		}
 		a := find("a0")
-		b := find("b0").target()
+		far := find("b0")
+		b := far.target()
 		target := a.target()
 		now := time.Now()
 		static := address{prefix: netip.MustParsePrefix("192.0.2.2/24"), metric: 7}
@@ -431,22 +432,22 @@ func TestChanges(t *testing.T) {
 		endless := ending
 		endless.expires = time.Time{}
 		on := true
-		for _, c := range []change{
-			setMAC{target, net.HardwareAddr{2, 0, 0, 0, 0, 0x77}}, setMTU{target, 1400}, setGroup{target, 9},
-			setAlias{target, "the way out"},
-			setTxQueue{target, 77}, addAltName{target, "another"}, setFlag{target, "ARP", false},
-			setFlag{target, "ARP", true},
-			setFlag{target, "multicast", on}, setFlag{target, "all-multicast", on},
-			setFlag{target, "promiscuous mode", on},
-			setFlag{target, "promiscuous mode", false}, setGenMode{target, genModeEUI64},
-			setSysctl{target, "ipv6", "accept_ra", "0"},
-			linkUp{target}, linkUp{b}, newAddress{target, static}, newAddress{target, six}, newRoute{target, by},
-			newRoute{target, by},
-			newRoute{target, endless}, refreshRoute{target, endless, ending}, refreshRoute{target, ending, ending},
-			newNeighbor{target, netconf.Neighbor{Address: netip.MustParseAddr("192.0.2.9"),
-				MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}},
-			newRule{netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET},
-			newRule{netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET},
+		for _, c := range []*change{
+			setMAC(target, net.HardwareAddr{2, 0, 0, 0, 0, 0x77}), setMTU(target, 1400), setGroup(target, 9),
+			setAlias(target, "the way out"),
+			setTxQueue(target, 77), addAltName(target, "another"), setFlag(target, "ARP", false),
+			setFlag(target, "ARP", true),
+			setFlag(target, "multicast", on), setFlag(target, "all-multicast", on),
+			setFlag(target, "promiscuous mode", on),
+			setFlag(target, "promiscuous mode", false), setGenMode(target, genModeEUI64),
+			setSysctl(target, "ipv6/accept_ra", "0"),
+			linkUp(target), linkUp(b), newAddress(target, static), newAddress(target, six), newRoute(target, by),
+			newRoute(target, by),
+			newRoute(target, endless), refreshRoute(target, endless, ending), refreshRoute(target, ending, ending),
+			newNeighbor(target, netconf.Neighbor{Address: netip.MustParseAddr("192.0.2.9"),
+				MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}),
+			newRule(netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET),
+			newRule(netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET),
 		} {
 			if err := k.do(c); err != nil {
 				t.Errorf("cannot %s: %v", c, err)
@@ -474,10 +475,10 @@ func TestChanges(t *testing.T) {
 		if n := routes(); n != 2 {
 			t.Errorf("there are %d routes through a gateway, want 2", n)
 		}
-		for _, c := range []change{
-			dropRoute{target, by}, dropRoute{target, by}, dropRoute{target, ending}, dropAddress{target, static},
-			dropAddress{target, static},
-			dropAddress{target, six}, linkDown{target}, rename{target, "c0"},
+		for _, c := range []*change{
+			dropRoute(target, by), dropRoute(target, by), dropRoute(target, ending), dropAddress(target, static),
+			dropAddress(target, static),
+			dropAddress(target, six), linkDown(target), rename(target, "c0"),
 		} {
 			if err := k.do(c); err != nil {
 				t.Errorf("cannot %s: %v", c, err)
@@ -486,10 +487,11 @@ func TestChanges(t *testing.T) {
 		if c := find("c0"); c.up() || len(c.addrs) > 0 || routes() != 0 {
 			t.Errorf("the link is %+v", c)
 		}
-		if err := k.do(makeDevice{&netconf.NetDevConfig{Device: "br0", Kind: "bridge"}, 0}); err == nil {
-			br := find("br0").target()
-			for _, c := range []change{
-				enslave{target, br}, setOption{"br0", "bridge", netconf.Option{Name: "priority", Value: "7"}},
+		if err := k.do(makeDevice(&netconf.NetDevConfig{Device: "br0", Kind: "bridge"}, 0)); err == nil {
+			bridge := find("br0")
+			br := bridge.target()
+			for _, c := range []*change{
+				enslave(target, br), setFile(target, "br0/bridge/priority", "7"),
 			} {
 				if err := k.do(c); err != nil && !strings.Contains(err.Error(), "read-only") && !os.IsNotExist(err) {
 					t.Errorf("cannot %s: %v", c, err)
@@ -502,7 +504,7 @@ func TestChanges(t *testing.T) {
 		if lo := find("lo"); !lo.loopback() || lo.broadcasts {
 			t.Errorf("the loopback is %+v", lo)
 		}
-		if err := k.do(setMTU{target, 9}); err == nil {
+		if err := k.do(setMTU(target, 9)); err == nil {
 			t.Error("an MTU of 9 is set")
 		}
 	})
@@ -517,7 +519,7 @@ func TestWatch(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		if err := k.do(linkUp{target{1, "lo"}}); err != nil {
+		if err := k.do(linkUp(target{1, "lo"})); err != nil {
 			t.Error(err)
 		}
 		select {

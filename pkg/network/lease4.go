@@ -177,7 +177,7 @@ func elsewhere(list []netip.Addr) []netip.Addr {
 }
 
 // wantLease4 adds what the configuration takes from a lease.
-func (v view) wantLease4(w *wanted, lease *lease4) {
+func (v *view) wantLease4(w *wanted, lease *lease4) {
 	p := v.leasePlan(w, lease)
 	p.address()
 	p.gateway()
@@ -201,7 +201,7 @@ func (v view) wantLease4(w *wanted, lease *lease4) {
 
 // leasePlan collects what a link should have from one lease.
 type leasePlan struct {
-	view    view
+	view    *view
 	want    *wanted
 	lease   *lease4
 	conf    netconf.DHCPv4
@@ -209,7 +209,7 @@ type leasePlan struct {
 	expires time.Time
 }
 
-func (v view) leasePlan(w *wanted, lease *lease4) *leasePlan {
+func (v *view) leasePlan(w *wanted, lease *lease4) *leasePlan {
 	c := v.conf.DHCPv4
 	p := &leasePlan{view: v, want: w, lease: lease, conf: c}
 	if lease.lifetime > 0 {

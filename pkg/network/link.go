@@ -58,7 +58,7 @@ func (l *link) watchCarrier(now time.Time) (gone bool) {
 
 // note records whether a change worked. A setting that fails is reported once, as the returned notice, and the link
 // is used without it. A change that the link needs stays in its trouble until it works.
-func (l *link) note(c change, err error) (notice string) {
+func (l *link) note(c *change, err error) (notice string) {
 	l.applied.tried(c)
 	if essential(c) {
 		l.applied.fail(c.String(), err)
@@ -72,9 +72,9 @@ func (l *link) note(c change, err error) (notice string) {
 }
 
 // essential reports whether the link is useless without the change.
-func essential(c change) bool {
-	switch c.(type) {
-	case linkUp, linkDown, enslave, makeDevice, newAddress, newRoute, refreshRoute:
+func essential(c *change) bool {
+	switch c.verb {
+	case verbLinkUp, verbLinkDown, verbEnslave, verbMakeDevice, verbNewAddress, verbNewRoute, verbRefreshRoute:
 		return true
 	}
 	return false

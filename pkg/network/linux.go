@@ -97,7 +97,7 @@ func sysctlPath(family, link, key string) string {
 	return filepath.Join("/proc/sys/net", family, "conf", link, key)
 }
 
-func (linux) do(c change) error { return c.make() }
+func (linux) do(c *change) error { return c.make() }
 
 func (linux) open4(link string, clientPort, serverPort int) (socket4, error) {
 	return openPacketSocket(link, clientPort, serverPort)

@@ -51,7 +51,7 @@ func mtu6(c *netconf.NetworkConfig) (mtu int) {
 
 // wantLimits adds the MTUs and the hop limit from the lease and the routers. When the link has lost its routers, IPv6
 // gets back its former values.
-func (v view) wantLimits(w *wanted) {
+func (v *view) wantLimits(w *wanted) {
 	if v.lease4 != nil && v.conf.DHCPv4.UseMTU && v.lease4.mtu != 0 {
 		w.mtu = v.roomForIPv6(max(v.lease4.mtu, minMTU4))
 	}
@@ -73,7 +73,7 @@ func (v view) wantLimits(w *wanted) {
 }
 
 // roomForIPv6 returns the MTU to set where this one is asked for.
-func (v view) roomForIPv6(mtu int) int {
+func (v *view) roomForIPv6(mtu int) int {
 	if !v.ipv6 {
 		return mtu
 	}

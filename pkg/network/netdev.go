@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -54,12 +55,12 @@ func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 		}
 		return nil
 	}
-	err := m.kernel.do(makeDevice{c, parent})
+	err := m.kernel.do(makeDevice(c, parent))
 	if errors.Is(err, unix.EOPNOTSUPP) && m.Modules != nil { // the kernel has nobody who loads the module
 		if err := m.Modules("rtnl-link-" + c.Kind); err != nil {
 			return err
 		}
-		err = m.kernel.do(makeDevice{c, parent})
+		err = m.kernel.do(makeDevice(c, parent))
 	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return errors.New("this kernel has no such devices")
@@ -73,9 +74,9 @@ func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 	m.again()
 	for dir, options := range map[string][]netconf.Option{"bonding": c.Bond, "bridge": c.Bridge} {
 		for _, o := range options {
-			s := setOption{c.Device, dir, o}
-			if err := m.kernel.do(s); err != nil { // the device is used without the setting
-				m.logf("%s.netdev: cannot %s: %v", c.Name, s, err)
+			path := filepath.Join(c.Device, dir, o.Name)
+			if err := m.kernel.do(setFile(target{}, path, o.Value)); err != nil { // the device is used without the setting
+				m.logf("%s.netdev: cannot set %s of %s to %s: %v", c.Name, o.Name, c.Device, o.Value, err)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -139,7 +140,7 @@ func (p *plan) addLink(f foundLink) {
 	var lines []string
 	if file, ok := linkFileFor(p.conf.Links, d, p.host, f.names); ok {
 		p.used[file.conf] = true
-		lines = append(lines, fmt.Sprintf("%s.link: %s", file.conf.Name, strings.Join(file.words(d), ", ")))
+		lines = append(lines, fmt.Sprintf("%s.link: %s", file.conf.Name, strings.Join(file.words(d.Name), ", ")))
 		d.Name = file.name
 		also = appendNew(also, file.altNames)
 		if file.conf.MAC != nil {
@@ -163,7 +164,7 @@ func (p *plan) addDevice(d device, title string, lines []string) {
 		words := []string{"left alone"}
 		if !c.Link.Unmanaged {
 			w := p.want(c, d)
-			words = append(w.words(d), unlessRequired(c)...)
+			words = append(w.words(d.MAC), unlessRequired(c)...)
 			if len(words) == 0 {
 				words = []string{"brought up, no more"}
 			}
@@ -184,7 +185,7 @@ func (p *plan) want(c *netconf.NetworkConfig, d device) wanted {
 	if own := netip.MustParsePrefix("fe80::1/64"); d.ipv6 && (c.LinkLocal6 || hasLinkLocal6(c)) {
 		d.addrs = []ifAddr{{prefix: own}}
 	}
-	return view{conf: c, device: d}.want(time.Time{})
+	return (&view{conf: c, device: d}).want(time.Time{})
 }
 
 // hasLinkLocal6 reports whether the file gives the link an IPv6 link-local address.
@@ -231,10 +232,10 @@ func (p *plan) unmade(c *netconf.NetDevConfig) string {
 }
 
 // words returns what a .link file does to a device.
-func (f linkFile) words(d device) []string {
+func (f linkFile) words(present string) []string {
 	c := f.conf
 	var out []string
-	if f.name != d.Name {
+	if f.name != present {
 		out = append(out, "name "+f.name)
 	}
 	for _, n := range f.altNames {
@@ -304,7 +305,7 @@ func hardwareChanges(e netconf.Ethtool) []string {
 }
 
 // words returns what a link should have, as far as it helps a person who looks for the way to the network.
-func (w wanted) words(d device) []string {
+func (w *wanted) words(mac net.HardwareAddr) []string {
 	var out []string
 	add := func(label string, values ...string) {
 		if values = slices.DeleteFunc(values, func(v string) bool { return v == "" }); len(values) > 0 {
@@ -317,7 +318,7 @@ func (w wanted) words(d device) []string {
 		}
 	}
 	out = w.setup.words()
-	local, own := linkLocal4(d.MAC).key(), false
+	local, own := linkLocal4(mac).key(), false
 	for _, a := range w.addresses {
 		if a.key() == local {
 			own = true
@@ -347,7 +348,7 @@ func (w wanted) words(d device) []string {
 }
 
 // words returns what is done to a link before it has a carrier.
-func (s setup) words() []string {
+func (s *setup) words() []string {
 	var out []string
 	if s.up != bringItUp {
 		out = append(out, "not brought up")

@@ -212,6 +212,23 @@ func routeRequest(command, flags, index int, r route, now time.Time) *nl.Netlink
 	return req
 }
 
+func execute(r *nl.NetlinkRequest) error {
+	_, err := r.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// String returns the destination and the gateway.
+func (r *route) String() string {
+	s := "default"
+	if r.dst.IsValid() {
+		s = r.dst.String()
+	}
+	if r.gateway.IsValid() {
+		s += " via " + r.gateway.String()
+	}
+	return s
+}
+
 // metricsAttr returns RTA_METRICS; nil if the route has none.
 func (r route) metricsAttr() *nl.RtAttr {
 	if r.metrics == (route{}).metrics && r.congestion == "" {

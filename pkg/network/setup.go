@@ -51,7 +51,7 @@ type port struct {
 }
 
 // wantSetup is what the file says of the link itself.
-func (v view) wantSetup() setup {
+func (v *view) wantSetup() setup {
 	c := v.conf
 	s := setup{
 		mac: c.Link.MAC, mtu: v.roomForIPv6(c.Link.MTU), group: c.Link.Group, master: masterOf(c),
@@ -111,7 +111,7 @@ const (
 )
 
 // wantLinkLocal returns the mode that the file says, or the one that suits the rest of it.
-func (v view) wantLinkLocal() *linkLocal {
+func (v *view) wantLinkLocal() *linkLocal {
 	c := v.conf
 	switch {
 	case !c.LinkLocal6 || c.AddrGenMode == "none":
@@ -135,53 +135,53 @@ func stableToken(c *netconf.NetworkConfig) bool {
 
 // changes returns what brings the link there, in the order in which the kernel takes it. The master, if there is one,
 // exists by then.
-func (s setup) changes(d device, master *device) []change {
+func (s *setup) changes(d, master *device) []*change {
 	t := d.target()
-	var out []change
+	var out []*change
 	if s.mac != nil && s.mac.String() != d.MAC.String() {
-		out = append(out, setMAC{t, s.mac})
+		out = append(out, setMAC(t, s.mac))
 	}
 	if s.mtu != 0 && s.mtu != d.mtu {
-		out = append(out, setMTU{t, s.mtu})
+		out = append(out, setMTU(t, s.mtu))
 	}
 	for _, f := range s.flags {
-		out = append(out, setFlag{t, f.name, f.on})
+		out = append(out, setFlag(t, f.name, f.on))
 	}
 	if s.group != nil {
-		out = append(out, setGroup{t, *s.group})
+		out = append(out, setGroup(t, int(*s.group)))
 	}
 	if s.linkLocal != nil {
 		if s.linkLocal.secret.IsValid() {
 			// The kernel wants the secret first: inet6_validate_link_af in net/ipv6/addrconf.c.
-			out = append(out, setSysctl{t, "ipv6", "stable_secret", s.linkLocal.secret.String()})
+			out = append(out, setSysctl(t, "ipv6/stable_secret", s.linkLocal.secret.String()))
 		}
 		// Router advertisements are read here, never by the kernel.
-		out = append(out, setGenMode{t, s.linkLocal.mode}, setSysctl{t, "ipv6", "accept_ra", "0"})
+		out = append(out, setGenMode(t, s.linkLocal.mode), setSysctl(t, "ipv6/accept_ra", "0"))
 	}
 	for _, o := range s.sysctls {
-		out = append(out, setSysctl{t, o.Family, o.Key, o.Value})
+		out = append(out, setSysctl(t, o.Family+"/"+o.Key, o.Value))
 	}
 	if master != nil && d.master != master.index {
 		if master.Kind == "bond" && d.up() {
-			out = append(out, linkDown{t}) // bond_enslave refuses one that is up
+			out = append(out, linkDown(t)) // bond_enslave refuses one that is up
 		}
-		out = append(out, enslave{t, master.target()})
+		out = append(out, enslave(t, master.target()))
 		out = append(out, s.port.changes(d, master)...)
 	}
 	switch s.up {
 	case bringItUp:
-		out = append(out, linkUp{t})
+		out = append(out, linkUp(t))
 	case takeItDown:
-		out = append(out, linkDown{t})
+		out = append(out, linkDown(t))
 	}
 	return out
 }
 
 // changes returns what the file says of the link as a member of its bond or bridge.
-func (p port) changes(d device, master *device) []change {
-	var out []change
+func (p *port) changes(d, master *device) []*change {
+	var out []*change
 	set := func(value string, path ...string) {
-		out = append(out, setPort{d.target(), filepath.Join(path...), value})
+		out = append(out, setFile(d.target(), filepath.Join(path...), value))
 	}
 	switch master.Kind {
 	case "bond":

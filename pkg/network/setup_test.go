@@ -268,7 +268,7 @@ func TestVRF(t *testing.T) {
 		pass(time.Second)
 		for _, r := range k.routes[1] {
 			if r.table != 42 {
-				t.Errorf("%s is in table %d", r, r.table)
+				t.Errorf("%s is in table %d", &r, r.table)
 			}
 		}
 		if len(k.routes[1]) == 0 {

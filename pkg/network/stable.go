@@ -12,14 +12,14 @@ import (
 // secret returns the secret for stable addresses if the configuration has none. It is made of the hardware address,
 // so the next boot gets the same. It hides the hardware address from those who see the addresses, but proves nothing
 // to those who know it.
-func (v view) secret(use string) [16]byte {
+func (v *view) secret(use string) [16]byte {
 	h := sha256.Sum256(slices.Concat([]byte(use+"\x00"), v.MAC))
 	return [16]byte(h[:16])
 }
 
 // stableID returns an interface identifier by RFC 7217 section 5: different in each prefix, and the same at each
 // boot.
-func (v view) stableID(t netconf.Token, prefix netip.Prefix) [8]byte {
+func (v *view) stableID(t netconf.Token, prefix netip.Prefix) [8]byte {
 	secret := t.Secret
 	if secret == nil {
 		own := v.secret("prefixstable")

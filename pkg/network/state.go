@@ -139,7 +139,7 @@ func onLink(list []netip.Addr, name string) []netip.Addr {
 
 // wantNames collects name servers, domains and time servers: first the file's, then those of DHCPv4, of DHCPv6 and of
 // the routers.
-func (v view) wantNames(now time.Time) names {
+func (v *view) wantNames(now time.Time) names {
 	var n names
 	c := v.conf
 	if v.carrier() || c.ConfigureWithoutCarrier {

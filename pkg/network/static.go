@@ -13,7 +13,7 @@ import (
 )
 
 // table returns the routing table for a setting: if none is set, the VRF's or the main table.
-func (v view) table(n uint32) uint32 {
+func (v *view) table(n uint32) uint32 {
 	switch {
 	case n != 0:
 		return n
@@ -24,7 +24,7 @@ func (v view) table(n uint32) uint32 {
 }
 
 // wantStatic adds what the file itself says.
-func (v view) wantStatic(w *wanted) {
+func (v *view) wantStatic(w *wanted) {
 	for _, s := range v.conf.Addresses {
 		a := address{
 			prefix: s.Prefix, peer: s.Peer, broadcast: s.Broadcast, label: s.Label, metric: s.Metric,
@@ -33,17 +33,16 @@ func (v view) wantStatic(w *wanted) {
 		if s.Scope != nil {
 			a.scope = *s.Scope
 		}
-		for flag, on := range map[uint32]bool{
-			unix.IFA_F_NOPREFIXROUTE:  s.NoPrefixRoute,
-			unix.IFA_F_HOMEADDRESS:    s.HomeAddress,
-			unix.IFA_F_MANAGETEMPADDR: s.ManageTemporary,
-			unix.IFA_F_MCAUTOJOIN:     s.AutoJoin,
-			unix.IFA_F_NODAD:          s.NoDAD6 && s.Prefix.Addr().Is6(),
-		} {
+		set := func(on bool, flag uint32) {
 			if on {
 				a.flags |= flag
 			}
 		}
+		set(s.NoPrefixRoute, unix.IFA_F_NOPREFIXROUTE)
+		set(s.HomeAddress, unix.IFA_F_HOMEADDRESS)
+		set(s.ManageTemporary, unix.IFA_F_MANAGETEMPADDR)
+		set(s.AutoJoin, unix.IFA_F_MCAUTOJOIN)
+		set(s.NoDAD6 && s.Prefix.Addr().Is6(), unix.IFA_F_NODAD)
 		w.address(a)
 	}
 	if v.conf.DefaultRouteOnDevice {
@@ -61,14 +60,14 @@ func (v view) wantStatic(w *wanted) {
 	w.awaited.dhcp6 = v.conf.DHCP6 && w.clients.routers && w.clients.dhcp6 == dhcp6Off && v.conf.RA.DHCPv6Client != "no"
 	for _, r := range v.conf.Rules {
 		for _, family := range ruleFamilies(r) {
-			w.rules = append(w.rules, newRule{r, family})
+			w.rules = append(w.rules, newRule(r, family))
 		}
 	}
 	w.neighbors = v.conf.Neighbors
 }
 
 // staticRoute returns the route of a [Route] section with the defaults of systemd.network(5).
-func (v view) staticRoute(s netconf.Route) route {
+func (v *view) staticRoute(s netconf.Route) route {
 	r := route{
 		family: routeFamily(s), protocol: cmp.Or(s.Protocol, unix.RTPROT_STATIC),
 		kind: cmp.Or(s.Type, unix.RTN_UNICAST),
@@ -108,7 +107,7 @@ func routeFamily(s netconf.Route) int {
 }
 
 // routeTable returns the table that the section names, or the usual one for its type.
-func (v view) routeTable(s netconf.Route) uint32 {
+func (v *view) routeTable(s netconf.Route) uint32 {
 	local := []uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_NAT}
 	if s.Table == 0 && slices.Contains(local, s.Type) {
 		return unix.RT_TABLE_LOCAL
@@ -139,16 +138,13 @@ func routeScope(s netconf.Route, r route) uint8 {
 
 // routeMetrics returns the numbers of RTA_METRICS that the section gives.
 func routeMetrics(s netconf.Route) (m [unix.RTAX_MAX + 1]uint32) {
-	for i, n := range map[int]int{
-		unix.RTAX_MTU: s.MTU, unix.RTAX_ADVMSS: s.AdvMSS, unix.RTAX_HOPLIMIT: s.HopLimit,
-		unix.RTAX_INITCWND: s.InitCwnd, unix.RTAX_INITRWND: s.InitRwnd,
-	} {
-		m[i] = uint32(n)
+	m[unix.RTAX_MTU], m[unix.RTAX_ADVMSS], m[unix.RTAX_HOPLIMIT] = uint32(s.MTU), uint32(s.AdvMSS), uint32(s.HopLimit)
+	m[unix.RTAX_INITCWND], m[unix.RTAX_INITRWND] = uint32(s.InitCwnd), uint32(s.InitRwnd)
+	if s.QuickAck != nil && *s.QuickAck {
+		m[unix.RTAX_QUICKACK] = 1
 	}
-	for i, on := range map[int]*bool{unix.RTAX_QUICKACK: s.QuickAck, unix.RTAX_FASTOPEN_NO_COOKIE: s.FastOpenNoCookie} {
-		if on != nil && *on {
-			m[i] = 1
-		}
+	if s.FastOpenNoCookie != nil && *s.FastOpenNoCookie {
+		m[unix.RTAX_FASTOPEN_NO_COOKIE] = 1
 	}
 	return m
 }
@@ -158,7 +154,7 @@ func routeMetrics(s netconf.Route) (m [unix.RTAX_MAX + 1]uint32) {
 const fallbackAfter = 25 * time.Second
 
 // wantLinkLocal4 adds the address in 169.254.0.0/16 if it is due.
-func (v view) wantLinkLocal4(w *wanted, now time.Time) {
+func (v *view) wantLinkLocal4(w *wanted, now time.Time) {
 	fallback := v.conf.LinkLocal4 == netconf.LinkLocal4Fallback
 	switch {
 	case v.conf.LinkLocal4 == netconf.LinkLocal4On,

@@ -27,7 +27,7 @@ type wanted struct {
 	// gave.
 	addresses []address
 	routes    []route
-	rules     []newRule
+	rules     []*change
 	neighbors []netconf.Neighbor
 	mtu       int   // of the lease; 0: the link's own
 	mtu6      int   // of IPv6 alone; 0: leave it
@@ -87,7 +87,7 @@ func (w *wanted) route(r route) {
 }
 
 // want returns what the link should have. It depends on the view and the time only.
-func (v view) want(now time.Time) wanted {
+func (v *view) want(now time.Time) wanted {
 	w := wanted{setup: v.wantSetup(), clients: v.wantClients()}
 	v.wantStatic(&w)
 	if v.lease4 != nil {
@@ -103,7 +103,7 @@ func (v view) want(now time.Time) wanted {
 }
 
 // wantClients returns each client that can run now.
-func (v view) wantClients() clients {
+func (v *view) wantClients() clients {
 	var c clients
 	if !v.broadcasts || !v.carrier() {
 		return c
@@ -117,7 +117,7 @@ func (v view) wantClients() clients {
 }
 
 // wantDHCP6 returns how DHCPv6 is used, by the file or by what routers say.
-func (v view) wantDHCP6() dhcp6Mode {
+func (v *view) wantDHCP6() dhcp6Mode {
 	switch v.conf.DHCPv6.WithoutRA {
 	case "solicit":
 		return dhcp6Solicit
@@ -137,7 +137,7 @@ func (v view) wantDHCP6() dhcp6Mode {
 }
 
 // wantLease6 adds the addresses of a DHCPv6 lease.
-func (v view) wantLease6(w *wanted, now time.Time) {
+func (v *view) wantLease6(w *wanted, now time.Time) {
 	if v.lease6 == nil || !v.conf.DHCPv6.UseAddress {
 		return
 	}
@@ -180,7 +180,7 @@ func listed(allow, deny []netip.Prefix, p netip.Prefix) bool {
 
 // slaac returns the link's addresses in a prefix of at most 64 bits. They are made from the configured tokens, or
 // from the hardware address if no token is for this prefix.
-func (v view) slaac(prefix netip.Prefix) []netip.Prefix {
+func (v *view) slaac(prefix netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	add := func(t netconf.Token) {
 		b := prefix.Masked().Addr().As16()
@@ -199,7 +199,7 @@ func (v view) slaac(prefix netip.Prefix) []netip.Prefix {
 }
 
 // lowerHalf returns the interface identifier from a token; ok is false if the token is not for that prefix.
-func (v view) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bool) {
+func (v *view) lowerHalf(t netconf.Token, prefix netip.Prefix) (id [8]byte, ok bool) {
 	switch t.Mode {
 	case "static":
 		b := t.Addr.As16()

@@ -11,7 +11,7 @@ import (
 )
 
 // wantRouters adds what the routers gave.
-func (v view) wantRouters(w *wanted, now time.Time) {
+func (v *view) wantRouters(w *wanted, now time.Time) {
 	c := v.conf.RA
 	for _, p := range v.routers.prefixesAt(now) {
 		if !c.UseAutonomous || !listed(c.PrefixAllow, c.PrefixDeny, p.prefix) {
@@ -44,7 +44,7 @@ func (v view) wantRouters(w *wanted, now time.Time) {
 }
 
 // wantDefault adds the default route through a router, and the routes of the file that use this router as gateway.
-func (v view) wantDefault(w *wanted, r *router, now time.Time) {
+func (v *view) wantDefault(w *wanted, r *router, now time.Time) {
 	route := v.routerRoute(r.preference)
 	route.gateway, route.expires = r.addr.WithZone(""), r.until
 	use := v.conf.RA.UseGateway && !ended(r.until, now)
@@ -70,13 +70,13 @@ func (v view) wantDefault(w *wanted, r *router, now time.Time) {
 }
 
 // usesRoute reports whether a route that a router announced is used.
-func (v view) usesRoute(p piece[netip.Prefix], now time.Time) bool {
+func (v *view) usesRoute(p piece[netip.Prefix], now time.Time) bool {
 	c := v.conf.RA
 	return c.UseRoutePrefix && !ended(p.until, now) && listed(c.RouteAllow, c.RouteDeny, p.what)
 }
 
 // routerRoute returns a route with the properties of router advertisements.
-func (v view) routerRoute(preference uint8) route {
+func (v *view) routerRoute(preference uint8) route {
 	c := v.conf.RA
 	r := route{
 		family: unix.AF_INET6, table: v.table(c.RouteTable), protocol: unix.RTPROT_RA, kind: unix.RTN_UNICAST,
@@ -91,7 +91,7 @@ func (v view) routerRoute(preference uint8) route {
 }
 
 // routeBy returns the route of a [Route] section through a router.
-func (v view) routeBy(s netconf.Route, router *router) route {
+func (v *view) routeBy(s netconf.Route, router *router) route {
 	s.Gateway = router.addr.WithZone("")
 	r, own := v.staticRoute(s), v.routerRoute(router.preference)
 	r.expires = router.until
