@@ -277,10 +277,10 @@ func FuzzAdvert(f *testing.F) {
 			}
 		}
 		for _, addr := range l.want(now).addresses {
-			addressRequest(0, 0, 1, addr).Serialize()
+			addressRequest(0, 0, 1, &addr).Serialize()
 		}
 		for _, r := range l.want(now).routes {
-			routeRequest(0, 0, 1, r, now).Serialize()
+			routeRequest(0, 0, 1, &r, now).Serialize()
 		}
 	})
 }

@@ -11,9 +11,9 @@ import (
 type applied struct {
 	setUp     bool
 	ruled     bool // rules and neighbours are set
-	addresses map[addressKey]address
+	addresses map[addressKey]*address
 	again     map[addressKey]int // how often an address that was set was set again
-	routes    map[route]route    // by their keys
+	routes    map[route]*route   // by their keys
 	ownMTU    int                // before a lease changed it; 0: no lease did
 	trouble   map[string]string  // what does not work, by what was tried
 	upTried   time.Time          // when it was last tried to bring the link up again
@@ -21,7 +21,7 @@ type applied struct {
 
 func newApplied() applied {
 	return applied{
-		addresses: map[addressKey]address{}, again: map[addressKey]int{}, routes: map[route]route{},
+		addresses: map[addressKey]*address{}, again: map[addressKey]int{}, routes: map[route]*route{},
 		trouble: map[string]string{},
 	}
 }
@@ -52,30 +52,32 @@ const mostAgain = 3
 func (a *applied) changes(w *wanted, d *device) []*change {
 	t := d.target()
 	out := a.removals(w, t)
-	for _, addr := range w.addresses {
-		old, set := a.addresses[addr.key()]
-		if _, there := d.find(addr.prefix.Addr()); set && old == addr && (there || a.again[addr.key()] >= mostAgain) {
-			continue
+	add := func(c *change) { out = append(out, c) }
+	for i := range w.addresses {
+		addr := &w.addresses[i]
+		old := a.addresses[addr.key()]
+		_, there := d.find(addr.prefix.Addr())
+		if old == nil || *old != *addr || !there && a.again[addr.key()] < mostAgain {
+			add(newAddress(t, addr))
 		}
-		out = append(out, newAddress(t, addr))
 	}
-	for _, r := range w.routes {
-		old, set := a.routes[r.key()]
-		switch {
-		case !set:
-			out = append(out, newRoute(t, r))
+	for i := range w.routes {
+		r := &w.routes[i]
+		switch old := a.routes[r.key()]; {
+		case old == nil:
+			add(newRoute(t, r))
 		case !old.expires.Equal(r.expires):
-			out = append(out, refreshRoute(t, old, r))
+			add(refreshRoute(t, old, r))
 		}
 	}
 	if !a.ruled && (len(w.addresses)+len(w.routes) > 0 || d.carrier()) {
 		out = append(out, w.rules...)
-		for _, n := range w.neighbors {
-			out = append(out, newNeighbor(t, n))
+		for i := range w.neighbors {
+			add(newNeighbor(t, &w.neighbors[i]))
 		}
 	}
 	if mtu := a.mtu(w); mtu != 0 && mtu != d.mtu {
-		out = append(out, setMTU(t, mtu))
+		add(setMTU(t, mtu))
 	}
 	return out
 }
@@ -89,8 +91,8 @@ func (a *applied) removals(w *wanted, t target) []*change {
 		}
 	}
 	keep := map[route]bool{}
-	for _, r := range w.routes {
-		keep[r.key()] = true
+	for i := range w.routes {
+		keep[w.routes[i].key()] = true
 	}
 	for key, r := range a.routes {
 		if !keep[key] {
@@ -111,7 +113,10 @@ func (a *applied) mtu(w *wanted) int {
 
 // tried counts how often an address is set again. Somebody may have removed it, by a flush for example.
 func (a *applied) tried(c *change) {
-	if c.verb == verbNewAddress && a.addresses[c.address.key()] == *c.address {
+	if c.verb != verbNewAddress {
+		return
+	}
+	if old := a.addresses[c.address.key()]; old != nil && *old == *c.address {
 		a.again[c.address.key()]++
 	}
 }
@@ -120,11 +125,11 @@ func (a *applied) tried(c *change) {
 func (a *applied) done(c *change) {
 	switch c.verb {
 	case verbNewAddress:
-		a.addresses[c.address.key()] = *c.address
+		a.addresses[c.address.key()] = c.address
 	case verbDropAddress:
 		delete(a.addresses, c.address.key())
 	case verbNewRoute, verbRefreshRoute:
-		a.routes[c.route.key()] = *c.route
+		a.routes[c.route.key()] = c.route
 	case verbDropRoute:
 		delete(a.routes, c.route.key())
 	}

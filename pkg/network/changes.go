@@ -128,29 +128,29 @@ func makeDevice(c *netconf.NetDevConfig, parent int) *change {
 	return &change{verb: verbMakeDevice, device: c, number: parent}
 }
 
-func newAddress(t target, a address) *change {
-	return &change{verb: verbNewAddress, target: t, address: &a}
+func newAddress(t target, a *address) *change {
+	return &change{verb: verbNewAddress, target: t, address: a}
 }
 
-func dropAddress(t target, a address) *change {
-	return &change{verb: verbDropAddress, target: t, address: &a}
+func dropAddress(t target, a *address) *change {
+	return &change{verb: verbDropAddress, target: t, address: a}
 }
 
-func newRoute(t target, r route) *change { return &change{verb: verbNewRoute, target: t, route: &r} }
+func newRoute(t target, r *route) *change { return &change{verb: verbNewRoute, target: t, route: r} }
 
 // refreshRoute gives a route that is there a new expiry.
-func refreshRoute(t target, old, r route) *change {
-	return &change{verb: verbRefreshRoute, target: t, route: &r, old: &old}
+func refreshRoute(t target, old, r *route) *change {
+	return &change{verb: verbRefreshRoute, target: t, route: r, old: old}
 }
 
-func dropRoute(t target, r route) *change { return &change{verb: verbDropRoute, target: t, route: &r} }
+func dropRoute(t target, r *route) *change { return &change{verb: verbDropRoute, target: t, route: r} }
 
-func newRule(r netconf.Rule, family int) *change {
-	return &change{verb: verbNewRule, rule: &r, number: family}
+func newRule(r *netconf.Rule, family int) *change {
+	return &change{verb: verbNewRule, rule: r, number: family}
 }
 
-func newNeighbor(t target, n netconf.Neighbor) *change {
-	return &change{verb: verbNewNeighbor, target: t, neighbor: &n}
+func newNeighbor(t target, n *netconf.Neighbor) *change {
+	return &change{verb: verbNewNeighbor, target: t, neighbor: n}
 }
 
 // bringUp is the change that fails when the kernel cannot bring a link up, because firmware is missing for example.
@@ -250,24 +250,24 @@ func (c *change) makeMore() error {
 		}
 		return netlink.LinkAdd(dev)
 	case verbNewAddress:
-		return execute(newAddressRequest(c.index, *c.address, time.Now()))
+		return execute(newAddressRequest(c.index, c.address, time.Now()))
 	case verbDropAddress:
-		return unless(execute(addressRequest(unix.RTM_DELADDR, 0, c.index, *c.address)), unix.EADDRNOTAVAIL, unix.ENODEV)
+		return unless(execute(addressRequest(unix.RTM_DELADDR, 0, c.index, c.address)), unix.EADDRNOTAVAIL, unix.ENODEV)
 	case verbNewRoute:
-		return addRoute(c.index, *c.route)
+		return addRoute(c.index, c.route)
 	case verbRefreshRoute:
 		// To add the route once more sets its expiry, although the kernel answers EEXIST (fib6_add_rt2node in
 		// net/ipv6/ip6_fib.c). To replace it would take away the routes of the same metric through other routers.
 		if c.old.expires.IsZero() { // the kernel gives no end to a route that had none
-			if err := removeRoute(c.index, *c.old); err != nil {
+			if err := removeRoute(c.index, c.old); err != nil {
 				return err
 			}
 		}
-		return addRoute(c.index, *c.route)
+		return addRoute(c.index, c.route)
 	case verbDropRoute:
-		return removeRoute(c.index, *c.route)
+		return removeRoute(c.index, c.route)
 	case verbNewRule:
-		return unless(netlink.RuleAdd(rule(*c.rule, c.number)), unix.EEXIST)
+		return unless(netlink.RuleAdd(rule(c.rule, c.number)), unix.EEXIST)
 	}
 	n := c.neighbor
 	return netlink.NeighSet(&netlink.Neigh{
@@ -277,16 +277,24 @@ func (c *change) makeMore() error {
 }
 
 func (c *change) setFlag() error {
-	set := map[string][2]func(netlink.Link) error{ // off, on
-		"ARP":              {netlink.LinkSetARPOff, netlink.LinkSetARPOn},
-		"multicast":        {netlink.LinkSetMulticastOff, netlink.LinkSetMulticastOn},
-		"all-multicast":    {netlink.LinkSetAllmulticastOff, netlink.LinkSetAllmulticastOn},
-		"promiscuous mode": {netlink.SetPromiscOff, netlink.SetPromiscOn},
-	}[c.key]
-	if c.value == digit(true) {
-		return set[1](c.link())
+	set := netlink.SetPromiscOff
+	switch c.key + c.value {
+	case "ARP0":
+		set = netlink.LinkSetARPOff
+	case "ARP1":
+		set = netlink.LinkSetARPOn
+	case "multicast0":
+		set = netlink.LinkSetMulticastOff
+	case "multicast1":
+		set = netlink.LinkSetMulticastOn
+	case "all-multicast0":
+		set = netlink.LinkSetAllmulticastOff
+	case "all-multicast1":
+		set = netlink.LinkSetAllmulticastOn
+	case "promiscuous mode1":
+		set = netlink.SetPromiscOn
 	}
-	return set[0](c.link())
+	return set(c.link())
 }
 
 // digit returns the form in which sysfs takes a switch.
@@ -308,11 +316,11 @@ func unless(err error, fine ...unix.Errno) error {
 }
 
 // addRoute adds the route beside others: two that differ in the gateway alone are both kept, as with systemd-networkd.
-func addRoute(index int, r route) error {
+func addRoute(index int, r *route) error {
 	const flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
 	return unless(execute(routeRequest(unix.RTM_NEWROUTE, flags, index, r, time.Now())), unix.EEXIST)
 }
 
-func removeRoute(index int, r route) error {
+func removeRoute(index int, r *route) error {
 	return unless(execute(routeRequest(unix.RTM_DELROUTE, 0, index, r, time.Time{})), unix.ESRCH, unix.ENODEV)
 }

@@ -39,22 +39,18 @@ const (
 )
 
 // ethtoolChanges returns the changes that a .link file makes to the hardware.
-func ethtoolChanges(t target, c netconf.Ethtool) []*change {
+func ethtoolChanges(t target, c *netconf.Ethtool) []*change {
 	var out []*change
-	for _, p := range []struct {
-		name string
-		set  bool
-	}{
-		{ethtoolSpeed, c.AutoNeg != nil || c.Speed != 0 || c.Duplex != ""},
-		{ethtoolWake, c.WakeOn != nil},
-		{ethtoolOffloads, len(c.Offload) > 0},
-		{ethtoolRings, c.RxRing != 0 || c.RxMiniRing != 0 || c.RxJumboRing != 0 || c.TxRing != 0},
-		{ethtoolPause, c.RxPause != nil || c.TxPause != nil || c.AutoPause != nil},
-	} {
-		if p.set {
-			out = append(out, &change{verb: verbSetEthtool, target: t, key: p.name, hardware: &c})
+	add := func(part string, set bool) {
+		if set {
+			out = append(out, &change{verb: verbSetEthtool, target: t, key: part, hardware: c})
 		}
 	}
+	add(ethtoolSpeed, c.AutoNeg != nil || c.Speed != 0 || c.Duplex != "")
+	add(ethtoolWake, c.WakeOn != nil)
+	add(ethtoolOffloads, len(c.Offload) > 0)
+	add(ethtoolRings, c.RxRing != 0 || c.RxMiniRing != 0 || c.RxJumboRing != 0 || c.TxRing != 0)
+	add(ethtoolPause, c.RxPause != nil || c.TxPause != nil || c.AutoPause != nil)
 	return out
 }
 

@@ -75,7 +75,7 @@ func TestAddressRequest(t *testing.T) {
 			map[uint16]string{unix.IFA_LABEL: "eth0:1\x00", ifaRtPriority: "\x07\x00\x00\x00",
 				unix.IFA_FLAGS: "\x00\x02\x00\x00"}},
 	} {
-		b := newAddressRequest(3, tt.address, now).Serialize()
+		b := newAddressRequest(3, &tt.address, now).Serialize()
 		a := attributes(t, b, unix.SizeofIfAddrmsg)
 		ip := func(kind uint16) string {
 			ip, ok := netip.AddrFromSlice(a[kind])
@@ -136,7 +136,7 @@ func TestRouteRequest(t *testing.T) {
 			unix.RTA_PREFSRC: "\x20\x01\x0d\xb8" + strings.Repeat("\x00", 11) + "\x01",
 		}},
 	} {
-		b := routeRequest(unix.RTM_NEWROUTE, 0, 3, tt.route, now).Serialize()
+		b := routeRequest(unix.RTM_NEWROUTE, 0, 3, &tt.route, now).Serialize()
 		got := map[uint16]string{}
 		for kind, value := range attributes(t, b, unix.SizeofRtMsg) {
 			got[kind] = string(value)
@@ -227,11 +227,11 @@ func TestRule(t *testing.T) {
 			t.Errorf("%q makes %v", tt.file, conf.Rules)
 			continue
 		}
-		families := ruleFamilies(conf.Rules[0])
+		families := ruleFamilies(&conf.Rules[0])
 		if !slices.Equal(families, tt.families) {
 			t.Errorf("%q is for the families %v", tt.file, families)
 		}
-		if r := rule(conf.Rules[0], families[0]); !tt.check(r) || r.Family != families[0] {
+		if r := rule(&conf.Rules[0], families[0]); !tt.check(r) || r.Family != families[0] {
 			t.Errorf("%q makes %+v", tt.file, r)
 		}
 	}
@@ -298,7 +298,7 @@ func TestEthtool(t *testing.T) {
 			"RxFlowControl=yes\n")})
 	c := conf.Links[0].Ethtool
 	var parts []string
-	for _, change := range ethtoolChanges(target{}, c) {
+	for _, change := range ethtoolChanges(target{}, &c) {
 		parts = append(parts, change.String())
 	}
 	want := []string{"set the speed", "set what wakes it up", "set the offloads", "set the size of the rings",
@@ -329,7 +329,7 @@ func TestEthtool(t *testing.T) {
 	if err != nil || len(rings) != 1 {
 		t.Errorf("rings %v, %v", rings, err)
 	}
-	if list := ethtoolChanges(target{}, netconf.Ethtool{}); len(list) != 0 {
+	if list := ethtoolChanges(target{}, &netconf.Ethtool{}); len(list) != 0 {
 		t.Errorf("nothing to set makes %v", list)
 	}
 }
@@ -441,13 +441,13 @@ func TestChanges(t *testing.T) {
 			setFlag(target, "promiscuous mode", on),
 			setFlag(target, "promiscuous mode", false), setGenMode(target, genModeEUI64),
 			setSysctl(target, "ipv6/accept_ra", "0"),
-			linkUp(target), linkUp(b), newAddress(target, static), newAddress(target, six), newRoute(target, by),
-			newRoute(target, by),
-			newRoute(target, endless), refreshRoute(target, endless, ending), refreshRoute(target, ending, ending),
-			newNeighbor(target, netconf.Neighbor{Address: netip.MustParseAddr("192.0.2.9"),
+			linkUp(target), linkUp(b), newAddress(target, &static), newAddress(target, &six), newRoute(target, &by),
+			newRoute(target, &by),
+			newRoute(target, &endless), refreshRoute(target, &endless, &ending), refreshRoute(target, &ending, &ending),
+			newNeighbor(target, &netconf.Neighbor{Address: netip.MustParseAddr("192.0.2.9"),
 				MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}),
-			newRule(netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET),
-			newRule(netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET),
+			newRule(&netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET),
+			newRule(&netconf.Rule{From: static.prefix.Masked(), Table: 9}, unix.AF_INET),
 		} {
 			if err := k.do(c); err != nil {
 				t.Errorf("cannot %s: %v", c, err)
@@ -476,9 +476,9 @@ func TestChanges(t *testing.T) {
 			t.Errorf("there are %d routes through a gateway, want 2", n)
 		}
 		for _, c := range []*change{
-			dropRoute(target, by), dropRoute(target, by), dropRoute(target, ending), dropAddress(target, static),
-			dropAddress(target, static),
-			dropAddress(target, six), linkDown(target), rename(target, "c0"),
+			dropRoute(target, &by), dropRoute(target, &by), dropRoute(target, &ending), dropAddress(target, &static),
+			dropAddress(target, &static),
+			dropAddress(target, &six), linkDown(target), rename(target, "c0"),
 		} {
 			if err := k.do(c); err != nil {
 				t.Errorf("cannot %s: %v", c, err)

@@ -235,10 +235,10 @@ func FuzzServers(f *testing.F) {
 			if !a.prefix.IsValid() || a.prefix.Addr().IsUnspecified() || a.prefix.Addr().IsMulticast() {
 				t.Errorf("address %v", a.prefix)
 			}
-			addressRequest(0, 0, 1, a).Serialize()
+			addressRequest(0, 0, 1, &a).Serialize()
 		}
 		for _, r := range w.routes {
-			routeRequest(0, 0, 1, r, now).Serialize()
+			routeRequest(0, 0, 1, &r, now).Serialize()
 		}
 		if text := string(resolvConf(w.names.dns, w.names.domains)); strings.Count(text, "\n") > len(w.names.dns)+1 {
 			t.Errorf("resolv.conf is %q", text)

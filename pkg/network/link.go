@@ -39,7 +39,7 @@ func newLink(d device) *link {
 func (l *link) managed() bool { return l.conf != nil && !l.conf.Link.Unmanaged }
 
 // refresh updates what can change at any time.
-func (l *link) refresh(d device) {
+func (l *link) refresh(d *device) {
 	l.MAC, l.master, l.mtu, l.flags, l.addrs, l.ipv6, l.ownTable = d.MAC, d.master, d.mtu, d.flags, d.addrs, d.ipv6,
 		d.ownTable
 	l.broadcasts = d.broadcasts

@@ -28,29 +28,30 @@ func linkFileFor(files []*netconf.LinkConfig, d device, host netconf.Host, names
 // changes returns the changes to the device. The new name comes after the settings, the alternative names after it.
 func (f linkFile) changes(d *device) []*change {
 	t, c := d.target(), f.conf
-	out := ethtoolChanges(t, c.Ethtool)
+	out := ethtoolChanges(t, &c.Ethtool)
+	add := func(c *change) { out = append(out, c) }
 	mac := c.MAC
 	if c.MACPolicy == "random" && mac == nil {
 		mac = randomMAC()
 	}
 	if mac != nil && mac.String() != d.MAC.String() {
-		out = append(out, setMAC(t, mac))
+		add(setMAC(t, mac))
 	}
 	if c.MTU != 0 && c.MTU != d.mtu {
-		out = append(out, setMTU(t, c.MTU))
+		add(setMTU(t, c.MTU))
 	}
 	if c.Alias != "" {
-		out = append(out, setAlias(t, c.Alias))
+		add(setAlias(t, c.Alias))
 	}
 	if c.TxQueue != nil {
-		out = append(out, setTxQueue(t, int(*c.TxQueue)))
+		add(setTxQueue(t, int(*c.TxQueue)))
 	}
 	if f.name != d.Name {
-		out = append(out, rename(t, f.name))
+		add(rename(t, f.name))
 	}
 	for _, a := range f.altNames {
 		if a != f.name && !slices.Contains(d.AltNames, a) {
-			out = append(out, addAltName(t, a))
+			add(addAltName(t, a))
 		}
 	}
 	return out

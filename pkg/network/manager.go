@@ -221,12 +221,13 @@ func (m *Manager) look(now time.Time) {
 
 // meet takes in new links, and reports whether a .link file changed any of them.
 func (m *Manager) meet(devices []device) (changed bool) {
-	for _, d := range devices {
+	for i := range devices {
+		d := &devices[i]
 		if m.links[d.index] != nil {
 			continue
 		}
-		m.kernel.describe(&d)
-		l := newLink(d)
+		m.kernel.describe(d)
+		l := newLink(*d)
 		m.links[d.index] = l
 		if !l.loopback() && m.applyLinkFile(l) {
 			changed = true
@@ -238,7 +239,8 @@ func (m *Manager) meet(devices []device) (changed bool) {
 // follow takes in what has changed about the links. If the list is partial, a missing link is not taken to be gone.
 func (m *Manager) follow(devices []device, partial bool, now time.Time) {
 	there := map[int]bool{}
-	for _, d := range devices {
+	for i := range devices {
+		d := &devices[i]
 		l := m.links[d.index]
 		if l == nil {
 			continue // it is new: the next look meets it
@@ -271,10 +273,10 @@ func (m *Manager) follow(devices []device, partial bool, now time.Time) {
 }
 
 // adopt finds the .network file for a link.
-func (m *Manager) adopt(l *link, d device) {
+func (m *Manager) adopt(l *link, d *device) {
 	kernelName := l.KernelName
-	m.kernel.describe(&d)
-	l.device = d
+	m.kernel.describe(d)
+	l.device = *d
 	l.KernelName = kernelName
 	// Without a .link file the link keeps its name, but [Match] also fits the names that systemd would give it.
 	l.AltNames = appendNew(l.AltNames, m.kernel.names(l.Name).all())

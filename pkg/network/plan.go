@@ -318,9 +318,9 @@ func (w *wanted) words(mac net.HardwareAddr) []string {
 		}
 	}
 	out = w.setup.words()
-	local, own := linkLocal4(mac).key(), false
+	fallback, own := linkLocal4(mac), false
 	for _, a := range w.addresses {
-		if a.key() == local {
+		if a.prefix == fallback.prefix {
 			own = true
 			continue
 		}

@@ -32,7 +32,7 @@ type addressKey struct {
 	prefix, peer netip.Prefix
 }
 
-func (a address) key() addressKey { return addressKey{a.prefix, a.peer} }
+func (a *address) key() addressKey { return addressKey{a.prefix, a.peer} }
 
 // route is a route that a link should have, or one without a device.
 type route struct {
@@ -54,9 +54,10 @@ type route struct {
 }
 
 // key returns the route without what may change while it stays the same route.
-func (r route) key() route {
-	r.expires = time.Time{}
-	return r
+func (r *route) key() route {
+	key := *r
+	key.expires = time.Time{}
+	return key
 }
 
 // ICMPv6 router preference as RFC 4191 encodes it.
@@ -90,7 +91,7 @@ func family(a netip.Addr) int {
 	return unix.AF_INET6
 }
 
-func addressRequest(command, flags, index int, a address) *nl.NetlinkRequest {
+func addressRequest(command, flags, index int, a *address) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(command, flags|unix.NLM_F_ACK)
 	msg := nl.NewIfAddrmsg(family(a.prefix.Addr()))
 	msg.Index = uint32(index)
@@ -122,7 +123,7 @@ func addressRequest(command, flags, index int, a address) *nl.NetlinkRequest {
 
 // broadcastAddr returns the broadcast address. An address with a peer, or in a prefix of one or two addresses, has
 // none.
-func (a address) broadcastAddr() netip.Addr {
+func (a *address) broadcastAddr() netip.Addr {
 	addr := a.prefix.Addr()
 	switch {
 	case !addr.Is4() || a.peer.IsValid():
@@ -142,7 +143,7 @@ func (a address) broadcastAddr() netip.Addr {
 }
 
 // newAddressRequest returns the request that sets an address with its lifetimes.
-func newAddressRequest(index int, a address, now time.Time) *nl.NetlinkRequest {
+func newAddressRequest(index int, a *address, now time.Time) *nl.NetlinkRequest {
 	req := addressRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, index, a)
 	info := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{
 		Valid: seconds(a.valid, now), Prefered: seconds(a.preferred, now),
@@ -157,7 +158,7 @@ func newAddressRequest(index int, a address, now time.Time) *nl.NetlinkRequest {
 	return req
 }
 
-func routeRequest(command, flags, index int, r route, now time.Time) *nl.NetlinkRequest {
+func routeRequest(command, flags, index int, r *route, now time.Time) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(command, flags|unix.NLM_F_ACK)
 	msg := nl.NewRtMsg()
 	msg.Family = uint8(r.family)
@@ -230,7 +231,7 @@ func (r *route) String() string {
 }
 
 // metricsAttr returns RTA_METRICS; nil if the route has none.
-func (r route) metricsAttr() *nl.RtAttr {
+func (r *route) metricsAttr() *nl.RtAttr {
 	if r.metrics == (route{}).metrics && r.congestion == "" {
 		return nil
 	}

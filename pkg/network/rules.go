@@ -10,7 +10,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-func ruleFamilies(r netconf.Rule) []int {
+func ruleFamilies(r *netconf.Rule) []int {
 	switch {
 	case r.From.IsValid():
 		return []int{family(r.From.Addr())}
@@ -24,7 +24,7 @@ func ruleFamilies(r netconf.Rule) []int {
 	return []int{unix.AF_INET}
 }
 
-func rule(r netconf.Rule, fam int) *netlink.Rule {
+func rule(r *netconf.Rule, fam int) *netlink.Rule {
 	n := netlink.NewRule()
 	n.Family = fam
 	n.Table = int(r.Table)

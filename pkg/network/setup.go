@@ -138,41 +138,43 @@ func stableToken(c *netconf.NetworkConfig) bool {
 func (s *setup) changes(d, master *device) []*change {
 	t := d.target()
 	var out []*change
+	add := func(c *change) { out = append(out, c) }
 	if s.mac != nil && s.mac.String() != d.MAC.String() {
-		out = append(out, setMAC(t, s.mac))
+		add(setMAC(t, s.mac))
 	}
 	if s.mtu != 0 && s.mtu != d.mtu {
-		out = append(out, setMTU(t, s.mtu))
+		add(setMTU(t, s.mtu))
 	}
 	for _, f := range s.flags {
-		out = append(out, setFlag(t, f.name, f.on))
+		add(setFlag(t, f.name, f.on))
 	}
 	if s.group != nil {
-		out = append(out, setGroup(t, int(*s.group)))
+		add(setGroup(t, int(*s.group)))
 	}
 	if s.linkLocal != nil {
 		if s.linkLocal.secret.IsValid() {
 			// The kernel wants the secret first: inet6_validate_link_af in net/ipv6/addrconf.c.
-			out = append(out, setSysctl(t, "ipv6/stable_secret", s.linkLocal.secret.String()))
+			add(setSysctl(t, "ipv6/stable_secret", s.linkLocal.secret.String()))
 		}
 		// Router advertisements are read here, never by the kernel.
-		out = append(out, setGenMode(t, s.linkLocal.mode), setSysctl(t, "ipv6/accept_ra", "0"))
+		add(setGenMode(t, s.linkLocal.mode))
+		add(setSysctl(t, "ipv6/accept_ra", "0"))
 	}
 	for _, o := range s.sysctls {
-		out = append(out, setSysctl(t, o.Family+"/"+o.Key, o.Value))
+		add(setSysctl(t, o.Family+"/"+o.Key, o.Value))
 	}
 	if master != nil && d.master != master.index {
 		if master.Kind == "bond" && d.up() {
-			out = append(out, linkDown(t)) // bond_enslave refuses one that is up
+			add(linkDown(t)) // bond_enslave refuses one that is up
 		}
-		out = append(out, enslave(t, master.target()))
+		add(enslave(t, master.target()))
 		out = append(out, s.port.changes(d, master)...)
 	}
 	switch s.up {
 	case bringItUp:
-		out = append(out, linkUp(t))
+		add(linkUp(t))
 	case takeItDown:
-		out = append(out, linkDown(t))
+		add(linkDown(t))
 	}
 	return out
 }

@@ -58,7 +58,8 @@ func (v *view) wantStatic(w *wanted) {
 		}
 	}
 	w.awaited.dhcp6 = v.conf.DHCP6 && w.clients.routers && w.clients.dhcp6 == dhcp6Off && v.conf.RA.DHCPv6Client != "no"
-	for _, r := range v.conf.Rules {
+	for i := range v.conf.Rules {
+		r := &v.conf.Rules[i]
 		for _, family := range ruleFamilies(r) {
 			w.rules = append(w.rules, newRule(r, family))
 		}
