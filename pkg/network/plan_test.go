@@ -122,7 +122,8 @@ v8: up.network names it, but there is no such device, nor a .netdev file that ma
 			p.add(found())
 			var got strings.Builder
 			p.write(&got)
-			if diff := cmp.Diff(strings.ReplaceAll(strings.TrimPrefix(tt.want, "\n"), "\\\n", ""), got.String()); diff != "" {
+			if diff := cmp.Diff(strings.ReplaceAll(strings.TrimPrefix(tt.want, "\n"), "\\\n", ""),
+				got.String()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
