@@ -190,7 +190,9 @@ func TestNoSocket(t *testing.T) {
 				t.Errorf("%q is said %d times: %q", want, n, m.said)
 			}
 		}
+		k.mu.Lock()
 		k.noSocket = nil
+		k.mu.Unlock()
 		m.mustUp(30 * time.Second)
 	})
 }

@@ -18,23 +18,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func (k *fakeKernel) socketError() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.noSocket
+}
+
 func (k *fakeKernel) open4(link string, client, server int) (socket4, error) {
-	if k.noSocket != nil {
-		return nil, k.noSocket
+	if err := k.socketError(); err != nil {
+		return nil, err
 	}
 	return &fakeSocket4{fakeSocket: newFakeSocket(), server: k.dhcp4, ports: [2]int{server, client}}, nil
 }
 
 func (k *fakeKernel) open6(string) (socket6, error) {
-	if k.noSocket != nil {
-		return nil, k.noSocket
+	if err := k.socketError(); err != nil {
+		return nil, err
 	}
 	return &fakeSocket6{fakeSocket: newFakeSocket(), server: k.dhcp6}, nil
 }
 
 func (k *fakeKernel) openRouters(int) (routerSocket, error) {
-	if k.noSocket != nil {
-		return nil, k.noSocket
+	if err := k.socketError(); err != nil {
+		return nil, err
 	}
 	s := &fakeRouterSocket{fakeSocket: newFakeSocket(), router: k.router}
 	k.router.mu.Lock()
@@ -96,6 +102,12 @@ func (s *fakeServer4) set(f func(s *fakeServer4)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s)
+}
+
+func (s *fakeServer4) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
 }
 
 func (s *fakeServer4) questions() []string {
@@ -194,7 +206,7 @@ func (s *fakeSocket4) unicast(context.Context, netip.Addr, netip.Addr) (io.Write
 type unicastSocket struct{ to *fakeSocket4 }
 
 func (u unicastSocket) Write(b []byte) (int, error) {
-	if u.to.server.gone {
+	if u.to.server.isGone() {
 		return 0, unix.EHOSTUNREACH
 	}
 	u.to.answered(b, true)

@@ -229,7 +229,9 @@ func TestStacked(t *testing.T) {
 		m.Modules = func(alias string) error {
 			loaded = append(loaded, alias)
 			if alias == "rtnl-link-vlan" {
+				k.mu.Lock()
 				delete(k.kinds, "vlan")
+				k.mu.Unlock()
 			}
 			return nil
 		}
@@ -266,6 +268,8 @@ func TestVRF(t *testing.T) {
 	}, func(t *testing.T, m *testManager, k *fakeKernel) {
 		m.mustUp(time.Minute)
 		pass(time.Second)
+		k.mu.Lock()
+		defer k.mu.Unlock()
 		for _, r := range k.routes[1] {
 			if r.table != 42 {
 				t.Errorf("%s is in table %d", &r, r.table)
