@@ -72,15 +72,19 @@ func (m *Manager) makeNetDev(c *netconf.NetDevConfig, parent int) error {
 	made.Name, made.Kind = c.Device, c.Kind
 	m.devices = append(m.devices, made)
 	m.again()
-	for dir, options := range map[string][]netconf.Option{"bonding": c.Bond, "bridge": c.Bridge} {
-		for _, o := range options {
-			path := filepath.Join(c.Device, dir, o.Name)
-			if err := m.kernel.do(setFile(target{}, path, o.Value)); err != nil { // the device is used without the setting
-				m.logf("%s.netdev: cannot set %s of %s to %s: %v", c.Name, o.Name, c.Device, o.Value, err)
-			}
+	m.setOptions(c, "bonding", c.Bond)
+	m.setOptions(c, "bridge", c.Bridge)
+	return nil
+}
+
+// setOptions sets options of a bond or a bridge. The device is used without an option that cannot be set.
+func (m *Manager) setOptions(c *netconf.NetDevConfig, dir string, options []netconf.Option) {
+	for _, o := range options {
+		path := filepath.Join(c.Device, dir, o.Name)
+		if err := m.kernel.do(setFile(target{}, path, o.Value)); err != nil {
+			m.logf("%s.netdev: cannot set %s of %s to %s: %v", c.Name, o.Name, c.Device, o.Value, err)
 		}
 	}
-	return nil
 }
 
 // netDevLink converts the device to the netlink library's form.
@@ -110,11 +114,7 @@ func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
 		}
 		return v, nil
 	case "macvlan", "macvtap":
-		mode, ok := map[string]netlink.MacvlanMode{
-			"": netlink.MACVLAN_MODE_DEFAULT, "private": netlink.MACVLAN_MODE_PRIVATE,
-			"vepa": netlink.MACVLAN_MODE_VEPA, "bridge": netlink.MACVLAN_MODE_BRIDGE,
-			"passthru": netlink.MACVLAN_MODE_PASSTHRU, "source": netlink.MACVLAN_MODE_SOURCE,
-		}[c.Mode]
+		mode, ok := macvlanMode(c.Mode)
 		if !ok {
 			return nil, fmt.Errorf("unknown mode %q", c.Mode)
 		}
@@ -124,29 +124,64 @@ func netDevLink(c *netconf.NetDevConfig, parent int) (netlink.Link, error) {
 		}
 		return &v, nil
 	case "ipvlan":
-		mode := map[string]netlink.IPVlanMode{"L2": netlink.IPVLAN_MODE_L2, "L3": netlink.IPVLAN_MODE_L3,
-			"L3S": netlink.IPVLAN_MODE_L3S}[c.Mode]
-		flag := map[string]netlink.IPVlanFlag{"private": netlink.IPVLAN_FLAG_PRIVATE,
-			"vepa": netlink.IPVLAN_FLAG_VEPA}[c.Flags]
-		return &netlink.IPVlan{LinkAttrs: a, Mode: mode, Flag: flag}, nil
+		return ipvlan(a, c), nil
 	case "vxlan":
-		x := c.VXLAN
-		v := &netlink.Vxlan{LinkAttrs: a, VxlanId: x.VNI, VtepDevIndex: parent, TTL: x.TTL, TOS: x.TOS, Port: x.Port,
-			PortLow: x.PortLow, PortHigh: x.PortHigh,
-			Age: x.Ageing, Limit: x.Limit, Learning: x.Learning, Proxy: x.ARPProxy, RSC: x.RSC, L2miss: x.L2Miss,
-			L3miss: x.L3Miss, GBP: x.GBP,
-			UDPCSum: x.UDPCSum, UDP6ZeroCSumTx: x.ZeroCSumTx, UDP6ZeroCSumRx: x.ZeroCSumRx}
-		v.LinkAttrs.ParentIndex = 0
-		if x.Remote.IsValid() {
-			v.Group = x.Remote.AsSlice()
-		}
-		if x.Group.IsValid() {
-			v.Group = x.Group.AsSlice()
-		}
-		if x.Local.IsValid() {
-			v.SrcAddr = x.Local.AsSlice()
-		}
-		return v, nil
+		return vxlan(a, &c.VXLAN, parent), nil
 	}
 	return nil, fmt.Errorf("unknown kind %q", c.Kind)
+}
+
+func macvlanMode(s string) (mode netlink.MacvlanMode, ok bool) {
+	switch s {
+	case "":
+		return netlink.MACVLAN_MODE_DEFAULT, true
+	case "private":
+		return netlink.MACVLAN_MODE_PRIVATE, true
+	case "vepa":
+		return netlink.MACVLAN_MODE_VEPA, true
+	case "bridge":
+		return netlink.MACVLAN_MODE_BRIDGE, true
+	case "passthru":
+		return netlink.MACVLAN_MODE_PASSTHRU, true
+	case "source":
+		return netlink.MACVLAN_MODE_SOURCE, true
+	}
+	return 0, false
+}
+
+// ipvlan has the mode L2 and the flag bridge unless the file says otherwise.
+func ipvlan(a netlink.LinkAttrs, c *netconf.NetDevConfig) *netlink.IPVlan {
+	v := &netlink.IPVlan{LinkAttrs: a, Mode: netlink.IPVLAN_MODE_L2, Flag: netlink.IPVLAN_FLAG_BRIDGE}
+	switch c.Mode {
+	case "L3":
+		v.Mode = netlink.IPVLAN_MODE_L3
+	case "L3S":
+		v.Mode = netlink.IPVLAN_MODE_L3S
+	}
+	switch c.Flags {
+	case "private":
+		v.Flag = netlink.IPVLAN_FLAG_PRIVATE
+	case "vepa":
+		v.Flag = netlink.IPVLAN_FLAG_VEPA
+	}
+	return v
+}
+
+func vxlan(a netlink.LinkAttrs, x *netconf.VXLAN, parent int) *netlink.Vxlan {
+	v := &netlink.Vxlan{LinkAttrs: a, VxlanId: x.VNI, VtepDevIndex: parent, TTL: x.TTL, TOS: x.TOS, Port: x.Port,
+		PortLow: x.PortLow, PortHigh: x.PortHigh,
+		Age: x.Ageing, Limit: x.Limit, Learning: x.Learning, Proxy: x.ARPProxy, RSC: x.RSC, L2miss: x.L2Miss,
+		L3miss: x.L3Miss, GBP: x.GBP,
+		UDPCSum: x.UDPCSum, UDP6ZeroCSumTx: x.ZeroCSumTx, UDP6ZeroCSumRx: x.ZeroCSumRx}
+	v.LinkAttrs.ParentIndex = 0
+	if x.Remote.IsValid() {
+		v.Group = x.Remote.AsSlice()
+	}
+	if x.Group.IsValid() {
+		v.Group = x.Group.AsSlice()
+	}
+	if x.Local.IsValid() {
+		v.SrcAddr = x.Local.AsSlice()
+	}
+	return v
 }
