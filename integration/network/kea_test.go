@@ -45,7 +45,7 @@ func TestKeaPrefixAlone(t *testing.T) {
 	w := newWorld(t, 1)
 	w.peer(0, "2001:db8:1::1/64", "fe80::1/64")
 	w.ip("link", "set", "eth0", "up") // kea does not listen on a link without a carrier
-	kea := w.kea(6, `"subnet": "2001:db8:1::/64",
+	w.kea(6, `"subnet": "2001:db8:1::/64",
 		"pd-pools": [ { "prefix": "2001:db8:f::", "prefix-len": 48, "delegated-len": 56 } ],
 		"option-data": [ { "name": "dns-servers", "data": "2001:db8:1::53" } ]`)
 	w.radvd("interface peer0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; " +
@@ -53,9 +53,9 @@ func TestKeaPrefixAlone(t *testing.T) {
 	p := w.wyrnet(map[string]string{"lan.network": eth0File}, "-k")
 	w.eventually("the name server is known",
 		func() bool { return slices.Equal(w.resolvers(), []string{"2001:db8:1::53"}) })
-	if !strings.Contains(p.output(), "no address for this machine") {
-		t.Errorf("wyrnet says\n%s\nkea says\n%s", p.output(), kea.output())
-	}
+	// On a busy host wyrnet may ask for the name server before kea has answered to the question for an address.
+	w.eventually("wyrnet says that there is no address",
+		func() bool { return strings.Contains(p.output(), "no address for this machine") })
 }
 
 // TestKea checks that leases of both versions are renewed by a server other than dnsmasq.

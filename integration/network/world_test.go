@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// The tests mostly wait for servers and timers.
-	parallel := "32"
+	parallel := "24"
 	if os.Getenv("IN_GUEST") != "" {
-		parallel = "8"
+		parallel = "6"
 	}
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err)
