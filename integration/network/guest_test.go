@@ -89,8 +89,8 @@ func passInGuest(t *testing.T, test string, cases []string, cards ...string) {
 	}
 }
 
-// static returns these tests as a static program, which is built once. The running one may be linked with the C library,
-// because go test does that if it finds a compiler.
+// static returns these tests as a static program, which is built once. The running one may be linked with the C
+// library, because go test does that if it finds a compiler.
 var static = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "guest")
 	if err != nil {

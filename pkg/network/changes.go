@@ -14,8 +14,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
-// change is one change to the kernel's state: what is done, to which link, and with which arguments. One type with a verb
-// makes the busybox 40 kB smaller than a type for each change.
+// change is one change to the kernel's state: what is done, to which link, and with which arguments. One type with a
+// verb makes the busybox 40 kB smaller than a type for each change.
 type change struct {
 	verb verb
 	target

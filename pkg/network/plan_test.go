@@ -81,6 +81,23 @@ eth1 (igb), also enp0s6
 old (dummy)
   3.network: left alone
 `},
+		{"what Up does not do", map[string]string{
+			"1.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\nLinkLocalAddressing=no\nIPv6AcceptRA=yes\n",
+			"2.network": "[Match]\nName=eth1\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=no\nVLAN=v7\n",
+			"3.network": "[Match]\nName=old\n[Network]\nDHCP=yes\nVLAN=v7\n[IPv6AcceptRA]\nDHCPv6Client=no\n",
+			"4.network": "[Match]\nName=v7\n[Network]\nIPv6AcceptRA=no\nAddress=192.0.2.2/24\nAddress=192.0.2.2/24\n" +
+				"Gateway=_dhcp4\n[Route]\nDestination=0.0.0.0/0\nGateway=192.0.2.1\n[DHCPv6]\nWithoutRA=solicit\n",
+			"7.netdev": "[NetDev]\nName=v7\nKind=vlan\n[VLAN]\nId=7\n",
+		}, `
+eth0 (e1000e, 02:00:00:00:00:01, pci-0000:00:05.0), also ens5 enp0s5 enx020000000001
+  1.network: DHCPv4
+eth1 (igb), also enp0s6
+  2.network: under v7
+old (dummy)
+  3.network: under v7, DHCPv4, router advertisements
+v7 (vlan), made by 7.netdev on eth1
+  4.network: address 192.0.2.2/24, route default via 192.0.2.1, route default via dhcp4, DHCPv6
+`},
 		{"devices", map[string]string{
 			"m.network":  "[Match]\nType=ether\nName=eth*\n[Network]\nBond=up\n",
 			"up.network": "[Match]\nName=up\n[Network]\nVLAN=v7\nVLAN=v8\nLinkLocalAddressing=no\n",
@@ -127,5 +144,52 @@ v8: up.network names it, but there is no such device, nor a .netdev file that ma
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestPlanWithoutEthernet checks that no DHCP is promised on a link that is neither Ethernet nor InfiniBand, and no IPv6
+// from a kernel without it.
+func TestPlanWithoutEthernet(t *testing.T) {
+	conf, _ := netconf.Parse([]netconf.File{read(t, "a", netconf.Network, "[Match]\nName=*\n[Network]\nDHCP=yes\n")})
+	for _, tt := range []struct {
+		ipv6, broadcasts bool
+		want             string
+	}{
+		{true, true, "a.network: DHCPv4, DHCPv6, router advertisements"},
+		{false, true, "a.network: DHCPv4"},
+		{true, false, "a.network: brought up, no more"},
+	} {
+		p := newPlan(conf, netconf.Host{})
+		p.ipv6 = tt.ipv6
+		p.add([]foundLink{{device: device{Device: netconf.Device{Name: "sit0"}, broadcasts: tt.broadcasts}}})
+		if got := p.links[0].lines; len(got) != 1 || got[0] != tt.want {
+			t.Errorf("with IPv6 %v on Ethernet %v: %q, want %q", tt.ipv6, tt.broadcasts, got, tt.want)
+		}
+	}
+}
+
+// TestPlanOfKernel checks that the links of the kernel are planned for, and that nothing is changed.
+func TestPlanOfKernel(t *testing.T) {
+	k := newKernel(2)
+	m := &Manager{kernel: k, Files: []netconf.File{
+		read(t, "a", netconf.Network,
+			"[Match]\nName=eth1\n[Network]\nAddress=192.0.2.2/24\nColour=red\nIPv6AcceptRA=no\n"),
+	}}
+	var got strings.Builder
+	if err := m.Plan(&got); err != nil {
+		t.Fatal(err)
+	}
+	const want = `a.network: [Network] Colour=red: unknown key, ignored
+eth0 (02:00:00:00:00:01)
+  no .network file fits it, it is left alone
+eth1 (02:00:00:00:00:02)
+  a.network: address 192.0.2.2/24
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" || len(k.log) > 0 {
+		t.Errorf("(-want +got):\n%s\nit does %q", diff, k.log)
+	}
+	k.lookErr = errNoBuffers
+	if err := m.Plan(&got); err == nil || err.Error() != "cannot list the network links: no buffers" {
+		t.Errorf("%v", err)
 	}
 }

@@ -172,7 +172,7 @@ func (s *packetSocket) unicast(ctx context.Context, from, to netip.Addr) (io.Wri
 	return d.DialContext(ctx, "udp4", netip.AddrPortFrom(to, uint16(s.server)).String())
 }
 
-// probe makes the kernel find out whether a neighbour that it knows is still there. The kernel would otherwise take that
+// probe makes the kernel check whether a neighbour that it knows is still there. The kernel would otherwise take that
 // for granted for up to a minute.
 func (s *packetSocket) probe(neighbour netip.Addr) {
 	_ = netlink.NeighSet(&netlink.Neigh{
