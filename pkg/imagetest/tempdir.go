@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TempDir is t.TempDir in memory, which is much faster for many small files. Where the machine has no such directory, or
-// one that takes no extended attributes (tmpfs before Linux 6.6), it is t.TempDir itself.
+// TempDir is t.TempDir in memory, which is much faster for many small files. Where the machine has no such directory,
+// or one that takes no extended attributes (tmpfs before Linux 6.6), it is t.TempDir itself.
 func TempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "wyrcan-test-")

@@ -20,7 +20,7 @@ func (z *Reader) block() error {
 			return err
 		}
 		if uint16(b) != ^uint16(b>>16) {
-			return fmt.Errorf("%w: a block's length is not what its check says", ErrCorrupt)
+			return fmt.Errorf("%w: a block's length differs from its check", ErrCorrupt)
 		}
 		z.stored, z.step = int(uint16(b)), (*Reader).copyStored
 		return nil
@@ -32,17 +32,18 @@ func (z *Reader) block() error {
 		z.step = (*Reader).decode
 		return z.describedCode()
 	}
-	return fmt.Errorf("%w: a block is of no known type", ErrCorrupt)
+	return fmt.Errorf("%w: a block has an unknown type", ErrCorrupt)
 }
 
-// finish goes on behind a block.
+// finish sets what comes after a block.
 func (z *Reader) finish() {
 	if z.step = (*Reader).block; z.last {
 		z.step = (*Reader).trailer
 	}
 }
 
-// copyStored copies what there is room for of a block that is not compressed. No bits are at hand: its length has taken all.
+// copyStored copies a block that is not compressed, as far as there is room. No bits are loaded: the block's length
+// has used all of them.
 func (z *Reader) copyStored() error {
 	for z.stored > 0 && z.write <= full {
 		if z.pos == z.end {
@@ -64,8 +65,8 @@ func (z *Reader) copyStored() error {
 	return nil
 }
 
-// fixedCode makes the tables of the code that needs no description: RFC 1951, section 3.2.6. They stay until a block
-// describes another one.
+// fixedCode makes the tables of the fixed code: RFC 1951, section 3.2.6. They stay until a block describes another
+// code.
 func (z *Reader) fixedCode() {
 	if z.fixed {
 		return
@@ -91,7 +92,7 @@ func (z *Reader) fixedCode() {
 	build(z.distances[:], distanceBits, l[:32], distanceEntry)
 }
 
-// order is that of the lengths of the code for code lengths: RFC 1951, section 3.2.7.
+// order is the order in which the lengths of the code for code lengths are stored: RFC 1951, section 3.2.7.
 var order = [numLengths]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // describedCode reads the description of a block's code: RFC 1951, section 3.2.7.
@@ -133,7 +134,7 @@ func (z *Reader) describedCode() error {
 		switch symbol {
 		case 16:
 			if i == 0 {
-				return fmt.Errorf("%w: the first code length is like one before it", ErrCorrupt)
+				return fmt.Errorf("%w: the first code length repeats one before it", ErrCorrupt)
 			}
 			value = l[i-1]
 			b, err = z.take(2)
@@ -161,13 +162,14 @@ func (z *Reader) describedCode() error {
 		return fmt.Errorf("%w: a block has no end", ErrCorrupt)
 	}
 	z.fixed = false
-	if !build(z.literals[:], literalBits, l[:literals], literalEntry) || !build(z.distances[:], distanceBits, l[literals:literals+distances], distanceEntry) {
+	if !build(z.literals[:], literalBits, l[:literals], literalEntry) ||
+		!build(z.distances[:], distanceBits, l[literals:literals+distances], distanceEntry) {
 		return fmt.Errorf("%w: a block has no code", ErrCorrupt)
 	}
 	return nil
 }
 
-// codeLength reads a symbol of the code for code lengths. It takes no more bits than that has.
+// codeLength reads a symbol of the code for code lengths. It uses no more bits than the symbol has.
 func (z *Reader) codeLength(table *[1 << lengthBits]entry) (int, error) {
 	for n := uint64(1); ; n++ {
 		if err := z.need(n); err != nil {
@@ -179,7 +181,7 @@ func (z *Reader) codeLength(table *[1 << lengthBits]entry) (int, error) {
 			return int(e >> 16), nil
 		}
 		if n >= lengthBits {
-			return 0, fmt.Errorf("%w: a code length is of no known kind", ErrCorrupt)
+			return 0, fmt.Errorf("%w: a code length has an unknown code", ErrCorrupt)
 		}
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"io"
 )
 
-// decode decodes of a block's symbols as many as there is room for.
+// decode decodes the symbols of a block, as many as there is room for.
 func (z *Reader) decode() error {
 	for {
-		// A turn takes up to two words.
+		// One turn of symbols reads up to two words.
 		const most = 16
 		limit := z.end - most
 		switch {
@@ -20,12 +20,12 @@ func (z *Reader) decode() error {
 			}
 			continue
 		default:
-			// One turn, which may take zeros from behind the end; whether it did shows afterwards.
+			// One turn only. It may read zeros from behind the end; that is checked afterwards.
 			limit = z.pos
 		}
 		before := z.write
 		ended, err := z.symbols(limit)
-		// What was not taken of the bits goes back.
+		// Whole bytes that were loaded and not used go back.
 		z.pos -= int(z.n >> 3)
 		z.n &= 7
 		z.bits &= 1<<z.n - 1
@@ -44,17 +44,17 @@ func (z *Reader) decode() error {
 	}
 }
 
-// symbols decodes while in is not read beyond limit and out is not full. It reports whether the block has ended.
+// symbols decodes until in was read beyond limit or out is full. It reports whether the block has ended.
 func (z *Reader) symbols(limit int) (ended bool, err error) {
 	literals, distances, in, out := &z.literals, &z.distances, &z.in, &z.out
 	pos, write, begin, bits, n := z.pos, z.write, z.begin, z.bits, z.n
 	for pos <= limit && write <= full {
-		// As many bytes as there is room for; of the next one bits may be there already, and are the same.
+		// Load as many bytes as there is room for. Some bits of the next byte may be loaded already; they are the same.
 		bits |= binary.LittleEndian.Uint64(in[pos:pos+8]) << (n & 63)
 		pos += int((63 - n) >> 3)
 		n |= 56
 
-		// Literals of the first table take up to 11 bits, so three leave 23, and a length may take 20.
+		// Literals of the first table use up to 11 bits. So three leave 23 bits, and a length may use 20.
 		e := literals[bits&(1<<literalBits-1)]
 		for more := 3; e&literal != 0 && more > 0; more-- {
 			out[write] = byte(e >> 16)
@@ -81,7 +81,7 @@ func (z *Reader) symbols(limit int) (ended bool, err error) {
 				bits >>= bitsOf(e)
 				n -= bitsOf(e)
 				if ended = e>>16 != 0; !ended {
-					err = fmt.Errorf("%w: a code means nothing", ErrCorrupt)
+					err = fmt.Errorf("%w: a code has no meaning", ErrCorrupt)
 				}
 				break
 			}
@@ -90,7 +90,7 @@ func (z *Reader) symbols(limit int) (ended bool, err error) {
 		bits >>= bitsOf(e)
 		n -= bitsOf(e)
 
-		// 14 bits are left at the least, and a distance may take 28.
+		// At least 14 bits are left, and a distance may use 28.
 		bits |= binary.LittleEndian.Uint64(in[pos:pos+8]) << (n & 63)
 		pos += int((63 - n) >> 3)
 		n |= 56
@@ -100,7 +100,7 @@ func (z *Reader) symbols(limit int) (ended bool, err error) {
 				e = distances[int(e>>16)+int(bits>>distanceBits&(1<<codeBits(e)-1))]
 			}
 			if e&special != 0 {
-				err = fmt.Errorf("%w: a code means nothing", ErrCorrupt)
+				err = fmt.Errorf("%w: a code has no meaning", ErrCorrupt)
 				break
 			}
 		}
@@ -108,13 +108,13 @@ func (z *Reader) symbols(limit int) (ended bool, err error) {
 		bits >>= bitsOf(e)
 		n -= bitsOf(e)
 		if distance > write-begin {
-			err = fmt.Errorf("%w: a copy is of what comes before the beginning", ErrCorrupt)
+			err = fmt.Errorf("%w: a copy begins before the content", ErrCorrupt)
 			break
 		}
 		from, to := write-distance, write+length
 		switch {
 		case distance >= 16:
-			// Words may go beyond the end, where what comes next will be.
+			// Words may be written beyond the end. What comes next overwrites that.
 			for {
 				*(*[16]byte)(out[write : write+16]) = *(*[16]byte)(out[from : from+16])
 				if write += 16; write >= to {

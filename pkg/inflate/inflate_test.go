@@ -19,7 +19,7 @@ import (
 	klauspost "github.com/klauspost/compress/gzip"
 )
 
-// contents are of the kinds that layers hold, by name.
+// contents returns contents of the kinds that layers hold, by name.
 func contents() map[string][]byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, 700_000)
@@ -30,7 +30,7 @@ func contents() map[string][]byte {
 	for text.Len() < 900_000 {
 		fmt.Fprintf(&text, "/usr/lib/%x/%d.so.%d\n", r.Uint32N(5000), r.Uint32N(100), r.Uint32N(10))
 	}
-	// Copies of all lengths from all distances, of what has no pattern.
+	// Copies of all lengths from all distances, of noise.
 	var copies []byte
 	copies = append(copies, noise[:window]...)
 	for len(copies) < 1_000_000 {
@@ -81,24 +81,27 @@ func pack(t testing.TB, content []byte, level int) []byte {
 }
 
 func TestRead(t *testing.T) {
-	levels := []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, flate.DefaultCompression, flate.BestCompression}
+	levels := []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, flate.DefaultCompression,
+		flate.BestCompression}
 	for name, content := range contents() {
 		for _, level := range levels {
 			packed := pack(t, content, level)
 			for how, source := range map[string]io.Reader{
 				"whole": bytes.NewReader(packed), "halves": iotest.HalfReader(bytes.NewReader(packed)),
-				"the end with data": iotest.DataErrReader(bytes.NewReader(packed)), "bytes": iotest.OneByteReader(bytes.NewReader(packed)),
+				"the end with data": iotest.DataErrReader(bytes.NewReader(packed)),
+				"bytes":             iotest.OneByteReader(bytes.NewReader(packed)),
 			} {
 				got, err := io.ReadAll(NewReader(source))
 				if err != nil || !bytes.Equal(got, content) {
-					t.Errorf("%s, level %d, read in %s: %d bytes, %v; want the %d that were packed", name, level, how, len(got), err, len(content))
+					t.Errorf("%s, level %d, read in %s: %d bytes, %v; want the %d that were packed", name, level, how,
+						len(got), err, len(content))
 				}
 			}
 		}
 	}
 }
 
-// A member may begin anywhere in what is kept of those before it, and must not refer to them.
+// TestMembers has members begin anywhere in what is kept of those before. A member must not refer to those.
 func TestMembers(t *testing.T) {
 	var packed, want []byte
 	for range 3 {
@@ -114,7 +117,7 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-// bitWriter writes a stream by hand: least bit first, but for codes (RFC 1951, section 3.1.1).
+// bitWriter writes a stream by hand: the least bit first, except in codes (RFC 1951, section 3.1.1).
 type bitWriter struct {
 	b []byte
 	n int
@@ -138,8 +141,8 @@ func (w *bitWriter) code(v, n int) *bitWriter {
 	return w
 }
 
-// lengths describes a code for literals and one for distances (section 3.2.7), each length in 4 bits: the code for them
-// has 16 symbols.
+// lengths describes a code for literals and one for distances (section 3.2.7), each length in 4 bits: the code for
+// lengths has 16 symbols.
 func (w *bitWriter) lengths(literals, distances []int) *bitWriter {
 	w.bits(len(literals)-257, 5).bits(len(distances)-1, 5).bits(numLengths-4, 4)
 	for _, symbol := range order {
@@ -155,21 +158,21 @@ func (w *bitWriter) lengths(literals, distances []int) *bitWriter {
 	return w
 }
 
-// member is a gzip file of a stream.
+// member returns a gzip file that holds a stream.
 func member(stream, content []byte) []byte {
 	b := append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}, stream...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(content))
 	return binary.LittleEndian.AppendUint32(b, uint32(len(content)))
 }
 
-// header is a file of nothing whose header has these flags, and what they announce with its checksum.
+// header returns an empty gzip file whose header has these flags, the fields that they announce, and a checksum.
 func header(flags byte, fields string) []byte {
 	b := append([]byte{0x1f, 0x8b, 8, flags, 1, 2, 3, 4, 0, 255}, fields...)
 	b = binary.LittleEndian.AppendUint16(b, uint16(crc32.ChecksumIEEE(b)))
 	return append(b, member([]byte{3, 0}, nil)[10:]...)
 }
 
-// some are lengths of n symbols, 0 but for these.
+// some returns the lengths of n symbols: 0, except for these.
 func some(n int, of map[int]int) []int {
 	l := make([]int, n)
 	for symbol, length := range of {
@@ -183,46 +186,58 @@ func TestStreams(t *testing.T) {
 	dynamic := func() *bitWriter { return new(bitWriter).bits(1, 1).bits(2, 2) }
 	a := func(w *bitWriter) *bitWriter { return w.code(0x30+'a', 8) }
 	// One code of each length, the longest twice: a=1 bit, b=2 bits ... and the end of the block.
-	deep := some(257, map[int]int{'a': 1, 'b': 2, 'c': 3, 'd': 4, 'e': 5, 'f': 6, 'g': 7, 'h': 8, 'i': 9, 'j': 10, 'k': 11, 'l': 12, 'm': 13, 'n': 14, 'o': 15, 256: 15})
+	deep := some(257, map[int]int{'a': 1, 'b': 2, 'c': 3, 'd': 4, 'e': 5, 'f': 6, 'g': 7, 'h': 8, 'i': 9, 'j': 10,
+		'k': 11, 'l': 12, 'm': 13, 'n': 14, 'o': 15, 256: 15})
 	good := func(w *bitWriter, content string) []byte { return member(w.b, []byte(content)) }
 	for name, c := range map[string]struct {
 		file []byte
 		want string
 		err  error
 	}{
-		"fixed":                           {good(a(fixed()).code(0, 7), "a"), "a", nil},
-		"fixed, a copy of 258":            {good(a(fixed()).code(0xc0+285-280, 8).code(0, 5).code(0, 7), strings.Repeat("a", 259)), strings.Repeat("a", 259), nil},
-		"fixed, 258 as 227+31":            {good(a(fixed()).code(0xc0+284-280, 8).bits(31, 5).code(0, 5).code(0, 7), strings.Repeat("a", 259)), strings.Repeat("a", 259), nil},
-		"fixed, symbol 286":               {good(fixed().code(0xc0+286-280, 8).code(0, 7), ""), "", ErrCorrupt},
-		"fixed, distance 30":              {good(a(fixed()).code(257-256, 7).code(30, 5).code(0, 7), ""), "a", ErrCorrupt},
-		"too far back":                    {good(a(fixed()).code(257-256, 7).code(1, 5).code(0, 7), ""), "a", ErrCorrupt},
-		"type 3":                          {good(new(bitWriter).bits(1, 1).bits(3, 2), ""), "", ErrCorrupt},
-		"stored":                          {good(&bitWriter{b: []byte{1, 2, 0, 0xfd, 0xff, 'h', 'i'}}, "hi"), "hi", nil},
-		"stored, nothing":                 {good(&bitWriter{b: []byte{0, 0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff}}, ""), "", nil},
-		"stored, wrong length":            {good(&bitWriter{b: []byte{1, 2, 0, 0xfc, 0xff, 'h', 'i'}}, "hi"), "", ErrCorrupt},
-		"codes of all lengths":            {good(dynamic().lengths(deep, []int{0}).code(0, 1).code(0x7ffe, 15).code(0x7fe, 11).code(0xffe, 12).code(0x7fff, 15), "aokl"), "aokl", nil},
-		"only an end":                     {good(dynamic().lengths(some(257, map[int]int{256: 1}), []int{0}).bits(0, 1), ""), "", nil},
-		"only an end, and not taken":      {good(dynamic().lengths(some(257, map[int]int{256: 1}), []int{0}).bits(1, 1), ""), "", ErrCorrupt},
-		"no end":                          {good(dynamic().lengths(some(257, map[int]int{'a': 1, 'b': 1}), []int{0}).bits(0, 1), ""), "", ErrCorrupt},
-		"an incomplete code":              {good(dynamic().lengths(some(257, map[int]int{'a': 2, 256: 2}), []int{0}).bits(0, 2), ""), "", ErrCorrupt},
-		"an oversubscribed code":          {good(dynamic().lengths(some(257, map[int]int{'a': 1, 'b': 1, 256: 1}), []int{0}).bits(0, 2), ""), "", ErrCorrupt},
-		"one distance":                    {good(dynamic().lengths(some(258, map[int]int{'a': 1, 256: 2, 257: 2}), []int{1}).code(0, 1).code(3, 2).bits(0, 1).code(2, 2), "aaaa"), "aaaa", nil},
-		"one distance, another taken":     {good(dynamic().lengths(some(258, map[int]int{'a': 1, 256: 2, 257: 2}), []int{1}).code(0, 1).code(3, 2).bits(1, 1).code(2, 2), "aaaa"), "a", ErrCorrupt},
-		"a distance where there are none": {good(dynamic().lengths(some(258, map[int]int{'a': 1, 256: 2, 257: 2}), []int{0}).code(0, 1).code(3, 2).bits(0, 1).code(2, 2), "aaaa"), "a", ErrCorrupt},
-		"too many symbols":                {good(dynamic().bits(30, 5).bits(0, 5).bits(0, 4), ""), "", ErrCorrupt},
-		"too many distances":              {good(dynamic().bits(0, 5).bits(30, 5).bits(0, 4), ""), "", ErrCorrupt},
-		"no code for code lengths":        {good(dynamic().bits(0, 5).bits(0, 5).bits(0, 4).bits(0, 12), ""), "", ErrCorrupt},
-		"another checksum":                {good(a(fixed()).code(0, 7), "b"), "a", ErrChecksum},
-		"another size":                    {append(good(a(fixed()).code(0, 7), "a")[:17], 2, 0, 0, 0), "a", ErrChecksum},
-		"a long header":                   {header(0x1e, "\x05\x00extraname\x00comment\x00"), "", nil},
-		"a header with another checksum":  {bytes.Replace(header(0x1e, "\x05\x00extraname\x00comment\x00"), []byte("comment"), []byte("Comment"), 1), "", ErrHeader},
-		"a header without its end":        {header(0x1e, "\x05\x00extraname\x00comment\x00")[:20], "", io.ErrUnexpectedEOF},
-		"no member":                       {nil, "", io.ErrUnexpectedEOF},
-		"something else":                  {[]byte("ustar and more"), "", ErrHeader},
-		"something else behind it":        {append(good(a(fixed()).code(0, 7), "a"), "more than that"...), "a", ErrHeader},
-		"half a header behind it":         {append(good(a(fixed()).code(0, 7), "a"), 0x1f, 0x8b), "a", io.ErrUnexpectedEOF},
-		"reserved flags":                  {[]byte("\x1f\x8b\x08\x20\x00\x00\x00\x00\x00\xff"), "", ErrHeader},
-		"another method":                  {[]byte("\x1f\x8b\x07\x00\x00\x00\x00\x00\x00\xff"), "", ErrHeader},
+		"fixed": {good(a(fixed()).code(0, 7), "a"), "a", nil},
+		"fixed, a copy of 258": {good(a(fixed()).code(0xc0+285-280, 8).code(0, 5).code(0, 7),
+			strings.Repeat("a", 259)), strings.Repeat("a", 259), nil},
+		"fixed, 258 as 227+31": {good(a(fixed()).code(0xc0+284-280, 8).bits(31, 5).code(0, 5).code(0, 7),
+			strings.Repeat("a", 259)), strings.Repeat("a", 259), nil},
+		"fixed, symbol 286":    {good(fixed().code(0xc0+286-280, 8).code(0, 7), ""), "", ErrCorrupt},
+		"fixed, distance 30":   {good(a(fixed()).code(257-256, 7).code(30, 5).code(0, 7), ""), "a", ErrCorrupt},
+		"too far back":         {good(a(fixed()).code(257-256, 7).code(1, 5).code(0, 7), ""), "a", ErrCorrupt},
+		"type 3":               {good(new(bitWriter).bits(1, 1).bits(3, 2), ""), "", ErrCorrupt},
+		"stored":               {good(&bitWriter{b: []byte{1, 2, 0, 0xfd, 0xff, 'h', 'i'}}, "hi"), "hi", nil},
+		"stored, nothing":      {good(&bitWriter{b: []byte{0, 0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff}}, ""), "", nil},
+		"stored, wrong length": {good(&bitWriter{b: []byte{1, 2, 0, 0xfc, 0xff, 'h', 'i'}}, "hi"), "", ErrCorrupt},
+		"codes of all lengths": {good(dynamic().lengths(deep, []int{0}).
+			code(0, 1).code(0x7ffe, 15).code(0x7fe, 11).code(0xffe, 12).code(0x7fff, 15), "aokl"), "aokl", nil},
+		"only an end": {good(dynamic().lengths(some(257, map[int]int{256: 1}), []int{0}).bits(0, 1), ""), "", nil},
+		"only an end, and not taken": {good(dynamic().lengths(some(257, map[int]int{256: 1}), []int{0}).bits(1, 1),
+			""), "", ErrCorrupt},
+		"no end": {good(dynamic().lengths(some(257, map[int]int{'a': 1, 'b': 1}),
+			[]int{0}).bits(0, 1), ""), "", ErrCorrupt},
+		"an incomplete code": {good(dynamic().lengths(some(257, map[int]int{'a': 2, 256: 2}),
+			[]int{0}).bits(0, 2), ""), "", ErrCorrupt},
+		"an oversubscribed code": {good(dynamic().lengths(some(257, map[int]int{'a': 1, 'b': 1, 256: 1}),
+			[]int{0}).bits(0, 2), ""), "", ErrCorrupt},
+		"one distance": {good(dynamic().lengths(some(258, map[int]int{'a': 1, 256: 2, 257: 2}),
+			[]int{1}).code(0, 1).code(3, 2).bits(0, 1).code(2, 2), "aaaa"), "aaaa", nil},
+		"one distance, another taken": {good(dynamic().lengths(some(258, map[int]int{'a': 1, 256: 2, 257: 2}),
+			[]int{1}).code(0, 1).code(3, 2).bits(1, 1).code(2, 2), "aaaa"), "a", ErrCorrupt},
+		"a distance where there are none": {good(dynamic().lengths(some(258, map[int]int{'a': 1, 256: 2, 257: 2}),
+			[]int{0}).code(0, 1).code(3, 2).bits(0, 1).code(2, 2), "aaaa"), "a", ErrCorrupt},
+		"too many symbols":         {good(dynamic().bits(30, 5).bits(0, 5).bits(0, 4), ""), "", ErrCorrupt},
+		"too many distances":       {good(dynamic().bits(0, 5).bits(30, 5).bits(0, 4), ""), "", ErrCorrupt},
+		"no code for code lengths": {good(dynamic().bits(0, 5).bits(0, 5).bits(0, 4).bits(0, 12), ""), "", ErrCorrupt},
+		"another checksum":         {good(a(fixed()).code(0, 7), "b"), "a", ErrChecksum},
+		"another size":             {append(good(a(fixed()).code(0, 7), "a")[:17], 2, 0, 0, 0), "a", ErrChecksum},
+		"a long header":            {header(0x1e, "\x05\x00extraname\x00comment\x00"), "", nil},
+		"a header with another checksum": {bytes.Replace(header(0x1e, "\x05\x00extraname\x00comment\x00"),
+			[]byte("comment"), []byte("Comment"), 1), "", ErrHeader},
+		"a header without its end": {header(0x1e, "\x05\x00extraname\x00comment\x00")[:20], "", io.ErrUnexpectedEOF},
+		"no member":                {nil, "", io.ErrUnexpectedEOF},
+		"something else":           {[]byte("ustar and more"), "", ErrHeader},
+		"something else behind it": {append(good(a(fixed()).code(0, 7), "a"), "more than that"...), "a", ErrHeader},
+		"half a header behind it":  {append(good(a(fixed()).code(0, 7), "a"), 0x1f, 0x8b), "a", io.ErrUnexpectedEOF},
+		"reserved flags":           {[]byte("\x1f\x8b\x08\x20\x00\x00\x00\x00\x00\xff"), "", ErrHeader},
+		"another method":           {[]byte("\x1f\x8b\x07\x00\x00\x00\x00\x00\x00\xff"), "", ErrHeader},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := io.ReadAll(NewReader(bytes.NewReader(c.file)))
@@ -233,7 +248,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// What ends anywhere before its end is not taken for whole.
+// TestTruncated cuts a file at each place.
 func TestTruncated(t *testing.T) {
 	content := contents()["text"][:3000]
 	packed := pack(t, content, 6)
@@ -245,7 +260,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// What the source says is passed on, behind what was read before.
+// TestSourceFails checks that the error of the source comes through, after what was read before it.
 func TestSourceFails(t *testing.T) {
 	content := contents()["text"]
 	packed := pack(t, content, 6)
@@ -267,7 +282,7 @@ type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, nil }
 
-// compare reads a file as the standard library does, too.
+// compare compares what is read of a file with what the standard library reads.
 func compare(t *testing.T, file []byte) {
 	t.Helper()
 	const most = 8 << 20 // of a bomb
@@ -292,7 +307,7 @@ func compare(t *testing.T, file []byte) {
 	}
 }
 
-// Files with a few wrong bits are refused, or are what the standard library takes them for.
+// TestDamaged has files with a few wrong bits. They are refused, or read as the standard library reads them.
 func TestDamaged(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for name, content := range contents() {
@@ -321,7 +336,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(compare)
 }
 
-// The content is the fuzzer's, and a checksum that is wrong hides nothing.
+// FuzzStream reads streams of the fuzzer, in files with the right checksum if the stream can be read.
 func FuzzStream(f *testing.F) {
 	for _, content := range contents() {
 		for _, level := range []int{flate.HuffmanOnly, 0, 1, 6} {
@@ -340,7 +355,7 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// BenchmarkRead reads the program of this test, or the layer that LAYER names, as others do too.
+// BenchmarkRead compares the libraries. They read the program of this test, or the layer that LAYER names.
 func BenchmarkRead(b *testing.B) {
 	file := os.Getenv("LAYER")
 	if file == "" {
@@ -380,7 +395,8 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// No file takes much longer than its size lets expect: blocks of nothing, one after the other, are the dearest.
+// TestEmptyBlocks checks that no file takes much longer than its size suggests. Empty blocks cost the most for their
+// size.
 func TestEmptyBlocks(t *testing.T) {
 	w := new(bitWriter)
 	for range 200_000 {

@@ -67,7 +67,7 @@ func (z *Reader) member() error {
 	return nil
 }
 
-// headerByte reads a byte of a header, for whose checksum it counts.
+// headerByte reads a byte of a header and adds it to the header's checksum.
 func (z *Reader) headerByte() (byte, error) {
 	b, err := z.take(8)
 	z.sum = crc32.Update(z.sum, crc32.IEEETable, []byte{byte(b)})
@@ -93,7 +93,7 @@ func (z *Reader) trailer() error {
 	return nil
 }
 
-// another finds out whether the file has another member. z.n is 0, as it is at the end of each.
+// another finds out whether the file has another member. z.n is 0, as it is at the end of each member.
 func (z *Reader) another() error {
 	for z.pos == z.end {
 		if z.eof {

@@ -6,40 +6,40 @@ import (
 	"io"
 )
 
-// Why something cannot be read, besides what the source says. What ends too early is io.ErrUnexpectedEOF.
+// Errors of a file, besides those of its source. A file that ends too early is io.ErrUnexpectedEOF.
 var (
 	ErrHeader   = errors.New("gzip: the header is missing or damaged")
 	ErrCorrupt  = errors.New("gzip: the compressed data are damaged")
-	ErrChecksum = errors.New("gzip: the content has another checksum or size than it should")
+	ErrChecksum = errors.New("gzip: the content has another checksum or size than the file says")
 )
 
 const (
 	window = 32 << 10 // how far back a copy may reach
 
 	inSize = 64 << 10
-	// slack is how much is read behind what the source gave, when that is all: zeros, for the decoder takes words.
+	// slack is how many zeros follow the end of the source in the buffer: the decoder reads words.
 	slack = 32
 
 	outSize = window + 256<<10
-	// full is how far there is room for what one turn of the decoder can make: literals, a copy, and what words write
-	// beyond its end.
+	// full is up to where out has room for one turn of the decoder: literals, a copy, and what words write beyond its
+	// end.
 	full = outSize - 3 - 258 - 16
 )
 
-// Reader gives what is in a gzip file. Several members in a row are one content (RFC 1952, section 2.2). It reads its
-// source to the end, and ahead.
+// Reader reads the content of a gzip file. Several members in a row are one content (RFC 1952, section 2.2). It reads
+// ahead, and reads its source to the end.
 type Reader struct {
 	src  io.Reader
 	eof  bool // src has ended
-	pos  int  // what of in was not taken yet
+	pos  int  // up to end: the part of in that was not loaded yet
 	end  int
-	bits uint64 // what of the byte before pos was not taken yet, from the lowest on; n of them
+	bits uint64 // loaded and not used yet, the next one lowest; n of them
 	n    uint64
 
-	read   int // what of out was not given yet
+	read   int // up to write: the part of out that Read has not given yet
 	write  int
 	summed int // up to where sum and size count
-	begin  int // where this member begins in out, if that has it; else 0
+	begin  int // where this member begins in out; 0 if its beginning is gone
 	sum    uint32
 	size   uint32
 
@@ -48,18 +48,19 @@ type Reader struct {
 	last   bool                // the block that is being read is the member's last one
 	err    error
 
-	literals  [literalSize]entry // of the block that is being read
+	literals  [literalSize]entry // tables of the block that is being read
 	distances [distanceSize]entry
-	fixed     bool // they are those of the fixed code
+	fixed     bool // the tables are those of the fixed code
 
 	in  [inSize + slack]byte
 	out [outSize]byte
 }
 
-// NewReader returns a reader of the file that src gives.
+// NewReader returns a reader of the gzip file src.
 func NewReader(src io.Reader) *Reader { return &Reader{src: src, step: (*Reader).member} }
 
-// Read implements io.Reader. What was read before an error is right as far as it goes; only io.EOF says that all of it is.
+// Read implements io.Reader. What was read before an error is not verified; only io.EOF says that the checksums are
+// right.
 func (z *Reader) Read(p []byte) (int, error) {
 	if z.read == z.write {
 		if z.write > full {
@@ -77,7 +78,7 @@ func (z *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// slide makes room, and keeps what copies may reach.
+// slide makes room in out, and keeps what copies may refer to.
 func (z *Reader) slide() {
 	z.check()
 	by := z.write - window
@@ -85,14 +86,14 @@ func (z *Reader) slide() {
 	z.read, z.write, z.summed, z.begin = window, window, window, max(0, z.begin-by)
 }
 
-// check takes what was written since the last time into the checksum.
+// check adds what was written since the last call to the checksum and the size.
 func (z *Reader) check() {
 	z.sum = crc32.Update(z.sum, crc32.IEEETable, z.out[z.summed:z.write])
 	z.size += uint32(z.write - z.summed)
 	z.summed = z.write
 }
 
-// fill reads on, so that more is behind what is left of in. At the end of the source there are zeros.
+// fill reads more of the source into in, behind what is left there. At the end of the source it writes zeros.
 func (z *Reader) fill() error {
 	z.end = copy(z.in[:], z.in[z.pos:z.end])
 	z.pos = 0
@@ -111,7 +112,7 @@ func (z *Reader) fill() error {
 	return io.ErrNoProgress
 }
 
-// need has at least so many bits at hand, up to 57.
+// need loads bits until there are at least n, up to 57.
 func (z *Reader) need(n uint64) error {
 	for z.n < n {
 		for z.pos == z.end {
@@ -129,7 +130,7 @@ func (z *Reader) need(n uint64) error {
 	return nil
 }
 
-// drop takes n of the bits at hand.
+// drop uses n of the loaded bits.
 func (z *Reader) drop(n uint64) uint64 {
 	b := z.bits & (1<<n - 1)
 	z.bits >>= n
@@ -137,7 +138,7 @@ func (z *Reader) drop(n uint64) uint64 {
 	return b
 }
 
-// take takes n bits, up to 57, the first one lowest.
+// take loads and uses n bits, up to 57, the first one lowest.
 func (z *Reader) take(n uint64) (uint64, error) {
 	if err := z.need(n); err != nil {
 		return 0, err

@@ -2,12 +2,12 @@ package inflate
 
 import "math/bits"
 
-// An entry of a decoding table tells what the next bits of the stream mean.
+// An entry of a decoding table says what the next bits of the stream mean.
 //
-//	literal  bit 7 is set; bits 0-4: how many bits the code takes, 16-23: the byte
-//	special  bit 5 is set: with bit 6 it leads to a table for longer codes, which begins at the place in bits 16-31 and is
-//	         indexed by as many bits as bits 8-12 say; else it ends the block, or is no code at all
-//	others   bits 0-4: how many bits the code takes with its extra bits, 8-12: without them, 16-31: the least length or
+//	literal  bit 7 is set; bits 0-4: how many bits the code has, 16-23: the byte
+//	special  bit 5 is set: with bit 6 it leads to a table for longer codes, which begins at the place in bits 16-31
+//	         and is indexed by as many bits as bits 8-12 say; else it ends the block, or is no code at all
+//	others   bits 0-4: how many bits the code has with its extra bits, 8-12: without them, 16-31: the least length or
 //	         distance, to which the extra bits are added
 type entry = uint32
 
@@ -19,13 +19,14 @@ const (
 	endBlock       = special | 1<<16
 )
 
-// bitsOf returns how many bits an entry takes, with the extra bits.
+// bitsOf returns how many bits the code of an entry has, with the extra bits.
 func bitsOf(e entry) uint64 { return uint64(e & 31) }
 
-// codeBits returns how many bits the code of a length or distance takes, or how many index the table that an entry leads to.
+// codeBits returns how many bits the code of a length or distance has without its extra bits. For an entry that leads
+// to a table, it returns how many bits index that table.
 func codeBits(e entry) uint64 { return uint64(e >> 8 & 31) }
 
-// value returns the length or distance that an entry and the bits that it was found by stand for.
+// value returns the length or distance of an entry. bits are those that led to the entry; they contain the extra bits.
 func value(e entry, bits uint64) int {
 	return int(uint64(e>>16) + bits&(1<<bitsOf(e)-1)>>codeBits(e))
 }
@@ -37,25 +38,30 @@ const (
 	numDistances = 30
 	numLengths   = 19 // symbols of the code that code lengths are written in
 
-	literalBits  = 11 // by so many bits tables are indexed first
+	literalBits  = 11 // how many bits index the first table
 	distanceBits = 9
 	lengthBits   = 7 // the longest code that code lengths are written in
 
-	// The most that tables can take: those behind the first one have up to 2^k entries for k further bits, and at least k+1
-	// symbols, for their codes are complete. Of the fixed code, with its more symbols, none is longer than 9 bits.
+	// The largest sizes of the tables. A table behind the first one has up to 2^k entries for k further bits. As its
+	// codes are complete, it has at least k+1 symbols. The fixed code has more symbols, but none is longer than 9
+	// bits.
 	literalSize  = 1<<literalBits + numLiterals<<(maxCode-literalBits)/(maxCode-literalBits+1)
 	distanceSize = 1<<distanceBits + numDistances<<(maxCode-distanceBits)/(maxCode-distanceBits+1)
 )
 
-// of RFC 1951, section 3.2.5: the least of each code, and how many extra bits follow.
+// RFC 1951, section 3.2.5: the least length or distance of each code, and how many extra bits follow.
 var (
 	lengths = [...]struct{ least, extra uint16 }{
-		{3, 0}, {4, 0}, {5, 0}, {6, 0}, {7, 0}, {8, 0}, {9, 0}, {10, 0}, {11, 1}, {13, 1}, {15, 1}, {17, 1}, {19, 2}, {23, 2}, {27, 2},
-		{31, 2}, {35, 3}, {43, 3}, {51, 3}, {59, 3}, {67, 4}, {83, 4}, {99, 4}, {115, 4}, {131, 5}, {163, 5}, {195, 5}, {227, 5}, {258, 0},
+		{3, 0}, {4, 0}, {5, 0}, {6, 0}, {7, 0}, {8, 0}, {9, 0}, {10, 0}, {11, 1}, {13, 1}, {15, 1}, {17, 1}, {19,
+			2}, {23, 2}, {27, 2},
+		{31, 2}, {35, 3}, {43, 3}, {51, 3}, {59, 3}, {67, 4}, {83, 4}, {99, 4}, {115, 4}, {131, 5}, {163, 5}, {195,
+			5}, {227, 5}, {258, 0},
 	}
 	distances = [...]struct{ least, extra uint16 }{
-		{1, 0}, {2, 0}, {3, 0}, {4, 0}, {5, 1}, {7, 1}, {9, 2}, {13, 2}, {17, 3}, {25, 3}, {33, 4}, {49, 4}, {65, 5}, {97, 5}, {129, 6},
-		{193, 6}, {257, 7}, {385, 7}, {513, 8}, {769, 8}, {1025, 9}, {1537, 9}, {2049, 10}, {3073, 10}, {4097, 11}, {6145, 11},
+		{1, 0}, {2, 0}, {3, 0}, {4, 0}, {5, 1}, {7, 1}, {9, 2}, {13, 2}, {17, 3}, {25, 3}, {33, 4}, {49, 4}, {65,
+			5}, {97, 5}, {129, 6},
+		{193, 6}, {257, 7}, {385, 7}, {513, 8}, {769, 8}, {1025, 9}, {1537, 9}, {2049, 10}, {3073, 10}, {4097,
+			11}, {6145, 11},
 		{8193, 12}, {12289, 12}, {16385, 13}, {24577, 13},
 	}
 )
@@ -85,15 +91,16 @@ func lengthEntry(symbol int, length uint) entry {
 	return entry(symbol)<<16 | entry(length)<<8 | entry(length)
 }
 
-// build fills a table that is indexed by primary bits first, for the code whose symbols have codes of these lengths; of
-// says what a symbol's entry is. It reports whether they are a complete code, or one that has a single symbol, or none.
+// build fills a table, whose first part is indexed by primary bits, for the code with these lengths. of returns the
+// entry of a symbol. build reports whether the lengths are valid: those of a complete code, of a single symbol, or of
+// none.
 func build(table []entry, primary uint, lengths []uint8, of func(symbol int, length uint) entry) bool {
 	var count, first [maxCode + 2]int
 	for _, l := range lengths {
 		count[l]++
 	}
 	count[0] = 0
-	// first is where in order the symbols of each length begin; space, what of all bit strings the codes leave.
+	// first is where the symbols of each length begin in order. space is how many of all bit strings have no code.
 	space := 1 << maxCode
 	for l := 1; l <= maxCode; l++ {
 		first[l+1] = first[l] + count[l]
@@ -125,8 +132,8 @@ func build(table []entry, primary uint, lengths []uint8, of func(symbol int, len
 		}
 	}
 
-	// Codes are packed with their first bit lowest, so all indexes that end in a code's bits mean it: the table is made for
-	// one bit, and doubled for each further one.
+	// Codes are packed with their first bit lowest. So all indexes that end in the bits of a code have its entry: the
+	// table is made for one bit, and doubled for each further bit.
 	code, i := uint(0), 0
 	size := 1
 	for l := uint(1); l <= primary; l++ {
@@ -138,13 +145,13 @@ func build(table []entry, primary uint, lengths []uint8, of func(symbol int, len
 			code = next(code, l)
 		}
 	}
-	// Longer ones go into tables of their own, one for each string of primary bits that they begin with.
+	// Longer codes go into tables of their own, one for each string of primary bits that codes begin with.
 	prefix, start, index := ^uint(0), 0, uint(0)
 	for l := primary + 1; l <= maxCode; l++ {
 		for left := count[l]; left > 0; left-- {
 			if p := code & (1<<primary - 1); p != prefix {
 				prefix, start, index = p, size, l-primary
-				// Those that share this prefix fill their table, the shorter ones first.
+				// The codes that share this prefix fill their table, shorter ones first.
 				for fill, n := left, l; fill < 1<<index && n < maxCode; {
 					n++
 					index++
@@ -164,7 +171,8 @@ func build(table []entry, primary uint, lengths []uint8, of func(symbol int, len
 	return true
 }
 
-// next returns the code that follows one of that length; the first bit is the lowest. After the last comes 0.
+// next returns the code that follows another one of that length. The first bit is the lowest. After the last code
+// comes 0.
 func next(code, length uint) uint {
 	if code == 1<<length-1 {
 		return 0

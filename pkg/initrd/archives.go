@@ -9,8 +9,8 @@ import (
 // segmentSize is the size up to which records share an archive that is compressed with zstd.
 const segmentSize = 4 << 20
 
-// archives lays out several archives in a row, each in a zstd frame of its own, which the kernel reads as one. Frames that
-// are ready go over as they are. With Mixed the first of the other archives stay uncompressed.
+// archives lays out several archives in a row, each in a zstd frame of its own, which the kernel reads as one. Frames
+// that are ready go over as they are. With Mixed the first of the other archives stay uncompressed.
 func (b *builder) archives(ctx context.Context) error {
 	b.form = archives
 	if b.Compression == Mixed {

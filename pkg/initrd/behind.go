@@ -2,7 +2,8 @@ package initrd
 
 import "io"
 
-// behind writes in a goroutine of its own, in large pieces. So contents are read while earlier ones are compressed or copied.
+// behind writes in a goroutine of its own, in large pieces. So contents are read while earlier ones are compressed or
+// copied.
 type behind struct {
 	buf  []byte
 	full chan []byte

@@ -13,8 +13,8 @@ import (
 // CONFIG_RD_GZIP.
 type Compression int
 
-// The forms of an archive. The compressors for them work in parallel and still make a single frame or member. Mixed is for
-// Make only, and never for a single archive: it is Zstd, except for what Options.Plain leaves uncompressed.
+// The forms of an archive. The compressors for them work in parallel and still make a single frame or member. Mixed
+// is for Make only, and never for a single archive: it is Zstd, except for what Options.Plain leaves uncompressed.
 const (
 	None Compression = iota
 	Gzip
@@ -49,8 +49,8 @@ func (c Compression) writer(w io.Writer, level int) (io.WriteCloser, error) {
 	return nil, fmt.Errorf("an archive cannot be written with compression %d", int(c))
 }
 
-// zstdLevel returns the level of package zstd for one of zstd(1). The kernel takes windows of up to 128 MiB; these levels
-// have at most 32 MiB.
+// zstdLevel returns the level of package zstd for one of zstd(1). The kernel takes windows of up to 128 MiB; these
+// levels have at most 32 MiB.
 func zstdLevel(level int) zstd.EncoderLevel {
 	if level == 0 {
 		level = 1

@@ -31,7 +31,8 @@ func (e *entry) records(yield func(cpio.Info) bool) {
 	rest := e.rest
 	for i := 1; ok && rest > 0; i++ {
 		size := min(rest, PartSize)
-		ok = yield(cpio.Info{Name: e.parts + strconv.Itoa(i), Mode: unix.S_IFREG | 0o600, NLink: 1, FileSize: uint64(size)})
+		ok = yield(cpio.Info{Name: e.parts + strconv.Itoa(i), Mode: unix.S_IFREG | 0o600, NLink: 1,
+			FileSize: uint64(size)})
 		rest -= size
 	}
 }
@@ -45,8 +46,8 @@ type numbering struct {
 	number uint32 // of the last file with several names
 }
 
-// next describes the next entry. All names of a file have the same record but for their names and sizes, since the kernel
-// sets owner, mode and time again with each.
+// next describes the next entry. All names of a file have the same record but for their names and sizes, since the
+// kernel sets owner, mode and time again with each.
 func (c *numbering) next(r *rules, n *rootfs.Node, own *File) entry {
 	e := entry{node: n, own: own, again: c.last != nil && n.Same(c.last), before: c.number}
 	c.last = n

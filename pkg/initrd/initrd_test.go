@@ -28,8 +28,8 @@ func read(t testing.TB, layers ...imagetest.Layer) *rootfs.Tree {
 	return tree
 }
 
-// TestCorpus compares what was written of each image with the image, once as cpio(1) unpacks it and once as the
-// kernel would.
+// TestCorpus compares the archive of each image with the image: once as cpio(1) unpacks it, and once as the kernel
+// would.
 func TestCorpus(t *testing.T) {
 	for _, tc := range imagetest.Cases() {
 		if tc.Refused != "" || tc.Slow && testing.Short() {
@@ -74,8 +74,8 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// carried leaves out what the newc form has no place for: extended attributes, fractions of a second, times that are
-// not in 32 bits; and what the kernel does not read from it: hard links of symbolic links.
+// carried leaves out what the newc form has no place for: extended attributes, fractions of a second, and times
+// outside of 32 bits. It also leaves out hard links of symbolic links, which the kernel does not make.
 func carried(path string, f *report.File) {
 	f.Xattrs = nil
 	f.ModTime = time.Unix(min(max(f.ModTime.Unix(), 0), 1<<32-1), 0)
@@ -85,7 +85,7 @@ func carried(path string, f *report.File) {
 }
 
 // unpacked leaves out what cpio(1) does not set: times of symbolic links, times of directories after it has filled
-// them, and anything of the root directory, which is there already.
+// them, and everything of the root directory, which exists already.
 func unpacked(path string, f *report.File) {
 	f.Xattrs = nil
 	if t := f.Mode & unix.S_IFMT; t == unix.S_IFDIR || t == unix.S_IFLNK {
@@ -120,7 +120,8 @@ func unpack(t *testing.T, data []byte) report.Tree {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "cpio", "--extract", "--preserve-modification-time", "--quiet", "--no-absolute-filenames")
+	cmd := exec.CommandContext(t.Context(), "cpio", "--extract", "--preserve-modification-time", "--quiet",
+		"--no-absolute-filenames")
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(data)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Fatalf("cpio = %v: %s", err, out)

@@ -7,8 +7,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
-// inPlace lays out an uncompressed archive in the file of the spool that holds most of it: directories before the records
-// that are ready there, if there is room, and everything else behind them. Without such a spool it lays out a new archive.
+// inPlace lays out an uncompressed archive in the file of the spool that holds most of it: directories before the
+// records that are ready there, if there is room, and everything else behind them. Without such a spool it lays out a
+// new archive.
 func (b *builder) inPlace(ctx context.Context) error {
 	if err := b.addTo(ctx, b.heads()); err != nil {
 		return err

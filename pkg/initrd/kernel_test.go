@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boot says what init/initramfs.c makes of archives in a row, with an error for all that it does in silence and that is
-// never meant: what it drops, what it writes twice, and what lies behind an archive's end.
+// boot returns what init/initramfs.c makes of archives in a row. It returns an error for what the kernel does without
+// a word and nobody wants: what it drops, what it writes twice, and what is behind the end of an archive.
 func boot(data []byte) (report.Tree, error) {
 	t := report.Tree{}
 	for len(data) > 0 {
@@ -33,7 +33,7 @@ func boot(data []byte) (report.Tree, error) {
 
 // unpackOne unpacks one archive and returns its size.
 func unpackOne(t report.Tree, data []byte) (int64, error) {
-	links := map[[2]uint64]string{} // by number and type, as find_link does; forgotten at the trailer
+	links := map[[2]uint64]string{} // by number and type, as in find_link; the trailer ends them
 	r := cpio.Newc.Reader(bytes.NewReader(data))
 	end := int64(0)
 	for {
@@ -48,7 +48,7 @@ func unpackOne(t report.Tree, data []byte) (int64, error) {
 		name, mode := rec.Name, uint32(rec.Mode)
 		kind := mode & unix.S_IFMT
 		if kind == 0 && rec.FileSize > 0 {
-			continue // do_header skips it, name and all
+			continue // do_header skips it, with its name
 		}
 		if _, again := t[name]; again {
 			return 0, fmt.Errorf("%q is there twice", name)
@@ -85,13 +85,14 @@ func unpackOne(t report.Tree, data []byte) (int64, error) {
 		}
 		t[name] = f
 		if rec.NLink < 2 || kind == unix.S_IFDIR || kind == unix.S_IFLNK {
-			continue // maybe_link looks no further
+			continue // maybe_link ignores its number
 		}
 		id := [2]uint64{rec.Ino, uint64(kind)}
 		if first, ok := links[id]; ok {
 			old := t[first]
 			if len(body) > 0 {
-				return 0, fmt.Errorf("%q brings content though %q has the same number: written again in place", name, first)
+				return 0, fmt.Errorf("%q brings content though %q has the same number: written again in place", name,
+					first)
 			}
 			f.Size, f.Sum, f.Same = old.Size, old.Sum, first
 			g := old
@@ -110,7 +111,7 @@ func unpackOne(t report.Tree, data []byte) (int64, error) {
 	return end + trailerSize, nil
 }
 
-// order lists the names in archives in a row as they stand.
+// order returns the names in archives in a row, in their order.
 func order(t *testing.T, data []byte) []string {
 	t.Helper()
 	var names []string

@@ -37,7 +37,8 @@ type (
 		bytes    int64
 	}
 
-	// large is an archive of one file, with all its names, that is larger than a segment. It is compressed while it is written.
+	// large is an archive of one file, with all its names, that is larger than a segment. It is compressed while it
+	// is written.
 	large struct {
 		records
 		plain bool // is not compressed

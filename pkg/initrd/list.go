@@ -6,8 +6,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// list is everything that an archive has records of, in their order: the root directory, which the kernel otherwise keeps as
-// its own, writable to all; Options.Extra; all other directories; all other files of the tree; Options.Last.
+// list is everything that an archive has records of, in their order: the root directory, which the kernel otherwise
+// keeps as its own, writable to all; Options.Extra; all other directories; all other files of the tree; Options.Last.
 type list struct {
 	*rules
 	root  []rootfs.Ref // none if Options.Extra replaces it

@@ -10,8 +10,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// Write writes the tree as one archive, and as one frame or member if it is compressed: the kernel reads no further than
-// the first. Parents come before what is in them, and contents in the order in which the tree's Walk reads them.
+// Write writes the tree as one archive, and as one frame or member if it is compressed: the kernel reads no further
+// than the first. Parents come before what is in them, and contents in the order in which the tree's Walk reads them.
 func Write(ctx context.Context, out io.Writer, t *rootfs.Tree, opt Options) (Result, error) {
 	opt.Single = true
 	l, err := layOut(ctx, t, newRules(opt))
@@ -23,9 +23,9 @@ func Write(ctx context.Context, out io.Writer, t *rootfs.Tree, opt Options) (Res
 }
 
 // Make makes the archive in memory, out of the tree's contents. None of them can be read any more, and the file takes
-// their place. Records that wait in package spool as they are to be are not made again. Without compression the file of the
-// largest layer's spool becomes the archive; with Zstd and Mixed, packed frames go over as they are. These two are several
-// archives in a row, which the kernel reads as one; cpio(1) stops at the end of the first.
+// their place. Records that wait in package spool as they are to be are not made again. Without compression the file
+// of the largest layer's spool becomes the archive; with Zstd and Mixed, packed frames go over as they are. These two
+// are several archives in a row, which the kernel reads as one; cpio(1) stops at the end of the first.
 func Make(ctx context.Context, t *rootfs.Tree, opt Options) (*os.File, Result, error) {
 	l, err := layOut(ctx, t, newRules(opt))
 	if err != nil {
@@ -75,9 +75,9 @@ func eachMiB(grow func() error) func(int64) error {
 	}
 }
 
-// Waiting estimates what Make would make with Zstd or Mixed, in bytes, as the sum of the pieces. packed is the size of the
-// frames that are packed already and go over as they are, loose the size of everything else before compression. held is
-// the memory that is given back on the way. A tree that Make refuses has an estimate too.
+// Waiting estimates what Make would make with Zstd or Mixed, in bytes, as the sum of the pieces. packed is the size
+// of the frames that are packed already and go over as they are, loose the size of everything else before
+// compression. held is the memory that is given back on the way. A tree that Make refuses has an estimate too.
 func Waiting(ctx context.Context, t *rootfs.Tree) (packed, loose, held int64, err error) {
 	r := newRules(Options{Compression: Zstd})
 	r.estimate = true

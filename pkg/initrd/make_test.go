@@ -19,18 +19,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept is how much of the contents may wait as they are: what Make is given depends on that.
+// kept is how many bytes of contents may be kept as they are. What Make begins with depends on that.
 var kept = map[string]int64{"all": 0, "some": 20 << 10, "nothing": 1}
 
 var compressions = []initrd.Compression{initrd.None, initrd.Gzip, initrd.Zstd, initrd.Mixed}
 
-// keeping is read with a bound to what is kept as it is.
+// keeping is like read, with a bound on what is kept as it is.
 func keeping(t testing.TB, memory int64, layers []imagetest.Layer) (*rootfs.Tree, error) {
 	t.Helper()
 	return keepingBlobs(t, memory, blobs(t, layers))
 }
 
-// blobs are layers as a registry stores them.
+// blobs returns layers as a registry stores them.
 func blobs(t testing.TB, layers []imagetest.Layer) []rootfs.Layer {
 	t.Helper()
 	var out []rootfs.Layer
@@ -86,8 +86,8 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 	return data
 }
 
-// allArchives unpacks frames in a row, each of which must be whole archives: the kernel does not go on in the next. With mixed,
-// archives as they are and zeros may be between them.
+// allArchives unpacks frames in a row, each of which must be whole archives: the kernel does not go on in the next.
+// With mixed, archives as they are and zeros may be between them.
 func allArchives(b []byte, mixed bool) ([]byte, error) {
 	zr, err := zstd.NewReader(nil)
 	if err != nil {
@@ -134,7 +134,8 @@ func allArchives(b []byte, mixed bool) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if tree, err := boot(data); err != nil && !strings.Contains(err.Error(), "before its parent") && !strings.Contains(err.Error(), "before the root") {
+		if tree, err := boot(data); err != nil && !strings.Contains(err.Error(), "before its parent") &&
+			!strings.Contains(err.Error(), "before the root") {
 			return nil, fmt.Errorf("a frame that is no archive: %v, %w", tree, err)
 		}
 		all, b = append(all, data...), b[n:]
@@ -160,7 +161,7 @@ func archiveSize(b []byte) (int, error) {
 	return 0, errors.New("an archive without an end")
 }
 
-// TestMakeCorpus compares what is made of each image with the image, however its contents have waited.
+// TestMakeCorpus compares the archive of each image with the image, for every way in which contents are kept.
 func TestMakeCorpus(t *testing.T) {
 	for _, tc := range imagetest.Cases() {
 		if tc.Refused != "" || tc.Slow || strings.Contains(tc.NoDir, "GiB") {
@@ -199,8 +200,8 @@ func TestMakeCorpus(t *testing.T) {
 	}
 }
 
-// FuzzMake makes archives of random stacks, with enough in one layer that nobody replaces for the archive to be made in
-// its place.
+// FuzzMake makes archives of random stacks. One layer has enough that is not replaced, so that the archive can be
+// made in its place.
 func FuzzMake(f *testing.F) {
 	for seed := range uint64(150) {
 		f.Add(seed)
@@ -209,7 +210,8 @@ func FuzzMake(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		layers := imagetest.Random(r)
 		l := &layers[r.IntN(len(layers))]
-		l.Entries = append(l.Entries, imagetest.File("large", strings.Repeat("large ", r.IntN(400_000))), imagetest.Dir("z"), imagetest.File("z/z", "z"))
+		l.Entries = append(l.Entries, imagetest.File("large", strings.Repeat("large ", r.IntN(400_000))),
+			imagetest.Dir("z"), imagetest.File("z/z", "z"))
 		c, memory := compressions[r.IntN(len(compressions))], r.Int64N(3)*r.Int64N(100_000)
 		tree, err := keeping(t, memory, layers)
 		if err != nil {
@@ -219,7 +221,8 @@ func FuzzMake(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opt := initrd.Options{Compression: c, Plain: r.Int64N(2) * r.Int64N(1_000_000), Extra: []initrd.File{dir(".w"), file(".w/f", "first")}, Last: []initrd.File{file(".last", "last")}}
+		opt := initrd.Options{Compression: c, Plain: r.Int64N(2) * r.Int64N(1_000_000),
+			Extra: []initrd.File{dir(".w"), file(".w/f", "first")}, Last: []initrd.File{file(".last", "last")}}
 		skip := []string{"", "a", "b/a", "large"}[r.IntN(4)]
 		opt.Skip = func(n *rootfs.Node) bool { return n.Path == skip && !n.Dir() }
 		if n, err := tree.Lstat("c"); err == nil && !n.Dir() {
@@ -250,7 +253,7 @@ func FuzzMake(f *testing.F) {
 	})
 }
 
-// rename does to what is expected what Skip and Move do.
+// rename changes the expected tree as Skip and Move change the archive.
 func rename(tree report.Tree, skip string, move map[string]string) report.Tree {
 	out := report.Tree{}
 	for path, f := range tree {
@@ -265,7 +268,7 @@ func rename(tree report.Tree, skip string, move map[string]string) report.Tree {
 	return out
 }
 
-// named has the names of one file be links of the least of them.
+// named makes all names of a file links of the least name.
 func named(tree report.Tree) report.Tree {
 	least := map[string]string{}
 	for path, f := range tree {
@@ -276,13 +279,14 @@ func named(tree report.Tree) report.Tree {
 	return tree.Map(func(_ string, f *report.File) { f.Same = least[f.Same] })
 }
 
-// TestMakeInPlace looks at the file that an uncompressed archive is: the largest layer's contents are where they were,
-// and no memory is kept for what upper layers replace.
+// TestMakeInPlace looks at the file of an uncompressed archive: the contents of the largest layer are where they
+// were, and what upper layers replace takes no memory.
 func TestMakeInPlace(t *testing.T) {
 	const mib = 1 << 20
 	layers := []imagetest.Layer{
 		imagetest.Files(imagetest.File("small", noise(mib))),
-		imagetest.Files(imagetest.File("large", noise(28*mib)), imagetest.File("gone", noise(mib)), imagetest.File("b", noise(2*mib)), imagetest.Link("c", "b")),
+		imagetest.Files(imagetest.File("large", noise(28*mib)), imagetest.File("gone", noise(mib)),
+			imagetest.File("b", noise(2*mib)), imagetest.Link("c", "b")),
 		imagetest.Files(imagetest.Whiteout("gone")),
 	}
 	tree, err := keeping(t, 0, layers)
@@ -315,7 +319,7 @@ func TestMakeInPlace(t *testing.T) {
 	}
 }
 
-// TestMakeGrow has the memory end on the way.
+// TestMakeGrow runs out of memory on the way.
 func TestMakeGrow(t *testing.T) {
 	full := errors.New("no memory left")
 	text := strings.Repeat("some text ", 500_000)
@@ -329,7 +333,8 @@ func TestMakeGrow(t *testing.T) {
 				t.Fatal(err)
 			}
 			asked := false
-			f, _, err := initrd.Make(t.Context(), tree, initrd.Options{Compression: c, Plain: 1 << 20, Grow: func() error { asked = true; return full }})
+			f, _, err := initrd.Make(t.Context(), tree,
+				initrd.Options{Compression: c, Plain: 1 << 20, Grow: func() error { asked = true; return full }})
 			if !asked || !errors.Is(err, full) {
 				t.Errorf("%v, %s kept: asked %v, Make = %v, want %v", c, name, asked, err, full)
 			}
@@ -340,13 +345,15 @@ func TestMakeGrow(t *testing.T) {
 	}
 }
 
-// TestWaiting: what is said to wait is what there is if nothing more is packed.
+// TestWaiting compares the estimate with an archive in which nothing more is packed.
 func TestWaiting(t *testing.T) {
 	text := strings.Repeat("some text ", 500_000)
 	for name, memory := range kept {
 		tree, err := keeping(t, memory, []imagetest.Layer{
-			imagetest.Files(imagetest.File("a", text), imagetest.File("b", noise(100_000)), imagetest.File("c", "replaced")),
-			imagetest.Files(imagetest.Dir("d"), imagetest.File("c", text+noise(3<<20)), imagetest.File("d/d", "d"), imagetest.Symlink("e", "d/d")),
+			imagetest.Files(imagetest.File("a", text), imagetest.File("b", noise(100_000)),
+				imagetest.File("c", "replaced")),
+			imagetest.Files(imagetest.Dir("d"), imagetest.File("c", text+noise(3<<20)), imagetest.File("d/d", "d"),
+				imagetest.Symlink("e", "d/d")),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -364,13 +371,14 @@ func TestWaiting(t *testing.T) {
 			t.Errorf("%s kept: %d bytes packed, %d loose, but %d held", name, packed, loose, held)
 		}
 		// At most eight archives end, each with a record of 124 bytes. b was packed together with what was replaced.
-		if extra := size(t, f) - packed - loose; extra < 0 || extra > 1000 || name == "all" && packed > 0 || name == "nothing" && loose > 101_000 {
+		if extra := size(t, f) - packed - loose; extra < 0 || extra > 1000 || name == "all" && packed > 0 ||
+			name == "nothing" && loose > 101_000 {
 			t.Errorf("%s kept: %d bytes packed, %d loose, and %d more", name, packed, loose, extra)
 		}
 	}
 }
 
-// noise is n bytes that nothing packs.
+// noise returns n bytes that cannot be compressed.
 func noise(n int) string {
 	b := make([]byte, n)
 	r := rand.New(rand.NewPCG(1, uint64(n)))
@@ -380,7 +388,7 @@ func noise(n int) string {
 	return string(b)
 }
 
-// TestSqueeze packs what was made in many frames as one that is smaller.
+// TestSqueeze packs an archive of many frames as one frame, which is smaller.
 func TestSqueeze(t *testing.T) {
 	words := strings.Fields(noise(40_000))
 	text := func(n int) string {
@@ -391,7 +399,8 @@ func TestSqueeze(t *testing.T) {
 		}
 		return b.String()
 	}
-	layers := []imagetest.Layer{imagetest.Files(imagetest.File("a", text(50_000)), imagetest.File("b", noise(3<<20)), imagetest.File("c", text(10_000)), imagetest.Link("d", "c"))}
+	layers := []imagetest.Layer{imagetest.Files(imagetest.File("a", text(50_000)), imagetest.File("b", noise(3<<20)),
+		imagetest.File("c", text(10_000)), imagetest.Link("d", "c"))}
 	for name, memory := range kept {
 		tree, err := keeping(t, memory, layers)
 		if err != nil {

@@ -15,24 +15,26 @@ type Options struct {
 	Level       int   // of zstd(1) or gzip(1); 0 is the fastest
 	Plain       int64 // with Mixed, how many bytes of what Waiting calls loose stay uncompressed
 
-	// Skip leaves a path out. What is below a directory that is left out stays in the archive, and the kernel drops it, for
-	// it has no parent.
+	// Skip leaves a path out. What is below a directory that is left out stays in the archive, and the kernel drops
+	// it, for it has no parent.
 	Skip func(*rootfs.Node) bool
 	// Move puts the file at a path of the tree, which is not a directory, at another path.
 	Move map[string]string
-	// Split names the files of the tree with more than MaxSize bytes that are written as several, by their paths. The first
-	// MaxFirst bytes stay at the path. The rest comes in parts of PartSize bytes, but the last part may be smaller. The path
-	// of a part is what Split says, and a number behind it, from 1 on. All names of a file must have the same. Whoever boots
-	// the archive has to join the parts.
+	// Split names the files of the tree with more than MaxSize bytes that are written as several, by their paths. The
+	// first MaxFirst bytes stay at the path. The rest comes in parts of PartSize bytes, but the last part may be
+	// smaller. The path of a part is what Split says, and a number behind it, from 1 on. All names of a file must
+	// have the same. Whoever boots the archive has to join the parts.
 	Split map[string]string
 	// Extra come right after the root directory, in this order. They take the place of what the tree has at their
 	// paths, which must not be a directory unless the extra file is one.
 	Extra []File
-	// Last come after everything else. The kernel stops at the file that it has no room for. So where these are, everything is.
+	// Last come after everything else. The kernel stops at the file that it has no room for. So where these are,
+	// everything is.
 	Last []File
 	// Single has Make write one archive in one frame, for programs that read only the first, such as cpio(1).
 	Single bool
-	// Grow is asked by Make, after each MiB, whether the archive may take more memory; nil is no limit. Make returns its error.
+	// Grow is asked by Make, after each MiB, whether the archive may take more memory; nil is no limit. Make returns
+	// its error.
 	Grow func() error
 }
 

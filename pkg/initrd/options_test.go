@@ -30,7 +30,8 @@ func dir(path string) initrd.File {
 func TestOptions(t *testing.T) {
 	tree := read(t, imagetest.Files(
 		imagetest.Dir("boot"), imagetest.File("boot/kernel", "kernel"), imagetest.Link("vmlinuz", "boot/kernel"),
-		imagetest.File("init", "the image's"), imagetest.Dir("x"), imagetest.File("x/f", "f"), imagetest.File("y", "y")))
+		imagetest.File("init", "the image's"), imagetest.Dir("x"), imagetest.File("x/f", "f"),
+		imagetest.File("y", "y")))
 	skip := func(paths ...string) func(*rootfs.Node) bool {
 		return func(n *rootfs.Node) bool { return strings.Contains(" "+strings.Join(paths, " ")+" ", " "+n.Path+" ") }
 	}
@@ -41,19 +42,25 @@ func TestOptions(t *testing.T) {
 		refused string
 	}{
 		{name: "all", want: ". boot x boot/kernel:6 vmlinuz:6 init:11 x/f:1 y:1"},
-		{name: "skip a file", opt: initrd.Options{Skip: skip("y")}, want: ". boot x boot/kernel:6 vmlinuz:6 init:11 x/f:1"},
-		{name: "skip the first of two links", opt: initrd.Options{Skip: skip("boot/kernel")}, want: ". boot x vmlinuz:6 init:11 x/f:1 y:1"},
-		{name: "skip both links", opt: initrd.Options{Skip: skip("boot/kernel", "vmlinuz")}, want: ". boot x init:11 x/f:1 y:1"},
+		{name: "skip a file", opt: initrd.Options{Skip: skip("y")},
+			want: ". boot x boot/kernel:6 vmlinuz:6 init:11 x/f:1"},
+		{name: "skip the first of two links", opt: initrd.Options{Skip: skip("boot/kernel")},
+			want: ". boot x vmlinuz:6 init:11 x/f:1 y:1"},
+		{name: "skip both links", opt: initrd.Options{Skip: skip("boot/kernel", "vmlinuz")},
+			want: ". boot x init:11 x/f:1 y:1"},
 		{name: "extra", opt: initrd.Options{Extra: []initrd.File{dir(".w"), file(".w/list", "abc")}},
 			want: ". .w .w/list:3 boot x boot/kernel:6 vmlinuz:6 init:11 x/f:1 y:1"},
 		{name: "extra in place of a file", opt: initrd.Options{Extra: []initrd.File{file("init", "ours")}},
 			want: ". init:4 boot x boot/kernel:6 vmlinuz:6 x/f:1 y:1"},
-		{name: "extra in place of a link", opt: initrd.Options{Extra: []initrd.File{dir("boot"), file("boot/kernel", "ours")}},
+		{name: "extra in place of a link", opt: initrd.Options{
+			Extra: []initrd.File{dir("boot"), file("boot/kernel", "ours")}},
 			want: ". boot boot/kernel:4 x vmlinuz:6 init:11 x/f:1 y:1"},
 		{name: "extra in place of the root", opt: initrd.Options{Extra: []initrd.File{dir("."), dir(".w")}},
 			want: ". .w boot x boot/kernel:6 vmlinuz:6 init:11 x/f:1 y:1"},
-		{name: "extra in place of a directory", opt: initrd.Options{Extra: []initrd.File{file("boot", "")}}, refused: `directory "boot"`},
-		{name: "move", opt: initrd.Options{Extra: []initrd.File{file("init", "ours"), dir(".w")}, Move: map[string]string{"init": ".w/init"}},
+		{name: "extra in place of a directory", opt: initrd.Options{Extra: []initrd.File{file("boot", "")}},
+			refused: `directory "boot"`},
+		{name: "move", opt: initrd.Options{Extra: []initrd.File{file("init", "ours"), dir(".w")},
+			Move: map[string]string{"init": ".w/init"}},
 			want: ". init:4 .w boot x boot/kernel:6 vmlinuz:6 .w/init:11 x/f:1 y:1"},
 		{name: "move a link", opt: initrd.Options{Move: map[string]string{"boot/kernel": "k"}},
 			want: ". boot x k:6 vmlinuz:6 init:11 x/f:1 y:1"},
@@ -89,18 +96,22 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestCompression checks that what is written is one frame or member, whatever its size: the kernel looks no further.
+// TestCompression checks that an archive of any size is one frame or member: the kernel reads no further.
 func TestCompression(t *testing.T) {
 	small := read(t, imagetest.Files(imagetest.File("f", "f")))
 	var noise strings.Builder
 	for i := range 250_000 {
 		fmt.Fprint(&noise, i*i, " ")
 	}
-	large := read(t, imagetest.Files(imagetest.File("f", noise.String()), imagetest.File("g", noise.String()), imagetest.File("h", noise.String())))
+	large := read(t, imagetest.Files(imagetest.File("f", noise.String()), imagetest.File("g", noise.String()),
+		imagetest.File("h", noise.String())))
 	for _, tree := range []*rootfs.Tree{small, large} {
 		want := write(t, tree, initrd.Options{})
 		for _, level := range []int{0, 1, 3, 9, 19} {
-			for c, decompress := range map[initrd.Compression]func([]byte) ([]byte, error){initrd.Gzip: oneMember, initrd.Zstd: oneFrame} {
+			decompressors := map[initrd.Compression]func([]byte) ([]byte, error){
+				initrd.Gzip: oneMember, initrd.Zstd: oneFrame,
+			}
+			for c, decompress := range decompressors {
 				if c == initrd.Gzip && level > 9 {
 					continue
 				}
@@ -111,12 +122,14 @@ func TestCompression(t *testing.T) {
 				}
 				got, err := decompress(buf.Bytes())
 				if err != nil || !bytes.Equal(got, want) || res.Size != int64(len(want)) {
-					t.Errorf("%v -%d: %d bytes come out of the first frame, %v; want all %d", c, level, len(got), err, len(want))
+					t.Errorf("%v -%d: %d bytes come out of the first frame, %v; want all %d", c, level, len(got), err,
+						len(want))
 				}
 			}
 		}
 	}
-	if _, err := initrd.Write(t.Context(), io.Discard, small, initrd.Options{Compression: initrd.Gzip, Level: 77}); err == nil {
+	if _, err := initrd.Write(t.Context(), io.Discard, small,
+		initrd.Options{Compression: initrd.Gzip, Level: 77}); err == nil {
 		t.Error("Write with a level that gzip has not succeeds")
 	}
 }
@@ -149,7 +162,7 @@ func oneFrame(b []byte) ([]byte, error) {
 	return io.ReadAll(zr)
 }
 
-// full is a device without room.
+// full is a device that becomes full.
 type full struct{ room int }
 
 func (f *full) Write(p []byte) (int, error) {
@@ -160,7 +173,8 @@ func (f *full) Write(p []byte) (int, error) {
 }
 
 func TestWriteError(t *testing.T) {
-	tree := read(t, imagetest.Files(imagetest.File("f", strings.Repeat("some text ", 500_000)), imagetest.File("g", "g"), imagetest.File("h", strings.Repeat("more", 2_000_000)), imagetest.File("i", "i")))
+	tree := read(t, imagetest.Files(imagetest.File("f", strings.Repeat("some text ", 500_000)),
+		imagetest.File("g", "g"), imagetest.File("h", strings.Repeat("more", 2_000_000)), imagetest.File("i", "i")))
 	for _, opt := range []initrd.Options{{}, {Compression: initrd.Gzip}, {Compression: initrd.Zstd}} {
 		if _, err := initrd.Write(t.Context(), &full{1000}, tree, opt); !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("%+v: Write = %v, want %v", opt, err, unix.ENOSPC)

@@ -12,8 +12,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 )
 
-// packer compresses archives with zstd on all processors and writes them in their order. One frame is made by one processor,
-// so each archive is a frame of its own.
+// packer compresses archives with zstd on all processors and writes them in their order. One frame is made by one
+// processor, so each archive is a frame of its own.
 type packer struct {
 	enc   *zstd.Encoder
 	level zstd.EncoderLevel
@@ -44,7 +44,8 @@ func newPacker(w io.Writer, opt Options, loose int64) (*packer, error) {
 		room:  int(min(loose, segmentSize+segmentSize/16)), // the last part for headers
 	}
 	var err error
-	if p.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(p.level), zstd.WithEncoderConcurrency(workers)); err != nil {
+	if p.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(p.level),
+		zstd.WithEncoderConcurrency(workers)); err != nil {
 		return nil, fmt.Errorf("cannot compress with zstd: %w", err)
 	}
 	go func() {

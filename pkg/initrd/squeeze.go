@@ -14,10 +14,10 @@ import (
 // squeezeWindow is how far back a tightly packed archive refers. The kernel needs as much memory to unpack it.
 const squeezeWindow = 8 << 20
 
-// Squeeze packs an archive that Make has made with zstd more tightly. It takes some 40 MB of memory and a while, and the archive
-// becomes about a sixth smaller. The tightest level would make it a fifth smaller, for twice the memory and five times the
-// time. Squeeze gives the memory of f back on the way and closes it. grow is as in Options. All archives are in one frame
-// then: flush_buffer in init/initramfs.c takes further archives inside of a frame.
+// Squeeze packs an archive that Make has made with zstd more tightly. It takes some 40 MB of memory and a while, and
+// the archive becomes about a sixth smaller. The tightest level would make it a fifth smaller, for twice the memory
+// and five times the time. Squeeze gives the memory of f back on the way and closes it. grow is as in Options. All
+// archives are in one frame then: flush_buffer in init/initramfs.c takes further archives inside of a frame.
 func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, err error) {
 	defer f.Close()
 	tight, err := memory.File("initrd")
@@ -35,7 +35,8 @@ func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, er
 		return nil, err
 	}
 	defer zr.Close()
-	zw, err := zstd.NewWriter(memory.NewWriter(tight, 0, eachMiB(grow)), zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+	zw, err := zstd.NewWriter(memory.NewWriter(tight, 0, eachMiB(grow)),
+		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 		zstd.WithWindowSize(squeezeWindow), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err

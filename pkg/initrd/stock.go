@@ -54,8 +54,8 @@ func (s *stock) frame(r *rules, n *rootfs.Node) (packed, bool) {
 	return packed{p.Spool, f}, ok && s.frames[frameID{p.Spool, f.Begin}] == f.Records
 }
 
-// base returns the spool whose file an uncompressed archive can be made in, if there is one. As nothing is moved there, it
-// must not hold much more than what is wanted.
+// base returns the spool whose file an uncompressed archive can be made in, if there is one. As nothing is moved
+// there, it must not hold much more than what is wanted.
 func (s *stock) base() *spool.Spool {
 	var best *spool.Spool
 	for _, p := range s.tree.Spools() {

@@ -7,18 +7,20 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// MaxSize is the largest content in bytes that the kernel unpacks. The eight hexadecimal digits of a record's size could say
-// twice as much. But do_name in init/initramfs.c opens files without O_LARGEFILE (seen in Linux 6.1), so writing ends at
-// MAX_NON_LFS of include/linux/fs.h, and unpacking ends with "write error".
+// MaxSize is the largest content in bytes that the kernel unpacks. The eight hexadecimal digits of a record's size
+// could say twice as much. But do_name in init/initramfs.c opens files without O_LARGEFILE (seen in Linux 6.1), so
+// writing ends at MAX_NON_LFS of include/linux/fs.h, and unpacking ends with "write error".
 const MaxSize = 1<<31 - 1
 
-// Limits of the kernel's unpacker and of its file systems. The kernel drops a record with a longer name and says nothing.
+// Limits of the kernel's unpacker and of its file systems. The kernel drops a record with a longer name and says
+// nothing.
 const (
 	maxPath = 4096 - 1 // PATH_MAX without the NUL
 	maxName = 255      // NAME_MAX
 )
 
-// CheckPath refuses a path that the kernel drops, or takes for the end of the archive. The error goes on after the path.
+// CheckPath refuses a path that the kernel drops, or takes for the end of the archive. The error goes on after the
+// path.
 func CheckPath(path string) error {
 	if len(path) > maxPath {
 		return fmt.Errorf("has a path of %d bytes; Linux takes %d", len(path), maxPath)
@@ -34,7 +36,8 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// CheckTarget refuses the target of a symbolic link that the kernel drops. The error goes on after the path of the link.
+// CheckTarget refuses the target of a symbolic link that the kernel drops. The error goes on after the path of the
+// link.
 func CheckTarget(target string) error {
 	if len(target) > maxPath {
 		return fmt.Errorf("is a symbolic link to a path of %d bytes; Linux takes %d", len(target), maxPath)

@@ -1,14 +1,17 @@
 // Package newc encodes the records of an initramfs: cpio's newc form, as Linux describes it in
-// Documentation/driver-api/early-userspace/buffer-format.rst and reads it in init/initramfs.c. It appends headers to a
-// buffer; contents go from their source to the archive without it. It also knows what the kernel's unpacker cannot take.
+// Documentation/driver-api/early-userspace/buffer-format.rst and reads it in init/initramfs.c. It appends headers to
+// a buffer; contents go from their source to the archive without it. It also knows what the kernel's unpacker cannot
+// take.
 //
-// From u-root's pkg/cpio it takes the description of a record (cpio.Info) and the name that ends an archive; its tests take
-// the reader and the writer from there, and compare every byte. It does not use that writer inside, for three reasons:
+// From u-root's pkg/cpio it takes the description of a record (cpio.Info) and the name that ends an archive; its
+// tests take the reader and the writer from there, and compare every byte. It does not use that writer inside, for
+// three reasons:
 //
-//   - The writer wants a content as an io.ReaderAt and takes a new buffer for each: 38 µs and 33 KiB for a record of 1 KiB,
-//     against 0.4 µs and nothing here (BenchmarkRecord, two processors). Contents of layers are streams that are read once.
+//   - The writer wants a content as an io.ReaderAt and takes a new buffer for each: 38 µs and 33 KiB for a record of
+//     1 KiB, against 0.4 µs and nothing here (BenchmarkRecord, two processors). Contents of layers are streams that
+//     are read once.
 //   - It keeps the name of every record without a content until the archive ends, to drop names that come again.
-//   - It cannot leave a content out, so it can neither write the head of a record that is in place already, nor a filler.
+//   - It cannot leave a content out. So it can write neither a header whose content is in place already, nor a filler.
 package newc
 
 import (
@@ -59,9 +62,9 @@ func Header(b []byte, r cpio.Info) []byte {
 	})
 }
 
-// Filler appends the head of a record of size bytes that the kernel passes over. size is a multiple of Align, and at least
-// MinFiller. To do_header in init/initramfs.c a record with a content and without a file type creates nothing; it then
-// skips the name and the content.
+// Filler appends the head of a record of size bytes that the kernel passes over. size is a multiple of Align, and at
+// least MinFiller. To do_header in init/initramfs.c a record with a content and without a file type creates nothing;
+// it then skips the name and the content.
 func Filler(b []byte, size int64) []byte {
 	return Header(b, cpio.Info{NLink: 1, FileSize: uint64(size - HeaderSize(""))})
 }
@@ -69,7 +72,8 @@ func Filler(b []byte, size int64) []byte {
 // MinFiller is the size of the smallest filler. It has a content: without one the kernel would read its name.
 const MinFiller = (headerSize+1+Align-1)&^(Align-1) + Align
 
-// MaxFiller is the size of the largest filler that this package is asked for. The size field could say nearly twice as much.
+// MaxFiller is the size of the largest filler that this package is asked for. The size field could say nearly twice
+// as much.
 const MaxFiller = 1 << 31
 
 // appendHeader appends a header, as usr/gen_init_cpio.c of Linux prints it, the name and the padding.

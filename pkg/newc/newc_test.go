@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// theirs returns what u-root's writer makes of a record. Its content has to be there; only what comes before is returned.
+// theirs returns what u-root's writer makes of a record. Its content has to be there; only what comes before is
+// returned.
 func theirs(t *testing.T, r cpio.Info) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -102,7 +103,8 @@ func TestArchive(t *testing.T) {
 }
 
 func TestTime(t *testing.T) {
-	for seconds, want := range map[int64]uint64{-5: 0, 0: 0, 7: 7, 1<<32 - 1: 1<<32 - 1, 1 << 32: 1<<32 - 1, -1 << 62: 0} {
+	for seconds, want := range map[int64]uint64{-5: 0, 0: 0, 7: 7, 1<<32 - 1: 1<<32 - 1, 1 << 32: 1<<32 - 1,
+		-1 << 62: 0} {
 		if got := Time(seconds); got != want {
 			t.Errorf("Time(%d) = %d, want %d", seconds, got, want)
 		}
@@ -126,7 +128,8 @@ func TestCheck(t *testing.T) {
 		{"the longest target", CheckTarget(long(4095)), ""},
 		{"a target too long", CheckTarget(long(4096)), "is a symbolic link to a path of 4096 bytes; Linux takes 4095"},
 		{"the largest file", CheckSize(MaxSize), ""},
-		{"a file too large", CheckSize(MaxSize + 1), "has 2147483648 bytes; a file in an initramfs can have at most 2147483647 (2 GiB - 1)"},
+		{"a file too large", CheckSize(MaxSize + 1),
+			"has 2147483648 bytes; a file in an initramfs can have at most 2147483647 (2 GiB - 1)"},
 	} {
 		if c.want == "" && c.err != nil || c.want != "" && (c.err == nil || !strings.Contains(c.err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, c.err, c.want)
@@ -138,7 +141,8 @@ func TestCheck(t *testing.T) {
 func BenchmarkRecord(b *testing.B) {
 	content := make([]byte, 1<<10)
 	record := func(i int, size uint64) cpio.Info {
-		return cpio.Info{Name: names[i%len(names)], Mode: unix.S_IFREG | 0o755, NLink: 1, MTime: 1234567890, FileSize: size}
+		return cpio.Info{Name: names[i%len(names)], Mode: unix.S_IFREG | 0o755, NLink: 1, MTime: 1234567890,
+			FileSize: size}
 	}
 	for _, size := range []int{0, len(content)} {
 		b.Run(fmt.Sprint("u-root/", size), func(b *testing.B) {

@@ -20,8 +20,8 @@ type piece struct {
 	err error
 }
 
-// readAhead starts reading r in chunks of up to size bytes, and at most count chunks ahead. look, if not nil, gets all chunks
-// in order, in one more goroutine. When Read returns an error, look has got everything before it.
+// readAhead starts reading r in chunks of up to size bytes, and at most count chunks ahead. look, if not nil, gets
+// all chunks in order, in one more goroutine. When Read returns an error, look has got everything before it.
 func readAhead(r io.Reader, size, count int, look func([]byte)) *ahead {
 	a := &ahead{
 		full: make(chan piece, count+1), // a place for each buffer: sending never blocks

@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// somewhat is n bytes that compress to about a third, as programs do.
+// somewhat returns n bytes that compress to about a third, as programs do.
 func somewhat(n int) string {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := make([]byte, n)
@@ -54,13 +54,14 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkEntries measures what an entry costs; -benchmem shows its memory.
+// BenchmarkEntries measures what an entry costs. -benchmem shows its memory.
 func BenchmarkEntries(b *testing.B) {
 	var l imagetest.Layer
 	for i := range 100 {
 		l.Entries = append(l.Entries, imagetest.Dir(fmt.Sprintf("usr/share/some/package-%d", i)))
 		for j := range 999 {
-			l.Entries = append(l.Entries, imagetest.File(fmt.Sprintf("usr/share/some/package-%d/file-%d.txt", i, j), ""))
+			l.Entries = append(l.Entries, imagetest.File(fmt.Sprintf("usr/share/some/package-%d/file-%d.txt", i, j),
+				""))
 		}
 	}
 	layers := []rootfs.Layer{l.Blob(b)}

@@ -9,8 +9,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// FuzzStack makes stacks of layers out of a seed, in a world so small that names collide all the time, and compares the
-// tree with what the oracle unpacks; one refuses exactly what the other does.
+// FuzzStack makes stacks of layers out of a seed, with so few names that they collide all the time. It compares the tree
+// with what the oracle unpacks. Both must refuse the same stacks.
 func FuzzStack(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed)
@@ -49,7 +49,7 @@ func FuzzStack(f *testing.F) {
 	})
 }
 
-// FuzzArchive reads arbitrary bytes as a layer: it may be refused, but must come to an end within its bounds.
+// FuzzArchive reads arbitrary bytes as a layer. It may be refused, but reading must end within its bounds.
 func FuzzArchive(f *testing.F) {
 	for _, tc := range imagetest.Cases() {
 		for _, l := range tc.Layers {

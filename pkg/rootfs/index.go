@@ -45,8 +45,8 @@ const (
 	opaque   // path is the directory
 )
 
-// index is a layer's table of contents in the order of the archive. The tree points at its entries. So it grows by blocks, and
-// entries never move.
+// index is a layer's table of contents in the order of the archive. The tree points at its entries. So it grows by
+// blocks, and entries never move.
 type index struct {
 	blocks [][]entry
 	count  int
@@ -82,8 +82,8 @@ const (
 	whOpaque   = ".wh..wh..opq"
 )
 
-// clean turns a name in an archive into a path from the root. ".." stops at the root, as umoci and containerd do it, so the
-// path never leads outside. Only the text counts: "a/../b" is "b" even if a is a symbolic link.
+// clean turns a name in an archive into a path from the root. ".." stops at the root, as umoci and containerd do it,
+// so the path never leads outside. Only the text counts: "a/../b" is "b" even if a is a symbolic link.
 func clean(name string) string {
 	for strings.HasPrefix(name, "./") {
 		name = name[2:]

@@ -15,11 +15,11 @@ import (
 
 // Layer is one layer of an image as a registry stores it.
 type Layer interface {
-	// Open returns the stored bytes: a tar archive, compressed with gzip or zstd, or not compressed. Its Read must verify the
-	// bytes before it returns io.EOF, and should fail once the context is done.
+	// Open returns the stored bytes: a tar archive, compressed with gzip or zstd, or not compressed. Its Read must
+	// verify the bytes before it returns io.EOF, and should fail once the context is done.
 	Open(context.Context) (io.ReadCloser, error)
-	// Digests returns the digest of the stored bytes, and the digest of the archive in them, the DiffID (config.md), in the
-	// form "sha256:0123...". A digest that nobody knows is empty.
+	// Digests returns the digest of the stored bytes, and the digest of the archive in them, the DiffID (config.md),
+	// in the form "sha256:0123...". A digest that nobody knows is empty.
 	Digests() (stored, archive string)
 	// String names the layer in messages.
 	String() string
@@ -30,20 +30,20 @@ type Options struct {
 	// Memory is how many bytes of contents may be kept as they are, including files that upper layers replace; 0 is no
 	// limit. Further contents are kept packed with zstd, as they would be in an initramfs.
 	Memory int64
-	// Overflow makes a file that is not in memory and has no name. If it is set, contents beyond Memory go there instead and
-	// are not packed.
+	// Overflow makes a file that is not in memory and has no name. If it is set, contents beyond Memory go there
+	// instead and are not packed.
 	Overflow func() (*os.File, error)
 	// Grow is asked, now and then, whether contents may take more memory; nil is no limit. Read returns its error.
 	Grow func() error
 	// MaxBytes is how many bytes all layers together may hold uncompressed; 0 is 64 GiB. It stops a decompression bomb.
 	MaxBytes int64
-	// MaxEntries is how many files the tree may have at any time, and how many members each layer may have; 0 is 1 << 20.
-	// The index takes less than 1 KiB for each, and the name.
+	// MaxEntries is how many files the tree may have at any time, and how many members each layer may have; 0 is 1 <<
+	// 20. The index takes less than 1 KiB for each, and the name.
 	MaxEntries int
 	// Formats are further compressions that layers may have, besides gzip and zstd.
 	Formats []compression.Format
-	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The check costs
-	// a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
+	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The
+	// check costs a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
 	SkipDiffIDs bool
 }
 
@@ -74,7 +74,8 @@ type bounds struct {
 // pass counts n uncompressed bytes.
 func (b *bounds) pass(n int64) error {
 	if b.bytes.Add(n) > b.MaxBytes {
-		return fmt.Errorf("%w: the layers of the image hold more than %d MiB uncompressed, the limit for them", errTooMuch, b.MaxBytes>>20)
+		return fmt.Errorf("%w: the layers of the image hold more than %d MiB uncompressed, the limit for them",
+			errTooMuch, b.MaxBytes>>20)
 	}
 	return nil
 }
@@ -87,8 +88,8 @@ type stored struct {
 	content *spool.Spool
 }
 
-// source is a layer as it arrives. It remembers why reading it failed. If the digest is wrong, that is the cause; the error of
-// the decompressor is only its effect.
+// source is a layer as it arrives. It remembers why reading it failed. If the digest is wrong, that is the cause; the
+// error of the decompressor is only its effect.
 type source struct {
 	ctx context.Context
 	r   io.Reader
@@ -107,7 +108,8 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cause returns why reading failed, where err is what was seen. It reads the source to its end, where the digest is checked.
+// cause returns why reading failed, where err is what was seen. It reads the source to its end, where the digest is
+// checked.
 func (s *source) cause(err error) error {
 	if s.err == nil && !errors.Is(err, errTooMuch) {
 		// If that fails, s.err has the cause.
@@ -229,8 +231,8 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 	return nil
 }
 
-// broken tells why reading ended: at a bound, or because of what the layer holds, which how names. The message goes on after
-// the name of the layer or of the file.
+// broken tells why reading ended: at a bound, or because of what the layer holds, which how names. The message goes
+// on after the name of the layer or of the file.
 func broken(how string, err error) error {
 	switch {
 	case TooMuch(err):

@@ -41,11 +41,12 @@ func implied() *inode { return &inode{mode: typeDir | 0o755, layer: -1} }
 const (
 	noLayer  = -1
 	maxDepth = 4 << 10 // PATH_MAX, more than any path has components
-	// maxPaths bounds the lengths of all paths of the tree together, in bytes. Below links, a short name in an archive can
-	// stand for a path with thousands of directories, and each walk through the tree makes all of these paths.
+	// maxPaths bounds the lengths of all paths of the tree together, in bytes. Below links, a short name in an
+	// archive can stand for a path with thousands of directories, and each walk through the tree makes all of these
+	// paths.
 	maxPaths = 1 << 30
-	// Bounds on the names that are looked up: for the image, and in addition for each entry. An image of a million entries,
-	// ten directories deep, needs less than the first, even if no directory is remembered.
+	// Bounds on the names that are looked up: for the image, and in addition for each entry. An image of a million
+	// entries, ten directories deep, needs less than the first, even if no directory is remembered.
 	maxSteps, maxStepsEach = 1 << 26, 64
 )
 
@@ -69,8 +70,8 @@ func newMerger(ctx context.Context, maxEntries int) *merger {
 	return m
 }
 
-// apply puts one layer on top. Entries are applied in the order of the archive. But a whiteout never removes what its own
-// layer brings, before or after it: "Whiteout files MUST only apply to resources in lower/parent layers."
+// apply puts one layer on top. Entries are applied in the order of the archive. But a whiteout never removes what its
+// own layer brings, before or after it: "Whiteout files MUST only apply to resources in lower/parent layers."
 func (m *merger) apply(x *index, layer int32) error {
 	m.layer, m.pending, m.waiting = layer, nil, map[*inode]*entry{}
 	m.reset()
@@ -189,8 +190,8 @@ func (m *merger) drop(d *dentry) {
 	d.parent = nil // tells settle that a pending link is gone
 }
 
-// put applies an entry that describes a file. A directory over a directory changes its mode, owner and so on. Anything else
-// replaces what was there. If that is a symbolic link, it is not followed.
+// put applies an entry that describes a file. A directory over a directory changes its mode, owner and so on.
+// Anything else replaces what was there. If that is a symbolic link, it is not followed.
 func (m *merger) put(e *entry) error {
 	if e.path == "" {
 		m.root.ino, m.root.layer = &e.inode, m.layer
@@ -311,8 +312,8 @@ func (m *merger) empty(path string) {
 	}
 }
 
-// prune removes what lower layers brought to d and below, and reports whether something is left. A directory stays if this
-// layer has put something into it. If this layer has not described it, it becomes an implied directory.
+// prune removes what lower layers brought to d and below, and reports whether something is left. A directory stays if
+// this layer has put something into it. If this layer has not described it, it becomes an implied directory.
 func (m *merger) prune(d *dentry) bool {
 	if d.pruned == m.layer || m.step(1) != nil {
 		return true

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plain finds a path with nothing remembered: component after component, as path_resolution(7) describes it.
+// plain finds a path and remembers nothing: component after component, as path_resolution(7) describes it.
 func plain(root *dentry, path string, follow bool) (*dentry, error) {
 	at, links := root, 0
 	for path != "" {
@@ -52,7 +52,7 @@ func plain(root *dentry, path string, follow bool) (*dentry, error) {
 	return at, nil
 }
 
-// stackOf makes layers out of a seed in which most names are below links, and links change all the time.
+// stackOf makes layers out of a seed. Most names are below links, and links change all the time.
 func stackOf(seed uint64) []index {
 	r := rand.New(rand.NewPCG(seed, 7))
 	pick := func(s ...string) string { return s[r.IntN(len(s))] }
@@ -94,8 +94,7 @@ func stackOf(seed uint64) []index {
 	return layers
 }
 
-// merged applies layers, as far as they are to be taken, and returns the tree in text. Where forgetful is set nothing that was
-// found is found again without looking.
+// merged applies layers up to the first error and returns the tree as text. With forgetful nothing is remembered.
 func merged(t *testing.T, layers []index, forgetful bool) (m *merger, text string, err error) {
 	t.Helper()
 	m = newMerger(t.Context(), 1<<20)
@@ -124,7 +123,7 @@ func merged(t *testing.T, layers []index, forgetful bool) (m *merger, text strin
 	return m, b.String(), err
 }
 
-// applyForgetful is apply, with everything forgotten before each entry, and nothing that was found holds even so long.
+// applyForgetful is like apply, but remembers nothing, not even while it applies an entry.
 func applyForgetful(m *merger, x *index, layer int32) error {
 	m.layer, m.pending, m.waiting = layer, nil, map[*inode]*entry{}
 	for e := range x.all {
@@ -150,7 +149,7 @@ func applyForgetful(m *merger, x *index, layer int32) error {
 	return m.settle()
 }
 
-// TestRemembered merges random layers with what the resolver remembers and without, and looks paths up both ways.
+// TestRemembered merges random layers, and looks paths up, with what the resolver remembers and without.
 func TestRemembered(t *testing.T) {
 	for seed := range uint64(4000) {
 		layers := stackOf(seed)
@@ -175,13 +174,15 @@ func TestRemembered(t *testing.T) {
 				got = nil
 			}
 			if got != want || !errors.Is(err, plainErr) {
-				t.Fatalf("seed %d: find(%q, %v) = %v, %v; without remembering %v, %v", seed, path, follow, got, err, want, plainErr)
+				t.Fatalf("seed %d: find(%q, %v) = %v, %v; without remembering %v, %v", seed, path, follow, got, err,
+					want, plainErr)
 			}
 		}
 	}
 }
 
-// TestSettled has a hard link that becomes a symbolic link when its target is known, and another one that leads through it.
+// TestSettled has a hard link that becomes a symbolic link when its target comes, and another hard link whose target is
+// below it.
 func TestSettled(t *testing.T) {
 	var x index
 	x.add(entry{kind: hardLink, link: "s", inode: inode{path: "x"}})
@@ -194,7 +195,7 @@ func TestSettled(t *testing.T) {
 	}
 }
 
-// TestLinkCount has chains as long as the limit and one longer, found in any order.
+// TestLinkCount looks up chains of links as long as the limit, and one longer, in any order.
 func TestLinkCount(t *testing.T) {
 	var x index
 	add := func(e entry) { x.add(e) }
@@ -221,14 +222,15 @@ func TestLinkCount(t *testing.T) {
 	}
 }
 
-// A case grows with n, and what it costs should grow no faster.
+// growing is a case that grows with n. Its cost must not grow faster.
 type growing struct {
 	name  string
 	n     int
 	layer func(n int) []index
 }
 
-// behind returns 40 links, one behind the other, each padded with steps that lead nowhere: the first is the way to dir.
+// behind adds 40 links, each of which leads to the next one, and the last one to dir. Their targets are padded with
+// steps that lead nowhere.
 func behind(x *index, dir string) {
 	x.add(entry{inode: inode{path: dir, mode: typeDir}})
 	pad := strings.Repeat("./../", 780)
@@ -302,7 +304,8 @@ func cases() []growing {
 			var x index
 			behind(&x, "d")
 			for i := range n {
-				x.add(entry{kind: hardLink, link: fmt.Sprintf("l00/h%d", i+1), inode: inode{path: fmt.Sprintf("d/h%d", i)}})
+				x.add(entry{kind: hardLink, link: fmt.Sprintf("l00/h%d", i+1),
+					inode: inode{path: fmt.Sprintf("d/h%d", i)}})
 			}
 			x.add(file(fmt.Sprintf("d/h%d", n)))
 			return one(x)
@@ -356,8 +359,8 @@ func cases() []growing {
 	}
 }
 
-// TestLinear merges each case at its size and at twice that, and counts what is looked up, which no other program on this
-// machine has a part in. The time is told, not judged, except that nothing may take for ever.
+// TestLinear merges each case at its size and at twice that, and counts the names that are looked up: other programs
+// on the machine do not change that. The time is only logged, except that nothing may take very long.
 func TestLinear(t *testing.T) {
 	for _, c := range cases() {
 		var steps [2]int64
@@ -374,7 +377,8 @@ func TestLinear(t *testing.T) {
 			}
 			steps[i], took[i] = m.steps, time.Since(begin)
 		}
-		t.Logf("%-52s %9d %9d lookups, %v, %v", c.name, steps[0], steps[1], took[0].Round(time.Millisecond), took[1].Round(time.Millisecond))
+		t.Logf("%-52s %9d %9d lookups, %v, %v", c.name, steps[0], steps[1], took[0].Round(time.Millisecond),
+			took[1].Round(time.Millisecond))
 		if steps[1] > 2*steps[0]+1000 {
 			t.Errorf("%s: twice as many entries take %d lookups in place of %d", c.name, steps[1], steps[0])
 		}
@@ -384,8 +388,8 @@ func TestLinear(t *testing.T) {
 	}
 }
 
-// TestBounded has what cannot be remembered: links on the way that are replaced before each entry, links in a circle, and files
-// whose paths have more than their names. It ends with a reason, and soon.
+// TestBounded has cases in which remembering does not help: links on the way that are replaced before each entry,
+// links in a circle, and files whose paths are much longer than their names. Reading must end soon, and say why.
 func TestBounded(t *testing.T) {
 	deep := strings.TrimSuffix(strings.Repeat("d/", 2000), "/")
 	for _, c := range []struct {
@@ -435,7 +439,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// heardAfter is a context that ends some time after it was made, and counts how often it is asked then.
+// heardAfter is a context that is done once it was asked a number of times. It counts how often it is asked.
 type heardAfter struct {
 	context.Context
 	asked, most int
@@ -448,7 +452,7 @@ func (h *heardAfter) Err() error {
 	return nil
 }
 
-// TestHeard ends the context in the middle of all that goes through a tree.
+// TestHeard ends the context in the middle of everything that walks through a tree.
 func TestHeard(t *testing.T) {
 	var lower, upper index
 	behind(&lower, "d")

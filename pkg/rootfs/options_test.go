@@ -32,8 +32,9 @@ func read(t testing.TB, opt rootfs.Options, layers ...imagetest.Layer) *rootfs.T
 
 func TestLookup(t *testing.T) {
 	tree := read(t, rootfs.Options{}, imagetest.Files(
-		imagetest.Dir("usr/bin"), imagetest.File("usr/bin/x", "x"), imagetest.Symlink("bin", "usr/bin"), imagetest.Symlink("abs", "/bin/x"),
-		imagetest.Symlink("out", "../../../usr/../usr/bin/x"), imagetest.Symlink("loop", "loop"), imagetest.Symlink("gone", "nowhere"), imagetest.Symlink("self", ".")))
+		imagetest.Dir("usr/bin"), imagetest.File("usr/bin/x", "x"), imagetest.Symlink("bin", "usr/bin"),
+		imagetest.Symlink("abs", "/bin/x"), imagetest.Symlink("out", "../../../usr/../usr/bin/x"),
+		imagetest.Symlink("loop", "loop"), imagetest.Symlink("gone", "nowhere"), imagetest.Symlink("self", ".")))
 	for _, tc := range []struct{ path, want, lstat string }{
 		{"", ".", "."},
 		{"/", ".", "."},
@@ -77,12 +78,15 @@ func TestLookup(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	layers := []imagetest.Layer{
-		imagetest.Files(imagetest.File("a", "content of a"), imagetest.File("b", "content of b"), imagetest.File("empty", "")),
-		{Entries: []imagetest.Entry{imagetest.File("c", "content of c"), imagetest.Link("d", "a"), imagetest.Dir("e")}, Compression: imagetest.Zstd},
+		imagetest.Files(imagetest.File("a", "content of a"), imagetest.File("b", "content of b"),
+			imagetest.File("empty", "")),
+		{Entries: []imagetest.Entry{imagetest.File("c", "content of c"), imagetest.Link("d", "a"), imagetest.Dir("e")},
+			Compression: imagetest.Zstd},
 	}
 	for _, form := range forms {
 		tree := read(t, form.opt, layers...)
-		for path, want := range map[string]string{"a": "content of a", "b": "content of b", "c": "content of c", "d": "content of a", "empty": ""} {
+		for path, want := range map[string]string{"a": "content of a", "b": "content of b", "c": "content of c",
+			"d": "content of a", "empty": ""} {
 			n, err := tree.Lookup(path)
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +112,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestWalkOrder checks what an unpacker relies on, and that contents come as they lie.
+// TestWalkOrder checks the order that an unpacker relies on, and that contents come in the order of the layers.
 func TestWalkOrder(t *testing.T) {
 	layers := []imagetest.Layer{
 		imagetest.Files(imagetest.File("z/z", "1"), imagetest.File("a/a", "2"), imagetest.Link("m", "z/z")),
@@ -135,7 +139,8 @@ func TestWalkOrder(t *testing.T) {
 }
 
 func TestWalkSkip(t *testing.T) {
-	layers := []imagetest.Layer{imagetest.Files(imagetest.File("a", "1"), imagetest.Link("b", "a"), imagetest.Link("c", "a"), imagetest.Dir("d"))}
+	layers := []imagetest.Layer{imagetest.Files(imagetest.File("a", "1"), imagetest.Link("b", "a"),
+		imagetest.Link("c", "a"), imagetest.Dir("d"))}
 	stop := errors.New("stop")
 	for _, form := range forms {
 		var got []string
@@ -157,9 +162,11 @@ func TestWalkSkip(t *testing.T) {
 
 func TestStat(t *testing.T) {
 	tree := read(t, rootfs.Options{},
-		imagetest.Files(imagetest.File("a", strings.Repeat("x", 4097)), imagetest.Link("b", "a"), imagetest.File("c", "x"), imagetest.File("gone", "xxx")),
+		imagetest.Files(imagetest.File("a", strings.Repeat("x", 4097)), imagetest.Link("b", "a"),
+			imagetest.File("c", "x"), imagetest.File("gone", "xxx")),
 		imagetest.Files(imagetest.Whiteout("gone"), imagetest.Symlink("s", "c").Xattr("user.a", "1")))
-	if got, want := tree.Stat(), (rootfs.Stat{Entries: 5, Inodes: 4, Bytes: 4098, Pages: 12288, Xattrs: 1}); got != want {
+	want := rootfs.Stat{Entries: 5, Inodes: 4, Bytes: 4098, Pages: 12288, Xattrs: 1}
+	if got := tree.Stat(); got != want {
 		t.Errorf("Stat = %+v, want %+v", got, want)
 	}
 }
@@ -184,11 +191,15 @@ func TestBounds(t *testing.T) {
 		layers []imagetest.Layer
 		want   string
 	}{
-		{"entries of a layer", rootfs.Options{MaxEntries: 10}, []imagetest.Layer{imagetest.Files(many...)}, "more than 10 entries"},
-		{"entries of the tree", rootfs.Options{MaxEntries: 22}, []imagetest.Layer{imagetest.Files(many...), imagetest.Files(imagetest.File("x/y", ""))}, "more than 22 entries"},
+		{"entries of a layer", rootfs.Options{MaxEntries: 10}, []imagetest.Layer{imagetest.Files(many...)},
+			"more than 10 entries"},
+		{"entries of the tree", rootfs.Options{MaxEntries: 22},
+			[]imagetest.Layer{imagetest.Files(many...),
+				imagetest.Files(imagetest.File("x/y", ""))}, "more than 22 entries"},
 		{"bomb in a file", mib, []imagetest.Layer{imagetest.Files(imagetest.File("big", string(zeros)))},
 			`"big" is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them`},
-		{"bomb by what its header says", rootfs.Options{MaxBytes: 6 << 30}, []imagetest.Layer{{Tar: head(announced("big", 6<<30+2<<20))}},
+		{"bomb by what its header says", rootfs.Options{MaxBytes: 6 << 30},
+			[]imagetest.Layer{{Tar: head(announced("big", 6<<30+2<<20))}},
 			`"big" is too much: the layers of the image hold more than 6144 MiB uncompressed, the limit for them`},
 		{"bomb behind the archive", mib, []imagetest.Layer{{Tar: zeros}},
 			": is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them"},
@@ -199,7 +210,8 @@ func TestBounds(t *testing.T) {
 		{"bomb of holes", mib, []imagetest.Layer{imagetest.Files(imagetest.PAXSparse("s", "x", 0, 1<<40))},
 			`"s" is too much: the layers of the image hold more than 1 MiB uncompressed, the limit for them`},
 		{"bomb of layers", rootfs.Options{MaxBytes: 5 << 20},
-			[]imagetest.Layer{imagetest.Files(imagetest.File("a", string(zeros))), imagetest.Files(imagetest.File("b", string(zeros)))},
+			[]imagetest.Layer{imagetest.Files(imagetest.File("a", string(zeros))),
+				imagetest.Files(imagetest.File("b", string(zeros)))},
 			" is too much: the layers of the image hold more than 5 MiB uncompressed, the limit for them"},
 	} {
 		for _, memory := range []int64{0, 1} {
@@ -215,14 +227,14 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// announced is a file that is said to have a size.
+// announced is a file whose header says that it has a size.
 func announced(name string, size int64) imagetest.Entry {
 	e := imagetest.File(name, "")
 	e.Header.Size = size
 	return e
 }
 
-// head is the header of an archive's only member, without what it announces.
+// head is the header of an archive's only member, without the content.
 func head(e imagetest.Entry) []byte {
 	var b bytes.Buffer
 	if err := tar.NewWriter(&b).WriteHeader(&e.Header); err != nil {
@@ -231,28 +243,33 @@ func head(e imagetest.Entry) []byte {
 	return b.Bytes()
 }
 
-// TestGrow ends reading when there is no memory left, with what Grow says, and does not read on for the digest.
+// TestGrow checks that reading ends with the error of Grow when no memory is left, and that the rest of the layer is
+// not read for its digest.
 func TestGrow(t *testing.T) {
 	full := errors.New("too little memory: 3 MiB of 4 are left")
 	noise := make([]byte, 20<<20)
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	for _, memory := range []int64{0, 1} {
-		layer := &counting{Layer: imagetest.Files(imagetest.File("f", string(noise)), imagetest.File("g", string(noise))).Blob(t)}
-		_, err := rootfs.Read(t.Context(), []rootfs.Layer{layer}, rootfs.Options{Memory: memory, Grow: func() error { return full }})
-		if !errors.Is(err, full) || !strings.Contains(err.Error(), "cannot be kept: too little memory") || rootfs.TooMuch(err) {
-			t.Errorf("memory %d: Read = %v, want what Grow says", memory, err)
+		layer := &counting{Layer: imagetest.Files(imagetest.File("f", string(noise)),
+			imagetest.File("g", string(noise))).Blob(t)}
+		_, err := rootfs.Read(t.Context(), []rootfs.Layer{layer},
+			rootfs.Options{Memory: memory, Grow: func() error { return full }})
+		if !errors.Is(err, full) || !strings.Contains(err.Error(), "cannot be kept: too little memory") ||
+			rootfs.TooMuch(err) {
+			t.Errorf("memory %d: Read = %v, want the error of Grow", memory, err)
 		}
 		if layer.n > 16<<20 {
 			t.Errorf("memory %d: it read %d bytes", memory, layer.n)
 		}
 	}
-	_, err := rootfs.Read(t.Context(), []rootfs.Layer{imagetest.Files(imagetest.File("f", string(noise))).Blob(t)}, rootfs.Options{MaxBytes: 1 << 20})
+	_, err := rootfs.Read(t.Context(), []rootfs.Layer{imagetest.Files(imagetest.File("f", string(noise))).Blob(t)},
+		rootfs.Options{MaxBytes: 1 << 20})
 	if !rootfs.TooMuch(err) || strings.Contains(err.Error(), "intact") {
-		t.Errorf("Read = %v, which is not told from other errors", err)
+		t.Errorf("Read = %v, which TooMuch does not report", err)
 	}
 }
 
-// counting counts what is read of a layer.
+// counting counts the bytes that are read of a layer.
 type counting struct {
 	rootfs.Layer
 	n int
@@ -274,10 +291,10 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// broken is a layer that fails in a way of its own.
+// broken is a layer whose Open or Read fails.
 type broken struct {
 	data []byte
-	err  error // at the end of data, or on Open if there are none
+	err  error // of Read at the end of data, or of Open if data is nil
 }
 
 func (b broken) Open(context.Context) (io.ReadCloser, error) {
@@ -293,8 +310,8 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// TestCause checks that the error of the source comes through: what decides whether to try again, and the cause where
-// the decompressor sees only garbage.
+// TestCause checks that the error of the source comes through. It decides whether to try again, and it is the cause
+// where the decompressor sees only garbage.
 func TestCause(t *testing.T) {
 	cause := errors.New("digest is wrong")
 	whole := imagetest.Files(imagetest.File("f", strings.Repeat("some content ", 1000))).Blob(t).Data
@@ -313,7 +330,8 @@ func TestCause(t *testing.T) {
 	} {
 		for _, memory := range []int64{0, 1} {
 			good := imagetest.Files(imagetest.File("g", "g")).Blob(t)
-			tree, err := rootfs.Read(t.Context(), []rootfs.Layer{good, broken{tc.data, cause}}, rootfs.Options{Memory: memory})
+			tree, err := rootfs.Read(t.Context(), []rootfs.Layer{good, broken{tc.data, cause}},
+				rootfs.Options{Memory: memory})
 			if err == nil {
 				tree.Close()
 			}
@@ -345,9 +363,10 @@ func TestCancel(t *testing.T) {
 	if _, err := rootfs.Read(ctx, []rootfs.Layer{hanging{}}, rootfs.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Read = %v, want context.Canceled", err)
 	}
-	// One layer's failure ends the others.
+	// If one layer fails, the others end.
 	cause := errors.New("no such blob")
-	if _, err := rootfs.Read(t.Context(), []rootfs.Layer{hanging{}, broken{err: cause}}, rootfs.Options{}); !errors.Is(err, cause) {
+	if _, err := rootfs.Read(t.Context(), []rootfs.Layer{hanging{}, broken{err: cause}},
+		rootfs.Options{}); !errors.Is(err, cause) {
 		t.Errorf("Read = %v, want %v", err, cause)
 	}
 	tree := read(t, rootfs.Options{}, imagetest.Files(imagetest.File("f", "f")))

@@ -16,20 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unpacker applies layers in order onto a real directory with system calls, one member after the other: layer.md taken
-// at its word, with the kernel to say what links, links to directories and replacements mean.
+// unpacker unpacks layers in order into a real directory with system calls, one member after the other, as layer.md
+// says. The kernel decides what links, links to directories and replacements mean.
 type unpacker struct {
 	root  string
-	times map[string]time.Time // of directories: set last, as making something in them changes them
+	times map[string]time.Time // of directories; set last, because making something in a directory changes its time
 
 	upper map[string]bool // paths that the present layer has made or described
 	buf   []byte          // scratch
-	late  []late          // its hard links whose targets have not come yet
+	late  []late          // its hard links whose targets did not come yet
 	marks int
 }
 
-// late is a hard link that has to wait. A file with its mark as content holds its name: an inode number would be no
-// proof, as they are used again.
+// late is a hard link that has to wait. Until then, a file whose content is the mark has its name. An inode number
+// would not tell that the file is still there: numbers are used again.
 type late struct {
 	header *tar.Header
 	path   string
@@ -112,7 +112,7 @@ func (u *unpacker) finish() error {
 	return nil
 }
 
-// real follows the symbolic links of a directory's path within the root, and goes on by the text where nothing is.
+// real follows the symbolic links in the path of a directory, within the root. Where nothing is, only the text counts.
 func (u *unpacker) real(path string) (string, error) {
 	at, links := u.root, 0
 	todo := strings.Split(path, "/")
@@ -163,7 +163,7 @@ func (u *unpacker) mkdirAll(dir string) error {
 	return errors.Join(os.Chown(dir, 0, 0), os.Chmod(dir, 0o755)) // not the group of a setgid parent
 }
 
-// forget removes path from the tables, and what is below it.
+// forget removes a path and everything below it from the tables.
 func (u *unpacker) forget(path string) {
 	for p := range u.times {
 		if p == path || strings.HasPrefix(p, path+"/") {
@@ -185,7 +185,7 @@ func (u *unpacker) remove(path string) error {
 	return os.RemoveAll(path)
 }
 
-// hide removes what lower layers have at path, and says whether something is left there.
+// hide removes what lower layers have below path, and path itself if self is set.
 func (u *unpacker) hide(path string, self bool) error {
 	fi, err := os.Lstat(path)
 	if err != nil {
@@ -207,7 +207,7 @@ func (u *unpacker) hide(path string, self bool) error {
 	}
 	if fi.IsDir() {
 		if left, err := os.ReadDir(path); err != nil || len(left) > 0 {
-			// Only the new files need it: it is as if made for them.
+			// Only new files need it: it becomes an implied directory.
 			u.times[path] = time.Unix(0, 0)
 			u.upper[path] = true
 			return errors.Join(err, clearXattrs(path), os.Chown(path, 0, 0), os.Chmod(path, 0o755))
@@ -348,7 +348,7 @@ func (u *unpacker) describe(path string, h *tar.Header) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, path, ts, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// link makes a hard link, or puts it off until its target has come.
+// link makes a hard link, or puts it off until the target has come.
 func (u *unpacker) link(h *tar.Header) error {
 	split := func(name string) (string, error) {
 		dir, base := filepath.Split(filepath.Clean("/" + name))
@@ -381,7 +381,7 @@ func (u *unpacker) link(h *tar.Header) error {
 		u.upper[path] = true
 		return nil
 	}
-	// Through a second name, for the target may lie in what the link replaces.
+	// With a second name in between: the target may be below what the link replaces.
 	tmp := u.root + "/.link"
 	if err := os.Link(target, tmp); err != nil {
 		return err

@@ -17,8 +17,8 @@ var (
 	errNotDir = errors.New("not a directory")
 )
 
-// resolver finds paths in a tree. It remembers where links and directories lead, because every path of an archive may lead
-// through 40 links with 2000 names in each.
+// resolver finds paths in a tree. It remembers where links and directories lead, because every path of an archive may
+// lead through 40 links with 2000 names in each.
 type resolver struct {
 	root  *dentry
 	links map[*dentry]found // where symbolic links lead
@@ -72,7 +72,8 @@ func (r *resolver) step(n int64) error {
 	switch {
 	case r.stop != nil || r.ctx == nil:
 	case r.most > 0 && r.steps > r.most:
-		r.stop = fmt.Errorf("is %w: to find it and all before it takes more than %d names of directories and links", errTooMuch, r.most)
+		r.stop = fmt.Errorf("is %w: to find it and all before it takes more than %d names of directories and links",
+			errTooMuch, r.most)
 	case before/often != r.steps/often:
 		r.stop = r.ctx.Err()
 	}
@@ -82,15 +83,15 @@ func (r *resolver) step(n int64) error {
 // missing makes a directory that is not there.
 type missing func(parent *dentry, name string) (*dentry, error)
 
-// find finds the dentry for a path from the root. A symbolic link in the middle is followed within the tree, as in a chroot.
-// One at the end is followed if follow is set.
+// find finds the dentry for a path from the root. A symbolic link in the middle is followed within the tree, as in a
+// chroot. One at the end is followed if follow is set.
 func (r *resolver) find(path string, follow bool) (*dentry, error) {
 	f := r.walk(r.root, path, follow, 0, nil)
 	return f.d, f.err
 }
 
-// dir finds a path and follows links. mk, if not nil, makes directories that are not there. Most entries of an archive are in
-// the same directory as the entry before them.
+// dir finds a path and follows links. mk, if not nil, makes directories that are not there. Most entries of an
+// archive are in the same directory as the entry before them.
 func (r *resolver) dir(path string, mk missing) (*dentry, error) {
 	if f, ok := r.dirs[path]; ok && r.holds(f) && (f.err == nil || mk == nil) {
 		return f.d, f.err

@@ -12,7 +12,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// stack makes layers of package imagetest those of package rootfs.
+// stack converts layers of package imagetest to those of package rootfs.
 func stack(t testing.TB, layers []imagetest.Layer) []rootfs.Layer {
 	t.Helper()
 	var out []rootfs.Layer
@@ -22,7 +22,7 @@ func stack(t testing.TB, layers []imagetest.Layer) []rootfs.Layer {
 	return out
 }
 
-// forms are the ways to keep contents: nothing may depend on which is used.
+// forms are the ways to keep contents. No result may depend on them.
 var forms = []struct {
 	name string
 	opt  rootfs.Options
@@ -57,8 +57,10 @@ func TestCorpus(t *testing.T) {
 				}
 				tree, err := rootfs.Read(t.Context(), layers, form.opt)
 				if tc.Refused != "" {
-					if err == nil || !strings.Contains(err.Error(), tc.Refused) || !strings.HasPrefix(err.Error(), "layer sha256:") {
-						t.Errorf("%s: Read = %v, want an error that names the layer and says %q", form.name, err, tc.Refused)
+					if err == nil || !strings.Contains(err.Error(), tc.Refused) ||
+						!strings.HasPrefix(err.Error(), "layer sha256:") {
+						t.Errorf("%s: Read = %v, want an error that names the layer and says %q", form.name, err,
+							tc.Refused)
 					}
 					continue
 				}
@@ -104,8 +106,8 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// ends reads files that are too large to be hashed in a test: as many bytes as they have, which are zeros but for the
-// end. What was removed is not there.
+// ends reads files that are too large to be hashed in a test. They must have as many bytes as they say, all of them
+// zero except for the word at the end.
 func ends(t *testing.T, tree *rootfs.Tree) {
 	t.Helper()
 	err := tree.Walk(t.Context(), func(n *rootfs.Node, content io.Reader) error {

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// sums are the digests of a layer: of the stored bytes, and of the archive in them. An empty one is not known, or not checked.
+// sums are the digests of a layer: of the stored bytes, and of the archive in them. An empty one is not known, or not
+// checked.
 type sums struct{ stored, archive string }
 
 // check compares the hash of an archive with a digest. The nil check accepts everything.
@@ -18,8 +19,8 @@ type check struct {
 	algorithm, want string
 }
 
-// check returns the check for the archive of a layer. format is how the layer is compressed; "" is not compressed. Then the
-// stored bytes are the archive, and were verified already.
+// check returns the check for the archive of a layer. format is how the layer is compressed; "" is not compressed.
+// Then the stored bytes are the archive, and were verified already.
 func (s sums) check(format string) (*check, error) {
 	if s.archive == "" || format == "" && s.archive == s.stored {
 		return nil, nil
@@ -32,7 +33,8 @@ func (s sums) check(format string) (*check, error) {
 	case "sha512":
 		c.Hash = sha512.New()
 	default:
-		return nil, fmt.Errorf("has the uncompressed digest %q, of a kind that is not known; known are sha256 and sha512", s.archive)
+		return nil, fmt.Errorf("has the uncompressed digest %q, of a kind that is not known; "+
+			"known are sha256 and sha512", s.archive)
 	}
 	return c, nil
 }
@@ -52,7 +54,8 @@ func (c *check) end() error {
 	}
 	if got := hex.EncodeToString(c.Sum(nil)); got != c.want {
 		return fmt.Errorf("is another one than the image was made with: "+
-			"uncompressed it has the digest %s:%s, not %s:%s as the image's configuration says", c.algorithm, got, c.algorithm, c.want)
+			"uncompressed it has the digest %s:%s, not %s:%s as the image's configuration says",
+			c.algorithm, got, c.algorithm, c.want)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// claims is a layer with digests that it may not have.
+// claims is a layer that claims digests, right or wrong.
 type claims struct {
 	rootfs.Layer
 	stored, archive string
@@ -19,11 +19,13 @@ type claims struct {
 
 func (c claims) Digests() (stored, archive string) { return c.stored, c.archive }
 
-// A layer whose archive is another one than the configuration says is refused, however it is stored.
+// TestDiffID checks that a layer is refused if its archive has another digest than the configuration says, in every
+// form in which layers are stored.
 func TestDiffID(t *testing.T) {
 	content := imagetest.File("f", strings.Repeat("some content ", 100_000))
 	other, _ := imagetest.Files(imagetest.File("f", "other")).Blob(t).Digests()
-	for _, c := range []imagetest.Compression{imagetest.Gzip, imagetest.MultiGzip, imagetest.Zstd, imagetest.MultiZstd, imagetest.Plain} {
+	for _, c := range []imagetest.Compression{imagetest.Gzip, imagetest.MultiGzip, imagetest.Zstd, imagetest.MultiZstd,
+		imagetest.Plain} {
 		layer := imagetest.Layer{Entries: []imagetest.Entry{content}, Compression: c}
 		blob := layer.Blob(t)
 		stored, archive := blob.Digests()
@@ -47,7 +49,8 @@ func TestDiffID(t *testing.T) {
 			{"without a kind", stored, archive[7:], false, "of a kind that is not known"},
 			{"wrong, and nobody asked", stored, other, true, ""},
 		} {
-			tree, err := rootfs.Read(t.Context(), []rootfs.Layer{claims{blob, row.stored, row.archive}}, rootfs.Options{SkipDiffIDs: row.skip})
+			tree, err := rootfs.Read(t.Context(), []rootfs.Layer{claims{blob, row.stored, row.archive}},
+				rootfs.Options{SkipDiffIDs: row.skip})
 			if err == nil {
 				tree.Close()
 			}
@@ -55,7 +58,7 @@ func TestDiffID(t *testing.T) {
 				t.Errorf("%v, %s: Read = %v, want %q", c, row.name, err, row.want)
 			}
 		}
-		// What is stored compressed cannot have the digest of what is in it.
+		// A compressed layer cannot have the digest of the archive in it.
 		tree, err := rootfs.Read(t.Context(), []rootfs.Layer{claims{blob, stored, stored}}, rootfs.Options{})
 		if err == nil {
 			tree.Close()
@@ -66,7 +69,8 @@ func TestDiffID(t *testing.T) {
 	}
 }
 
-// A layer that arrived damaged is damaged, and not another one: only the first may heal.
+// TestDiffIDOfDamaged checks the error of a layer that arrived damaged: it must not be the one of a wrong archive,
+// for a retry may help.
 func TestDiffIDOfDamaged(t *testing.T) {
 	cause := errors.New("digest is wrong")
 	whole := imagetest.Layer{Entries: []imagetest.Entry{imagetest.File("f", "x")}, Compression: imagetest.Plain}.Blob(t)

@@ -65,8 +65,8 @@ type Stat struct {
 	Xattrs  int   // files and directories with extended attributes
 }
 
-// Read reads all layers, lowest first, and merges them. An error names the layer, and the path if there is one. The caller
-// closes the tree.
+// Read reads all layers, lowest first, and merges them. An error names the layer, and the path if there is one. The
+// caller closes the tree.
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	b := &bounds{Options: opt.withDefaults()}
 	b.contents.Limit, b.contents.Overflow = b.Memory, b.Overflow
@@ -190,8 +190,9 @@ func (d *dentry) node() *Node {
 	}
 }
 
-// Lookup finds a path. Symbolic links are followed within the tree: absolute ones begin at its root, and ".." does not lead
-// out of it. The node has the path of what was found. If there is nothing, errors.Is(err, fs.ErrNotExist) is true.
+// Lookup finds a path. Symbolic links are followed within the tree: absolute ones begin at its root, and ".." does
+// not lead out of it. The node has the path of what was found. If there is nothing, errors.Is(err, fs.ErrNotExist) is
+// true.
 func (t *Tree) Lookup(path string) (*Node, error) { return t.lookup(path, true) }
 
 // Lstat is like Lookup, but does not follow a symbolic link as the last component.
@@ -223,8 +224,8 @@ func (t *Tree) Names(path string) ([]string, error) {
 	return slices.Sorted(maps.Keys(d.kids)), nil
 }
 
-// All yields every path without its content, parents before what is in them. Once the context is done it yields the error of
-// the context and ends.
+// All yields every path without its content, parents before what is in them. Once the context is done it yields the
+// error of the context and ends.
 func (t *Tree) All(ctx context.Context) iter.Seq2[*Node, error] {
 	return func(yield func(*Node, error) bool) {
 		for d := range t.root.all {
@@ -243,7 +244,8 @@ func (t *Tree) All(ctx context.Context) iter.Seq2[*Node, error] {
 type Place struct {
 	Spool *spool.Spool
 	Off   int64 // in its stream
-	// Intact says that the spool's record of the file is still true: the file has one name, the one that it had in its layer.
+	// Intact says that the spool's record of the file is still true: the file has one name, the one that it had in
+	// its layer.
 	Intact bool
 }
 
@@ -265,7 +267,8 @@ func (t *Tree) Spools() []*spool.Spool {
 	return list
 }
 
-// Formats returns how the layers were compressed, lowest first: a name of package compression, or "" for not compressed.
+// Formats returns how the layers were compressed, lowest first: a name of package compression, or "" for not
+// compressed.
 func (t *Tree) Formats() []string {
 	var list []string
 	for _, s := range t.layers {

@@ -15,8 +15,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// TestUmoci has umoci, the OCI project's own unpacker, unpack the corpus. Where a case says that umoci does otherwise,
-// it must: a note that has become untrue is an error too.
+// TestUmoci has umoci, the OCI project's own unpacker, unpack the corpus. If a case says that umoci does it
+// differently, umoci must do so: a note that is no longer true is an error too.
 func TestUmoci(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to give files their owners and to make devices")
@@ -59,14 +59,15 @@ func TestUmoci(t *testing.T) {
 	}
 }
 
-// described leaves out the times of directories that no layer describes: umoci takes the time of day.
+// described leaves out the times of directories that no layer describes: umoci uses the current time.
 func described(_ string, f *report.File) {
 	if f.ModTime.Equal(time.Unix(0, 0)) || time.Since(f.ModTime) < time.Hour {
 		f.ModTime = time.Time{}
 	}
 }
 
-// umoci unpacks layers, stored with gzip because it knows little else, and returns nil and its words if it fails.
+// umoci unpacks layers, which are stored with gzip because it knows little else. If it fails, nil and its output are
+// returned.
 func umoci(t *testing.T, layers []imagetest.Layer) (report.Tree, string) {
 	t.Helper()
 	dir := imagetest.TempDir(t)
@@ -78,11 +79,13 @@ func umoci(t *testing.T, layers []imagetest.Layer) (report.Tree, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := path.AppendImage(imagetest.Image(t, layers...), layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "latest"})); err != nil {
+	if err := path.AppendImage(imagetest.Image(t, layers...),
+		layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "latest"})); err != nil {
 		t.Fatal(err)
 	}
 	bundle := filepath.Join(dir, "bundle")
-	if out, err := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", filepath.Join(dir, "layout")+":latest", bundle).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "umoci", "unpack", "--image",
+		filepath.Join(dir, "layout")+":latest", bundle).CombinedOutput(); err != nil {
 		return nil, string(out)
 	}
 	got, err := report.FromDir(filepath.Join(bundle, "rootfs"))

@@ -11,8 +11,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
-// SkipName is what Walk's visit returns for a path that it leaves out. If a content came with the path, it comes again with
-// the next name of the same file.
+// SkipName is what Walk's visit returns for a path that it leaves out. If a content came with the path, it comes
+// again with the next name of the same file.
 //
 //lint:ignore ST1012 it is no failure, and has the form of fs.SkipDir
 var SkipName = errors.New("skip this name")
@@ -135,9 +135,9 @@ type Contents struct {
 	cursor  *spool.Cursor // of spool; nil at first
 }
 
-// Contents begins reading contents. With release, memory is given back on the way, so that what is made of the contents can
-// take its place: the memory before the content that is being read, and all memory of the spools that were left. Afterwards,
-// also after an error, no content can be read any more.
+// Contents begins reading contents. With release, memory is given back on the way, so that what is made of the
+// contents can take its place: the memory before the content that is being read, and all memory of the spools that
+// were left. Afterwards, also after an error, no content can be read any more.
 func (t *Tree) Contents(ctx context.Context, release bool) *Contents {
 	return &Contents{tree: t, ctx: ctx, release: release}
 }

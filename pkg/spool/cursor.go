@@ -11,8 +11,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 )
 
-// Cursor reads a spool. It is quick where reading goes forward. It keeps the frame that it has unpacked last, as small files
-// share a frame with their neighbours.
+// Cursor reads a spool. It is quick where reading goes forward. It keeps the frame that it has unpacked last, as
+// small files share a frame with their neighbours.
 type Cursor struct {
 	s        *Spool
 	release  bool

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestOverflow keeps files for which there is no room in a file of a directory, and reads all of them back in any order.
+// TestOverflow keeps files for which there is no room in a file of a directory, and reads all of them back in any
+// order.
 func TestOverflow(t *testing.T) {
 	for name, limit := range rooms {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +55,7 @@ func TestOverflow(t *testing.T) {
 						t.Errorf("file %d is in a frame", i)
 					}
 				}
-				// Across the border too.
+				// Across the border between the two files too.
 				got, err := io.ReadAll(io.NewSectionReader(c, 0, s.Len()))
 				if !release && (err != nil || int64(len(got)) != s.Len()) {
 					t.Errorf("all of it is %d bytes of %d, %v", len(got), s.Len(), err)
@@ -70,7 +71,7 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// TestGrow asks before memory is taken, and does not take it against the answer.
+// TestGrow checks that Grow is asked before memory is taken, and that its error ends Add.
 func TestGrow(t *testing.T) {
 	enough := errors.New("enough")
 	for name, limit := range rooms {
@@ -100,7 +101,7 @@ func TestGrow(t *testing.T) {
 	}
 	defer s.Close()
 	if _, err := s.Add(File{Path: "f", Size: 1}, bytes.NewReader([]byte("x"))); err != none {
-		t.Errorf("Add = %v, want what Overflow says", err)
+		t.Errorf("Add = %v, want the error of Overflow", err)
 	}
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 type Room struct {
 	// Limit is how many bytes may be kept as they are; 0 is no limit. Later records are packed.
 	Limit int64
-	// Overflow makes a file that is not in memory and has no name. If it is set, records beyond the limit go there instead
-	// and are not packed. Each spool has a file of its own.
+	// Overflow makes a file that is not in memory and has no name. If it is set, records beyond the limit go there
+	// instead and are not packed. Each spool has a file of its own.
 	Overflow func() (*os.File, error)
 	// Grow is asked, now and then, whether spools may take more memory; nil is no limit. Add returns its error.
 	Grow func() error
@@ -48,8 +48,8 @@ func (r *Room) grow(n int64) error {
 	return r.Grow()
 }
 
-// window is how far back the packed form refers. A larger window takes more memory than it saves, here and in the kernel
-// that unpacks.
+// window is how far back the packed form refers. A larger window takes more memory than it saves, here and in the
+// kernel that unpacks.
 const window = FrameSize
 
 func (r *Room) start() error {

@@ -79,8 +79,8 @@ func New(room *Room) (*Spool, error) {
 	return &Spool{f: f, room: room}, nil
 }
 
-// Add appends a file and returns where its content is in the stream. It reads f.Size bytes of the content. A content larger
-// than newc.MaxSize is kept too, but its record is of no use.
+// Add appends a file and returns where its content is in the stream. It reads f.Size bytes of the content. A content
+// larger than newc.MaxSize is kept too, but its record is of no use.
 func (s *Spool) Add(f File, content io.Reader) (int64, error) {
 	need := newc.Size(f.Path, f.Size)
 	if !s.packing && s.over == nil && !s.room.take(need) {
@@ -330,16 +330,16 @@ func (s *Spool) TakeFrame(f Frame) (r io.Reader, done func() error) {
 	return io.NewSectionReader(s.f, f.off, f.size), func() error { return memory.GiveBack(s.f, f.off, f.off+f.size) }
 }
 
-// Take returns the file of a plain spool, in which the stream begins at Front. The caller makes an archive in its place and
-// closes it. Cursors still read the stream, but give no memory back.
+// Take returns the file of a plain spool, in which the stream begins at Front. The caller makes an archive in its
+// place and closes it. Cursors still read the stream, but give no memory back.
 func (s *Spool) Take() *os.File {
 	s.taken = true
 	return s.f
 }
 
-// Fill turns a part of the stream of a plain spool into records that the kernel passes over (see newc.Filler), and gives
-// the memory of the part back. from may be below 0, in the room before the stream. The part must be whole records, or be
-// empty, or have newc.MinFiller bytes at least.
+// Fill turns a part of the stream of a plain spool into records that the kernel passes over (see newc.Filler), and
+// gives the memory of the part back. from may be below 0, in the room before the stream. The part must be whole
+// records, or be empty, or have newc.MinFiller bytes at least.
 func (s *Spool) Fill(from, to int64) error {
 	for from < to {
 		size := to - from

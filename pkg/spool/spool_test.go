@@ -17,7 +17,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 )
 
-// mixed is n bytes of noise, text and zeros by turns.
+// mixed returns n bytes: parts of noise, text and zeros in turn.
 func mixed(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := make([]byte, n)
@@ -58,7 +58,8 @@ func fill(t *testing.T, s *Spool) []kept {
 	var files []kept
 	for i, rest := 0, data; len(rest) > 0; i++ {
 		n := min(len(rest), []int{1, 3_000_001, 70_000, 4, 99_999, 1_000_000, 17, 2_500_000}[i%8])
-		f := kept{File: File{Path: fmt.Sprintf("dir/%0*d", 1+i%5, i), Mode: unix.S_IFREG | 0o644, UID: 1, GID: 2, ModTime: 3, Size: int64(n)}, data: rest[:n]}
+		f := kept{File: File{Path: fmt.Sprintf("dir/%0*d", 1+i%5, i), Mode: unix.S_IFREG | 0o644, UID: 1, GID: 2,
+			ModTime: 3, Size: int64(n)}, data: rest[:n]}
 		var err error
 		if f.off, err = s.Add(f.File, bytes.NewReader(f.data)); err != nil {
 			t.Fatal(err)
@@ -72,7 +73,7 @@ func fill(t *testing.T, s *Spool) []kept {
 	return files
 }
 
-// rooms are those that a spool may have: nothing may depend on which.
+// rooms are limits of a room. No result may depend on them.
 var rooms = map[string]int64{"plenty": 0, "some": 3<<20 + 200_000, "none": 1}
 
 func TestSpool(t *testing.T) {
@@ -110,7 +111,7 @@ func TestSpool(t *testing.T) {
 				t.Errorf("ReadAt over the end = %d, %v, want at most 4 and the end", n, err)
 			}
 
-			// Reading from the beginning to the end gives all memory back on the way.
+			// Reading from the beginning to the end gives back all memory on the way.
 			c = s.NewCursor(true)
 			last := blocks(t, s)
 			for i, f := range files {
@@ -155,8 +156,8 @@ func records(t *testing.T, data []byte) map[string]string {
 	}
 }
 
-// TestArchive checks that what is kept is what an archive needs: as it is, with a trailer behind it; packed, each frame
-// by itself.
+// TestArchive checks that what is kept is an archive: with a trailer behind it if it is kept as it is, and each frame
+// by itself if it is packed.
 func TestArchive(t *testing.T) {
 	for name, limit := range rooms {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +215,7 @@ func TestArchive(t *testing.T) {
 	}
 }
 
-// TestShort has a content end too early.
+// TestShort has contents that end too early.
 func TestShort(t *testing.T) {
 	for name, limit := range rooms {
 		for _, size := range []int64{10, 3 << 20} {
@@ -222,7 +223,8 @@ func TestShort(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Add(File{Path: "f", Size: size}, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
+			if _, err := s.Add(File{Path: "f", Size: size}, strings.NewReader("short")); !errors.Is(err,
+				io.ErrUnexpectedEOF) {
 				t.Errorf("%s: Add of 5 bytes of %d = %v, want %v", name, size, err, io.ErrUnexpectedEOF)
 			}
 			s.Close()

@@ -11,13 +11,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// A form is what the boot environment may hand over, and with how much memory it may do that.
+// form is a form of initramfs that the boot environment may hand over, and the memory that it may use for that.
 type form struct {
 	name  string // for -form
 	about string
 	pack  initrd.Compression
-	keep  int64 // bytes of the files that may wait as they are; 0 is no limit
-	check bool  // that layers are, decompressed, what the configuration says
+	keep  int64 // bytes of files that may be kept as they are; 0 is no limit
+	check bool  // check the digests of decompressed layers
 }
 
 func forms() []form {
@@ -31,7 +31,7 @@ func forms() []form {
 	}
 }
 
-// write makes an initramfs of an image in a file in memory, as wyrboot does, and copies that to a named one, if any.
+// write makes an initramfs of an image in memory, as wyrboot does, and copies it to a file if one is named.
 func (f form) write(ctx context.Context, ref, file string) error {
 	img, err := new(image.Source).Resolve(ctx, ref)
 	if err != nil {
@@ -54,7 +54,7 @@ func (f form) write(ctx context.Context, ref, file string) error {
 	if file != "" {
 		return save(file, out)
 	}
-	// The size is read from a file called initrd; the content is not.
+	// The caller reads the size of the file initrd, not its content.
 	info, err := out.Stat()
 	if err != nil {
 		return err

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// A group is a control group of the memory controller, whose processes' memory can be told from that of others: what
-// they share with each other counts once, and what is shared memory without a name counts at all. Page cache, which the
-// kernel takes back when it likes, is not in it. Its zero value, where none can be made, measures nothing.
+// group is a control group of the memory controller. It measures the memory of its processes. Memory that they share
+// counts once. Shared memory without a name counts too. Page cache does not count: the kernel can take it back. The
+// zero value is for machines without such groups and measures nothing.
 type group struct{ dir string }
 
-// newGroup makes a group: in the unified hierarchy, or in the older one.
+// newGroup makes a group in the unified hierarchy, or in the older one.
 func newGroup() group {
 	for _, parent := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/memory"} {
 		dir := filepath.Join(parent, fmt.Sprintf("wyrcan-bench-%d", os.Getpid()))
@@ -31,7 +31,7 @@ func newGroup() group {
 	return group{}
 }
 
-// join returns the words by which a shell joins the group.
+// join returns the command with which a shell joins the group.
 func (g group) join() string {
 	if g.dir == "" {
 		return ""
@@ -39,7 +39,7 @@ func (g group) join() string {
 	return "echo $$ >" + g.dir + "/cgroup.procs; "
 }
 
-// watch looks at the group's memory until the function that it returns is called, which tells the peak.
+// watch watches the memory of the group. The function that it returns ends that and returns the peak.
 func (g group) watch() func() int64 {
 	if g.dir == "" {
 		return func() int64 { return 0 }
@@ -62,7 +62,7 @@ func (g group) watch() func() int64 {
 	return func() int64 { close(done); wait.Wait(); return peak }
 }
 
-// memory returns the anonymous and the shared memory of the group, by the names of both hierarchies.
+// memory returns the anonymous and the shared memory of the group in bytes. The names are those of both hierarchies.
 func (g group) memory() int64 {
 	f, err := os.Open(filepath.Join(g.dir, "memory.stat"))
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// loading prints how long each of the running kernel's ways to take the next one needs: to load it, and to get from the
-// last word of the boot environment to the first of the next kernel.
+// loading prints the times of kexec_load and kexec_file_load: to load the next kernel, and from the last message of
+// the boot environment to the first message of the next kernel.
 func (c *cmd) loading(ctx context.Context, dir, wyrcan, ref string) error {
 	slow, err := shortHeader(ctx, dir, wyrcan, ref)
 	if err != nil {
@@ -39,7 +39,8 @@ func (c *cmd) loading(ctx context.Context, dir, wyrcan, ref string) error {
 			took[w.name] = append(took[w.name], times{load, jump})
 		}
 	}
-	fmt.Fprintf(c.stdout, "\nFrom kernel and initrd to the next kernel's first words, under emulation:\n\n| way | load | jump |\n| --- | ---: | ---: |\n")
+	fmt.Fprint(c.stdout, "\nFrom kernel and initrd to the next kernel's first message, under emulation:\n\n"+
+		"| way | load | jump |\n| --- | ---: | ---: |\n")
 	for _, w := range ways {
 		load := median(took[w.name], func(t times) time.Duration { return t.load })
 		jump := median(took[w.name], func(t times) time.Duration { return t.jump })
@@ -48,8 +49,8 @@ func (c *cmd) loading(ctx context.Context, dir, wyrcan, ref string) error {
 	return nil
 }
 
-// shortHeader pushes the image once more, with a kernel that only kexec_file_load takes: its header says that it ends before
-// handover_offset, which nobody needs here.
+// shortHeader pushes the image once more, with a kernel that only kexec_file_load takes: its header ends before
+// handover_offset, which is not needed here.
 func shortHeader(ctx context.Context, dir, wyrcan, ref string) (string, error) {
 	work := filepath.Join(dir, "loading")
 	if err := os.MkdirAll(work, 0o755); err != nil {
@@ -84,7 +85,10 @@ func shortHeader(ctx context.Context, dir, wyrcan, ref string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	top, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	top, err := tarball.LayerFromOpener(func() (io.ReadCloser,
+		error) {
+		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
+	})
 	if err != nil {
 		return "", err
 	}
@@ -100,7 +104,8 @@ var (
 	version   = regexp.MustCompile(`\] Linux version`)
 )
 
-// boot starts the machine that make built, in dir, and lets it boot the image up to its kernel's first word.
+// boot starts a machine with what make built in dir, and lets it boot the image until the image's kernel prints its
+// first message.
 func boot(ctx context.Context, dir, ref, way string) (load, jump time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -132,10 +137,10 @@ func boot(ctx context.Context, dir, ref, way string) (load, jump time.Duration, 
 			jumped = time.Now()
 		case version.Match(line) && !jumped.IsZero():
 			if slowly != (way == "kexec_file_load") {
-				return 0, 0, errors.New("the kernel was loaded the other way")
+				return 0, 0, errors.New("the kernel was loaded with the other system call")
 			}
 			return load, time.Since(jumped), nil
 		}
 	}
-	return 0, 0, errors.New("the machine ended before the image's kernel spoke")
+	return 0, 0, errors.New("the machine ended before the image's kernel printed anything")
 }

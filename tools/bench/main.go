@@ -1,4 +1,4 @@
-// Bench measures how fast an image becomes an initramfs, beside the other ways to make one of it.
+// Bench measures how fast an image becomes an initramfs, and compares that with other ways to make one.
 //
 // Synopsis:
 //
@@ -8,29 +8,29 @@
 //
 // Description:
 //
-//	A bootable Debian of several layers is made once, in DIR, and served by docker's registry on loopback. Then each way
-//	has its turn, N times round, so that what else the machine does meets all of them alike. Medians go to standard
-//	output as a table, with the ratios to the floor: the time that it takes to download, hash and decompress the layers,
-//	all at once, and do nothing with them, which is what -floor does. It decompresses with the fastest library that we
-//	know in Go; how much of that is ours to save tells a second one, with our own decompressor.
+//	A bootable Debian of several layers is made once, in DIR, and served by docker's registry on loopback. Then each
+//	way has a turn, N times in rotation, so that other work of the machine slows all ways alike. Medians go to
+//	standard output as a table, with their ratios to the floor. The floor is the time to download, hash and decompress
+//	the layers, all at once, and do nothing with them; -floor does that. It uses the fastest decompressor for Go that
+//	we know. A second floor uses our own, which shows how much that saves.
 //
-//	With -kernel it then times, in QEMU without hardware's help, how long what make built takes to load the image's
-//	kernel and to get into it, in each of the two ways that there are, and how long that kernel takes to unpack the
-//	result, for each form of it.
+//	With -kernel it then measures times in QEMU, under emulation: how long the boot environment that make built takes
+//	to load the image's kernel and to start it, with kexec_load and with kexec_file_load, and how long that kernel
+//	takes to unpack each form of initramfs.
 //
-//	The ways need root, and Debian's packages debootstrap, docker-registry, skopeo, umoci, cpio, zstd and
+//	Bench needs root, and Debian's packages debootstrap, docker-registry, skopeo, umoci, cpio, zstd and
 //	libarchive-tools.
 //
 // Options:
 //
-//	-runs:   how often each way has its turn
-//	-dir:    where the image, the registry and what the ways write are
+//	-runs:   how many turns each way has
+//	-dir:    the directory for the image, the registry and what the ways write
 //	-wyrcan: the host tool
-//	-kernel: the kernels' own time too
-//	-floor:  be the floor for IMAGE, by the decompressor of klauspost or of inflate
-//	-form:   make an initramfs in this form of IMAGE, in memory, as the boot environment does
-//	-o:      write it to FILE then
-//	-only:   give turns only to the ways whose names contain TEXT, and to the floor
+//	-kernel: measure the times in QEMU too
+//	-floor:  be the floor for IMAGE, with the decompressor klauspost or inflate
+//	-form:   make an initramfs of IMAGE in this form, in memory, as the boot environment does
+//	-o:      with -form, write it to FILE
+//	-only:   give turns only to the floor and to the ways whose names contain TEXT
 package main
 
 import (
@@ -127,7 +127,8 @@ func (c *cmd) run(ctx context.Context) error {
 	}
 	layout := filepath.Join(dir, "oci")
 	if _, err := os.Stat(layout); err != nil {
-		if err := run("tools/debian-image", layout, "openssh-server", "iputils-ping", "libcap2-bin", "perl", "python3"); err != nil {
+		if err := run("tools/debian-image", layout, "openssh-server", "iputils-ping", "libcap2-bin", "perl",
+			"python3"); err != nil {
 			return err
 		}
 	}
@@ -140,7 +141,9 @@ func (c *cmd) run(ctx context.Context) error {
 	}
 	defer stop()
 	ref := host + "/debian:1"
-	if err := run("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "oci:"+layout+":debian", "docker://"+ref); err != nil {
+	err = run("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "oci:"+layout+":debian",
+		"docker://"+ref)
+	if err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -152,7 +155,10 @@ func (c *cmd) run(ctx context.Context) error {
 		return err
 	}
 	ways := ways(self, wyrcan, dir+"/crane", ref)
-	ways = slices.DeleteFunc(ways, func(w way) bool { return w.name != ways[0].name && !strings.Contains(w.name, c.only) })
+	ways = slices.DeleteFunc(ways, func(w way) bool {
+		return w.name != ways[0].name &&
+			!strings.Contains(w.name, c.only)
+	})
 	results, err := c.measure(ctx, dir, ways)
 	if err != nil {
 		return err
@@ -166,7 +172,7 @@ func (c *cmd) run(ctx context.Context) error {
 	return c.unpacking(ctx, dir, self, wyrcan, ref)
 }
 
-// run runs a program that prepares something.
+// run runs a program. Its output goes to standard error.
 func run(name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
@@ -176,7 +182,7 @@ func run(name string, args ...string) error {
 	return nil
 }
 
-// serve starts docker's registry, which keeps its blobs in dir, and returns its address.
+// serve starts docker's registry and returns its address. The registry keeps its blobs in dir.
 func serve(dir string) (host string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -185,7 +191,8 @@ func serve(dir string) (host string, stop func(), err error) {
 	host = l.Addr().String()
 	l.Close()
 	config := filepath.Join(dir, "registry.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/registry}}\nhttp: {addr: %q}\n", dir, host)
+	text := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"+
+		"storage: {filesystem: {rootdirectory: %s/registry}}\nhttp: {addr: %q}\n", dir, host)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return "", nil, err
 	}
@@ -242,14 +249,15 @@ func floor(ctx context.Context, library, ref string) error {
 	return g.Wait()
 }
 
-// A way makes an initramfs of an image, in a directory of its own, as the file "initrd".
+// way makes an initramfs of an image, in a directory of its own, as the file "initrd".
 type way struct {
 	name   string
 	script string
 }
 
 func ways(self, wyrcan, crane, ref string) []way {
-	unpack := "skopeo --insecure-policy copy --quiet --src-tls-verify=false docker://" + ref + " oci:oci:x && umoci unpack --image oci:x bundle >log 2>&1 && cd bundle/rootfs && find . | cpio -o -H newc --quiet"
+	unpack := "skopeo --insecure-policy copy --quiet --src-tls-verify=false docker://" + ref + " oci:oci:x && " +
+		"umoci unpack --image oci:x bundle >log 2>&1 && cd bundle/rootfs && find . | cpio -o -H newc --quiet"
 	list := []way{
 		{"the floor: download, hash, gunzip", self + " -floor klauspost " + ref},
 		{"the same with our own inflate", self + " -floor inflate " + ref},
@@ -261,18 +269,19 @@ func ways(self, wyrcan, crane, ref string) []way {
 		{"wyrcan morph", wyrcan + " morph " + ref + " -kernel kernel -initrd initrd -cmdline cmdline -root initramfs"},
 		{"skopeo, umoci, cpio, zstd -1 -T0", unpack + " | zstd -1 -T0 -q >../../initrd"},
 		{"skopeo, umoci, cpio, gzip -1", unpack + " | gzip -1 >../../initrd"},
-		{"crane export, bsdtar, zstd -1 -T0 (hard links wrong)", crane + " export --insecure " + ref + " - | bsdtar -cf - --format newc @- | zstd -1 -T0 -q >initrd"},
+		{"crane export, bsdtar, zstd -1 -T0 (hard links wrong)", crane + " export --insecure " + ref + " - | " +
+			"bsdtar -cf - --format newc @- | zstd -1 -T0 -q >initrd"},
 	}...)
 }
 
-// A result is what one turn took.
+// result is what one turn took.
 type result struct {
 	wall, cpu time.Duration
-	memory    int64 // peak of anonymous and shared memory; 0 if the machine does not say
+	memory    int64 // peak of anonymous and shared memory; 0 if it could not be measured
 	size      int64 // of the initramfs
 }
 
-// measure gives each way its turns.
+// measure runs the turns of all ways.
 func (c *cmd) measure(ctx context.Context, dir string, ways []way) (map[string][]result, error) {
 	results := make(map[string][]result)
 	for turn := range c.runs {
@@ -302,9 +311,9 @@ func once(ctx context.Context, dir, script string) (result, error) {
 	// The shell joins the group before it starts anything.
 	sh := exec.CommandContext(ctx, "bash", "-c", "set -eo pipefail; "+g.join()+script)
 	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	sh.Cancel = func() error { return syscall.Kill(-sh.Process.Pid, syscall.SIGKILL) } // all of the pipe
+	sh.Cancel = func() error { return syscall.Kill(-sh.Process.Pid, syscall.SIGKILL) } // all programs of the pipe
 	sh.Dir = dir
-	// skopeo notes which blobs it has seen where, and uses that.
+	// skopeo remembers in which registry it has seen which blob. The directory is empty, so that this helps no turn.
 	sh.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_RUNTIME_DIR="+dir)
 	var stderr strings.Builder
 	sh.Stderr = &stderr
@@ -325,7 +334,7 @@ func once(ctx context.Context, dir, script string) (result, error) {
 	return r, nil
 }
 
-// median returns the median of what f says of each result.
+// median returns the median of what f returns for each result.
 func median[R any, T cmp.Ordered](results []R, f func(R) T) T {
 	values := make([]T, len(results))
 	for i, r := range results {
@@ -335,10 +344,11 @@ func median[R any, T cmp.Ordered](results []R, f func(R) T) T {
 	return values[len(values)/2]
 }
 
-// table prints the medians, and what times are to those of the first way, the floor.
+// table prints the medians, and the ratios of the times to those of the first way, the floor.
 func (c *cmd) table(ways []way, results map[string][]result) error {
 	fmt.Fprintf(c.stdout, "%d processors, medians of %d turns\n\n", runtime.NumCPU(), c.runs)
-	fmt.Fprint(c.stdout, "| way | wall | to the floor | CPU | to the floor | memory | initrd |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	fmt.Fprint(c.stdout, "| way | wall | to the floor | CPU | to the floor | memory | initrd |\n"+
+		"| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	floor := results[ways[0].name]
 	var errs []error
 	for _, w := range ways {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// unpacking prints how long the image's kernel takes to unpack what the boot environment hands over, in each form of it.
+// unpacking prints how long the image's kernel takes to unpack each form of initramfs.
 func (c *cmd) unpacking(ctx context.Context, dir, self, wyrcan, ref string) error {
 	work := filepath.Join(dir, "forms")
 	if err := os.MkdirAll(work, 0o755); err != nil {
@@ -25,7 +25,7 @@ func (c *cmd) unpacking(ctx context.Context, dir, self, wyrcan, ref string) erro
 	if err := run(wyrcan, "morph", ref, "-kernel", kernel, "-initrd", filepath.Join(work, "initrd")); err != nil {
 		return err
 	}
-	list := slices.DeleteFunc(forms(), func(f form) bool { return f.check }) // which has the bytes of another
+	list := slices.DeleteFunc(forms(), func(f form) bool { return f.check }) // the bytes are those of another form
 	for _, f := range list {
 		if err := run(self, "-form", f.name, "-o", filepath.Join(work, f.name), ref); err != nil {
 			return err
@@ -41,7 +41,8 @@ func (c *cmd) unpacking(ctx context.Context, dir, self, wyrcan, ref string) erro
 			times[f.name] = append(times[f.name], took)
 		}
 	}
-	fmt.Fprintf(c.stdout, "\nThe kernel's own time to unpack, under emulation, medians of %d:\n\n| form | bytes | time |\n| --- | ---: | ---: |\n", c.runs)
+	fmt.Fprintf(c.stdout, "\nThe kernel's own time to unpack, under emulation, medians of %d:\n\n"+
+		"| form | bytes | time |\n| --- | ---: | ---: |\n", c.runs)
 	for _, f := range list {
 		info, err := os.Stat(filepath.Join(work, f.name))
 		if err != nil {
@@ -53,12 +54,13 @@ func (c *cmd) unpacking(ctx context.Context, dir, self, wyrcan, ref string) erro
 	return nil
 }
 
-// unpack boots a kernel up to the point where it has unpacked its initramfs, and returns how long that took by its own
-// clock. There is no first program: the kernel panics, and the machine ends.
+// unpack boots a kernel and returns how long it took to unpack its initramfs, by its own clock. There is no first
+// program: the kernel then panics, and the machine ends.
 func unpack(ctx context.Context, kernel, initrd string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	out, err := qemu(ctx, kernel, initrd, "console=ttyS0 rdinit=/nothing root=/dev/nothing panic=-1", "-nic", "none").Output()
+	out, err := qemu(ctx, kernel, initrd, "console=ttyS0 rdinit=/nothing root=/dev/nothing panic=-1", "-nic",
+		"none").Output()
 	if err != nil {
 		return 0, err
 	}
@@ -70,17 +72,20 @@ func unpack(ctx context.Context, kernel, initrd string) (time.Duration, error) {
 	return end - begin, errors.Join(err1, err2)
 }
 
-// qemu is a machine that says on its standard output what it says on its serial line.
+// qemu returns a machine whose serial line is its standard output.
 func qemu(ctx context.Context, kernel, initrd, cmdline string, more ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "qemu-system-x86_64", append([]string{"-accel", "tcg", "-cpu", "max,-cx16", "-m", "3G", "-smp", "2",
-		"-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append", cmdline}, more...)...)
+	args := []string{
+		"-accel", "tcg", "-cpu", "max,-cx16", "-m", "3G", "-smp", "2", "-display", "none", "-monitor", "none",
+		"-serial", "stdio", "-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append", cmdline,
+	}
+	return exec.CommandContext(ctx, "qemu-system-x86_64", append(args, more...)...)
 }
 
-// stamp returns the time of a line of the kernel's.
+// stamp returns the time of a line in the kernel's log.
 func stamp(log []byte, text string) (time.Duration, error) {
 	m := regexp.MustCompile(`\[ *([0-9]+\.[0-9]+)\] ` + regexp.QuoteMeta(text)).FindSubmatch(log)
 	if m == nil {
-		return 0, fmt.Errorf("the kernel did not say %q", text)
+		return 0, fmt.Errorf("the kernel did not print %q", text)
 	}
 	s, err := strconv.ParseFloat(string(m[1]), 64)
 	return time.Duration(s * float64(time.Second)), err
