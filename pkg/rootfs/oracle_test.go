@@ -51,6 +51,9 @@ func content(path string) string {
 
 func newUnpacker(t *testing.T) *unpacker {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("unpacks layers as root")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to give files their owners and to make devices")
 	}
