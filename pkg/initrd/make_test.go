@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/u-root/uio/uio"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
@@ -57,12 +57,8 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 		t.Fatalf("%v: Make = %v", opt.Compression, err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	data, err := uio.ReadAll(f)
 	if err != nil {
-		t.Fatal(err)
-	}
-	data := make([]byte, info.Size())
-	if _, err := f.ReadAt(data, 0); err != nil && err != io.EOF {
 		t.Fatal(err)
 	}
 	switch opt.Compression {
@@ -421,8 +417,8 @@ func TestSqueeze(t *testing.T) {
 		}
 		defer tight.Close()
 		after := size(t, tight)
-		packed := make([]byte, after)
-		if _, err := tight.ReadAt(packed, 0); err != nil && err != io.EOF {
+		packed, err := uio.ReadAll(tight)
+		if err != nil {
 			t.Fatal(err)
 		}
 		data, err := oneFrame(packed)

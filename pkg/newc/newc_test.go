@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/u-root/u-root/pkg/cpio"
+	"github.com/u-root/uio/uio"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,7 +85,7 @@ func TestArchive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, err := io.ReadAll(io.NewSectionReader(rec, 0, int64(rec.FileSize)))
+		content, err := uio.ReadAll(rec)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/u-root/uio/uio"
 )
 
 // TestOverflow keeps files for which there is no room in a file of a directory, and reads all of them back in any
@@ -56,7 +58,7 @@ func TestOverflow(t *testing.T) {
 					}
 				}
 				// Across the border between the two files too.
-				got, err := io.ReadAll(io.NewSectionReader(c, 0, s.Len()))
+				got, err := uio.ReadAll(c)
 				if !release && (err != nil || int64(len(got)) != s.Len()) {
 					t.Errorf("all of it is %d bytes of %d, %v", len(got), s.Len(), err)
 				}

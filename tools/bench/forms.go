@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io"
 	"os"
+
+	"github.com/u-root/uio/uio"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
@@ -52,7 +52,7 @@ func (f form) write(ctx context.Context, ref, file string) error {
 	}
 	defer out.Close()
 	if file != "" {
-		return save(file, out)
+		return uio.ReadIntoFile(uio.Reader(out), file)
 	}
 	// The caller reads the size of the file initrd, not its content.
 	info, err := out.Stat()
@@ -63,16 +63,4 @@ func (f form) write(ctx context.Context, ref, file string) error {
 		return err
 	}
 	return os.Truncate("initrd", info.Size())
-}
-
-func save(name string, content *os.File) error {
-	if _, err := content.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, content)
-	return errors.Join(err, f.Close())
 }
