@@ -8,9 +8,10 @@ import (
 	"testing"
 )
 
-// Artefact returns the path of a file that make has built.
+// Artefact returns the path of a file that make has built. Tests that are to be short do without.
 func Artefact(t testing.TB, name string) string {
 	t.Helper()
+	Long(t)
 	file := filepath.Join(out(t), name)
 	if _, err := os.Stat(file); err != nil {
 		t.Fatalf("%v: run make out/%s first", err, name)
@@ -27,6 +28,14 @@ func Version(t testing.TB) string {
 	}
 	version, _, _ := strings.Cut(string(b), " ")
 	return version
+}
+
+// Long skips a test that "go test -short" leaves out, because it needs what make builds, and mostly a machine to boot it.
+func Long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: this test needs what make builds")
+	}
 }
 
 // Program builds a test program from its source directory and returns it. The program is static, because the system

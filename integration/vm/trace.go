@@ -8,36 +8,37 @@ import (
 	"time"
 )
 
-// landmarks are the lines of a boot that tell where its time goes. The group is the name of the landmark.
-var landmarks = regexp.MustCompile(`(Linux version)|(Run \S+) as init process|^wyrboot: (Wyrcan|stage \w+|image|starts kernel)|` +
-	`^wyrcan: (kernel|starting)|^(wyrcan-demo|witness|report|server|large): `)
+// landmarks are the lines that tell where the time of a boot goes. A group is the name of the landmark.
+var landmarks = regexp.MustCompile(`(Linux version)|Run (\S+) as init process|` +
+	`^wyrboot: (Wyrcan|stage \w+|image|starts kernel)|^wyrcan: (kernel|starting)|` +
+	`^(wyrcan-demo|witness|report|server|large): `)
 
-// A trace says when a machine reached the landmarks of its boot.
+// A trace says when a machine came to the landmarks of its boot.
 type trace struct {
 	begin time.Time
-	wrote int // bytes of the text before the line that is not complete yet
-	last  string
+	read  int    // how much of the machine's text has been looked at
+	last  string // the landmark before
 	out   strings.Builder
 }
 
-// read looks for landmarks in the complete lines that text has more than at the last call.
-func (r *trace) read(text []byte, now time.Time) {
+// see looks for landmarks in the lines that are complete since the last call.
+func (r *trace) see(text []byte) {
 	for {
-		line, _, ok := bytes.Cut(text[r.wrote:], []byte("\n"))
+		line, _, ok := bytes.Cut(text[r.read:], []byte("\n"))
 		if !ok {
 			return
 		}
-		r.wrote += len(line) + 1
+		r.read += len(line) + 1
 		if m := landmarks.FindSubmatch(line); m != nil {
-			r.mark(string(bytes.Join(m[1:], nil)), now)
+			r.mark(string(bytes.Join(m[1:], nil)))
 		}
 	}
 }
 
-// mark notes a landmark, once where the same one comes several times in a row.
-func (r *trace) mark(name string, now time.Time) {
+// mark notes a landmark. Where the same one comes several times in a row it counts once.
+func (r *trace) mark(name string) {
 	if name != r.last {
-		fmt.Fprintf(&r.out, ", %s %.1f", name, now.Sub(r.begin).Seconds())
+		fmt.Fprintf(&r.out, ", %s %.1f", name, time.Since(r.begin).Seconds())
 	}
 	r.last = name
 }

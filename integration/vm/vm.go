@@ -67,6 +67,7 @@ type VM struct {
 	qemu *qemu.VM
 	done chan struct{} // closed when QEMU has ended
 	stop func()        // ends QEMU
+	free func()        // lets another machine run
 
 	mu   sync.Mutex
 	text []byte        // without escapes and carriage returns
@@ -74,6 +75,7 @@ type VM struct {
 	file *os.File      // the log
 	more chan struct{} // closed, and made anew, when there is more text
 	at   int           // match looks from here on
+	path trace
 }
 
 // Start boots a machine, which ends with the test at the latest. If the test fails,
@@ -87,6 +89,7 @@ type VM struct {
 // is retried: neither a machine that has ended nor one whose /init has started.
 func (m Machine) Start(t testing.TB) *VM {
 	t.Helper()
+	Long(t)
 	v, err := m.start(t)
 	if err != nil {
 		t.Fatal(err)
@@ -122,17 +125,14 @@ func (m Machine) start(t testing.TB) (*VM, error) {
 // run starts QEMU.
 func (m Machine) run(t testing.TB) (*VM, error) {
 	t.Helper()
-	free, err := slot(t)
+	logs := cmp.Or(m.logs, filepath.Join(out(t), "test"))
+	free, err := slot(t, logs)
 	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(free)
 
-	logs := cmp.Or(m.logs, filepath.Join(out(t), "test"))
-	if err := os.MkdirAll(logs, 0o755); err != nil {
-		return nil, err
-	}
-	v := &VM{t: t, done: make(chan struct{}), more: make(chan struct{})}
+	v := &VM{t: t, done: make(chan struct{}), more: make(chan struct{}), free: free, path: trace{begin: time.Now()}}
 	if v.file, err = os.CreateTemp(logs, strings.NewReplacer("/", "-", " ", "_").Replace(t.Name())+
 		"-*.log"); err != nil {
 		return nil, err
@@ -177,6 +177,9 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 		defer close(v.done)
 		v.qemu.Wait() // the error does not matter: stop kills QEMU
 		free()
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.path.mark("the end")
 	}()
 	v.stop = func() {
 		cancel()
@@ -184,6 +187,7 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	}
 	t.Cleanup(func() {
 		v.Stop()
+		t.Logf("seconds since power-on: %v", &v.path)
 		switch {
 		case t.Failed():
 			t.Logf("the text of the serial line is in %s; the command was\n%s", v.log, v.qemu.CmdlineQuoted())
@@ -197,6 +201,23 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 // Stop ends the machine. It may be called again.
 func (v *VM) Stop() { v.stop() }
 
+// Step runs a subtest, which is the one that fails if the machine fails in it. The steps are those of one machine, so the
+// test ends with the first one that fails.
+func (v *VM) Step(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	passed := t.Run(name, func(sub *testing.T) {
+		v.t = sub
+		defer func() { v.t = t }()
+		f(sub)
+	})
+	if !passed {
+		t.FailNow()
+	}
+}
+
+// Idle lets another machine run beside this one, which only waits from here on.
+func (v *VM) Idle() { v.free() }
+
 // Write receives the text of the serial line.
 func (v *VM) Write(p []byte) (int, error) {
 	v.mu.Lock()
@@ -205,6 +226,7 @@ func (v *VM) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	v.text = v.esc.strip(v.text, p)
+	v.path.see(v.text)
 	close(v.more)
 	v.more = make(chan struct{})
 	return len(p), nil
