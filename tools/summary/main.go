@@ -46,11 +46,16 @@ type event struct {
 // A test is one that has begun.
 type test struct {
 	name    string // of its package and its own
+	parent  *test  // nil: it is no subtest
 	said    strings.Builder
 	waited  float64
 	elapsed float64
-	parent  bool // it has subtests, which count by themselves
+	alone   bool // it ran in its parent's time, as a subtest does that calls no t.Parallel
+	group   bool // it has subtests that did not
 }
+
+// counts reports whether the time of the test is one that nobody else has told already.
+func (t *test) counts() bool { return !t.group && (!t.alone || t.parent.group) }
 
 type summary struct {
 	tests map[string]*test
@@ -108,8 +113,12 @@ func (s *summary) event(e event) {
 			t.said.WriteString(e.Output)
 		}
 		if m := waited.FindStringSubmatch(e.Output); m != nil {
-			seconds, _ := strconv.ParseFloat(m[1], 64) // the pattern lets nothing else pass but zero's worth
-			t.waited += seconds
+			t.wait(m[1])
+		}
+	case "pause":
+		t.alone = false
+		for up := t.parent; up != nil; up = up.parent {
+			up.group = true
 		}
 	case "pass", "fail", "skip":
 		t.elapsed = e.Elapsed
@@ -120,7 +129,18 @@ func (s *summary) event(e event) {
 	}
 }
 
-// test returns the test of that name, and makes it known to its parent.
+// wait notes that the test waited, and with it each one in whose time it runs.
+func (t *test) wait(text string) {
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return // some other text that looks like it
+	}
+	for t.waited += seconds; t.alone; t.waited += seconds {
+		t = t.parent
+	}
+}
+
+// test returns the test of that name.
 func (s *summary) test(pkg, name string) *test {
 	key := pkg + " " + name
 	t := s.tests[key]
@@ -128,7 +148,7 @@ func (s *summary) test(pkg, name string) *test {
 		t = &test{name: key}
 		s.tests[key] = t
 		if i := strings.LastIndex(name, "/"); i >= 0 {
-			s.test(pkg, name[:i]).parent = true
+			t.parent, t.alone = s.test(pkg, name[:i]), true
 		}
 	}
 	return t
@@ -141,7 +161,7 @@ func (s *summary) end() {
 		if t.said.Len() > 0 {
 			s.print(t.said.String())
 		}
-		if !t.parent {
+		if t.counts() {
 			tests = append(tests, t)
 		}
 	}

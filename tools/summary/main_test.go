@@ -17,6 +17,11 @@ var programs = map[string]string{
 		func TestQuiet(t *testing.T) { t.Log("a word that nobody needs") }
 		func TestLong(t *testing.T)  { time.Sleep(300 * time.Millisecond) }
 		func TestWaits(t *testing.T) { t.Log("waited 0.5 s for other machines to end"); time.Sleep(600 * time.Millisecond) }
+		func TestSteps(t *testing.T) {
+			for _, name := range strings.Fields("one two three") {
+				t.Run(name, func(t *testing.T) { t.Log("waited 0.1 s for other machines to end"); time.Sleep(600 * time.Millisecond) })
+			}
+		}
 		func TestParent(t *testing.T) {
 			for _, name := range strings.Fields("a b c d e f g h") {
 				t.Run(name, func(t *testing.T) { t.Parallel() })
@@ -92,8 +97,8 @@ func TestRun(t *testing.T) {
 	for line := range strings.Lines(longest) {
 		names = append(names, strings.Join(strings.Fields(line)[2:], " "))
 	}
-	want := []string{"example.com/m/good TestParent/child", "example.com/m/good TestLong", "example.com/m/good TestWaits"}
-	if len(names) != 10 || !cmp.Equal(names[:3], want) {
+	want := []string{"example.com/m/good TestSteps", "example.com/m/good TestParent/child", "example.com/m/good TestLong", "example.com/m/good TestWaits"}
+	if len(names) != 10 || !cmp.Equal(names[:4], want) {
 		t.Errorf("the longest tests are\n%s", longest)
 	}
 }
