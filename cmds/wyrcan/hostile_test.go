@@ -67,7 +67,7 @@ func shared(t *testing.T) string {
 // replaces new files by links to files of root while unpack runs.
 func TestUnpackRaced(t *testing.T) {
 	t.Parallel()
-	needsRoot(t, "to act as two users")
+	imagetest.NeedsRoot(t, "two users are tried as root")
 	var l imagetest.Layer
 	content := strings.Repeat("x", 100<<10)
 	for i := range 300 {
@@ -176,7 +176,7 @@ func attack(top, final, victim, outside string, ready func(), stop *atomic.Bool)
 
 // TestUnpackAlone checks that another user cannot access the directory while unpack fills it.
 func TestUnpackAlone(t *testing.T) {
-	needsRoot(t, "to act as two users")
+	imagetest.NeedsRoot(t, "two users are tried as root")
 	final := filepath.Join(shared(t), "root")
 	if err := os.Mkdir(final, 0o700); err != nil {
 		t.Fatal(err)

@@ -18,22 +18,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// needsRoot fails a test that only root can run. In short mode, a developer's quick check, it skips the test.
-func needsRoot(t *testing.T, why string) {
-	t.Helper()
-	switch {
-	case os.Geteuid() == 0:
-	case testing.Short():
-		t.Skip("needs root, " + why)
-	default:
-		t.Fatal("needs root, " + why)
-	}
-}
-
 // TestUnpackCorpus unpacks every image of the corpus that a directory can hold, and compares all metadata.
 func TestUnpackCorpus(t *testing.T) {
 	t.Parallel()
-	needsRoot(t, "to set owners and create devices")
+	imagetest.NeedsRoot(t, "owners and devices are tried as root")
 	for _, tc := range imagetest.Cases() {
 		if tc.Refused != "" || tc.NoDir != "" || tc.Slow || len(tc.Layers) == 0 {
 			continue
@@ -87,7 +75,7 @@ func unkept() []imagetest.Entry {
 }
 
 func TestUnpackLosses(t *testing.T) {
-	needsRoot(t, "to create devices")
+	imagetest.NeedsRoot(t, "devices are tried as root")
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(unkept()...)))
 	dir := filepath.Join(t.TempDir(), "root")
 	c, _, stderr := tool(t, "unpack", img, dir)
@@ -297,7 +285,7 @@ func unpackDeep(t *testing.T, deep int, single bool) {
 // Root in a user namespace can set no other owners and create no devices. That is reported as a loss, and set-user-ID
 // bits are removed so that no file runs as the wrong user.
 func TestUnpackInNamespace(t *testing.T) {
-	needsRoot(t, "to create a namespace of one user")
+	imagetest.NeedsRoot(t, "a namespace of one user is tried as root")
 	img := onDisk(t, imagetest.Image(t, imagetest.Files(
 		imagetest.File("mine", "x").Mode(0o4755),
 		imagetest.File("theirs", "x").Mode(0o6755).Owner(1000, 1000),

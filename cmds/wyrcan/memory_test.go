@@ -50,6 +50,9 @@ func bomb(t *testing.T, n int) string {
 // TestTooMuchForMemory refuses an image that holds more than this machine's memory, with numbers and a remedy, before
 // it is read to its end. Nothing of it is left.
 func TestTooMuchForMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test takes hundreds of MiB apart")
+	}
 	img := bomb(t, 20)
 	dir := t.TempDir()
 	for _, row := range []struct {
@@ -135,6 +138,9 @@ func (c *counted) file() (*os.File, error) { c.files++; return c.place.file() }
 
 // TestUnpackThroughDisk has contents that do not fit into the memory: they wait in a file where the image is unpacked.
 func TestUnpackThroughDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test takes hundreds of MiB apart")
+	}
 	img := bomb(t, 20)
 	top := t.TempDir()
 	p, err := newPlace(top+"/place", true)

@@ -22,6 +22,9 @@ import (
 func TestImages(t *testing.T) {
 	for _, i := range Images() {
 		t.Run(i.Name, func(t *testing.T) { // not in parallel, because their memory is measured
+			if testing.Short() && strings.Contains(i.Name, "a bomb") {
+				t.Skip("-short: this test takes hundreds of MiB apart")
+			}
 			var layers []rootfs.Layer
 			for _, l := range i.Layers(t) {
 				layers = append(layers, l.Blob(t))

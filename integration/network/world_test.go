@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		if wyrnet = os.Getenv("WYRNET"); wyrnet == "" { // a guest, where there is no Go, sets it
+		if wyrnet = os.Getenv("WYRNET"); wyrnet == "" && !testing.Short() { // a guest, where there is no Go, sets it
 			wyrnet = filepath.Join(dir, "wyrnet")
 			if err := lookAtSources(); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -89,6 +89,9 @@ func lookAtSources() error {
 // needRoot skips the test without root. CI is root.
 func needRoot(t *testing.T, programs ...string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: this test makes network namespaces")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")
 	}

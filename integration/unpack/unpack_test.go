@@ -14,12 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"golang.org/x/sys/unix"
 )
 
 // A form is a way to pass a tree to the kernel.
@@ -51,6 +52,7 @@ func TestKernel(t *testing.T) {
 // unpacks checks that a kernel unpacks the corpus.
 func unpacks(t *testing.T, f form, all bool) {
 	t.Helper()
+	vm.Long(t)
 	boots(t, f, corpus(t, f.memory, all), "1500M")
 }
 
@@ -61,7 +63,7 @@ func boots(t *testing.T, f form, tree *rootfs.Tree, memory string) {
 	file := filepath.Join(t.TempDir(), "initrd")
 	write(t, tree, file, vm.Program(t, "./report"),
 		initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
-	v := vm.Machine{Initrd: file, Memory: memory, NICs: []string{"none"},
+	v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Initrd: file, Memory: memory, NICs: []string{"none"},
 		Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
 	v.Exit(5 * time.Minute)
 	v.Never(`Initramfs unpacking failed`)

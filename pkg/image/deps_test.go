@@ -13,7 +13,7 @@ import (
 // linker leaves out all of it but its package variables, about 10 kB, as long as nothing refers to it.
 func TestDependencies(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds a program")
+		t.Skip("-short: this test builds a program")
 	}
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "linked")

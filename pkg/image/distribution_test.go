@@ -36,6 +36,7 @@ const htpasswd = "wyr:$2b$04$Woli4x.QyxWjK/5SvvazNu84BX3ECu1QktSXD/.TcKnGy6sRrBo
 // skopeo runs skopeo with a home directory of its own, because skopeo remembers what it has pushed.
 func skopeo(t *testing.T, args ...string) {
 	t.Helper()
+	imagetest.NeedsPrograms(t, "skopeo")
 	home := t.TempDir()
 	cmd := exec.Command("skopeo", append([]string{"--insecure-policy"}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+home, "XDG_DATA_HOME="+home)

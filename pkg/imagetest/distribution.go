@@ -17,6 +17,7 @@ import (
 // installed; make installs it.
 func Distribution(t testing.TB, http, sections string) (host string) {
 	t.Helper()
+	NeedsPrograms(t, "docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

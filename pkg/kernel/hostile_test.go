@@ -96,7 +96,7 @@ func windowed(t *testing.T, window int, b []byte) []byte {
 // Parse refuses what decompresses to more than maxImage, in each wrapper, alone and in a unified kernel image.
 func TestBombs(t *testing.T) {
 	if testing.Short() {
-		t.Skip("decompresses gigabytes")
+		t.Skip("-short: this test takes hundreds of MiB apart")
 	}
 	bomb, fits := image(maxImage+1), image(maxImage)
 	gzipBomb := gzipped(bomb)

@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 func need(t *testing.T) {
 	t.Helper()
+	imagetest.NeedsPrograms(t, "/sbin/mkfs.vfat", "mcopy", "xorriso")
 	for _, name := range []string{"/sbin/mkfs.vfat", "mcopy", "xorriso"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Fatalf("%v: install dosfstools, mtools and xorriso", err)
