@@ -57,19 +57,7 @@ initrd.
 	if err != nil {
 		return err
 	}
-	reg, err := startRegistry()
-	if err != nil {
-		return err
-	}
-	defer reg.Close()
-	m, err := s.machine(c, reg.ref())
-	if err != nil {
-		return err
-	}
-	if err := reg.put(ctx, img); err != nil {
-		return err
-	}
-	return s.start(ctx, c, m)
+	return s.serveAndStart(ctx, c, func(reg *localRegistry) error { return reg.put(ctx, img) })
 }
 
 // A file is an entry of a layer.

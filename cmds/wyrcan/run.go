@@ -170,6 +170,11 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 		c.tellImage(img)
 		return s.start(ctx, c, m)
 	}
+	return s.serveAndStart(ctx, c, func(reg *localRegistry) error { return reg.store(ctx, c, ref, s.platform()) })
+}
+
+// serveAndStart starts a registry, stores the image in it with put, and runs the session's machine, which boots the image.
+func (s *session) serveAndStart(ctx context.Context, c *cmd, put func(*localRegistry) error) error {
 	reg, err := startRegistry()
 	if err != nil {
 		return err
@@ -179,7 +184,7 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 	if err != nil {
 		return err
 	}
-	if err := reg.store(ctx, c, ref, s.platform()); err != nil {
+	if err := put(reg); err != nil {
 		return err
 	}
 	return s.start(ctx, c, m)

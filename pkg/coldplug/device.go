@@ -61,7 +61,7 @@ var otherNetwork = []struct{ prefix, kind string }{
 	{"fsl-mc:v00001957ddpni", "DPAA2 network interface"},
 }
 
-// // usbNetwork has the interface classes at the end of a modalias that identify USB network adapters: Ethernet, NCM
+// usbNetwork has the interface classes at the end of a modalias that identify USB network adapters: Ethernet, NCM
 // and MBIM of USB's communications class, and RNDIS. An adapter with a vendor-specific class cannot be recognised.
 var usbNetwork = []string{"ic02isc06", "ic02isc0d", "ic02isc0e", "ic02isc02ipff", "ice0isc01ip03", "icefisc04ip01"}
 

@@ -73,13 +73,19 @@ func (l *log) wait(t *testing.T, pattern string) string {
 // start runs Serve on loopback until the test ends, and returns where it serves.
 func start(t *testing.T, s Site) (web, tftpAt string, l *log) {
 	t.Helper()
+	return startWaiting(t, s, testWait)
+}
+
+// startWaiting is start with another time after which the server repeats a TFTP packet.
+func startWaiting(t *testing.T, s Site, wait time.Duration) (web, tftpAt string, l *log) {
+	t.Helper()
 	l = new(log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- Serve(ctx,
 			Options{Site: s, HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:0", BIOS: "undionly.kpxe",
-				Logf: l.printf, wait: testWait})
+				Logf: l.printf, wait: wait})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -26,13 +26,8 @@ func addressKeys() []key[NetworkConfig] {
 			}
 			return err
 		}},
-		{"Peer", "the other end of a point-to-point link", func(c *n, s string) error {
-			p, err := parsePrefix(s)
-			if err == nil {
-				lastAddress(c).Peer = p
-			}
-			return err
-		}},
+		{"Peer", "the other end of a point-to-point link",
+			parsed(func(c *n) *netip.Prefix { return &lastAddress(c).Peer }, parsePrefix)},
 		{"Broadcast", "broadcast address; `no` for none", func(c *n, s string) error {
 			if b, err := parseBool(s); err == nil {
 				lastAddress(c).Broadcast = netip.Addr{}

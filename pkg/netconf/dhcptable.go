@@ -107,7 +107,7 @@ func dhcp4Keys() []key[NetworkConfig] {
 	}
 }
 
-// // oldDHCPKeys are the rows of [DHCP], the old section for both versions. networkd-network-gperf.gperf in systemd
+// oldDHCPKeys are the rows of [DHCP], the old section for both versions. networkd-network-gperf.gperf in systemd
 // says which keys it still has, and which of them also apply to DHCPv6 and router advertisements unless those sections
 // say otherwise.
 func oldDHCPKeys() []key[NetworkConfig] {

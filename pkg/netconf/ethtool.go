@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// // Ethtool has the hardware settings of a .link file, in the terms of ethtool(8) and linux/ethtool.h. A setting that
+// Ethtool has the hardware settings of a .link file, in the terms of ethtool(8) and linux/ethtool.h. A setting that
 // is nil or zero stays as it is.
 type Ethtool struct {
 	AutoNeg *bool

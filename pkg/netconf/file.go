@@ -2,7 +2,7 @@ package netconf
 
 import "strings"
 
-// // Kind is the type of a configuration file and the ending of its name: systemd.link(5), systemd.netdev(5),
+// Kind is the type of a configuration file and the ending of its name: systemd.link(5), systemd.netdev(5),
 // systemd.network(5).
 type Kind string
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// // known reports whether systemd 257 knows the key in that section of that kind of file. With an empty key it reports
+// known reports whether systemd 257 knows the key in that section of that kind of file. With an empty key it reports
 // whether systemd knows the section. It serves warnings only: the tables say what is supported.
 func known(kind Kind, section, key string) bool {
 	keys, found := knownKeys[kind][section]

@@ -64,7 +64,7 @@ type Condition struct {
 // holds reports whether the condition is met, given whether its word matches.
 func (c Condition) holds(matches bool) bool { return c.Word == "" || matches != c.Negate }
 
-// // matches reports whether the list accepts one of the names. By systemd's rule an exclamation mark before the first
+// matches reports whether the list accepts one of the names. By systemd's rule an exclamation mark before the first
 // word negates the whole list.
 func (p Patterns) matches(names ...string) bool {
 	if len(p.List) == 0 {
@@ -196,7 +196,7 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// // fnmatch reports whether s matches glob by the rules of fnmatch(3) without flags: * and ? also match a slash,
+// fnmatch reports whether s matches glob by the rules of fnmatch(3) without flags: * and ? also match a slash,
 // [!a-z] matches what is not in the set, and a backslash quotes the next character.
 func fnmatch(glob, s string) bool {
 	starGlob, starS := "", "" // where to continue if the text after the last star does not match

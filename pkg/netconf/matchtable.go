@@ -36,7 +36,7 @@ func matchKeys[T any](match func(*T) *Match, nameKey string) []key[T] {
 	return keys
 }
 
-// // unjudged returns the row of a condition about something that the boot environment does not know. A file with such
+// unjudged returns the row of a condition about something that the boot environment does not know. A file with such
 // a condition matches nothing: treating the condition as met could configure the wrong link.
 func unjudged[T any](match func(*T) *Match, name string) key[T] {
 	return key[T]{name, "cannot be judged here: such a file matches nothing", func(t *T, _ string) error {

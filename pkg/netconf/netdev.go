@@ -26,7 +26,7 @@ type NetDevConfig struct {
 	Bridge []Option
 }
 
-// // Option is a setting of a bond or bridge: the name of its file below bonding/ or bridge/ in sysfs (bonding.rst in
+// Option is a setting of a bond or bridge: the name of its file below bonding/ or bridge/ in sysfs (bonding.rst in
 // the kernel's documentation, net/bridge/br_sysfs_br.c), and the value to write to that file.
 type Option struct {
 	Name, Value string
@@ -99,7 +99,7 @@ func parseNetDev(f File, warn func(Warning)) *NetDevConfig {
 	return n
 }
 
-// // bondOrder is the order in which the kernel accepts a bond's settings: the mode decides which others exist, and
+// bondOrder is the order in which the kernel accepts a bond's settings: the mode decides which others exist, and
 // miimon comes before the delays, which are multiples of it.
 var bondOrder = []string{
 	"mode", "miimon", "arp_interval", "arp_ip_target", "arp_validate", "arp_all_targets", "arp_missed_max", "updelay",

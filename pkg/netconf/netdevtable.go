@@ -76,11 +76,7 @@ func netDevTable() []section[NetDevConfig] {
 }
 
 func setVRFTable(c *NetDevConfig, s string) error {
-	t, err := parseTable(s)
-	if err == nil {
-		c.Table = t
-	}
-	return err
+	return parsed(func(c *NetDevConfig) *uint32 { return &c.Table }, parseTable)(c, s)
 }
 
 func vlanKeys() []key[NetDevConfig] {
@@ -122,7 +118,7 @@ func vlanKeys() []key[NetDevConfig] {
 	}
 }
 
-// // option adds a setting to a list of a bond or bridge and removes an earlier one of the same name. value converts
+// option adds a setting to a list of a bond or bridge and removes an earlier one of the same name. value converts
 // the text of the line.
 func option(field func(*NetDevConfig) *[]Option, name string, value func(string) (string, error)) func(*NetDevConfig,
 	string) error {
@@ -277,13 +273,7 @@ func vxlanKeys() []key[NetDevConfig] {
 		return boolean(func(c *n) *bool { return field(&c.VXLAN) })
 	}
 	addr := func(field func(*VXLAN) *netip.Addr) func(*n, string) error {
-		return func(c *n, s string) error {
-			a, err := parseAddr(s)
-			if err == nil {
-				*field(&c.VXLAN) = a
-			}
-			return err
-		}
+		return parsed(func(c *n) *netip.Addr { return field(&c.VXLAN) }, parseAddr)
 	}
 	vni := number(func(c *n) *int { return &c.VXLAN.VNI }, 1, 1<<24-1)
 	return []key[n]{

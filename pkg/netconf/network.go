@@ -257,7 +257,7 @@ type PortFlag struct {
 // Autoconf is the name of the configuration that applies if there is no .network file.
 const Autoconf = "autoconf"
 
-// // Default returns the configuration for a machine without a .network file: DHCP and router advertisements on every
+// Default returns the configuration for a machine without a .network file: DHCP and router advertisements on every
 // Ethernet or InfiniBand link. Unlike a file with DHCP=yes, it also takes the MTU from the lease, because nothing else
 // sets it.
 func Default() []File {
@@ -268,7 +268,7 @@ func Default() []File {
 	}}}
 }
 
-// // OrDefault adds Default if none of the files is a .network file: .link and .netdev files alone configure no
+// OrDefault adds Default if none of the files is a .network file: .link and .netdev files alone configure no
 // addresses.
 func OrDefault(files []File) []File {
 	for _, f := range files {
@@ -286,7 +286,7 @@ func networkDefaults(name string) *NetworkConfig {
 		Name: name,
 		Link: LinkSettings{Required: true},
 		DHCPv4: DHCPv4{
-			// // systemd's default is a DUID made from the machine id, but the boot environment keeps no machine id
+			// systemd's default is a DUID made from the machine id, but the boot environment keeps no machine id
 			// between boots. With the hardware address the server recognises the client that the firmware was.
 			ClientIdentifier: "mac",
 			UseHostname:      true, UseRoutes: true,

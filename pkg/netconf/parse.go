@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// // Config is the meaning of all configuration files. Each list is sorted by file name: the first entry that matches a
+// Config is the meaning of all configuration files. Each list is sorted by file name: the first entry that matches a
 // device applies to it.
 type Config struct {
 	Links    []*LinkConfig
@@ -39,7 +39,7 @@ func (w Warning) String() string {
 type section[T any] struct {
 	name string
 	keys []key[T]
-	// // A section that may repeat has all three: open starts one, check returns the reason why a complete one is not
+	// A section that may repeat has all three: open starts one, check returns the reason why a complete one is not
 	// valid (or ""), and drop removes it. Headings of any other name add to one section.
 	open, drop func(*T)
 	check      func(*T) string
@@ -100,7 +100,7 @@ func Parse(files []File) (Config, []Warning) {
 
 func (f File) fileName() string { return f.Name + "." + string(f.Kind) }
 
-// // apply stores the settings of f in to, by the table. It reports whether the file is usable: it is not if it has an
+// apply stores the settings of f in to, by the table. It reports whether the file is usable: it is not if it has an
 // unsupported key without which the rest of the file would mean something else.
 func apply[T any](f File, to *T, table []section[T], warn func(Warning)) bool {
 	refused := false

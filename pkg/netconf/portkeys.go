@@ -1,19 +1,17 @@
 package netconf
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 func lastNeighbor(c *NetworkConfig) *Neighbor { return last(c.Neighbors) }
 
 func neighborKeys() []key[NetworkConfig] {
 	type n = NetworkConfig
 	return []key[n]{
-		{"Address", "IP address of the neighbour", func(c *n, s string) error {
-			a, err := parseAddr(s)
-			if err == nil {
-				lastNeighbor(c).Address = a
-			}
-			return err
-		}},
+		{"Address", "IP address of the neighbour",
+			parsed(func(c *n) *netip.Addr { return &lastNeighbor(c).Address }, parseAddr)},
 		{"LinkLayerAddress", "its hardware address",
 			macAddress(func(c *n) *net.HardwareAddr { return &lastNeighbor(c).MAC })},
 		{"MACAddress", "old name of LinkLayerAddress",

@@ -48,13 +48,8 @@ func routeKeys() []key[NetworkConfig] {
 			boolean(func(c *n) *bool { return &lastRoute(c).OnLink })},
 		{"GatewayOnlink", "old spelling", boolean(func(c *n) *bool { return &lastRoute(c).OnLink })},
 		{"Source", "prefix that packets come from", prefix(func(r *Route) *netip.Prefix { return &r.Source })},
-		{"PreferredSource", "source address of packets sent along it", func(c *n, s string) error {
-			a, err := parseAddr(s)
-			if err == nil {
-				lastRoute(c).PreferredSource = a
-			}
-			return err
-		}},
+		{"PreferredSource", "source address of packets sent along it",
+			parsed(func(c *n) *netip.Addr { return &lastRoute(c).PreferredSource }, parseAddr)},
 		{"Metric", "metric", optNumber(func(c *n) **uint32 { return &lastRoute(c).Metric }, 0, 1<<32-1)},
 		{"Scope", "`global`, `site`, `link`, `host`, `nowhere` or a number", func(c *n, s string) error {
 			v, err := parseScope(s)
@@ -63,13 +58,8 @@ func routeKeys() []key[NetworkConfig] {
 			}
 			return err
 		}},
-		{"Table", "`default`, `main`, `local` or a number", func(c *n, s string) error {
-			t, err := parseTable(s)
-			if err == nil {
-				lastRoute(c).Table = t
-			}
-			return err
-		}},
+		{"Table", "`default`, `main`, `local` or a number",
+			parsed(func(c *n) *uint32 { return &lastRoute(c).Table }, parseTable)},
 		{"Type",
 			"`unicast`, `local`, `broadcast`, `anycast`, `multicast`, `blackhole`, `unreachable`, `prohibit`, `throw`",
 			func(c *n, s string) error {

@@ -37,13 +37,7 @@ func ruleKeys() []key[NetworkConfig] {
 	return []key[n]{
 		{"From", "source prefix", prefix(func(r *Rule) *netip.Prefix { return &r.From })},
 		{"To", "destination prefix", prefix(func(r *Rule) *netip.Prefix { return &r.To })},
-		{"Table", "routing table", func(c *n, s string) error {
-			t, err := parseTable(s)
-			if err == nil {
-				lastRule(c).Table = t
-			}
-			return err
-		}},
+		{"Table", "routing table", parsed(func(c *n) *uint32 { return &lastRule(c).Table }, parseTable)},
 		{"Priority", "priority; the rule with the lowest number comes first",
 			optNumber(func(c *n) **uint32 { return &lastRule(c).Priority }, 0, 1<<32-1)},
 		{"TypeOfService", "TOS field", number(func(c *n) *uint8 { return &lastRule(c).TOS }, 0, 255)},

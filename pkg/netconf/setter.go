@@ -7,13 +7,16 @@ import (
 	"strings"
 )
 
-// // Each function in this file returns the set function of a table row. Its argument field says where the value goes.
+// Each function in this file returns the set function of a table row. Its argument field says where the value goes.
 
-func boolean[T any](field func(*T) *bool) func(*T, string) error {
+func boolean[T any](field func(*T) *bool) func(*T, string) error { return parsed(field, parseBool) }
+
+// parsed sets a field to the value that parse returns for the text.
+func parsed[T, V any](field func(*T) *V, parse func(string) (V, error)) func(*T, string) error {
 	return func(t *T, s string) error {
-		b, err := parseBool(s)
+		v, err := parse(s)
 		if err == nil {
-			*field(t) = b
+			*field(t) = v
 		}
 		return err
 	}
@@ -168,7 +171,7 @@ func condition[T any](field func(*T) *Condition) func(*T, string) error {
 	}
 }
 
-// // unsupported returns the row of a key that is not supported and without which its section or file would mean
+// unsupported returns the row of a key that is not supported and without which its section or file would mean
 // something else. So the whole section or file is ignored.
 func unsupported[T any](name string) key[T] {
 	return key[T]{name, "not supported: its section or file is ignored", func(_ *T, s string) error {

@@ -15,12 +15,12 @@ import (
 // maxLine limits the length of a line with its continuations: systemd's LONG_LINE_MAX.
 const maxLine = 1 << 20
 
-// // Dirs are the directories below the root that systemd-networkd reads. A file hides files of the same name in later
+// Dirs are the directories below the root that systemd-networkd reads. A file hides files of the same name in later
 // directories.
 var Dirs = []string{"etc/systemd/network", "run/systemd/network", "usr/local/lib/systemd/network",
 	"usr/lib/systemd/network"}
 
-// // Read reads the sections of a file by the rules of systemd.syntax(7): a comment starts with # or ; at the start of
+// Read reads the sections of a file by the rules of systemd.syntax(7): a comment starts with # or ; at the start of
 // a line, a backslash at the end of a line joins it to the next one with a space, and spaces around the equals sign of
 // an assignment are ignored. Every other line becomes a warning. An error comes from the reader.
 func Read(r io.Reader, name string, kind Kind) (File, []Warning, error) {
@@ -138,7 +138,7 @@ func ReadDirs(root fs.FS, dirs []string) ([]File, []Warning) {
 	return files, warnings
 }
 
-// // filesIn returns the paths of the wanted files in the directory sub of each of dirs, sorted by file name. Of files
+// filesIn returns the paths of the wanted files in the directory sub of each of dirs, sorted by file name. Of files
 // with the same name it returns the first.
 func filesIn(root fs.FS, dirs []string, sub string, wanted func(string) bool) []string {
 	var out []string

@@ -90,7 +90,7 @@ func TestReadDirs(t *testing.T) {
 	}
 }
 
-// // FuzzRead checks that any text is read without a panic, and that a file that was read stays the same when it is
+// FuzzRead checks that any text is read without a panic, and that a file that was read stays the same when it is
 // written and read again.
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"[Network]\nDHCP=yes\n", "[A]\nb=c\\\nd\n", "[\n=\n#\n;\n", "\ufeff[x]y=z\n[x]\n=",

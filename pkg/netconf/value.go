@@ -108,7 +108,7 @@ const (
 	infiniBandLen = 20
 )
 
-// // parseMAC reads a hardware address in any form that systemd accepts: pairs of digits with colons or hyphens between
+// parseMAC reads a hardware address in any form that systemd accepts: pairs of digits with colons or hyphens between
 // them, groups of four with dots.
 func parseMAC(s string) (net.HardwareAddr, error) {
 	mac, err := net.ParseMAC(s)
