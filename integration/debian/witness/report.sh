@@ -11,7 +11,8 @@ say() { while read -r line; do echo "report: $line"; done; }
 	cp /bin/busybox /run/box/rootfs/bin
 	cd /run/box || exit
 	runc spec
-	sed -i -e 's/"terminal": true/"terminal": false/' -e 's|^\(\s*\)"sh"|\1"/bin/busybox", "echo", "a container speaks"|' config.json
+	sed -i -e 's/"terminal": true/"terminal": false/' \
+		-e 's|^\(\s*\)"sh"|\1"/bin/busybox", "echo", "a container speaks"|' config.json
 	runc run box < /dev/null 2>&1 | sed 's/^/runc: /'
 	grep -E '^(MemTotal|MemAvailable|Shmem):' /proc/meminfo | sed 's/^/memory: /'
 	echo 'done'
