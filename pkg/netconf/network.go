@@ -85,7 +85,7 @@ type LinkSettings struct {
 	Required                              bool   // RequiredForOnline
 }
 
-// Up reports whether the link is to be brought up at all.
+// Up reports whether the configuration brings the link up.
 func (l LinkSettings) Up() bool {
 	return l.Activation == "" || l.Activation == "up" || l.Activation == "always-up"
 }

@@ -336,7 +336,7 @@ func TestEthtool(t *testing.T) {
 	}
 }
 
-// TestOrder holds that files are sorted by name byte by byte, whatever their order.
+// TestOrder checks that files are sorted by the bytes of their names, in any input order.
 func TestOrder(t *testing.T) {
 	var files []File
 	for _, name := range []string{"lan", "b", "99-x", "B", "10-a"} {
@@ -380,7 +380,7 @@ func TestNoServer(t *testing.T) {
 		"2001:db8::1:53:x", "#dns.example", "%eth0", ":53", "[]:53",
 	} {
 		if a, err := parseServer(text); err == nil {
-			t.Errorf("%q is taken for the name server %v", text, a)
+			t.Errorf("%q is accepted as the name server %v", text, a)
 		}
 	}
 }
