@@ -147,8 +147,8 @@ v8: up.network names it, but there is no such device, nor a .netdev file that ma
 	}
 }
 
-// TestPlanWithoutEthernet checks that no DHCP is promised on a link that is neither Ethernet nor InfiniBand, and no IPv6
-// from a kernel without it.
+// TestPlanWithoutEthernet checks that no DHCP is promised on a link that is neither Ethernet nor InfiniBand, and no
+// IPv6 if the kernel has none.
 func TestPlanWithoutEthernet(t *testing.T) {
 	conf, _ := netconf.Parse([]netconf.File{read(t, "a", netconf.Network, "[Match]\nName=*\n[Network]\nDHCP=yes\n")})
 	for _, tt := range []struct {
