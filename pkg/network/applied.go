@@ -2,7 +2,6 @@ package network
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -38,9 +37,10 @@ func (a *applied) fail(what string, err error) {
 // troubles returns what does not work, sorted.
 func (a *applied) troubles() []string {
 	var out []string
-	for _, k := range slices.Sorted(maps.Keys(a.trouble)) {
-		out = append(out, a.trouble[k])
+	for _, text := range a.trouble {
+		out = append(out, text)
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -73,7 +73,7 @@ func (v *view) wantSetup() setup {
 		if v.ipv6 {
 			s.linkLocal = v.wantLinkLocal()
 		}
-		s.sysctls = slices.DeleteFunc(slices.Clone(c.Sysctl), func(s netconf.Sysctl) bool { return s.Value == "" })
+		s.sysctls = c.Sysctl
 	}
 	switch {
 	case c.Link.Up():
@@ -161,6 +161,9 @@ func (s *setup) changes(d, master *device) []*change {
 		add(setSysctl(t, "ipv6/accept_ra", "0"))
 	}
 	for _, o := range s.sysctls {
+		if o.Value == "" {
+			continue
+		}
 		add(setSysctl(t, o.Family+"/"+o.Key, o.Value))
 	}
 	if master != nil && d.master != master.index {
