@@ -36,5 +36,5 @@ func (h *heard) hear(what any, now time.Time) string {
 	return ""
 }
 
-// forget drops what was heard, when the cable may lead elsewhere. The hop limit is still to be restored.
+// forget drops what was heard, because the cable may lead elsewhere now. The hop limit must still be restored.
 func (h *heard) forget() { *h = heard{ownHops: h.ownHops} }

@@ -34,17 +34,17 @@ type Manager struct {
 	conf   netconf.Config
 	host   netconf.Host
 
-	// The loop's alone.
+	// Only the loop uses these.
 	devices []device      // as last looked at
 	links   map[int]*link // by index
 	blind   string        // why the links could not be listed, as last printed
-	found   time.Time     // when a link with an address but with no way out was first seen
+	found   time.Time     // when a link with an address but without a default route was first seen
 	resolv  string        // as last written
 
 	ctx    context.Context // of the loop and all clients: from Up to Close
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
-	said   chan said     // by the clients
+	said   chan said     // what the clients say
 	wake   chan struct{} // look once more
 	online chan struct{} // closed when a link can reach out
 
@@ -162,7 +162,7 @@ func (m *Manager) loop(ctx context.Context, changed <-chan struct{}) {
 	for {
 		m.look(time.Now())
 		select {
-		case <-ctx.Done(): // the clients end with it
+		case <-ctx.Done(): // which ends the clients too
 			return
 		case s := <-m.said:
 			m.hear(s, time.Now())

@@ -18,8 +18,8 @@ type setup struct {
 	group     *uint32
 	linkLocal *linkLocal // nil: the link has no IPv6
 	sysctls   []netconf.Sysctl
-	master    master // what it is put into
-	port      port   // as a member of that
+	master    master // the device that it is put into
+	port      port   // as a member of its master
 	up        upDown
 	above     []string // the devices that are made on top of it
 }
@@ -44,13 +44,14 @@ type linkLocal struct {
 	secret netip.Addr // of genModeStablePrivacy
 }
 
-// port is what the link is as a member of its master. What does not belong to the master's kind is left out.
+// port is what the file says about the link as a member of its master. Only what belongs to the master's kind is
+// used.
 type port struct {
 	primary, active bool // of a bond
 	bridge          netconf.BridgePort
 }
 
-// wantSetup is what the file says of the link itself.
+// wantSetup returns what the file says about the link itself.
 func (v *view) wantSetup() setup {
 	c := v.conf
 	s := setup{
