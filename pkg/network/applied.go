@@ -86,7 +86,7 @@ func (a *applied) changes(w *wanted, d *device) []*change {
 func (a *applied) removals(w *wanted, t target) []*change {
 	var out []*change
 	for key, addr := range a.addresses {
-		if !slices.ContainsFunc(w.addresses, func(b address) bool { return b.key() == key }) {
+		if !w.hasAddress(key) {
 			out = append(out, dropAddress(t, addr))
 		}
 	}

@@ -237,13 +237,13 @@ func (p *leasePlan) address() {
 		a.flags |= unix.IFA_F_NOPREFIXROUTE
 		p.onLink(p.lease.prefix.Masked())
 	}
-	p.want.address(a)
+	p.want.address(&a)
 }
 
 func (p *leasePlan) onLink(to netip.Prefix) {
 	r := p.base
 	r.dst, r.scope = to, unix.RT_SCOPE_LINK
-	p.want.route(r)
+	p.want.route(&r)
 }
 
 // via adds a route through a gateway. The gateway may lie outside the netmask (with a /32 it does), so it gets a
@@ -255,7 +255,7 @@ func (p *leasePlan) via(to netip.Prefix, gateway netip.Addr) {
 		r.dst = to
 	}
 	r.gateway = gateway
-	p.want.route(r)
+	p.want.route(&r)
 }
 
 // auto adds a route through a gateway, or on the link if there is no gateway.
@@ -265,11 +265,11 @@ func (p *leasePlan) auto(to netip.Prefix, gateway netip.Addr) {
 	case to.Addr().IsLoopback():
 		r := p.base
 		r.dst, r.scope, r.prefsrc = to, unix.RT_SCOPE_HOST, netip.Addr{}
-		p.want.route(r)
+		p.want.route(&r)
 	case to.Addr() == own:
 		r := p.base
 		r.dst, r.scope = to, unix.RT_SCOPE_HOST
-		p.want.route(r)
+		p.want.route(&r)
 	case !gateway.IsValid():
 		p.onLink(to)
 	default:
@@ -316,7 +316,7 @@ func (p *leasePlan) through(s netconf.Route) {
 	}
 	p.onLink(host(gateway))
 	s.Gateway = gateway
-	r := p.view.staticRoute(s)
+	r := p.view.staticRoute(&s)
 	if s.Protocol == 0 {
 		r.protocol = unix.RTPROT_DHCP
 	}

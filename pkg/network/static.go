@@ -43,16 +43,16 @@ func (v *view) wantStatic(w *wanted) {
 		set(s.ManageTemporary, unix.IFA_F_MANAGETEMPADDR)
 		set(s.AutoJoin, unix.IFA_F_MCAUTOJOIN)
 		set(s.NoDAD6 && s.Prefix.Addr().Is6(), unix.IFA_F_NODAD)
-		w.address(a)
+		w.address(&a)
 	}
 	if v.conf.DefaultRouteOnDevice {
-		w.route(route{family: unix.AF_INET, table: v.table(0), protocol: unix.RTPROT_STATIC,
+		w.route(&route{family: unix.AF_INET, table: v.table(0), protocol: unix.RTPROT_STATIC,
 			scope: unix.RT_SCOPE_LINK, kind: unix.RTN_UNICAST, device: true})
 	}
 	for _, s := range v.conf.Routes {
 		switch {
 		case s.GatewayFrom == "":
-			w.route(v.staticRoute(s))
+			w.route(v.staticRoute(&s))
 		case s.GatewayFrom == "dhcp4" && v.lease4 == nil, s.GatewayFrom == "ipv6ra" && len(v.heard.routers) == 0:
 			w.awaited.routes = append(w.awaited.routes, s)
 		}
@@ -68,8 +68,8 @@ func (v *view) wantStatic(w *wanted) {
 }
 
 // staticRoute returns the route of a [Route] section with the defaults of systemd.network(5).
-func (v *view) staticRoute(s netconf.Route) route {
-	r := route{
+func (v *view) staticRoute(s *netconf.Route) *route {
+	r := &route{
 		family: routeFamily(s), protocol: cmp.Or(s.Protocol, unix.RTPROT_STATIC),
 		kind: cmp.Or(s.Type, unix.RTN_UNICAST),
 		dst:  s.Destination, src: s.Source, gateway: s.Gateway, prefsrc: s.PreferredSource, onlink: s.OnLink,
@@ -98,7 +98,7 @@ func (v *view) staticRoute(s netconf.Route) route {
 }
 
 // routeFamily returns the family of the addresses in the section; without any it is IPv6.
-func routeFamily(s netconf.Route) int {
+func routeFamily(s *netconf.Route) int {
 	for _, a := range []netip.Addr{s.Destination.Addr(), s.Source.Addr(), s.PreferredSource, s.Gateway} {
 		if a.IsValid() {
 			return family(a)
@@ -108,7 +108,7 @@ func routeFamily(s netconf.Route) int {
 }
 
 // routeTable returns the table that the section names, or the usual one for its type.
-func (v *view) routeTable(s netconf.Route) uint32 {
+func (v *view) routeTable(s *netconf.Route) uint32 {
 	local := []uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_NAT}
 	if s.Table == 0 && slices.Contains(local, s.Type) {
 		return unix.RT_TABLE_LOCAL
@@ -117,7 +117,7 @@ func (v *view) routeTable(s netconf.Route) uint32 {
 }
 
 // routeScope returns the scope that the section names, or the usual one for the route. IPv6 has no scopes.
-func routeScope(s netconf.Route, r route) uint8 {
+func routeScope(s *netconf.Route, r *route) uint8 {
 	switch {
 	case r.family == unix.AF_INET6:
 		return unix.RT_SCOPE_UNIVERSE
@@ -138,7 +138,7 @@ func routeScope(s netconf.Route, r route) uint8 {
 }
 
 // routeMetrics returns the numbers of RTA_METRICS that the section gives.
-func routeMetrics(s netconf.Route) (m [unix.RTAX_MAX + 1]uint32) {
+func routeMetrics(s *netconf.Route) (m [unix.RTAX_MAX + 1]uint32) {
 	m[unix.RTAX_MTU], m[unix.RTAX_ADVMSS], m[unix.RTAX_HOPLIMIT] = uint32(s.MTU), uint32(s.AdvMSS), uint32(s.HopLimit)
 	m[unix.RTAX_INITCWND], m[unix.RTAX_INITRWND] = uint32(s.InitCwnd), uint32(s.InitRwnd)
 	if s.QuickAck != nil && *s.QuickAck {
@@ -168,13 +168,13 @@ func (v *view) wantLinkLocal4(w *wanted, now time.Time) {
 
 // linkLocal4 returns an address by RFC 3927 section 2.1. It is derived from the hardware address, so it is the same
 // at each boot.
-func linkLocal4(mac net.HardwareAddr) address {
+func linkLocal4(mac net.HardwareAddr) *address {
 	h := uint32(2166136261) // FNV-1a
 	for _, b := range mac {
 		h = (h ^ uint32(b)) * 16777619
 	}
 	host := 256 + h%(65536-512) // the first and last 256 addresses are reserved
-	return address{
+	return &address{
 		prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, byte(host >> 8), byte(host)}), 16),
 		scope:  unix.RT_SCOPE_LINK, metric: 2048,
 	}

@@ -67,23 +67,33 @@ type awaited struct {
 	linkLocal4 bool            // where DHCPv4 gives nothing
 }
 
-func (w *wanted) address(a address) {
-	if !slices.ContainsFunc(w.addresses, func(b address) bool { return a.key() == b.key() }) {
-		w.addresses = append(w.addresses, a)
+func (w *wanted) address(a *address) {
+	if !w.hasAddress(a.key()) {
+		w.addresses = append(w.addresses, *a)
 	}
 }
 
+func (w *wanted) hasAddress(key addressKey) bool {
+	for i := range w.addresses {
+		if w.addresses[i].key() == key {
+			return true
+		}
+	}
+	return false
+}
+
 // route adds a route. If two sources want it, it ends when the later one does.
-func (w *wanted) route(r route) {
-	if i, twice := w.index[r.key()]; twice {
+func (w *wanted) route(r *route) {
+	key := r.key()
+	if i, twice := w.index[key]; twice {
 		w.routes[i].expires = later(w.routes[i].expires, r.expires)
 		return
 	}
 	if w.index == nil {
 		w.index = map[route]int{}
 	}
-	w.index[r.key()] = len(w.routes)
-	w.routes = append(w.routes, r)
+	w.index[key] = len(w.routes)
+	w.routes = append(w.routes, *r)
 }
 
 // want returns what the link should have. It depends on the view and the time only.
@@ -146,7 +156,7 @@ func (v *view) wantLease6(w *wanted, now time.Time) {
 			continue
 		}
 		// RFC 8415 gives no prefix length, so no other address is assumed to be on the link: RFC 5942 section 5.
-		w.address(address{
+		w.address(&address{
 			prefix: netip.PrefixFrom(a.addr, 128), flags: unix.IFA_F_NOPREFIXROUTE,
 			valid: a.valid, preferred: a.preferred, lapsed: ended(a.preferred, now),
 		})

@@ -18,7 +18,7 @@ func (v *view) wantRouters(w *wanted, now time.Time) {
 			continue
 		}
 		for _, addr := range v.slaac(p.prefix) {
-			w.address(address{
+			w.address(&address{
 				prefix: addr, flags: unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MANAGETEMPADDR,
 				valid: p.valid, preferred: p.preferred, lapsed: ended(p.preferred, now),
 			})
@@ -30,14 +30,14 @@ func (v *view) wantRouters(w *wanted, now time.Time) {
 			if c.UseOnLink && !ended(p.until, now) && listed(c.PrefixAllow, c.PrefixDeny, p.what) {
 				route := v.routerRoute(p.preference)
 				route.dst, route.expires = p.what, p.until
-				w.route(route)
+				w.route(&route)
 			}
 		}
 		for _, p := range r.routes {
 			if p.what.Bits() > 0 && v.usesRoute(p, now) {
 				route := v.routerRoute(p.preference)
 				route.dst, route.gateway, route.expires = p.what, r.addr.WithZone(""), p.until
-				w.route(route)
+				w.route(&route)
 			}
 		}
 	}
@@ -57,7 +57,7 @@ func (v *view) wantDefault(w *wanted, r *router, now time.Time) {
 		}
 	}
 	if use {
-		w.route(route)
+		w.route(&route)
 	}
 	if ended(r.until, now) {
 		return
@@ -91,9 +91,9 @@ func (v *view) routerRoute(preference uint8) route {
 }
 
 // routeBy returns the route of a [Route] section through a router.
-func (v *view) routeBy(s netconf.Route, router *router) route {
+func (v *view) routeBy(s netconf.Route, router *router) *route {
 	s.Gateway = router.addr.WithZone("")
-	r, own := v.staticRoute(s), v.routerRoute(router.preference)
+	r, own := v.staticRoute(&s), v.routerRoute(router.preference)
 	r.expires = router.until
 	if s.Protocol == 0 {
 		r.protocol = own.protocol
