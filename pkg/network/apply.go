@@ -32,7 +32,7 @@ func (m *Manager) step(l *link, now time.Time) {
 		return
 	}
 	m.start(l, now)
-	m.apply(l, &l.wanted)
+	m.apply(l, l.wanted)
 }
 
 // try makes a change on a link and records whether it worked.
@@ -62,7 +62,7 @@ func whileDown(c *change) bool {
 // applyLinkFile applies the first .link file that fits a new device, and reports whether there was anything to
 // change.
 func (m *Manager) applyLinkFile(l *link) bool {
-	f, ok := linkFileFor(m.conf.Links, l.device, m.host, m.kernel.names(l.Name))
+	f, ok := linkFileFor(m.conf.Links, &l.device, m.host, m.kernel.names(l.Name))
 	if !ok {
 		return false
 	}

@@ -22,7 +22,8 @@ func testLink(t testing.TB, text string) *link {
 		t.Fatal(err)
 	}
 	c, _ := netconf.Parse([]netconf.File{f})
-	l := newLink(ethernet(netconf.Device{Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}))
+	d := ethernet(netconf.Device{Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}})
+	l := newLink(&d)
 	l.conf, l.mtu, l.ipv6 = c.Networks[0], 1500, true
 	return l
 }

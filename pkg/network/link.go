@@ -9,7 +9,7 @@ import (
 // link is one network device: what is known about it, what it should have, and what it was given. The loop owns it.
 type link struct {
 	view
-	wanted  wanted
+	wanted  *wanted
 	applied applied
 	running running
 
@@ -31,8 +31,8 @@ type running struct {
 // carrier while they set the MTU, and switches while they negotiate.
 const lossTolerated = 3 * time.Second
 
-func newLink(d device) *link {
-	return &link{view: view{device: d}, applied: newApplied(), notices: map[string]bool{}}
+func newLink(d *device) *link {
+	return &link{view: view{device: *d}, wanted: &wanted{}, applied: newApplied(), notices: map[string]bool{}}
 }
 
 // managed reports whether a file fits the link and does not leave it alone.

@@ -227,7 +227,7 @@ func (m *Manager) meet(devices []device) (changed bool) {
 			continue
 		}
 		m.kernel.describe(d)
-		l := newLink(*d)
+		l := newLink(d)
 		m.links[d.index] = l
 		if !l.loopback() && m.applyLinkFile(l) {
 			changed = true

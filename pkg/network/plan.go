@@ -73,7 +73,7 @@ func (p *plan) add(found []foundLink) {
 		p.there[f.Name] = true
 	}
 	for _, f := range found {
-		p.addLink(f)
+		p.addLink(&f)
 	}
 	// Devices may be stacked on one another in any order.
 	for again := true; again; {
@@ -110,7 +110,7 @@ func (p *plan) addMade(c *netconf.NetDevConfig) {
 	if stacked(c) {
 		title += " on " + p.over[c.Device]
 	}
-	p.addDevice(d, title, nil)
+	p.addDevice(&d, title, nil)
 }
 
 // typeOf returns what [Match] calls the type of a device of that kind: its DEVTYPE, or ether for kinds that have
@@ -124,7 +124,7 @@ func typeOf(kind string) string {
 }
 
 // addLink applies the .link file to a link that exists, and the .network file to the result.
-func (p *plan) addLink(f foundLink) {
+func (p *plan) addLink(f *foundLink) {
 	d := f.device
 	var what []string
 	for _, w := range []string{cmp.Or(d.Driver, d.Kind), d.MAC.String(), d.Path} {
@@ -138,7 +138,7 @@ func (p *plan) addLink(f foundLink) {
 	}
 	also := appendNew(d.AltNames, f.names.all())
 	var lines []string
-	if file, ok := linkFileFor(p.conf.Links, d, p.host, f.names); ok {
+	if file, ok := linkFileFor(p.conf.Links, &d, p.host, f.names); ok {
 		p.used[file.conf] = true
 		lines = append(lines, fmt.Sprintf("%s.link: %s", file.conf.Name, strings.Join(file.words(d.Name), ", ")))
 		d.Name = file.name
@@ -151,11 +151,11 @@ func (p *plan) addLink(f foundLink) {
 	if len(d.AltNames) > 0 {
 		title += ", also " + strings.Join(d.AltNames, " ")
 	}
-	p.addDevice(d, title, lines)
+	p.addDevice(&d, title, lines)
 }
 
 // addDevice applies the .network file to a link, and records what is stacked on it.
-func (p *plan) addDevice(d device, title string, lines []string) {
+func (p *plan) addDevice(d *device, title string, lines []string) {
 	said := "no .network file fits it, it is left alone"
 	fits := func(c *netconf.NetworkConfig) bool { return c.Match.Fits(d.Device, p.host) }
 	if i := slices.IndexFunc(p.conf.Networks, fits); i >= 0 {
@@ -163,7 +163,7 @@ func (p *plan) addDevice(d device, title string, lines []string) {
 		p.used[c] = true
 		words := []string{"left alone"}
 		if !c.Link.Unmanaged {
-			w := p.want(c, d)
+			w := p.want(c, *d)
 			words = append(w.words(d.MAC), unlessRequired(c)...)
 			if len(words) == 0 {
 				words = []string{"brought up, no more"}
@@ -179,7 +179,7 @@ func (p *plan) addDevice(d device, title string, lines []string) {
 
 // want returns what Up will want for the link when it has a carrier and the IPv6 link-local address that the file
 // allows, and before any server or router has answered.
-func (p *plan) want(c *netconf.NetworkConfig, d device) wanted {
+func (p *plan) want(c *netconf.NetworkConfig, d device) *wanted {
 	d.ipv6 = p.ipv6
 	d.flags |= unix.IFF_UP | unix.IFF_LOWER_UP
 	if own := netip.MustParsePrefix("fe80::1/64"); d.ipv6 && (c.LinkLocal6 || hasLinkLocal6(c)) {

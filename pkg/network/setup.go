@@ -48,17 +48,14 @@ type linkLocal struct {
 // used.
 type port struct {
 	primary, active bool // of a bond
-	bridge          netconf.BridgePort
+	bridge          *netconf.BridgePort
 }
 
-// wantSetup returns what the file says about the link itself.
-func (v *view) wantSetup() setup {
+// wantSetup fills in what the file says about the link itself.
+func (v *view) wantSetup(s *setup) {
 	c := v.conf
-	s := setup{
-		mac: c.Link.MAC, mtu: v.roomForIPv6(c.Link.MTU), group: c.Link.Group, master: masterOf(c),
-		port:  port{c.PrimarySlave, c.ActiveSlave, c.Port},
-		above: above(c),
-	}
+	s.mac, s.mtu, s.group = c.Link.MAC, v.roomForIPv6(c.Link.MTU), c.Link.Group
+	s.master, s.port, s.above = masterOf(c), port{c.PrimarySlave, c.ActiveSlave, &c.Port}, above(c)
 	for _, f := range []struct {
 		name string
 		want *bool
@@ -82,7 +79,6 @@ func (v *view) wantSetup() setup {
 	case c.Link.Activation == "down" || c.Link.Activation == "always-down":
 		s.up = takeItDown
 	}
-	return s
 }
 
 // master is a device that links are put into. Its name is "" where there is none.

@@ -65,7 +65,7 @@ func (l *link) state(now time.Time) LinkState {
 	var ready bool
 	s.Addresses, ready = l.reachable()
 	s.Gateways = l.gateways()
-	names := l.wanted.names
+	names := &l.wanted.names
 	s.DNS, s.Domains, s.NTP = names.dns, names.domains, names.ntp
 	s.Servers = l.servers(now)
 	if l.lease4 != nil {
@@ -137,13 +137,12 @@ func onLink(list []netip.Addr, name string) []netip.Addr {
 	return list
 }
 
-// wantNames collects name servers, domains and time servers: first the file's, then those of DHCPv4, of DHCPv6 and of
+// wantNames fills in name servers, domains and time servers: first the file's, then those of DHCPv4, of DHCPv6 and of
 // the routers.
-func (v *view) wantNames(now time.Time) names {
-	var n names
+func (v *view) wantNames(n *names, now time.Time) {
 	c := v.conf
 	if v.carrier() || c.ConfigureWithoutCarrier {
-		n = names{slices.Clone(c.DNS), domains(c.Domains), slices.Clone(c.NTP)}
+		*n = names{slices.Clone(c.DNS), domains(c.Domains), slices.Clone(c.NTP)}
 	}
 	if l := v.lease4; l != nil {
 		n.add(l.dns, l.domains, l.ntp, c.DHCPv4.UseDNS, c.DHCPv4.UseDomains, c.DHCPv4.UseNTP)
@@ -160,7 +159,6 @@ func (v *view) wantNames(now time.Time) names {
 		}
 	}
 	n.dns = onLink(n.dns, v.Name)
-	return n
 }
 
 // add adds what the configuration uses of a lease.

@@ -97,17 +97,18 @@ func (w *wanted) route(r *route) {
 }
 
 // want returns what the link should have. It depends on the view and the time only.
-func (v *view) want(now time.Time) wanted {
-	w := wanted{setup: v.wantSetup(), clients: v.wantClients()}
-	v.wantStatic(&w)
+func (v *view) want(now time.Time) *wanted {
+	w := &wanted{clients: v.wantClients()}
+	v.wantSetup(&w.setup)
+	v.wantStatic(w)
 	if v.lease4 != nil {
-		v.wantLease4(&w, v.lease4)
+		v.wantLease4(w, v.lease4)
 	}
-	v.wantLinkLocal4(&w, now)
-	v.wantRouters(&w, now)
-	v.wantLease6(&w, now)
-	v.wantLimits(&w)
-	w.names = v.wantNames(now)
+	v.wantLinkLocal4(w, now)
+	v.wantRouters(w, now)
+	v.wantLease6(w, now)
+	v.wantLimits(w)
+	v.wantNames(&w.names, now)
 	w.inOrder()
 	return w
 }
