@@ -90,12 +90,8 @@ func (a *applied) removals(w *wanted, t target) []*change {
 			out = append(out, dropAddress(t, addr))
 		}
 	}
-	keep := map[route]bool{}
-	for i := range w.routes {
-		keep[w.routes[i].key()] = true
-	}
 	for key, r := range a.routes {
-		if !keep[key] {
+		if _, keep := w.index[key]; !keep {
 			out = append(out, dropRoute(t, r))
 		}
 	}

@@ -18,7 +18,7 @@ type linkFile struct {
 // linkFileFor applies the first .link file that fits the device; ok is false if none fits.
 func linkFileFor(files []*netconf.LinkConfig, d *device, host netconf.Host, names predictable) (linkFile, bool) {
 	for _, c := range files {
-		if c.Match.Fits(d.Device, host) {
+		if fits(&c.Match, d, &host) {
 			return linkFile{c, newName(c, d.Name, names), alternatives(c, names)}, true
 		}
 	}

@@ -59,21 +59,22 @@ func (linux) look() ([]device, error) {
 	_, noIPv6 := os.Stat("/proc/sys/net/ipv6") // ipv6.disable=1 leaves nothing
 	devices := make([]device, len(list))
 	for i, l := range list {
-		devices[i] = readDevice(l)
-		devices[i].ipv6 = noIPv6 == nil
-		for _, a := range addrs {
-			if a.LinkIndex == devices[i].index {
-				devices[i].addrs = append(devices[i].addrs, ifAddr{addrOf(a), uint32(a.Flags)})
+		d := &devices[i]
+		d.read(l)
+		d.ipv6 = noIPv6 == nil
+		for j := range addrs {
+			if a := &addrs[j]; a.LinkIndex == d.index {
+				d.addrs = append(d.addrs, ifAddr{addrOf(a), uint32(a.Flags)})
 			}
 		}
 	}
 	return devices, errors.Join(err, addrErr)
 }
 
-// readDevice returns what netlink says of a link.
-func readDevice(l netlink.Link) device {
+// read fills in what netlink says of a link.
+func (d *device) read(l netlink.Link) {
 	a := l.Attrs()
-	d := device{index: a.Index, master: a.MasterIndex, mtu: a.MTU, flags: a.RawFlags}
+	d.index, d.master, d.mtu, d.flags = a.Index, a.MasterIndex, a.MTU, a.RawFlags
 	d.Name, d.AltNames, d.KernelName = a.Name, a.AltNames, a.Name
 	d.MAC, d.PermMAC, d.Type = a.HardwareAddr, a.PermHWAddr, a.EncapType
 	if k := l.Type(); k != "device" {
@@ -83,7 +84,6 @@ func readDevice(l netlink.Link) device {
 		d.ownTable = v.Table
 	}
 	d.broadcasts = !d.loopback() && (len(d.MAC) == 6 || len(d.MAC) == infiniBandLen)
-	return d
 }
 
 func (linux) names(link string) predictable { return predictableNames("/sys", link) }

@@ -283,18 +283,22 @@ func (m *Manager) adopt(l *link, d *device) {
 	l.applied.setUp, l.applied.ruled = false, false
 	l.conf, l.adopted = nil, true
 	for _, c := range m.conf.Networks {
-		if c.Match.Fits(l.Device, m.host) {
+		if fits(&c.Match, &l.device, &m.host) {
 			l.conf = c
 			break
 		}
 	}
 }
 
+// fits reports whether a file is for the device.
+func fits(m *netconf.Match, d *device, h *netconf.Host) bool { return m.Fits(d.Device, *h) }
+
 // device finds a device by one of its names; nil if there is none.
 func (m *Manager) device(name string) *device {
-	for i, d := range m.devices {
+	for i := range m.devices {
+		d := &m.devices[i]
 		if name != "" && (d.Name == name || slices.Contains(d.AltNames, name)) {
-			return &m.devices[i]
+			return d
 		}
 	}
 	return nil

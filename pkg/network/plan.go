@@ -157,8 +157,8 @@ func (p *plan) addLink(f *foundLink) {
 // addDevice applies the .network file to a link, and records what is stacked on it.
 func (p *plan) addDevice(d *device, title string, lines []string) {
 	said := "no .network file fits it, it is left alone"
-	fits := func(c *netconf.NetworkConfig) bool { return c.Match.Fits(d.Device, p.host) }
-	if i := slices.IndexFunc(p.conf.Networks, fits); i >= 0 {
+	ours := func(c *netconf.NetworkConfig) bool { return fits(&c.Match, d, &p.host) }
+	if i := slices.IndexFunc(p.conf.Networks, ours); i >= 0 {
 		c := p.conf.Networks[i]
 		p.used[c] = true
 		words := []string{"left alone"}

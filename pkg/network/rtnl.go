@@ -248,7 +248,7 @@ func (r *route) metricsAttr() *nl.RtAttr {
 }
 
 // addrOf returns the address that the netlink library reports.
-func addrOf(a netlink.Addr) netip.Prefix {
+func addrOf(a *netlink.Addr) netip.Prefix {
 	ip, _ := netip.AddrFromSlice(a.IP)
 	ones, _ := a.Mask.Size()
 	return netip.PrefixFrom(ip.Unmap(), ones)

@@ -56,17 +56,15 @@ func (v *view) wantSetup(s *setup) {
 	c := v.conf
 	s.mac, s.mtu, s.group = c.Link.MAC, v.roomForIPv6(c.Link.MTU), c.Link.Group
 	s.master, s.port, s.above = masterOf(c), port{c.PrimarySlave, c.ActiveSlave, &c.Port}, above(c)
-	for _, f := range []struct {
-		name string
-		want *bool
-	}{
-		{"ARP", c.Link.ARP}, {"multicast", c.Link.Multicast}, {"all-multicast", c.Link.AllMulticast},
-		{"promiscuous mode", c.Link.Promisc},
-	} {
-		if f.want != nil {
-			s.flags = append(s.flags, flag{f.name, *f.want})
+	add := func(name string, on *bool) {
+		if on != nil {
+			s.flags = append(s.flags, flag{name, *on})
 		}
 	}
+	add("ARP", c.Link.ARP)
+	add("multicast", c.Link.Multicast)
+	add("all-multicast", c.Link.AllMulticast)
+	add("promiscuous mode", c.Link.Promisc)
 	if !v.loopback() {
 		if v.ipv6 {
 			s.linkLocal = v.wantLinkLocal()

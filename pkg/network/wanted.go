@@ -36,7 +36,7 @@ type wanted struct {
 	names   names
 	awaited awaited
 
-	index map[route]int // where in routes each is, by its key, until they are in order
+	index map[route]int // the routes by their keys; until they are in order, where each is
 }
 
 // clients are the clients that should run on a link.
@@ -168,7 +168,6 @@ func (v *view) wantLease6(w *wanted, now time.Time) {
 // the link.
 func (w *wanted) inOrder() {
 	slices.SortStableFunc(w.routes, func(a, b route) int { return rank(a) - rank(b) })
-	w.index = nil
 }
 
 func rank(r route) int {
