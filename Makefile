@@ -126,11 +126,11 @@ demo: all out/wyrcan.demo
 	out/wyrcan demo -once
 
 # Go runs the tests again if one of the files that they open has changed. At most two machines run at the same time. Two
-# packages are tested at the same time, and more tests of each than machines, so that a machine starts as soon as
-# another has ended.
+# packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
+# starts as soon as another has ended.
 test: all out/wyrcan.demo out/debian.oci test-unit
 	tools/need $(QEMU) $(LOADERS)
-	$(GOTEST) -p 2 -parallel 4 -timeout 60m ./integration/...
+	$(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
@@ -164,7 +164,7 @@ test-slow: all out/wyrcan.demo out/debian.oci
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
 	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
-	$(GOTEST) -p 2 -parallel 4 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
+	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci

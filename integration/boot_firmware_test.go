@@ -25,6 +25,7 @@ func TestEFI(t *testing.T) {
 
 // The medium boots as a CD and as a disk. It boots the image that NVRAM names, and leaves NVRAM unchanged.
 func TestISO(t *testing.T) {
+	t.Parallel()
 	for name, device := range map[string]string{"CD": asCD, "disk": asDisk} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,9 +45,10 @@ func TestISO(t *testing.T) {
 
 // QEMU's network cards have iPXE in their ROMs, for BIOS and for EFI.
 func TestIPXE(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, firmware []string, dir string) {
-		m := vm.Machine{NICs: []string{},
-			Firmware: append(firmware, netboot(dir, "http://"+serveDir(t, dir)+"/boot.ipxe")...)}
+		card := netboot(dir, "http://"+serveDir(t, dir)+"/boot.ipxe")
+		m := vm.Machine{CPUs: 1, NICs: []string{}, Firmware: append(firmware, card...)}
 		if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
 			t.Errorf("the container's command line is %q", line)
 		}
@@ -106,7 +108,7 @@ func TestPXELINUX(t *testing.T) {
 		"ldlinux.c32":          "/usr/lib/syslinux/modules/bios/ldlinux.c32",
 		"pxelinux.cfg/default": documented(t, "PXELINUX", "DEFAULT", docImage, allowed(demo(t)), docQuiet, consoles),
 	})
-	m := vm.Machine{NICs: []string{}, Firmware: netboot(dir, "pxelinux.0")}
+	m := vm.Machine{CPUs: 1, NICs: []string{}, Firmware: netboot(dir, "pxelinux.0")}
 	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
@@ -120,7 +122,7 @@ func TestGRUB(t *testing.T) {
 		"grub/grub.cfg": documented(t, "GRUB", "menuentry", docImage, allowed(demo(t))+` "wyr.arg=two words"`,
 			docQuiet, consoles),
 	})
-	m := vm.Machine{NICs: []string{}, Firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
+	m := vm.Machine{CPUs: 1, NICs: []string{}, Firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
 	m.Firmware[len(m.Firmware)-1] += ",romfile="
 	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once two words" {
 		t.Errorf("the container's command line is %q", line)

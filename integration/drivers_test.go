@@ -8,8 +8,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestDrivers gives the machine cards of many kinds; eight is the maximum. Only one of
-// them reaches the registry, but the drivers of all must load.
+// TestDrivers gives the machine cards of many kinds; eight is the maximum. Only the last
+// one reaches the registry, but the drivers of all must load.
 func TestDrivers(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -19,13 +19,17 @@ func TestDrivers(t *testing.T) {
 		{"e1000", "e1000"}, {"e1000e", "e1000e"}, {"vmxnet3", "vmxnet3"}, {"pcnet", "pcnet32"}, {"rtl8139", "8139cp"},
 		{"i82559er", "e100"}, {"tulip", "tulip"},
 	}
-	m := vm.Machine{NICs: []string{vm.UserNIC("virtio-net-pci")}, Cmdline: vm.Boot(ref)}
+	m := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Cmdline: vm.Boot(ref)}
 	for _, card := range cards {
 		m.NICs = append(m.NICs, "hubport,hubid=1,model="+card.model)
 	}
+	m.NICs = append(m.NICs, vm.UserNIC("virtio-net-pci"))
 	v := m.Start(t)
 	v.Wait(`^wyrboot: stage drivers`, bootTime)
-	v.Wait(`^wyrboot: image `, stepTime)
+	v.Step(t, "dead links", func(*testing.T) {
+		v.Wait(`^wyrboot: \S+ \(virtio_net.*10\.0\.2\.15/24`, stepTime)
+		v.Wait(`^wyrboot: image `, stepTime)
+	})
 
 	said := v.Said()
 	for _, card := range cards {
@@ -44,9 +48,11 @@ func TestLateCard(t *testing.T) {
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
 
 	v := vm.Machine{
-		NICs: []string{"none"},
-		QEMU: []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb", "-device",
-			"usb-kbd"},
+		Kernel:  vm.Unpacked(t),
+		CPUs:    1,
+		NICs:    []string{"none"},
+		QEMU:    []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb",
+			"-device", "usb-kbd"},
 		Cmdline: vm.Boot(ref),
 	}.Start(t)
 	v.Wait(`^wyrboot: driver cdc_ether loaded`, bootTime)

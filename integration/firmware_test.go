@@ -99,7 +99,7 @@ func (n nvram) efi() []string {
 
 // from returns an EFI machine that boots from the devices in options. Its network card is not a boot device.
 func (n nvram) from(options ...string) vm.Machine {
-	return vm.Machine{NICs: []string{}, Firmware: append(n.efi(), options...),
+	return vm.Machine{CPUs: 1, NICs: []string{}, Firmware: append(n.efi(), options...),
 		QEMU: []string{"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="}}
 }
 

@@ -16,13 +16,19 @@ import (
 // its version.
 func TestNoCard(t *testing.T) {
 	t.Parallel()
-	v := vm.Machine{NICs: []string{"none"}, Cmdline: "wyr.img=registry.example/absent"}.Start(t)
+	v := vm.Machine{
+		Kernel:  vm.Unpacked(t),
+		CPUs:    1,
+		NICs:    []string{"none"},
+		Cmdline: "wyr.img=registry.example/absent",
+	}.Start(t)
 	v.Wait(`^wyrboot: Wyrcan \S+, the container bootloader$`, bootTime)
 	v.Wait(`^wyrboot: .*https://gitlab\.com/wyrcan/wyrcan$`, stepTime)
 	v.Never(`u-root`)
 	v.Wait(`^wyrboot: this machine has no network card; .*QEMU: -nic user`, stepTime)
 	v.Wait(`^wyrboot: the machine reboots in 60 s unless a network interface appears; press Enter to reboot now$`,
 		stepTime)
+	v.Idle()
 	v.Exit(stepTime + time.Minute)
 	v.Never(`wyrboot: still waiting for the network`)
 }
@@ -34,7 +40,8 @@ func TestNoDriver(t *testing.T) {
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
 	monitor := filepath.Join(t.TempDir(), "monitor")
 	v := vm.Machine{
-		NICs: []string{"none"},
+		Kernel: vm.Unpacked(t),
+		NICs:   []string{"none"},
 		QEMU: []string{"-device", "rocker,name=switch", "-device", "qemu-xhci", "-netdev", "user,id=late",
 			"-monitor", "unix:" + monitor + ",server=on,wait=off"},
 		Cmdline: "wyr.img=" + ref + " wyr.insecure=10.0.2.2",
@@ -50,32 +57,17 @@ func TestNoDriver(t *testing.T) {
 	}
 }
 
-// TestNoCarrier pulls the only cable for a while.
-func TestNoCarrier(t *testing.T) {
-	t.Parallel()
-	registry := imagetest.Serve(t)
-	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
-	monitor := filepath.Join(t.TempDir(), "monitor")
-	v := vm.Machine{
-		NICs:    []string{vm.UserNIC("virtio-net-pci", "id=lan")},
-		QEMU:    []string{"-monitor", "unix:" + monitor + ",server=on,wait=off"},
-		Cmdline: "wyr.img=" + ref + " wyr.insecure=10.0.2.2",
-	}.Start(t)
-	command(t, monitor, "set_link lan off")
-	v.Wait(`^wyrboot: still waiting for the network: .*eth0 \(virtio_net, \S+\): no carrier, is the cable in`, bootTime+
-		stepTime)
-	command(t, monitor, "set_link lan on")
-	v.Wait(`^wyrboot: image `, stepTime)
-	v.Never(`wyrboot: the machine reboots`)
-}
-
-// TestNoFile has a network file that matches only another machine's card.
+// TestNoFile has a network file for another machine's card.
 func TestNoFile(t *testing.T) {
 	t.Parallel()
-	v := vm.Machine{Cmdline: "wyr.img=registry.example/absent wyr.net.lan.Match.MACAddress=02:00:00:00:00:01 " +
-		"wyr.net.lan.Network.DHCP=yes"}.Start(t)
-	v.Wait(`^wyrboot: no network link can reach out: eth0 \(virtio_net, \S+\): no \.network file fits it; set the `+
-		`wyr\.net arguments right`, bootTime+stepTime)
+	v := vm.Machine{
+		Kernel:  vm.Unpacked(t),
+		CPUs:    1,
+		Cmdline: "wyr.img=registry.example/absent wyr.net.lan.Match.MACAddress=02:00:00:00:00:01 " +
+			"wyr.net.lan.Network.DHCP=yes",
+	}.Start(t)
+	v.Wait(`^wyrboot: no network link can reach out: eth0 \(virtio_net, \S+\): no \.network file fits it; `+
+		`set the wyr\.net arguments right`, bootTime+stepTime)
 	rebootsOnEnter(t, v)
 }
 

@@ -16,8 +16,8 @@ import (
 // it, and every byte must be the same.
 func TestPush(t *testing.T) {
 	t.Parallel()
-	ref := imagetest.Distribution(t, "", "") + "/boot/wyrcan:1"
 	built := vm.Artefact(t, "wyrcan.oci")
+	ref := imagetest.Distribution(t, "", "") + "/boot/wyrcan:1"
 	// The tests build nothing: with -o make does not rebuild these files.
 	push := exec.Command("make", "-C", "..", "-o", "out/wyrcan", "-o", "out/wyrcan.oci", "push", "REF="+ref)
 	push.Env = slices.DeleteFunc(os.Environ(),

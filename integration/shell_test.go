@@ -6,13 +6,25 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
-// TestShell opens the rescue shell after a failure. The commands must exist, modules
-// that the kernel itself requests must load, and leaving the shell must reboot, also
-// after a command that failed.
+// TestShell opens the rescue shell after a failure, which invalid arguments cause. The
+// commands must exist, modules that the kernel itself requests must load, and leaving the
+// shell must reboot, also after a command that failed.
 func TestShell(t *testing.T) {
 	t.Parallel()
-	v := vm.Machine{Cmdline: "wyr.debug=shell wyr.img=UPPER/Case"}.Start(t)
-	v.Wait(`press Enter to get a shell`, bootTime+stepTime)
+	v := vm.Machine{
+		Kernel:  vm.Unpacked(t),
+		CPUs:    1,
+		Cmdline: `wyr.debug=shell wyr.efi=maybe wyr.net.x=y wyr.imgs=z wyr.root=disk wyr.img="a b" wyr.img=UPPER/Case`,
+	}.Start(t)
+	v.Step(t, "strange arguments", func(*testing.T) {
+		for _, want := range []string{
+			`wyr\.efi=maybe is ignored: `, `wyr\.net\.x=y is ignored: `, `wyr\.imgs=z is ignored: .*wyr\.img is the nearest`,
+			`wyr\.root=disk is ignored: `, `wyr\.img is given more than once`, `cannot get UPPER/Case: `,
+		} {
+			v.Wait(`^wyrboot: `+want, bootTime+stepTime)
+		}
+	})
+	v.Wait(`press Enter to get a shell`, stepTime)
 	v.Send("\r")
 	v.Wait(`Leave the shell with exit 0 to reboot`, stepTime)
 	for _, step := range []struct{ command, want string }{
@@ -29,4 +41,5 @@ func TestShell(t *testing.T) {
 	v.Wait(`^\$ `, stepTime)
 	v.Send("exit 0\r")
 	v.Exit(stepTime)
+	v.Never(`wyrboot: starts kernel|` + words)
 }

@@ -123,6 +123,7 @@ func TestSlowStick(t *testing.T) {
 
 // The firmware boots the unified kernel image from a medium with only that file, and from the network.
 func TestSlowUKI(t *testing.T) {
+	t.Parallel()
 	t.Run("signed CD", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
@@ -340,6 +341,7 @@ func (l *lab) serve(more ...string) {
 
 // wyrcan serve -dhcp, beside a DHCP server without options for network boot, boots every kind of machine.
 func TestSlowServe(t *testing.T) {
+	t.Parallel()
 	for name, firmware := range map[string]func(t *testing.T) []string{
 		"iPXE on BIOS": func(t *testing.T) []string { return []string{"-device", cardIPXE} },
 		"iPXE on EFI":  func(t *testing.T) []string { return append(newNVRAM(t).efi(), "-device", cardIPXE) },
@@ -357,6 +359,7 @@ func TestSlowServe(t *testing.T) {
 
 // With the documented lines in its configuration, a DHCP server boots machines without wyrcan serve -dhcp.
 func TestSlowDocumentedDHCP(t *testing.T) {
+	t.Parallel()
 	lines := documented(t, "UEFI PXE and HTTP boot", "dhcp-boot", docServer, "10.77.0.1")
 	for name, firmware := range map[string][]string{"PXE": {"-device", cardPXE}, "HTTP": onlyHTTP()} {
 		t.Run(name, func(t *testing.T) {

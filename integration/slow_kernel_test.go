@@ -14,6 +14,7 @@ import (
 // TestSlowLockdown boots a kernel without a signature. It starts on an ordinary machine, but not on one in lockdown
 // mode, which Secure Boot enables.
 func TestSlowLockdown(t *testing.T) {
+	t.Parallel()
 	kernel := read(t, vm.Artefact(t, "wyrcan.kernel"))
 	// The signatures are at the end of the file (PE format, "The Attribute Certificate Table").
 	at, size := signature(t, kernel)

@@ -72,7 +72,7 @@ func TestSlowLarge(t *testing.T) {
 	}
 	ref := fromGuest(imagetest.Serve(t).Push(t, "large", img))
 
-	v := vm.Machine{Memory: "15G", Cmdline: "wyr.arg=console=ttyS0 wyr.arg=panic=-1 " + vm.Boot(ref)}.Start(t)
+	v := vm.Machine{Memory: "15G", Long: true, Cmdline: "wyr.arg=console=ttyS0 wyr.arg=panic=-1 " + vm.Boot(ref)}.Start(t)
 	v.Wait(`^wyrboot: kernel \S+, initrd of 4\.8\d GB \(compression: none\), `, 20*time.Minute)
 	v.Wait(`^wyrboot: stage load [0-9.]+ s$`, 20*time.Minute)
 	for _, file := range []string{

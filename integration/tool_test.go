@@ -100,15 +100,15 @@ func TestRunStatus(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
 	good := registry.Push(t, "good", imagetest.Image(t, kernelLayer(t), initLayer(t)))
-	bad := registry.Push(t, "bad", imagetest.Image(t, initLayer(t))) // no kernel
+	bad := registry.Push(t, "nokernel", imagetest.Image(t, initLayer(t))) // no kernel
 	for name, c := range map[string]struct {
 		ref    string
 		status int
 		shows  string
 	}{
-		"started":     {good, 0, "reboot: Power down"},
-		"not started": {bad, 1, "before the container's kernel was started"},
-		"no image":    {strings.Replace(good, "good", "nope", 1), 1, "does not have it"},
+		"started":                {good, 0, "reboot: Power down"},
+		"not started, no kernel": {bad, 1, "before the container's kernel was started"},
+		"no image":               {strings.Replace(good, "good", "nope", 1), 1, "does not have it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,6 +120,7 @@ func TestRunStatus(t *testing.T) {
 			}
 			console := &enter{on: "press Enter", keys: keys}
 			run.Stdout, run.Stderr = console, console
+			free := vm.Turn(t)
 			if err := run.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -127,6 +128,7 @@ func TestRunStatus(t *testing.T) {
 			late := time.AfterFunc(bootTime+3*stepTime+kexecTime, func() { run.Process.Signal(syscall.SIGTERM) })
 			defer late.Stop()
 			err = run.Wait()
+			free()
 			var exit *exec.ExitError
 			if err != nil && !errors.As(err, &exit) {
 				t.Fatal(err)
@@ -134,6 +136,19 @@ func TestRunStatus(t *testing.T) {
 			shown := string(console.shown)
 			if run.ProcessState.ExitCode() != c.status || !strings.Contains(shown, c.shows) {
 				t.Errorf("status %d, want %d and %q in\n%s", run.ProcessState.ExitCode(), c.status, c.shows, shown)
+			}
+			if c.ref == bad {
+				// An image that cannot be booted is refused, and nothing is started when Enter has been pressed.
+				const want = `wyrboot: cannot boot \S+/nokernel\S*: the image is not bootable: /?boot/wyrcan\.kernel`
+				if !regexp.MustCompile(want).MatchString(shown) {
+					t.Errorf("the image without a kernel is not refused:\n%s", shown)
+				}
+				if took := time.Since(console.pressed); took > 50*time.Second { // it would reboot without as well
+					t.Errorf("the machine has rebooted %v after Enter", took)
+				}
+				if started := regexp.MustCompile(`wyrboot: starts kernel|` + words).FindString(shown); started != "" {
+					t.Errorf("the machine said %q", started)
+				}
 			}
 			for _, sequence := range []string{"\x1bc", "\x1b[?7l", "\x1b[2J", "SeaBIOS"} {
 				if strings.Contains(shown, sequence) {
@@ -146,15 +161,16 @@ func TestRunStatus(t *testing.T) {
 
 // enter is the console of a person who presses Enter when it shows some text.
 type enter struct {
-	shown []byte
-	on    string
-	keys  io.Writer
+	shown   []byte
+	pressed time.Time
+	on      string
+	keys    io.Writer
 }
 
 func (e *enter) Write(b []byte) (int, error) {
 	e.shown = append(e.shown, b...)
 	if e.on != "" && bytes.Contains(e.shown, []byte(e.on)) {
-		e.on = ""
+		e.on, e.pressed = "", time.Now()
 		io.WriteString(e.keys, "\r")
 	}
 	return len(b), nil

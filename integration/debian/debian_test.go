@@ -13,6 +13,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
+// TestMain lets more tests start than machines can run.
+func TestMain(m *testing.M) { vm.Main(m) }
+
 // over matches the last line of interest: the container has printed everything, or Wyrcan waits for a person.
 const over = `report: done|the machine reboots in|reboots in a minute|Kernel panic`
 
@@ -21,6 +24,7 @@ const patience = 15 * time.Minute
 
 // TestDebian boots a Debian whose layers were made with debootstrap and apt, and checks its own report of its state.
 func TestDebian(t *testing.T) {
+	t.Parallel()
 	img := debian(t)
 	ref := imagetest.Serve(t).Push(t, "debian", img)
 	arguments := func(ref string) string {
@@ -32,7 +36,7 @@ func TestDebian(t *testing.T) {
 	// Half of the free memory is too little for the files here, so the argument that lifts this limit must be set.
 	t.Run("whole", func(t *testing.T) {
 		t.Parallel()
-		log := vm.Machine{Memory: "480M", Cmdline: cmdline}.Start(t).Until(over, patience)
+		log := vm.Machine{Memory: "480M", Long: true, Cmdline: cmdline}.Start(t).Until(over, patience)
 		complete(t, log)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*command line "console=ttyS0 panic=-1 initramfs_options=size=100%,nr_inodes=0"$`: true,
@@ -47,7 +51,7 @@ func TestDebian(t *testing.T) {
 	// Some of the files fit into memory uncompressed, and stay uncompressed.
 	t.Run("some memory", func(t *testing.T) {
 		t.Parallel()
-		log := vm.Machine{Memory: "640M", Cmdline: cmdline}.Start(t).Until(over, patience)
+		log := vm.Machine{Kernel: vm.Unpacked(t), Memory: "640M", Long: true, Cmdline: cmdline}.Start(t).Until(over, patience)
 		complete(t, log)
 		lines(t, log, map[string]bool{`^wyrboot: kernel \S+, initrd of \S+ MB \(compression: mixed\), `: true})
 	})
@@ -56,7 +60,9 @@ func TestDebian(t *testing.T) {
 	// so is the ACL of systemd's package for the journal. There is enough memory here.
 	t.Run("wyr.root=initramfs", func(t *testing.T) {
 		t.Parallel()
-		log := vm.Machine{Memory: "1536M", Cmdline: cmdline + " wyr.root=initramfs"}.Start(t).Until(over, patience)
+		log := vm.Machine{
+			Kernel: vm.Unpacked(t), Memory: "1536M", Long: true, Cmdline: cmdline + " wyr.root=initramfs",
+		}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*command line "console=ttyS0 panic=-1"$`:      true,
 			`^wyrboot: 3 files lose their extended attributes`:        true,
@@ -73,13 +79,13 @@ func TestDebian(t *testing.T) {
 		t.Parallel()
 		registry := imagetest.Serve(t) // a separate one, whose requests are checked
 		cmdline := arguments(registry.Push(t, "debian", img))
-		log := vm.Machine{Memory: "384M", Cmdline: cmdline}.Start(t).Until(over, patience)
+		log := vm.Machine{Kernel: vm.Unpacked(t), Memory: "384M", Long: true, Cmdline: cmdline}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*too little memory: .*\d+ MiB.*\d+ MiB.*; use a smaller image or add memory$`: true,
 			`^wyrboot: starts kernel|^witness: `:                                                      false,
 		})
 		asked := len(registry.Requests())
-		log = vm.Machine{Memory: "256M", Cmdline: cmdline}.Start(t).Until(over, patience)
+		log = vm.Machine{Kernel: vm.Unpacked(t), Memory: "256M", Cmdline: cmdline}.Start(t).Until(over, patience)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*too little memory: to hold the image's layers takes \d+ MiB and this machine has \d+ MiB ` +
 				`free`: true,

@@ -17,6 +17,8 @@ import (
 
 // TestKexec reboots a Debian server into a container from docker's registry, with wyrcan kexec.
 func TestKexec(t *testing.T) {
+	t.Parallel()
+	vm.Long(t)
 	registry := imagetest.Distribution(t, "", "")
 	push := func(name string, img v1.Image) string {
 		t.Helper()
@@ -71,9 +73,9 @@ func TestKexec(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			v := vm.Machine{Memory: memory, Kernel: kernel, Initrd: initrd,
-				Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container + " server.option=" +
-					row.option}.Start(t)
+			v := vm.Machine{Memory: memory, Long: true, Kernel: kernel, Initrd: initrd,
+				Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container +
+					" server.option=" + row.option}.Start(t)
 			v.Exit(patience)
 			log := v.Said()
 			lines(t, log, row.want)

@@ -23,6 +23,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
+// TestMain lets more tests start than machines can run.
+func TestMain(m *testing.M) { vm.Main(m) }
+
 // A form is a way to pass a tree to the kernel.
 type form struct {
 	name   string

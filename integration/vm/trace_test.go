@@ -31,13 +31,13 @@ func TestSlot(t *testing.T) {
 	var free [slots]func()
 	for i := range free {
 		var err error
-		if free[i], err = slot(t, dir); err != nil {
+		if free[i], err = slot(t, dir, false); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got := make(chan func())
 	go func() {
-		last, err := slot(t, dir)
+		last, err := slot(t, dir, false)
 		if err != nil {
 			t.Error(err)
 		}

@@ -42,6 +42,7 @@ type Machine struct {
 	NICs    []string // values of -nic; nil is one virtio card in the user network
 	QEMU    []string // further options
 	Reboots bool     // the machine really reboots; otherwise a reboot ends it
+	Long    bool     // the machine takes minutes, so it starts before others that wait
 	NetNS   string   // the network namespace that QEMU runs in; "" is this process's
 
 	// Firmware are options for the firmware and what it boots, instead of kernel and initrd.
@@ -69,7 +70,7 @@ type VM struct {
 	qemu *qemu.VM
 	done chan struct{} // closed when QEMU has ended
 	stop func()        // ends QEMU
-	free func()        // lets another machine run
+	logs string        // the directory of the log, and of the turns
 
 	mu   sync.Mutex
 	text []byte        // without escapes and carriage returns
@@ -78,6 +79,7 @@ type VM struct {
 	more chan struct{} // closed, and made anew, when there is more text
 	at   int           // match looks from here on
 	path trace
+	free func() // lets another machine run; nil when this one has ended
 }
 
 // Start boots a machine, which ends with the test at the latest. If the test fails,
@@ -128,15 +130,15 @@ func (m Machine) start(t testing.TB) (*VM, error) {
 func (m Machine) run(t testing.TB) (*VM, error) {
 	t.Helper()
 	logs := cmp.Or(m.logs, filepath.Join(out(t), "test"))
-	free, err := slot(t, logs)
+	free, err := slot(t, logs, m.Long)
 	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(free)
 
-	v := &VM{t: t, done: make(chan struct{}), more: make(chan struct{}), free: free, path: trace{begin: time.Now()}}
-	if v.file, err = os.CreateTemp(logs, strings.NewReplacer("/", "-", " ", "_").Replace(t.Name())+
-		"-*.log"); err != nil {
+	v := &VM{t: t, done: make(chan struct{}), more: make(chan struct{}), free: free, logs: logs,
+		path: trace{begin: time.Now()}}
+	if v.file, err = os.CreateTemp(logs, strings.NewReplacer("/", "-", " ", "_").Replace(t.Name())+"-*.log"); err != nil {
 		return nil, err
 	}
 	v.log = v.file.Name()
@@ -178,9 +180,10 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	go func() {
 		defer close(v.done)
 		v.qemu.Wait() // the error does not matter: stop kills QEMU
-		free()
 		v.mu.Lock()
 		defer v.mu.Unlock()
+		v.free()
+		v.free = nil
 		v.path.mark("the end")
 	}()
 	v.stop = func() {
@@ -203,8 +206,8 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 // Stop ends the machine. It may be called again.
 func (v *VM) Stop() { v.stop() }
 
-// Step runs a subtest, which is the one that fails if the machine fails in it. The steps are those of one machine, so the
-// test ends with the first one that fails.
+// Step runs a subtest, which is the one that fails if the machine fails in it. The steps are those of one machine, so
+// the test ends with the first one that fails.
 func (v *VM) Step(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	passed := t.Run(name, func(sub *testing.T) {
@@ -217,8 +220,30 @@ func (v *VM) Step(t *testing.T, name string, f func(t *testing.T)) {
 	}
 }
 
-// Idle lets another machine run beside this one, which only waits from here on.
-func (v *VM) Idle() { v.free() }
+// Idle lets another machine run beside this one, which only waits from here on, until it ends or Busy is called.
+func (v *VM) Idle() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.free != nil {
+		v.free()
+	}
+}
+
+// Busy waits, after Idle, until the machine may run again.
+func (v *VM) Busy() {
+	v.t.Helper()
+	free, err := slot(v.t, v.logs, true)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.free == nil {
+		free()
+		return
+	}
+	v.free = free
+}
 
 // Write receives the text of the serial line.
 func (v *VM) Write(p []byte) (int, error) {

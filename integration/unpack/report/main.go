@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 )
 
 func main() {
@@ -20,7 +21,10 @@ func main() {
 	if err := run(); err != nil {
 		fmt.Printf("report: %v\n", err)
 	}
-	time.Sleep(time.Second) // until the serial line has sent everything
+	// Wait until the serial line has sent everything: tcdrain(3).
+	if err := unix.IoctlSetInt(1, unix.TCSBRK, 1); err != nil {
+		time.Sleep(time.Second)
+	}
 	unix.Sync()
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
 		fmt.Printf("report: cannot power off: %v\n", err)
