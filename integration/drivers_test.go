@@ -48,10 +48,10 @@ func TestLateCard(t *testing.T) {
 	ref := fromGuest(registry.Push(t, "bootable", imagetest.Image(t, initLayer(t))))
 
 	v := vm.Machine{
-		Kernel:  vm.Unpacked(t),
-		CPUs:    1,
-		NICs:    []string{"none"},
-		QEMU:    []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb",
+		Kernel: vm.Unpacked(t),
+		CPUs:   1,
+		NICs:   []string{"none"},
+		QEMU: []string{"-device", "qemu-xhci", "-netdev", "user,id=usb", "-device", "usb-net,netdev=usb",
 			"-device", "usb-kbd"},
 		Cmdline: vm.Boot(ref),
 	}.Start(t)

@@ -61,8 +61,8 @@ func TestNoDriver(t *testing.T) {
 func TestNoFile(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{
-		Kernel:  vm.Unpacked(t),
-		CPUs:    1,
+		Kernel: vm.Unpacked(t),
+		CPUs:   1,
 		Cmdline: "wyr.img=registry.example/absent wyr.net.lan.Match.MACAddress=02:00:00:00:00:01 " +
 			"wyr.net.lan.Network.DHCP=yes",
 	}.Start(t)
