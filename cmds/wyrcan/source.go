@@ -95,14 +95,14 @@ func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 		Platform: p,
 		Insecure: c.insecure(ref),
 		Formats:  foreign.Formats(),
-		Auth: func(registry string) authn.Authenticator {
-			reg, err := name.NewRegistry(registry)
+		Auth: func(repository string) authn.Authenticator {
+			repo, err := name.NewRepository(repository)
 			if err != nil {
 				return authn.Anonymous
 			}
-			auth, err := authn.DefaultKeychain.Resolve(reg)
+			auth, err := authn.DefaultKeychain.Resolve(repo)
 			if err != nil {
-				fmt.Fprintf(c.stderr, "wyrcan: cannot read the credentials for %s: %v\n", registry, err)
+				fmt.Fprintf(c.stderr, "wyrcan: cannot read the credentials for %s: %v\n", repository, err)
 				return authn.Anonymous
 			}
 			return auth

@@ -1,6 +1,6 @@
 // Package credentials reads the user names and passwords for registries from a file in the boot environment. The file
 // has the format of containers-auth.json(5), which docker login and podman login write. The package supports no
-// credential helpers, and no keys for a part of a registry.
+// credential helpers.
 package credentials
 
 import (
@@ -59,31 +59,51 @@ func parse(b []byte) (Credentials, error) {
 			// err could show a password.
 			return nil, fmt.Errorf("the entry for %q is not what docker or podman login write", key)
 		}
-		c[host(key)] = auth
+		c[keyOf(key)] = auth
 	}
 	return c, nil
 }
 
-// For returns the credentials for a registry, or anonymous ones if there are none.
-func (c Credentials) For(registry string) authn.Authenticator {
-	auth, ok := c[host(registry)]
-	if !ok {
-		return authn.Anonymous
+// For returns the credentials for a repository, "registry.example:5000/team/name", or anonymous ones if there are none. An
+// entry for a part of its path counts before one for less of it, and that for the registry is the last.
+func (c Credentials) For(repository string) authn.Authenticator {
+	host, rest, _ := strings.Cut(repository, "/")
+	key := hostName(host)
+	if rest != "" {
+		key += "/" + rest
 	}
-	return authn.FromConfig(auth)
+	for {
+		if auth, ok := c[key]; ok {
+			return authn.FromConfig(auth)
+		}
+		cut := strings.LastIndexByte(key, '/')
+		if cut < 0 {
+			return authn.Anonymous
+		}
+		key = key[:cut]
+	}
 }
 
-// host returns the name of a registry as Credentials has it: docker login writes a URL, and docker.io has several
-// names.
-func host(key string) string {
+// keyOf returns the key of an entry as Credentials has it. docker login writes a URL with a path that means nothing.
+func keyOf(key string) string {
 	for _, scheme := range []string{"https://", "http://"} {
 		if rest, ok := strings.CutPrefix(key, scheme); ok {
-			key, _, _ = strings.Cut(rest, "/")
+			host, _, _ := strings.Cut(rest, "/")
+			return hostName(host)
 		}
 	}
-	switch key {
+	host, rest, found := strings.Cut(key, "/")
+	if found {
+		return hostName(host) + "/" + strings.TrimRight(rest, "/")
+	}
+	return hostName(host)
+}
+
+// hostName returns the one name of a registry that has several.
+func hostName(host string) string {
+	switch host {
 	case "index.docker.io", "registry-1.docker.io":
 		return "docker.io"
 	}
-	return key
+	return host
 }

@@ -20,6 +20,8 @@ func TestRead(t *testing.T) {
 		"registry.example:5000": {"auth": "` + auth + `"},
 		"https://index.docker.io/v1/": {"username": "hub", "password": "secret"},
 		"registry.example/part": {"auth": "` + auth + `"},
+		"registry.example/part/deep/": {"username": "deep", "password": "secret"},
+		"docker.io/team": {"username": "team", "password": "secret"},
 		"token.example": {"identitytoken": "refresh"}
 	}}`
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -35,7 +37,15 @@ func TestRead(t *testing.T) {
 		"docker.io":             {Username: "hub", Password: "secret"},
 		"token.example":         {IdentityToken: "refresh"},
 		"registry.example":      {},
-		"other.example":         {},
+
+		"registry.example:5000/any/image":  {Username: "name", Password: "pass:word"},
+		"registry.example/part":            {Username: "name", Password: "pass:word"},
+		"registry.example/part/image":      {Username: "name", Password: "pass:word"},
+		"registry.example/part/deep/image": {Username: "deep", Password: "secret"},
+		"registry.example/parts/image":     {},
+		"index.docker.io/team/image":       {Username: "team", Password: "secret"},
+		"index.docker.io/library/debian":   {Username: "hub", Password: "secret"},
+		"other.example":                    {},
 	} {
 		got, err := c.For(registry).Authorization()
 		if err != nil {

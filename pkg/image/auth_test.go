@@ -77,9 +77,9 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("Resolve without credentials = %v, want a permanent error that says so", err)
 	}
 	s := fast(t)
-	s.Auth = func(registry string) authn.Authenticator {
-		if registry != host {
-			t.Errorf("credentials were asked for %q", registry)
+	s.Auth = func(repository string) authn.Authenticator {
+		if repository != host+"/x" {
+			t.Errorf("credentials were asked for %q", repository)
 		}
 		return &authn.Basic{Username: "user", Password: "secret"}
 	}

@@ -21,7 +21,7 @@ func (s *Source) TransportFor(ctx context.Context, repo name.Repository, push bo
 		scope = transport.PushScope
 	}
 	var a *authorizer
-	err := s.persist(ctx, func() (err error) {
+	err := s.persist(ctx, s.asking(), func() (err error) {
 		a, err = s.authorize(ctx, repo, scope)
 		return err
 	})
@@ -47,7 +47,7 @@ type authorizer struct {
 // authorize finds out which protocol the registry of repo speaks, and authenticates for scope.
 func (s *Source) authorize(ctx context.Context, repo name.Repository, scope string) (*authorizer, error) {
 	registry := repo.RegistryStr()
-	login, err := authn.Authorization(ctx, s.auth(repo.Registry))
+	login, err := authn.Authorization(ctx, s.auth(repo))
 	if err != nil {
 		return nil, &fault{text: "cannot read the credentials for registry " + registry, cause: err}
 	}

@@ -15,25 +15,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
-// open starts the download of the blob that d describes.
-func (r *registry) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	b := &blob{ctx: ctx, registry: r, digest: d.Digest, size: d.Size}
-	if d.Size > 0 {
-		// Connect now, so that open fails for a missing blob, and not the first Read.
-		if err := b.connect(); err != nil {
-			return nil, err
-		}
-	}
-	return verify(b, d.Digest, d.Size, func(err error) error {
-		return &fault{text: err.Error(), heals: r.source.damage(d.Digest), damaged: true}
-	})
-}
-
 // A blob is a download that resumes where it stopped when the connection breaks. It reads size bytes, or more if the
 // registry sends more; the verifier around it checks them.
 type blob struct {
 	ctx      context.Context // the context given to open
-	registry *registry
+	registry *registry       // where it comes from now
+	next     places          // where it may come from if that fails
+	used     places          // where some of its bytes have come from, and registry
 	digest   v1.Hash
 	size     int64
 	offset   int64
@@ -64,7 +52,7 @@ func (b *blob) Read(p []byte) (int, error) {
 		b.body.Close()
 		b.body = nil
 		if err == io.EOF && b.noRange && b.offset < b.size {
-			return n, b.wrongLength(b.offset)
+			return n, b.move(b.wrongLength(b.offset))
 		}
 		if b.offset < b.size {
 			if err := b.broke(err); err != nil {
@@ -95,14 +83,47 @@ func (b *blob) broke(err error) error {
 	})
 }
 
-// pause waits after a failure. It allows more failures once a part of the blob has arrived.
+// pause waits after a failure, or moves on to the next place. It allows more failures once a part of the blob has arrived.
 func (b *blob) pause(err error) error {
-	s := b.registry.source
-	p := s.asking()
+	p := b.registry.place.asking()
 	if b.offset > 0 {
-		p = s.resuming()
+		p = b.registry.place.resuming()
 	}
-	return s.pause(b.ctx, p, b.failed, err)
+	if err = b.registry.source.pause(b.ctx, p, b.failed, err); err == nil {
+		return nil
+	}
+	return b.move(err)
+}
+
+// move has the rest of the blob come from the next place that can be reached. err is why it does not come from the current
+// one, nil if there is none yet. It returns the last error if there is no such place.
+func (b *blob) move(err error) error {
+	if err != nil && b.ctx.Err() == nil {
+		b.registry.place.failed(err)
+	}
+	for len(b.next) > 0 && b.ctx.Err() == nil {
+		p := b.next[0]
+		b.next = b.next[1:]
+		if err != nil {
+			p.source.logf("%v; asks %s", err, p)
+		}
+		var reg *registry
+		if reg, err = p.connect(b.ctx); err == nil {
+			b.registry, b.failed, b.noRange, b.resumed = reg, 0, false, b.offset
+			b.used = append(b.used, p)
+			return nil
+		}
+	}
+	return err
+}
+
+// wrong returns the error for wrong bytes of the blob, which err describes. No mirror that they came from is asked for
+// this blob again.
+func (b *blob) wrong(err error) error {
+	for _, p := range b.used {
+		p.spoil(b.digest)
+	}
+	return &fault{text: err.Error(), heals: b.registry.source.damage(b.digest), damaged: true}
 }
 
 // connect opens a connection that continues at b.offset, with several tries if need be.
@@ -147,8 +168,8 @@ func (b *blob) dial() error {
 				return b.dial()
 			}
 			return &fault{
-				text: fmt.Sprintf("registry %s gives a part of the blob (%q) that was not asked for",
-					b.registry.repo.RegistryStr(), printable.Line(contentRange)),
+				text: fmt.Sprintf("%s gives a part of the blob (%q) that was not asked for",
+					b.registry, printable.Line(contentRange)),
 				heals: true,
 			}
 		}
@@ -176,7 +197,7 @@ func (b *blob) dial() error {
 // wrongLength returns the error for a blob that has n bytes at the registry.
 func (b *blob) wrongLength(n int64) error {
 	return &fault{
-		text:    fmt.Sprintf("registry %s has %d bytes where the manifest says %d", b.registry.repo.RegistryStr(), n, b.size),
+		text:    fmt.Sprintf("%s has %d bytes where the manifest says %d", b.registry, n, b.size),
 		heals:   b.registry.source.damage(b.digest),
 		damaged: true,
 	}
@@ -192,7 +213,7 @@ func rangeStart(header string) (first int64, ok bool) {
 // compress every answer, and storage services send it for a blob that is itself a compressed file, which must stay as
 // it is. The length tells which.
 func (b *blob) content(a *answer, n int64) (io.ReadCloser, error) {
-	host, length := b.registry.repo.RegistryStr(), a.resp.ContentLength
+	length := a.resp.ContentLength
 	switch encoding := a.encoding(); {
 	case encoding == "" || length == n:
 	case encoding == "gzip":
@@ -205,8 +226,8 @@ func (b *blob) content(a *answer, n int64) (io.ReadCloser, error) {
 			io.Closer
 		}{zr, a}, nil
 	default:
-		return nil, permanent("registry %s answers in the encoding %q, which it was not asked for",
-			host, printable.Line(encoding))
+		return nil, permanent("%s answers in the encoding %q, which it was not asked for",
+			b.registry, printable.Line(encoding))
 	}
 	// A short answer may come from a broken proxy, and the download resumes after it. Where Range is refused it cannot
 	// resume, so the length is final.

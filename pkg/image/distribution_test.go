@@ -125,8 +125,8 @@ func TestDistribution(t *testing.T) {
 // connected returns a connection to the repository of ref.
 func connected(t *testing.T, ref string) *registry {
 	t.Helper()
-	repo := mustReference(t, ref).Context()
-	reg, err := fast(t).connect(context.Background(), repo)
+	s := fast(t)
+	reg, err := s.connect(context.Background(), &place{source: s, ref: mustReference(t, ref)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,24 @@ func loopback(hostname string) bool {
 }
 
 // insecure reports whether the user has allowed connections to host, "HOST[:PORT]", without verified TLS.
-func (s *Source) insecure(host string) bool { return s.Insecure != nil && s.Insecure(host) }
+func (s *Source) insecure(host string) bool {
+	if s.Insecure != nil && s.Insecure(host) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.allowed[strings.ToLower(host)]
+}
+
+// allow has a host be insecure, as s.Registries says.
+func (s *Source) allow(host string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.allowed == nil {
+		s.allowed = make(map[string]bool)
+	}
+	s.allowed[strings.ToLower(host)] = true
+}
 
 // mayBePlain reports whether host may be asked over plain HTTP. A private address, or a name that ends in .local, is
 // not enough: otherwise an attacker who blocks the registry's TLS port could pretend to be the registry.

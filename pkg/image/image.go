@@ -21,6 +21,9 @@ import (
 type Image struct {
 	// Name is the full name: the requested name, with the implied registry and tag filled in.
 	Name string
+	// From is the repository that had the manifest, "mirror.example/name" say. It is empty for an image that comes from
+	// no registry.
+	From string
 	// Digest is the digest of the image's manifest.
 	Digest v1.Hash
 	// Root is the digest of the document that Name refers to: an index, or the manifest itself.

@@ -34,42 +34,43 @@ func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error
 		heals: true,
 	})
 	defer cancel()
-	var reg *registry
-	err := s.persist(ctx, func() (err error) {
-		reg, err = s.connect(ctx, ref.Context())
-		return err
-	})
+	list, err := s.places(ref)
 	if err != nil {
 		return nil, err
 	}
-	var want v1.Hash // zero for a tag, which fixes no digest
-	if d, ok := ref.(name.Digest); ok {
-		if want, err = v1.NewHash(d.DigestStr()); err != nil {
-			return nil, permanent("%q is not a digest", d.DigestStr())
-		}
-	}
-	raw, err := reg.manifestBy(ctx, ref.Identifier(), want)
+	raw, from, err := list.resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return (&resolver{store: reg, want: s.platform(), logf: s.logf, track: s.Progress}).image(ctx, ref.Name(), raw)
+	r := &resolver{store: list, want: s.platform(), logf: s.logf, track: s.Progress}
+	img, err := r.image(ctx, ref.Name(), raw)
+	if img != nil {
+		img.From = from.ref.Context().Name()
+	}
+	return img, err
 }
 
 // A registry gives access to one repository of a registry, already authenticated.
 type registry struct {
 	source   *Source
+	place    *place
 	repo     name.Repository
 	endpoint *endpoint
 	client   *http.Client
 }
 
-// connect finds out which protocol the registry of repo speaks, and authenticates.
-func (s *Source) connect(ctx context.Context, repo name.Repository) (*registry, error) {
-	a, err := s.authorize(ctx, repo, transport.PullScope)
+// connect finds out which protocol the registry of a place speaks, and authenticates.
+func (s *Source) connect(ctx context.Context, p *place) (*registry, error) {
+	repo := p.ref.Context()
+	var a *authorizer
+	err := s.persist(ctx, p.asking(), func() (err error) {
+		a, err = s.authorize(ctx, repo, transport.PullScope)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &registry{source: s, repo: repo, endpoint: a.endpoint, client: &http.Client{Transport: a}}, nil
+	return &registry{source: s, place: p, repo: repo, endpoint: a.endpoint, client: &http.Client{Transport: a}}, nil
 }
 
 // manifestLimit is the largest manifest or configuration that is read. Registries may refuse manifests over 4 MiB
@@ -84,16 +85,12 @@ var accept = strings.Join([]string{
 	string(types.DockerManifestSchema1Signed) + ";q=0.1", string(types.DockerManifestSchema1) + ";q=0.1",
 }, ", ")
 
-func (r *registry) String() string { return "registry " + r.repo.RegistryStr() }
-
-func (r *registry) manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
-	return r.manifestBy(ctx, d.Digest.String(), d.Digest)
-}
+func (r *registry) String() string { return r.place.String() }
 
 // manifestBy fetches the manifest with that tag or digest, and verifies that its digest is want, unless want is zero.
 func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]byte, error) {
 	var raw []byte
-	err := r.source.persist(ctx, func() error {
+	err := r.source.persist(ctx, r.place.asking(), func() error {
 		got, err := r.get(ctx, "manifests/"+id, http.Header{"Accept": {accept}})
 		if err != nil {
 			return err
@@ -110,7 +107,7 @@ func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]b
 		return nil, err
 	}
 	if got != want {
-		return nil, permanent("registry %s gives a manifest with digest %s in place of %s", r.repo.RegistryStr(), got, want)
+		return nil, permanent("%s gives a manifest with digest %s in place of %s", r, got, want)
 	}
 	return raw, nil
 }
@@ -153,14 +150,30 @@ func (s *Source) asking() patience { return patience{s.tries(), s.longestWait()}
 // again from the beginning.
 func (s *Source) resuming() patience { return patience{4 * s.tries(), s.longestWait()} }
 
-// persist calls f until it succeeds, fails for good, or has failed too often.
-func (s *Source) persist(ctx context.Context, f func() error) error {
+// asking and resuming return the patience with the place: the usual one for the origin, and little for a mirror, because
+// there is another place to ask.
+func (p *place) asking() patience {
+	if p.mirror {
+		return patience{tries: 1}
+	}
+	return p.source.asking()
+}
+
+func (p *place) resuming() patience {
+	if p.mirror {
+		return patience{tries: min(3, p.source.tries())}
+	}
+	return p.source.resuming()
+}
+
+// persist calls f until it succeeds, fails for good, or has failed too often for p.
+func (s *Source) persist(ctx context.Context, p patience, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
 		if err == nil {
 			return nil
 		}
-		if err := s.pause(ctx, s.asking(), n, err); err != nil {
+		if err := s.pause(ctx, p, n, err); err != nil {
 			return err
 		}
 	}

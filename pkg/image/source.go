@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+	"gitlab.com/wyrcan/wyrcan/pkg/registries"
 )
 
 // A Source finds images for one kind of machine. The zero value asks registries, without credentials, for images that
@@ -23,9 +24,12 @@ type Source struct {
 	// Platform is the platform that images must be made for; the zero value means Linux on this machine. Its Variant is
 	// the highest that the machine can run (a "v3" machine runs images for v1 and v2 too); "" means to detect it.
 	Platform v1.Platform
-	// Auth returns the credentials for a registry ("registry.example:5000"). They are sent to that host and to the token
-	// server that it names, never to a host that it redirects to. nil means no credentials.
-	Auth func(registry string) authn.Authenticator
+	// Auth returns the credentials for a repository ("registry.example:5000/team/name"). They are sent to its host and to
+	// the token server that this names, never to a host that it redirects to. nil means no credentials.
+	Auth func(repository string) authn.Authenticator
+	// Registries says which mirrors are asked first, which names stand for another place, and which are not to be pulled.
+	// The zero value has every registry asked itself.
+	Registries registries.Config
 	// Insecure reports whether a host, "HOST[:PORT]", may be asked over plain HTTP, or over TLS with a certificate that
 	// is not trusted. The host's credentials are sent over such connections too. nil means no host. A loopback address
 	// may always be asked over plain HTTP.
@@ -59,6 +63,7 @@ type Source struct {
 
 	mu         sync.Mutex
 	damaged    map[v1.Hash]int // how often each blob arrived with wrong bytes
+	allowed    map[string]bool // hosts that Registries allows to be insecure
 	unverified map[string]bool // hosts with an invalid certificate, which the user has allowed
 
 	unverifiedOnce sync.Once
@@ -129,9 +134,9 @@ func (s *Source) platform() v1.Platform {
 	return Normalize(p)
 }
 
-func (s *Source) auth(reg name.Registry) authn.Authenticator {
+func (s *Source) auth(repo name.Repository) authn.Authenticator {
 	if s.Auth != nil {
-		if a := s.Auth(reg.RegistryStr()); a != nil {
+		if a := s.Auth(repo.Name()); a != nil {
 			return a
 		}
 	}
