@@ -24,7 +24,10 @@ type blob struct {
 	used     places          // where some of its bytes have come from, and registry
 	digest   v1.Hash
 	size     int64
-	offset   int64
+	offset   int64         // of the next byte to read
+	end      int64         // of what is to be read: size, or less for a window
+	piece    bool          // it is a window, and errNoRanges if the registry does not send it as one
+	failing  func()        // called after each failure, may be nil
 	body     io.ReadCloser // nil while there is no connection
 	failed   int           // failures in a row, without progress between them
 	resumed  int64         // the offset where the current connection began
@@ -37,7 +40,7 @@ const progress = 64 << 10
 func (b *blob) Read(p []byte) (int, error) {
 	for {
 		if b.body == nil {
-			if b.offset >= b.size {
+			if b.offset >= b.end {
 				return 0, io.EOF
 			}
 			if err := b.connect(); err != nil {
@@ -54,7 +57,7 @@ func (b *blob) Read(p []byte) (int, error) {
 		if err == io.EOF && b.noRange && b.offset < b.size {
 			return n, b.move(b.wrongLength(b.offset))
 		}
-		if b.offset < b.size {
+		if b.offset < b.end {
 			if err := b.broke(err); err != nil {
 				return n, err
 			}
@@ -71,7 +74,7 @@ func (b *blob) broke(err error) error {
 	if b.offset-b.resumed >= progress {
 		b.failed = 0
 	}
-	b.failed++
+	b.fail()
 	if b.ctx.Err() != nil {
 		return context.Cause(b.ctx)
 	}
@@ -81,6 +84,14 @@ func (b *blob) broke(err error) error {
 		cause: unexpected(err),
 		heals: true,
 	})
+}
+
+// fail counts a failure.
+func (b *blob) fail() {
+	b.failed++
+	if b.failing != nil && b.ctx.Err() == nil {
+		b.failing()
+	}
 }
 
 // pause waits after a failure, or moves on to the next place. It allows more failures once a part of the blob has arrived.
@@ -119,69 +130,102 @@ func (b *blob) move(err error) error {
 
 // wrong returns the error for wrong bytes of the blob, which err describes. No mirror that they came from is asked for
 // this blob again.
-func (b *blob) wrong(err error) error {
-	for _, p := range b.used {
-		p.spoil(b.digest)
+func (b *blob) wrong(err error) error { return wrongBytes(b.registry.source, b.used, b.digest, err) }
+
+func wrongBytes(s *Source, from places, blob v1.Hash, err error) error {
+	for _, p := range from {
+		p.spoil(blob)
 	}
-	return &fault{text: err.Error(), heals: b.registry.source.damage(b.digest), damaged: true}
+	return &fault{text: err.Error(), heals: s.damage(blob), damaged: true}
 }
 
 // connect opens a connection that continues at b.offset, with several tries if need be.
 func (b *blob) connect() error {
+	if b.registry == nil {
+		if err := b.move(nil); err != nil {
+			return err
+		}
+	}
 	for {
 		err := b.dial()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errNoRanges) {
+			return err
 		}
-		b.failed++
+		b.fail()
 		if err := b.pause(err); err != nil {
 			return err
 		}
 	}
 }
 
-// dial makes one connection. If the registry, or the storage that it redirects to, refuses to send the rest of the blob
+// dial makes one connection. If the registry, or the storage that it redirects to, refuses to send a part of the blob
 // (416, 403, a 206 that does not say which part it is), dial requests the blob from its beginning.
 func (b *blob) dial() error {
-	part := b.offset > 0 && !b.noRange
+	part := (b.offset > 0 || b.end < b.size) && !b.noRange
 	header := make(http.Header)
 	if part {
 		// RFC 9110, section 14.2. The end of the range is optional, but some registries want it.
-		header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.size-1))
+		header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.end-1))
 	}
 	got, err := b.registry.get(b.ctx, "blobs/"+b.digest.String(), header)
 	var f *fault
 	if part && errors.As(err, &f) && f.status >= 400 && f.status < 500 && !f.heals && f.status != http.StatusNotFound {
-		b.noRange = true
-		return b.dial()
+		return b.dialWhole()
 	}
 	if err != nil {
 		return err
 	}
-	skip := b.offset
+	begin := int64(0) // of what the answer has
 	if got.resp.StatusCode == http.StatusPartialContent {
 		contentRange := got.resp.Header.Get("Content-Range")
-		if first, ok := rangeStart(contentRange); !ok || first != b.offset {
+		first, ok := rangeStart(contentRange)
+		switch {
+		case ok && first == b.offset:
+			begin = b.offset
+		case part:
 			got.Close()
-			if part {
-				b.noRange = true
-				return b.dial()
-			}
+			return b.dialWhole()
+		default:
+			got.Close()
 			return &fault{
 				text: fmt.Sprintf("%s gives a part of the blob (%q) that was not asked for",
 					b.registry, printable.Line(contentRange)),
 				heals: true,
 			}
 		}
-		skip = 0
+	} else if b.piece {
+		if b.offset > 0 {
+			got.Close()
+			return errNoRanges
+		}
+		b.piece, b.end = false, b.size // it is the whole blob
 	}
-	body, err := b.content(got, b.size-b.offset+skip)
+	return b.begin(got, begin)
+}
+
+// dialWhole requests the blob from its beginning, after a registry refused to send a part of it.
+func (b *blob) dialWhole() error {
+	if b.piece && b.offset > 0 {
+		return errNoRanges
+	}
+	b.noRange, b.piece, b.end = true, false, b.size
+	return b.dial()
+}
+
+// begin starts to read an answer whose first byte is at the offset from of the blob: a server that does not support Range
+// sends the blob from its beginning.
+func (b *blob) begin(got *answer, from int64) error {
+	length := got.resp.ContentLength
+	if b.piece && (got.encoding() != "" || length > b.end-b.offset) {
+		got.Close()
+		return b.dialWhole()
+	}
+	body, err := b.content(got, b.end-from)
 	if err != nil {
 		got.Close()
 		return err
 	}
-	// A server that does not support Range sends the blob from its beginning.
-	if _, err := io.CopyN(io.Discard, body, skip); err != nil {
+	if _, err := io.CopyN(io.Discard, body, b.offset-from); err != nil {
 		body.Close()
 		return asFault(&fault{
 			text: fmt.Sprintf("the download from %s broke again before it reached the first missing byte",

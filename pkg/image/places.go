@@ -151,7 +151,11 @@ func (list places) manifest(ctx context.Context, d v1.Descriptor) ([]byte, error
 
 func (list places) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	left := slices.DeleteFunc(slices.Clone(list), func(p *place) bool { return p.spoilt(d.Digest) })
-	b := &blob{ctx: ctx, next: left, digest: d.Digest, size: d.Size}
+	b := &blob{ctx: ctx, next: left, digest: d.Digest, size: d.Size, end: d.Size}
+	source := list[0].source
+	if d.Size > largeBlob && !source.isOneStream(d.Digest) {
+		b.piece, b.end = true, min(firstWindow, source.mostAhead()/2)
+	}
 	if err := b.move(nil); err != nil {
 		return nil, err
 	}
@@ -160,6 +164,10 @@ func (list places) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, er
 		if err := b.connect(); err != nil {
 			return nil, err
 		}
+	}
+	if b.piece {
+		w := newWindows(ctx, b)
+		return verify(w, d.Digest, d.Size, w.wrong)
 	}
 	return verify(b, d.Digest, d.Size, b.wrong)
 }

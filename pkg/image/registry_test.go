@@ -426,7 +426,7 @@ func TestRetryAfterHeader(t *testing.T) {
 	}
 }
 
-func mustReference(t *testing.T, ref string) name.Reference {
+func mustReference(t testing.TB, ref string) name.Reference {
 	t.Helper()
 	r, err := name.ParseReference(ref)
 	if err != nil {

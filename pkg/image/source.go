@@ -50,6 +50,9 @@ type Source struct {
 	Tries int
 	// Backoff is the wait after the first failure; it doubles with each further one. 0 means 200 milliseconds.
 	Backoff time.Duration
+	// Ahead is how many bytes of large blobs may wait in memory to be read, in all. More connections bring them than one
+	// for each blob, up to 16 in all. 0 means 64 MiB, which is also the most.
+	Ahead int64
 	// Progress, if not nil, is called when n more bytes of a layer have been read, by several goroutines at once. The
 	// bytes of a layer that is opened twice count twice.
 	Progress func(l *Layer, n int)
@@ -62,9 +65,12 @@ type Source struct {
 	base http.RoundTripper
 
 	mu         sync.Mutex
-	damaged    map[v1.Hash]int // how often each blob arrived with wrong bytes
-	allowed    map[string]bool // hosts that Registries allows to be insecure
-	unverified map[string]bool // hosts with an invalid certificate, which the user has allowed
+	damaged    map[v1.Hash]int  // how often each blob arrived with wrong bytes
+	whole      map[v1.Hash]bool // blobs that come by one connection
+	windows    int              // connections for parts of blobs
+	ahead      int64            // bytes of memory for these parts
+	allowed    map[string]bool  // hosts that Registries allows to be insecure
+	unverified map[string]bool  // hosts with an invalid certificate, which the user has allowed
 
 	unverifiedOnce sync.Once
 	unverifiedBase http.RoundTripper
@@ -82,6 +88,22 @@ func (s *Source) damage(blob v1.Hash) bool {
 	}
 	s.damaged[blob]++
 	return s.damaged[blob] < maxDamaged
+}
+
+// oneStream has a blob come by one connection from now on: its parts had wrong bytes.
+func (s *Source) oneStream(blob v1.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.whole == nil {
+		s.whole = make(map[v1.Hash]bool)
+	}
+	s.whole[blob] = true
+}
+
+func (s *Source) isOneStream(blob v1.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole[blob]
 }
 
 func (s *Source) logf(format string, args ...any) {
