@@ -64,8 +64,8 @@ func parse(b []byte) (Credentials, error) {
 	return c, nil
 }
 
-// For returns the credentials for a repository, "registry.example:5000/team/name", or anonymous ones if there are none. An
-// entry for a part of its path counts before one for less of it, and that for the registry is the last.
+// For returns the credentials for a repository, "registry.example:5000/team/name", or anonymous ones if there are none.
+// An entry for a part of its path counts before one for less of it, and that for the registry is the last.
 func (c Credentials) For(repository string) authn.Authenticator {
 	host, rest, _ := strings.Cut(repository, "/")
 	key := hostName(host)

@@ -94,7 +94,8 @@ func (b *blob) fail() {
 	}
 }
 
-// pause waits after a failure, or moves on to the next place. It allows more failures once a part of the blob has arrived.
+// pause waits after a failure, or moves on to the next place. It allows more failures once a part of the blob has
+// arrived.
 func (b *blob) pause(err error) error {
 	p := b.registry.place.asking()
 	if b.offset > 0 {
@@ -106,8 +107,8 @@ func (b *blob) pause(err error) error {
 	return b.move(err)
 }
 
-// move has the rest of the blob come from the next place that can be reached. err is why it does not come from the current
-// one, nil if there is none yet. It returns the last error if there is no such place.
+// move has the rest of the blob come from the next place that can be reached. err is why it does not come from the
+// current one, nil if there is none yet. It returns the last error if there is no such place.
 func (b *blob) move(err error) error {
 	if err != nil && b.ctx.Err() == nil {
 		b.registry.place.failed(err)
@@ -212,8 +213,8 @@ func (b *blob) dialWhole() error {
 	return b.dial()
 }
 
-// begin starts to read an answer whose first byte is at the offset from of the blob: a server that does not support Range
-// sends the blob from its beginning.
+// begin starts to read an answer whose first byte is at the offset from of the blob: a server that does not support
+// Range sends the blob from its beginning.
 func (b *blob) begin(got *answer, from int64) error {
 	length := got.resp.ContentLength
 	if b.piece && (got.encoding() != "" || length > b.end-b.offset) {

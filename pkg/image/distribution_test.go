@@ -109,7 +109,10 @@ func TestDistribution(t *testing.T) {
 		// docker's registry supports Range: resume in the middle.
 		l := got.Layers[0]
 		whole, _ := readAll(t, l)
-		b := &blob{ctx: context.Background(), registry: connected(t, ref), digest: l.Digest, size: l.Size, offset: 1000, end: l.Size}
+		b := &blob{
+			ctx: context.Background(), registry: connected(t, ref), digest: l.Digest, size: l.Size,
+			offset: 1000, end: l.Size,
+		}
 		rest := make([]byte, 10)
 		if _, err := b.Read(rest); err != nil || !bytes.Equal(rest, whole[1000:1010]) {
 			t.Errorf("Range from 1000 of %s: %v", ref, err)

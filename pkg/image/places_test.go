@@ -55,8 +55,12 @@ func kindOf(path string) string {
 	return path
 }
 
-// note wraps a registry whose requests to read are written down, and answered by spoil where that is not nil and says so.
-func (a *asked) note(spoil func(w http.ResponseWriter, r *http.Request, h http.Handler) bool) func(http.Handler) http.Handler {
+// A spoiler answers a request in the place of the registry h, or reports false.
+type spoiler = func(w http.ResponseWriter, r *http.Request, h http.Handler) bool
+
+// note wraps a registry whose requests to read are written down, and answered by spoil where that is not nil and says
+// so.
+func (a *asked) note(spoil spoiler) func(http.Handler) http.Handler {
 	return func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet {
@@ -76,7 +80,7 @@ func (a *asked) note(spoil func(w http.ResponseWriter, r *http.Request, h http.H
 }
 
 // answering answers all requests of a kind with a status.
-func answering(kind string, status int, header ...string) func(http.ResponseWriter, *http.Request, http.Handler) bool {
+func answering(kind string, status int, header ...string) spoiler {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if kindOf(r.URL.Path) != kind {
 			return false
@@ -112,7 +116,7 @@ func TestMirror(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		mirror func(http.ResponseWriter, *http.Request, http.Handler) bool
+		mirror spoiler
 		empty  bool // nothing was pushed to it
 		// What the origin is asked for, at most.
 		manifests, blobs int
@@ -340,7 +344,8 @@ func TestRegistriesConf(t *testing.T) {
 		t.Errorf("Resolve = %+v, %v", got, err)
 	}
 	_, err = s.Resolve(context.Background(), "blocked.example/x:1")
-	if err == nil || Heals(err) || !strings.Contains(err.Error(), "/etc/containers/registries.conf blocks blocked.example") {
+	want := "/etc/containers/registries.conf blocks blocked.example"
+	if err == nil || Heals(err) || !strings.Contains(err.Error(), want) {
 		t.Errorf("Resolve = %v, want a lasting refusal that names the file", err)
 	}
 }

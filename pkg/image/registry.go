@@ -150,8 +150,8 @@ func (s *Source) asking() patience { return patience{s.tries(), s.longestWait()}
 // again from the beginning.
 func (s *Source) resuming() patience { return patience{4 * s.tries(), s.longestWait()} }
 
-// asking and resuming return the patience with the place: the usual one for the origin, and little for a mirror, because
-// there is another place to ask.
+// asking and resuming return the patience with the place: the usual one for the origin, and little for a mirror,
+// because there is another place to ask.
 func (p *place) asking() patience {
 	if p.mirror {
 		return patience{tries: 1}

@@ -11,8 +11,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Registries and the storage behind them often limit each connection, to 20 to 100 MB/s. So a large blob is requested in
-// windows, by several connections at once, and read in order.
+// Registries and the storage behind them often limit each connection, to 20 to 100 MB/s. So a large blob is requested
+// in windows, by several connections at once, and read in order.
 const (
 	largeBlob      = 32 << 20 // what is not larger is one request
 	mostWindows    = 16       // connections for all blobs of a Source
@@ -190,8 +190,8 @@ func (w *windows) running() (n int) {
 	return n
 }
 
-// windowSize is larger when the number of connections has been found, and is small: each window costs a request, and all
-// windows have mostAhead bytes.
+// windowSize is larger when the number of connections has been found, and is small: each window costs a request, and
+// all windows have mostAhead bytes.
 func (w *windows) windowSize() int64 {
 	most := w.source.mostAhead()
 	if w.raised > 0 || w.next < largeBlob && time.Now().After(w.keepTill) {

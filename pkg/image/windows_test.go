@@ -116,7 +116,9 @@ func TestWindows(t *testing.T) {
 		{name: "Range for the beginning alone", answer: later(plain), single: true},
 		{name: "416", answer: refuse(416), single: true},
 		{name: "403 later", answer: later(refuse(403)), single: true},
-		{name: "206 without Content-Range", single: true, answer: func(w http.ResponseWriter, r *http.Request, s *storage) bool {
+		{name: "206 without Content-Range", single: true, answer: func(
+			w http.ResponseWriter, r *http.Request, s *storage,
+		) bool {
 			from, to := part(r)
 			if to < 0 {
 				return false
@@ -125,14 +127,18 @@ func TestWindows(t *testing.T) {
 			w.Write(s.blob[from : to+1])
 			return true
 		}},
-		{name: "another part", single: true, answer: later(func(w http.ResponseWriter, r *http.Request, s *storage) bool {
+		{name: "another part", single: true, answer: later(func(
+			w http.ResponseWriter, r *http.Request, s *storage,
+		) bool {
 			from, to := part(r)
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from-1, to-1, len(s.blob)))
 			w.WriteHeader(206)
 			w.Write(s.blob[from-1 : to])
 			return true
 		})},
-		{name: "to the end of the blob", single: true, answer: later(func(w http.ResponseWriter, r *http.Request, s *storage) bool {
+		{name: "to the end of the blob", single: true, answer: later(func(
+			w http.ResponseWriter, r *http.Request, s *storage,
+		) bool {
 			from, _ := part(r)
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(s.blob)-1, len(s.blob)))
 			w.Header().Set("Content-Length", strconv.Itoa(len(s.blob)-from))
@@ -361,14 +367,15 @@ func TestWindowsFaster(t *testing.T) {
 		t.Fatal(err)
 	}
 	took := time.Since(start)
-	t.Logf("%v, where one connection takes %v; %d connections at a time, %d requests", took, 20*time.Second, st.most, st.requests)
+	t.Logf("%v, where one connection takes %v; %d connections at a time, %d requests",
+		took, 20*time.Second, st.most, st.requests)
 	if st.most < 12 {
 		t.Errorf("%d connections at a time, want more", st.most)
 	}
 }
 
-// BenchmarkLargeLayer reads one layer of 300 MB from a server that gives each connection 20 MB/s, and from one that gives what
-// it can, by one connection and by several.
+// BenchmarkLargeLayer reads one layer of 300 MB from a server that gives each connection 20 MB/s, and from one that
+// gives what it can, by one connection and by several.
 func BenchmarkLargeLayer(b *testing.B) {
 	blob := largeRandom(300e6)
 	h, err := digest("sha256", blob)

@@ -1,9 +1,9 @@
 // Package registries says where an image is pulled from: it reads containers-registries.conf(5), version 2, and turns a
 // reference into the places to ask, mirrors first.
 //
-// It follows containers/image, which podman and skopeo use: which entry fits a reference, what a mirror's name is rewritten
-// to, and which of two files counts. It does not search registries for names without a host, and knows no aliases: Wyrcan
-// takes a name without a host to be one at docker.io. It asks no registry itself.
+// It follows containers/image, which podman and skopeo use: which entry fits a reference, what a mirror's name is
+// rewritten to, and which of two files counts. It does not search registries for names without a host, and knows no
+// aliases: Wyrcan takes a name without a host to be one at docker.io. It asks no registry itself.
 package registries
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// File and Dir are where containers-registries.conf(5) has its files. Those of Dir whose names end in ".conf" count after
-// File, in the order of their names.
+// File and Dir are where containers-registries.conf(5) has its files. Those of Dir whose names end in ".conf" count
+// after File, in the order of their names.
 const (
 	File = "etc/containers/registries.conf"
 	Dir  = "etc/containers/registries.conf.d"
@@ -250,8 +250,8 @@ func wildcard(prefix string) bool {
 	return strings.HasPrefix(prefix, "*.") && !strings.Contains(prefix[1:], "*")
 }
 
-// AddMirrors puts mirrors before those that the configuration has for the registry host: those of wyr.mirror=, say. Each
-// is a host, with a path if the images are below one there.
+// AddMirrors puts mirrors before those that the configuration has for the registry host: those of wyr.mirror=, say.
+// Each is a host, with a path if the images are below one there.
 func (c *Config) AddMirrors(host string, mirrors ...string) error {
 	host, err := location(host)
 	if err != nil {
@@ -284,8 +284,8 @@ func (c *Config) AddMirrors(host string, mirrors ...string) error {
 	return nil
 }
 
-// Places returns where the image may be had, in the order in which to ask. ref is complete: it names the host, and docker.io
-// by that name, and a tag or a digest. Where the configuration forbids the image, the error is a *Blocked.
+// Places returns where the image may be had, in the order in which to ask. ref is complete: it names the host, and
+// docker.io by that name, and a tag or a digest. Where the configuration forbids the image, the error is a *Blocked.
 func (c Config) Places(ref string) ([]Place, error) {
 	var best *registry
 	for i := range c.registries {
@@ -311,7 +311,8 @@ func (c Config) Places(ref string) ([]Place, error) {
 	return append(places, Place{Ref: best.rewrite(ref, best.location), Insecure: best.insecure}), nil
 }
 
-// rewrite puts a location in the place of the prefix. A prefix with a star and without a location leaves the name as it is.
+// rewrite puts a location in the place of the prefix. A prefix with a star and without a location leaves the name as it
+// is.
 func (r *registry) rewrite(ref, to string) string {
 	if to == "" {
 		return ref
@@ -319,8 +320,8 @@ func (r *registry) rewrite(ref, to string) string {
 	return to + ref[fits(ref, r.prefix):]
 }
 
-// fits returns how much of the reference the prefix covers, -1 if it does not fit. A prefix ends where a part of the name
-// does. As in containers/image, that may be before a port: "example.com" is a prefix of "example.com:5000/image".
+// fits returns how much of the reference the prefix covers, -1 if it does not fit. A prefix ends where a part of the
+// name does. As in containers/image, that may be before a port: "example.com" is a prefix of "example.com:5000/image".
 func fits(ref, prefix string) int {
 	end := len(prefix)
 	if rest, star := strings.CutPrefix(prefix, "*"); star { // "*.example.com" covers the host's subdomains

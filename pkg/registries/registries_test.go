@@ -149,7 +149,8 @@ func TestBlocked(t *testing.T) {
 // TestDropIns: later files replace whole entries.
 func TestDropIns(t *testing.T) {
 	c := config(t, map[string]string{
-		"":             "[[registry]]\nlocation = \"r.example\"\ninsecure = true\n[[registry.mirror]]\nlocation = \"m.example\"",
+		"": "[[registry]]\nlocation = \"r.example\"\ninsecure = true\n" +
+			"[[registry.mirror]]\nlocation = \"m.example\"",
 		"10-a.conf":    "[[registry]]\nlocation = \"r.example\"\nblocked = true",
 		"20-b.conf":    "[[registry]]\nlocation = \"r.example\"\n[[registry.mirror]]\nlocation = \"n.example\"",
 		"30-c.disable": "no TOML at all",
@@ -177,9 +178,11 @@ func TestReadRefuses(t *testing.T) {
 		{"a mirror of nothing", "[[registry]]\nlocation = 'r'\n[[registry.mirror]]\ninsecure = true", "has no location"},
 		{"pull-from-mirror", "[[registry]]\nlocation = 'r'\n[[registry.mirror]]\nlocation = 'm'\npull-from-mirror = 'never'",
 			"want all"},
-		{"both ways", "[[registry]]\nlocation = 'r'\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = 'm'\npull-from-mirror = 'all'",
+		{"both ways", "[[registry]]\nlocation = 'r'\nmirror-by-digest-only = true\n" +
+			"[[registry.mirror]]\nlocation = 'm'\npull-from-mirror = 'all'",
 			"mirror-by-digest-only"},
-		{"in conflict", "[[registry]]\nlocation = 'r'\n[[registry]]\nprefix = 'p'\nlocation = 'r'\ninsecure = true", "only one says"},
+		{"in conflict", "[[registry]]\nlocation = 'r'\n[[registry]]\nprefix = 'p'\nlocation = 'r'\ninsecure = true",
+			"only one says"},
 		{"many mirrors", many.String(), "more than 16 mirrors"},
 		{"a line in a location", "[[registry]]\nlocation = \"r.example\\nx\"", "characters"},
 		{"large", strings.Repeat("#", maxFile+1), "more than 1024 KiB"},
@@ -205,7 +208,8 @@ func TestAddMirrors(t *testing.T) {
 		}
 	}
 	for ref, want := range map[string][]Place{
-		"r.example/x:1":               {{"a.example:5000/x:1", false, true}, {"b.example/r/x:1", false, true}, {"old.example/x:1", false, true}, {Ref: "r.example/x:1"}},
+		"r.example/x:1": {{"a.example:5000/x:1", false, true}, {"b.example/r/x:1", false, true},
+			{"old.example/x:1", false, true}, {Ref: "r.example/x:1"}},
 		"docker.io/library/debian:13": {{"c.example/library/debian:13", false, true}, {Ref: "docker.io/library/debian:13"}},
 	} {
 		if got, err := c.Places(ref); err != nil || !cmp.Equal(got, want) {
@@ -238,7 +242,7 @@ func TestDeep(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add("[[registry]]\nprefix = \"*.r.example\"\nlocation = \"x/y\"\n[[registry.mirror]]\nlocation = \"m\"", "a.r.example/b:1")
+	f.Add("[[registry]]\nprefix = '*.r.example'\nlocation = 'x/y'\n[[registry.mirror]]\nlocation = 'm'", "a.r.example/b:1")
 	f.Add("[[registry]]\nlocation = \"docker.io\"\nblocked = true", "docker.io/library/a@"+hex)
 	f.Fuzz(func(t *testing.T, text, ref string) {
 		list, err := parse(text)
