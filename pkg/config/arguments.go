@@ -2,9 +2,7 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
@@ -38,9 +36,27 @@ var options = []option{
 		func(c *Config, v string) { c.NetKeep = slices.Contains([]string{"yes", "true", "on", "1"}, v) }},
 }
 
+// list is an argument that may be given many times. An empty value removes what other sources have.
+type list struct {
+	name  string
+	comma bool               // one value may have several entries, separated by commas
+	check func(string) error // of an entry
+	of    func(*Config) *[]string
+}
+
+var lists = []list{
+	{"insecure", false, checkHost, func(c *Config) *[]string { return &c.Insecure }},
+	{"mirror", false, checkMirror, func(c *Config) *[]string { return &c.Mirrors }},
+	{"noproxy", true, checkNoProxy, func(c *Config) *[]string { return &c.NoProxy }},
+	{"ntp", true, checkServer, func(c *Config) *[]string { return &c.NTP }},
+}
+
 // known returns the names of all arguments but wyr.net.*, to suggest one for a misspelt name.
 func known() []string {
-	names := []string{"img", "arg", "insecure"}
+	names := []string{"img", "arg", "proxy"}
+	for _, l := range lists {
+		names = append(names, l.name)
+	}
 	for _, o := range options {
 		names = append(names, o.name)
 	}
@@ -72,7 +88,11 @@ func parse(args []cmdline.Arg) arguments {
 			continue
 		}
 		if err := l.argument(name, a, &net); err != nil {
-			l.warnings = append(l.warnings, fmt.Sprintf("%s is ignored: %v", a, err))
+			var text fmt.Stringer = a
+			if name == "proxy" { // it may have a password in it
+				text = cmdline.Arg{Key: a.Key}
+			}
+			l.warnings = append(l.warnings, fmt.Sprintf("%s is ignored: %v", text, err))
 		}
 	}
 	l.Network = net.files()
@@ -82,9 +102,10 @@ func parse(args []cmdline.Arg) arguments {
 // argument adds argument a to l. name is a's key without its prefix. The error says why a is ignored.
 func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+	j := slices.IndexFunc(lists, func(l list) bool { return l.name == name })
 	path, isNet := strings.CutPrefix(name, "net.")
 	switch {
-	case name != "img" && name != "arg" && name != "insecure" && i < 0 && !isNet:
+	case name != "img" && name != "arg" && name != "proxy" && i < 0 && j < 0 && !isNet:
 		return unknown(name)
 	case !a.HasValue:
 		return fmt.Errorf("it needs a value, as in %s=VALUE", a.Key)
@@ -97,8 +118,14 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 		o.set(&l.Config, a.Value)
 	case isNet:
 		return net.argument(path, a.Value)
-	case name == "insecure":
-		return l.insecure(a)
+	case j >= 0:
+		return l.add(lists[j], a)
+	case name == "proxy":
+		if err := checkProxy(a.Value); err != nil {
+			return err
+		}
+		l.once(name, a)
+		l.Proxy = a.Value
 	case a.Value == "" && name == "img":
 		return fmt.Errorf("it names no image")
 	case a.Value == "":
@@ -112,34 +139,26 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	return nil
 }
 
-// insecure adds one host to l. An empty value removes the hosts of other sources, for a person who wants none.
-func (l *arguments) insecure(a cmdline.Arg) error {
-	if a.Value != "" {
-		if !isHost(a.Value) {
-			return fmt.Errorf("%q is not a registry: want HOST or HOST:PORT", a.Value)
-		}
-		if !slices.Contains(l.Insecure, a.Value) {
-			l.Insecure = append(l.Insecure, a.Value)
+// add adds the entries of one argument to a list. If one of them is wrong, none is added.
+func (l *arguments) add(to list, a cmdline.Arg) error {
+	entries := []string{a.Value}
+	if to.comma {
+		entries = strings.Split(a.Value, ",")
+	}
+	entries = slices.DeleteFunc(entries, func(e string) bool { return e == "" })
+	for _, e := range entries {
+		if err := to.check(e); err != nil {
+			return err
 		}
 	}
-	l.given["insecure"] = a.Value
+	values := to.of(&l.Config)
+	for _, e := range entries {
+		if !slices.Contains(*values, e) {
+			*values = append(*values, e)
+		}
+	}
+	l.given[to.name] = a.Value
 	return nil
-}
-
-// isHost reports whether text is HOST[:PORT], and not a URL, a path or a pattern.
-func isHost(text string) bool {
-	host, port := text, "1"
-	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
-		host, port = text[:i], text[i+1:]
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return false
-	}
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		return strings.HasSuffix(inner, "]") && err == nil && a.Is6()
-	}
-	return strings.Trim(host, ".-_") != "" && len(host) <= 253 && isWord(host, ".-_")
 }
 
 // once records the value of a single-valued argument, and warns if it replaces another value.
@@ -158,8 +177,13 @@ func (l arguments) over(c Config) Config {
 			o.set(&c, o.get(l.Config))
 		}
 	}
-	if _, ok := l.given["insecure"]; ok {
-		c.Insecure = l.Insecure
+	for _, e := range lists {
+		if _, ok := l.given[e.name]; ok {
+			*e.of(&c) = *e.of(&l.Config)
+		}
+	}
+	if _, ok := l.given["proxy"]; ok {
+		c.Proxy = l.Proxy
 	}
 	return c
 }
@@ -176,8 +200,13 @@ func (c Config) Arguments() []cmdline.Arg {
 	for _, a := range c.Args {
 		add("arg", a)
 	}
-	for _, h := range c.Insecure {
-		add("insecure", h)
+	for _, l := range lists {
+		for _, v := range *l.of(&c) {
+			add(l.name, v)
+		}
+	}
+	if c.Proxy != "" {
+		add("proxy", c.Proxy)
 	}
 	for _, f := range numbered(c.Network) {
 		for _, s := range f.sections {

@@ -92,6 +92,19 @@ func TestLoadArguments(t *testing.T) {
 			want: Config{Image: "x"},
 			warnings: []string{"needs a value", `"http://a" is not a registry`, `"a/b"`, `"a:0"`, `"a:b"`, `"*"`,
 				`"a:99999"`, `"[a]"`, `"::1"`, `"a,b"`}},
+		{name: "reaching registries", line: `wyr.img=x wyr.mirror=m.lab:5000 wyr.mirror=docker.io=a.lab,b.lab/hub ` +
+			`wyr.proxy=http://proxy.lab:3128 wyr.noproxy=registry.lab,.corp,10.0.0.0/8 wyr.noproxy=* ` +
+			`wyr.ntp=ntp.lab,10.0.0.1 wyr.ntp=[2001:db8::1]:123,2001:db8::2,ntp.lab`,
+			want: Config{Image: "x", Mirrors: []string{"m.lab:5000", "docker.io=a.lab,b.lab/hub"},
+				Proxy: "http://proxy.lab:3128", NoProxy: []string{"registry.lab", ".corp", "10.0.0.0/8", "*"},
+				NTP: []string{"ntp.lab", "10.0.0.1", "[2001:db8::1]:123", "2001:db8::2"}}},
+		{name: "reaching registries, bad", line: `wyr.img=x wyr.mirror=http://m wyr.mirror=a=b=c wyr.mirror=a/b=m ` +
+			`wyr.mirror=a, wyr.proxy=proxy:3128 wyr.proxy=socks5://p:1 wyr.proxy=http://me:secret@p:1 ` +
+			`wyr.proxy=http://p:1/x wyr.ntp=a/b wyr.ntp=a,b:0 wyr.noproxy="a b"`,
+			want: Config{Image: "x"},
+			warnings: []string{`"http://m" is not a mirror`, `"b=c" is not a mirror`, `"a/b" is not a registry`, `"" is not a mirror`,
+				"not the URL of a proxy", "not the URL of a proxy", "put it into auth.json", "more than the proxy",
+				`"a/b" is not a server`, `"b:0" is not a server`, `"a b" is not a host`}},
 		{name: "keep", line: `wyr.img=x wyr.net.keep=no wyr.net.keep=1`, want: Config{Image: "x", NetKeep: true},
 			warnings: []string{`"1" takes the place of "no"`}},
 		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps`,
@@ -194,6 +207,10 @@ func TestLoadSources(t *testing.T) {
 			want: with(func(c *Config) { c.Insecure = []string{"registry.lab"} })},
 		{name: "no registry is insecure", line: "wyr.insecure=", store: &memory{data: []byte(nvram)},
 			want: with(func(c *Config) { c.Insecure = nil })},
+		{name: "other ways to registries", line: "wyr.mirror=m.lab wyr.proxy=http://p:1 wyr.noproxy=a wyr.ntp=n",
+			store: &memory{data: []byte(nvram)}, want: with(func(c *Config) {
+				c.Mirrors, c.Proxy, c.NoProxy, c.NTP = []string{"m.lab"}, "http://p:1", []string{"a"}, []string{"n"}
+			})},
 		{name: "options undone", line: "wyr.root= wyr.net.keep=no", store: &memory{data: []byte(nvram)},
 			want: with(func(c *Config) { c.Root, c.NetKeep = "", false })},
 		{name: "never mixed", line: "wyr.arg=z wyr.net.lan.Match.Name=e0", store: &memory{data: []byte(nvram)}, want: stored,

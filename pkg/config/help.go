@@ -24,6 +24,13 @@ And, where you need them:
                      this registry may be asked over plain HTTP, or without
                      verifying its certificate; may be given many times
 
+    wyr.mirror=[REGISTRY=]MIRROR[,MIRROR...]
+                     ask these before REGISTRY, or before that of the image
+    wyr.proxy=http://HOST:PORT wyr.noproxy=HOST[,HOST...]
+                     reach registries by way of a proxy, but for these hosts
+    wyr.ntp=SERVER[,SERVER...]
+                     set the clock by these servers, before verifying anything
+
     wyr.efi=write    keep all of the above in EFI NVRAM, for boots whose
                      command line names no image
     wyr.efi=clear    forget them

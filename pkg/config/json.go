@@ -25,6 +25,10 @@ type storedConfig struct {
 	NetKeep bool     `json:"net.keep,omitempty"`
 
 	Insecure []string `json:"insecure,omitempty"`
+	Mirrors  []string `json:"mirror,omitempty"`
+	Proxy    string   `json:"proxy,omitempty"`
+	NoProxy  []string `json:"noproxy,omitempty"`
+	NTP      []string `json:"ntp,omitempty"`
 	Version  string   `json:"version,omitempty"` // of the Wyrcan that wrote it; it decides nothing
 }
 
@@ -64,7 +68,10 @@ func (c Config) marshal(version string) ([]byte, error) {
 		files = append(files, member{f.name + "." + string(f.kind), sections})
 	}
 	args := append([]string{}, c.Args...)
-	data, err := json.Marshal(storedConfig{files, args, c.Image, c.Root, c.NetKeep, c.Insecure, version})
+	data, err := json.Marshal(storedConfig{
+		Network: files, Cmdline: args, Image: c.Image, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
+		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP, Version: version,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +101,20 @@ func Unmarshal(data []byte) (Config, error) {
 	if in.Root != "" && in.Root != "initramfs" {
 		return Config{}, fmt.Errorf("root: %q is not a known value", in.Root)
 	}
-	for _, h := range in.Insecure {
-		if !isHost(h) {
-			return Config{}, fmt.Errorf("insecure: %q is not a registry", h)
+	c := Config{
+		Image: in.Image, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
+		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP,
+	}
+	for _, l := range lists {
+		for _, v := range *l.of(&c) {
+			if err := l.check(v); err != nil {
+				return Config{}, fmt.Errorf("%s: %w", l.name, err)
+			}
 		}
 	}
-	c := Config{Image: in.Image, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure}
+	if err := checkProxy(c.Proxy); err != nil {
+		return Config{}, fmt.Errorf("proxy: %w", err)
+	}
 	for _, a := range in.Cmdline {
 		if a != "" {
 			c.Args = append(c.Args, a)

@@ -42,6 +42,9 @@ func TestJSON(t *testing.T) {
 			`"cmdline":[],"image":"x"}`},
 		{"ours", Config{Image: "x", Root: "initramfs", NetKeep: true, Insecure: []string{"a:1", "b"}},
 			`{"network":{},"cmdline":[],"image":"x","root":"initramfs","net.keep":true,"insecure":["a:1","b"]}`},
+		{"ways to registries", Config{Image: "x", Mirrors: []string{"a=b,c"}, Proxy: "http://p:1", NoProxy: []string{"d"},
+			NTP: []string{"e"}}, `{"network":{},"cmdline":[],"image":"x","mirror":["a=b,c"],"proxy":"http://p:1",` +
+			`"noproxy":["d"],"ntp":["e"]}`},
 		{"quotes", Config{Image: "x", Args: []string{`a="b c"`, "é\t\\"}},
 			`{"network":{},"cmdline":["a=\"b c\"","é\t\\"],"image":"x"}`},
 		{"nothing", Config{}, `{"network":{},"cmdline":[],"image":""}`},

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// The checks here say why a value is not what its argument takes. They are the same for the command line and for NVRAM.
+
+func checkHost(v string) error {
+	if !isHost(v) {
+		return fmt.Errorf("%q is not a registry: want HOST or HOST:PORT", v)
+	}
+	return nil
+}
+
+// checkMirror checks [HOST=]MIRROR[,MIRROR...]. A mirror is a host, with a path if the images are below one there.
+func checkMirror(v string) error {
+	host, mirrors := SplitMirror(v)
+	if host != "" && !isHost(host) {
+		return fmt.Errorf("%q is not a registry: want [HOST=]MIRROR[,MIRROR...]", host)
+	}
+	for _, m := range mirrors {
+		at, path, deeper := strings.Cut(m, "/")
+		if !isHost(at) || deeper && !isWord(path, "/.-_") {
+			return fmt.Errorf("%q is not a mirror: want HOST[:PORT][/PATH]", m)
+		}
+	}
+	return nil
+}
+
+// SplitMirror returns the registry that an entry of Config.Mirrors is about, "" for that of the image, and its mirrors.
+func SplitMirror(v string) (host string, mirrors []string) {
+	if before, after, ok := strings.Cut(v, "="); ok {
+		host, v = before, after
+	}
+	return host, strings.Split(v, ",")
+}
+
+// checkServer checks the name or the address of a server, with or without a port.
+func checkServer(v string) error {
+	if _, err := netip.ParseAddr(v); err != nil && !isHost(v) {
+		return fmt.Errorf("%q is not a server: want a name or an address", v)
+	}
+	return nil
+}
+
+// checkNoProxy checks a name, a domain, an address, a range of addresses (10.0.0.0/8), or "*" for all.
+func checkNoProxy(v string) error {
+	if _, err := netip.ParsePrefix(v); err != nil && v != "*" && !isWord(v, ".-_:[]") {
+		return fmt.Errorf("%q is not a host, a domain or a range of addresses", v)
+	}
+	return nil
+}
+
+// checkProxy checks the URL of a proxy. A password in it would be for everybody to read, in /proc/cmdline.
+func checkProxy(v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || !isHost(u.Host):
+		return errors.New("it is not the URL of a proxy: want http://HOST:PORT or https://HOST:PORT")
+	case u.User != nil:
+		return errors.New("a login for a proxy does not belong on the command line: put it into auth.json, under the proxy's HOST:PORT")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("it has more than the proxy: want http://HOST:PORT or https://HOST:PORT")
+	}
+	return nil
+}
+
+// isHost reports whether text is HOST[:PORT], and not a URL, a path or a pattern.
+func isHost(text string) bool {
+	host, port := text, "1"
+	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
+		host, port = text[:i], text[i+1:]
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return false
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return strings.HasSuffix(inner, "]") && err == nil && a.Is6()
+	}
+	return strings.Trim(host, ".-_") != "" && len(host) <= 253 && isWord(host, ".-_")
+}
