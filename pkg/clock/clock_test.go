@@ -1,0 +1,327 @@
+package clock
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	built = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	today = time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
+	empty = time.Date(1970, 1, 1, 0, 0, 30, 0, time.UTC) // what an empty battery gives
+	later = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)  // behind the end of NTP's era 0, in 2036
+)
+
+// fake is a machine whose clocks stand still.
+type fake struct {
+	mu            sync.Mutex
+	system        time.Time
+	rtc           time.Time
+	rtcErr        error // of reading
+	refuses       error // of setting the system's clock
+	sets, rtcSets int
+}
+
+func (f *fake) now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.system
+}
+
+func (f *fake) set(t time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refuses != nil {
+		return f.refuses
+	}
+	f.sets++
+	f.system = t
+	return nil
+}
+
+func (f *fake) battery() (time.Time, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rtc, f.rtcErr
+}
+
+func (f *fake) setBattery(t time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rtcSets++
+	f.rtc = t
+	return nil
+}
+
+// record collects what is said.
+type record struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (r *record) logf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, fmt.Sprintf(format, args...))
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.lines, "\n")
+}
+
+func TestFloor(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		now, want time.Time
+		refuses   error
+		says      string
+	}{
+		{"an empty battery", empty, built, nil, "the clock said 1970-01-01 00:00:30 UTC"},
+		{"right", today, today, nil, ""},
+		{"the future", later, later, nil, ""},
+		{"no right to", empty, empty, unix.EPERM, "cannot be set"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, r := &fake{system: c.now, refuses: c.refuses}, &record{}
+			(&Clock{Built: built, Logf: r.logf, machine: f}).Floor()
+			if !f.system.Equal(c.want) {
+				t.Errorf("the clock says %v, want %v", f.system, c.want)
+			}
+			if said := r.String(); (said == "") != (c.says == "") || !strings.Contains(said, c.says) {
+				t.Errorf("said %q, want %q", said, c.says)
+			}
+		})
+	}
+}
+
+// ntpServer answers, with the time that says returns, as RFC 5905 section 7.3 lays it out. It counts in the server's days:
+// nothing of it depends on this machine's clock.
+func ntpServer(t *testing.T, answer func(question []byte) []byte) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		b := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if reply := answer(b[:n]); reply != nil {
+				conn.WriteTo(reply, from)
+			}
+		}
+	}()
+	return conn.LocalAddr().String()
+}
+
+// says is a valid answer that gives the time now plus off.
+func says(off time.Duration) func([]byte) []byte {
+	return func(question []byte) []byte {
+		if len(question) < 48 {
+			return nil
+		}
+		b := make([]byte, 48)
+		b[0] = 0<<6 | 4<<3 | 4 // no leap second, version 4, a server
+		b[1] = 2               // stratum
+		b[3] = 0xEC            // precision
+		copy(b[24:32], question[40:48])
+		stamp := ntpTime(time.Now().Add(off))
+		binary.BigEndian.PutUint64(b[16:], ntpTime(time.Now().Add(off-time.Minute)))
+		binary.BigEndian.PutUint64(b[32:], stamp)
+		binary.BigEndian.PutUint64(b[40:], stamp)
+		return b
+	}
+}
+
+// ntpTime is seconds since 1900 and their fraction, modulo 2^32 seconds: an era.
+func ntpTime(t time.Time) uint64 {
+	const unixEpoch = 2208988800
+	return uint64(uint32(t.Unix()+unixEpoch))<<32 | uint64(t.Nanosecond())<<32/1e9
+}
+
+// with changes a byte of what another answer says.
+func with(answer func([]byte) []byte, at int, value byte) func([]byte) []byte {
+	return func(q []byte) []byte {
+		b := answer(q)
+		if b != nil {
+			b[at] = value
+		}
+		return b
+	}
+}
+
+// within reports whether a and b are the same but for the time that a test takes.
+func within(a, b time.Time) bool { return a.Sub(b).Abs() < 2*time.Second }
+
+func TestStart(t *testing.T) {
+	silent := func([]byte) []byte { return nil }
+	dead := "127.0.0.1:1" // nobody listens
+	const year = 365 * 24 * time.Hour
+	for _, c := range []struct {
+		name    string
+		off     time.Duration // of the right time from this test's
+		servers []func([]byte) []byte
+		dead    bool
+		built   time.Time
+		moves   bool
+		rtc     bool
+		says    string
+	}{
+		{name: "ahead", off: 56 * year, servers: []func([]byte) []byte{says(56 * year)}, moves: true, rtc: true, says: "it is set to"},
+		{name: "behind", off: -14 * year, servers: []func([]byte) []byte{says(-14 * year)}, moves: true, rtc: true, says: "it is set to"},
+		{name: "right", servers: []func([]byte) []byte{says(0)}},
+		{name: "a little off", off: 300 * time.Millisecond, servers: []func([]byte) []byte{says(300 * time.Millisecond)}},
+		{name: "the second one answers", off: year, servers: []func([]byte) []byte{silent, says(year)}, moves: true, rtc: true, says: "it is set to"},
+		{name: "a dead one and one that answers", off: year, dead: true, servers: []func([]byte) []byte{says(year)},
+			moves: true, rtc: true, says: "it is set to"},
+		{name: "before the build", off: -year, servers: []func([]byte) []byte{says(-year)}, built: time.Now(),
+			says: "before this program was built"},
+		{name: "not synchronised", servers: []func([]byte) []byte{with(says(year), 1, 16)}, says: "no time server has answered"},
+		{name: "kiss of death", servers: []func([]byte) []byte{with(says(year), 1, 0)}, says: "no time server has answered"},
+		{name: "an answer to somebody else", servers: []func([]byte) []byte{with(says(year), 24, 0xAA)}, says: "no time server has answered"},
+		{name: "a short answer", servers: []func([]byte) []byte{func([]byte) []byte { return []byte("no") }}, says: "no time server has answered"},
+		{name: "an empty answer", servers: []func([]byte) []byte{func([]byte) []byte { return []byte{} }}, says: "no time server has answered"},
+		{name: "a long answer", servers: []func([]byte) []byte{func(q []byte) []byte { return make([]byte, 1400) }}, says: "no time server has answered"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			f, r := &fake{system: start, rtc: start}, &record{}
+			var servers []string
+			if c.dead {
+				servers = append(servers, dead)
+			}
+			for _, s := range c.servers {
+				servers = append(servers, ntpServer(t, s))
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			(&Clock{Built: c.built, Logf: r.logf, machine: f}).Start(ctx, servers)
+			cancel()
+			if took := time.Since(start); took > Patience+time.Second {
+				t.Errorf("Start took %v, want %v at most", took, Patience)
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			want := start
+			if c.moves {
+				want = start.Add(c.off)
+			}
+			if !within(f.system, want) {
+				t.Errorf("the clock says %v, want %v; said %s", f.system, want, r)
+			}
+			if c.rtc != (f.rtcSets == 1) {
+				t.Errorf("the battery-backed clock was set %d times, want %v", f.rtcSets, c.rtc)
+			}
+			if said := r.String(); (said == "") != (c.says == "") || !strings.Contains(said, c.says) {
+				t.Errorf("said %q, want %q", said, c.says)
+			}
+		})
+	}
+}
+
+// TestStartLate: a server that answers too late for the boot to wait still gets its word in.
+func TestStartLate(t *testing.T) {
+	t.Parallel()
+	asked := make(chan bool, 10)
+	late := func(q []byte) []byte {
+		asked <- true
+		if len(asked) < 2 {
+			return nil
+		}
+		return says(time.Hour)(q)
+	}
+	start := time.Now()
+	f := &fake{system: start, rtcErr: fs.ErrNotExist}
+	(&Clock{machine: f}).Start(t.Context(), []string{ntpServer(t, late)})
+	if !within(f.now(), start) {
+		t.Fatalf("the clock says %v before a server has answered", f.now())
+	}
+	for !within(f.now(), start.Add(time.Hour)) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("the clock says %v, want %v", f.now(), start.Add(time.Hour))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if f.rtcSets != 0 {
+		t.Errorf("a battery-backed clock that is not there was set")
+	}
+}
+
+// TestStartNone: without a server there is nothing to wait for.
+func TestStartNone(t *testing.T) {
+	f, r := &fake{system: empty}, &record{}
+	start := time.Now()
+	(&Clock{Logf: r.logf, machine: f}).Start(t.Context(), nil)
+	if took := time.Since(start); took > time.Second || r.String() != "" || f.sets != 0 {
+		t.Errorf("took %v, said %q, set %d times", took, r, f.sets)
+	}
+}
+
+func TestHint(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		now, stated, built time.Time
+		refuses            error
+		want               bool
+		says               string
+	}{
+		{"1970 after the floor", built, today, built, nil, true, "says that it is 2026-11-27"},
+		{"2040", later, today, built, nil, true, "the clock said 2040-01-01"},
+		{"the same", today, today, built, nil, false, ""},
+		{"before the build", later, built.Add(-time.Hour), built, nil, false, "before this program was built"},
+		{"no known build", later, today, time.Time{}, nil, false, ""},
+		{"no right to", later, today, built, unix.EPERM, false, "cannot set the clock"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, r := &fake{system: c.now, rtc: c.now, refuses: c.refuses}, &record{}
+			got := (&Clock{Built: c.built, Logf: r.logf, machine: f}).Hint("registry r.example", c.stated)
+			want := c.now
+			if c.want {
+				want = c.stated
+			}
+			if got != c.want || !f.system.Equal(want) {
+				t.Errorf("Hint = %v and the clock says %v, want %v and %v", got, f.system, c.want, want)
+			}
+			if said := r.String(); (said == "") != (c.says == "") || !strings.Contains(said, c.says) {
+				t.Errorf("said %q, want %q", said, c.says)
+			}
+		})
+	}
+}
+
+// TestBattery: a clock with a date that is none is set, one that is right is left alone.
+func TestBattery(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rtc  time.Time
+		err  error
+		sets int
+	}{
+		{"right", today, nil, 0},
+		{"wrong", later, nil, 1},
+		{"no valid date", time.Time{}, unix.EINVAL, 1},
+		{"none", time.Time{}, fs.ErrNotExist, 0},
+		{"broken", time.Time{}, errors.New("input/output error"), 0},
+	} {
+		f := &fake{system: today, rtc: c.rtc, rtcErr: c.err}
+		if err := (&Clock{Built: built, machine: f}).step(today, today); err != nil || f.rtcSets != c.sets || f.sets != 0 {
+			t.Errorf("%s: %v, set %d times, the system's %d times; want %d and 0", c.name, err, f.rtcSets, f.sets, c.sets)
+		}
+	}
+}
