@@ -35,8 +35,9 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # The busybox is built outside a module, where Go uses the defaults of Go 1.20, for TLS among others. With an empty
 # godebugDefault it uses those of the current version.
-LDFLAGS  := -s -w -buildid= -X runtime.godebugDefault= \
-  $(foreach c,wyrboot wyrefi,-X $(MODULE)/cmds/$c.version=$(VERSION))
+LDFLAGS   = -s -w -buildid= -X runtime.godebugDefault= \
+  $(foreach c,wyrboot wyrefi,-X $(MODULE)/cmds/$c.version=$(VERSION)) \
+  -X $(MODULE)/cmds/wyrboot.built=$(SOURCE_DATE_EPOCH)
 # gobusybox turns inlining off, to save space. Here it is on for the code through which every byte of an image passes:
 # that adds 27 kB to the initrd, and saves a third of the time from layers to an initramfs.
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary

@@ -10,8 +10,9 @@ import (
 	"syscall"
 	"time"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
 )
 
 // patience is how long a failure stays on the screen before the machine reboots, so that a person can read it and act.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
-	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -22,15 +20,9 @@ import (
 // fetch downloads the image and returns its tree. It repeats an attempt that failed for a reason that may pass (a
 // registry that is down, a broken line), for as long as that takes. It returns any other error at once.
 func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
-	logins, err := credentials.Read(credentials.File)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.sayf("registries are asked without credentials: %v", err)
-	}
-	source := &image.Source{
-		Logf:     c.sayf,
-		Roots:    image.BootRoots(),
-		Auth:     logins.For,
-		Insecure: image.Hosts(c.config.Insecure),
+	source, err := c.source()
+	if err != nil {
+		return nil, err
 	}
 	for try := 1; ; try++ {
 		var tree *rootfs.Tree

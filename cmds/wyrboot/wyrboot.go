@@ -40,6 +40,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/clock"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
@@ -103,6 +104,7 @@ type cmd struct {
 	config    config.Config
 	confirmed bool // a person answered yes to wyr.efi=write
 	net       *network.Manager
+	clock     *clock.Clock
 	boot      *boot.Boot // how this machine boots an image
 
 	loader      *coldplug.Loader
@@ -129,6 +131,8 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	c.sayf("Wyrcan %s, the container bootloader", version)
 	c.sayf("documents: %s", documents)
 	c.took("kernel", uptime())
+	c.clock = c.newClock()
+	c.clock.Floor()
 
 	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
 		c.sayf("some hardware may stay without a driver: %v", err)
@@ -148,6 +152,8 @@ func (c *cmd) run(ctx context.Context) (err error) {
 		// without instructions for SHA-256. The manifest's digests are checked in any case.
 		SkipDiffIDs: true,
 	}
+	c.setClock(ctx)
+	c.useProxy()
 	tree, err := c.fetch(ctx)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/beevik/ntp"
@@ -39,6 +40,9 @@ type Clock struct {
 	Logf func(format string, args ...any)
 
 	machine machine
+
+	mu     sync.Mutex
+	proven bool // a time server has answered
 }
 
 // machine is what a test has in the place of the kernel.
@@ -144,22 +148,28 @@ func dialer(ctx context.Context) func(local, remote string) (net.Conn, error) {
 
 // synchronise sets both clocks by the answer of a server.
 func (c *Clock) synchronise(server string, r *ntp.Response) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := c.kernel().now()
 	right := now.Add(r.ClockOffset)
 	if err := c.step(now, right); err != nil {
 		c.logf("the time server %s says %s: %v", server, date(right), err)
 		return
 	}
+	c.proven = true
 	if off := r.ClockOffset.Abs(); off > Tolerance {
 		c.logf("the clock said %s; by the time server %s it is set to %s", date(now), server, date(right))
 	}
 }
 
-// Hint sets the clock to a date that somebody states who cannot prove it, if the clock is certainly or probably wrong:
-// a registry, whose certificate is not valid by this clock. It reports whether the clock has changed by more than Tolerance.
+// Hint sets the clock to a date that who states without proof: a registry whose certificate is not valid by this clock. It
+// does so only if no time server has answered, and the date of the build is known. It reports whether the clock has
+// changed by more than Tolerance.
 func (c *Clock) Hint(who string, stated time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := c.kernel().now()
-	if c.Built.IsZero() || stated.Sub(now).Abs() <= Tolerance {
+	if c.proven || c.Built.IsZero() || stated.Sub(now).Abs() <= Tolerance {
 		return false
 	}
 	if err := c.step(now, stated); err != nil {

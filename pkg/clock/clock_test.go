@@ -305,6 +305,17 @@ func TestHint(t *testing.T) {
 	}
 }
 
+// TestHintProven: who has the time of a time server needs no hint.
+func TestHintProven(t *testing.T) {
+	f := &fake{system: time.Now()}
+	c := &Clock{Built: built, machine: f}
+	c.Start(t.Context(), []string{ntpServer(t, says(time.Hour))})
+	before := f.now()
+	if c.Hint("registry r.example", today.Add(time.Hour)) || !f.now().Equal(before) {
+		t.Errorf("the clock says %v, want %v", f.now(), before)
+	}
+}
+
 // TestBattery: a clock with a date that is none is set, one that is right is left alone.
 func TestBattery(t *testing.T) {
 	for _, c := range []struct {

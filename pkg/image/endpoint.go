@@ -99,6 +99,9 @@ func (e *endpoint) has(u *url.URL) bool {
 func (s *Source) reach(ctx context.Context, registry string) (*endpoint, []challenge, error) {
 	e := &endpoint{source: s, registry: registry, scheme: "https"}
 	challenges, err := s.ping(ctx, e)
+	if err != nil && s.dateHint(ctx, registry, err) {
+		challenges, err = s.ping(ctx, e)
+	}
 	if err == nil || !s.mayBePlain(registry) || ctx.Err() != nil || !noTLS(err) {
 		return e, challenges, explain(ctx, "registry "+registry, registry, err)
 	}

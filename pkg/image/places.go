@@ -57,6 +57,16 @@ func fullName(ref name.Reference) string {
 	return ref.Name()
 }
 
+// RegistryOf returns the registry of the image that ref names, "docker.io" for a name without a host.
+func RegistryOf(ref string) (string, error) {
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return "", notAName(ref)
+	}
+	host, _, _ := strings.Cut(fullName(parsed), "/")
+	return host, nil
+}
+
 // String returns the name of the place for messages.
 func (p *place) String() string {
 	kind := "registry "

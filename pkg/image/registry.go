@@ -22,9 +22,13 @@ import (
 func (s *Source) Resolve(ctx context.Context, ref string) (*Image, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {
-		return nil, permanent("%q is not the name of an image: want [registry/]name[:tag][@digest]", ref)
+		return nil, notAName(ref)
 	}
 	return s.resolve(ctx, parsed)
+}
+
+func notAName(ref string) error {
+	return permanent("%q is not the name of an image: want [registry/]name[:tag][@digest]", ref)
 }
 
 func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error) {

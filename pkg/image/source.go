@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ type Source struct {
 	// none, like the boot environment.
 	Roots *x509.CertPool
 	// Transport makes the requests. nil means a new one, with timeouts, Roots, and the proxy that the environment names.
+	// The proxy gets the login that Auth has for its HOST:PORT.
 	Transport http.RoundTripper
 	// Stall is how long a connection may bring no bytes, or almost none, before it counts as broken; 0 means 30 seconds.
 	// Resolve, which reads several small documents, may take twenty times as long in all.
@@ -50,6 +52,9 @@ type Source struct {
 	Tries int
 	// Backoff is the wait after the first failure; it doubles with each further one. 0 means 200 milliseconds.
 	Backoff time.Duration
+	// Clock is told the date that a registry states, if the registry's certificate is not valid by this machine's clock. It
+	// reports whether it has set the clock. nil means that the clock stays as it is.
+	Clock func(who string, date time.Time) bool
 	// Ahead is how many bytes of large blobs may wait in memory to be read, in all. More connections bring them than one
 	// for each blob, up to 16 in all. 0 means 64 MiB, which is also the most.
 	Ahead int64
@@ -165,6 +170,25 @@ func (s *Source) auth(repo name.Repository) authn.Authenticator {
 	return authn.Anonymous
 }
 
+// proxy returns the proxy that the environment names, with the login that s.Auth has for its HOST:PORT.
+func (s *Source) proxy(req *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(req)
+	if err != nil || u == nil || u.User != nil || s.Auth == nil {
+		return u, err
+	}
+	auth := s.Auth(u.Host)
+	if auth == nil {
+		return u, nil
+	}
+	login, err := authn.Authorization(req.Context(), auth)
+	if err != nil || login.Username == "" {
+		return u, nil
+	}
+	with := *u
+	with.User = url.UserPassword(login.Username, login.Password)
+	return &with, nil
+}
+
 // transport returns the transport that makes the requests. All registries of s share it and its idle connections.
 func (s *Source) transport() http.RoundTripper {
 	s.once.Do(func() {
@@ -177,7 +201,7 @@ func (s *Source) transport() http.RoundTripper {
 		var protocols http.Protocols
 		protocols.SetHTTP1(true)
 		s.base = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
+			Proxy:                  s.proxy,
 			DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots()},
 			TLSHandshakeTimeout:    30 * time.Second, // long enough for old and emulated processors
