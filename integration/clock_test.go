@@ -1,0 +1,171 @@
+package integration
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/u-root/u-root/pkg/cpio"
+
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// TestClock boots machines with a clock that is decades off, from a registry whose certificate is valid today. With a
+// time server the clock is set by that, without one by the date that the registry states. One machine boots on into the
+// container, whose kernel must start with the right date.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	registry := imagetest.Serve(t)
+	registry.Push(t, "bootable", imagetest.Image(t, kernelLayer(t), initLayer(t)))
+	host, ca := certified(t, registry.Host)
+	initrd := withFiles(t, map[string]string{"etc/ssl/certs/lab.pem": ca})
+	ntp := timeServer(t)
+	today := time.Now().UTC().Format(time.DateOnly)
+
+	for _, c := range []struct {
+		name, clock, args string
+		want              []string // in this order
+		boots             bool
+	}{
+		{name: "1970, with a time server", clock: "1970-01-01", args: " wyr.ntp=" + ntp, boots: true, want: []string{
+			`the clock said 1970-01-01 .* before this program was built: it is set to 20\d\d-`,
+			`by the time server ` + ntp + ` it is set to ` + today}},
+		{name: "1970, without one", clock: "1970-01-01", want: []string{
+			`the clock said 1970-01-01 .* before this program was built: it is set to 20\d\d-`,
+			`registry ` + host + ` says that it is ` + today + `.* unproven`}},
+		{name: "2040, with a time server", clock: "2040-01-01", args: " wyr.ntp=" + ntp, want: []string{
+			`the clock said 2040-01-01 .* by the time server ` + ntp + ` it is set to ` + today}},
+		{name: "2040, without one", clock: "2040-01-01", want: []string{
+			`the clock said 2040-01-01 .* registry ` + host + ` says that it is ` + today + `.* unproven`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := vm.Machine{
+				Initrd:  initrd,
+				QEMU:    []string{"-rtc", "base=" + c.clock},
+				Cmdline: "quiet wyr.img=" + host + "/bootable wyr.arg=console=ttyS0 wyr.arg=demo=once" + c.args,
+			}.Start(t)
+			for _, want := range c.want {
+				v.Wait(`wyrboot: .*`+want, bootTime)
+			}
+			v.Wait(`^wyrboot: stage pull`, stepTime)
+			if c.boots {
+				v.Wait(`setting system clock to `+today, kexecTime)
+				v.Exit(stepTime)
+			}
+			v.Never(`is not valid now`)
+		})
+	}
+}
+
+// certified serves what is at the address upstream over TLS, with a certificate of an authority of its own that is
+// valid for an hour. It returns the name of the server for machines in QEMU's user network, and the authority's
+// certificate.
+func certified(t *testing.T, upstream string) (host, ca string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lab"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(10, 0, 2, 2)},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: upstream}))
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	_, port, _ := strings.Cut(srv.Listener.Addr().String(), ":")
+	return "10.0.2.2:" + port, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// withFiles returns a copy of Wyrcan's initrd with more files, as an archive behind it.
+func withFiles(t *testing.T, files map[string]string) string {
+	t.Helper()
+	var more bytes.Buffer
+	w := cpio.Newc.Writer(&more)
+	made := map[string]bool{}
+	for name, content := range files {
+		for i := range len(name) {
+			if dir := name[:i]; name[i] == '/' && !made[dir] {
+				made[dir] = true
+				if err := w.WriteRecord(cpio.Directory(dir, 0o755)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := w.WriteRecord(cpio.StaticFile(name, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cpio.WriteTrailer(w); err != nil {
+		t.Fatal(err)
+	}
+	initrd, err := os.ReadFile(vm.Artefact(t, "wyrcan.initrd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "initrd")
+	if err := os.WriteFile(file, append(initrd, more.Bytes()...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// timeServer answers NTP with this host's time (RFC 5905, section 7.3). It returns its name for machines in QEMU's user
+// network.
+func timeServer(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		q := make([]byte, 48)
+		for {
+			n, from, err := conn.ReadFrom(q)
+			if err != nil {
+				return
+			}
+			if n < len(q) {
+				continue
+			}
+			a := make([]byte, 48)
+			a[0], a[1] = 4<<3|4, 2 // version 4, a server; stratum 2
+			copy(a[24:32], q[40:48])
+			for _, at := range []int{16, 32, 40} {
+				now := time.Now()
+				binary.BigEndian.PutUint32(a[at:], uint32(now.Unix()+2208988800))
+				binary.BigEndian.PutUint32(a[at+4:], uint32(uint64(now.Nanosecond())<<32/1e9))
+			}
+			conn.WriteTo(a, from)
+		}
+	}()
+	_, port, _ := strings.Cut(conn.LocalAddr().String(), ":")
+	return "10.0.2.2:" + port
+}
