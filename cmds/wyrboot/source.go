@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -12,7 +10,6 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/clock"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
-	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/registries"
 )
@@ -20,10 +17,6 @@ import (
 // source returns what finds the image: with the credentials, the certificate authorities and the mirrors that are in the
 // initrd or on the command line.
 func (c *cmd) source() (*image.Source, error) {
-	logins, err := credentials.Read(credentials.File)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.sayf("registries are asked without credentials: %v", err)
-	}
 	places, err := registries.Read(os.DirFS("/"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read how registries are reached: %w", err)
@@ -34,7 +27,7 @@ func (c *cmd) source() (*image.Source, error) {
 	return &image.Source{
 		Logf:       c.sayf,
 		Roots:      image.BootRoots(),
-		Auth:       logins.For,
+		Auth:       c.logins().For,
 		Insecure:   image.Hosts(c.config.Insecure),
 		Registries: places,
 		Clock:      c.clock.Hint,

@@ -49,6 +49,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
@@ -101,6 +102,7 @@ type cmd struct {
 	store   config.Store
 	owner   bool // this program may reboot the machine
 
+	system    syscred.Set // system credentials
 	config    config.Config
 	confirmed bool // a person answered yes to wyr.efi=write
 	net       *network.Manager
@@ -137,6 +139,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
 		c.sayf("some hardware may stay without a driver: %v", err)
 	}
+	c.system = c.systemCredentials(ctx)
 	if err := c.configure(ctx); err != nil {
 		return err
 	}

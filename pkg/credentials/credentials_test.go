@@ -16,12 +16,13 @@ const auth = "bmFtZTpwYXNzOndvcmQ="
 
 func TestRead(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "auth.json")
-	text := `{"credsStore": "desktop", "auths": {
+	text := `{"auths": {
 		"registry.example:5000": {"auth": "` + auth + `"},
 		"https://index.docker.io/v1/": {"username": "hub", "password": "secret"},
 		"registry.example/part": {"auth": "` + auth + `"},
 		"registry.example/part/deep/": {"username": "deep", "password": "secret"},
 		"docker.io/team": {"username": "team", "password": "secret"},
+		"Upper.example": {"username": "upper", "password": "secret"},
 		"token.example": {"identitytoken": "refresh"}
 	}}`
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -45,6 +46,7 @@ func TestRead(t *testing.T) {
 		"registry.example/parts/image":     {},
 		"index.docker.io/team/image":       {Username: "team", Password: "secret"},
 		"index.docker.io/library/debian":   {Username: "hub", Password: "secret"},
+		"upper.example/x":                  {Username: "upper", Password: "secret"},
 		"other.example":                    {},
 	} {
 		got, err := c.For(registry).Authorization()
@@ -87,10 +89,14 @@ func TestReadRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"auths": {"https://registry.example/": {"auth": "` + auth + `"}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := parse(b)
+		c, err := Parse(b, "here")
 		for registry := range c {
-			if _, e := c.For(registry).Authorization(); e != nil || err != nil {
+			var helped *Helped
+			if _, e := c.For(registry).Authorization(); e != nil || err != nil && !errors.As(err, &helped) {
 				t.Errorf("For(%q) = %v, after %v", registry, e, err)
+			}
+			if _, ok := c.Find(registry); !ok {
+				t.Errorf("Find(%q) finds nothing", registry)
 			}
 		}
 	})
