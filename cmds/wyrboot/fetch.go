@@ -30,9 +30,7 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 		if err == nil {
 			return tree, nil
 		}
-		if host := image.InsecureHost(err); host != "" {
-			err = fmt.Errorf("%w; wyr.insecure=%s allows it", err, host)
-		}
+		err = c.advise(err)
 		if !image.Heals(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("cannot get %s: %w", c.config.Image, err)
 		}

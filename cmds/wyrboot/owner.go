@@ -2,13 +2,24 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/certificates"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
 )
+
+// page is the document about logins and certificates.
+const page = "docs/registries.md"
 
 // systemCredentials reads what the machine's owner gave to the boot environment through the firmware or a hypervisor.
 // It needs the drivers to be loaded: fw_cfg has one.
@@ -25,11 +36,77 @@ func (c *cmd) systemCredentials(ctx context.Context) syscred.Set {
 	return set
 }
 
-// logins returns the logins for registries, and says where they come from.
-func (c *cmd) logins() credentials.Credentials {
+// registryLogins returns the logins for registries, and says where they come from.
+func (c *cmd) registryLogins() credentials.Credentials {
 	logins, said := credentials.Gather(os.DirFS("/"), c.system)
 	for _, line := range said {
 		c.sayf("%s", line)
 	}
 	return logins
+}
+
+// roots returns the certificate authorities to trust: those compiled in, those in /etc/ssl/certs, and those of system
+// credentials, of which it says where they come from.
+func (c *cmd) roots() *x509.CertPool {
+	pool := image.BootRoots()
+	for _, cred := range c.system.Named(certificates.Name) {
+		from := fmt.Sprintf("credential %s of %s", cred.Name, cred.From)
+		list, err := certificates.Bundle(cred.Data)
+		if err != nil {
+			c.sayf("%s: %v; see %s", from, err, page)
+		}
+		for _, cert := range list {
+			pool.AddCert(cert)
+		}
+		if len(list) > 0 {
+			c.sayf("certificate authorities: %d from %s", len(list), from)
+		}
+	}
+	return pool
+}
+
+// hostCertificates returns the certificates that an initrd brought for one host.
+func hostCertificates(host string) ([]*x509.Certificate, []tls.Certificate, error) {
+	x, err := certificates.System(os.DirFS("/"), "").For(host)
+	return x.Roots, x.Client, err
+}
+
+// advise adds to an error of package image what a person can do about it.
+func (c *cmd) advise(err error) error {
+	need, host := image.Needs(err)
+	certs := "/etc/containers/certs.d/" + host
+	var do string
+	switch need {
+	case image.NeedLogin:
+		do = "bring a login: " + credentials.File + " or the credential " + credentials.Name
+		if from := c.loginFor(host); from != "" {
+			do = "check the login from " + from
+		}
+	case image.NeedAuthority:
+		do = fmt.Sprintf("bring the certificate of its authority: %s/ca.crt or the credential %s", certs, certificates.Name)
+	case image.NeedClientCertificate:
+		do = fmt.Sprintf("bring %s/client.cert and client.key", certs)
+	case image.NeedCertificate:
+		do = "check the certificate"
+	}
+	if do != "" {
+		err = fmt.Errorf("%w; %s, see %s", err, do, page)
+	}
+	if host := image.InsecureHost(err); host != "" {
+		err = fmt.Errorf("%w; wyr.insecure=%s allows it", err, host)
+	}
+	return err
+}
+
+// loginFor returns where the login for the image comes from, if host is its registry and there is one.
+func (c *cmd) loginFor(host string) string {
+	ref, err := name.ParseReference(c.config.Image)
+	if err != nil || !strings.EqualFold(ref.Context().RegistryStr(), host) {
+		return ""
+	}
+	key, ok := c.logins.Find(ref.Context().Name())
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%s for %s", c.logins[key].From, key)
 }

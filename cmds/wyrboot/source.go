@@ -17,6 +17,7 @@ import (
 // source returns what finds the image: with the credentials, the certificate authorities and the mirrors that are in the
 // initrd or on the command line.
 func (c *cmd) source() (*image.Source, error) {
+	c.logins = c.registryLogins()
 	places, err := registries.Read(os.DirFS("/"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read how registries are reached: %w", err)
@@ -25,13 +26,14 @@ func (c *cmd) source() (*image.Source, error) {
 		return nil, err
 	}
 	return &image.Source{
-		Logf:       c.sayf,
-		Roots:      image.BootRoots(),
-		Auth:       c.logins().For,
-		Insecure:   image.Hosts(c.config.Insecure),
-		Registries: places,
-		Clock:      c.clock.Hint,
-		Ahead:      ahead(),
+		Logf:         c.sayf,
+		Roots:        c.roots(),
+		Certificates: hostCertificates,
+		Auth:         c.logins.For,
+		Insecure:     image.Hosts(c.config.Insecure),
+		Registries:   places,
+		Clock:        c.clock.Hint,
+		Ahead:        ahead(),
 	}, nil
 }
 

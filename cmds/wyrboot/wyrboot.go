@@ -45,6 +45,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
+	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
@@ -102,7 +103,8 @@ type cmd struct {
 	store   config.Store
 	owner   bool // this program may reboot the machine
 
-	system    syscred.Set // system credentials
+	system    syscred.Set             // system credentials
+	logins    credentials.Credentials // for registries
 	config    config.Config
 	confirmed bool // a person answered yes to wyr.efi=write
 	net       *network.Manager

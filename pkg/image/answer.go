@@ -158,9 +158,18 @@ func (a *answer) encoding() string {
 // one (distribution specification, "Error Codes").
 func refusal(who string, a *answer) error {
 	f := statusFault(who, a.resp.StatusCode)
+	f.host = a.host
+	if a.resp.Request.URL.Host != a.host { // a storage that the registry redirects to takes no login
+		f.need = NeedNothing
+	}
 	raw, err := io.ReadAll(io.LimitReader(a, 64<<10))
 	if err != nil {
 		return f
+	}
+	if f.status == http.StatusBadRequest {
+		if f := plainRefusal(who, a.host, raw); f != nil {
+			return f
+		}
 	}
 	var reply struct {
 		Errors []struct {

@@ -110,10 +110,12 @@ func (s *Source) reach(ctx context.Context, registry string) (*endpoint, []chall
 	return e, challenges, explain(ctx, "registry "+registry, registry, err)
 }
 
-// noTLS reports whether err says that no TLS connection could be made, for any reason but a certificate.
+// noTLS reports whether err says that no TLS connection could be made, for any reason but a certificate, the server's
+// or this machine's.
 func noTLS(err error) bool {
 	var verify *tls.CertificateVerificationError
-	return errors.As(err, new(*url.Error)) && !errors.As(err, new(*fault)) && !errors.As(err, &verify)
+	return errors.As(err, new(*url.Error)) && !errors.As(err, new(*fault)) && !errors.As(err, &verify) &&
+		clientFault("", "", err) == nil
 }
 
 // ping requests /v2/ of an endpoint, to learn which authentication it wants (distribution specification, "Determining
@@ -168,12 +170,17 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
 		req.Header.Set("User-Agent", "wyrcan")
 	}
-	if req.URL.Scheme == "https" && w.source.isUnverified(host) {
-		return w.source.unverifying().RoundTrip(req)
+	if req.URL.Scheme == "http" {
+		return w.source.transport().RoundTrip(req)
 	}
-	resp, err := w.source.transport().RoundTrip(req)
+	open := w.source.isUnverified(host)
+	t, err := w.source.to(host, open)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.RoundTrip(req)
 	var verify *tls.CertificateVerificationError
-	if err == nil || !w.source.insecure(host) || !errors.As(err, &verify) {
+	if err == nil || open || !w.source.insecure(host) || !errors.As(err, &verify) {
 		return resp, err
 	}
 	w.source.setUnverified(host)
@@ -188,21 +195,8 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
 		req.Body = body
 	}
-	return w.source.unverifying().RoundTrip(req)
-}
-
-// unverifying returns a transport that accepts any certificate.
-func (s *Source) unverifying() http.RoundTripper {
-	s.unverifiedOnce.Do(func() {
-		s.unverifiedBase = s.transport()
-		if t, ok := s.unverifiedBase.(*http.Transport); ok {
-			t = t.Clone()
-			if t.TLSClientConfig == nil {
-				t.TLSClientConfig = new(tls.Config)
-			}
-			t.TLSClientConfig.InsecureSkipVerify = true
-			s.unverifiedBase = t
-		}
-	})
-	return s.unverifiedBase
+	if t, err = w.source.to(host, true); err != nil {
+		return nil, err
+	}
+	return t.RoundTrip(req)
 }

@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,6 +26,8 @@ type fault struct {
 	damaged  bool   // the bytes that arrived were wrong
 	status   int    // HTTP status of the answer, 0 if there was none
 	insecure string // the host that Source.Insecure would have to allow
+	need     Need   // what a person has to bring for host
+	host     string
 }
 
 // Error returns one line without control characters. Much of the text is untrusted: a registry's answers, the
@@ -97,29 +98,26 @@ func explain(ctx context.Context, who, host string, err error) error {
 	}
 	var (
 		status  *transport.Error
-		invalid x509.CertificateInvalidError
 		verify  *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
 		request *url.Error
 	)
 	who = printable.Line(who)
 	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		// Go has one reason for "expired" and "not yet valid". In both cases this machine's clock may be wrong.
-		return &fault{
-			text: fmt.Sprintf("the certificate of %s is not valid now (%s by this machine's clock)",
-				who, time.Now().UTC().Format(time.DateTime)),
-			cause: invalid,
-		}
 	case errors.As(err, &verify):
-		return &fault{text: fmt.Sprintf("the certificate of %s is not trusted", who), cause: verify.Err, insecure: host}
+		return certificateFault(who, host, verify)
 	case errors.As(err, &status):
-		return statusFault(who, status.StatusCode)
+		f := statusFault(who, status.StatusCode)
+		f.host = host
+		return f
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return &fault{text: who + " speaks plain HTTP, which anybody on the way can read and change", insecure: host}
 	case errors.As(err, &record):
 		return &fault{text: who + " does not speak TLS", insecure: host}
 	case errors.As(err, &request):
+		if f := clientFault(who, host, err); f != nil {
+			return f
+		}
 		// Leave out the URL: it may hold the signature of a storage service, which is a secret.
 		return &fault{text: "cannot reach " + who, cause: request.Err, heals: true}
 	}
@@ -137,6 +135,7 @@ func statusFault(who string, code int) *fault {
 	switch code {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		f.text = who + " denies access: the image does not exist or needs credentials"
+		f.need = NeedLogin
 	case http.StatusNotFound:
 		f.text = who + " does not have it"
 	default:

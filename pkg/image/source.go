@@ -38,6 +38,10 @@ type Source struct {
 	// Roots are the certificate authorities to trust. nil means the system's, or the roots compiled in if the system has
 	// none, like the boot environment.
 	Roots *x509.CertPool
+	// Certificates returns the certificates for connections to one host, "HOST[:PORT]": authorities that are trusted
+	// besides Roots, and what this machine shows to the host if it asks for a client certificate. They are used for no
+	// other host. nil means none.
+	Certificates func(host string) (roots []*x509.Certificate, client []tls.Certificate, err error)
 	// Transport makes the requests. nil means a new one, with timeouts, Roots, and the proxy that the environment names.
 	// The proxy gets the login that Auth has for its HOST:PORT.
 	Transport http.RoundTripper
@@ -77,8 +81,8 @@ type Source struct {
 	allowed    map[string]bool  // hosts that Registries allows to be insecure
 	unverified map[string]bool  // hosts with an invalid certificate, which the user has allowed
 
-	unverifiedOnce sync.Once
-	unverifiedBase http.RoundTripper
+	extra       map[string]extra               // answers of Certificates
+	connections map[connection]*http.Transport // for hosts that need one of their own
 }
 
 // maxDamaged is how often a blob may arrive with wrong bytes before it counts as damaged at the registry.

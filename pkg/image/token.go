@@ -132,7 +132,8 @@ func (a *authorizer) tokenFrom(
 	defer got.Close()
 	switch code := got.resp.StatusCode; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden || code == http.StatusBadRequest:
-		return "", &fault{text: who + " gives no token: the image does not exist or needs other credentials", status: code}
+		return "", &fault{text: who + " gives no token: the image does not exist or needs other credentials", status: code,
+			need: NeedLogin, host: a.endpoint.registry}
 	case code != http.StatusOK:
 		return "", statusFault(who, code)
 	}

@@ -1,0 +1,281 @@
+package image
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// An authority signs certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{cert, key}
+}
+
+// sign returns a certificate for the address 127.0.0.1, and for clients, that ends at some time.
+func (a *authority) sign(t *testing.T, name string, until time.Time) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// A tlsServer serves over TLS, and notes the names in the client certificates that it is shown.
+type tlsServer struct {
+	host string
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (s *tlsServer) shown() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for n := range s.seen {
+		names = append(names, n)
+	}
+	return strings.Join(names, " ")
+}
+
+func serveTLS(t *testing.T, a *authority, h http.Handler, ask tls.ClientAuthType) *tlsServer {
+	t.Helper()
+	s := &tlsServer{seen: make(map[string]bool)}
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{
+		Certificates: []tls.Certificate{a.sign(t, "server", time.Now().Add(time.Hour))},
+		ClientAuth:   ask, ClientCAs: a.pool(),
+		VerifyConnection: func(c tls.ConnectionState) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, cert := range c.PeerCertificates {
+				s.seen[cert.Subject.CommonName] = true
+			}
+			return nil
+		},
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	s.host = strings.TrimPrefix(server.URL, "https://")
+	return s
+}
+
+// registryWith returns a registry with the image as x:1. It redirects to blobs, unless that is "".
+func registryWith(t *testing.T, img v1.Image, blobs func() string) http.Handler {
+	t.Helper()
+	h := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	plain := httptest.NewServer(h)
+	defer plain.Close()
+	ref, err := name.ParseReference(strings.TrimPrefix(plain.URL, "http://") + "/x:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to := blobs(); to != "" && strings.Contains(r.URL.Path, "/blobs/") {
+			http.Redirect(w, r, to+r.URL.Path, http.StatusTemporaryRedirect)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func nowhere() string { return "" }
+
+// for1 returns a function for Source.Certificates that has certificates for one host.
+func for1(host string, roots []*x509.Certificate, client ...tls.Certificate,
+) func(string) ([]*x509.Certificate, []tls.Certificate, error) {
+	return func(h string) ([]*x509.Certificate, []tls.Certificate, error) {
+		if h == host {
+			return roots, client, nil
+		}
+		return nil, nil, nil
+	}
+}
+
+// An authority for one host is trusted for that host only, and a client certificate is shown to that host only: not to
+// a storage that it redirects to, although that asks for one and has the same address.
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
+	img := randomImage(t, 10_000, 1, amd64)
+	storage := serveTLS(t, theirs, registryWith(t, img, nowhere), tls.RequestClientCert)
+	registry := serveTLS(t, ours, registryWith(t, img, func() string { return "https://" + storage.host }),
+		tls.RequireAndVerifyClientCert)
+	me := ours.sign(t, "me", time.Now().Add(time.Hour))
+
+	s := fast(t)
+	s.Roots = theirs.pool()
+	s.Certificates = for1(registry.host, []*x509.Certificate{ours.cert}, me)
+	got, err := s.Resolve(context.Background(), registry.host+"/x:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(t, got.Layers[0]); err != nil {
+		t.Fatal(err)
+	}
+	if registry.shown() != "me" || storage.shown() != "" {
+		t.Errorf("the registry was shown %q, want me; the storage %q, want nothing", registry.shown(), storage.shown())
+	}
+
+	// The storage has a certificate of our authority, which is trusted for the registry alone.
+	impostor := serveTLS(t, ours, registryWith(t, img, nowhere), tls.RequestClientCert)
+	registry = serveTLS(t, ours, registryWith(t, img, func() string { return "https://" + impostor.host }),
+		tls.RequireAndVerifyClientCert)
+	s = fast(t)
+	s.Certificates = for1(registry.host, []*x509.Certificate{ours.cert}, me)
+	_, err = s.Resolve(context.Background(), registry.host+"/x:1")
+	if need, host := Needs(err); err == nil || Heals(err) || need != NeedAuthority || impostor.shown() != "" {
+		t.Errorf("Resolve with a redirection to a host that is not trusted = %v (need %v of %s); it was shown %q",
+			err, need, host, impostor.shown())
+	}
+}
+
+func TestCertificatesRefused(t *testing.T) {
+	t.Parallel()
+	ours, strange := newAuthority(t, "ours"), newAuthority(t, "strange")
+	img := randomImage(t, 1000, 1, amd64)
+	registry := serveTLS(t, ours, registryWith(t, img, nowhere), tls.RequireAndVerifyClientCert)
+	soon := time.Now().Add(time.Hour)
+	roots := []*x509.Certificate{ours.cert}
+	malformed := func(string) ([]*x509.Certificate, []tls.Certificate, error) {
+		return nil, nil, errors.New("/etc/containers/certs.d/x/ca.crt: it has no certificate in PEM form")
+	}
+	for name, row := range map[string]struct {
+		certificates func(string) ([]*x509.Certificate, []tls.Certificate, error)
+		want         string
+		need         Need
+	}{
+		"none":          {nil, "not trusted", NeedAuthority},
+		"no client":     {for1(registry.host, roots), "wants a client certificate", NeedClientCertificate},
+		"for a subhost": {for1("x."+registry.host, roots), "not trusted", NeedAuthority},
+		"expired": {for1(registry.host, roots, ours.sign(t, "old", time.Now().Add(-time.Hour))),
+			"does not accept the client certificate: it has expired", NeedClientCertificate},
+		"of another authority": {for1(registry.host, roots, strange.sign(t, "strange", soon)),
+			"client certificate", NeedClientCertificate},
+		"malformed": {malformed, "cannot use the certificates for " + registry.host +
+			": /etc/containers/certs.d/x/ca.crt: it has", NeedCertificate},
+	} {
+		s := fast(t)
+		s.Certificates = row.certificates
+		_, err := s.Resolve(context.Background(), registry.host+"/x:1")
+		need, host := Needs(err)
+		if err == nil || Heals(err) || !strings.Contains(err.Error(), row.want) || need != row.need ||
+			host != registry.host {
+			t.Errorf("%s: %v (heals: %v, need %v of %s), want %q, need %v",
+				name, err, Heals(err), need, host, row.want, row.need)
+		}
+	}
+	// A host whose certificate nobody verifies still gets the client certificate.
+	s := fast(t)
+	s.Insecure = Hosts([]string{registry.host})
+	s.Certificates = for1(registry.host, nil, ours.sign(t, "me", soon))
+	if _, err := s.Resolve(context.Background(), registry.host+"/x:1"); err != nil || registry.shown() != "me" {
+		t.Errorf("Resolve at an insecure registry = %v; it was shown %q", err, registry.shown())
+	}
+}
+
+// nginx refuses a client without a certificate inside of HTTP.
+func TestClientCertificateOfNginx(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]Need{
+		"<html><center>No required SSL certificate was sent</center></html>": NeedClientCertificate,
+		"<html><title>400 The SSL certificate error</title></html>":          NeedClientCertificate,
+		"<html>400 Bad Request</html>":                                       NeedNothing,
+	} {
+		host := newRegistry(t, func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, body)
+			})
+		})
+		_, err := fast(t).Resolve(context.Background(), host+"/x:1")
+		if need, _ := Needs(err); err == nil || need != want || Heals(err) {
+			t.Errorf("%s: %v, need %v, want %v", body, err, need, want)
+		}
+	}
+}
+
+// net/http would show the client certificate to a proxy that is reached over TLS.
+func TestClientCertificateAndProxy(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t, "ours")
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	proxy := serveTLS(t, ours, refuse, tls.RequestClientCert)
+	s := fast(t)
+	s.Roots = ours.pool()
+	base := s.transport().(*http.Transport)
+	base.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: proxy.host})
+	s.Certificates = for1("registry.example", nil, ours.sign(t, "me", time.Now().Add(time.Hour)))
+	_, err := s.Resolve(context.Background(), "registry.example/x:1")
+	if err == nil || !strings.Contains(err.Error(), "client certificate") || proxy.shown() != "" {
+		t.Errorf("Resolve = %v; the proxy was shown %q", err, proxy.shown())
+	}
+	// The proxy is used for other hosts.
+	if _, err := s.Resolve(context.Background(), "other.example/x:1"); err == nil ||
+		strings.Contains(err.Error(), "client certificate") {
+		t.Errorf("Resolve of another host = %v", err)
+	}
+}
