@@ -10,7 +10,8 @@
 //	registry, [registry/]name[:tag][@digest], or on this machine oci:DIR[:NAME], oci-archive:FILE[:NAME],
 //	docker-archive:FILE[:NAME], or the path of such a directory or file.
 //
-//	Results go to standard output, everything else to standard error. Credentials are those of docker login.
+//	Results go to standard output, everything else to standard error. Credentials are those of docker login and podman
+//	login.
 //
 //	wyrcan COMMAND -help tells more about each.
 //
@@ -48,7 +49,7 @@ type cmd struct {
 	root   string      // the root of /proc, /sys and /run, which tell what this system can do; "" is /
 	kernel boot.Kernel // the running kernel, for kexec; nil is the real one
 
-	tlsVerify *bool // the option; nil where a command has none
+	access *access // the options for registries; nil where a command has none
 }
 
 // subcommand is one line of the tool's help.
@@ -202,7 +203,8 @@ func (c *cmd) help(w io.Writer) {
 	fmt.Fprint(w, `
 An IMAGE is a name at a registry, [registry/]name[:tag][@digest], or on this
 machine oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
-the path of such a directory or file. Credentials are those of docker login.
+the path of such a directory or file. Credentials are those of docker login and
+podman login.
 
 wyrcan COMMAND -help tells more about a command, wyrcan version which wyrcan
 this is.
@@ -251,6 +253,9 @@ func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 		return nil, usage("%s: an argument is missing; usage: wyrcan %[1]s %s", f.Name(), f.synopsis)
 	case len(rest) > want && !more:
 		return nil, usage("%s: %q is one argument too many; usage: wyrcan %[1]s %s", f.Name(), rest[want], f.synopsis)
+	}
+	if a := f.c.access; a != nil {
+		return rest, a.read(f.c)
 	}
 	return rest, nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // A machine is a QEMU machine that boots Wyrcan. Its first serial line is connected to the user's terminal.
@@ -26,7 +27,29 @@ type machine struct {
 	cpus   int
 	args   []cmdline.Arg // the kernel's command line after console=
 	extra  []string      // further options for QEMU
-	until  string        // the text that the console of an unattended machine must show; "" for an interactive session
+
+	credentials []credential // system credentials, which QEMU reads from the files after standard error
+	until       string       // the text that the console of an unattended machine must show; "" for an interactive session
+}
+
+// credential is a system credential for the machine. It may be secret.
+type credential struct {
+	name    string
+	content []byte
+}
+
+// file returns a file without a name that has the content.
+func (c credential) file() (*os.File, error) {
+	f, err := memory.File(c.name)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(c.content)
+	if err = errors.Join(err, f.Chmod(0o600)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // board has the settings of QEMU that differ between architectures.
@@ -81,6 +104,11 @@ func (m *machine) command(hardware bool) ([]string, error) {
 	} else {
 		argv = append(argv, "-display", "none", "-monitor", "none", "-serial", "stdio")
 	}
+	for i, cred := range m.credentials {
+		const first = 3 // exec.Cmd.ExtraFiles
+		argv = append(argv, "-fw_cfg",
+			fmt.Sprintf("name=opt/io.systemd.credentials/%s,file=/proc/self/fd/%d", cred.name, first+i))
+	}
 	return append(argv, m.extra...), nil
 }
 
@@ -123,6 +151,14 @@ func (c *cmd) start(ctx context.Context, m *machine) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	q.Stderr = c.stderr
+	for _, cred := range m.credentials {
+		f, err := cred.file()
+		if err != nil {
+			return fmt.Errorf("cannot hand %s to the machine: %w", cred.name, err)
+		}
+		defer f.Close()
+		q.ExtraFiles = append(q.ExtraFiles, f)
+	}
 	out, err := q.StdoutPipe()
 	if err != nil {
 		return err

@@ -144,7 +144,7 @@ func (c *cmd) runInQEMU(ctx context.Context, args []string) error {
 	f := c.flags("run", "[OPTION...] IMAGE", `Boot IMAGE in QEMU on this terminal, with Wyrcan's own kernel and initrd.
 Ctrl-A, then X, ends it. The guest can reach a registry on this machine
 (localhost, 127.0.0.1). If IMAGE is on this machine's disk, it is served to the
-guest.
+guest. The guest gets the login for IMAGE.
 
 The exit status is 0 if the container's kernel was started, 1 if it was not, and
 2 for wrong usage. With -until it is 0 as soon as the console shows the text.
@@ -168,6 +168,9 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 			return fmt.Errorf("cannot get %s: %w", ref, advise(err))
 		}
 		c.tellImage(img)
+		if err := c.handOver(m, at, fromGuest(ref)); err != nil {
+			return err
+		}
 		return s.start(ctx, c, m)
 	}
 	return s.serveAndStart(ctx, c, func(reg *localRegistry) error { return reg.store(ctx, c, ref, s.platform()) })

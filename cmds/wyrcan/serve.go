@@ -33,7 +33,9 @@ this program tells each machine that boots from the network what to fetch. It
 never assigns addresses.
 
 IMAGE is a name that the machines can resolve, at a registry that they can
-reach. It is looked up first, and its digest and size are printed.
+reach. It is looked up first, and its digest and size are printed. A login and
+certificates are used for that alone: each machine needs its own, see
+docs/registries.md.
 `)
 	f.StringVar(&o.HTTP, "http", ":80", "serve HTTP at `ADDRESS`")
 	f.StringVar(&o.TFTP, "tftp", ":69", "serve TFTP at `ADDRESS`; empty: no TFTP")
@@ -166,10 +168,11 @@ func (c *cmd) lookUp(ctx context.Context, ref, arch string, insecure []string) e
 	source := c.source(ref, v1.Platform{OS: "linux", Architecture: arch})
 	source.Insecure = image.Hosts(insecure)
 	img, err := source.Resolve(ctx, ref)
+	need, _ := image.Needs(err)
 	switch {
 	case ctx.Err() != nil:
 		return err
-	case image.InsecureHost(err) != "":
+	case image.InsecureHost(err) != "" || need != image.NeedNothing:
 		return fmt.Errorf("cannot get %s: %w, here and on the machines", ref, advise(err))
 	case image.Heals(err):
 		return fmt.Errorf("cannot get %s: %w; start the registry first, or serve anyway with -no-check: "+

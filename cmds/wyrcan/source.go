@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression/foreign"
@@ -89,24 +87,15 @@ func (a arch) platform() v1.Platform {
 	return v1.Platform{OS: "linux", Architecture: a.name(), Variant: variant}
 }
 
-// source returns the source of the image ref, with the credentials of this machine's user.
+// source returns the source of the image ref, with the logins and certificates of the command and of this machine's
+// user.
 func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 	return &image.Source{
-		Platform: p,
-		Insecure: c.insecure(ref),
-		Formats:  foreign.Formats(),
-		Auth: func(repository string) authn.Authenticator {
-			repo, err := name.NewRepository(repository)
-			if err != nil {
-				return authn.Anonymous
-			}
-			auth, err := authn.DefaultKeychain.Resolve(repo)
-			if err != nil {
-				fmt.Fprintf(c.stderr, "wyrcan: cannot read the credentials for %s: %v\n", repository, err)
-				return authn.Anonymous
-			}
-			return auth
-		},
+		Platform:     p,
+		Insecure:     c.insecure(ref),
+		Certificates: c.certificates(ref),
+		Formats:      foreign.Formats(),
+		Auth:         c.auth(ref),
 		Logf: func(format string, args ...any) {
 			fmt.Fprintln(c.stderr, printable.Clip(fmt.Sprintf("wyrcan: "+format, args...), printable.Long))
 		},
@@ -184,33 +173,6 @@ func (m *meter) end() {
 		m.out.Status("", false)
 	}
 	m.out = nil
-}
-
-// registry adds the options for connections to a registry.
-func (f *flagSet) registry() {
-	f.c.tlsVerify = f.Bool("tls-verify", true,
-		"use TLS for the registry and verify its certificate; =false also allows plain HTTP, only for this registry")
-}
-
-// insecure returns a function that reports for which registry plain HTTP and unverified certificates are allowed: for
-// that of ref. It returns nil if they are not allowed.
-func (c *cmd) insecure(ref string) func(string) bool {
-	if c.tlsVerify == nil || *c.tlsVerify {
-		return nil
-	}
-	parsed, err := name.ParseReference(strings.TrimPrefix(ref, "docker://"))
-	if err != nil {
-		return nil // an invalid name: the request will report it
-	}
-	return image.Hosts([]string{parsed.Context().RegistryStr()})
-}
-
-// advise adds advice to the error of a request.
-func advise(err error) error {
-	if host := image.InsecureHost(err); host != "" {
-		return fmt.Errorf("%w; -tls-verify=false allows it", err)
-	}
-	return err
 }
 
 // open finds an image. It returns the image and a meter that shows how much of its layers has been read. The caller

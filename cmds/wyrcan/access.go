@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"golang.org/x/term"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/certificates"
+	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
+)
+
+// page is the document about logins and certificates.
+const page = "docs/registries.md"
+
+// access is how a command reaches the registry that it names. The options have the names of skopeo and podman.
+type access struct {
+	tlsVerify bool
+	authfile  string
+	creds     string
+	certDir   string
+
+	logins credentials.Credentials // of authfile; nil without one
+	login  *authn.Basic            // of creds
+	extra  certificates.Extra      // of certDir
+}
+
+// registry adds the options for connections to a registry.
+func (f *flagSet) registry() {
+	a := &access{}
+	f.c.access = a
+	f.BoolVar(&a.tlsVerify, "tls-verify", true,
+		"use TLS for the registry and verify its certificate; =false also allows plain HTTP, only for this registry")
+	f.StringVar(&a.authfile, "authfile", "",
+		"read the logins from `FILE`, as podman login writes it "+
+			"(default $REGISTRY_AUTH_FILE, else those of docker login and podman login)")
+	f.StringVar(&a.creds, "creds", "",
+		"log in to the registry as `USER[:PASSWORD]`; every user of this machine can see a password here, "+
+			"so without one it is asked for, or read as a line of standard input")
+	f.StringVar(&a.certDir, "cert-dir", "",
+		"use the certificates in `DIR` for the registry: *.crt are authorities, *.cert and *.key a client certificate")
+}
+
+// read reads what the options name.
+func (a *access) read(c *cmd) error {
+	if a.authfile != "" {
+		var err error
+		if a.logins, err = credentials.Read(a.authfile); err != nil {
+			return fmt.Errorf("cannot read the logins of -authfile: %w; see %s", err, page)
+		}
+	} else if file := os.Getenv("REGISTRY_AUTH_FILE"); file != "" {
+		logins, err := credentials.Read(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // before the first podman login there is none
+			return fmt.Errorf("cannot read the logins of $REGISTRY_AUTH_FILE: %w; see %s", err, page)
+		}
+		a.logins = logins
+	}
+	if a.certDir != "" {
+		var err error
+		if a.extra, err = certificates.ReadDir(os.DirFS(a.certDir), ".", a.certDir); err != nil {
+			return fmt.Errorf("%w; see %s", err, page)
+		}
+	}
+	if a.creds != "" {
+		user, password, given := strings.Cut(a.creds, ":")
+		if user == "" {
+			return usage("-creds: want USER or USER:PASSWORD")
+		}
+		if !given {
+			var err error
+			if password, err = c.password(user); err != nil {
+				return fmt.Errorf("cannot read the password for %s: %w", user, err)
+			}
+		}
+		a.login = &authn.Basic{Username: user, Password: password}
+	}
+	return nil
+}
+
+// password asks for a password on the terminal, or reads it as a line of standard input, and no byte more.
+func (c *cmd) password(user string) (string, error) {
+	if f, ok := c.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprintf(c.stderr, "password of %s: ", user)
+		b, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(c.stderr)
+		return string(b), err
+	}
+	const most = 64 << 10
+	var line []byte
+	for b := make([]byte, 1); len(line) < most; {
+		n, err := c.stdin.Read(b)
+		if n > 0 && b[0] == '\n' || err == io.EOF && len(line) > 0 {
+			return strings.TrimSuffix(string(line), "\r"), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		line = append(line, b[:n]...)
+	}
+	return "", errors.New("the line is too long")
+}
+
+// insecure returns a function that reports for which registry plain HTTP and unverified certificates are allowed: for
+// that of ref. It returns nil if they are not allowed.
+func (c *cmd) insecure(ref string) func(string) bool {
+	if c.access == nil || c.access.tlsVerify {
+		return nil
+	}
+	repo, ok := repository(ref)
+	if !ok {
+		return nil // an invalid name: the request will report it
+	}
+	return image.Hosts([]string{repo.RegistryStr()})
+}
+
+// repository returns the repository of an image at a registry.
+func repository(ref string) (name.Repository, bool) {
+	parsed, err := name.ParseReference(strings.TrimPrefix(ref, "docker://"))
+	if err != nil {
+		return name.Repository{}, false
+	}
+	return parsed.Context(), true
+}
+
+// auth returns a function for image.Source.Auth: the login of -creds for the registry of ref, else those of the file
+// that was named, else those of docker and podman.
+func (c *cmd) auth(ref string) func(repository string) authn.Authenticator {
+	own, _ := repository(ref)
+	return func(text string) authn.Authenticator {
+		repo, err := name.NewRepository(text)
+		if err != nil {
+			return authn.Anonymous
+		}
+		a := c.access
+		switch {
+		case a != nil && a.login != nil && repo.RegistryStr() == own.RegistryStr():
+			return a.login
+		case a != nil && a.logins != nil:
+			return a.logins.For(text)
+		}
+		auth, err := authn.DefaultKeychain.Resolve(repo)
+		if err != nil {
+			fmt.Fprintf(c.stderr, "wyrcan: cannot read the credentials for %s: %v; see %s\n", text, err, page)
+			return authn.Anonymous
+		}
+		if auth != authn.Anonymous {
+			return auth
+		}
+		return podman().For(text)
+	}
+}
+
+// podman returns the logins of podman login, which may be for a part of a registry. go-containerregistry's keychain
+// knows none of these, and reads podman's file only if there is none of docker.
+func podman() credentials.Credentials {
+	config := os.Getenv("XDG_CONFIG_HOME")
+	if home, err := os.UserHomeDir(); config == "" && err == nil {
+		config = filepath.Join(home, ".config")
+	}
+	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), config} {
+		if dir == "" {
+			continue
+		}
+		// podman reads the second file only if there is no first one.
+		logins, err := credentials.Read(filepath.Join(dir, "containers/auth.json"))
+		if !errors.Is(err, os.ErrNotExist) {
+			return logins
+		}
+	}
+	return nil
+}
+
+// certificates returns a function for image.Source.Certificates: those of -cert-dir for the registry of ref, and those
+// of certs.d, as podman and skopeo read it, for all others.
+func (c *cmd) certificates(ref string) func(host string) ([]*x509.Certificate, []tls.Certificate, error) {
+	own, _ := repository(ref)
+	home, _ := os.UserHomeDir()
+	finder := certificates.System(os.DirFS("/"), strings.Trim(filepath.ToSlash(home), "/"))
+	return func(host string) ([]*x509.Certificate, []tls.Certificate, error) {
+		if a := c.access; a != nil && a.certDir != "" && strings.EqualFold(host, own.RegistryStr()) {
+			return a.extra.Roots, a.extra.Client, nil
+		}
+		x, err := finder.For(host)
+		return x.Roots, x.Client, err
+	}
+}
+
+// advise adds to an error of package image what a person can do about it.
+func advise(err error) error {
+	need, host := image.Needs(err)
+	certs := "/etc/containers/certs.d/" + host
+	do := map[image.Need]string{
+		image.NeedLogin:             "log in with podman login, -authfile FILE or -creds USER",
+		image.NeedAuthority:         "bring the certificate of its authority: -cert-dir DIR or " + certs + "/ca.crt",
+		image.NeedClientCertificate: "bring client.cert and client.key: -cert-dir DIR or " + certs,
+		image.NeedCertificate:       "check the certificate",
+	}[need]
+	if do != "" {
+		err = fmt.Errorf("%w; %s, see %s", err, do, page)
+	}
+	if image.InsecureHost(err) != "" {
+		return fmt.Errorf("%w; -tls-verify=false allows it", err)
+	}
+	return err
+}
+
+// handOver gives a machine what it needs to get the image that it calls guest, and this machine calls ref: the login,
+// for this image alone, and the authorities of its registry. They are system credentials in files without a name, so
+// that no other user of this machine can read them.
+func (c *cmd) handOver(m *machine, ref, guest string) error {
+	repo, ok := repository(ref)
+	there, valid := repository(guest)
+	if !ok || !valid {
+		return nil
+	}
+	login, err := c.auth(ref)(repo.Name()).Authorization()
+	if err != nil {
+		return fmt.Errorf("cannot read the login for %s: %w", repo, err)
+	}
+	if *login != (authn.AuthConfig{}) {
+		text, err := json.Marshal(map[string]any{"auths": map[string]any{there.Name(): login}})
+		if err != nil {
+			return err
+		}
+		m.credentials = append(m.credentials, credential{credentials.Name, text})
+	}
+	roots, client, err := c.certificates(ref)(repo.RegistryStr())
+	if err != nil {
+		return nil // the request has reported it
+	}
+	if len(client) > 0 {
+		fmt.Fprintf(c.stderr, "wyrcan: the machine gets no client certificate: bring it in an initrd, see %s\n", page)
+	}
+	if len(roots) > 0 {
+		var bundle bytes.Buffer
+		for _, cert := range roots {
+			if err := pem.Encode(&bundle, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
+				return err
+			}
+		}
+		m.credentials = append(m.credentials, credential{certificates.Name, bundle.Bytes()})
+	}
+	return nil
+}
