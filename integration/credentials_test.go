@@ -1,0 +1,194 @@
+package integration
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// The login of a registry, and what htpasswd makes of it.
+const (
+	user     = "wyr"
+	password = "correct-horse-wyrcan-battery-staple"
+	htpasswd = user + ":$2b$04$Woli4x.QyxWjK/5SvvazNuKRLvd9miIuCUkAx2AQL5wb8H6O2Orsi\n"
+)
+
+// private runs docker's registry with TLS and a login. It returns its address, and the certificate of its authority in
+// PEM form.
+func private(t *testing.T) (host string, ca []byte) {
+	t.Helper()
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 2, 2)}, // and as a guest sees this host
+		NotBefore:   time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	write(t, filepath.Join(dir, "ca.pem"), string(ca))
+	write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})))
+	write(t, filepath.Join(dir, "htpasswd"), htpasswd)
+	return imagetest.Distribution(t,
+		fmt.Sprintf(", tls: {certificate: %s/ca.pem, key: %[1]s/key.pem}", dir),
+		fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s/htpasswd}}\n", dir)), ca
+}
+
+// TestCredentials boots an image for which a login is needed, at a registry whose authority nobody knows. Both come as
+// system credentials. Then nothing in the booted system has the login: no file, no line of the kernel's log, no word of
+// a command line.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	host, ca := private(t)
+	ref, err := name.ParseReference(host + "/team/seeker:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The witness shows that seeker finds what is there.
+	const witness = "the-text-that-stands-in-a-file"
+	img := imagetest.Image(t, kernelLayer(t), imagetest.Files(
+		imagetest.File("init", string(vm.Program(t, "./seeker"))).Mode(0o755),
+		imagetest.Dir("usr"), imagetest.File("usr/witness", strings.Repeat("x", 3<<20)+witness),
+	))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	err = remote.Write(ref, img, remote.WithAuth(&authn.Basic{Username: user, Password: password}),
+		remote.WithTransport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	place := fromGuest(host)
+	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	auth := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, place+"/team", login)
+	binary := func(name, content string) string {
+		return "type=11,value=io.systemd.credential.binary:" + name + "=" +
+			base64.StdEncoding.EncodeToString([]byte(content))
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "auth.json"), auth)
+	write(t, filepath.Join(dir, "ca.pem"), string(ca))
+	for _, row := range []struct {
+		source string
+		qemu   []string
+		tables bool // the firmware's tables have the login, in the booted system too
+	}{
+		{"fw_cfg", []string{
+			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.auth,file=" + dir + "/auth.json",
+			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.ca,file=" + dir + "/ca.pem",
+		}, false},
+		{"SMBIOS", []string{
+			"-smbios", "type=11,value=a text of the vendor", "-smbios", binary("wyr.auth", auth), "-smbios",
+			binary("wyr.ca", string(ca)),
+		}, true},
+	} {
+		t.Run(row.source, func(t *testing.T) {
+			t.Parallel()
+			encoded := base64.StdEncoding.EncodeToString([]byte(auth))
+			texts := []string{witness, password, strings.TrimRight(login, "="), encoded[len(encoded)/2 : len(encoded)-4]}
+			v := vm.Machine{QEMU: row.qemu, Cmdline: "wyr.img=" + place + "/team/seeker:1 wyr.arg=console=ttyS0 wyr.arg=" +
+				witness + " wyr.arg=seek=" + strings.Join(backwards(texts), ",")}.Start(t)
+			v.Wait(`^wyrboot: logins for `+regexp.QuoteMeta(place)+`/team: from credential wyr\.auth of `+row.source+`$`,
+				bootTime+stepTime)
+			v.Wait(`^wyrboot: certificate authorities: 1 from credential wyr\.ca of `+row.source+`$`, stepTime)
+			v.Wait(`^wyrboot: stage load`, 4*stepTime)
+			v.Wait(`^seeker: has read [0-9]{2,} files, [0-9]{7,} bytes`, kexecTime)
+			v.Exit(stepTime)
+
+			said := v.Said()
+			for _, place := range []string{"/usr/witness", "/proc/cmdline", "/dev/kmsg"} {
+				if !strings.Contains(said, "seeker: text 0 is in "+place+"\n") {
+					t.Errorf("seeker does not find the witness in %s", place)
+				}
+			}
+			for _, m := range regexp.MustCompile(`seeker: text ([1-9]) is in (.*)`).FindAllStringSubmatch(said, -1) {
+				if !row.tables || !strings.HasPrefix(m[2], "/sys/firmware/dmi/") {
+					t.Errorf("the booted system has text %s of the login in %s", m[1], m[2])
+				}
+			}
+			if found := strings.Contains(said, "is in /sys/firmware/dmi/"); found != row.tables {
+				t.Errorf("the firmware's tables have the login: %v, want %v", found, row.tables)
+			}
+			for i, text := range texts[1:] {
+				if strings.Contains(said, text) {
+					t.Errorf("the console shows text %d of the login", i+1)
+				}
+			}
+		})
+	}
+}
+
+// backwards returns the texts, each written backwards.
+func backwards(texts []string) []string {
+	var list []string
+	for _, t := range texts {
+		b := []byte(t)
+		slices.Reverse(b)
+		list = append(list, string(b))
+	}
+	return list
+}
+
+// TestNoCredentials boots without a login, or with a malformed one. The console says what to bring.
+func TestNoCredentials(t *testing.T) {
+	t.Parallel()
+	host, ca := private(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "ca.pem"), string(ca))
+	write(t, filepath.Join(dir, "auth.json"), `{"auths": {"x": {"auth": "`+password+`"}}}`)
+	t.Run("no authority", func(t *testing.T) {
+		t.Parallel()
+		v := vm.Machine{Cmdline: "quiet wyr.img=" + fromGuest(host) + "/x"}.Start(t)
+		v.Wait(`^wyrboot: cannot get .* is not trusted: .*; bring the certificate of its authority: `+
+			`/etc/containers/certs\.d/\S+/ca\.crt or the credential wyr\.ca, see docs/registries\.md; wyr\.insecure=`,
+			bootTime+2*stepTime)
+		rebootsOnEnter(t, v)
+	})
+	t.Run("malformed login", func(t *testing.T) {
+		t.Parallel()
+		v := vm.Machine{Cmdline: "quiet wyr.img=" + fromGuest(host) + "/x", QEMU: []string{
+			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.auth,file=" + dir + "/auth.json",
+			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.ca,file=" + dir + "/ca.pem",
+		}}.Start(t)
+		v.Wait(`^wyrboot: logins are left out: credential wyr\.auth of fw_cfg: the entry for "x" is not what`,
+			bootTime+2*stepTime)
+		v.Wait(`^wyrboot: cannot get .* denies access.*; bring a login: /etc/wyrcan/auth\.json or the credential `+
+			`wyr\.auth, see docs/registries\.md$`, stepTime)
+		rebootsOnEnter(t, v)
+		if strings.Contains(v.Said(), password) {
+			t.Error("the console shows the password")
+		}
+	})
+}
