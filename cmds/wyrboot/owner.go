@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -24,12 +23,11 @@ const page = "docs/registries.md"
 // systemCredentials reads what the machine's owner gave to the boot environment through the firmware or a hypervisor.
 // It needs the drivers to be loaded: fw_cfg has one.
 func (c *cmd) systemCredentials(ctx context.Context) syscred.Set {
-	root := os.DirFS("/")
-	if _, err := fs.Stat(root, "sys/firmware/dmi/entries"); errors.Is(err, fs.ErrNotExist) && c.loader != nil {
+	if _, err := fs.Stat(c.root, "sys/firmware/dmi/entries"); errors.Is(err, fs.ErrNotExist) && c.loader != nil {
 		// No device asks for this driver. A machine without SMBIOS refuses it, and has nothing to read.
 		_ = c.loader.Add(ctx, "dmi-sysfs")
 	}
-	set, errs := syscred.Read(root)
+	set, errs := syscred.Read(c.root)
 	for _, err := range errs {
 		c.sayf("%v", err)
 	}
@@ -38,7 +36,7 @@ func (c *cmd) systemCredentials(ctx context.Context) syscred.Set {
 
 // registryLogins returns the logins for registries, and says where they come from.
 func (c *cmd) registryLogins() credentials.Credentials {
-	logins, said := credentials.Gather(os.DirFS("/"), c.system)
+	logins, said := credentials.Gather(c.root, c.system)
 	for _, line := range said {
 		c.sayf("%s", line)
 	}
@@ -66,8 +64,8 @@ func (c *cmd) roots() *x509.CertPool {
 }
 
 // hostCertificates returns the certificates that an initrd brought for one host.
-func hostCertificates(host string) ([]*x509.Certificate, []tls.Certificate, error) {
-	x, err := certificates.System(os.DirFS("/"), "").For(host)
+func (c *cmd) hostCertificates(host string) ([]*x509.Certificate, []tls.Certificate, error) {
+	x, err := certificates.System(c.root, "").For(host)
 	return x.Roots, x.Client, err
 }
 

@@ -2,16 +2,26 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"gitlab.com/wyrcan/wyrcan/integration/hostile"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
 )
 
 // Each refusal of a registry names the page about it, and what to bring.
@@ -66,5 +76,98 @@ func TestAdvise(t *testing.T) {
 	_, err := (&image.Source{Tries: 1}).Resolve(context.Background(), host(missing)+"/x")
 	if got := new(cmd).advise(err); strings.Contains(got.Error(), "docs/") {
 		t.Errorf("an image that does not exist: %v", got)
+	}
+}
+
+// Whatever the source of a login, it is sent to the registry that it names, and to the token server of that registry:
+// not to a storage that the registry redirects to, to another registry, or over plain HTTP.
+func TestWhoGetsLogins(t *testing.T) {
+	const password = "hunter2-of-the-registry"
+	basic := base64.StdEncoding.EncodeToString([]byte("me:" + password))
+	auth := fmt.Sprintf(`{"auths": {"registry.lab/team": {"auth": %q}, "10.0.0.1:5000": {"auth": %[1]q}}}`, basic)
+	encoded := base64.StdEncoding.EncodeToString([]byte(auth))
+	table := "\x0b\x05\x00\x00\x01io.systemd.credential.binary:wyr.auth=" + encoded + "\x00\x00"
+	for source, file := range map[string][2]string{
+		"/etc/wyrcan/auth.json":                            {"etc/wyrcan/auth.json", auth},
+		"/run/containers/0/auth.json":                      {"run/containers/0/auth.json", auth},
+		"wyr.auth of /.extra/credentials/wyr.auth.cred":    {".extra/credentials/wyr.auth.cred", auth},
+		"wyr.auth of /.extra/global_credentials/wyr.auth.": {".extra/global_credentials/wyr.auth.cred", auth},
+		"wyr.auth of fw_cfg": {
+			"sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials/wyr.auth/raw", auth},
+		"wyr.auth of SMBIOS": {"sys/firmware/dmi/entries/11-0/raw", table},
+	} {
+		t.Run(strings.ReplaceAll(source, "/", " "), func(t *testing.T) {
+			root := fstest.MapFS{file[0]: {Data: []byte(file[1]), Mode: 0o400}}
+			set, errs := syscred.Read(root)
+			logins, said := credentials.Gather(root, set)
+			if len(errs) > 0 || len(said) != 1 || !strings.Contains(said[0], "registry.lab/team: from ") ||
+				!strings.Contains(said[0], source) || strings.Contains(said[0], basic) {
+				t.Errorf("Gather says %q, %v", said, errs)
+			}
+			w := hostile.NewWorld(t)
+			registry := imagetest.Serve(t)
+			registry.Push(t, "team/x", imagetest.Image(t, imagetest.Files(imagetest.File("x", "x"))))
+			registry.Push(t, "other/x", imagetest.Image(t, imagetest.Files(imagetest.File("x", "x"))))
+			back := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry.Host})
+			w.HTTPS("storage.lab:443", back)
+			w.HTTPS("other.lab:443", back)
+			w.HTTPS("tokens.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") == "Basic "+basic || strings.Contains(r.URL.RawQuery, "other%2Fx") {
+					io.WriteString(w, `{"token": "good"}`)
+					return
+				}
+				w.WriteHeader(http.StatusUnauthorized)
+			}))
+			w.HTTPS("registry.lab:443", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Header.Get("Authorization") != "Bearer good" && r.Header.Get("Authorization") != "Basic "+basic:
+					w.Header().Set("WWW-Authenticate", `Bearer realm="https://tokens.lab/token",service="s"`)
+					w.WriteHeader(http.StatusUnauthorized)
+				case strings.Contains(r.URL.Path, "/blobs/"):
+					http.Redirect(w, r, "https://storage.lab"+r.URL.Path, http.StatusTemporaryRedirect)
+				default:
+					back.ServeHTTP(w, r)
+				}
+			}))
+			w.HTTP("10.0.0.1:5000", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			}))
+			ask := func(ref string) (err error) {
+				s := image.Source{Auth: logins.For, Transport: w.Transport(), Tries: 1}
+				got, err := s.Resolve(t.Context(), ref)
+				if err != nil {
+					return err
+				}
+				layer, err := got.Layers[0].Open(t.Context())
+				if err != nil {
+					return err
+				}
+				_, err = io.Copy(io.Discard, layer)
+				return errors.Join(err, layer.Close())
+			}
+			for _, ref := range []string{"registry.lab/other/x", "other.lab/team/x"} {
+				if err := ask(ref); err != nil {
+					t.Errorf("%s: %v", ref, err)
+				}
+			}
+			if err := ask("10.0.0.1:5000/x"); err == nil || !strings.Contains(err.Error(), "plain HTTP") {
+				t.Errorf("over plain HTTP: %v", err)
+			}
+			if told := slices.Concat(w.Told(password), w.Told(basic)); len(told) > 0 {
+				t.Errorf("the login was shown to %q, for other images", told)
+			}
+			if err := ask("registry.lab/team/x"); err != nil {
+				t.Fatal(err)
+			}
+			if told := w.Told("Authorization"); slices.Contains(told, "https://storage.lab:443") {
+				t.Errorf("an Authorization header was shown to %q", told)
+			}
+			told := w.Told(basic)
+			slices.Sort(told)
+			if told = slices.Compact(told); !slices.Equal(told, []string{"https://tokens.lab:443"}) {
+				t.Errorf("the login was shown to %q, want the token server alone", told)
+			}
+		})
 	}
 }

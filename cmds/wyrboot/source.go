@@ -28,7 +28,7 @@ func (c *cmd) source() (*image.Source, error) {
 	return &image.Source{
 		Logf:         c.sayf,
 		Roots:        c.roots(),
-		Certificates: hostCertificates,
+		Certificates: c.hostCertificates,
 		Auth:         c.logins.For,
 		Insecure:     image.Hosts(c.config.Insecure),
 		Registries:   places,

@@ -64,7 +64,7 @@ const documents = "https://gitlab.com/wyrcan/wyrcan"
 const wyrinit = "/usr/lib/wyrcan/wyrinit"
 
 func main() {
-	c := &cmd{console: console.Open(""), store: &efivar.Var{}, owner: ownsMachine()}
+	c := &cmd{console: console.Open(""), store: &efivar.Var{}, root: os.DirFS("/"), owner: ownsMachine()}
 	flags := flag.NewFlagSet("wyrboot", flag.ExitOnError)
 	flags.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "read the arguments from `FILE`")
 	flags.Parse(os.Args[1:])
@@ -101,7 +101,8 @@ type cmd struct {
 	console *console.Console
 	cmdline string
 	store   config.Store
-	owner   bool // this program may reboot the machine
+	root    fs.FS // of this machine: what its owner put there
+	owner   bool  // this program may reboot the machine
 
 	system    syscred.Set             // system credentials
 	logins    credentials.Credentials // for registries

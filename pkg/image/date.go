@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -16,7 +17,7 @@ func (s *Source) dateHint(ctx context.Context, registry string, err error) bool 
 		return false
 	}
 	client := &http.Client{
-		Transport:     s.unverifying(),
+		Transport:     s.anyCertificate(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	got, err := s.ask(ctx, client, http.MethodHead, "https://"+registry+"/v2/", nil, "")
@@ -26,4 +27,19 @@ func (s *Source) dateHint(ctx context.Context, registry string, err error) bool 
 	defer got.Close()
 	date, err := http.ParseTime(got.resp.Header.Get("Date"))
 	return err == nil && s.Clock("registry "+registry, date)
+}
+
+// anyCertificate returns a transport that accepts any certificate, and shows none of its own.
+func (s *Source) anyCertificate() http.RoundTripper {
+	t, ok := s.transport().(*http.Transport)
+	if !ok {
+		return s.transport()
+	}
+	t = t.Clone()
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = new(tls.Config)
+	}
+	t.TLSClientConfig.InsecureSkipVerify, t.TLSClientConfig.Certificates = true, nil
+	t.DisableKeepAlives = true // it is for one request
+	return t
 }
