@@ -18,6 +18,7 @@ type Progress struct {
 	Label    string                     // the name of the transfer: "pull"
 	Terminal bool                       // Out is a terminal; not used if Out is a Screen or a Console
 	Read     func() (done, total int64) // returns bytes; total 0 = unknown
+	Hold     func() bool                // reports whether the status belongs to another for now; may be nil
 }
 
 // Run shows the progress until ctx ends. In a log, nothing appears for a transfer that takes less than a second.
@@ -38,13 +39,15 @@ func (p Progress) Run(ctx context.Context) {
 		case <-time.After(time.Until(start.Add(at))):
 		}
 		done, total := p.Read()
+		line := p.line(done, total, m.rate(done, time.Since(start)))
 		due := at >= next
-		out.Status(p.line(done, total, m.rate(done, time.Since(start))), due)
-		if !due {
-			continue
+		if due {
+			if next += step; next > 20*time.Second {
+				step = 10 * time.Second
+			}
 		}
-		if next += step; next > 20*time.Second {
-			step = 10 * time.Second
+		if p.Hold == nil || !p.Hold() {
+			out.Status(line, due)
 		}
 	}
 }

@@ -53,3 +53,17 @@ func TestProgressRun(t *testing.T) {
 		}
 	})
 }
+
+func TestProgressHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		var out bytes.Buffer
+		hold := time.Now().Add(8 * time.Second)
+		Progress{Out: &out, Label: "pull", Read: func() (int64, int64) { return 5e6, 10e6 },
+			Hold: func() bool { return time.Now().Before(hold) }}.Run(ctx)
+		if got := out.String(); strings.Count(got, "\n") != 1 {
+			t.Errorf("Run wrote %q, want one line, after it was held", got)
+		}
+	})
+}

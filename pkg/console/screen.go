@@ -51,7 +51,11 @@ func (s *Screen) Status(line string, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var b bytes.Buffer
-	line = printable.Clip(line, 79) // a wider line would wrap, and erase removes only the last screen line
+	width := printable.Long
+	if s.terminal {
+		width = 79 // a wider line would wrap, and erase removes only the last screen line
+	}
+	line = printable.Clip(line, width)
 	switch {
 	case s.terminal:
 		s.status = line

@@ -1,6 +1,9 @@
 package units
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestBytes(t *testing.T) {
 	for n, want := range map[int64]string{
@@ -27,6 +30,19 @@ func TestMiB(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 MiB", 1: "1 MiB", 1 << 20: "1 MiB", 1<<20 + 1: "2 MiB"} {
 		if got := MiB(n); got != want {
 			t.Errorf("MiB(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0.1 s", 206 * time.Millisecond: "0.2 s", time.Second: "1 s", 1500 * time.Millisecond: "1.5 s",
+		9960 * time.Millisecond: "10 s", 61 * time.Second: "61 s", 119 * time.Second: "119 s", 2 * time.Minute: "2 min",
+		3*time.Minute + 20*time.Second: "3 min", 119 * time.Minute: "119 min", 2 * time.Hour: "2 h",
+		125 * time.Minute: "2 h 5 min", 30 * time.Hour: "30 h",
+	} {
+		if got := Duration(d); got != want {
+			t.Errorf("Duration(%v) = %q, want %q", d, got, want)
 		}
 	}
 }
