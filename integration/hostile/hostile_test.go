@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +21,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
+
+// jargon are terms of Go's packages, which say nothing to a person at a console.
+var jargon = regexp.MustCompile(`context deadline|context canceled|no such host|dial tcp|read tcp|write tcp|` +
+	`i/o timeout|\bEOF\b|x509:|tls:|net/http|lookup |misbehaving|connect:|broken pipe|by peer`)
 
 // patience is the maximum time of an attack on a client whose Stall is a quarter of a second, on a busy host.
 const patience = 30 * time.Second
@@ -84,6 +89,9 @@ func meet(t *testing.T, a Attack) {
 	for _, line := range said {
 		if printable.Clip(line, printable.Long) != line {
 			t.Errorf("it says %q, which is not fit for a console", line)
+		}
+		if found := jargon.FindString(line); found != "" {
+			t.Errorf("it says %q, in which a person cannot know what %q is", line, found)
 		}
 		if len(line) > 1200 {
 			t.Errorf("it says a line of %d bytes: %.300s", len(line), line)

@@ -49,8 +49,8 @@ func (a *answer) Read(p []byte) (int, error) {
 	}
 	if err == nil && a.waited >= a.stall {
 		if float64(a.came) < leastRate*a.waited.Seconds() {
-			text := fmt.Sprintf("%s gave only %d bytes in %v", a.host, a.came, a.waited.Round(time.Millisecond))
-			return n, &fault{text: text, heals: true}
+			text := fmt.Sprintf("%s gave only %d bytes in %s", a.host, a.came, units.Duration(a.waited))
+			return n, &fault{text: text, gist: a.host + " gave too few bytes", heals: true}
 		}
 		a.waited, a.came = 0, 0
 	}
@@ -86,7 +86,8 @@ func (s *Source) ask(
 	}
 	stall := s.stall()
 	timer := time.AfterFunc(stall, func() {
-		cancel(&fault{text: fmt.Sprintf("%s gave no byte for %v", printable.Line(u.Host), stall), heals: true})
+		text := fmt.Sprintf("%s gave no byte for %s", printable.Line(u.Host), units.Duration(stall))
+		cancel(&fault{text: text, heals: true})
 	})
 	resp, err := client.Do(req)
 	timer.Stop()

@@ -28,6 +28,7 @@ func (s *Source) TransportFor(ctx context.Context, repo name.Repository, push bo
 	if err != nil {
 		return nil, err
 	}
+	s.works("registry " + repo.RegistryStr())
 	// Package remote uses a transport of this type as it is, and adds no authentication of its own.
 	return transport.FromToken(repo.Registry, authn.Anonymous, a, &transport.Challenge{}, nil)
 }

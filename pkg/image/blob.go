@@ -31,6 +31,7 @@ type blob struct {
 	body     io.ReadCloser // nil while there is no connection
 	failed   int           // failures in a row, without progress between them
 	resumed  int64         // the offset where the current connection began
+	troubled bool          // a failure was told, and no progress since
 	noRange  bool          // the registry refuses to send a part of the blob
 }
 
@@ -49,6 +50,10 @@ func (b *blob) Read(p []byte) (int, error) {
 		}
 		n, err := b.body.Read(p)
 		b.offset += int64(n)
+		if b.troubled && (b.offset-b.resumed >= progress || b.offset >= b.end) {
+			b.troubled = false
+			b.registry.source.works(b.registry.String())
+		}
 		if err == nil {
 			return n, nil
 		}
@@ -81,6 +86,7 @@ func (b *blob) broke(err error) error {
 	return b.pause(&fault{
 		text: fmt.Sprintf("the download from %s broke after %s of %s",
 			b.registry.repo.RegistryStr(), units.Exact(b.offset), units.Exact(b.size)),
+		gist:  "the download from " + b.registry.repo.RegistryStr() + " broke",
 		cause: unexpected(err),
 		heals: true,
 	})
@@ -101,6 +107,7 @@ func (b *blob) pause(err error) error {
 	if b.offset > 0 {
 		p = b.registry.place.resuming()
 	}
+	b.troubled = true
 	if err = b.registry.source.pause(b.ctx, p, b.failed, err); err == nil {
 		return nil
 	}
@@ -121,7 +128,7 @@ func (b *blob) move(err error) error {
 		}
 		var reg *registry
 		if reg, err = p.connect(b.ctx); err == nil {
-			b.registry, b.failed, b.noRange, b.resumed = reg, 0, false, b.offset
+			b.registry, b.failed, b.noRange, b.troubled, b.resumed = reg, 0, false, false, b.offset
 			b.used = append(b.used, p)
 			return nil
 		}

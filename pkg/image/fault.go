@@ -19,6 +19,7 @@ import (
 // A fault is an error that knows whether another attempt can help.
 type fault struct {
 	text  string
+	gist  string        // what of text stays the same when the same thing fails again; "" if all of it
 	cause error         // nil if text says everything
 	heals bool          // another attempt can help
 	after time.Duration // how long the registry asked to wait, 0 if it did not
@@ -32,10 +33,12 @@ type fault struct {
 
 // Error returns one line without control characters. Much of the text is untrusted: a registry's answers, the
 // names in its certificate, the names in an image.
-func (f *fault) Error() string {
-	text := f.text
+func (f *fault) Error() string { return f.line(f.text) }
+
+func (f *fault) line(text string) string {
 	if f.cause != nil {
-		text += ": " + f.cause.Error()
+		why, _ := reason(f.cause)
+		text += ": " + why
 	}
 	return printable.Clip(text, 600)
 }
@@ -67,6 +70,15 @@ func InsecureHost(err error) string {
 		return f.insecure
 	}
 	return ""
+}
+
+// Gist returns what stays the same in the text of err, an error of this package, when the same thing fails again.
+func Gist(err error) string {
+	var f *fault
+	if errors.As(err, &f) && f.gist != "" {
+		return f.line(f.gist)
+	}
+	return err.Error()
 }
 
 // permanent returns an error that another attempt does not heal.
@@ -103,6 +115,11 @@ func explain(ctx context.Context, who, host string, err error) error {
 		request *url.Error
 	)
 	who = printable.Line(who)
+	if errors.As(err, &request) {
+		if u, err := url.Parse(request.URL); err == nil {
+			who, host = whose(who, host, u)
+		}
+	}
 	switch {
 	case errors.As(err, &verify):
 		return certificateFault(who, host, verify)
@@ -114,7 +131,7 @@ func explain(ctx context.Context, who, host string, err error) error {
 		return &fault{text: who + " speaks plain HTTP, which anybody on the way can read and change", insecure: host}
 	case errors.As(err, &record):
 		return &fault{text: who + " does not speak TLS", insecure: host}
-	case errors.As(err, &request):
+	case request != nil:
 		if f := clientFault(who, host, err); f != nil {
 			return f
 		}
@@ -122,6 +139,15 @@ func explain(ctx context.Context, who, host string, err error) error {
 		return &fault{text: "cannot reach " + who, cause: request.Err, heals: true}
 	}
 	return &fault{text: "cannot talk to " + who, cause: err}
+}
+
+// whose returns how to name the server of u, and its host, in an error about a request to who at host. They are others
+// if host has redirected the request.
+func whose(who, host string, u *url.URL) (string, string) {
+	if u.Host == "" || strings.EqualFold(u.Host, host) {
+		return who, host
+	}
+	return printable.Line(u.Host) + " (" + who + " redirects there)", u.Host
 }
 
 // Explain turns err, an error of package remote with TransportFor's transport, into a sentence about the registry host.

@@ -13,6 +13,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // Resolve finds the image that ref names: "[registry/]name[:tag][@digest]", where docker.io and latest are implied as
@@ -34,7 +36,8 @@ func notAName(ref string) error {
 func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error) {
 	limit := 20 * s.stall()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, &fault{
-		text:  fmt.Sprintf("registry %s has taken more than %v to say what the image is", ref.Context().RegistryStr(), limit),
+		text: fmt.Sprintf("registry %s has taken more than %s to say what the image is",
+			ref.Context().RegistryStr(), units.Duration(limit)),
 		heals: true,
 	})
 	defer cancel()
@@ -103,6 +106,9 @@ func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]b
 		raw, err = got.small(manifestLimit)
 		return err
 	})
+	if err == nil {
+		r.source.works(r.String())
+	}
 	if err != nil || want == (v1.Hash{}) {
 		return raw, err
 	}
@@ -136,7 +142,11 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*a
 	}
 	if code := got.resp.StatusCode; code != http.StatusOK && code != http.StatusPartialContent {
 		defer got.Close()
-		return nil, refusal(r.String(), got)
+		who := r.String()
+		if req := got.resp.Request; req != nil {
+			who, _ = whose(who, host, req.URL)
+		}
+		return nil, refusal(who, got)
 	}
 	return got, nil
 }
@@ -192,7 +202,7 @@ func (s *Source) pause(ctx context.Context, p patience, n int, err error) error 
 	}
 	wait := max(s.backoff(n), f.after)
 	wait += rand.N(wait/4 + 1) // jitter: many machines start at the same moment
-	s.logf("%v; trying again in %v", err, wait.Round(time.Millisecond))
+	s.failed(err, wait)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -17,6 +17,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/registries"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // A Source finds images for one kind of machine. The zero value asks registries, without credentials, for images that
@@ -67,8 +68,12 @@ type Source struct {
 	Progress func(l *Layer, n int)
 	// Formats are the compression formats, besides gzip and zstd, of archives on this machine and of their layers.
 	Formats []compression.Format
-	// Logf, if not nil, logs what is retried and why.
+	// Logf, if not nil, logs what a person should know, and what is retried and why unless Report is told that.
 	Logf func(format string, args ...any)
+	// Report, if not nil, is told how attempts end, by several goroutines at once. err is why one failed that is repeated
+	// after wait. nil means that who, such as "registry HOST", has sent what it was asked for, whether or not an attempt
+	// has failed before.
+	Report func(who string, err error, wait time.Duration)
 
 	once sync.Once
 	base http.RoundTripper
@@ -118,6 +123,22 @@ func (s *Source) isOneStream(blob v1.Hash) bool {
 func (s *Source) logf(format string, args ...any) {
 	if s.Logf != nil {
 		s.Logf(format, args...)
+	}
+}
+
+// failed tells that err ended an attempt that is repeated after wait.
+func (s *Source) failed(err error, wait time.Duration) {
+	if s.Report != nil {
+		s.Report("", err, wait)
+		return
+	}
+	s.logf("%v; tries again in %s", err, units.Duration(wait))
+}
+
+// works tells that who has sent what it was asked for.
+func (s *Source) works(who string) {
+	if s.Report != nil {
+		s.Report(who, nil, 0)
 	}
 }
 

@@ -1,4 +1,5 @@
-// Package units writes numbers of bytes, and times, for people. It is a leaf package: everything that speaks may use it.
+// Package units writes numbers of bytes, and times, for people. It is a leaf package: everything that speaks may use
+// it.
 package units
 
 import (
