@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
@@ -54,22 +55,28 @@ func TestPatience(t *testing.T) {
 		v.Busy()
 		command(t, monitor, "set_link lan on")
 	})
-	// The registry starts after the machine's first connection has been refused. It damages the layer: first one bit, then
+	// The registry starts long after the machine's first connection has been refused. The console says the cause once, says
+	// what to do about it, and says when the registry answers again. The registry damages the layer: first one bit, then
 	// its end. Every attempt must fail.
 	v.Step(t, "registry comes up", func(t *testing.T) {
-		v.Wait(`^wyrboot: cannot get \S+: .*; tries again in \S+ \(try 2\)`, stepTime)
-		v.Wait(`\(try 3\)`, stepTime)
+		v.Wait(`^wyrboot: cannot get \S+: cannot reach registry 10\.0\.2\.2:\d+: 10\.0\.2\.2:\d+ refuses the connection; `+
+			`check whether the registry runs, and its port in wyr\.img; tries again in \S+ s$`, stepTime)
+		time.Sleep(12 * time.Second)
 		spoil(imagetest.Flip(4 << 20))
 		if l, err = net.Listen("tcp", address); err != nil {
 			t.Fatal(err)
 		}
 		go vm.Forward(l, registry.Host)
+		v.Wait(`^wyrboot: registry 10\.0\.2\.2:\d+ answers again after \d+ s, \d+ tries$`, stepTime)
 		v.Wait(`^wyrboot: image `, stepTime)
+		if n := strings.Count(v.Said(), "refuses the connection"); n > 2 {
+			t.Errorf("the console has the cause in %d lines, want one in 30 seconds", n)
+		}
 		v.Never(`wyrboot: the machine reboots`)
 	})
 	defer l.Close()
 	v.Step(t, "damaged blobs", func(*testing.T) {
-		v.Wait(`^wyrboot: cannot get .*their digest is .*\(try \d\)`, bootTime+stepTime)
+		v.Wait(`^wyrboot: cannot get .*their digest is .*; tries again in `, bootTime+stepTime)
 		spoil(imagetest.Truncate(1000)) // also of each answer that would go on where it broke
 		v.Idle()                        // it pauses after each piece
 		v.Wait(`^wyrboot: cannot get .*the download from \S+ broke after .*; tries again`, 2*stepTime)

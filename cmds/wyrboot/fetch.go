@@ -24,22 +24,32 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.trouble = &console.Trouble{Out: c.console, Sayf: c.sayf, Prefix: "wyrboot: "}
+	failed := func(err error, wait time.Duration) {
+		c.trouble.Failed(image.Gist(err), fmt.Sprintf("cannot get %s: %v", c.config.Image, c.advise(err)), wait)
+	}
+	source.Report = func(who string, err error, wait time.Duration) {
+		if err != nil {
+			failed(err, wait)
+		} else {
+			c.trouble.Works(who)
+		}
+	}
 	for try := 1; ; try++ {
 		var tree *rootfs.Tree
 		err := c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })
 		if err == nil {
 			return tree, nil
 		}
-		err = c.advise(err)
 		if !image.Heals(err) || ctx.Err() != nil {
-			return nil, fmt.Errorf("cannot get %s: %w", c.config.Image, err)
+			return nil, fmt.Errorf("cannot get %s: %w", c.config.Image, c.advise(err))
 		}
 		wait := max(backoff(try), image.RetryAfter(err))
-		c.sayf("cannot get %s: %v; tries again in %v (try %d)", c.config.Image, err, wait.Round(time.Second), try+1)
+		failed(err, wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		}
 	}
 }
@@ -70,7 +80,8 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 	go func() {
 		defer close(shown)
 		read := func() (int64, int64) { return done.Load(), total }
-		console.Progress{Out: c.console, Label: "wyrboot: pull", Read: read}.Run(progress)
+		hold := func() bool { return c.trouble.Last() != "" }
+		console.Progress{Out: c.console, Label: "wyrboot: pull", Read: read, Hold: hold}.Run(progress)
 	}()
 	defer func() { stop(); <-shown }()
 	var own []rootfs.Layer

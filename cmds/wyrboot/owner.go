@@ -69,33 +69,6 @@ func (c *cmd) hostCertificates(host string) ([]*x509.Certificate, []tls.Certific
 	return x.Roots, x.Client, err
 }
 
-// advise adds to an error of package image what a person can do about it.
-func (c *cmd) advise(err error) error {
-	need, host := image.Needs(err)
-	certs := "/etc/containers/certs.d/" + host
-	var do string
-	switch need {
-	case image.NeedLogin:
-		do = "bring a login: " + credentials.File + " or the credential " + credentials.Name
-		if from := c.loginFor(host); from != "" {
-			do = "check the login from " + from
-		}
-	case image.NeedAuthority:
-		do = fmt.Sprintf("bring the certificate of its authority: %s/ca.crt or the credential %s", certs, certificates.Name)
-	case image.NeedClientCertificate:
-		do = fmt.Sprintf("bring %s/client.cert and client.key", certs)
-	case image.NeedCertificate:
-		do = "check the certificate"
-	}
-	if do != "" {
-		err = fmt.Errorf("%w; %s, see %s", err, do, page)
-	}
-	if host := image.InsecureHost(err); host != "" {
-		err = fmt.Errorf("%w; wyr.insecure=%s allows it", err, host)
-	}
-	return err
-}
-
 // loginFor returns where the login for the image comes from, if host is its registry and there is one.
 func (c *cmd) loginFor(host string) string {
 	ref, err := name.ParseReference(c.config.Image)

@@ -111,6 +111,7 @@ type cmd struct {
 	net       *network.Manager
 	clock     *clock.Clock
 	boot      *boot.Boot // how this machine boots an image
+	trouble   *console.Trouble
 
 	loader      *coldplug.Loader
 	driversErr  error              // why no driver could be loaded

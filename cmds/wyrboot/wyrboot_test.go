@@ -2,10 +2,12 @@ package main
 
 import (
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -72,5 +74,24 @@ func TestKeptNetwork(t *testing.T) {
 	const want = "[Match]\nName=eth0\n\n[Network]\nAddress=192.0.2.2/24\n"
 	if b, err := io.ReadAll(r); err != nil || string(b) != want {
 		t.Errorf("the file holds %q, %v, want %q", b, err, want)
+	}
+}
+
+// TestAdvice gets an image from a registry that nobody runs.
+func TestAdvice(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	_, err = (&image.Source{Tries: 1}).Resolve(t.Context(), l.Addr().String()+"/x:1")
+	const want = "refuses the connection; check whether the registry runs, and its port in wyr.img"
+	if got := new(cmd).advise(err); !strings.HasSuffix(got.Error(), want) || !image.Heals(got) {
+		t.Errorf("advise = %v (heals: %v), want %q", got, image.Heals(got), want)
+	}
+	for c := image.UnknownName; c <= image.Dated; c++ {
+		if c != image.Broken && c != image.UnknownIssuer && advice[c] == "" { // image.Needs says what that wants
+			t.Errorf("there is no advice about cause %v", c)
+		}
 	}
 }

@@ -197,25 +197,6 @@ func (c *cmd) certificates(ref string) func(host string) ([]*x509.Certificate, [
 	}
 }
 
-// advise adds to an error of package image what a person can do about it.
-func advise(err error) error {
-	need, host := image.Needs(err)
-	certs := "/etc/containers/certs.d/" + host
-	do := map[image.Need]string{
-		image.NeedLogin:             "log in with podman login, -authfile FILE or -creds USER",
-		image.NeedAuthority:         "bring the certificate of its authority: -cert-dir DIR or " + certs + "/ca.crt",
-		image.NeedClientCertificate: "bring client.cert and client.key: -cert-dir DIR or " + certs,
-		image.NeedCertificate:       "check the certificate",
-	}[need]
-	if do != "" {
-		err = fmt.Errorf("%w; %s, see %s", err, do, page)
-	}
-	if image.InsecureHost(err) != "" {
-		return fmt.Errorf("%w; -tls-verify=false allows it", err)
-	}
-	return err
-}
-
 // handOver gives a machine what it needs to get the image that it calls guest, and this machine calls ref: the login,
 // for this image alone, and the authorities of its registry. They are system credentials in files without a name, so
 // that no other user of this machine can read them.

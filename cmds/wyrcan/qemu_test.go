@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 

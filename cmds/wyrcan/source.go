@@ -90,14 +90,27 @@ func (a arch) platform() v1.Platform {
 // source returns the source of the image ref, with the logins and certificates of the command and of this machine's
 // user.
 func (c *cmd) source(ref string, p v1.Platform) *image.Source {
+	sayf := func(format string, args ...any) {
+		fmt.Fprintln(c.stderr, printable.Clip(fmt.Sprintf("wyrcan: "+format, args...), printable.Long))
+	}
+	screen, ok := c.stderr.(*console.Screen)
+	if !ok {
+		screen = console.NewScreen(c.stderr, false)
+	}
+	trouble := &console.Trouble{Out: screen, Sayf: sayf, Prefix: "wyrcan: "}
 	return &image.Source{
 		Platform:     p,
 		Insecure:     c.insecure(ref),
 		Certificates: c.certificates(ref),
 		Formats:      foreign.Formats(),
 		Auth:         c.auth(ref),
-		Logf: func(format string, args ...any) {
-			fmt.Fprintln(c.stderr, printable.Clip(fmt.Sprintf("wyrcan: "+format, args...), printable.Long))
+		Logf:         sayf,
+		Report: func(who string, err error, wait time.Duration) {
+			if err != nil {
+				trouble.Failed(image.Gist(err), advise(err).Error(), wait)
+			} else {
+				trouble.Works(who)
+			}
 		},
 	}
 }

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
 // -tls-verify=false applies only to the registry of the image.
@@ -39,6 +45,32 @@ func TestTLSVerify(t *testing.T) {
 			if got := allowed != nil && allowed(host); got != want {
 				t.Errorf("%s of %s: %s is allowed: %v, want %v", row.option, row.ref, host, got, want)
 			}
+		}
+	}
+}
+
+// TestDeadRegistry checks that five attempts at a registry that nobody runs are one line, and an error that says what to
+// do.
+func TestDeadRegistry(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	host := l.Addr().String()
+	c, _, stderr := tool(t)
+	_, _, err = c.open(t.Context(), host+"/x:1", v1.Platform{})
+	why := fmt.Sprintf("cannot reach registry %[1]s: %[1]s refuses the connection; "+
+		"check whether the registry runs, and its port in the name", host)
+	if want := fmt.Sprintf("cannot get %s/x:1: %s", host, why); err == nil || err.Error() != want {
+		t.Errorf("open = %v, want %s", err, want)
+	}
+	if got, want := stderr.String(), "wyrcan: "+why+"; tries again in 0.2 s\n"; got != want {
+		t.Errorf("it said\n%swant\n%s", got, want)
+	}
+	for c := image.UnknownName; c <= image.Dated; c++ {
+		if c != image.Broken && c != image.UnknownIssuer && advice[c] == "" { // image.Needs says what that wants
+			t.Errorf("there is no advice about cause %v", c)
 		}
 	}
 }
