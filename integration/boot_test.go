@@ -185,7 +185,8 @@ func TestNoImage(t *testing.T) {
 	v.Exit(stepTime)
 }
 
-// TestRefusals tries images that cannot be booted. TestRunStatus has one without a kernel.
+// TestRefusals tries images that cannot be booted, with each value of wyr.fail. TestRunStatus has one without a kernel,
+// and the default.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	registry := imagetest.Serve(t)
@@ -195,16 +196,39 @@ func TestRefusals(t *testing.T) {
 	}.Image(t)))
 	absent := strings.Replace(noInit, "noinit", "absent", 1)
 
-	for _, tt := range []struct{ name, ref, want string }{
-		{"no init", noInit, `cannot boot \S+/noinit\S*: the image is not bootable: /?init`},
-		{"wrong platform", foreign, `cannot get \S+/foreign\S*: .*s390x`},
-		{"absent", absent, `cannot get \S+/absent\S*: .*does not have it`},
+	for _, tt := range []struct {
+		name, cmdline, want string
+		end                 func(*testing.T, *vm.VM)
+	}{
+		{"no init", vm.Boot(noInit) + " wyr.fail=poweroff", `cannot boot \S+/noinit\S*: the image is not bootable: /?init`,
+			func(t *testing.T, v *vm.VM) {
+				v.Wait(`the machine powers off in 60 s; press Enter to power off now`, stepTime)
+				v.Send("\r")
+				v.Wait(`reboot: Power down`, stepTime)
+				v.Exit(stepTime)
+				v.Never(`wyrboot: starts kernel|` + words)
+			}},
+		{"wrong platform", vm.Boot(foreign) + " wyr.fail=halt", `cannot get \S+/foreign\S*: .*s390x`,
+			func(t *testing.T, v *vm.VM) {
+				v.Wait(`the machine halts in 60 s; press Enter to halt now`, stepTime)
+				v.Send("\r")
+				v.Wait(`reboot: System halted`, stepTime)
+				v.Never(`wyrboot: starts kernel|` + words)
+			}},
+		{"absent", vm.Boot(absent) + " wyr.fail=shell", `cannot get \S+/absent\S*: .*does not have it`,
+			func(t *testing.T, v *vm.VM) {
+				v.Wait(`^\$ `, stepTime)
+				v.Send("exit 0\r")
+				v.Exit(stepTime)
+				v.Never(`press Enter|wyrboot: starts kernel|` + words)
+			}},
+		{"reboot", vm.Boot(absent) + " wyr.fail=reboot", `cannot get \S+/absent\S*: .*does not have it`, rebootsOnEnter},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Cmdline: vm.Boot(tt.ref)}.Start(t)
+			v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Cmdline: tt.cmdline}.Start(t)
 			v.Wait(`^wyrboot: `+tt.want, bootTime+stepTime)
-			rebootsOnEnter(t, v)
+			tt.end(t, v)
 		})
 	}
 }

@@ -8,7 +8,8 @@ import (
 
 // TestShell opens the rescue shell after a failure, which invalid arguments cause. The
 // commands must exist, modules that the kernel itself requests must load, and leaving the
-// shell must reboot, also after a command that failed.
+// shell must reboot, also after a command that failed. From the shell, a boot from a dead
+// registry ends with wyr.deadline.
 func TestShell(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{
@@ -31,6 +32,9 @@ func TestShell(t *testing.T) {
 		{"cat /proc/sys/kernel/modprobe", `^/bbin/modprobe\n`},
 		{"ip link add name test0 type dummy && lsmod", `^dummy `},
 		{"ip link", `test0: `},
+		{"echo wyr.deadline=15s wyr.img=10.0.2.2:1/x >/tmp/line && wyrboot -cmdline /tmp/line",
+			`^wyrboot: the boot has not come to its end within 15 s \(wyr\.deadline\), it is at the stage pull: ` +
+				`cannot get 10\.0\.2\.2:1/x: cannot reach registry 10\.0\.2\.2:1: `},
 		{"modprobe no-such-thing", `modprobe: this initrd has no kernel module for "no-such-thing"`},
 	} {
 		v.Wait(`^\$ `, stepTime)

@@ -24,7 +24,6 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.trouble = &console.Trouble{Out: c.console, Sayf: c.sayf, Prefix: "wyrboot: "}
 	failed := func(err error, wait time.Duration) {
 		c.trouble.Failed(image.Gist(err), fmt.Sprintf("cannot get %s: %v", c.config.Image, c.advise(err)), wait)
 	}
@@ -49,7 +48,7 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, err
 		}
 	}
 }
@@ -92,7 +91,11 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		}
 		own = append(own, kept)
 	}
-	return c.boot.Read(ctx, img, own...)
+	tree, err := c.boot.Read(ctx, img, own...)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%s of %s have arrived", units.Bytes(done.Load()), units.Bytes(total))
+	}
+	return tree, err
 }
 
 // convert turns the tree into what kexec needs.

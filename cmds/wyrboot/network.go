@@ -59,7 +59,7 @@ func (c *cmd) online(ctx context.Context) error {
 			continue
 		}
 		why := noNetwork(offline, c.driversErr, c.loader.Result())
-		if !c.owner {
+		if !c.owner || c.config.Fail == "shell" {
 			return why
 		}
 		appeared, stop := c.appears(ctx)

@@ -65,6 +65,7 @@ const wyrinit = "/usr/lib/wyrcan/wyrinit"
 
 func main() {
 	c := &cmd{console: console.Open(""), store: &efivar.Var{}, root: os.DirFS("/"), owner: ownsMachine()}
+	c.trouble = &console.Trouble{Out: c.console, Sayf: c.sayf, Prefix: "wyrboot: "}
 	flags := flag.NewFlagSet("wyrboot", flag.ExitOnError)
 	flags.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "read the arguments from `FILE`")
 	flags.Parse(os.Args[1:])
@@ -111,6 +112,7 @@ type cmd struct {
 	net       *network.Manager
 	clock     *clock.Clock
 	boot      *boot.Boot // how this machine boots an image
+	at        string     // the stage of the boot
 	trouble   *console.Trouble
 
 	loader      *coldplug.Loader
@@ -147,6 +149,13 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if err := c.configure(ctx); err != nil {
 		return err
 	}
+	ctx, stop := c.limited(ctx)
+	defer stop()
+	return c.late(ctx, c.start(ctx))
+}
+
+// start brings the network up, reads the image, and starts its kernel. It returns only if it cannot.
+func (c *cmd) start(ctx context.Context) error {
 	if err := c.stage("network", func() error { return c.online(ctx) }); err != nil {
 		return err
 	}
@@ -246,6 +255,7 @@ func (c *cmd) configure(ctx context.Context) error {
 // stage runs one step of the boot and says how long that took, in a form that tests and people can search for.
 func (c *cmd) stage(name string, step func() error) error {
 	start := time.Now()
+	c.at = name
 	if err := step(); err != nil {
 		return err
 	}

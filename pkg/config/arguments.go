@@ -4,28 +4,50 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 
-// option is an argument that takes one of a few values. The empty value is the default.
+// option is an argument that takes one of a few values, or those that check accepts. The empty value is the default.
 type option struct {
 	name   string
 	values []string
 	get    func(Config) string
 	set    func(*Config, string)
+	check  func(string) error // says why a value is refused; nil: values has all of them
+}
+
+// accepts returns why value is not one of the option, whose argument is key.
+func (o option) accepts(key, value string) error {
+	switch {
+	case value == "":
+		return nil
+	case o.check != nil:
+		return o.check(value)
+	case !slices.Contains(o.values, value):
+		return fmt.Errorf("%q is none of the values of %s: %s", value, key, strings.Join(o.values, ", "))
+	}
+	return nil
 }
 
 var options = []option{
 	{"efi", []string{"write", "clear"},
 		func(c Config) string { return string(c.EFI) },
-		func(c *Config, v string) { c.EFI = EFI(v) }},
+		func(c *Config, v string) { c.EFI = EFI(v) }, nil},
 	{"root", []string{"initramfs"},
 		func(c Config) string { return c.Root },
-		func(c *Config, v string) { c.Root = v }},
+		func(c *Config, v string) { c.Root = v }, nil},
 	{"debug", []string{"shell"},
 		func(c Config) string { return c.Debug },
-		func(c *Config, v string) { c.Debug = v }},
+		func(c *Config, v string) { c.Debug = v }, nil},
+	{"fail", fails,
+		func(c Config) string { return c.Fail },
+		func(c *Config, v string) { c.Fail = v }, nil},
+	{"deadline", nil,
+		func(c Config) string { return written(c.Deadline) },
+		func(c *Config, v string) { c.Deadline, _ = duration(v) },
+		func(v string) error { _, err := duration(v); return err }},
 	{"net.keep", []string{"yes", "no", "true", "false", "on", "off", "1", "0"},
 		func(c Config) string {
 			if c.NetKeep {
@@ -33,7 +55,34 @@ var options = []option{
 			}
 			return ""
 		},
-		func(c *Config, v string) { c.NetKeep = slices.Contains([]string{"yes", "true", "on", "1"}, v) }},
+		func(c *Config, v string) { c.NetKeep = slices.Contains([]string{"yes", "true", "on", "1"}, v) }, nil},
+}
+
+// fails are the values of wyr.fail.
+var fails = []string{"reboot", "poweroff", "shell", "halt"}
+
+// duration parses a time: "90" or "90s", "10min" or "10m", "1h30m". It returns 0 for "".
+func duration(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	number := text
+	if strings.Trim(number, "0123456789") == "" {
+		number += "s"
+	}
+	d, err := time.ParseDuration(strings.ReplaceAll(number, "min", "m")) // min as systemd.time(7) has it
+	if err != nil || d < time.Second || d > 365*24*time.Hour {
+		return 0, fmt.Errorf("%q is no time from a second to a year: want 90s, 10min or 1h30m", text)
+	}
+	return d, nil
+}
+
+// written returns d in a form that duration parses.
+func written(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 // list is an argument that may be given many times. An empty value removes what other sources have.
@@ -111,8 +160,8 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 		return fmt.Errorf("it needs a value, as in %s=VALUE", a.Key)
 	case i >= 0:
 		o := options[i]
-		if a.Value != "" && !slices.Contains(o.values, a.Value) {
-			return fmt.Errorf("%q is none of the values of %s: %s", a.Value, a.Key, strings.Join(o.values, ", "))
+		if err := o.accepts(a.Key, a.Value); err != nil {
+			return err
 		}
 		l.once(name, a)
 		o.set(&l.Config, a.Value)

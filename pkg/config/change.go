@@ -53,9 +53,7 @@ func (c Change) Confirm(in io.Reader, out io.Writer) error {
 	if c.Config.EFI == EFIWrite {
 		var b strings.Builder
 		b.WriteString("write this configuration into the EFI variable Wyrcan:\n")
-		stored := c.Config
-		stored.EFI, stored.Debug = "", ""
-		for _, a := range stored.Arguments() {
+		for _, a := range c.Config.kept().Arguments() {
 			fmt.Fprintf(&b, "\n    %s", printable.Clip(a.String(), printable.Long))
 		}
 		what = b.String()

@@ -40,7 +40,7 @@ func TestConfirm(t *testing.T) {
 
 func TestConfirmShows(t *testing.T) {
 	var out strings.Builder
-	c := Config{Image: "r/x:1", Args: []string{"a b"}, EFI: EFIWrite, Debug: "shell"}
+	c := Config{Image: "r/x:1", Args: []string{"a b"}, EFI: EFIWrite, Debug: "shell", Fail: "shell"}
 	if err := (Change{Config: c}).Confirm(strings.NewReader("yes\n"), &out); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestConfirmShows(t *testing.T) {
 			t.Errorf("Confirm does not show %q:\n%s", want, out.String())
 		}
 	}
-	for _, hidden := range []string{"wyr.efi", "wyr.debug"} {
+	for _, hidden := range []string{"wyr.efi", "wyr.debug", "wyr.fail"} {
 		if strings.Contains(out.String(), hidden) {
 			t.Errorf("Confirm shows %q, which is not stored:\n%s", hidden, out.String())
 		}

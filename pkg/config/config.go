@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
@@ -25,6 +26,9 @@ type Config struct {
 	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes
 
+	Fail     string        // wyr.fail: "", "reboot", "poweroff", "halt" or "shell"; "shell" is never stored, as Debug
+	Deadline time.Duration // wyr.deadline; 0: none
+
 	// Insecure is wyr.insecure: registries and token servers, each HOST[:PORT], that may be asked over plain HTTP, or over
 	// TLS without verifying the certificate. They are stored with the image.
 	Insecure []string
@@ -36,6 +40,15 @@ type Config struct {
 	Proxy   string
 	NoProxy []string
 	NTP     []string
+}
+
+// kept returns the part of c that is stored.
+func (c Config) kept() Config {
+	c.EFI, c.Debug = "", ""
+	if c.Fail == "shell" {
+		c.Fail = ""
+	}
+	return c
 }
 
 // EFI says what to do with the configuration in NVRAM; "" means nothing.

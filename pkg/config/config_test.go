@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -71,7 +72,7 @@ func TestLoadArguments(t *testing.T) {
 			want: Config{Image: "x", Args: []string{"a"}, EFI: EFIClear, Root: "initramfs", Debug: "shell", NetKeep: true,
 				Network: []netconf.File{oneSection("lan", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "e0"})}}},
 		{name: "behind the double dash", line: `quiet -- wyr.img=x`, want: Config{Image: "x"}},
-		{name: "empty values", line: `wyr.img=x wyr.arg= wyr.efi= wyr.root= wyr.debug= wyr.net.keep=`,
+		{name: "empty values", line: `wyr.img=x wyr.arg= wyr.efi= wyr.root= wyr.debug= wyr.net.keep= wyr.fail= wyr.deadline=`,
 			want: Config{Image: "x"}},
 		{name: "not ours", line: `wyr.img=x wyrd.img=y wyr_img=z img=w wyr arg=a`, want: Config{Image: "x"}},
 
@@ -87,6 +88,17 @@ func TestLoadArguments(t *testing.T) {
 		{name: "insecure", line: `wyr.img=x wyr.insecure=10.0.0.1:5000 wyr.insecure=registry.lab ` +
 			`wyr.insecure=[2001:db8::1]:5000 wyrcan.insecure=registry.lab`,
 			want: Config{Image: "x", Insecure: []string{"10.0.0.1:5000", "registry.lab", "[2001:db8::1]:5000"}}},
+		{name: "fail and deadline", line: `wyr.img=x wyr.fail=poweroff wyr.deadline=10min`,
+			want: Config{Image: "x", Fail: "poweroff", Deadline: 10 * time.Minute}},
+		{name: "a deadline in seconds", line: `wyr.img=x wyr.fail=shell wyrcan.deadline=90`,
+			want: Config{Image: "x", Fail: "shell", Deadline: 90 * time.Second}},
+		{name: "a deadline of two units", line: `wyr.img=x wyr.fail=halt wyr.deadline=1h30m`,
+			want: Config{Image: "x", Fail: "halt", Deadline: 90 * time.Minute}},
+		{name: "deadline, bad", line: `wyr.img=x wyr.deadline=soon wyr.deadline=0 wyr.deadline=-5m wyr.deadline=500ms ` +
+			`wyr.deadline=99999h wyr.deadline=99999999999999999999 wyr.deadline wyr.deadlin=5s`,
+			want: Config{Image: "x"},
+			warnings: []string{`"soon" is no time`, `"0" is no time`, `"-5m" is no time`, `"500ms" is no time`,
+				`"99999h" is no time`, `is no time from a second to a year`, "needs a value", "wyr.deadline is the nearest"}},
 		{name: "insecure, bad", line: `wyr.img=x wyr.insecure wyr.insecure=http://a wyr.insecure=a/b wyr.insecure=a:0 ` +
 			`wyr.insecure=a:b wyr.insecure=* wyr.insecure=a:99999 wyr.insecure=[a] wyr.insecure=::1 wyr.insecure=a,b`,
 			want: Config{Image: "x"},
@@ -107,10 +119,10 @@ func TestLoadArguments(t *testing.T) {
 				`"a/b" is not a server`, `"b:0" is not a server`, `"a b" is not a host`}},
 		{name: "keep", line: `wyr.img=x wyr.net.keep=no wyr.net.keep=1`, want: Config{Image: "x", NetKeep: true},
 			warnings: []string{`"1" takes the place of "no"`}},
-		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps`,
+		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps wyr.fail=cry`,
 			want: Config{Image: "x"},
 			warnings: []string{`"wipe" is none of the values of wyr.efi: write, clear`, "wyr.root: initramfs",
-				"wyr.debug: shell", "wyr.net.keep: yes"}},
+				"wyr.debug: shell", "wyr.net.keep: yes", "wyr.fail: reboot, poweroff, shell, halt"}},
 		{name: "no value", line: `wyr.img=x wyr.img wyr.arg wyr.efi wyr.net.lan.Match.Name`, want: Config{Image: "x"},
 			warnings: []string{"wyr.img=VALUE", "wyr.arg=VALUE", "wyr.efi=VALUE", "wyr.net.lan.Match.Name=VALUE"}},
 		{name: "misspelt", line: `wyr.img=x wyr.image=y wyr.args=a wyr.IMG=z wyr.efi.write=1 ` +
@@ -181,10 +193,10 @@ func compareWarnings(t *testing.T, got, parts []string) {
 
 func TestLoadSources(t *testing.T) {
 	const nvram = `{"network":{"lan.network":{"Match":{"Name":"e9"}}},"cmdline":["a","b c"],"image":"stored",` +
-		`"root":"initramfs","net.keep":true,"insecure":["10.0.0.1:5000"]}`
+		`"root":"initramfs","net.keep":true,"insecure":["10.0.0.1:5000"],"fail":"halt","deadline":"10m0s"}`
 	stored := Config{Image: "stored", Args: []string{"a", "b c"}, Root: "initramfs", NetKeep: true,
-		Insecure: []string{"10.0.0.1:5000"},
-		Network:  []netconf.File{oneSection("lan", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "e9"})}}
+		Insecure: []string{"10.0.0.1:5000"}, Fail: "halt", Deadline: 10 * time.Minute,
+		Network: []netconf.File{oneSection("lan", netconf.Network, "Match", netconf.Entry{Key: "Name", Value: "e9"})}}
 	with := func(change func(*Config)) Config { c := stored; change(&c); return c }
 
 	for _, tt := range []struct {
@@ -203,6 +215,8 @@ func TestLoadSources(t *testing.T) {
 			warnings: []string{"names no image"}},
 		{name: "options of this boot", line: "wyr.debug=shell wyr.efi=clear", store: &memory{data: []byte(nvram)},
 			want: with(func(c *Config) { c.Debug, c.EFI = "shell", EFIClear })},
+		{name: "another end", line: "wyr.fail=shell wyr.deadline=", store: &memory{data: []byte(nvram)},
+			want: with(func(c *Config) { c.Fail, c.Deadline = "shell", 0 })},
 		{name: "another registry is insecure", line: "wyr.insecure=registry.lab", store: &memory{data: []byte(nvram)},
 			want: with(func(c *Config) { c.Insecure = []string{"registry.lab"} })},
 		{name: "no registry is insecure", line: "wyr.insecure=", store: &memory{data: []byte(nvram)},
@@ -257,7 +271,7 @@ func TestHelpNamesAll(t *testing.T) {
 // returns the same configuration for the configuration's own arguments.
 func FuzzLoad(f *testing.F) {
 	f.Add(`wyr.img=x wyr.arg="a b" wyr.net.link.lan.Route2.Name="a b" wyr.net.keep=yes wyr.insecure=a:1 wyr.efi=write ` +
-		`wyr.rot=1`)
+		`wyr.rot=1 wyr.deadline=5m wyr.fail=halt`)
 	f.Add(`"wyr.arg=a" wyrcan.net...=1 wyr.net.network.a.Address.Address=1 wyr.net.a.Address9.Address=2 wyr. wyr.img`)
 	f.Fuzz(func(t *testing.T, text string) {
 		c, _, err := Load(cmdline.Parse(text), nil)

@@ -31,6 +31,13 @@ And, where you need them:
     wyr.ntp=SERVER[,SERVER...]
                      set the clock by these servers, before verifying anything
 
+    wyr.deadline=TIME
+                     end a boot that has not started the container after
+                     this time: 90s, 10min, 1h. Without it Wyrcan waits for
+                     the network and the registry as long as it takes
+    wyr.fail=ACTION  what a failed boot ends with, after a minute: reboot,
+                     poweroff or halt; shell opens one at once
+
     wyr.efi=write    keep all of the above in EFI NVRAM, for boots whose
                      command line names no image
     wyr.efi=clear    forget them

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -29,18 +30,21 @@ type storedConfig struct {
 	Proxy    string   `json:"proxy,omitempty"`
 	NoProxy  []string `json:"noproxy,omitempty"`
 	NTP      []string `json:"ntp,omitempty"`
-	Version  string   `json:"version,omitempty"` // of the Wyrcan that wrote it; it decides nothing
+	Fail     string   `json:"fail,omitempty"`
+	Deadline string   `json:"deadline,omitempty"` // as time.Duration writes it
+	Version  string   `json:"version,omitempty"`  // of the Wyrcan that wrote it; it decides nothing
 }
 
 // Marshal returns c in its stored form, always the same bytes for the same c. A key with one value is a string, as in
-// Wyrcan 2.1; a key with several values is an array. The second [Route] of a file is "Route2". EFI and Debug are left
-// out. Marshal fails if Unmarshal could not return the same configuration.
+// Wyrcan 2.1; a key with several values is an array. The second [Route] of a file is "Route2". EFI, Debug and
+// wyr.fail=shell are left out. Marshal fails if Unmarshal could not return the same configuration.
 func (c Config) Marshal() ([]byte, error) {
 	return c.marshal("")
 }
 
 // marshal is Marshal, with the version of the Wyrcan that writes it.
 func (c Config) marshal(version string) ([]byte, error) {
+	c = c.kept()
 	for _, a := range c.Arguments() {
 		if !utf8.ValidString(a.Value) {
 			return nil, fmt.Errorf("%s=%q cannot be stored: it is not UTF-8", a.Key, a.Value)
@@ -70,7 +74,8 @@ func (c Config) marshal(version string) ([]byte, error) {
 	args := append([]string{}, c.Args...)
 	data, err := json.Marshal(storedConfig{
 		Network: files, Cmdline: args, Image: c.Image, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
-		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP, Version: version,
+		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
+		Fail: c.Fail, Deadline: written(c.Deadline), Version: version,
 	})
 	if err != nil {
 		return nil, err
@@ -115,13 +120,21 @@ func Unmarshal(data []byte) (Config, error) {
 	if err := checkProxy(c.Proxy); err != nil {
 		return Config{}, fmt.Errorf("proxy: %w", err)
 	}
+	if in.Fail == "shell" || in.Fail != "" && !slices.Contains(fails, in.Fail) {
+		return Config{}, fmt.Errorf("fail: %q is not a value that is stored", in.Fail)
+	}
+	var err error
+	if c.Deadline, err = duration(in.Deadline); err != nil {
+		return Config{}, fmt.Errorf("deadline: %w", err)
+	}
+	c.Fail = in.Fail
 	for _, a := range in.Cmdline {
 		if a != "" {
 			c.Args = append(c.Args, a)
 		}
 	}
 	var net network
-	err := members(in.Network, func(name string, file json.RawMessage) error {
+	err = members(in.Network, func(name string, file json.RawMessage) error {
 		name, kind, _ := strings.Cut(name, ".")
 		return members(file, func(section string, keys json.RawMessage) error {
 			return members(keys, func(key string, value json.RawMessage) error {

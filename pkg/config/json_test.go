@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -45,6 +46,8 @@ func TestJSON(t *testing.T) {
 		{"ways to registries", Config{Image: "x", Mirrors: []string{"a=b,c"}, Proxy: "http://p:1", NoProxy: []string{"d"},
 			NTP: []string{"e"}}, `{"network":{},"cmdline":[],"image":"x","mirror":["a=b,c"],"proxy":"http://p:1",` +
 			`"noproxy":["d"],"ntp":["e"]}`},
+		{"the end of a boot", Config{Image: "x", Fail: "poweroff", Deadline: 90 * time.Second},
+			`{"network":{},"cmdline":[],"image":"x","fail":"poweroff","deadline":"1m30s"}`},
 		{"quotes", Config{Image: "x", Args: []string{`a="b c"`, "é\t\\"}},
 			`{"network":{},"cmdline":["a=\"b c\"","é\t\\"],"image":"x"}`},
 		{"nothing", Config{}, `{"network":{},"cmdline":[],"image":""}`},
@@ -63,7 +66,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestMarshalLeavesOut(t *testing.T) {
-	data, err := Config{Image: "x", EFI: EFIWrite, Debug: "shell"}.Marshal()
+	data, err := Config{Image: "x", EFI: EFIWrite, Debug: "shell", Fail: "shell"}.Marshal()
 	if want := `{"network":{},"cmdline":[],"image":"x"}`; err != nil || string(data) != want {
 		t.Errorf("Marshal() = %s, %v, want %s", data, err, want)
 	}
@@ -104,6 +107,10 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{`{"image":7}`, "number"},
 		{`{"image":"x","cmdline":"a"}`, "cmdline"},
 		{`{"image":"x","root":"disk"}`, "root"},
+		{`{"image":"x","fail":"shell"}`, "fail"},
+		{`{"image":"x","fail":"cry"}`, "fail"},
+		{`{"image":"x","deadline":"soon"}`, "deadline"},
+		{`{"image":"x","deadline":"-1h"}`, "deadline"},
 		{network(`[]`), "not an object"},
 		{network(`{"a.network":"x"}`), "not an object"},
 		{network(`{"a.network":{"Match":"x"}}`), "not an object"},
@@ -152,7 +159,8 @@ func TestMarshalRefuses(t *testing.T) {
 func FuzzUnmarshal(f *testing.F) {
 	for _, s := range []string{
 		`{"network":{"lan.network":{"Network":{"DNS":["1","2"]},"Route2":{"Gateway":"x"},"Route":{}}},"cmdline":["a b"],` +
-			`"image":"x","root":"initramfs","net.keep":true,"insecure":["[2001:db8::1]:5000"]}`,
+			`"image":"x","root":"initramfs","net.keep":true,"insecure":["[2001:db8::1]:5000"],` +
+			`"fail":"halt","deadline":"1h"}`,
 		`{"network":null,"cmdline":null,"image":null}`, "\xff", `{"image":"\ud800"}`,
 	} {
 		f.Add([]byte(s))

@@ -86,6 +86,10 @@ func (t *tty) copy() {
 	}
 }
 
+// Terminal returns the terminal of the last console, which is the one that /dev/console stands for
+// (Documentation/ABI/testing/sysfs-tty).
+func (c *Console) Terminal() *os.File { return c.ttys[len(c.ttys)-1].file }
+
 // Write shows p on every console, without control characters: see Screen.
 func (c *Console) Write(p []byte) (int, error) {
 	for _, t := range c.ttys {
