@@ -30,8 +30,11 @@ func (c *cmd) advise(err error) error {
 	case bring != "":
 		err = fmt.Errorf("%w; %s, see %s", err, bring, page)
 	}
-	if host := image.InsecureHost(err); host != "" {
+	switch host := image.InsecureHost(err); {
+	case host != "" && need != image.NeedNothing:
 		err = fmt.Errorf("%w; wyr.insecure=%s allows it", err, host)
+	case host != "":
+		err = fmt.Errorf("%w; wyr.insecure=%s allows it, see %s", err, host, page)
 	}
 	return err
 }

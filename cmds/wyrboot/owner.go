@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -47,6 +48,9 @@ func (c *cmd) registryLogins() credentials.Credentials {
 // credentials, of which it says where they come from.
 func (c *cmd) roots() *x509.CertPool {
 	pool := image.BootRoots()
+	for _, err := range unusable(c.root) {
+		c.sayf("%v; see %s", err, page)
+	}
 	for _, cred := range c.system.Named(certificates.Name) {
 		from := fmt.Sprintf("credential %s of %s", cred.Name, cred.From)
 		list, err := certificates.Bundle(cred.Data)
@@ -61,6 +65,25 @@ func (c *cmd) roots() *x509.CertPool {
 		}
 	}
 	return pool
+}
+
+// unusable returns an error for each file in /etc/ssl/certs that is meant to be a certificate and is none. crypto/x509
+// leaves such files out without a word.
+func unusable(root fs.FS) (errs []error) {
+	const dir, most = "etc/ssl/certs", 1000
+	entries, err := fs.ReadDir(root, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return []error{err}
+	}
+	for _, e := range entries[:min(len(entries), most)] {
+		switch path.Ext(e.Name()) {
+		case ".pem", ".crt", ".cer", ".der":
+			if _, err := certificates.File(root, path.Join(dir, e.Name())); err != nil {
+				errs = append(errs, fmt.Errorf("certificate /%s/%s: %w", dir, e.Name(), err))
+			}
+		}
+	}
+	return errs
 }
 
 // hostCertificates returns the certificates that an initrd brought for one host.

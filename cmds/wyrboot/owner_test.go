@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,28 @@ func TestAdvise(t *testing.T) {
 	_, err := (&image.Source{Tries: 1}).Resolve(context.Background(), host(missing)+"/x")
 	if got := new(cmd).advise(err); strings.Contains(got.Error(), "docs/") {
 		t.Errorf("an image that does not exist: %v", got)
+	}
+}
+
+// crypto/x509 leaves out a file that is no certificate, without a word.
+func TestUnusableCertificates(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	der := server.Certificate().Raw
+	file := func(b []byte) *fstest.MapFile { return &fstest.MapFile{Data: b, Mode: 0o644} }
+	errs := unusable(fstest.MapFS{
+		"etc/ssl/certs/good.pem":  file(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		"etc/ssl/certs/der.crt":   file(der),
+		"etc/ssl/certs/empty.pem": file(nil),
+		"etc/ssl/certs/README":    file(nil),
+	})
+	got := fmt.Sprint(errs)
+	if len(errs) != 2 || !strings.Contains(got, "certificate /etc/ssl/certs/der.crt: it seems to be in DER form") ||
+		!strings.Contains(got, "certificate /etc/ssl/certs/empty.pem: it has no certificate") {
+		t.Errorf("unusable = %v", errs)
+	}
+	if errs := unusable(fstest.MapFS{}); len(errs) > 0 {
+		t.Errorf("without a directory: %v", errs)
 	}
 }
 

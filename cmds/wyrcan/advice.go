@@ -35,8 +35,11 @@ func advise(err error) error {
 	case bring != "":
 		err = fmt.Errorf("%w; %s, see %s", err, bring, page)
 	}
-	if image.InsecureHost(err) != "" {
+	switch {
+	case image.InsecureHost(err) != "" && need != image.NeedNothing:
 		err = fmt.Errorf("%w; -tls-verify=false allows it", err)
+	case image.InsecureHost(err) != "":
+		err = fmt.Errorf("%w; -tls-verify=false allows it, see %s", err, page)
 	}
 	return err
 }

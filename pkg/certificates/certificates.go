@@ -71,6 +71,15 @@ func Bundle(b []byte) (list []*x509.Certificate, err error) {
 	return list, nil
 }
 
+// File reads a file of certificates in PEM form, as Bundle does.
+func File(root fs.FS, name string) ([]*x509.Certificate, error) {
+	b, err := read(root, name)
+	if err != nil {
+		return nil, err
+	}
+	return Bundle(b)
+}
+
 // Extra are the certificates for the connections to one host.
 type Extra struct {
 	Roots  []*x509.Certificate // authorities besides those of the system
@@ -180,11 +189,7 @@ func ReadDir(root fs.FS, dir, shown string) (Extra, error) {
 }
 
 func (x *Extra) addRoots(root fs.FS, name string) error {
-	b, err := read(root, name)
-	if err != nil {
-		return err
-	}
-	list, err := Bundle(b)
+	list, err := File(root, name)
 	x.Roots = append(x.Roots, list...)
 	return err
 }
