@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -127,26 +128,56 @@ func TestCredentials(t *testing.T) {
 			v.Wait(`^seeker: has read [0-9]{2,} files, [0-9]{7,} bytes`, kexecTime)
 			v.Exit(stepTime)
 
-			said := v.Said()
-			for _, place := range []string{"/usr/witness", "/proc/cmdline", "/dev/kmsg"} {
-				if !strings.Contains(said, "seeker: text 0 is in "+place+"\n") {
-					t.Errorf("seeker does not find the witness in %s", place)
-				}
-			}
-			for _, m := range regexp.MustCompile(`seeker: text ([1-9]) is in (.*)`).FindAllStringSubmatch(said, -1) {
-				if !row.tables || !strings.HasPrefix(m[2], "/sys/firmware/dmi/") {
-					t.Errorf("the booted system has text %s of the login in %s", m[1], m[2])
-				}
-			}
-			if found := strings.Contains(said, "is in /sys/firmware/dmi/"); found != row.tables {
-				t.Errorf("the firmware's tables have the login: %v, want %v", found, row.tables)
-			}
-			for i, text := range texts[1:] {
-				if strings.Contains(said, text) {
-					t.Errorf("the console shows text %d of the login", i+1)
-				}
-			}
+			nothingOf(t, v.Said(), texts, row.tables)
 		})
+	}
+	t.Run("wyrcan run", func(t *testing.T) {
+		t.Parallel()
+		texts := []string{witness, password, strings.TrimRight(login, "=")}
+		certs := t.TempDir()
+		write(t, filepath.Join(certs, "ca.crt"), string(ca))
+		run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", "-creds", user, "-cert-dir", certs,
+			"-m", "1G", "-until", "seeker: has read", "-timeout", (bootTime + 5*stepTime + kexecTime).String(),
+			"-arg", witness, "-arg", "seek="+strings.Join(backwards(texts), ","), ref.Name())
+		run.Stdin = strings.NewReader(password + "\n")
+		out, err := run.CombinedOutput()
+		said := strings.ReplaceAll(string(out), "\r", "")
+		if err != nil {
+			t.Fatalf("wyrcan run: %v\n%s", err, said)
+		}
+		for _, want := range []string{
+			"wyrboot: logins for " + place + "/team/seeker: from credential wyr.auth of fw_cfg\n",
+			"wyrboot: certificate authorities: 1 from credential wyr.ca of fw_cfg\n",
+		} {
+			if !strings.Contains(said, want) {
+				t.Errorf("the machine does not say %q", want)
+			}
+		}
+		nothingOf(t, said, texts, false)
+	})
+}
+
+// nothingOf checks what seeker has found of the texts: the witness, which is the first, and nothing of the login. tables
+// says whether the firmware's tables have the login, which the booted system then shows too.
+func nothingOf(t *testing.T, said string, texts []string, tables bool) {
+	t.Helper()
+	for _, place := range []string{"/usr/witness", "/proc/cmdline", "/dev/kmsg"} {
+		if !strings.Contains(said, "seeker: text 0 is in "+place+"\n") {
+			t.Errorf("seeker does not find the witness in %s", place)
+		}
+	}
+	for _, m := range regexp.MustCompile(`seeker: text ([1-9]) is in (.*)`).FindAllStringSubmatch(said, -1) {
+		if !tables || !strings.HasPrefix(m[2], "/sys/firmware/dmi/") {
+			t.Errorf("the booted system has text %s of the login in %s", m[1], m[2])
+		}
+	}
+	if found := strings.Contains(said, "is in /sys/firmware/dmi/"); found != tables {
+		t.Errorf("the firmware's tables have the login: %v, want %v", found, tables)
+	}
+	for i, text := range texts[1:] {
+		if strings.Contains(said, text) {
+			t.Errorf("the console shows text %d of the login", i+1)
+		}
 	}
 }
 
