@@ -157,8 +157,8 @@ func TestCredentials(t *testing.T) {
 	})
 }
 
-// nothingOf checks what seeker has found of the texts: the witness, which is the first, and nothing of the login. tables
-// says whether the firmware's tables have the login, which the booted system then shows too.
+// nothingOf checks what seeker has found of the texts: the witness, which is the first, and nothing of the login.
+// tables says whether the firmware's tables have the login, which the booted system then shows too.
 func nothingOf(t *testing.T, said string, texts []string, tables bool) {
 	t.Helper()
 	for _, place := range []string{"/usr/witness", "/proc/cmdline", "/dev/kmsg"} {
