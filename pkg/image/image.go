@@ -36,7 +36,8 @@ type Image struct {
 	// Layers are the image's file system, lowest first.
 	Layers []*Layer
 
-	doubtful bool // it may be something other than a container image
+	doubtful bool   // it may be something other than a container image
+	places   places // where it may be had; nil for an image on this machine
 }
 
 // Size returns the stored size of all layers of i, in bytes, without reading them. A layer whose size is not known

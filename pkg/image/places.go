@@ -144,7 +144,7 @@ func (list places) resolve(ctx context.Context) ([]byte, *place, error) {
 			}
 		}
 		var err error
-		raw, err = r.manifestBy(ctx, r.place.ref.Identifier(), want)
+		raw, err = r.manifestBy(ctx, r.place.ref.Identifier(), want, manifestLimit)
 		return err
 	})
 	return raw, from, err
@@ -153,7 +153,7 @@ func (list places) resolve(ctx context.Context) ([]byte, *place, error) {
 func (list places) manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 	var raw []byte
 	_, err := list.ask(ctx, func(r *registry) (err error) {
-		raw, err = r.manifestBy(ctx, d.Digest.String(), d.Digest)
+		raw, err = r.manifestBy(ctx, d.Digest.String(), d.Digest, manifestLimit)
 		return err
 	})
 	return raw, err

@@ -34,12 +34,7 @@ func notAName(ref string) error {
 }
 
 func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error) {
-	limit := 20 * s.stall()
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, &fault{
-		text: fmt.Sprintf("registry %s has taken more than %s to say what the image is",
-			ref.Context().RegistryStr(), units.Duration(limit)),
-		heals: true,
-	})
+	ctx, cancel := s.bounded(ctx, ref.Context().RegistryStr(), "to say what the image is")
 	defer cancel()
 	list, err := s.places(ref)
 	if err != nil {
@@ -52,9 +47,19 @@ func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error
 	r := &resolver{store: list, want: s.platform(), logf: s.logf, track: s.Progress}
 	img, err := r.image(ctx, ref.Name(), raw)
 	if img != nil {
-		img.From = from.ref.Context().Name()
+		img.From, img.places = from.ref.Context().Name(), list
 	}
 	return img, err
+}
+
+// bounded returns a context that ends when a registry has taken too long for some small documents. doing says for what:
+// "to say what the image is".
+func (s *Source) bounded(ctx context.Context, registry, doing string) (context.Context, context.CancelFunc) {
+	limit := 20 * s.stall()
+	return context.WithTimeoutCause(ctx, limit, &fault{
+		text:  fmt.Sprintf("registry %s has taken more than %s %s", registry, units.Duration(limit), doing),
+		heals: true,
+	})
 }
 
 // A registry gives access to one repository of a registry, already authenticated.
@@ -94,8 +99,9 @@ var accept = strings.Join([]string{
 
 func (r *registry) String() string { return r.place.String() }
 
-// manifestBy fetches the manifest with that tag or digest, and verifies that its digest is want, unless want is zero.
-func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]byte, error) {
+// manifestBy fetches the manifest with that tag or digest, of at most limit bytes, and verifies that its digest is want,
+// unless want is zero.
+func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash, limit int64) ([]byte, error) {
 	var raw []byte
 	err := r.source.persist(ctx, r.place.asking(), func() error {
 		got, err := r.get(ctx, "manifests/"+id, http.Header{"Accept": {accept}})
@@ -103,7 +109,7 @@ func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash) ([]b
 			return err
 		}
 		defer got.Close()
-		raw, err = got.small(manifestLimit)
+		raw, err = got.small(limit)
 		return err
 	})
 	if err == nil {

@@ -306,22 +306,9 @@ func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, e
 		return nil, &unusable{permanent("its configuration has %s, more than the %s that one may have",
 			units.Exact(d.Size), units.Exact(manifestLimit))}
 	}
-	var raw []byte
-	for {
-		rc, err := r.store.open(ctx, d)
-		if err == nil {
-			raw, err = io.ReadAll(rc)
-			rc.Close()
-		}
-		if err == nil {
-			break
-		}
-		// The store retries after network errors. After wrong bytes its reader has to open the blob again, for as long as
-		// the store says that this can help.
-		var f *fault
-		if !errors.As(err, &f) || !f.damaged || !f.heals {
-			return nil, fmt.Errorf("cannot read its configuration (%s): %w", short(d.Digest), err)
-		}
+	raw, err := whole(ctx, r.store, d)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read its configuration (%s): %w", short(d.Digest), err)
 	}
 	config, err := parseConfig(raw)
 	switch {
