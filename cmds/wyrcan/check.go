@@ -67,6 +67,7 @@ this program and 3 if the image could not be read.
 	r.flags(f)
 	r.machine(f)
 	f.registry()
+	f.trust()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err

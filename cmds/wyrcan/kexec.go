@@ -38,6 +38,7 @@ that fails, this system stays as it was.
 		"file systems are synced, no more. Without IMAGE, start what was loaded")
 	r.flags(f)
 	f.registry()
+	f.trust()
 	rest, err := f.parse(args, 0, true)
 	if err != nil {
 		return err

@@ -50,6 +50,7 @@ type cmd struct {
 	kernel boot.Kernel // the running kernel, for kexec; nil is the real one
 
 	access *access // the options for registries; nil where a command has none
+	trust  *trust  // the options for signatures; nil where a command has none
 }
 
 // subcommand is one line of the tool's help.
@@ -64,6 +65,7 @@ func (c *cmd) subcommands() []subcommand {
 		{"run", "boot an image in QEMU, through Wyrcan", c.runInQEMU},
 		{"demo", "boot a small container in QEMU that shows how it works", c.demo},
 		{"check", "tell whether an image is bootable, and what it needs", c.check},
+		{"verify", "tell whether an image has the signatures that you ask for", c.verify},
 		{"morph", "convert an image into a kernel, an initrd and a command line", c.morph},
 		{"unpack", "write the files of an image into a directory", c.unpack},
 		{"kexec", "reboot this machine into an image", c.kexec},

@@ -26,6 +26,7 @@ image that such a machine cannot boot is refused, as Wyrcan does.
 	r.flags(f)
 	r.machine(f)
 	f.registry()
+	f.trust()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err

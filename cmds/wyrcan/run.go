@@ -151,6 +151,7 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 `)
 	s.flags(f)
 	f.registry()
+	f.trust()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err
@@ -163,13 +164,16 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 		}
 		// Check the image now: the machine would report an error only after a minute, and only on its console.
 		at := toHost(ref)
-		img, err := c.source(at, s.platform()).Open(ctx, at)
+		img, v, err := c.find(ctx, c.source(at, s.platform()), ref, at)
 		if err != nil {
-			return fmt.Errorf("cannot get %s: %w", ref, advise(err))
+			return err
 		}
 		c.tellImage(img)
 		if err := c.handOver(m, at, fromGuest(ref)); err != nil {
 			return err
+		}
+		if v.Signed {
+			m.pin(at, img)
 		}
 		return s.start(ctx, c, m)
 	}

@@ -194,9 +194,9 @@ func (c *cmd) open(ctx context.Context, ref string, p v1.Platform) (*image.Image
 	src := c.source(ref, p)
 	var m *meter
 	src.Progress = func(_ *image.Layer, n int) { m.add(n) }
-	img, err := src.Open(ctx, ref)
+	img, _, err := c.find(ctx, src, ref, ref)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot get %s: %w", ref, advise(err))
+		return nil, nil, err
 	}
 	m = c.meter("reading "+ref, img.Size())
 	return img, m, nil

@@ -21,6 +21,7 @@ extended attributes, owners, times, special files. With -strict that is a failur
 `)
 	machine := here
 	f.registry()
+	f.trust()
 	f.Var(&machine, "arch", "unpack the image for this `ARCHITECTURE`, with a variant perhaps: arm/v7")
 	mine := f.Bool("no-owner", os.Geteuid() != 0,
 		"all files are yours: without owners, devices and security attributes, which need root")

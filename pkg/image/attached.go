@@ -57,7 +57,7 @@ func (r *Repository) Blob(ctx context.Context, d v1.Descriptor, limit int64) ([]
 	if d.Size < 0 || d.Size > limit {
 		return nil, permanent("blob %s has %d bytes, and may have %d", short(d.Digest), d.Size, limit)
 	}
-	return whole(ctx, places{r.place}, d)
+	return readWhole(ctx, places{r.place}, d)
 }
 
 // maxPages bounds into how many pages a registry may divide a list of referrers.
@@ -161,9 +161,9 @@ func IsNotFound(err error) bool {
 	return errors.As(err, &f) && f.status == http.StatusNotFound
 }
 
-// whole reads a small blob. A store tries again what the network did. What arrived with wrong bytes is for its reader to
+// readWhole reads a small blob. A store tries again what the network did. What arrived with wrong bytes is for its reader to
 // ask for again, as often as the store thinks it worth it.
-func whole(ctx context.Context, s store, d v1.Descriptor) ([]byte, error) {
+func readWhole(ctx context.Context, s store, d v1.Descriptor) ([]byte, error) {
 	for {
 		rc, err := s.open(ctx, d)
 		var raw []byte

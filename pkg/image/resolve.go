@@ -306,7 +306,7 @@ func (r *resolver) config(ctx context.Context, ref reference) (*v1.ConfigFile, e
 		return nil, &unusable{permanent("its configuration has %s, more than the %s that one may have",
 			units.Exact(d.Size), units.Exact(manifestLimit))}
 	}
-	raw, err := whole(ctx, r.store, d)
+	raw, err := readWhole(ctx, r.store, d)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read its configuration (%s): %w", short(d.Digest), err)
 	}

@@ -44,11 +44,24 @@ func (ps Policies) Check(ctx context.Context, img *image.Image) (Verdict, error)
 	if img.Digest != img.Root {
 		s.digests = append(s.digests, img.Digest)
 	}
-	repo := img.Repository()
-	if repo == nil {
+	repos := img.Repositories()
+	if len(repos) == 0 {
 		return ps.judge(ctx, s, nil)
 	}
-	ctx, cancel := repo.Bound(ctx, "to give the image's signatures")
+	// A mirror may lack the signatures, or have old ones. The origin is the last, so its error is the one that counts.
+	var v Verdict
+	var err error
+	for _, repo := range repos {
+		if v, err = ps.checkAt(ctx, s, repo); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return v, err
+}
+
+// checkAt looks for the signatures at one place where the image may be had.
+func (ps Policies) checkAt(ctx context.Context, s subject, repo *image.Repository) (Verdict, error) {
+	ctx, cancel := repo.Bound(ctx, "to send the image's signatures")
 	defer cancel()
 	return ps.judge(ctx, s, repo)
 }

@@ -107,7 +107,7 @@ func Document(keys ...[]byte) ([]byte, error) {
 	policy := struct {
 		Default []signed `json:"default"`
 	}{[]signed{{"sigstoreSigned", keys}}}
-	data, err := json.MarshalIndent(policy, "", "    ")
+	data, err := json.Marshal(policy)
 	return append(data, '\n'), err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -80,7 +81,7 @@ func (s *search) tag(ctx context.Context, of v1.Hash) error {
 	if image.IsNotFound(err) {
 		return nil
 	}
-	where := "the tag " + short(of) + ".sig"
+	where := "the tag " + strings.Replace(short(of), ":", "-", 1) + ".sig"
 	if err != nil {
 		return s.pass(ctx, where, err)
 	}
@@ -175,4 +176,4 @@ func (s *search) because(format string, args ...any) {
 const maxReasons = 3
 
 // short cuts a digest to what people compare by eye.
-func short(h v1.Hash) string { return h.Algorithm + "-" + h.Hex[:min(12, len(h.Hex))] }
+func short(h v1.Hash) string { return h.Algorithm + ":" + h.Hex[:min(12, len(h.Hex))] }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/policy"
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+)
+
+// trust is the options that say which images may be used.
+type trust struct{ policies, keys list }
+
+// trust adds them.
+func (f *flagSet) trust() *trust {
+	t := new(trust)
+	f.Var(&t.policies, "policy", "refuse an image that the policy in `FILE` (containers-policy.json) does not accept; may be repeated: all must accept it")
+	f.Var(&t.keys, "key", "refuse an image that was not signed with the private key to the public key in `FILE`, as cosign sign --key does; may be repeated: all must have signed it")
+	f.c.trust = t
+	return t
+}
+
+// load reads the policies that the options name; none if there are no such options.
+func (t *trust) load() (policy.Policies, error) {
+	var list policy.Policies
+	if t == nil {
+		return nil, nil
+	}
+	for _, file := range t.policies {
+		p, err := policy.Read(file)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	for _, file := range t.keys {
+		p, err := policy.ReadKeys(file)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// A refusal has this exit status, as an image has that is not bootable.
+const refused = notBootable
+
+// find finds the image called ref, which this machine finds as at, if the options allow it to be used.
+func (c *cmd) find(ctx context.Context, src *image.Source, ref, at string) (*image.Image, policy.Verdict, error) {
+	var v policy.Verdict
+	policies, err := c.trust.load()
+	if err != nil {
+		return nil, v, err
+	}
+	img, err := src.Open(ctx, at)
+	if err != nil {
+		return nil, v, fmt.Errorf("cannot get %s: %w", ref, advise(err))
+	}
+	v, err = policies.Check(ctx, img)
+	if policy.Refused(err) {
+		return nil, v, &status{code: refused, err: fmt.Errorf("%s is refused: %w", ref, err)}
+	}
+	if err != nil {
+		return nil, v, fmt.Errorf("cannot verify the signatures of %s: %w", ref, advise(err))
+	}
+	return img, v, nil
+}
+
+// pin has the machine boot img, which this machine knows as at, by its digest: what was verified is what boots, also if
+// the tag moves in between.
+func (m *machine) pin(at string, img *image.Image) {
+	ref, err := name.ParseReference(at)
+	if err != nil {
+		return // it was found by that name
+	}
+	for i, a := range m.args {
+		if a.Key == "wyr.img" {
+			m.args[i].Value = fromGuest(ref.Context().Digest(img.Root.String()).Name())
+			return
+		}
+	}
+}
+
+// verify is "wyrcan verify".
+func (c *cmd) verify(ctx context.Context, args []string) error {
+	f := c.flags("verify", "IMAGE -key FILE | -policy FILE", `Tell whether IMAGE has the signatures that a key or a policy asks for: the check
+that Wyrcan makes before it boots an image. Layers are not read.
+
+The exit status is 0 if it has, 1 if it has not, 2 for a wrong use of this
+program and 3 if the image or its signatures could not be fetched.
+`)
+	a := here
+	f.Var(&a, "arch", "the image for this `ARCHITECTURE`, where IMAGE has several")
+	t := f.trust()
+	f.registry()
+	rest, err := f.parse(args, 1, false)
+	if err != nil {
+		return err
+	}
+	if len(t.policies)+len(t.keys) == 0 {
+		return usage("verify: -key or -policy says what is asked of the image")
+	}
+	img, v, err := c.find(ctx, c.source(rest[0], a.platform()), rest[0], rest[0])
+	if err != nil {
+		return unexamined(err)
+	}
+	return tellVerdict(c.stdout, img, v)
+}
+
+// tellVerdict writes that an image was accepted, and by whose signatures.
+func tellVerdict(w io.Writer, img *image.Image, v policy.Verdict) error {
+	rows := [][2]string{{"image", img.Name}, {"digest", img.Digest.String()}}
+	if img.Root != img.Digest {
+		rows = append(rows, [2]string{"index", img.Root.String()})
+	}
+	for _, id := range v.Keys {
+		rows = append(rows, [2]string{"signed by", "key " + id})
+	}
+	verdict := "yes"
+	if !v.Signed {
+		verdict = "yes: the policy asks for no signature"
+	}
+	var errs []error
+	for _, row := range append(rows, [2]string{"accepted", verdict}) {
+		_, err := fmt.Fprintln(w, printable.Clip(fmt.Sprintf("%-14s%s", row[0], row[1]), printable.Long))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
