@@ -19,8 +19,10 @@ type trust struct{ policies, keys list }
 // trust adds them.
 func (f *flagSet) trust() *trust {
 	t := new(trust)
-	f.Var(&t.policies, "policy", "refuse an image that the policy in `FILE` (containers-policy.json) does not accept; may be repeated: all must accept it")
-	f.Var(&t.keys, "key", "refuse an image that was not signed with the private key to the public key in `FILE`, as cosign sign --key does; may be repeated: all must have signed it")
+	f.Var(&t.policies, "policy", "refuse IMAGE unless the policy in `FILE` (containers-policy.json) accepts it; "+
+		"may be repeated: all policies must accept it")
+	f.Var(&t.keys, "key", "refuse IMAGE unless it was signed with the key whose public half is in `FILE` (cosign.pub); "+
+		"may be repeated: all keys must have signed it")
 	f.c.trust = t
 	return t
 }
@@ -48,7 +50,7 @@ func (t *trust) load() (policy.Policies, error) {
 	return list, nil
 }
 
-// A refusal has this exit status, as an image has that is not bootable.
+// refused is the exit status for an image that a policy refuses: that of one that is not bootable.
 const refused = notBootable
 
 // find finds the image called ref, which this machine finds as at, if the options allow it to be used.
@@ -89,7 +91,8 @@ func (m *machine) pin(at string, img *image.Image) {
 
 // verify is "wyrcan verify".
 func (c *cmd) verify(ctx context.Context, args []string) error {
-	f := c.flags("verify", "IMAGE -key FILE | -policy FILE", `Tell whether IMAGE has the signatures that a key or a policy asks for: the check
+	f := c.flags("verify", "IMAGE -key FILE | -policy FILE",
+		`Tell whether IMAGE has the signatures that a key or a policy asks for: the check
 that Wyrcan makes before it boots an image. Layers are not read.
 
 The exit status is 0 if it has, 1 if it has not, 2 for a wrong use of this

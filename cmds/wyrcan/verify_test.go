@@ -52,7 +52,8 @@ func TestVerify(t *testing.T) {
 	s := newSigning(t)
 	accept := s.write(t, "accept.json", `{"default":[{"type":"insecureAcceptAnything"}]}`)
 	reject := s.write(t, "reject.json", `{"default":[{"type":"reject"}]}`)
-	byPath := s.write(t, "path.json", `{"default":[{"type":"reject"}],"transports":{"docker":{"`+s.reg.Host+`/signed":[{"type":"sigstoreSigned","keyPath":"`+s.key+`"}]}}}`)
+	byPath := s.write(t, "path.json", `{"default":[{"type":"reject"}],"transports":{"docker":{`+
+		`"`+s.reg.Host+`/signed":[{"type":"sigstoreSigned","keyPath":"`+s.key+`"}]}}}`)
 	broken := s.write(t, "broken.json", `{"default":[{"type":"insecureAcceptAnything"}],"Transports":{}}`)
 	local := imagetest.Saved(t, imagetest.Files(bootable()...)).Dir(t)
 	type row struct {
@@ -66,8 +67,10 @@ func TestVerify(t *testing.T) {
 		for _, row := range rows {
 			c, stdout, _ := tool(t, append([]string{"verify"}, row.args...)...)
 			err := c.run(context.Background())
-			if code(err) != row.code || !strings.Contains(stdout.String(), row.stdout) || row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
-				t.Errorf("verify %q: status %d, %v, stdout %q; want status %d, %q, %q", row.args, code(err), err, stdout, row.code, row.stdout, row.err)
+			if code(err) != row.code || !strings.Contains(stdout.String(), row.stdout) ||
+				row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)) {
+				t.Errorf("verify %q: status %d, %v, stdout %q; want status %d, %q, %q",
+					row.args, code(err), err, stdout, row.code, row.stdout, row.err)
 			}
 			if row.code != 0 && stdout.Len() > 0 {
 				t.Errorf("verify %q prints %q", row.args, stdout)
@@ -181,7 +184,8 @@ func TestSignedToTheLastByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	morph := func() error {
-		c, _, _ := tool(t, "morph", "-root", "initramfs", s.ref, "-kernel", out+"/k", "-initrd", out+"/i", "-cmdline", out+"/c", "-key", s.key)
+		c, _, _ := tool(t, "morph", "-root", "initramfs", s.ref, "-kernel", out+"/k", "-initrd", out+"/i",
+			"-cmdline", out+"/c", "-key", s.key)
 		return c.run(context.Background())
 	}
 	s.reg.Fail(imagetest.Fault{Path: blob, Do: imagetest.Flip(int64(len(plain.Tar)) - 1)})
@@ -212,18 +216,20 @@ func TestRunPins(t *testing.T) {
 	if err := os.WriteFile(dir+"/qemu-system-x86_64", []byte(qemu), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	guest := strings.Replace(s.reg.Host, "127.0.0.1", host, 1)
 	for _, row := range []struct {
 		args []string
 		code int
 		says string
 	}{
-		{[]string{"-key", s.key}, 0, "wyr.img=" + host + strings.TrimPrefix(s.reg.Host, "127.0.0.1") + "/signed@" + img.Root.String()},
+		{[]string{"-key", s.key}, 0, "wyr.img=" + guest + "/signed@" + img.Root.String()},
 		{nil, 0, "/signed:1"},
 		{[]string{"-key", s.otherKey}, 1, ""},
 	} {
 		os.Remove(ran)
 		c, _, _ := tool(t, append([]string{"run", "-arch", "amd64", s.ref}, row.args...)...)
-		for name, content := range map[string]string{"wyrcan.kernel": string(imagetest.BzImage(release)), "wyrcan.initrd": "x"} {
+		files := map[string]string{"wyrcan.kernel": string(imagetest.BzImage(release)), "wyrcan.initrd": "x"}
+		for name, content := range files {
 			if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}

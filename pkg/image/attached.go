@@ -64,8 +64,9 @@ func (r *Repository) Blob(ctx context.Context, d v1.Descriptor, limit int64) ([]
 const maxPages = 10
 
 // Referrers returns the descriptors of the manifests that refer to the manifest with a digest (distribution
-// specification, "Listing Referrers"). Where the registry lists none, they are those of the index that clients keep under a
-// tag in its place ("Referrers Tag Schema"); none if there is no such tag. limit bounds the bytes of each page.
+// specification, "Listing Referrers"). Where the registry lists none, they are those of the index that clients keep
+// under a tag in its place ("Referrers Tag Schema"); none if there is no such tag. limit bounds the bytes of each
+// page.
 func (r *Repository) Referrers(ctx context.Context, of v1.Hash, limit int64) ([]v1.Descriptor, error) {
 	list, err := r.listed(ctx, of, limit)
 	f := new(fault)

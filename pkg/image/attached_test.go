@@ -14,7 +14,8 @@ import (
 func TestRepository(t *testing.T) {
 	ctx := context.Background()
 	reg := imagetest.Serve(t)
-	img := imagetest.Spec{Platform: amd64, Layers: []imagetest.Layer{imagetest.Files(imagetest.File("a", "x"))}}.Image(t)
+	layers := []imagetest.Layer{imagetest.Files(imagetest.File("a", "x"))}
+	img := imagetest.Spec{Platform: amd64, Layers: layers}.Image(t)
 	ref := reg.Push(t, "xx:1", img)
 	of := imagetest.Digest(t, img)
 	attached := reg.AttachBundle(t, "xx", of, []byte("a bundle"))
@@ -44,9 +45,13 @@ func TestRepository(t *testing.T) {
 	}
 	wrong := v1.Descriptor{Digest: got.Digest, Size: blob.Size}
 	for name, f := range map[string]func() ([]byte, error){
-		"longer than may be":        func() ([]byte, error) { return repo.Blob(ctx, blob, 7) },
-		"without a size":            func() ([]byte, error) { return repo.Blob(ctx, v1.Descriptor{Digest: blob.Digest, Size: -1}, 8) },
-		"longer than it says":       func() ([]byte, error) { return repo.Blob(ctx, v1.Descriptor{Digest: blob.Digest, Size: 7}, 8) },
+		"longer than may be": func() ([]byte, error) { return repo.Blob(ctx, blob, 7) },
+		"without a size": func() ([]byte, error) {
+			return repo.Blob(ctx, v1.Descriptor{Digest: blob.Digest, Size: -1}, 8)
+		},
+		"longer than it says": func() ([]byte, error) {
+			return repo.Blob(ctx, v1.Descriptor{Digest: blob.Digest, Size: 7}, 8)
+		},
 		"a manifest over the limit": func() ([]byte, error) { return repo.Manifest(ctx, of, 10) },
 		"no digest":                 func() ([]byte, error) { return repo.Manifest(ctx, "sha256:00", 1<<20) },
 	} {

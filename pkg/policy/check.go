@@ -33,9 +33,9 @@ func Refused(err error) bool {
 	return errors.As(err, &r)
 }
 
-// Check returns nil only if all policies accept img. Nothing of it may be used, above all no layer, before Check has said
-// so. An error for which image.Heals is true means that the registry could not be asked for the signatures; any other is
-// final.
+// Check returns nil only if all policies accept img. Nothing of it may be used, above all no layer, before Check has
+// said so. An error for which image.Heals is true means that the registry could not be asked for the signatures; any
+// other is final.
 func (ps Policies) Check(ctx context.Context, img *image.Image) (Verdict, error) {
 	if len(ps) == 0 {
 		return Verdict{}, nil

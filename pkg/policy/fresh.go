@@ -14,10 +14,11 @@ const (
 	timestampKey = "timestamp"
 )
 
-// fresh returns nil if the image is new enough for the requirement. An old image keeps its signature: whoever controls
-// the registry can serve it again, so its age must be under the signature too. It is what the signer has said in the
-// signature (cosign sign -a org.opencontainers.image.version=1.4.2), else what the image's configuration says, which the
-// signature vouches for: the signed manifest names the configuration by its digest. What says nothing is too old.
+// fresh returns nil if the image is new enough for the requirement. An old image keeps its signature: whoever
+// controls the registry can serve it again, so its age must be under the signature too. It is what the signer has
+// said in the signature (cosign sign -a org.opencontainers.image.version=1.4.2), else what the image's configuration
+// says, which the signature vouches for: the signed manifest names the configuration by its digest. What says nothing
+// is too old.
 func (j *judge) fresh(n notes) error {
 	if j.minVersion != "" {
 		if err := j.newVersion(n); err != nil {

@@ -12,10 +12,12 @@ import (
 func FuzzParse(f *testing.F) {
 	key := base64.StdEncoding.EncodeToString(imagetest.NewSigner(f, "P-256").Public(f))
 	for _, seed := range []string{
-		`{"default":[{"type":"reject"}],"transports":{"docker":{"registry.example":[{"type":"insecureAcceptAnything"}]}}}`,
-		`{"default":[{"type":"sigstoreSigned","keyData":"` + key + `","threshold":1,"minVersion":"1.2-rc.1","notBefore":"2026-01-01",` +
+		`{"default":[{"type":"reject"}],"transports":{"docker":{"a.example":[{"type":"insecureAcceptAnything"}]}}}`,
+		`{"default":[{"type":"sigstoreSigned","keyData":"` + key +
+			`","threshold":1,"minVersion":"1.2-rc.1","notBefore":"2026-01-01",` +
 			`"signedIdentity":{"type":"remapIdentity","prefix":"a.example","signedPrefix":"b.example"}}]}`,
-		`{"default":[{"type":"sigstoreSigned","keyDatas":["` + key + `"],"signedIdentity":{"type":"exactReference","dockerReference":"x:1"}}]}`,
+		`{"default":[{"type":"sigstoreSigned","keyDatas":["` + key +
+			`"],"signedIdentity":{"type":"exactReference","dockerReference":"x:1"}}]}`,
 		`{"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/x"}]}`,
 	} {
 		f.Add([]byte(seed))
@@ -36,7 +38,8 @@ func FuzzParse(f *testing.F) {
 				t.Fatal("an empty list of requirements")
 			}
 			for _, r := range list {
-				if r.kind == "sigstoreSigned" && r.refuse == "" && (len(r.keys) == 0 || r.threshold < 1 || r.threshold > len(r.keys)) {
+				if r.kind == "sigstoreSigned" && r.refuse == "" && (len(r.keys) == 0 || r.threshold < 1 ||
+					r.threshold > len(r.keys)) {
 					t.Fatalf("%+v asks for nothing", r)
 				}
 			}
@@ -53,7 +56,8 @@ func FuzzSignature(f *testing.F) {
 	const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	f.Add(s.Bundle(f, digest, imagetest.SignPredicate, map[string]any{versionKey: "1"}))
 	f.Add(s.Simple(f, "registry.example/x", digest, map[string]any{"creator": "x", "timestamp": 1}).Payload)
-	f.Add([]byte(`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://sigstore.dev/cosign/sign/v1","subject":[{"digest":{"sha256":"00"}}]}`))
+	f.Add([]byte(`{"_type":"` + statementType + `","predicateType":"` + signPredicate +
+		`","subject":[{"digest":{"sha256":"00"}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if sig, err := newBundle("x", data); err == nil {
 			if c, err := sig.claims(sig.message); err == nil && !c.nameless {

@@ -57,8 +57,8 @@ func checkPrefix(s string) error {
 	if err == nil && n.repo == s+"/x" && n.bare() && !strings.Contains(s, "@") {
 		return nil
 	}
-	return fmt.Errorf("prefix %q is not a registry, a namespace or a repository in full: want registry.example/namespace",
-		clip(s))
+	return fmt.Errorf("prefix %q is not a registry, a namespace or a repository in full: "+
+		"want registry.example/namespace", clip(s))
 }
 
 // remap replaces the prefix of a name where it has that prefix.
@@ -121,8 +121,8 @@ func implied(n, signed named) bool {
 }
 
 // acceptsNameless returns nil if a signature that holds no name, as those in the new form do, is one for the image
-// called n. Without signedIdentity the scope alone binds the key. matchRepository it meets where the scope is the repository
-// itself, for then the policy binds the key to what the signature would say. The other kinds ask for more.
+// called n. Without signedIdentity the scope alone binds the key. matchRepository is met if the scope is the repository
+// itself: the policy then says what the signature would. No other kind is met.
 func (id identity) acceptsNameless(n named, scope string) error {
 	switch {
 	case id.kind == "":
@@ -132,7 +132,8 @@ func (id identity) acceptsNameless(n named, scope string) error {
 	case id.kind == "matchRepository":
 		return fmt.Errorf("a bundle names no repository, which %s asks for: give %s a scope of its own", id, n.repo)
 	}
-	return fmt.Errorf("a bundle names no image, which %s asks for: leave signedIdentity out where the scope binds the key", id)
+	return fmt.Errorf("a bundle names no image, which %s asks for: leave signedIdentity out if the scope binds the key",
+		id)
 }
 
 // String names the identity in messages.

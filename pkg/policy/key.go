@@ -25,8 +25,8 @@ type key struct {
 // maxKey bounds a key file. An RSA key of 16384 bits has less than 3 kB.
 const maxKey = 16 << 10
 
-// parseKey reads a public key as cosign and openssl write it: one PEM block, PUBLIC KEY (RFC 5280, SubjectPublicKeyInfo)
-// or RSA PUBLIC KEY (RFC 8017, appendix A.1.1).
+// parseKey reads a public key as cosign and openssl write it: one PEM block, PUBLIC KEY (RFC 5280,
+// SubjectPublicKeyInfo) or RSA PUBLIC KEY (RFC 8017, appendix A.1.1).
 func parseKey(text []byte) (key, error) {
 	block, rest := pem.Decode(text)
 	switch {
@@ -87,8 +87,8 @@ func usable(public any) error {
 func (k key) String() string { return "key " + k.id[:16] }
 
 // verifies reports whether sig is the key's signature of message, in any of the ways in which cosign signs with a key
-// of its kind. The old form always hashes with SHA-256; the new one has the hash of the curve's size, and may hash before
-// Ed25519 does (RFC 8032, Ed25519ph). That there are several ways gives nothing away: each needs the private key.
+// of its kind. cosign 3 hashes as the size of the curve calls for, cosign 2 with SHA-256 always. Either may hash
+// before Ed25519 signs (RFC 8032, Ed25519ph). To accept several ways is safe: each needs the private key.
 func (k key) verifies(message, sig []byte) bool {
 	sum := sha256.Sum256(message)
 	switch public := k.public.(type) {

@@ -126,7 +126,8 @@ func (w *world) refuses(p *Policy, texts ...string) {
 }
 
 // forms are the two in which an image can be signed.
-var forms = map[string]func(w *world, by *imagetest.Signer, hash string){"simple": (*world).simple, "bundle": (*world).bundle}
+var forms = map[string]func(w *world, by *imagetest.Signer, hash string){"simple": (*world).simple,
+	"bundle": (*world).bundle}
 
 func TestBothForms(t *testing.T) {
 	for form, sign := range forms {
@@ -159,7 +160,8 @@ func TestThreshold(t *testing.T) {
 		w.refuses(w.everywhere(w.requirement("", w.a)+","+w.requirement("", w.b)), "asks for a signature by key")
 
 		// The same key twice is one key, in one form, in both, and under different names in the policy.
-		w.reg.AttachSimple(t, "x", w.hash, w.a.Simple(t, w.reg.Host+"/x", w.hash, nil), w.a.Simple(t, w.reg.Host+"/x", w.hash, nil))
+		by := func(s *imagetest.Signer) imagetest.Simple { return s.Simple(t, w.reg.Host+"/x", w.hash, nil) }
+		w.reg.AttachSimple(t, "x", w.hash, by(w.a), by(w.a))
 		w.bundle(w.a, w.hash)
 		w.refuses(both, "those of 1 of 2")
 		w.refuses(w.everywhere(w.requirement(`,"threshold":2`, w.a, w.a, w.b)), "those of 1 of 2")
@@ -167,7 +169,7 @@ func TestThreshold(t *testing.T) {
 			t.Error("a threshold of 2 for the same key twice is no error")
 		}
 
-		w.reg.AttachSimple(t, "x", w.hash, w.a.Simple(t, w.reg.Host+"/x", w.hash, nil), w.evil.Simple(t, w.reg.Host+"/x", w.hash, nil))
+		w.reg.AttachSimple(t, "x", w.hash, by(w.a), by(w.evil))
 		w.refuses(both, "those of 1 of 2")
 		w.bundle(w.b, w.hash)
 		w.accepts(2, both)
@@ -215,18 +217,23 @@ func TestAnotherRepository(t *testing.T) {
 	// The old form says the repository: here it is the one that key a may sign, and another.
 	w = newWorld(t)
 	byA = w.requirement("", w.a)
+	exactly := func(repo string) string {
+		return w.requirement(`,"signedIdentity":{"type":"exactRepository","dockerRepository":"`+repo+`"}`, w.a)
+	}
 	w.reg.AttachSimple(t, "x", w.hash, w.a.Simple(t, w.reg.Host+"/yy", w.hash, nil))
 	w.refuses(scoped(map[string]string{"/x": byA}), "it is for "+w.reg.Host+"/yy")
 	w.refuses(scoped(map[string]string{"": byA}), "it is for "+w.reg.Host+"/yy")
-	w.refuses(scoped(map[string]string{"": w.requirement(`,"signedIdentity":{"type":"matchRepository"}`, w.a)}), "matchRepository does not accept")
-	w.accepts(1, scoped(map[string]string{"/x": w.requirement(`,"signedIdentity":{"type":"exactRepository","dockerRepository":"`+w.reg.Host+`/yy"}`, w.a)}))
+	w.refuses(scoped(map[string]string{"": w.requirement(`,"signedIdentity":{"type":"matchRepository"}`, w.a)}),
+		"matchRepository does not accept")
+	w.accepts(1, scoped(map[string]string{"/x": exactly(w.reg.Host + "/yy")}))
 	w.accepts(1, w.everywhere(byA)) // a key for everything
 
 	// Signed where it was made, and fetched from a copy.
 	w.reg.AttachSimple(t, "x", w.hash, w.a.Simple(t, "registry.example/x", w.hash, nil))
 	w.accepts(1, scoped(map[string]string{"/x": byA}))
-	w.refuses(scoped(map[string]string{"/x": w.requirement(`,"signedIdentity":{"type":"matchRepository"}`, w.a)}), "it is for registry.example/x")
-	w.accepts(1, scoped(map[string]string{"/x": w.requirement(`,"signedIdentity":{"type":"exactRepository","dockerRepository":"registry.example/x"}`, w.a)}))
+	w.refuses(scoped(map[string]string{"/x": w.requirement(`,"signedIdentity":{"type":"matchRepository"}`, w.a)}),
+		"it is for registry.example/x")
+	w.accepts(1, scoped(map[string]string{"/x": exactly("registry.example/x")}))
 
 	// The new form says none.
 	w = newWorld(t)
@@ -238,7 +245,8 @@ func TestAnotherRepository(t *testing.T) {
 	w.refuses(scoped(map[string]string{"": with(`{"type":"matchRepository"}`)}), "a bundle names no repository")
 	w.refuses(w.everywhere(with(`{"type":"matchRepository"}`)), "a bundle names no repository")
 	for _, kind := range []string{`{"type":"matchExact"}`, `{"type":"matchRepoDigestOrExact"}`,
-		`{"type":"exactRepository","dockerRepository":"registry.example/x"}`, `{"type":"exactReference","dockerReference":"registry.example/x:1"}`,
+		`{"type":"exactRepository","dockerRepository":"registry.example/x"}`,
+		`{"type":"exactReference","dockerReference":"registry.example/x:1"}`,
 		`{"type":"remapIdentity","prefix":"registry.example","signedPrefix":"other.example"}`} {
 		w.refuses(scoped(map[string]string{"/x": with(kind)}), "a bundle names no image")
 	}
@@ -251,7 +259,8 @@ func TestIndex(t *testing.T) {
 			w := newWorld(t)
 			p := w.everywhere(w.requirement("", w.a))
 			here := imagetest.Image(t, imagetest.Files(imagetest.File("a", "here")))
-			other := imagetest.Spec{Layers: []imagetest.Layer{imagetest.Files(imagetest.File("a", "there"))}, Platform: v1.Platform{OS: "linux", Architecture: "s390x"}}.Image(t)
+			other := imagetest.Spec{Layers: []imagetest.Layer{imagetest.Files(imagetest.File("a", "there"))},
+				Platform: v1.Platform{OS: "linux", Architecture: "s390x"}}.Image(t)
 			index := imagetest.Index(t, other, here)
 			w.reg.Push(t, "x:1", index)
 			w.refuses(p, "none that counts")
@@ -309,24 +318,24 @@ func TestOtherStatements(t *testing.T) {
 	algorithm, hex, _ := strings.Cut(w.hash, ":")
 	subject := `[{"digest":{"` + algorithm + `":"` + hex + `"}}]`
 	statement := func(more string) []byte { return []byte(`{"subject":` + subject + more + `}`) }
+	const kind, sign = `,"_type":"` + statementType + `"`, `,"predicateType":"` + signPredicate + `"`
 	for _, row := range []struct{ statement, want string }{
-		{`,"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","predicate":{}`, "no permission to boot"},
-		{`,"_type":"https://in-toto.io/Statement/v1","predicateType":"https://spdx.dev/Document"`, "no permission to boot"},
-		{`,"_type":"https://in-toto.io/Statement/v1"`, "no permission to boot"},
-		{`,"_type":"https://in-toto.io/Statement/v0","predicateType":"` + signPredicate + `"`, "its type"},
-		{`,"predicateType":"` + signPredicate + `"`, "its type"},
-		{`,"_type":"https://in-toto.io/Statement/v1","PredicateType":"` + signPredicate + `"`, "no permission to boot"},
-		{`,"_type":"https://in-toto.io/Statement/v1","predicateType":"` + signPredicate + `","predicateType":"` + signPredicate + `"`, "twice"},
-		{`,"_type":"https://in-toto.io/Statement/v1","predicateType":"` + signPredicate + `","subject":[]`, "twice"},
+		{kind + `,"predicateType":"https://slsa.dev/provenance/v1","predicate":{}`, "no permission to boot"},
+		{kind + `,"predicateType":"https://spdx.dev/Document"`, "no permission to boot"},
+		{kind, "no permission to boot"},
+		{`,"_type":"https://in-toto.io/Statement/v0"` + sign, "its type"},
+		{sign, "its type"},
+		{kind + `,"PredicateType":"` + signPredicate + `"`, "no permission to boot"},
+		{kind + sign + sign, "twice"},
+		{kind + sign + `,"subject":[]`, "twice"},
 	} {
 		w.reg.AttachBundle(t, "x", w.hash, w.a.BundleOf(t, statement(row.statement)))
 		w.refuses(p, row.want)
 		w = newWorld(t)
 		p = w.everywhere(w.requirement("", w.a))
 	}
-	good := statement(`,"_type":"https://in-toto.io/Statement/v1","predicateType":"` + signPredicate + `"`)
 	signer := w.a
-	sound := signer.BundleOf(t, good)
+	sound := signer.BundleOf(t, statement(kind+sign))
 	for _, row := range []struct {
 		bundle []byte
 		want   string
@@ -354,17 +363,24 @@ func TestOtherStatements(t *testing.T) {
 		w.reg.AttachSimple(t, "x", w.hash, w.a.SimpleOf(t, []byte(strings.ReplaceAll(payload, "D", w.hash))))
 		w.refuses(p, "does not count")
 	}
-	id := `"identity":{"docker-reference":"registry.example/x"}`
+	const (
+		id     = `"identity":{"docker-reference":"registry.example/x"}`
+		of     = `"image":{"docker-manifest-digest":"D"}`
+		kindOf = `"type":"cosign container image signature"`
+	)
 	for _, payload := range []string{
 		`{}`, `[]`, `null`, ``, `{"critical":null,"optional":null}`,
-		`{"critical":{` + id + `,"image":{"docker-manifest-digest":"D"},"type":"atomic container signature"},"optional":null}`,
-		`{"critical":{` + id + `,"image":{"docker-manifest-digest":"D"}},"optional":null}`,
-		`{"critical":{` + id + `,"image":{"Docker-Manifest-Digest":"D"},"type":"cosign container image signature"},"optional":null}`,
-		`{"critical":{` + id + `,"image":{"docker-manifest-digest":"D"},"type":"cosign container image signature","x":1},"optional":null}`,
-		`{"critical":{"image":{"docker-manifest-digest":"D"},"type":"cosign container image signature"},"optional":null}`,
-		`{"critical":{` + id + `,"image":{"docker-manifest-digest":"D","docker-manifest-digest":"D"},"type":"cosign container image signature"},"optional":null}`,
-		`{"critical":{` + id + `,"image":{"docker-manifest-digest":"D"},"type":"cosign container image signature"}}`,
-		`{"critical":{` + id + `,"image":{"docker-manifest-digest":"D"},"type":"cosign container image signature"},"optional":null} {}`,
+		`{"critical":{` + id + `,` + of + `,"type":"atomic container signature"},"optional":null}`,
+		`{"critical":{` + id + `,` + of + `},"optional":null}`,
+		`{"critical":{` + id + `,"image":{"Docker-Manifest-Digest":"D"},` + kindOf + `},"optional":null}`,
+		`{"critical":{` + id + `,"image":{},` + kindOf + `},"optional":null}`,
+		`{"critical":{` + id + `,` + of + `,` + kindOf + `,"x":1},"optional":null}`,
+		`{"critical":{` + of + `,` + kindOf + `},"optional":null}`,
+		`{"critical":{` + id + `,"image":{"docker-manifest-digest":"D","docker-manifest-digest":"D"},` + kindOf +
+			`},"optional":null}`,
+		`{"critical":{` + id + `,` + of + `,` + kindOf + `}}`,
+		`{"critical":{` + id + `,` + of + `,` + kindOf + `},"optional":[]}`,
+		`{"critical":{` + id + `,` + of + `,` + kindOf + `},"optional":null} {}`,
 	} {
 		simple(payload)
 	}
@@ -387,11 +403,12 @@ func TestDamaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, f := range map[string]imagetest.Fault{
-				"a flipped bit":          {Path: layer, Do: imagetest.Flip(20)},
-				"another blob":           {Path: layer, Do: imagetest.Flip(0)},
-				"no blob":                {Path: layer, Do: imagetest.Status(404, "")},
-				"no manifest":            {Path: imagetest.Manifests, Do: imagetest.Status(404, "")},
-				"a giant manifest":       {Path: imagetest.Manifests, Do: answer(giant(`{"schemaVersion":2,"layers":[`, maxManifest+1))},
+				"a flipped bit": {Path: layer, Do: imagetest.Flip(20)},
+				"another blob":  {Path: layer, Do: imagetest.Flip(0)},
+				"no blob":       {Path: layer, Do: imagetest.Status(404, "")},
+				"no manifest":   {Path: imagetest.Manifests, Do: imagetest.Status(404, "")},
+				"a giant manifest": {Path: imagetest.Manifests,
+					Do: answer(giant(`{"schemaVersion":2,"layers":[`, maxManifest+1))},
 				"a manifest of nonsense": {Path: imagetest.Manifests, Do: answer([]byte("nonsense"))},
 				"an empty manifest":      {Path: imagetest.Manifests, Do: answer(nil)},
 				"access denied":          {Path: imagetest.Manifests, Do: imagetest.Status(403, "")},
@@ -496,7 +513,8 @@ func TestReferrersPages(t *testing.T) {
 	w := newWorld(t)
 	p := w.everywhere(w.requirement("", w.a))
 	d := w.reg.AttachBundle(t, "x", w.hash, w.a.Bundle(t, w.hash, imagetest.SignPredicate, nil))
-	last, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": types.OCIImageIndex, "manifests": []any{d}})
+	last, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": types.OCIImageIndex,
+		"manifests": []any{d}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,12 +528,15 @@ func TestReferrersPages(t *testing.T) {
 		rw.Write([]byte(`{"schemaVersion":2,"manifests":[]}`))
 	}})
 	path := "/v2/x/referrers/" + w.hash
-	for _, link := range []string{"<" + path + "?last=1>; rel=\"next\"", "<?last=1>;rel=next", "<http://" + w.reg.Host + path + "?n=1&last=1>; rel=next"} {
+	for _, link := range []string{"<" + path + "?last=1>; rel=\"next\"", "<?last=1>;rel=next", "<http://" +
+		w.reg.Host + path + "?n=1&last=1>; rel=next"} {
 		next = link
 		w.accepts(1, p)
 	}
-	for _, link := range []string{"<" + path + "?n=1>; rel=next", "<http://attacker.example" + path + "?last=1>; rel=next",
-		"</v2/x/manifests/1?last=1>; rel=next", "<" + path + "/../../../y/referrers/" + w.hash + "?last=1>; rel=next", "nonsense", "<::>; rel=next"} {
+	for _, link := range []string{"<" + path + "?n=1>; rel=next", "<http://attacker.example" + path +
+		"?last=1>; rel=next",
+		"</v2/x/manifests/1?last=1>; rel=next", "<" + path + "/../../../y/referrers/" + w.hash +
+			"?last=1>; rel=next", "nonsense", "<::>; rel=next"} {
 		next = link
 		w.refuses(p, "cannot be used")
 	}
@@ -554,17 +575,20 @@ func TestLocal(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	accept, reject, signed := `[{"type":"insecureAcceptAnything"}]`, `[{"type":"reject"}]`, "["+w.requirement("", w.a)+"]"
+	accept, reject, signed := `[{"type":"insecureAcceptAnything"}]`, `[{"type":"reject"}]`, "["+w.requirement("",
+		w.a)+"]"
 	for _, row := range []struct{ text, want string }{
 		{`{"default":` + accept + `}`, ""},
-		{`{"default":` + accept + `,"transports":{"docker":{"":` + reject + `},"docker-daemon":{"":` + reject + `}}}`, ""},
+		{`{"default":` + accept + `,"transports":{"docker":{"":` + reject + `},"docker-daemon":{"":` + reject +
+			`}}}`, ""},
 		{`{"default":` + reject + `}`, "rejects"},
 		{`{"default":` + signed + `}`, "kept at a registry"},
 		{`{"default":` + accept + `,"transports":{"oci":{"":` + reject + `}}}`, "rejects"},
 		{`{"default":` + accept + `,"transports":{"docker-archive":{"/x":` + signed + `}}}`, "kept at a registry"},
 	} {
 		_, err := Policies{w.policy(row.text)}.Check(context.Background(), img)
-		if row.want == "" && err != nil || row.want != "" && (!Refused(err) || !strings.Contains(err.Error(), row.want)) {
+		if row.want == "" && err != nil || row.want != "" && (!Refused(err) || !strings.Contains(err.Error(),
+			row.want)) {
 			t.Errorf("%s: %v, want %q", row.text, err, row.want)
 		}
 	}

@@ -1,13 +1,13 @@
 // Package policy decides whether an image may be booted, by the signatures that its owner has made.
 //
-// A policy is a file in the syntax of containers-policy.json(5), which podman, skopeo and CRI-O read too. It names public
-// keys and the images that each may sign. Verified are the signatures that cosign makes with a key, in both of the forms
-// in which it stores them beside an image at a registry. Keys are the whole trust: there are no certificates (Fulcio) and
-// no transparency log (Rekor), and a policy that asks for them, or for GPG signatures, refuses the images that it asks so
-// for.
+// A policy is a file in the syntax of containers-policy.json(5), which podman, skopeo and CRI-O read too. It names
+// public keys and the images that each may sign. Verified are the signatures that cosign makes with a key, in both of
+// the forms in which it stores them beside an image at a registry. Keys are the whole trust: there are no
+// certificates (Fulcio) and no transparency log (Rekor), and a policy that asks for them, or for GPG signatures,
+// refuses the images that it asks so for.
 //
-// Everything fails closed. What cannot be read, is not known, or cannot be fetched is no signature, and a malformed policy
-// is an error and never an empty policy.
+// Everything fails closed. What cannot be read, is not known, or cannot be fetched is no signature, and a malformed
+// policy is an error and never an empty policy.
 package policy
 
 import (

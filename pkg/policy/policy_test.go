@@ -35,11 +35,14 @@ func TestParseRefuses(t *testing.T) {
 		`{"default":[{"type":"reject"}],"transports":{"docker":{},"atomic":{"x":[{"type":"reject"}]}}}`,
 		`{"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/x"}]}`,
 		`{"default":[{"type":"signedBaseLayer","baseLayerIdentity":{"type":"matchExact"}}]}`,
-		signed(data), signed(data + `,"threshold":1`), signed(`"keyPath":"` + file + `"`), signed(`"keyPaths":["` + file + `"]`),
+		signed(data), signed(data + `,"threshold":1`), signed(`"keyPath":"` + file + `"`), signed(`"keyPaths":["` +
+			file + `"]`),
 		signed(`"keyDatas":["` + key + `","` + key + `"]`),
 		signed(data + `,"minVersion":"v1.2.3-rc.1+x"`), signed(data + `,"notBefore":"2026-01-01"`),
-		signed(`"fulcio":{"caPath":"/x"},"rekorPublicKeyPath":"/y"`), signed(`"pki":{}`), signed(data + `,"rekorPublicKeyData":""`),
-		signed(data + `,"signedIdentity":{"type":"remapIdentity","prefix":"a.example/x","signedPrefix":"b.example:5000"}`),
+		signed(`"fulcio":{"caPath":"/x"},"rekorPublicKeyPath":"/y"`), signed(`"pki":{}`), signed(data +
+			`,"rekorPublicKeyData":""`),
+		signed(data +
+			`,"signedIdentity":{"type":"remapIdentity","prefix":"a.example/x","signedPrefix":"b.example:5000"}`),
 		signed(data + `,"signedIdentity":{"type":"exactReference","dockerReference":"busybox:1"}`),
 		docker(""), docker("registry.example"), docker("registry.example:5000/a/b:tag"), docker("*.example"),
 	} {
@@ -77,7 +80,7 @@ func TestParseRefuses(t *testing.T) {
 		{`{"default":[{"type":"reject"}],"transports":[]}`, "not a JSON object"},
 		{`{"default":[{"type":"reject"}],"transports":{"docker":[]}}`, "not a JSON object"},
 		{`{"default":[{"type":"reject"}],"transports":{"docker":{"x":[]}}}`, "empty"},
-		{`{"default":[{"type":"reject"}],"transports":{"docker":{"x":[{"type":"reject"}],"x":[{"type":"reject"}]}}}`, "twice"},
+		{`{"default":[{"type":"reject"}],"transports":{"docker":{"x":[{"type":"reject"}],"x":[]}}}`, "twice"},
 		{`{"default":[{"type":"reject"}],"transports":{"docker":{},"docker":{}}}`, "twice"},
 		{docker("docker://registry.example"), "matches no image"},
 		{docker("registry.example/"), "matches no image"},
@@ -121,9 +124,13 @@ func TestParseRefuses(t *testing.T) {
 		{signed(data + `,"signedIdentity":{"type":"exactReference","dockerReference":"busybox"}`), "neither a tag"},
 		{signed(data + `,"signedIdentity":{"type":"exactRepository","dockerRepository":"UPPER CASE"}`), "not the name"},
 		{signed(data + `,"signedIdentity":{"type":"remapIdentity","prefix":"registry.example"}`), "signedPrefix"},
-		{signed(data + `,"signedIdentity":{"type":"remapIdentity","prefix":"registry.example/x:1","signedPrefix":"registry.example"}`), "x:1"},
-		{signed(data + `,"signedIdentity":{"type":"remapIdentity","prefix":"busybox","signedPrefix":"registry.example"}`), "busybox"},
-		{"{\"default\":[{\"type\":\"reject\"}],\"transports\":{\"docker\":{\"\xff\":[{\"type\":\"reject\"}]}}}", "UTF-8"},
+		{signed(data +
+			`,"signedIdentity":{"type":"remapIdentity","prefix":"a.example/x:1","signedPrefix":"b.example"}`), "x:1"},
+		{signed(data +
+			`,"signedIdentity":{"type":"remapIdentity","prefix":"busybox","signedPrefix":"registry.example"}`),
+			"busybox"},
+		{"{\"default\":[{\"type\":\"reject\"}],\"transports\":{\"docker\":{\"\xff\":[{\"type\":\"reject\"}]}}}",
+			"UTF-8"},
 		{`{"default":[{"type":"reject"}]}` + strings.Repeat(" ", maxPolicy), "more than"},
 		{`{"default":` + strings.Repeat("[", 100_000), "JSON"},
 	} {
@@ -150,7 +157,8 @@ func TestUnenforced(t *testing.T) {
 		`{"type":"insecureAcceptAnything"},` + `{"type":"reject"}`: "rejects",
 	} {
 		w.refuses(w.everywhere(more), want)
-		v, err := w.decide(w.ref, w.policy(`{"default":[`+more+`],"transports":{"docker":{"":[{"type":"insecureAcceptAnything"}]}}}`))
+		v, err := w.decide(w.ref,
+			w.policy(`{"default":[`+more+`],"transports":{"docker":{"":[{"type":"insecureAcceptAnything"}]}}}`))
 		if err != nil || v.Signed {
 			t.Errorf("where it does not apply: %+v, %v", v, err)
 		}
@@ -162,9 +170,12 @@ func TestScopes(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"busybox", []string{"docker.io/library/busybox", "docker.io/library/busybox", "docker.io/library", "docker.io", "*.io"}},
-		{"index.docker.io/library/busybox:1", []string{"docker.io/library/busybox:1", "docker.io/library/busybox", "docker.io/library", "docker.io", "*.io"}},
-		{"a.b.example:5000/x/y:t", []string{"a.b.example:5000/x/y:t", "a.b.example:5000/x/y", "a.b.example:5000/x", "a.b.example:5000", "*.b.example", "*.example"}},
+		{"busybox", []string{"docker.io/library/busybox", "docker.io/library/busybox", "docker.io/library",
+			"docker.io", "*.io"}},
+		{"index.docker.io/library/busybox:1", []string{"docker.io/library/busybox:1", "docker.io/library/busybox",
+			"docker.io/library", "docker.io", "*.io"}},
+		{"a.b.example:5000/x/y:t", []string{"a.b.example:5000/x/y:t", "a.b.example:5000/x/y", "a.b.example:5000/x",
+			"a.b.example:5000", "*.b.example", "*.example"}},
 		{"localhost/x/y", []string{"localhost/x/y", "localhost/x/y", "localhost/x", "localhost"}},
 	} {
 		n, err := parseName(row.name)
@@ -189,7 +200,8 @@ func TestFind(t *testing.T) {
 			}
 			list = append(list, fmt.Sprintf(`%q:[{"type":%q}]`, s, kind))
 		}
-		p, err := Parse([]byte(`{"default":[{"type":"reject"}],"transports":{"docker":{`+strings.Join(list, ",")+`}}}`), "x")
+		p, err := Parse([]byte(`{"default":[{"type":"reject"}],"transports":{"docker":{`+strings.Join(list,
+			",")+`}}}`), "x")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,9 +209,12 @@ func TestFind(t *testing.T) {
 	}
 	digest := "@sha256:" + strings.Repeat("a", 64)
 	for name, scopes := range map[string][]string{
-		"a.b.example:5000/x/y:t":        {"a.b.example:5000/x/y:t", "a.b.example:5000/x/y", "a.b.example:5000/x", "a.b.example:5000", "*.b.example", "*.example", ""},
-		"a.b.example:5000/x/y" + digest: {"a.b.example:5000/x/y" + digest, "a.b.example:5000/x/y", "a.b.example:5000/x", "a.b.example:5000", "*.b.example", "*.example", ""},
-		"index.docker.io/library/x:t":   {"docker.io/library/x:t", "docker.io/library/x", "docker.io/library", "docker.io", "*.io", ""},
+		"a.b.example:5000/x/y:t": {"a.b.example:5000/x/y:t", "a.b.example:5000/x/y", "a.b.example:5000/x",
+			"a.b.example:5000", "*.b.example", "*.example", ""},
+		"a.b.example:5000/x/y" + digest: {"a.b.example:5000/x/y" + digest, "a.b.example:5000/x/y",
+			"a.b.example:5000/x", "a.b.example:5000", "*.b.example", "*.example", ""},
+		"index.docker.io/library/x:t": {"docker.io/library/x:t", "docker.io/library/x", "docker.io/library",
+			"docker.io", "*.io", ""},
 	} {
 		n, err := parseName(name)
 		if err != nil {
@@ -212,7 +227,8 @@ func TestFind(t *testing.T) {
 			}
 		}
 		// Scopes that only look as if.
-		near := []string{"a.b.example", "b.example:5000", "*.a.b.example", "a.b.example:5000/x/y:t2", "a.b.example:5000/x/yy", "a.b.example:5000/", "A.b.example:5000",
+		near := []string{"a.b.example", "b.example:5000", "*.a.b.example", "a.b.example:5000/x/y:t2",
+			"a.b.example:5000/x/yy", "a.b.example:5000/", "A.b.example:5000",
 			"library/x", "x", "index.docker.io", "*", "*.", "*.b.example:5000", "example"}
 		near = slices.DeleteFunc(near, func(s string) bool { return strings.HasSuffix(s, "/") })
 		if found := build(near, -1).find(n); len(found) != 1 || found[0].scope != "" {
@@ -228,17 +244,31 @@ func TestIdentities(t *testing.T) {
 		yes, no   []string
 	}{
 		{`{"type":"matchExact"}`, "registry.example/x:1", []string{"registry.example/x:1"},
-			[]string{"registry.example/x", "registry.example/x:2", "registry.example/x" + digest, "registry.example/x:1" + digest, "other.example/x:1", "", "X Y"}},
-		{`{"type":"matchExact"}`, "registry.example/x" + digest, []string{"registry.example/x" + digest}, []string{"registry.example/x:1", "registry.example/x"}},
-		{`{"type":"matchRepoDigestOrExact"}`, "registry.example/x:1", []string{"registry.example/x:1"}, []string{"registry.example/x", "registry.example/x:2", "registry.example/xy:1"}},
-		{`{"type":"matchRepoDigestOrExact"}`, "registry.example/x" + digest, []string{"registry.example/x:1", "registry.example/x:2"}, []string{"registry.example/x", "registry.example/y1:1"}},
-		{`{"type":"matchRepository"}`, "registry.example/x:1", []string{"registry.example/x:1", "registry.example/x", "registry.example/x:2"}, []string{"registry.example/xx", "registry.example:443/x"}},
-		{`{"type":"matchRepository"}`, "index.docker.io/library/busybox:1", []string{"busybox", "docker.io/library/busybox:7", "index.docker.io/library/busybox"}, []string{"docker.io/busybox/busybox"}},
-		{`{"type":"exactReference","dockerReference":"registry.example/x:1"}`, "mirror.example/m:3", []string{"registry.example/x:1"}, []string{"registry.example/x", "mirror.example/m:3"}},
-		{`{"type":"exactRepository","dockerRepository":"registry.example/x:1"}`, "mirror.example/m:3", []string{"registry.example/x:1", "registry.example/x", "registry.example/x:2"}, []string{"mirror.example/m:3"}},
-		{`{"type":"remapIdentity","prefix":"mirror.example","signedPrefix":"registry.example/a"}`, "mirror.example/m:3", []string{"registry.example/a/m:3"}, []string{"registry.example/a/m", "mirror.example/m:3", "registry.example/a/m:4"}},
-		{`{"type":"remapIdentity","prefix":"mirror.example/m","signedPrefix":"registry.example/a"}`, "mirror.example/m" + digest, []string{"registry.example/a:3"}, []string{"mirror.example/m:3"}},
-		{`{"type":"remapIdentity","prefix":"mirror.example/m","signedPrefix":"registry.example/a"}`, "mirror.example/mm:3", []string{"mirror.example/mm:3"}, []string{"registry.example/am:3", "registry.example/a:3"}},
+			[]string{"registry.example/x", "registry.example/x:2", "registry.example/x" + digest,
+				"registry.example/x:1" + digest, "other.example/x:1", "", "X Y"}},
+		{`{"type":"matchExact"}`, "registry.example/x" + digest, []string{"registry.example/x" + digest},
+			[]string{"registry.example/x:1", "registry.example/x"}},
+		{`{"type":"matchRepoDigestOrExact"}`, "registry.example/x:1", []string{"registry.example/x:1"},
+			[]string{"registry.example/x", "registry.example/x:2", "registry.example/xy:1"}},
+		{`{"type":"matchRepoDigestOrExact"}`, "registry.example/x" + digest, []string{"registry.example/x:1",
+			"registry.example/x:2"}, []string{"registry.example/x", "registry.example/y1:1"}},
+		{`{"type":"matchRepository"}`, "registry.example/x:1", []string{"registry.example/x:1",
+			"registry.example/x", "registry.example/x:2"}, []string{"registry.example/xx", "registry.example:443/x"}},
+		{`{"type":"matchRepository"}`, "index.docker.io/library/busybox:1", []string{"busybox",
+			"docker.io/library/busybox:7", "index.docker.io/library/busybox"}, []string{"docker.io/busybox/busybox"}},
+		{`{"type":"exactReference","dockerReference":"registry.example/x:1"}`, "mirror.example/m:3",
+			[]string{"registry.example/x:1"}, []string{"registry.example/x", "mirror.example/m:3"}},
+		{`{"type":"exactRepository","dockerRepository":"registry.example/x:1"}`, "mirror.example/m:3",
+			[]string{"registry.example/x:1", "registry.example/x", "registry.example/x:2"},
+			[]string{"mirror.example/m:3"}},
+		{`{"type":"remapIdentity","prefix":"mirror.example","signedPrefix":"registry.example/a"}`,
+			"mirror.example/m:3", []string{"registry.example/a/m:3"}, []string{"registry.example/a/m",
+				"mirror.example/m:3", "registry.example/a/m:4"}},
+		{`{"type":"remapIdentity","prefix":"mirror.example/m","signedPrefix":"registry.example/a"}`,
+			"mirror.example/m" + digest, []string{"registry.example/a:3"}, []string{"mirror.example/m:3"}},
+		{`{"type":"remapIdentity","prefix":"mirror.example/m","signedPrefix":"registry.example/a"}`,
+			"mirror.example/mm:3", []string{"mirror.example/mm:3"}, []string{"registry.example/am:3",
+				"registry.example/a:3"}},
 	} {
 		id, err := parseIdentity([]byte(row.id))
 		if err != nil {
@@ -260,8 +290,10 @@ func TestIdentities(t *testing.T) {
 		}
 	}
 	n, _ := parseName("registry.example/a/x:1")
-	for s, want := range map[string]bool{"registry.example/a/x": true, "registry.example/a/x:1": true, "other.example/a/x": true,
-		"registry.example/a/x:2": false, "registry.example/a/y": false, "registry.example/x": false, "": false, "a b": false} {
+	for s, want := range map[string]bool{"registry.example/a/x": true, "registry.example/a/x:1": true,
+		"other.example/a/x":      true,
+		"registry.example/a/x:2": false, "registry.example/a/y": false, "registry.example/x": false, "": false,
+		"a b": false} {
 		if err := (identity{}).accepts(n, "registry.example", s); (err == nil) != want {
 			t.Errorf("without signedIdentity, %q for %s: %v", s, n, err)
 		}
@@ -323,7 +355,8 @@ func TestKeys(t *testing.T) {
 	private := filepath.Join(dir, "private")
 	for _, row := range []struct{ text, want string }{
 		{"", "not a public key"},
-		{"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n", "private key"},
+		{"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n",
+			"private key"},
 		{"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "CERTIFICATE"},
 		{"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "no valid public key"},
 		{string(w.a.Public(t)) + string(w.b.Public(t)), "follows the key"},
@@ -332,7 +365,8 @@ func TestKeys(t *testing.T) {
 		if err := os.WriteFile(private, []byte(row.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadKeys(private); err == nil || !strings.Contains(err.Error(), row.want) && !strings.Contains(err.Error(), "more than") {
+		if _, err := ReadKeys(private); err == nil || !strings.Contains(err.Error(), row.want) &&
+			!strings.Contains(err.Error(), "more than") {
 			t.Errorf("ReadKeys(%.60q) = %v, want %q", row.text, err, row.want)
 		}
 		if _, err := ForKeys("x", []byte(row.text)); err == nil || !strings.Contains(err.Error(), row.want) {

@@ -29,7 +29,8 @@ func parseRequirements(raw []byte, scope string) ([]requirement, error) {
 		return nil, errors.New("it is not a list of requirements")
 	}
 	if len(texts) == 0 {
-		return nil, errors.New(`its list of requirements is empty: write {"type":"insecureAcceptAnything"} to ask for nothing`)
+		return nil,
+			errors.New(`its list of requirements is empty: write {"type":"insecureAcceptAnything"} to ask for nothing`)
 	}
 	var list []requirement
 	for i, text := range texts {
@@ -67,7 +68,7 @@ func parseRequirement(raw []byte, scope string) (requirement, error) {
 		r.refuse = "it asks for a GPG signature (signedBy), which Wyrcan does not verify: ask for sigstoreSigned"
 		return r, known("keyType", "keyPath", "keyPaths", "keyData", "signedIdentity")
 	case "signedBaseLayer":
-		r.refuse = "it asks for a signed base layer (signedBaseLayer), which Wyrcan does not verify: ask for sigstoreSigned"
+		r.refuse = "it asks for signedBaseLayer, which Wyrcan does not verify: ask for sigstoreSigned"
 		return r, known("baseLayerIdentity")
 	case "":
 		return r, errors.New(`it has no "type"`)
@@ -98,7 +99,7 @@ func (r *requirement) parseSigned(raw []byte) error {
 	}
 	for _, name := range unenforced {
 		if has(raw, name) {
-			r.refuse = fmt.Sprintf("it asks for %s, which Wyrcan does not verify: it verifies signatures by key alone", name)
+			r.refuse = "it asks for " + name + ", which Wyrcan does not verify: ask for signatures by a key alone"
 			return nil
 		}
 	}
@@ -215,7 +216,8 @@ func (p *Policy) find(n named) []requirement {
 }
 
 // findLocal returns what the policy asks of an image on this machine: the default, and all that it says for the
-// transports by which skopeo reads such images. Which of their scopes match is not looked into: the image must meet all.
+// transports by which skopeo reads such images. Which of their scopes match is not looked into: the image must meet
+// all.
 func (p *Policy) findLocal() []requirement {
 	list := slices.Clone(p.fallback)
 	for _, transport := range []string{"oci", "oci-archive", "docker-archive"} {

@@ -78,8 +78,8 @@ func newSimple(where string, payload []byte, value string) (signature, error) {
 	return signature{where: where, message: payload, value: sig, claims: readSimple}, nil
 }
 
-// readSimple reads the payload of a signature in the old form ("simple signing", containers-signature.5). It is as strict
-// as containers/image.
+// readSimple reads the payload of a signature in the old form ("simple signing", containers-signature.5). It is as
+// strict as containers/image.
 func readSimple(payload []byte) (claims, error) {
 	var critical, optional, image, identity json.RawMessage
 	var kind, digest string
@@ -160,14 +160,15 @@ func newBundle(where string, bundle []byte) (signature, error) {
 	return s, nil
 }
 
-// authenticated returns what a DSSE envelope's signature is made of (github.com/secure-systems-lab/dsse, protocol.md: PAE).
+// authenticated returns what a DSSE envelope's signature is made of (github.com/secure-systems-lab/dsse, protocol.md:
+// PAE).
 func authenticated(payloadType string, body []byte) []byte {
 	head := fmt.Sprintf("DSSEv1 %d %s %d ", len(payloadType), payloadType, len(body))
 	return append([]byte(head), body...)
 }
 
-// readStatement reads an in-toto statement (in-toto.io/Statement/v1). Statements of other kinds, on how an image was built
-// or what is in it, are signed for the same digests with the same keys, and are no permission to boot it.
+// readStatement reads an in-toto statement (in-toto.io/Statement/v1). Statements of other kinds, on how an image was
+// built or what is in it, are signed for the same digests with the same keys, and are no permission to boot it.
 func readStatement(raw []byte) (claims, error) {
 	c := claims{nameless: true, notes: make(notes)}
 	var kind, predicate string
@@ -179,7 +180,9 @@ func readStatement(raw []byte) (claims, error) {
 	case kind != statementType:
 		return c, fmt.Errorf("its type is %q", clip(kind))
 	case predicate != signPredicate:
-		return c, fmt.Errorf("it is a statement of another kind (predicate type %q), which is no permission to boot", clip(predicate))
+		return c,
+			fmt.Errorf("it is a statement of another kind (predicate type %q), which is no permission to boot",
+				clip(predicate))
 	case len(subjects) != 1:
 		return c, fmt.Errorf("it has %d subjects, and may have one", len(subjects))
 	}

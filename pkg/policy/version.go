@@ -15,12 +15,13 @@ type version struct {
 // maxVersion bounds a version's length. Real ones have some 20 characters.
 const maxVersion = 128
 
-// parseVersion reads numbers between dots, "2024.11.3" or "v1.2", which a pre-release and metadata may follow as Semantic
-// Versioning 2.0.0 has them, "1.2.0-rc.1+build5". Unlike there, any number of numbers will do, and zeros may lead.
+// parseVersion reads numbers between dots, "2024.11.3" or "v1.2", which a pre-release and metadata may follow as
+// Semantic Versioning 2.0.0 has them, "1.2.0-rc.1+build5". Unlike there, any number of numbers will do, and zeros may
+// lead.
 func parseVersion(s string) (version, error) {
 	var v version
-	wrong := fmt.Errorf("%q is not a version that can be compared: want numbers between dots, such as 1.4.2 or 2024.11, "+
-		"perhaps with a pre-release such as -rc.1", clip(s))
+	wrong := fmt.Errorf("%q is not a version that can be compared: "+
+		"want numbers between dots, such as 1.4.2 or 2024.11, perhaps with a pre-release such as -rc.1", clip(s))
 	if len(s) > maxVersion {
 		return v, wrong
 	}
