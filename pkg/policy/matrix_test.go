@@ -173,6 +173,9 @@ func TestThreshold(t *testing.T) {
 		w.refuses(both, "those of 1 of 2")
 		w.bundle(w.b, w.hash)
 		w.accepts(2, both)
+		// Two requirements, whichever of the two is met first.
+		w.accepts(2, w.everywhere(w.requirement("", w.a)+","+w.requirement("", w.b)))
+		w.accepts(2, w.everywhere(w.requirement("", w.b)+","+w.requirement("", w.a)))
 		if t.Failed() {
 			t.Fatalf("with %s", form)
 		}
@@ -334,6 +337,9 @@ func TestOtherStatements(t *testing.T) {
 		w = newWorld(t)
 		p = w.everywhere(w.requirement("", w.a))
 	}
+	two := `{"subject":[{"digest":{"sha256":"00"}},` + subject[1:] + kind + sign + `}`
+	w.reg.AttachBundle(t, "x", w.hash, w.a.BundleOf(t, []byte(two)))
+	w.refuses(p, "2 subjects")
 	signer := w.a
 	sound := signer.BundleOf(t, statement(kind+sign))
 	for _, row := range []struct {

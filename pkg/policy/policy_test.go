@@ -1,7 +1,14 @@
 package policy
 
 import (
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,10 +25,10 @@ import (
 
 // What is not understood to the letter is refused.
 func TestParseRefuses(t *testing.T) {
-	pem := imagetest.NewSigner(t, "P-256").Public(t)
-	key := base64.StdEncoding.EncodeToString(pem)
+	public := imagetest.NewSigner(t, "P-256").Public(t)
+	key := base64.StdEncoding.EncodeToString(public)
 	file := filepath.Join(t.TempDir(), "a.pub")
-	if err := os.WriteFile(file, pem, 0o600); err != nil {
+	if err := os.WriteFile(file, public, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	signed := func(more string) string { return `{"default":[{"type":"sigstoreSigned",` + more + `}]}` }
@@ -375,5 +382,48 @@ func TestKeys(t *testing.T) {
 	}
 	if _, err := ForKeys("x"); err == nil {
 		t.Error("a policy without keys is no error")
+	}
+}
+
+// Keys that are too weak, or of kinds that nothing here verifies, are no keys.
+func TestWeakKeys(t *testing.T) {
+	encode := func(public any) []byte {
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	}
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		public any
+		want   string
+	}{{&short.PublicKey, "RSA key of 1024 bits"}, {&curve.PublicKey, "P-224"}, {other.PublicKey(), "none of ECDSA"}} {
+		if _, err := parseKey(encode(row.public)); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("parseKey of %T = %v, want an error with %q", row.public, err, row.want)
+		}
+	}
+	long, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&long.PublicKey)})
+	a, err := parseKey(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := parseKey(encode(&long.PublicKey)); err != nil || a.id != b.id {
+		t.Errorf("a key in both of its forms is %s and %s, %v", a.id, b.id, err)
 	}
 }
