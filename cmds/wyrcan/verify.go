@@ -16,12 +16,12 @@ import (
 // trust is the options that say which images may be used.
 type trust struct{ policies, keys list }
 
-// trust adds them.
+// trust adds these options.
 func (f *flagSet) trust() *trust {
 	t := new(trust)
 	f.Var(&t.policies, "policy", "refuse IMAGE unless the policy in `FILE` (containers-policy.json) accepts it; "+
 		"may be repeated: all policies must accept it")
-	f.Var(&t.keys, "key", "refuse IMAGE unless it was signed with the key whose public half is in `FILE` (cosign.pub); "+
+	f.Var(&t.keys, "key", "refuse IMAGE unless it was signed with the key whose public half is in `FILE`; "+
 		"may be repeated: all keys must have signed it")
 	f.c.trust = t
 	return t
@@ -50,10 +50,11 @@ func (t *trust) load() (policy.Policies, error) {
 	return list, nil
 }
 
-// refused is the exit status for an image that a policy refuses: that of one that is not bootable.
+// refused is the exit status for an image that a policy refuses. It is the same as for an image that is not bootable.
 const refused = notBootable
 
-// find finds the image called ref, which this machine finds as at, if the options allow it to be used.
+// find finds the image ref and checks that the options -policy and -key accept it. at is its name as this machine
+// reaches it.
 func (c *cmd) find(ctx context.Context, src *image.Source, ref, at string) (*image.Image, policy.Verdict, error) {
 	var v policy.Verdict
 	policies, err := c.trust.load()
@@ -74,8 +75,8 @@ func (c *cmd) find(ctx context.Context, src *image.Source, ref, at string) (*ima
 	return img, v, nil
 }
 
-// pin has the machine boot img, which this machine knows as at, by its digest: what was verified is what boots, also if
-// the tag moves in between.
+// pin makes the machine boot img by its digest, so that it boots the image that was verified even if the tag moves in
+// between. at is the name of the image as this machine reaches it.
 func (m *machine) pin(at string, img *image.Image) {
 	ref, err := name.ParseReference(at)
 	if err != nil {
@@ -116,7 +117,7 @@ program and 3 if the image or its signatures could not be fetched.
 	return tellVerdict(c.stdout, img, v)
 }
 
-// tellVerdict writes that an image was accepted, and by whose signatures.
+// tellVerdict writes which image was accepted, and the keys that have signed it.
 func tellVerdict(w io.Writer, img *image.Image, v policy.Verdict) error {
 	rows := [][2]string{{"image", img.Name}, {"digest", img.Digest.String()}}
 	if img.Root != img.Digest {

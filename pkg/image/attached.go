@@ -36,7 +36,8 @@ func (r *Repository) Bound(ctx context.Context, doing string) (context.Context, 
 	return r.place.source.bounded(ctx, r.place.ref.Context().RegistryStr(), doing)
 }
 
-// Manifest returns the manifest with a tag or a digest. With a digest it is verified. limit bounds its bytes.
+// Manifest returns the manifest with that tag or digest, of at most limit bytes. If id is a digest, the manifest is
+// verified.
 func (r *Repository) Manifest(ctx context.Context, id string, limit int64) ([]byte, error) {
 	var want v1.Hash
 	if strings.Contains(id, ":") { // a tag has none
@@ -52,7 +53,7 @@ func (r *Repository) Manifest(ctx context.Context, id string, limit int64) ([]by
 	return reg.manifestBy(ctx, id, want, limit)
 }
 
-// Blob returns a small blob, verified. limit bounds its bytes.
+// Blob returns a blob of at most limit bytes, verified.
 func (r *Repository) Blob(ctx context.Context, d v1.Descriptor, limit int64) ([]byte, error) {
 	if d.Size < 0 || d.Size > limit {
 		return nil, permanent("blob %s has %d bytes, and may have %d", short(d.Digest), d.Size, limit)
@@ -60,13 +61,12 @@ func (r *Repository) Blob(ctx context.Context, d v1.Descriptor, limit int64) ([]
 	return readWhole(ctx, places{r.place}, d)
 }
 
-// maxPages bounds into how many pages a registry may divide a list of referrers.
+// maxPages is how many pages a list of referrers may have.
 const maxPages = 10
 
-// Referrers returns the descriptors of the manifests that refer to the manifest with a digest (distribution
-// specification, "Listing Referrers"). Where the registry lists none, they are those of the index that clients keep
-// under a tag in its place ("Referrers Tag Schema"); none if there is no such tag. limit bounds the bytes of each
-// page.
+// Referrers returns the descriptors of the manifests that refer to the manifest with digest of (distribution
+// specification, "Listing Referrers"). If the registry lists none, Referrers reads the index that clients store under a
+// tag instead ("Referrers Tag Schema"). The list is empty if there is no such tag. Each page may have limit bytes.
 func (r *Repository) Referrers(ctx context.Context, of v1.Hash, limit int64) ([]v1.Descriptor, error) {
 	list, err := r.listed(ctx, of, limit)
 	f := new(fault)
@@ -75,7 +75,7 @@ func (r *Repository) Referrers(ctx context.Context, of v1.Hash, limit int64) ([]
 	}
 	raw, tagErr := r.Manifest(ctx, of.Algorithm+"-"+of.Hex, limit)
 	switch {
-	case IsNotFound(tagErr) && err != nil && f.status == 0: // what it has listed is of no use
+	case IsNotFound(tagErr) && err != nil && f.status == 0: // the registry has a list that cannot be used
 		return nil, err
 	case IsNotFound(tagErr):
 		return nil, nil
@@ -85,7 +85,7 @@ func (r *Repository) Referrers(ctx context.Context, of v1.Hash, limit int64) ([]
 	return descriptors(raw)
 }
 
-// listed asks the registry itself for the referrers.
+// listed requests the list of referrers from the registry.
 func (r *Repository) listed(ctx context.Context, of v1.Hash, limit int64) ([]v1.Descriptor, error) {
 	reg, err := r.place.connect(ctx)
 	if err != nil {
@@ -136,7 +136,7 @@ func (r *registry) page(link string, of v1.Hash) (string, error) {
 	return strings.TrimPrefix(u.Path, list) + "?" + u.RawQuery, nil
 }
 
-// descriptors returns those that an index lists and that have a digest.
+// descriptors returns the descriptors in an index, without those that have no digest or size.
 func descriptors(raw []byte) ([]v1.Descriptor, error) {
 	var index struct {
 		Manifests json.RawMessage `json:"manifests"`
@@ -148,7 +148,7 @@ func descriptors(raw []byte) ([]v1.Descriptor, error) {
 	for _, ref := range references(index.Manifests) {
 		d, err := ref.descriptor()
 		if err != nil {
-			continue // it leads nowhere
+			continue
 		}
 		d.ArtifactType, d.Annotations = ref.ArtifactType, ref.Annotations
 		list = append(list, d)
@@ -156,7 +156,7 @@ func descriptors(raw []byte) ([]v1.Descriptor, error) {
 	return list, nil
 }
 
-// IsNotFound reports whether err says that a registry does not have what it was asked for.
+// IsNotFound reports whether err means that the registry does not have what was requested.
 func IsNotFound(err error) bool {
 	var f *fault
 	return errors.As(err, &f) && f.status == http.StatusNotFound

@@ -24,7 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// The ways in which cosign signs with a key.
+// SignerKinds are the kinds of keys, and of signatures with them, that cosign makes.
 var SignerKinds = []string{"P-256", "P-384", "P-521", "P-384 with SHA-256", "RSA", "RSA-PSS", "Ed25519", "Ed25519ph"}
 
 // A Signer signs images as cosign does.

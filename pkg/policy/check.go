@@ -13,29 +13,30 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
-// A Verdict is why an image was accepted.
+// A Verdict says why an image was accepted.
 type Verdict struct {
 	// Signed reports whether a signature was asked for.
 	Signed bool
-	// Keys are those that have signed the image, of those that were asked for: the SHA-256 of each key's
-	// SubjectPublicKeyInfo, in hexadecimal. Once enough have signed, others are not looked for.
+	// Keys are the keys of the policies that have signed the image, each as the SHA-256 of its SubjectPublicKeyInfo in
+	// hexadecimal. Once enough keys have signed, Check does not look for others.
 	Keys []string
 }
 
-// A refusal is the decision of a policy against an image. Nothing but another policy, or another signature, changes it.
+// A refusal is the error for an image that a policy does not accept. A retry does not help.
 type refusal struct{ text string }
 
 func (r *refusal) Error() string { return r.text }
 
-// Refused reports whether err is the decision of a policy against an image, and not the failure to come to one.
+// Refused reports whether err means that a policy does not accept the image. Any other error of Check means that it
+// could not find out.
 func Refused(err error) bool {
 	var r *refusal
 	return errors.As(err, &r)
 }
 
-// Check returns nil only if all policies accept img. Nothing of it may be used, above all no layer, before Check has
-// said so. An error for which image.Heals is true means that the registry could not be asked for the signatures; any
-// other is final.
+// Check returns nil only if all policies accept img. The caller must not use the image, and should not fetch a layer,
+// before Check has returned nil. If image.Heals is true for the error, the signatures could not be fetched and a retry
+// may help. Any other error is final.
 func (ps Policies) Check(ctx context.Context, img *image.Image) (Verdict, error) {
 	if len(ps) == 0 {
 		return Verdict{}, nil
@@ -69,9 +70,9 @@ func (ps Policies) checkAt(ctx context.Context, s subject, repo *image.Repositor
 // A subject is an image as policies see it.
 type subject struct {
 	name    string
-	digests []v1.Hash // of what the name led to, and of the image's manifest where that is another one
-	version string    // what the image's configuration says, "" for nothing
-	created time.Time // the same
+	digests []v1.Hash // of the document that the name refers to, and of the image's manifest if that is another one
+	version string    // from the image's configuration; "" if it has none
+	created time.Time // from the image's configuration; zero if it has none
 }
 
 func label(img *image.Image) string {
@@ -88,7 +89,7 @@ func created(img *image.Image) time.Time {
 	return img.Config.Created.Time
 }
 
-// A judge holds signatures against one requirement.
+// A judge counts the signatures that meet one requirement.
 type judge struct {
 	requirement
 	policy  *Policy
@@ -98,7 +99,7 @@ type judge struct {
 	reasons []string // why signatures do not count
 }
 
-// judge decides about an image whose signatures are at a place, nil for one on this machine.
+// judge decides about an image. at is where its signatures are, nil for an image on this machine.
 func (ps Policies) judge(ctx context.Context, s subject, at place) (Verdict, error) {
 	var n named
 	if at != nil {
@@ -160,7 +161,7 @@ func (ps Policies) judge(ctx context.Context, s subject, at place) (Verdict, err
 
 func (j *judge) satisfied() bool { return len(j.signers) >= j.threshold }
 
-// consider counts a signature if it is by one of the keys and says what the requirement asks for.
+// consider counts a signature if one of the keys has made it and it states what the requirement asks for.
 func (j *judge) consider(sig signature) {
 	i := slices.IndexFunc(j.keys, func(k key) bool { return k.verifies(sig.message, sig.value) })
 	if i < 0 {
@@ -180,7 +181,8 @@ func (j *judge) consider(sig signature) {
 	}
 }
 
-// agrees returns nil if what a signature says is what the requirement asks for.
+// agrees returns nil if a signature states what the requirement asks for: this image, its name, and that it is new
+// enough.
 func (j *judge) agrees(c claims) error {
 	ours := func(digest string) bool {
 		return slices.ContainsFunc(j.subject.digests, func(h v1.Hash) bool { return h.String() == digest })
@@ -206,12 +208,13 @@ func (j *judge) because(format string, args ...any) {
 	}
 }
 
-// refusal is the decision against the image, for a reason.
+// refusal returns the error for an image that the judge's policy does not accept.
 func (j *judge) refusal(reason string) error {
 	return &refusal{fmt.Sprintf("the policy %s refuses it: %s", j.policy.from, reason)}
 }
 
-// unsatisfied is the decision for want of signatures. more are reasons why what was found is no signature.
+// unsatisfied returns the error for an image without enough signatures. more says what else was wrong with what was
+// found.
 func (j *judge) unsatisfied(more []string) error {
 	var ids []string
 	for _, k := range j.keys {

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// What a signer or an image says of its age (image-spec, annotations.md). containers/image adds the time of a signature
-// itself, as timestampKey.
+// Annotations and labels that say how old an image is (image-spec, annotations.md). containers/image writes the time of
+// signing as timestampKey.
 const (
 	versionKey   = "org.opencontainers.image.version"
 	createdKey   = "org.opencontainers.image.created"
 	timestampKey = "timestamp"
 )
 
-// fresh returns nil if the image is new enough for the requirement. An old image keeps its signature: whoever
-// controls the registry can serve it again, so its age must be under the signature too. It is what the signer has
-// said in the signature (cosign sign -a org.opencontainers.image.version=1.4.2), else what the image's configuration
-// says, which the signature vouches for: the signed manifest names the configuration by its digest. What says nothing
-// is too old.
+// fresh returns nil if the image is new enough for the requirement. The signature of an old image stays valid, so
+// whoever controls the registry can serve the old image again. Therefore the age must be signed too. It comes from the
+// annotations of the signature (cosign sign -a org.opencontainers.image.version=1.4.2). If there is none, it comes from
+// the image's configuration: the signed manifest contains the digest of the configuration. An image without either is
+// refused.
 func (j *judge) fresh(n notes) error {
 	if j.minVersion != "" {
 		if err := j.newVersion(n); err != nil {
@@ -67,7 +67,7 @@ func (j *judge) newVersion(n notes) error {
 	return nil
 }
 
-// madeAt returns the time of the image that the signature vouches for, zero if there is none.
+// madeAt returns the signed time of the image, or zero if there is none.
 func (j *judge) madeAt(n notes) (time.Time, error) {
 	text, ok, err := n.text(createdKey)
 	if ok && err == nil {

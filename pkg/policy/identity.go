@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// An identity says which name of an image a signature must hold (containers-policy.json(5), signedIdentity).
+// An identity says which image name a signature must contain (containers-policy.json(5), signedIdentity).
 type identity struct {
-	kind   string // "" where the policy says nothing
+	kind   string // "" if the policy has no signedIdentity
 	want   named  // of exactReference and exactRepository
 	prefix string // of remapIdentity
-	signed string // what the signature has in the place of prefix
+	signed string // of remapIdentity: signedPrefix, which replaces prefix
 }
 
 // parseIdentity reads the value of signedIdentity.
@@ -50,8 +50,8 @@ func parseIdentity(raw []byte) (identity, error) {
 	return id, fmt.Errorf("its type %q is unknown", clip(id.kind))
 }
 
-// checkPrefix refuses what is neither a host with or without a port, nor a namespace or a repository in the fully
-// expanded form.
+// checkPrefix returns an error unless s is a host with or without a port, or the full name of a namespace or a
+// repository.
 func checkPrefix(s string) error {
 	n, err := parseName(s + "/x")
 	if err == nil && n.repo == s+"/x" && n.bare() && !strings.Contains(s, "@") {
@@ -61,7 +61,7 @@ func checkPrefix(s string) error {
 		"want registry.example/namespace", clip(s))
 }
 
-// remap replaces the prefix of a name where it has that prefix.
+// remap replaces the prefix of n, if n has it.
 func (id identity) remap(n named) named {
 	if rest, ok := strings.CutPrefix(n.repo, id.prefix); ok && (rest == "" || rest[0] == '/') {
 		n.repo = id.signed + rest
@@ -69,7 +69,8 @@ func (id identity) remap(n named) named {
 	return n
 }
 
-// accepts returns nil if a signature that holds the name text is one for the image called n.
+// accepts returns nil if a signature that contains the name text is valid for the image n. scope is the scope of the
+// requirement.
 func (id identity) accepts(n named, scope, text string) error {
 	signed, err := parseName(text)
 	if err != nil {
@@ -98,8 +99,8 @@ func (id identity) accepts(n named, scope, text string) error {
 	return nil
 }
 
-// repoDigestOrExact reports whether a signature for signed is one for an image that was asked for as n: the same name
-// where n has a tag, the same repository where it has a digest, which was verified before.
+// repoDigestOrExact reports whether a signature for signed is valid for n by matchRepoDigestOrExact: if n has a tag,
+// the names must be equal; if n has a digest, which was verified before, the repositories must be equal.
 func repoDigestOrExact(n, signed named) bool {
 	switch {
 	case signed.bare():
@@ -110,19 +111,19 @@ func repoDigestOrExact(n, signed named) bool {
 	return n.digest != "" && n.repo == signed.repo
 }
 
-// implied reports whether a signature for signed is one for n where a policy has a scope for n but no signedIdentity.
-// containers/image then takes matchRepoDigestOrExact, by which no signature of cosign is accepted for a tag, for cosign
-// signs repositories. So here a repository without a tag will do. Nor does the registry count, for images are signed at
-// one, copied with their signatures, and fetched from another.
+// implied reports whether a signature for signed is valid for n if the policy has a scope for n but no
+// signedIdentity. containers/image uses matchRepoDigestOrExact then. That would refuse every signature of cosign for
+// an image with a tag, because cosign signs the repository without the tag. So a missing tag is accepted here. The
+// registry is not compared: images are copied between registries together with their signatures.
 func implied(n, signed named) bool {
 	_, repository, _ := strings.Cut(n.repo, "/")
 	_, forRepository, _ := strings.Cut(signed.repo, "/")
 	return repository == forRepository && (signed.tag == "" || n.tag == "" || n.tag == signed.tag)
 }
 
-// acceptsNameless returns nil if a signature that holds no name, as those in the new form do, is one for the image
-// called n. Without signedIdentity the scope alone binds the key. matchRepository is met if the scope is the repository
-// itself: the policy then says what the signature would. No other kind is met.
+// acceptsNameless returns nil if a bundle, which contains no name, is valid for the image n. Without signedIdentity
+// the scope alone binds the key to names. matchRepository is met if the scope is the repository itself: the policy
+// then binds the key to the repository. The other kinds are never met.
 func (id identity) acceptsNameless(n named, scope string) error {
 	switch {
 	case id.kind == "":
@@ -136,7 +137,7 @@ func (id identity) acceptsNameless(n named, scope string) error {
 		id)
 }
 
-// String names the identity in messages.
+// String returns the identity for messages.
 func (id identity) String() string {
 	if id.kind == "" {
 		return "the scope of the policy"

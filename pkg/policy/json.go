@@ -9,9 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// object reads the JSON object raw, strictly: field returns where the value of a key goes, or nil for a key that is not
-// known, which is an error. So are a key that comes twice, a key in another case, null, and anything after the object.
-// encoding/json ignores each of these, and a policy or a signature would mean something else than its reader thinks.
+// object reads the JSON object raw strictly. field returns where the value of a key is stored, or nil for an unknown
+// key. An unknown key, a duplicate key, a key with other capitals, the value null, and anything after the object are
+// errors. encoding/json ignores them all: a policy or a signature would then mean something else than a person reads
+// in it.
 func object(raw []byte, field func(key string) any) error {
 	if !utf8.Valid(raw) {
 		return errors.New("it is not UTF-8")
@@ -54,7 +55,7 @@ func object(raw []byte, field func(key string) any) error {
 	return nil
 }
 
-// assign stores a value. null is no value, except where the raw text is asked for.
+// assign stores a value. null is an error, unless the caller wants the raw text.
 func assign(value json.RawMessage, to any) error {
 	if raw, ok := to.(*json.RawMessage); ok {
 		*raw = value

@@ -18,7 +18,7 @@ import (
 
 // A key is a public key that a policy names.
 type key struct {
-	id     string // SHA-256 of its SubjectPublicKeyInfo, in hexadecimal: the same key always has the same
+	id     string // SHA-256 of its SubjectPublicKeyInfo, in hexadecimal: two files with the same key have the same id
 	public crypto.PublicKey
 }
 
@@ -63,7 +63,7 @@ func parseKey(text []byte) (key, error) {
 	return key{id: hex.EncodeToString(sum[:]), public: public}, nil
 }
 
-// usable refuses keys of kinds that nothing here verifies, and of sizes that are too weak or too slow.
+// usable returns an error for a key of an unknown kind, and for one that is too weak or too slow.
 func usable(public any) error {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -83,12 +83,12 @@ func usable(public any) error {
 	return fmt.Errorf("its kind (%T) is none of ECDSA, RSA and Ed25519", public)
 }
 
-// String names the key in messages.
+// String returns the key for messages.
 func (k key) String() string { return "key " + k.id[:16] }
 
-// verifies reports whether sig is the key's signature of message, in any of the ways in which cosign signs with a key
-// of its kind. cosign 3 hashes as the size of the curve calls for, cosign 2 with SHA-256 always. Either may hash
-// before Ed25519 signs (RFC 8032, Ed25519ph). To accept several ways is safe: each needs the private key.
+// verifies reports whether sig is the key's signature of message, in any of the ways that cosign uses for a key of that
+// kind. cosign 3 chooses the hash by the size of the curve; cosign 2 always uses SHA-256. Both may use Ed25519ph (RFC
+// 8032). To accept several ways is safe: each needs the private key.
 func (k key) verifies(message, sig []byte) bool {
 	sum := sha256.Sum256(message)
 	switch public := k.public.(type) {

@@ -64,8 +64,8 @@ func expand(repo name.Repository) string {
 	return host + "/" + repo.RepositoryStr()
 }
 
-// scopes returns the scopes of transport docker that the name is in, the most specific first: the image, its
-// repository, the namespaces above, the host, and wildcards for the domains that the host is in (containers/image,
+// scopes returns the scopes of transport docker that contain the name, the most specific first: the image, its
+// repository, the namespaces above, the host, and wildcards for the domains of the host (containers/image,
 // docker/policyconfiguration).
 func (n named) scopes() []string {
 	list := []string{n.String()}

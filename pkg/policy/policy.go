@@ -1,13 +1,12 @@
-// Package policy decides whether an image may be booted, by the signatures that its owner has made.
+// Package policy decides by signatures whether an image may be booted.
 //
 // A policy is a file in the syntax of containers-policy.json(5), which podman, skopeo and CRI-O read too. It names
-// public keys and the images that each may sign. Verified are the signatures that cosign makes with a key, in both of
-// the forms in which it stores them beside an image at a registry. Keys are the whole trust: there are no
-// certificates (Fulcio) and no transparency log (Rekor), and a policy that asks for them, or for GPG signatures,
-// refuses the images that it asks so for.
+// public keys and the images that each may sign. The package verifies the signatures that cosign makes with a key, in
+// both forms that cosign stores at a registry. It does not verify certificates (Fulcio), a transparency log (Rekor) or
+// GPG signatures: a requirement for one of these refuses every image that it applies to.
 //
-// Everything fails closed. What cannot be read, is not known, or cannot be fetched is no signature, and a malformed
-// policy is an error and never an empty policy.
+// Everything fails closed. A signature that is malformed, unknown or cannot be fetched does not count. A malformed
+// policy is an error, and never an empty policy.
 package policy
 
 import (
@@ -24,7 +23,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// File is where the boot environment has its policy.
+// File is the policy of the boot environment.
 const File = "/etc/wyrcan/policy.json"
 
 // maxPolicy bounds a policy file. One with a hundred keys in it has some 25 kB.
@@ -40,8 +39,8 @@ type Policy struct {
 // Policies are policies that must all accept an image. Without any, every image is accepted.
 type Policies []*Policy
 
-// Load reads the policies of those paths at which there is something. It is an error if a policy cannot be read, so a
-// damaged file, or a link that leads nowhere, never counts as the absence of a policy.
+// Load reads the policies in the given files, and skips files that do not exist. A file that exists and cannot be
+// read is an error, and so is a symbolic link to a file that does not exist.
 func Load(paths ...string) (Policies, error) {
 	var list Policies
 	for _, path := range paths {
@@ -125,8 +124,8 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// Parse reads the text of a policy. from names the policy in messages: its path, for instance. Keys that the policy
-// names by path are read now.
+// Parse reads the text of a policy, and the key files that it names. from is the policy's name in messages, its path
+// for instance.
 func Parse(data []byte, from string) (*Policy, error) {
 	p := &Policy{from: from, transports: make(map[string]map[string][]requirement)}
 	if err := p.parse(data); err != nil {
@@ -193,7 +192,7 @@ func parseScopes(transport string, raw []byte) (map[string][]requirement, error)
 	return lists, nil
 }
 
-// base64Text is the value of keyData: base64 in a JSON string, decoded as containers/image does.
+// base64Text decodes a string as encoding/json decodes a []byte, which is what containers/image does with keyData.
 func base64Text(s string) ([]byte, error) {
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
@@ -202,5 +201,5 @@ func base64Text(s string) ([]byte, error) {
 	return b, nil
 }
 
-// clip makes a stranger's text fit for a message.
+// clip makes text from outside fit for a message.
 func clip(s string) string { return printable.Clip(s, 100) }

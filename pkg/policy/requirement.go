@@ -12,9 +12,9 @@ import (
 // A requirement is one thing that a policy asks of an image.
 type requirement struct {
 	kind   string // insecureAcceptAnything, reject, sigstoreSigned, or another that is refused
-	refuse string // why nothing meets it; "" for what a signature can meet
+	refuse string // why no image can meet it; "" if an image can
 
-	scope      string // of transport docker, under which the requirement stands; "" elsewhere
+	scope      string // the scope of transport docker that the requirement is listed under; "" if none
 	keys       []key  // all different
 	threshold  int    // how many of keys must have signed
 	identity   identity
@@ -141,7 +141,7 @@ func (r *requirement) parseThreshold(said bool) error {
 	return nil
 }
 
-// keySources are the fields of which one says the keys.
+// keySources are the four fields that can name keys. Exactly one of them must be present.
 type keySources struct {
 	path, data   *string
 	paths, datas *[]string
@@ -192,7 +192,7 @@ func (s keySources) read() ([]key, error) {
 	return keys, nil
 }
 
-// checkScope refuses scopes of transport docker that can match no image, for whoever wrote one thinks that it does.
+// checkScope returns an error for a scope of transport docker that cannot match any image. Its author expects a match.
 func checkScope(scope string) error {
 	if strings.Contains(scope, "://") || strings.HasSuffix(scope, "/") || strings.ContainsAny(scope, " \t\r\n") {
 		return fmt.Errorf("scope %q matches no image: want registry.example, registry.example/namespace, "+
@@ -215,9 +215,8 @@ func (p *Policy) find(n named) []requirement {
 	return p.fallback
 }
 
-// findLocal returns what the policy asks of an image on this machine: the default, and all that it says for the
-// transports by which skopeo reads such images. Which of their scopes match is not looked into: the image must meet
-// all.
+// findLocal returns what the policy asks of an image on this machine: the default, and all requirements for the
+// transports of such images. It does not compare scopes: the image must meet the requirements of all scopes.
 func (p *Policy) findLocal() []requirement {
 	list := slices.Clone(p.fallback)
 	for _, transport := range []string{"oci", "oci-archive", "docker-archive"} {

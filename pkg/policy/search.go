@@ -11,7 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
-// Limits on what a registry may give as signatures, for each image. They are those of Talos.
+// Limits on the signatures of one image, the same as in Talos.
 const (
 	maxManifest = 128 << 10 // bytes of one manifest, or of a list of them
 	maxBlob     = 1 << 20   // bytes of one bundle or payload
@@ -28,14 +28,14 @@ type place interface {
 // A search goes through the signatures of an image.
 type search struct {
 	place   place
-	take    func(signature) (enough bool) // is given each that was found
+	take    func(signature) (enough bool) // called for each signature
 	enough  bool
 	looked  int      // manifests and layers
-	reasons []string // why some of what was found is no signature
+	reasons []string // why documents could not be used
 }
 
-// run finds the signatures of the manifests with these digests, in both forms, until there are enough. An error means
-// that the registry could not be asked: time may heal it.
+// run looks for signatures of the manifests with these digests, in both forms, until there are enough. It returns an
+// error if the registry did not answer and a retry may help.
 func (s *search) run(ctx context.Context, digests []v1.Hash) error {
 	for _, d := range digests {
 		for _, in := range []func(context.Context, v1.Hash) error{s.referrers, s.tag} {
@@ -47,7 +47,8 @@ func (s *search) run(ctx context.Context, digests []v1.Hash) error {
 	return nil
 }
 
-// referrers finds signatures that refer to a manifest (OCI 1.1): bundles, and the old form as cosign could store it so.
+// referrers looks for signatures among the referrers of a manifest (OCI 1.1): bundles, and the old form, which cosign 2
+// could store there.
 func (s *search) referrers(ctx context.Context, of v1.Hash) error {
 	list, err := s.place.Referrers(ctx, of, maxManifest)
 	if err != nil {
@@ -57,7 +58,7 @@ func (s *search) referrers(ctx context.Context, of v1.Hash) error {
 		switch d.ArtifactType {
 		case bundleType, bundleTypeOld, simpleArtifact:
 		case "", "application/vnd.oci.empty.v1+json":
-			// Clients that keep the index under a tag have left the type out, or taken that of the empty configuration.
+			// Some clients and registries omit the type, or write the type of the empty configuration.
 		default:
 			continue
 		}
@@ -74,7 +75,7 @@ func (s *search) referrers(ctx context.Context, of v1.Hash) error {
 	return nil
 }
 
-// tag finds the signatures of a manifest under the tag that cosign keeps them under in the old form.
+// tag looks for signatures of a manifest in the old form, which cosign stores under a tag.
 func (s *search) tag(ctx context.Context, of v1.Hash) error {
 	tag := of.Algorithm + "-" + of.Hex + ".sig"
 	raw, err := s.manifest(ctx, tag)
@@ -96,10 +97,10 @@ func (s *search) manifest(ctx context.Context, id string) ([]byte, error) {
 	return s.place.Manifest(ctx, id, maxManifest)
 }
 
-// full reports whether as much was looked at as may be.
+// full reports whether the limit on manifests and layers is reached.
 func (s *search) full() bool { return s.looked >= maxSearched }
 
-// layers finds the signatures in a manifest, each of which is a layer.
+// layers looks for signatures among the layers of a manifest.
 func (s *search) layers(ctx context.Context, raw []byte, where string) error {
 	var m struct {
 		Layers []struct {
@@ -156,7 +157,7 @@ func (s *search) layers(ctx context.Context, raw []byte, where string) error {
 	return nil
 }
 
-// pass returns the error of a request if time may heal it. Any other is one more reason why there is no signature.
+// pass returns the error of a request if a retry may help. It records any other error as a reason.
 func (s *search) pass(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil || image.Heals(err) {
 		return fmt.Errorf("cannot get %s: %w", what, err)
@@ -165,15 +166,15 @@ func (s *search) pass(ctx context.Context, what string, err error) error {
 	return nil
 }
 
-// because remembers why something is no signature.
+// because records why a document could not be used.
 func (s *search) because(format string, args ...any) {
 	if len(s.reasons) < maxReasons {
 		s.reasons = append(s.reasons, fmt.Sprintf(format, args...))
 	}
 }
 
-// maxReasons bounds how many reasons are kept: a message says a few.
+// maxReasons is how many reasons a message contains.
 const maxReasons = 3
 
-// short cuts a digest to what people compare by eye.
+// short returns a digest cut to a length that people can compare by eye.
 func short(h v1.Hash) string { return h.Algorithm + ":" + h.Hex[:min(12, len(h.Hex))] }

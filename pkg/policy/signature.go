@@ -24,9 +24,9 @@ const (
 	signPredicate = "https://sigstore.dev/cosign/sign/v1"
 )
 
-// A signature is one as it was found. What it claims must not be read before one of keys is known to have made it.
+// A signature has not been verified yet. Its claims must not be read before it is verified.
 type signature struct {
-	where   string // names it in messages
+	where   string // its place, for messages
 	message []byte // what was signed
 	value   []byte
 	claims  func(message []byte) (claims, error)
@@ -34,10 +34,10 @@ type signature struct {
 
 // claims are what a signature says.
 type claims struct {
-	digests  []string // "sha256:…", of the manifests that it is for
-	name     string   // of the image, "" in a bundle, which has none
+	digests  []string // "sha256:…", of the signed manifest
+	name     string   // of the image; a bundle has none
 	nameless bool     // it is a bundle
-	notes    notes    // what the signer has added, with cosign sign -a for instance
+	notes    notes    // annotations, from cosign sign -a for instance
 }
 
 // notes are the annotations of a signature, each with its JSON text.
@@ -117,7 +117,7 @@ func (n notes) read(raw []byte) error {
 	return err
 }
 
-// newBundle returns the signature in a bundle: a DSSE envelope with what verifies it.
+// newBundle returns the signature in a bundle, which contains a DSSE envelope.
 func newBundle(where string, bundle []byte) (signature, error) {
 	s := signature{where: where, claims: readStatement}
 	wrong := func(err error) (signature, error) {
@@ -160,15 +160,15 @@ func newBundle(where string, bundle []byte) (signature, error) {
 	return s, nil
 }
 
-// authenticated returns what a DSSE envelope's signature is made of (github.com/secure-systems-lab/dsse, protocol.md:
-// PAE).
+// authenticated returns the bytes that the signature of a DSSE envelope covers (github.com/secure-systems-lab/dsse,
+// protocol.md, "PAE").
 func authenticated(payloadType string, body []byte) []byte {
 	head := fmt.Sprintf("DSSEv1 %d %s %d ", len(payloadType), payloadType, len(body))
 	return append([]byte(head), body...)
 }
 
-// readStatement reads an in-toto statement (in-toto.io/Statement/v1). Statements of other kinds, on how an image was
-// built or what is in it, are signed for the same digests with the same keys, and are no permission to boot it.
+// readStatement reads an in-toto statement (in-toto.io/Statement/v1). The same key may sign other kinds of statements
+// about the same digest: how the image was built, or what it contains. Those are no permission to boot the image.
 func readStatement(raw []byte) (claims, error) {
 	c := claims{nameless: true, notes: make(notes)}
 	var kind, predicate string
@@ -191,7 +191,7 @@ func readStatement(raw []byte) (claims, error) {
 	if err != nil {
 		return c, err
 	}
-	if annotations != nil && string(annotations) != "null" { // which is how protobuf may write none
+	if annotations != nil && string(annotations) != "null" { // protobuf may write null for none
 		if err := c.notes.read(annotations); err != nil {
 			return c, err
 		}

@@ -15,9 +15,9 @@ type version struct {
 // maxVersion bounds a version's length. Real ones have some 20 characters.
 const maxVersion = 128
 
-// parseVersion reads numbers between dots, "2024.11.3" or "v1.2", which a pre-release and metadata may follow as
-// Semantic Versioning 2.0.0 has them, "1.2.0-rc.1+build5". Unlike there, any number of numbers will do, and zeros may
-// lead.
+// parseVersion reads numbers with dots between them, "2024.11.3" or "v1.2", and after them a pre-release and metadata
+// as in Semantic Versioning 2.0.0, "1.2.0-rc.1+build5". Unlike there, a version may have any number of numbers, and
+// numbers may have leading zeros.
 func parseVersion(s string) (version, error) {
 	var v version
 	wrong := fmt.Errorf("%q is not a version that can be compared: "+
@@ -59,8 +59,8 @@ func identifiers(list []string) bool {
 	return true
 }
 
-// compare returns a number below, equal to or above zero as v comes before, is equal to, or comes after w
-// (semver.org, 11). Numbers that one of them does not have are zero.
+// compare returns a negative number if v is older than w, 0 if they are equal, and a positive number if v is newer
+// (semver.org, item 11). A missing number counts as zero.
 func (v version) compare(w version) int {
 	for i := range max(len(v.numbers), len(w.numbers)) {
 		if c := compareNumbers(at(v.numbers, i), at(w.numbers, i)); c != 0 {
@@ -110,7 +110,7 @@ func compareNumbers(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// parseTime reads a time (RFC 3339), or a day for its beginning in UTC.
+// parseTime reads a time (RFC 3339), or a date, which stands for its first moment in UTC.
 func parseTime(s string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
