@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -93,9 +95,8 @@ func (a *access) read(c *cmd) error {
 func (c *cmd) password(user string) (string, error) {
 	if f, ok := c.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		fmt.Fprintf(c.stderr, "password of %s: ", user)
-		b, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(c.stderr)
-		return string(b), err
+		defer fmt.Fprintln(c.stderr)
+		return typed(int(f.Fd()))
 	}
 	const most = 64 << 10
 	var line []byte
@@ -110,6 +111,34 @@ func (c *cmd) password(user string) (string, error) {
 		line = append(line, b[:n]...)
 	}
 	return "", errors.New("the line is too long")
+}
+
+// typed reads a line from a terminal that does not show it. After a signal the terminal shows again what is typed.
+func typed(fd int) (string, error) {
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	signals := make(chan os.Signal, 1)
+	for _, s := range ending() {
+		signal.Notify(signals, s)
+	}
+	defer signal.Stop(signals)
+	type answer struct {
+		line []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() { // it ends with the program after a signal, because a read from a terminal cannot be interrupted
+		line, err := term.ReadPassword(fd)
+		answers <- answer{line, err}
+	}()
+	select {
+	case a := <-answers:
+		return string(a.line), a.err
+	case s := <-signals:
+		return "", errors.Join(&ended{s.(syscall.Signal)}, term.Restore(fd, state))
+	}
 }
 
 // insecure returns a function that reports for which registry plain HTTP and unverified certificates are allowed: for

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"fmt"
@@ -8,7 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/certificates"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
@@ -131,6 +136,61 @@ func TestLogins(t *testing.T) {
 	c, _, _ := tool(t, "check", "-root", "initramfs", ref)
 	if err := c.run(context.Background()); err != nil {
 		t.Errorf("with podman's login: %v", err)
+	}
+}
+
+// A password that is typed is not shown. If a signal ends the program, the terminal shows again what is typed.
+func TestTypedPassword(t *testing.T) {
+	noLogins(t)
+	ref := private(t)
+	echo := func(f *os.File) bool {
+		modes, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return modes.Lflag&unix.ECHO != 0
+	}
+	for name, row := range map[string]struct {
+		typed  string
+		signal syscall.Signal
+	}{
+		"typed":   {secret + "\n", 0},
+		"SIGINT":  {"", syscall.SIGINT},
+		"SIGTERM": {"half of it", syscall.SIGTERM},
+	} {
+		person, program := pty(t)
+		p := process("check", "-root", "initramfs", "-creds", "me", ref)
+		var said bytes.Buffer
+		p.Stdin, p.Stdout, p.Stderr = program, &said, &said
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(20 * time.Second); echo(program); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				p.Process.Kill()
+				t.Fatalf("%s: the terminal still shows what is typed", name)
+			}
+		}
+		if _, err := person.WriteString(row.typed); err != nil {
+			t.Fatal(err)
+		}
+		if row.signal != 0 {
+			if err := p.Process.Signal(row.signal); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Wait() // its status is checked next
+		status := p.ProcessState.Sys().(syscall.WaitStatus)
+		if row.signal == 0 && status.ExitStatus() != 0 ||
+			row.signal != 0 && (!status.Signaled() || status.Signal() != row.signal) {
+			t.Errorf("%s: %v, it said %q", name, p.ProcessState, said.String())
+		}
+		if !echo(program) {
+			t.Errorf("%s: the terminal does not show any more what is typed", name)
+		}
+		if !strings.HasPrefix(said.String(), "password of me: \n") || strings.Contains(said.String(), "hunter2") {
+			t.Errorf("%s: it said %q", name, said.String())
+		}
 	}
 }
 

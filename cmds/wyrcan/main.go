@@ -28,6 +28,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -79,13 +80,14 @@ func main() {
 	c := command(os.Args)
 	err := c.run(ctx)
 	var s *ended
-	if err != nil && errors.As(context.Cause(ctx), &s) {
+	if err != nil && (errors.As(context.Cause(ctx), &s) || errors.As(err, &s)) {
 		fmt.Fprintf(os.Stderr, "wyrcan: %v\n", s)
 		// A shell that runs this program in a loop must see that a signal ended it. SIGQUIT would make Go print all
 		// goroutines.
 		if s.signal == syscall.SIGQUIT {
 			os.Exit(128 + int(s.signal)) // the status that a shell gives
 		}
+		signal.Reset(s.signal)
 		syscall.Kill(syscall.Getpid(), s.signal)
 		time.Sleep(time.Second) // it may reach another thread
 	}
@@ -114,10 +116,8 @@ func (e *ended) Error() string {
 func untilSignal(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
+	for _, s := range ending() {
+		signal.Notify(signals, s)
 	}
 	go func() {
 		s := (<-signals).(syscall.Signal)
@@ -125,6 +125,12 @@ func untilSignal(ctx context.Context) context.Context {
 		cancel(&ended{s})
 	}()
 	return ctx
+}
+
+// ending returns the signals that ask this program to end, but for those that it was started to ignore.
+func ending() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+	return slices.DeleteFunc(all, signal.Ignored)
 }
 
 func command(args []string) *cmd {
