@@ -12,6 +12,7 @@
 # KERNEL=FILE MODULES=DIR   use this kernel instead of the distribution's package
 # FIRMWARE=DIR              adds the firmware files that the network drivers name, from DIR
 # RDMA=1                    adds the drivers for IP over InfiniBand
+# KEYS='A.pub B.pub'       the machine boots only images that one of these keys has signed
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
 OTHER    := $(filter-out $(ARCH),amd64 arm64)
@@ -25,6 +26,7 @@ KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
 FIRMWARE ?=
 RDMA     ?=
+KEYS     ?=
 # What runs the tests; .ci/run has it say more.
 GOTEST   ?= go test
 MODULE   := gitlab.com/wyrcan/wyrcan
@@ -37,7 +39,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # godebugDefault it uses those of the current version.
 LDFLAGS   = -s -w -buildid= -X runtime.godebugDefault= \
   $(foreach c,wyrboot wyrefi,-X $(MODULE)/cmds/$c.version=$(VERSION)) \
-  -X $(MODULE)/cmds/wyrboot.built=$(SOURCE_DATE_EPOCH)
+  -X $(MODULE)/cmds/wyrboot.built=$(SOURCE_DATE_EPOCH) \
+  $(if $(KEYS),-X $(MODULE)/cmds/wyrboot.builtinPolicy=$(shell base64 -w0 out/policy.json))
 # gobusybox turns inlining off, to save space. Here it is on for the code through which every byte of an image passes:
 # that adds 27 kB to the initrd, and saves a third of the time from layers to an initramfs.
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
@@ -51,7 +54,7 @@ include firmware.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
 out/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
-out/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma)
+out/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma) $(KEYS)
 out/version out/choice: FORCE
 	@mkdir -p out
 	@echo '$(CONTENT)' > $@.new
@@ -88,8 +91,13 @@ out/wyrcan: $(SOURCES) out/version out/wyrinit $(OTHER:%=out/%/wyrinit)
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= $(TOOL)' \
 	  -overlay out/embedded.json -o $@ ./cmds/wyrcan
 
-out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version
-	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
+# The policy that asks for a signature by one of the keys, for every image. It is in the program too: see builtinPolicy.
+out/policy.json: $(KEYS) out/choice $(wildcard tools/policy/*.go pkg/policy/*.go)
+	go run ./tools/policy $(KEYS) > $@
+
+out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version out/choice \
+  $(if $(KEYS),out/policy.json)
+	go tool u-root $(if $(KEYS),-files out/policy.json:etc/wyrcan/policy.json) -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
 	  -go-extra-args='-ldflags=$(LDFLAGS)' $(INLINED:%=-go-extra-args='-gcflags=%=') -o $@
 
 # There are two archives, so that a change of code does not compress the modules again. zstd -19 is 12 % larger than

@@ -23,7 +23,7 @@ const page = "docs/registries.md"
 
 // systemCredentials reads what the machine's owner gave to the boot environment through the firmware or a hypervisor.
 // It needs the drivers to be loaded: fw_cfg has one.
-func (c *cmd) systemCredentials(ctx context.Context) syscred.Set {
+func (c *cmd) systemCredentials(ctx context.Context) (syscred.Set, []error) {
 	if _, err := fs.Stat(c.root, "sys/firmware/dmi/entries"); errors.Is(err, fs.ErrNotExist) && c.loader != nil {
 		// No device asks for this driver. A machine without SMBIOS refuses it, and has nothing to read.
 		_ = c.loader.Add(ctx, "dmi-sysfs")
@@ -32,7 +32,7 @@ func (c *cmd) systemCredentials(ctx context.Context) syscred.Set {
 	for _, err := range errs {
 		c.sayf("%v", err)
 	}
-	return set
+	return set, errs
 }
 
 // registryLogins returns the logins for registries, and says where they come from.

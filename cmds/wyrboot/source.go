@@ -14,8 +14,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/registries"
 )
 
-// source returns what finds the image: with the credentials, the certificate authorities and the mirrors that are in the
-// initrd or on the command line.
+// source returns what finds the image: with the credentials, the certificate authorities and the mirrors that are in
+// the initrd or on the command line.
 func (c *cmd) source() (*image.Source, error) {
 	c.logins = c.registryLogins()
 	places, err := registries.Read(os.DirFS("/"))

@@ -49,6 +49,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
+	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -111,6 +112,7 @@ type cmd struct {
 	confirmed bool // a person answered yes to wyr.efi=write
 	net       *network.Manager
 	clock     *clock.Clock
+	policies  policy.Policies
 	boot      *boot.Boot // how this machine boots an image
 	at        string     // the stage of the boot
 	trouble   *console.Trouble
@@ -145,9 +147,13 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
 		c.sayf("some hardware may stay without a driver: %v", err)
 	}
-	c.system = c.systemCredentials(ctx)
 	if err := c.configure(ctx); err != nil {
 		return err
+	}
+	var unreadable []error
+	c.system, unreadable = c.systemCredentials(ctx)
+	if c.policies, err = policies(builtinPolicy, policy.File, c.system, unreadable); err != nil {
+		return fmt.Errorf("cannot tell which images may be booted: %w", err)
 	}
 	ctx, stop := c.limited(ctx)
 	defer stop()
@@ -164,6 +170,8 @@ func (c *cmd) start(ctx context.Context) error {
 		Budget: budget(),
 		Logf:   c.sayf,
 		Spare:  c.spare,
+
+		Policies: c.policies,
 		// The host tool checks the layers' uncompressed digests. Here that would take half as long again on a processor
 		// without instructions for SHA-256. The manifest's digests are checked in any case.
 		SkipDiffIDs: true,

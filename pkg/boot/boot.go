@@ -8,8 +8,8 @@
 // step checks the memory, with the numbers of the caller's Budget and its remedy, and frees what the next one does not
 // need.
 //
-// What decides on an image, or adds to it, belongs here and nowhere else: a policy about signatures at the beginning of
-// Read, where the image's digest is known and no layer was read; a machine's own layers in Read's list of layers;
+// What decides on an image, or adds to it, belongs here and nowhere else: the policies about signatures at the beginning
+// of Read, where the image's digest is known and no layer was read; a machine's own layers in Read's list of layers;
 // another form of root in Convert, between the tree and the bundle.
 //
 // The package finds no images and starts no kernel: see packages image and kexec. It does not retry; the caller may
@@ -26,6 +26,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
+	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -37,6 +38,9 @@ type Boot struct {
 	Target *bundle.Room
 	// Logf is told what a person should know; nil is quiet.
 	Logf func(format string, args ...any)
+
+	// Policies must all accept an image before Read reads a layer of it. Without any, every image is accepted.
+	Policies policy.Policies
 
 	// Formats are what layers may be compressed with besides gzip and zstd.
 	Formats []compression.Format

@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
@@ -12,8 +13,16 @@ import (
 // maxBytes is how much the layers of an image may hold uncompressed where a disk has room for it.
 const maxBytes = 64 << 30
 
-// Read reads the image's layers, with those of the machine's own on top, into a tree.
+// Read checks that all policies accept the image. Then it reads the image's layers, with those of the machine's own on
+// top, into a tree.
 func (b *Boot) Read(ctx context.Context, img *image.Image, own ...rootfs.Layer) (*rootfs.Tree, error) {
+	verdict, err := b.Policies.Check(ctx, img)
+	if err != nil {
+		return nil, err
+	}
+	if verdict.Signed {
+		b.logf("the image is signed, as the policy asks: key %s", strings.Join(verdict.Keys, ", key "))
+	}
 	size := img.Size()
 	room, err := b.room(size)
 	if err != nil {
