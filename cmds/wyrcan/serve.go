@@ -175,8 +175,8 @@ func (c *cmd) lookUp(ctx context.Context, ref, arch string, insecure []string) e
 	case image.InsecureHost(err) != "" || need != image.NeedNothing:
 		return fmt.Errorf("cannot get %s: %w, here and on the machines", ref, advise(err))
 	case image.Heals(err):
-		return fmt.Errorf("cannot get %s: %w; start the registry first, or serve anyway with -no-check: "+
-			"machines retry until it is up", ref, err)
+		return fmt.Errorf("cannot get %s: %w; or serve anyway with -no-check: machines retry until it works",
+			ref, advise(err))
 	case err != nil:
 		return fmt.Errorf("cannot get %s: %w; correct the name, or serve anyway with -no-check", ref, err)
 	}

@@ -141,7 +141,7 @@ func TestLookUp(t *testing.T) {
 	for _, row := range []struct{ ref, arch, want string }{
 		{strings.Replace(both, "both", "nope", 1), "amd64", "; correct the name, or serve anyway with -no-check"},
 		{both, "s390x", "none for linux/s390x"},
-		{"127.0.0.1:1/x", "amd64", "start the registry first, or serve anyway with -no-check"},
+		{"127.0.0.1:1/x", "amd64", "check whether the registry runs, and its port in the name; or serve anyway"},
 	} {
 		if err := c.lookUp(context.Background(), row.ref, row.arch, nil); err == nil ||
 			!strings.Contains(err.Error(), row.want) {
