@@ -11,11 +11,15 @@ import (
 	"strings"
 )
 
-// resolvConf returns the text of resolv.conf(5) for the servers and search domains in order of preference.
+// resolvConf returns the text of resolv.conf(5) for the servers and search domains in order of preference. If there is a
+// second server, the first one has 2 seconds to answer, not 5: if it is dead, each new connection waits for that.
 func resolvConf(servers []netip.Addr, search []string) []byte {
 	var b bytes.Buffer
 	for _, s := range servers {
 		fmt.Fprintf(&b, "nameserver %s\n", s)
+	}
+	if len(servers) > 1 {
+		fmt.Fprintln(&b, "options timeout:2")
 	}
 	if len(search) > 0 {
 		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
