@@ -218,9 +218,16 @@ func TestRefusals(t *testing.T) {
 		{"absent", vm.Boot(absent) + " wyr.fail=shell", `cannot get \S+/absent\S*: .*does not have it`,
 			func(t *testing.T, v *vm.VM) {
 				v.Wait(`^\$ `, stepTime)
+				v.Never(`press Enter`)
+				v.Send("exit 3\r")
+				v.Wait(`^wyrboot: the shell ended: exit status 3`, stepTime)
+				v.Wait(`the machine reboots in 60 s; press Enter to get a shell`, stepTime)
+				v.Send("\r")
+				v.Wait(`^\$ `, stepTime)
 				v.Send("exit 0\r")
+				v.Wait(`^wyrboot: reboots`, stepTime)
 				v.Exit(stepTime)
-				v.Never(`press Enter|wyrboot: starts kernel|` + words)
+				v.Never(`wyrboot: starts kernel|` + words)
 			}},
 		{"reboot", vm.Boot(absent) + " wyr.fail=reboot", `cannot get \S+/absent\S*: .*does not have it`, rebootsOnEnter},
 	} {

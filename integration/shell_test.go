@@ -44,6 +44,7 @@ func TestShell(t *testing.T) {
 	v.Never(`dummy0`)
 	v.Wait(`^\$ `, stepTime)
 	v.Send("exit 0\r")
+	v.Wait(`^wyrboot: reboots`, stepTime)
 	v.Exit(stepTime)
 	v.Never(`wyrboot: starts kernel|` + words)
 }

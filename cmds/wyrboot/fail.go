@@ -108,6 +108,7 @@ func (c *cmd) shell(tty *os.File) error {
 	fmt.Fprint(c.console, "Leave the shell with exit 0 to reboot, or try again with wyrboot.\n")
 	c.console.Flush(time.Second)
 	err := shell.Run()
+	c.console.Reopen()
 	if err != nil {
 		c.sayf("the shell ended: %v", err)
 	}

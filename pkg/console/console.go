@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ type Line struct {
 }
 
 type tty struct {
-	file    *os.File
+	file    atomic.Pointer[os.File]
 	screen  *Screen
 	pending chan []byte
 	drained chan chan struct{}
@@ -44,8 +45,7 @@ func Open(root string) *Console {
 	c := new(Console)
 	active, _ := os.ReadFile(filepath.Join(root, "/sys/class/tty/console/active"))
 	for _, name := range strings.Fields(string(active)) {
-		f, err := os.OpenFile(filepath.Join(root, "/dev", name), os.O_RDWR|unix.O_NOCTTY, 0)
-		if err == nil {
+		if f, err := open(filepath.Join(root, "/dev", name)); err == nil {
 			c.add(f, virtual(name))
 		}
 	}
@@ -55,6 +55,23 @@ func Open(root string) *Console {
 	return c
 }
 
+func open(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0) }
+
+// Reopen opens all consoles again. It is needed after a program has ended whose controlling terminal was one of them:
+// the kernel then hangs the terminal up for all who have it open (drivers/tty/tty_jobctrl.c, disassociate_ctty).
+func (c *Console) Reopen() {
+	for _, t := range c.ttys {
+		old := t.file.Load()
+		if old == os.Stdout {
+			continue
+		}
+		if f, err := open(old.Name()); err == nil {
+			t.file.Store(f)
+			old.Close()
+		}
+	}
+}
+
 // virtual reports whether a console is a virtual terminal (vt(4)), that is a screen and not a serial line.
 func virtual(name string) bool {
 	number, ok := strings.CutPrefix(name, "tty")
@@ -62,7 +79,8 @@ func virtual(name string) bool {
 }
 
 func (c *Console) add(f *os.File, terminal bool) {
-	t := &tty{file: f, pending: make(chan []byte, backlog), drained: make(chan chan struct{})}
+	t := &tty{pending: make(chan []byte, backlog), drained: make(chan chan struct{})}
+	t.file.Store(f)
 	t.screen = NewScreen(queue{t}, terminal)
 	c.ttys = append(c.ttys, t)
 	go t.copy()
@@ -72,13 +90,13 @@ func (t *tty) copy() {
 	for {
 		select {
 		case b := <-t.pending:
-			t.file.Write(b) // there is no place to report an error of the console
+			t.file.Load().Write(b) // there is no place to report an error of the console
 		case done := <-t.drained:
 			for range len(t.pending) {
-				t.file.Write(<-t.pending)
+				t.file.Load().Write(<-t.pending)
 			}
 			// tcdrain(3) waits until the bytes have left the machine. It fails if the file is not a terminal.
-			if raw, err := t.file.SyscallConn(); err == nil {
+			if raw, err := t.file.Load().SyscallConn(); err == nil {
 				raw.Control(func(fd uintptr) { unix.IoctlSetInt(int(fd), unix.TCSBRK, 1) })
 			}
 			close(done)
@@ -88,7 +106,7 @@ func (t *tty) copy() {
 
 // Terminal returns the terminal of the last console, which is the one that /dev/console stands for
 // (Documentation/ABI/testing/sysfs-tty).
-func (c *Console) Terminal() *os.File { return c.ttys[len(c.ttys)-1].file }
+func (c *Console) Terminal() *os.File { return c.ttys[len(c.ttys)-1].file.Load() }
 
 // Write shows p on every console, without control characters: see Screen.
 func (c *Console) Write(p []byte) (int, error) {
@@ -166,7 +184,7 @@ type result struct {
 
 // readLine reads from one terminal. One Read returns one line, because consoles are in canonical mode (termios(3)).
 func (t *tty) readLine(ctx context.Context) result {
-	in := t.file
+	in := t.file.Load()
 	if in == os.Stdout {
 		in = os.Stdin
 	}

@@ -108,6 +108,33 @@ func TestReadLineEnds(t *testing.T) {
 	}
 }
 
+// TestReopen hangs a console up, as the kernel does when a shell on it ends (a pseudo-terminal it would leave alone).
+// Then the consoles still show what is written, and a person can still answer.
+func TestReopen(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may hang a terminal up")
+	}
+	root, far := world(t, "tty0", "ttyS0")
+	c := Open(root)
+	if err := unix.IoctlSetInt(int(c.Terminal().Fd()), unix.TIOCVHANGUP, 0); err != nil {
+		t.Skipf("terminals cannot be hung up here: %v", err)
+	}
+	if _, err := c.Terminal().Write([]byte("x")); err == nil {
+		t.Fatal("the terminal has not been hung up")
+	}
+	c.Reopen()
+	io.WriteString(c, "hello\n")
+	for _, f := range far {
+		expect(t, f, "hello\r\n")
+	}
+	go io.WriteString(far[1], "yes\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if l, err := c.ReadLine(ctx); err != nil || l.Text != "yes" {
+		t.Errorf("ReadLine = %q, %v", l.Text, err)
+	}
+}
+
 func TestMissingConsole(t *testing.T) {
 	root, far := world(t, "ttyS0")
 	active := filepath.Join(root, "sys/class/tty/console/active")

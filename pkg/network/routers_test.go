@@ -335,7 +335,7 @@ func TestResolvConf(t *testing.T) {
 		{"nothing known", 0, nil, "nameserver 192.0.2.99\n"},
 		{"servers and domains", 0, &raw.RA{Options: [][]byte{raw.RDNSS(100, "2001:db8::53", "2001:db8::54"),
 			raw.DNSSL(200, "a.example")}}, "nameserver 2001:db8::53\nnameserver 2001:db8::54\n" +
-				"options timeout:2\nsearch a.example\n"},
+			"options timeout:2\nsearch a.example\n"},
 		{"a server withdrawn", time.Second, &raw.RA{Options: [][]byte{raw.RDNSS(0, "2001:db8::53")}},
 			"nameserver 2001:db8::54\nsearch a.example\n"},
 		{"servers ended", 100 * time.Second, nil, "search a.example\n"},
