@@ -17,8 +17,12 @@ const (
 	List         = Dir + "/list"     // an encoded Manifest
 	Parts        = Dir + "/part-"    // begins the names of large files' parts: part-1-1 is the first of the first file
 	NewRoot      = Dir + "/newroot"  // an empty directory: where / is bound before it is moved over /
-	Complete     = Dir + "/complete" // the archive's last file: if it is missing, the kernel ran out of room
+	Complete     = Dir + "/complete" // the last file of the image: if it is missing, the kernel ran out of room
+	Record       = Dir + "/record"   // the record of this boot: see package record; it comes after Complete
 )
+
+// BootRecord is where wyrinit leaves the record in the booted system.
+const BootRecord = "/run/wyrcan/boot.json"
 
 // Xattr is one extended attribute of one file.
 type Xattr struct {
