@@ -28,6 +28,9 @@ type Image struct {
 	Digest v1.Hash
 	// Root is the digest of the document that Name refers to: an index, or the manifest itself.
 	Root v1.Hash
+	// ConfigDigest is the digest of the image's configuration, which docker calls the image's ID. An archive that docker
+	// saved has no manifest: there it is Digest and Root, too.
+	ConfigDigest v1.Hash
 	// Platform is the platform that the image was made for, as far as the index or the configuration says.
 	Platform v1.Platform
 	// Config is the image's configuration: labels, environment, creation time. Malformed fields are empty, and the

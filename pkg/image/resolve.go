@@ -225,7 +225,14 @@ func (r *resolver) leaf(ctx context.Context, doc *document, d v1.Descriptor) (*I
 	for i, id := range ids {
 		layers[i].DiffID = id
 	}
-	img := &Image{Digest: d.Digest, Platform: madeFor(config), Config: config, Layers: layers, doubtful: doc.doubtful()}
+	id, err := doc.config.descriptor()
+	if err != nil {
+		return nil, err // r.config has said so
+	}
+	img := &Image{
+		Digest: d.Digest, ConfigDigest: id.Digest, Platform: madeFor(config), Config: config, Layers: layers,
+		doubtful: doc.doubtful(),
+	}
 	if d.Platform != nil {
 		// If index and configuration disagree, the index is right: its platform is the one that the builder was given.
 		if img.Platform.Architecture != d.Platform.Architecture {

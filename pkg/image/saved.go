@@ -97,7 +97,7 @@ func (s *Source) savedImage(r *resolver, f files, e entry) (*Image, error) {
 		return nil, err
 	}
 	// There is no manifest, so docker identifies such an image by the digest of its configuration.
-	img := &Image{Digest: id, Platform: made, Config: config}
+	img := &Image{Digest: id, ConfigDigest: id, Platform: made, Config: config}
 	for i, file := range e.Layers {
 		l, err := s.savedLayer(r, f, file, ids[i], i+1)
 		if err != nil {
