@@ -9,8 +9,9 @@
 //	An initramfs cannot hold extended attributes or files of 2 GiB, and pivot_root(2) does not work on the kernel's
 //	rootfs. So file capabilities would be lost, and podman, containerd and runc would fail. A bundle therefore has
 //	wyrinit in the place of the image's /init. It joins the parts of large files, sets the extended attributes from
-//	a list, makes / a real mount, moves the image's own /init back, removes itself and its list, and executes /init
-//	in the same process, with the same arguments and environment.
+//	a list, makes / a real mount, leaves the record of this boot in /run/wyrcan/boot.json, moves the image's own
+//	/init back, removes itself and its list, and executes /init in the same process, with the same arguments and
+//	environment.
 //
 //	If a step fails, wyrinit says so on the console and the boot goes on, because many images do not need that step.
 //	But it does not start a container that is not complete.
@@ -80,6 +81,9 @@ func run() string {
 	restore(m.Xattrs, set, say)
 	if err := realRoot(); err != nil {
 		say("pivot_root will fail, so containers may not start here: " + err.Error())
+	}
+	if err := leaveRecord(""); err != nil {
+		say("the record of this boot is lost: " + err.Error())
 	}
 	if err := os.Rename(handover.OriginalInit, handover.Init); err != nil {
 		say("cannot move the image's /init back, so it starts from " + handover.OriginalInit + ": " + err.Error())

@@ -27,6 +27,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
+	"gitlab.com/wyrcan/wyrcan/pkg/record"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -54,6 +55,10 @@ type Boot struct {
 	Spare func()
 	// Grown, if set, is called for each MiB or so that Convert makes.
 	Grown func()
+
+	// Record returns what the record of this boot says of the image, of the stages and of the network; Convert adds the
+	// rest and leaves the record in the booted system. nil leaves it out.
+	Record func() record.Record
 
 	// Kernel loads; nil is the running kernel.
 	Kernel Kernel
@@ -103,6 +108,9 @@ func (b *Boot) grow() error {
 // Convert turns the tree into what kexec needs, and tells the warnings. It closes the tree.
 func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Bundle, error) {
 	defer tree.Close()
+	if b.Record != nil {
+		opt.Record = b.record
+	}
 	plan, err := b.Inspect(ctx, tree, opt)
 	if err != nil {
 		return nil, err

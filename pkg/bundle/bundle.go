@@ -39,6 +39,11 @@ type Options struct {
 	// Single makes the initrd one archive, which programs other than Linux can read to its end too.
 	Single bool
 
+	// Record, if set, returns the record that wyrinit leaves in the booted system: see package record. Make calls it when
+	// everything else of the bundle is complete. nil leaves the record out, as Single does and as a container without
+	// wyrinit does.
+	Record func(*Bundle) []byte
+
 	// Grow is called by Inspect and Make for each MiB or so that they need, and says whether they may go on; nil always
 	// says yes. Make returns its error.
 	Grow func() error
@@ -263,7 +268,11 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 		return nil, err
 	}
 	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version, Packing: p.Packing}
-	if err := p.finish(b); err != nil {
+	err = p.finish(b)
+	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
+		err = p.leave(b)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
