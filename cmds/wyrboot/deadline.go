@@ -31,11 +31,11 @@ func (c *cmd) late(ctx context.Context, err error) error {
 		return err
 	}
 	switch last := c.trouble.Last(); {
-	case c.at == "pull" && last != "":
+	case c.running == "pull" && last != "":
 		err = errors.New(last)
 	case errors.Is(err, context.DeadlineExceeded):
 		err = errDeadline // it says the same in plain words
 	}
 	return fmt.Errorf("the boot has not come to its end within %s (wyr.deadline), it is at the stage %s: %w",
-		units.Duration(c.config.Deadline), c.at, err)
+		units.Duration(c.config.Deadline), c.running, err)
 }

@@ -37,7 +37,7 @@ func TestDeadline(t *testing.T) {
 			"the boot has not come to its end within 60 s (wyr.deadline), it is at the stage network: no cable"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := &cmd{config: config.Config{Deadline: row.deadline}, at: row.at}
+			c := &cmd{config: config.Config{Deadline: row.deadline}, running: row.at}
 			c.trouble = &console.Trouble{Out: console.NewScreen(io.Discard, false), Sayf: func(string, ...any) {}}
 			ctx, cancel := c.limited(t.Context())
 			defer cancel()

@@ -68,6 +68,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 	if err != nil {
 		return nil, err
 	}
+	c.image = img
 	total := img.Size()
 	layers := "1 layer"
 	if n := len(img.Layers); n != 1 {
@@ -106,7 +107,7 @@ func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, e
 	}
 	var err error
 	switch opt.Wyrinit, err = os.ReadFile(wyrinit); {
-	case c.config.Root == "initramfs":
+	case c.config.Root == "initramfs": // nobody then leaves the record either
 		opt.Wyrinit = nil
 	case errors.Is(err, os.ErrNotExist):
 		c.sayf("this initrd was built without %s: extended attributes are lost and pivot_root fails in the container",

@@ -47,10 +47,12 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/record"
 	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
@@ -114,8 +116,13 @@ type cmd struct {
 	clock     *clock.Clock
 	policies  policy.Policies
 	boot      *boot.Boot // how this machine boots an image
-	at        string     // the stage of the boot
 	trouble   *console.Trouble
+	image     *image.Image // what is booted; nil until it is resolved
+
+	// The stages: for the record of this boot, and for the error of one that takes too long.
+	stages  []record.Stage // that are over
+	running string         // the stage that has begun
+	began   time.Time
 
 	loader      *coldplug.Loader
 	driversErr  error              // why no driver could be loaded
@@ -175,6 +182,9 @@ func (c *cmd) start(ctx context.Context) error {
 		// The host tool checks the layers' uncompressed digests. Here that would take half as long again on a processor
 		// without instructions for SHA-256. The manifest's digests are checked in any case.
 		SkipDiffIDs: true,
+	}
+	if !c.config.NoRecord {
+		c.boot.Record = c.record
 	}
 	c.setClock(ctx)
 	c.useProxy()
@@ -262,16 +272,16 @@ func (c *cmd) configure(ctx context.Context) error {
 
 // stage runs one step of the boot and says how long that took, in a form that tests and people can search for.
 func (c *cmd) stage(name string, step func() error) error {
-	start := time.Now()
-	c.at = name
+	c.running, c.began = name, time.Now()
 	if err := step(); err != nil {
 		return err
 	}
-	c.took(name, time.Since(start))
+	c.took(name, time.Since(c.began))
 	return nil
 }
 
 func (c *cmd) took(stage string, d time.Duration) {
+	c.stages = append(c.stages, timed(stage, d))
 	c.sayf("stage %s %.2f s", stage, d.Seconds())
 }
 

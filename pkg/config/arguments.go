@@ -31,6 +31,11 @@ func (o option) accepts(key, value string) error {
 	return nil
 }
 
+// yesNo are the values of an option that is on or off.
+var yesNo = []string{"yes", "no", "true", "false", "on", "off", "1", "0"}
+
+func isYes(v string) bool { return slices.Contains([]string{"yes", "true", "on", "1"}, v) }
+
 var options = []option{
 	{"efi", []string{"write", "clear"},
 		func(c Config) string { return string(c.EFI) },
@@ -48,14 +53,22 @@ var options = []option{
 		func(c Config) string { return written(c.Deadline) },
 		func(c *Config, v string) { c.Deadline, _ = duration(v) },
 		func(v string) error { _, err := duration(v); return err }},
-	{"net.keep", []string{"yes", "no", "true", "false", "on", "off", "1", "0"},
+	{"net.keep", yesNo,
 		func(c Config) string {
 			if c.NetKeep {
 				return "yes"
 			}
 			return ""
 		},
-		func(c *Config, v string) { c.NetKeep = slices.Contains([]string{"yes", "true", "on", "1"}, v) }, nil},
+		func(c *Config, v string) { c.NetKeep = isYes(v) }, nil},
+	{"record", yesNo,
+		func(c Config) string {
+			if c.NoRecord {
+				return "no"
+			}
+			return ""
+		},
+		func(c *Config, v string) { c.NoRecord = v != "" && !isYes(v) }, nil},
 }
 
 // fails are the values of wyr.fail.

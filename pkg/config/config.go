@@ -29,6 +29,9 @@ type Config struct {
 	Fail     string        // wyr.fail: "", "reboot", "poweroff", "halt" or "shell"; "shell" is never stored, as Debug
 	Deadline time.Duration // wyr.deadline; 0: none
 
+	// NoRecord is wyr.record=no: the booted system gets no record of this boot. It is stored with the image.
+	NoRecord bool
+
 	// Insecure is wyr.insecure: registries and token servers, each HOST[:PORT], that may be asked over plain HTTP, or over
 	// TLS without verifying the certificate. They are stored with the image.
 	Insecure []string

@@ -38,6 +38,9 @@ And, where you need them:
     wyr.fail=ACTION  what a failed boot ends with, after a minute: reboot,
                      poweroff or halt; shell opens one at once
 
+    wyr.record=no    leave no /run/wyrcan/boot.json in the container, which
+                     says what was booted
+
     wyr.efi=write    keep all of the above in EFI NVRAM, for boots whose
                      command line names no image
     wyr.efi=clear    forget them

@@ -32,7 +32,8 @@ type storedConfig struct {
 	NTP      []string `json:"ntp,omitempty"`
 	Fail     string   `json:"fail,omitempty"`
 	Deadline string   `json:"deadline,omitempty"` // as time.Duration writes it
-	Version  string   `json:"version,omitempty"`  // of the Wyrcan that wrote it; it decides nothing
+	NoRecord bool     `json:"norecord,omitempty"`
+	Version  string   `json:"version,omitempty"` // of the Wyrcan that wrote it; it decides nothing
 }
 
 // Marshal returns c in its stored form, always the same bytes for the same c. A key with one value is a string, as in
@@ -75,7 +76,7 @@ func (c Config) marshal(version string) ([]byte, error) {
 	data, err := json.Marshal(storedConfig{
 		Network: files, Cmdline: args, Image: c.Image, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
 		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
-		Fail: c.Fail, Deadline: written(c.Deadline), Version: version,
+		Fail: c.Fail, Deadline: written(c.Deadline), NoRecord: c.NoRecord, Version: version,
 	})
 	if err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func Unmarshal(data []byte) (Config, error) {
 	}
 	c := Config{
 		Image: in.Image, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
-		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP,
+		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP, NoRecord: in.NoRecord,
 	}
 	for _, l := range lists {
 		for _, v := range *l.of(&c) {

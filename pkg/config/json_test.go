@@ -43,6 +43,8 @@ func TestJSON(t *testing.T) {
 			`"cmdline":[],"image":"x"}`},
 		{"ours", Config{Image: "x", Root: "initramfs", NetKeep: true, Insecure: []string{"a:1", "b"}},
 			`{"network":{},"cmdline":[],"image":"x","root":"initramfs","net.keep":true,"insecure":["a:1","b"]}`},
+		{"no record", Config{Image: "x", NoRecord: true},
+			`{"network":{},"cmdline":[],"image":"x","norecord":true}`},
 		{"ways to registries", Config{Image: "x", Mirrors: []string{"a=b,c"}, Proxy: "http://p:1", NoProxy: []string{"d"},
 			NTP: []string{"e"}}, `{"network":{},"cmdline":[],"image":"x","mirror":["a=b,c"],"proxy":"http://p:1",` +
 			`"noproxy":["d"],"ntp":["e"]}`},
