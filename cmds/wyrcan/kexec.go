@@ -9,10 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/record"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
@@ -36,6 +40,7 @@ that fails, this system stays as it was.
 	unload := f.Bool("unload", false, "forget what was loaded; takes no IMAGE")
 	force := f.Bool("force", false, "start at once, with no service stopped and nothing unmounted; "+
 		"file systems are synced, no more. Without IMAGE, start what was loaded")
+	leave := f.Bool("record", true, "leave /run/wyrcan/boot.json in the booted system, for wyrcan status there")
 	r.flags(f)
 	f.registry()
 	f.trust()
@@ -60,7 +65,7 @@ that fails, this system stays as it was.
 	case len(rest) == 0:
 		return c.jump()
 	}
-	if err := c.load(ctx, rest[0], r); err != nil {
+	if err := c.load(ctx, rest[0], r, *leave); err != nil {
 		return err
 	}
 	switch {
@@ -102,17 +107,22 @@ func (c *cmd) kexecReady(alone bool) error {
 	return nil
 }
 
-// load makes the running kernel load the image's kernel, with the image as its initramfs.
-func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
+// load makes the running kernel load the image's kernel, with the image as its initramfs. leave says whether to leave a
+// record in the booted system.
+func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error {
 	opt, err := r.options(c)
 	if err != nil {
 		return err
 	}
 	b := c.newBoot()
 	b.Budget.Copies = kexec.Copies()
-	_, tree, err := c.read(ctx, b, ref, "")
+	began := time.Now()
+	img, tree, err := c.read(ctx, b, ref, "")
 	if err != nil {
 		return err
+	}
+	if leave {
+		b.Record = recording(img, ref, time.Since(began))
 	}
 	packing := c.packing("packing "+ref, b)
 	made, err := b.Convert(ctx, tree, opt)
@@ -132,6 +142,20 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe) error {
 	}
 	c.say("kernel %s of %s is loaded, with an initrd of %s and the command line %q", version, ref, size, line)
 	return nil
+}
+
+// recording returns what makes the record of an image that was just read, which took pull.
+func recording(img *image.Image, ref string, pull time.Duration) func() record.Record {
+	began := time.Now()
+	stage := func(name string, d time.Duration) record.Stage {
+		return record.Stage{Name: name, Seconds: float64(d.Round(10*time.Millisecond).Milliseconds()) / 1000}
+	}
+	return func() record.Record {
+		return record.Record{
+			Wyrcan: ownRelease(), By: record.Kexec, Image: boot.Describe(img, ref),
+			Stages: []record.Stage{stage("pull", pull), stage("convert", time.Since(began))},
+		}
+	}
 }
 
 // lostConsole returns the console of a system that was started with the command line own, a serial line for instance,

@@ -24,6 +24,7 @@ type loading struct {
 	cmdline          string
 	how              kexec.Result
 	err              error
+	keep             string // a file that gets the initrd, unless it is ""
 }
 
 func (l *loading) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, error) {
@@ -38,6 +39,15 @@ func (l *loading) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, e
 		*f.all = append(*f.all, n)
 	}
 	l.cmdline = cmdline
+	if l.keep != "" {
+		b, err := io.ReadAll(uio.Reader(initrd))
+		if err == nil {
+			err = os.WriteFile(l.keep, b, 0o600)
+		}
+		if err != nil {
+			return kexec.Result{}, err
+		}
+	}
 	return l.how, l.err
 }
 

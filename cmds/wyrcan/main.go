@@ -70,6 +70,7 @@ func (c *cmd) subcommands() []subcommand {
 		{"morph", "convert an image into a kernel, an initrd and a command line", c.morph},
 		{"unpack", "write the files of an image into a directory", c.unpack},
 		{"kexec", "reboot this machine into an image", c.kexec},
+		{"status", "say what this machine was booted with, and whether that is still current", c.status},
 		{"push", "send an OCI image layout to a registry", c.push},
 		{"serve", "offer Wyrcan to machines that boot from the network", c.serve},
 	}

@@ -13,6 +13,9 @@ import (
 // The Makefile sets these with -ldflags -X: the release, the commit, and its time in seconds since 1970.
 var version, commit, seconds string
 
+// ownRelease returns the release of this program, for a record.
+func ownRelease() string { return cmp.Or(version, "of unknown release") }
+
 // writeVersion prints the version of this program. If the Makefile did not set it, go build has stored the commit
 // itself.
 func writeVersion(w io.Writer) error {

@@ -189,7 +189,7 @@ const (
 	Manifests = "/manifests/"
 )
 
-// Fault applies an effect to some GET requests.
+// Fault applies an effect to some GET and HEAD requests.
 type Fault struct {
 	Path  string // a part of the URL's path: a digest, Blobs, Manifests; empty: every request
 	Skip  int    // how many matching requests to leave alone first
@@ -199,7 +199,7 @@ type Fault struct {
 
 // matches counts the request and reports whether it gets the effect.
 func (f *Fault) matches(req *http.Request) bool {
-	if req.Method != http.MethodGet || !strings.Contains(req.URL.Path, f.Path) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead || !strings.Contains(req.URL.Path, f.Path) {
 		return false
 	}
 	if f.Skip > 0 {
