@@ -36,8 +36,12 @@ func TestDebian(t *testing.T) {
 	// Half of the free memory is too little for the files here, so the argument that lifts this limit must be set.
 	t.Run("whole", func(t *testing.T) {
 		t.Parallel()
-		log := vm.Machine{Memory: "480M", Long: true, Cmdline: cmdline}.Start(t).Until(over, patience)
+		registry := imagetest.Serve(t, login)
+		ref := registry.Push(t, "debian", img)
+		m := vm.Machine{Memory: "480M", Long: true, Cmdline: arguments(ref), Initrd: withLogin(t, registry.Host)}
+		log := m.Start(t).Until(over, patience)
 		complete(t, log)
+		checkRecord(t, log, img, ref)
 		lines(t, log, map[string]bool{
 			`^wyrboot: .*command line "console=ttyS0 panic=-1 initramfs_options=size=100%,nr_inodes=0"$`: true,
 			`lose their extended attributes`:                               false,
@@ -72,6 +76,7 @@ func TestDebian(t *testing.T) {
 			`^report: capability: `:                                   false,
 			`^report: runc: .*pivot_root.*[Ii]nvalid argument`:        true,
 			`^report: runc: a container speaks$`:                      false,
+			`^report: (listed|record): `:                              false,
 		})
 	})
 
@@ -128,16 +133,17 @@ func TestDebian(t *testing.T) {
 func complete(t testing.TB, log string) {
 	t.Helper()
 	lines(t, log, map[string]bool{
-		`^witness: \d+ paths, 0 differences$`:             true,
-		`^witness: processes: /usr/lib/witness/witness$`:  true,
-		`^witness: mount: \d+ \d+ \d+:\d+ / / rw`:         true, // the root
-		`^witness: mount: \d+ \d+ \d+:\d+ \S+ /\S+`:       false,
-		`^witness: .*(/\.wyrcan|descriptor|cannot)`:       false,
-		`^witness: kernel: .*Freeing initrd memory: \d+K`: true,
-		`[Uu]npacking failed`:                             false,
-		`^wyrinit: `:                                      false,
-		`^report: systemd is running$`:                    true,
-		`^report: failed: `:                               false,
+		`^witness: \d+ paths, 0 differences$`:                                                                    true,
+		`^witness: processes: /usr/lib/witness/witness$`:                                                         true,
+		`^witness: mount: \d+ \d+ \d+:\d+ / / rw`:                                                                true, // the root
+		`^witness: mount: \d+ \d+ \d+:\d+ \S+ /[^r\s]`:                                                           false,
+		`^witness: mount: \d+ \d+ \d+:\d+ / /run rw,nosuid,nodev .*tmpfs rw,size=\d+k,nr_inodes=819200,mode=755`: true,
+		`^witness: .*(/\.wyrcan|descriptor|cannot)`:                                                              false,
+		`^witness: kernel: .*Freeing initrd memory: \d+K`:                                                        true,
+		`[Uu]npacking failed`:                                                                                    false,
+		`^wyrinit: `:                                                                                             false,
+		`^report: systemd is running$`:                                                                           true,
+		`^report: failed: `:                                                                                      false,
 	})
 	if t.Failed() {
 		for _, l := range regexp.MustCompile(`(?m)^(witness|report|wyrboot|wyrinit): .*`).FindAllString(log, -1) {

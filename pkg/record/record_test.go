@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -95,6 +96,27 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("%s is %v, want %v", path, at, want)
 		}
 	}
+}
+
+// TestDocuments looks for each member in the table of the documents.
+func TestDocuments(t *testing.T) {
+	b, err := os.ReadFile("../../docs/host-tool.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names func(of reflect.Type, prefix string)
+	names = func(of reflect.Type, prefix string) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[time.Time]() {
+				names(f.Type, name+".")
+			} else if !strings.Contains(string(b), "`"+prefix+name+"`") {
+				t.Errorf("docs/host-tool.md does not have %s%s", prefix, name)
+			}
+		}
+	}
+	names(reflect.TypeFor[Record](), "")
 }
 
 func TestRefuses(t *testing.T) {

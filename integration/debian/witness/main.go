@@ -50,9 +50,17 @@ func files() error {
 	if err != nil {
 		return fmt.Errorf("cannot read the expected files: %w", err)
 	}
-	got, err := report.FromDir("/")
+	// Without what is mounted below it: wyrinit mounts a tmpfs on /run.
+	const view = "/mnt"
+	if err := unix.Mount("/", view, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("cannot bind / to %s: %w", view, err)
+	}
+	got, err := report.FromDir(view)
 	if err != nil {
 		return fmt.Errorf("cannot read /: %w", err)
+	}
+	if err := unix.Unmount(view, 0); err != nil {
+		return fmt.Errorf("cannot unmount %s: %w", view, err)
 	}
 	delete(got, strings.TrimPrefix(expected, "/"))
 	for _, builtin := range []string{"dev", "dev/console", "root"} { // from the archive inside the kernel

@@ -6,6 +6,9 @@ say() { while read -r line; do echo "report: $line"; done; }
 	systemctl --failed --no-legend --plain | sed 's/^/failed: /'
 	getcap /usr/lib/witness/clock "$(command -v ping)" | sed 's/^/capability: /'
 	grep ' / / ' /proc/self/mountinfo | sed 's/^/mount: /'
+	grep ' /run ' /proc/self/mountinfo | sed 's/^/run: /'
+	ls -l /run/wyrcan/boot.json | sed 's/^/listed: /'
+	sed 's/^/record: /' /run/wyrcan/boot.json
 	dmesg | grep -i 'unpacking failed'
 	mkdir -p /run/box/rootfs/bin
 	cp /bin/busybox /run/box/rootfs/bin
