@@ -133,17 +133,17 @@ func TestDebian(t *testing.T) {
 func complete(t testing.TB, log string) {
 	t.Helper()
 	lines(t, log, map[string]bool{
-		`^witness: \d+ paths, 0 differences$`:                                                                    true,
-		`^witness: processes: /usr/lib/witness/witness$`:                                                         true,
-		`^witness: mount: \d+ \d+ \d+:\d+ / / rw`:                                                                true, // the root
-		`^witness: mount: \d+ \d+ \d+:\d+ \S+ /[^r\s]`:                                                           false,
-		`^witness: mount: \d+ \d+ \d+:\d+ / /run rw,nosuid,nodev .*tmpfs rw,size=\d+k,nr_inodes=819200,mode=755`: true,
-		`^witness: .*(/\.wyrcan|descriptor|cannot)`:                                                              false,
-		`^witness: kernel: .*Freeing initrd memory: \d+K`:                                                        true,
-		`[Uu]npacking failed`:                                                                                    false,
-		`^wyrinit: `:                                                                                             false,
-		`^report: systemd is running$`:                                                                           true,
-		`^report: failed: `:                                                                                      false,
+		`^witness: \d+ paths, 0 differences$`:                                                       true,
+		`^witness: processes: /usr/lib/witness/witness$`:                                            true,
+		`^witness: mount: \d+ \d+ \d+:\d+ / / rw`:                                                   true, // the root
+		`^witness: mount: \d+ \d+ \d+:\d+ \S+ /[^r\s]`:                                              false,
+		`^witness: mount: .* / /run rw,nosuid,nodev .*tmpfs rw,size=\d+k,nr_inodes=819200,mode=755`: true,
+		`^witness: .*(/\.wyrcan|descriptor|cannot)`:                                                 false,
+		`^witness: kernel: .*Freeing initrd memory: \d+K`:                                           true,
+		`[Uu]npacking failed`:                                                                       false,
+		`^wyrinit: `:                                                                                false,
+		`^report: systemd is running$`:                                                              true,
+		`^report: failed: `:                                                                         false,
 	})
 	if t.Failed() {
 		for _, l := range regexp.MustCompile(`(?m)^(witness|report|wyrboot|wyrinit): .*`).FindAllString(log, -1) {

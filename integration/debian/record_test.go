@@ -44,7 +44,8 @@ func withLogin(t *testing.T, host string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logins := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, strings.Replace(host, "127.0.0.1:", "10.0.2.2:", 1), encoded())
+	host = strings.Replace(host, "127.0.0.1:", "10.0.2.2:", 1)
+	logins := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, host, encoded())
 	initrd = newc.Pad(initrd, int64(len(initrd)))
 	path := strings.TrimPrefix(credentials.File, "/")
 	for i, c := range path {

@@ -43,7 +43,8 @@ func TestRecord(t *testing.T) {
 		}
 		w.Record = func() record.Record {
 			return record.Record{
-				Wyrcan: "3", By: name, Image: Describe(found, asked), Stages: []record.Stage{{Name: "pull", Seconds: 1}},
+				Wyrcan: "3", By: name, Image: Describe(found, asked),
+				Stages: []record.Stage{{Name: "pull", Seconds: 1}},
 			}
 		}
 		if step, err := w.run(t.Context(), found); err != nil {
@@ -71,7 +72,8 @@ func TestRecord(t *testing.T) {
 		if got.Initrd.Packing != "none" || size < 100 || size > 2000 {
 			t.Errorf("%s: of an initrd with %d bytes the record says %+v", name, len(w.initrd), got.Initrd)
 		}
-		if m := got.Memory; m.Total != 2<<30 || m.Available != 1<<30 || m.Needed < got.Initrd.Bytes || m.Needed > 1<<30 {
+		m := got.Memory
+		if m.Total != 2<<30 || m.Available != 1<<30 || m.Needed < got.Initrd.Bytes || m.Needed > 1<<30 {
 			t.Errorf("%s: the record says %+v of the memory", name, m)
 		}
 	}

@@ -76,7 +76,8 @@ func TestRecord(t *testing.T) {
 			if err != nil || !bytes.HasPrefix(all, before) {
 				t.Errorf("%v: the record changes the archive before it, %v", packing, err)
 			}
-			if told.Size != plain.Size || told.Packing != packing || told.Memory != plain.Memory || told.Version != version {
+			if told.Size != plain.Size || told.Packing != packing || told.Memory != plain.Memory ||
+				told.Version != version {
 				t.Errorf("%v: the record is told %+v, want what %+v has", packing, told, plain)
 			}
 			if int64(len(all)) != b.Size || b.Cmdline != plain.Cmdline {
@@ -93,21 +94,25 @@ func TestRecord(t *testing.T) {
 func TestNoRecord(t *testing.T) {
 	calls := 0
 	asked := func(*Bundle) []byte { calls++; return []byte("record") }
-	wyrinit := []byte("wyrinit")
+	none := func(*Bundle) []byte { calls++; return nil }
+	wyrinit, taken := []byte("wyrinit"), "the path is taken"
 	for name, row := range map[string]struct {
 		opt   Options
 		calls int
-		more  []imagetest.Entry
 	}{
-		"wyr.root=initramfs":   {Options{Record: asked}, 0, nil},
-		"one archive":          {Options{Record: asked, Wyrinit: wyrinit, Single: true}, 0, nil},
-		"the path is taken":    {Options{Record: asked, Wyrinit: wyrinit}, 0, []imagetest.Entry{imagetest.Dir(".wyrcan")}},
-		"not asked for":        {Options{Wyrinit: wyrinit}, 0, nil},
-		"it cannot be written": {Options{Wyrinit: wyrinit, Record: func(*Bundle) []byte { calls++; return nil }}, 1, nil},
+		"wyr.root=initramfs":   {Options{Record: asked}, 0},
+		"one archive":          {Options{Record: asked, Wyrinit: wyrinit, Single: true}, 0},
+		taken:                  {Options{Record: asked, Wyrinit: wyrinit}, 0},
+		"not asked for":        {Options{Wyrinit: wyrinit}, 0},
+		"it cannot be written": {Options{Wyrinit: wyrinit, Record: none}, 1},
 	} {
 		calls = 0
 		row.opt.Room = room(4<<30, 4<<30) // so that nothing is compressed
-		b, err := inspect(t, row.opt, bootable(row.more...)...).Make(t.Context())
+		var more []imagetest.Entry
+		if name == taken {
+			more = append(more, imagetest.Dir(".wyrcan"))
+		}
+		b, err := inspect(t, row.opt, bootable(more...)...).Make(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

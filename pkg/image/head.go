@@ -32,8 +32,8 @@ func (s *Source) Head(ctx context.Context, ref string) (v1.Hash, error) {
 	return found, err
 }
 
-// head asks for the digest of what the place has under its name (distribution specification, "Checking if content exists
-// in the registry").
+// head asks for the digest of what the place has under its name (distribution specification, "Checking if content
+// exists in the registry").
 func (r *registry) head(ctx context.Context) (v1.Hash, error) {
 	host := r.repo.RegistryStr()
 	url := fmt.Sprintf("%s://%s/v2/%s/manifests/%s",
