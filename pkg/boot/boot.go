@@ -62,6 +62,8 @@ type Boot struct {
 
 	// Kernel loads; nil is the running kernel.
 	Kernel Kernel
+
+	signers []string // of the image that was read last, for the record
 }
 
 // Kernel is what Load needs of the running kernel: package kexec has it.

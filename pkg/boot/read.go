@@ -23,6 +23,10 @@ func (b *Boot) Read(ctx context.Context, img *image.Image, own ...rootfs.Layer) 
 	if verdict.Signed {
 		b.logf("the image is signed, as the policy asks: key %s", strings.Join(verdict.Keys, ", key "))
 	}
+	b.signers = nil
+	for _, key := range verdict.Keys {
+		b.signers = append(b.signers, "sha256:"+key)
+	}
 	size := img.Size()
 	room, err := b.room(size)
 	if err != nil {

@@ -26,6 +26,7 @@ func Describe(img *image.Image, asked string) record.Image {
 // record returns the bytes of the record for a bundle that is complete otherwise. A boot does not fail for its record.
 func (b *Boot) record(made *bundle.Bundle) []byte {
 	r := b.Record()
+	r.Signers = b.signers
 	r.Time = time.Now()
 	r.Initrd = record.Initrd{Packing: made.Packing.String(), Bytes: made.Size}
 	r.Memory.Needed = made.Memory
