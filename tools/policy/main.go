@@ -33,6 +33,7 @@ func main() {
 
 func run(w io.Writer, files []string) error {
 	if len(files) == 0 {
+		//lint:ignore ST1005 a usage line ends in dots on purpose
 		return errors.New("usage: policy FILE...")
 	}
 	var keys [][]byte
