@@ -67,7 +67,7 @@ func withLogin(t *testing.T, host string) string {
 func checkRecord(t *testing.T, log string, img v1.Image, ref string) {
 	t.Helper()
 	lines(t, log, map[string]bool{
-		`^report: listed: -rw-r--r-- 1 root root `:                                                   true,
+		`^report: listed: -rw-r--r-- root root$`:                                                     true,
 		`^witness: mount: .* / /run rw,nosuid,nodev .* tmpfs rw,size=\d+k,nr_inodes=819200,mode=755`: true,
 		// systemd has left the mount of wyrinit as it is.
 		`^report: run: \d+ \d+ \d+:\d+ / /run rw,nosuid,nodev .* tmpfs rw,size=\d+k,nr_inodes=819200,mode=755`: true,

@@ -7,7 +7,7 @@ say() { while read -r line; do echo "report: $line"; done; }
 	getcap /usr/lib/witness/clock "$(command -v ping)" | sed 's/^/capability: /'
 	grep ' / / ' /proc/self/mountinfo | sed 's/^/mount: /'
 	grep ' /run ' /proc/self/mountinfo | sed 's/^/run: /'
-	ls -l /run/wyrcan/boot.json | sed 's/^/listed: /'
+	stat -c 'listed: %A %U %G' /run/wyrcan/boot.json
 	sed 's/^/record: /' /run/wyrcan/boot.json
 	dmesg | grep -i 'unpacking failed'
 	mkdir -p /run/box/rootfs/bin
