@@ -219,8 +219,7 @@ func TestRefusals(t *testing.T) {
 			func(t *testing.T, v *vm.VM) {
 				v.Wait(`^\$ `, stepTime)
 				v.Never(`press Enter`)
-				v.Send("exit 3\r")
-				v.Wait(`^wyrboot: the shell ended: exit status 3`, stepTime)
+				v.Send("exit 0\r") // too soon for a person: as if there were no keyboard
 				v.Wait(`the machine reboots in 60 s; press Enter to get a shell`, stepTime)
 				v.Send("\r")
 				v.Wait(`^\$ `, stepTime)

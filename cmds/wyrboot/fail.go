@@ -56,7 +56,7 @@ func (c *cmd) fail(ctx context.Context, err error) {
 		c.sayf("%v", err)
 		// A shell without a keyboard ends at once. Then there is the countdown, so that the error can be read.
 		begin := time.Now()
-		if c.shell(c.console.Terminal()) == nil && time.Since(begin) > time.Second {
+		if c.shell(c.console.Terminal()) == nil && time.Since(begin) > 5*time.Second {
 			c.reboot()
 		}
 	}
