@@ -55,9 +55,9 @@ func TestPatience(t *testing.T) {
 		v.Busy()
 		command(t, monitor, "set_link lan on")
 	})
-	// The registry starts long after the machine's first connection has been refused. The console says the cause once, says
-	// what to do about it, and says when the registry answers again. The registry damages the layer: first one bit, then
-	// its end. Every attempt must fail.
+	// The registry starts long after the machine's first connection has been refused. The console says the cause once,
+	// says what to do about it, and says when the registry answers again. The registry damages the layer: first one bit,
+	// then its end. Every attempt must fail.
 	v.Step(t, "registry comes up", func(t *testing.T) {
 		v.Wait(`^wyrboot: cannot get \S+: cannot reach registry 10\.0\.2\.2:\d+: 10\.0\.2\.2:\d+ refuses the connection; `+
 			`check whether the registry runs, and its port in wyr\.img; tries again in \S+ s$`, stepTime)

@@ -190,7 +190,8 @@ func (tb *table) owner(library string) string {
 	return best
 }
 
-// compare reports names that only one side has, and rows whose column differs from want. With -update it sets the column.
+// compare reports names that only one side has, and rows whose column differs from want. With -update it sets the
+// column.
 func (tb *table) compare(t *testing.T, want map[string][]string, missing string) {
 	t.Helper()
 	names := tb.names()

@@ -54,7 +54,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors returns the names that GitLab and GitHub give to headings: lower case, punctuation left out, hyphens for blanks.
+// anchors returns the names that GitLab and GitHub give to headings: lower case, punctuation left out, hyphens for
+// blanks.
 func anchors(text string) map[string]bool {
 	out := make(map[string]bool)
 	drop := regexp.MustCompile(`[^\p{L}\p{N} _-]`)

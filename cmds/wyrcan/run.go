@@ -180,7 +180,8 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 	return s.serveAndStart(ctx, c, func(reg *localRegistry) error { return reg.store(ctx, c, ref, s.platform()) })
 }
 
-// serveAndStart starts a registry, stores the image in it with put, and runs the session's machine, which boots the image.
+// serveAndStart starts a registry, stores the image in it with put, and runs the session's machine, which boots the
+// image.
 func (s *session) serveAndStart(ctx context.Context, c *cmd, put func(*localRegistry) error) error {
 	reg, err := startRegistry()
 	if err != nil {

@@ -49,8 +49,8 @@ func TestTLSVerify(t *testing.T) {
 	}
 }
 
-// TestDeadRegistry checks that five attempts at a registry that nobody runs are one line, and an error that says what to
-// do.
+// TestDeadRegistry checks that five attempts at a registry that nobody runs are one line, and an error that says what
+// to do.
 func TestDeadRegistry(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

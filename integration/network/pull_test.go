@@ -145,8 +145,8 @@ func TestDeadNameServer(t *testing.T) {
 	if got := w.pull(w.resolvConf(), "registry.lab:5000/x:1"); got != "read" {
 		t.Errorf("with one dead server: %s", got)
 	}
-	// The dead server is asked first for each connection, for 2 seconds: over TLS, and then over plain HTTP. With the usual
-	// 5 seconds it would be 10.
+	// The dead server is asked first for each connection, for 2 seconds: over TLS, and then over plain HTTP. With the
+	// usual 5 seconds it would be 10.
 	if took := time.Since(begin); took > 9500*time.Millisecond {
 		t.Errorf("with one dead server it took %v", took)
 	}

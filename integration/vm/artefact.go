@@ -30,7 +30,8 @@ func Version(t testing.TB) string {
 	return version
 }
 
-// Long skips a test that "go test -short" leaves out, because it needs what make builds, and mostly a machine to boot it.
+// Long skips a test that "go test -short" leaves out, because it needs what make builds, and mostly a machine to boot
+// it.
 func Long(t testing.TB) {
 	t.Helper()
 	if testing.Short() {

@@ -67,8 +67,8 @@ func unpack(packed string) error {
 	return nil
 }
 
-// hasPVH returns an error unless the kernel has a note with its PVH entry, which QEMU looks for: XEN_ELFNOTE_PHYS32_ENTRY
-// of Xen's public/elfnote.h.
+// hasPVH returns an error unless the kernel has a note with its PVH entry, which QEMU looks for:
+// XEN_ELFNOTE_PHYS32_ENTRY of Xen's public/elfnote.h.
 func hasPVH(kernel *elf.File) error {
 	const owner, kind = "Xen\x00", 18
 	for _, p := range kernel.Progs {

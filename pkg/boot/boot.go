@@ -8,9 +8,9 @@
 // step checks the memory, with the numbers of the caller's Budget and its remedy, and frees what the next one does not
 // need.
 //
-// What decides on an image, or adds to it, belongs here and nowhere else: the policies about signatures at the beginning
-// of Read, where the image's digest is known and no layer was read; a machine's own layers in Read's list of layers;
-// another form of root in Convert, between the tree and the bundle.
+// What decides on an image, or adds to it, belongs here and nowhere else: the policies about signatures at the
+// beginning of Read, where the image's digest is known and no layer was read; a machine's own layers in Read's list of
+// layers; another form of root in Convert, between the tree and the bundle.
 //
 // The package finds no images and starts no kernel: see packages image and kexec. It does not retry; the caller may
 // call Read again.

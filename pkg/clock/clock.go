@@ -1,10 +1,10 @@
-// Package clock corrects the clock of a machine that boots, for certificates are verified by it: a machine whose battery
-// is empty starts in 1970 or at any other date.
+// Package clock corrects the clock of a machine that boots, for certificates are verified by it: a machine whose
+// battery is empty starts in 1970 or at any other date.
 //
 // Three things can correct it. The date of the build is a lower bound: no machine runs a program before it was built.
 // Network Time Protocol servers (RFC 5905) give the time. Where there is none, the date that a registry states in its
-// answers can be a hint. None of these is authenticated, so none can move the clock to before the build. The battery-backed
-// clock is corrected too, for the next kernel begins with what that says.
+// answers can be a hint. None of these is authenticated, so none can move the clock to before the build. The
+// battery-backed clock is corrected too, for the next kernel begins with what that says.
 //
 // It steps the clock. It does not slew it or discipline it: that is for the system that is booted.
 package clock
@@ -162,8 +162,8 @@ func (c *Clock) synchronise(server string, r *ntp.Response) {
 	}
 }
 
-// Hint sets the clock to a date that who states without proof: a registry whose certificate is not valid by this clock. It
-// does so only if no time server has answered, and the date of the build is known. It reports whether the clock has
+// Hint sets the clock to a date that who states without proof: a registry whose certificate is not valid by this clock.
+// It does so only if no time server has answered, and the date of the build is known. It reports whether the clock has
 // changed by more than Tolerance.
 func (c *Clock) Hint(who string, stated time.Time) bool {
 	c.mu.Lock()

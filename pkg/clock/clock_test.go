@@ -106,8 +106,8 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// ntpServer answers, with the time that says returns, as RFC 5905 section 7.3 lays it out. It counts in the server's days:
-// nothing of it depends on this machine's clock.
+// ntpServer answers, with the time that says returns, as RFC 5905 section 7.3 lays it out. It counts in the server's
+// days: nothing of it depends on this machine's clock.
 func ntpServer(t *testing.T, answer func(question []byte) []byte) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -183,21 +183,30 @@ func TestStart(t *testing.T) {
 		rtc     bool
 		says    string
 	}{
-		{name: "ahead", off: 56 * year, servers: []func([]byte) []byte{says(56 * year)}, moves: true, rtc: true, says: "it is set to"},
-		{name: "behind", off: -14 * year, servers: []func([]byte) []byte{says(-14 * year)}, moves: true, rtc: true, says: "it is set to"},
+		{name: "ahead", off: 56 * year, servers: []func([]byte) []byte{says(56 * year)},
+			moves: true, rtc: true, says: "it is set to"},
+		{name: "behind", off: -14 * year, servers: []func([]byte) []byte{says(-14 * year)},
+			moves: true, rtc: true, says: "it is set to"},
 		{name: "right", servers: []func([]byte) []byte{says(0)}},
 		{name: "a little off", off: 300 * time.Millisecond, servers: []func([]byte) []byte{says(300 * time.Millisecond)}},
-		{name: "the second one answers", off: year, servers: []func([]byte) []byte{silent, says(year)}, moves: true, rtc: true, says: "it is set to"},
+		{name: "the second one answers", off: year, servers: []func([]byte) []byte{silent, says(year)},
+			moves: true, rtc: true, says: "it is set to"},
 		{name: "a dead one and one that answers", off: year, dead: true, servers: []func([]byte) []byte{says(year)},
 			moves: true, rtc: true, says: "it is set to"},
 		{name: "before the build", off: -year, servers: []func([]byte) []byte{says(-year)}, built: time.Now(),
 			says: "before this program was built"},
-		{name: "not synchronised", servers: []func([]byte) []byte{with(says(year), 1, 16)}, says: "no time server has answered"},
-		{name: "kiss of death", servers: []func([]byte) []byte{with(says(year), 1, 0)}, says: "no time server has answered"},
-		{name: "an answer to somebody else", servers: []func([]byte) []byte{with(says(year), 24, 0xAA)}, says: "no time server has answered"},
-		{name: "a short answer", servers: []func([]byte) []byte{func([]byte) []byte { return []byte("no") }}, says: "no time server has answered"},
-		{name: "an empty answer", servers: []func([]byte) []byte{func([]byte) []byte { return []byte{} }}, says: "no time server has answered"},
-		{name: "a long answer", servers: []func([]byte) []byte{func(q []byte) []byte { return make([]byte, 1400) }}, says: "no time server has answered"},
+		{name: "not synchronised", servers: []func([]byte) []byte{with(says(year), 1, 16)},
+			says: "no time server has answered"},
+		{name: "kiss of death", servers: []func([]byte) []byte{with(says(year), 1, 0)},
+			says: "no time server has answered"},
+		{name: "an answer to somebody else", servers: []func([]byte) []byte{with(says(year), 24, 0xAA)},
+			says: "no time server has answered"},
+		{name: "a short answer", servers: []func([]byte) []byte{func([]byte) []byte { return []byte("no") }},
+			says: "no time server has answered"},
+		{name: "an empty answer", servers: []func([]byte) []byte{func([]byte) []byte { return []byte{} }},
+			says: "no time server has answered"},
+		{name: "a long answer", servers: []func([]byte) []byte{func(q []byte) []byte { return make([]byte, 1400) }},
+			says: "no time server has answered"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

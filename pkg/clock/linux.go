@@ -34,7 +34,8 @@ func (linux) battery() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return time.Date(int(t.Year)+1900, time.Month(t.Mon+1), int(t.Mday), int(t.Hour), int(t.Min), int(t.Sec), 0, time.UTC), nil
+	return time.Date(int(t.Year)+1900, time.Month(t.Mon+1), int(t.Mday),
+		int(t.Hour), int(t.Min), int(t.Sec), 0, time.UTC), nil
 }
 
 func (linux) setBattery(t time.Time) error {

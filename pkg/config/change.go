@@ -23,9 +23,9 @@ type Change struct {
 // ErrDeclined is returned by Confirm unless the answer was yes.
 var ErrDeclined = errors.New("NVRAM is left as it is: the answer was not yes")
 
-// Needed reports whether the change would alter what Store holds, its version aside. If not, do not ask and do not write:
-// each write wears out the flash. So a configuration that another version of Wyrcan stored stays as it is. The error says
-// why the change is impossible: no NVRAM, or a configuration that cannot be stored.
+// Needed reports whether the change would alter what Store holds, its version aside. If not, do not ask and do not
+// write: each write wears out the flash. So a configuration that another version of Wyrcan stored stays as it is. The
+// error says why the change is impossible: no NVRAM, or a configuration that cannot be stored.
 func (c Change) Needed() (bool, error) {
 	if c.Config.EFI == "" {
 		return false, nil

@@ -67,7 +67,8 @@ func checkProxy(v string) error {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || !isHost(u.Host):
 		return errors.New("it is not the URL of a proxy: want http://HOST:PORT or https://HOST:PORT")
 	case u.User != nil:
-		return errors.New("a login for a proxy does not belong on the command line: put it into auth.json, under the proxy's HOST:PORT")
+		return errors.New("a login for a proxy does not belong on the command line: " +
+			"put it into auth.json, under the proxy's HOST:PORT")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 		return errors.New("it has more than the proxy: want http://HOST:PORT or https://HOST:PORT")
 	}

@@ -35,8 +35,8 @@ type Config struct {
 	// Insecure is wyr.insecure: registries and token servers, each HOST[:PORT], that may be asked over plain HTTP, or over
 	// TLS without verifying the certificate. They are stored with the image.
 	Insecure []string
-	// Mirrors is wyr.mirror: [HOST=]MIRROR[,MIRROR...], places to ask before the registry HOST, or without HOST before that
-	// of the image. See SplitMirror.
+	// Mirrors is wyr.mirror: [HOST=]MIRROR[,MIRROR...], places to ask before the registry HOST, or without HOST before
+	// that of the image. See SplitMirror.
 	Mirrors []string
 	// Proxy is wyr.proxy, a URL without a login; NoProxy is wyr.noproxy, what is asked without it. NTP is wyr.ntp, time
 	// servers that count before those of the network. All are stored with the image.

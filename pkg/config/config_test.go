@@ -114,7 +114,8 @@ func TestLoadArguments(t *testing.T) {
 			`wyr.mirror=a, wyr.proxy=proxy:3128 wyr.proxy=socks5://p:1 wyr.proxy=http://me:secret@p:1 ` +
 			`wyr.proxy=http://p:1/x wyr.ntp=a/b wyr.ntp=a,b:0 wyr.noproxy="a b"`,
 			want: Config{Image: "x"},
-			warnings: []string{`"http://m" is not a mirror`, `"b=c" is not a mirror`, `"a/b" is not a registry`, `"" is not a mirror`,
+			warnings: []string{`"http://m" is not a mirror`, `"b=c" is not a mirror`, `"a/b" is not a registry`,
+				`"" is not a mirror`,
 				"not the URL of a proxy", "not the URL of a proxy", "put it into auth.json", "more than the proxy",
 				`"a/b" is not a server`, `"b:0" is not a server`, `"a b" is not a host`}},
 		{name: "keep", line: `wyr.img=x wyr.net.keep=no wyr.net.keep=1`, want: Config{Image: "x", NetKeep: true},

@@ -1,6 +1,6 @@
 // Package handover defines what a bundle puts into its initramfs for wyrinit, the booted container's first process: the
-// properties of files that newc archives cannot hold, and where the record of the boot is. It is a leaf package, because
-// wyrinit must stay small.
+// properties of files that newc archives cannot hold, and where the record of the boot is. It is a leaf package,
+// because wyrinit must stay small.
 package handover
 
 import (

@@ -16,8 +16,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// A Repository is a place at a registry where an image may be had. It gives what others have put there beside the image,
-// signatures for instance. Requests go out as those for the image did: with the same credentials, limits and retries.
+// A Repository is a place at a registry where an image may be had. It gives what others have put there beside the
+// image, signatures for instance. Requests go out as those for the image did: with the same credentials, limits and
+// retries.
 type Repository struct{ place *place }
 
 // Repositories returns where the image may be had, mirrors first and its origin last. It returns none for an image on
@@ -124,7 +125,8 @@ func (r *Repository) listed(ctx context.Context, of v1.Hash, limit int64) ([]v1.
 	return nil, permanent("%s lists referrers on more than %d pages", reg, maxPages)
 }
 
-// page returns where the next page of a list of referrers is, from a Link header (RFC 8288). It must be of the same list.
+// page returns where the next page of a list of referrers is, from a Link header (RFC 8288). It must be of the same
+// list.
 func (r *registry) page(link string, of v1.Hash) (string, error) {
 	list := fmt.Sprintf("/v2/%s/", r.repo.RepositoryStr())
 	target, params, found := strings.Cut(strings.TrimPrefix(strings.TrimSpace(link), "<"), ">")
@@ -162,8 +164,8 @@ func IsNotFound(err error) bool {
 	return errors.As(err, &f) && f.status == http.StatusNotFound
 }
 
-// readWhole reads a small blob. A store tries again what the network did. What arrived with wrong bytes is for its reader to
-// ask for again, as often as the store thinks it worth it.
+// readWhole reads a small blob. A store tries again what the network did. What arrived with wrong bytes is for its
+// reader to ask for again, as often as the store thinks it worth it.
 func readWhole(ctx context.Context, s store, d v1.Descriptor) ([]byte, error) {
 	for {
 		rc, err := s.open(ctx, d)

@@ -99,8 +99,8 @@ var accept = strings.Join([]string{
 
 func (r *registry) String() string { return r.place.String() }
 
-// manifestBy fetches the manifest with that tag or digest, of at most limit bytes, and verifies that its digest is want,
-// unless want is zero.
+// manifestBy fetches the manifest with that tag or digest, of at most limit bytes, and verifies that its digest is
+// want, unless want is zero.
 func (r *registry) manifestBy(ctx context.Context, id string, want v1.Hash, limit int64) ([]byte, error) {
 	var raw []byte
 	err := r.source.persist(ctx, r.place.asking(), func() error {

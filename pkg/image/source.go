@@ -57,8 +57,8 @@ type Source struct {
 	Tries int
 	// Backoff is the wait after the first failure; it doubles with each further one. 0 means 200 milliseconds.
 	Backoff time.Duration
-	// Clock is told the date that a registry states, if the registry's certificate is not valid by this machine's clock. It
-	// reports whether it has set the clock. nil means that the clock stays as it is.
+	// Clock is told the date that a registry states, if the registry's certificate is not valid by this machine's clock.
+	// It reports whether it has set the clock. nil means that the clock stays as it is.
 	Clock func(who string, date time.Time) bool
 	// Ahead is how many bytes of large blobs may wait in memory to be read, in all. More connections bring them than one
 	// for each blob, up to 16 in all. 0 means 64 MiB, which is also the most.

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// NeedsPrograms skips a test of "go test -short" where a program that it runs is not installed. Without -short such a test
-// goes on and fails: make installs all of them.
+// NeedsPrograms skips a test of "go test -short" where a program that it runs is not installed. Without -short such a
+// test goes on and fails: make installs all of them.
 func NeedsPrograms(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {

@@ -63,7 +63,8 @@ func TestLayout(t *testing.T) {
 			", kept ", 2*(header+mib), ", filler ", 116+8+header+mib,
 			", kept ", 116+6*mib+header+mib, ", records 1-5, trailer")},
 		// c and d share an archive with a and b, as all four fit; large has one for itself.
-		{"zstd", 0, Options{Compression: Zstd}, "records 0-1, trailer, records 1-5, trailer, large 5-6, records 6-9, trailer"},
+		{"zstd", 0, Options{Compression: Zstd},
+			"records 0-1, trailer, records 1-5, trailer, large 5-6, records 6-9, trailer"},
 		{"mixed", 0, Options{Compression: Mixed, Plain: 7 << 20},
 			"records 0-1, trailer plain, records 1-5, trailer plain, large 5-6, records 6-9, trailer plain"},
 		{"mixed, all of it", 0, Options{Compression: Mixed, Plain: 20 << 20},

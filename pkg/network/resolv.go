@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// resolvConf returns the text of resolv.conf(5) for the servers and search domains in order of preference. If there is a
-// second server, the first one has 2 seconds to answer, not 5: if it is dead, each new connection waits for that.
+// resolvConf returns the text of resolv.conf(5) for the servers and search domains in order of preference. If there is
+// a second server, the first one has 2 seconds to answer, not 5: if it is dead, each new connection waits for that.
 func resolvConf(servers []netip.Addr, search []string) []byte {
 	var b bytes.Buffer
 	for _, s := range servers {

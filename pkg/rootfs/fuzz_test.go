@@ -9,8 +9,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// FuzzStack makes stacks of layers out of a seed, with so few names that they collide all the time. It compares the tree
-// with what the oracle unpacks. Both must refuse the same stacks.
+// FuzzStack makes stacks of layers out of a seed, with so few names that they collide all the time. It compares the
+// tree with what the oracle unpacks. Both must refuse the same stacks.
 func FuzzStack(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed)
@@ -60,7 +60,8 @@ func FuzzArchive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		layer := imagetest.Layer{Tar: archive, Compression: imagetest.Plain}
-		tree, err := rootfs.Read(t.Context(), stack(t, []imagetest.Layer{layer}), rootfs.Options{Memory: 1 << 20, MaxBytes: 16 << 20, MaxEntries: 1000})
+		tree, err := rootfs.Read(t.Context(), stack(t, []imagetest.Layer{layer}),
+			rootfs.Options{Memory: 1 << 20, MaxBytes: 16 << 20, MaxEntries: 1000})
 		if err != nil {
 			return
 		}

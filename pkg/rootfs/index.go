@@ -120,22 +120,39 @@ var errSkip = errors.New("no file")
 func newEntry(h *tar.Header) (entry, error) {
 	var e entry
 	e.path = clean(h.Name)
-	if strings.HasPrefix(e.path, aufsPrefix) || strings.Contains(e.path, "/"+aufsPrefix) {
-		if path.Base(e.path) != whOpaque {
-			return entry{}, errSkip
-		}
+	aufs := strings.HasPrefix(e.path, aufsPrefix) || strings.Contains(e.path, "/"+aufsPrefix)
+	dir, base := path.Split(e.path)
+	switch {
+	case aufs && base != whOpaque:
+		return entry{}, errSkip
+	case strings.HasPrefix(base, whPrefix):
+		return newWhiteout(dir, base)
 	}
-	if dir, base := path.Split(e.path); strings.HasPrefix(base, whPrefix) {
-		e.kind, e.path = whiteout, dir+base[len(whPrefix):]
-		switch {
-		case base == whOpaque:
-			e.kind, e.path = opaque, strings.TrimSuffix(dir, "/")
-		case base == whPrefix, base == whPrefix+".", base == whPrefix+"..":
-			return entry{}, errors.New("is a whiteout of no name")
-		}
-		return e, nil
+	if err := e.setType(h); err != nil || e.kind == hardLink {
+		return e, err // everything else in the header of a hard link is that of the target
 	}
+	if e.path == "" && e.mode&unix.S_IFMT != unix.S_IFDIR {
+		return entry{}, errors.New("puts something that is not a directory in the place of the root directory")
+	}
+	err := e.setAttributes(h)
+	return e, err
+}
 
+// newWhiteout makes an entry of a whiteout with the name base in the directory dir.
+func newWhiteout(dir, base string) (entry, error) {
+	var e entry
+	e.kind, e.path = whiteout, dir+base[len(whPrefix):]
+	switch base {
+	case whOpaque:
+		e.kind, e.path = opaque, strings.TrimSuffix(dir, "/")
+	case whPrefix, whPrefix + ".", whPrefix + "..":
+		return entry{}, errors.New("is a whiteout of no name")
+	}
+	return e, nil
+}
+
+// setType sets what kind of file a member is, and what belongs to that kind.
+func (e *entry) setType(h *tar.Header) error {
 	e.mode = uint32(h.Mode) & 0o7777
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
@@ -147,7 +164,7 @@ func newEntry(h *tar.Header) (entry, error) {
 		// chmod(2) cannot change a symbolic link. Linux shows 0777, whatever the header says.
 		e.mode, e.target = unix.S_IFLNK|0o777, h.Linkname
 		if e.target == "" {
-			return entry{}, errors.New("is a symbolic link to nothing")
+			return errors.New("is a symbolic link to nothing")
 		}
 	case tar.TypeChar:
 		e.mode |= unix.S_IFCHR
@@ -157,26 +174,26 @@ func newEntry(h *tar.Header) (entry, error) {
 		e.mode |= unix.S_IFIFO
 	case tar.TypeLink:
 		e.kind, e.link = hardLink, clean(h.Linkname)
-		return e, nil // everything else in the header is that of the target
 	case tar.TypeXGlobalHeader, 'V': // comments of git archive; GNU tar's volume label
-		return entry{}, errSkip
+		return errSkip
 	default:
-		return entry{}, fmt.Errorf("has the unknown tar type %q", h.Typeflag)
+		return fmt.Errorf("has the unknown tar type %q", h.Typeflag)
 	}
-	if e.path == "" && e.mode&unix.S_IFMT != unix.S_IFDIR {
-		return entry{}, errors.New("puts something that is not a directory in the place of the root directory")
-	}
+	return nil
+}
 
+// setAttributes sets owner, device number, time and extended attributes.
+func (e *entry) setAttributes(h *tar.Header) error {
 	// Linux uses the highest number, -1, for "no owner".
 	const maxID = 1<<32 - 2
 	if h.Uid < 0 || h.Uid > maxID || h.Gid < 0 || h.Gid > maxID {
-		return entry{}, fmt.Errorf("has owner %d:%d, a number that Linux cannot hold", h.Uid, h.Gid)
+		return fmt.Errorf("has owner %d:%d, a number that Linux cannot hold", h.Uid, h.Gid)
 	}
 	e.uid, e.gid = uint32(h.Uid), uint32(h.Gid)
 	if t := e.mode & unix.S_IFMT; t == unix.S_IFCHR || t == unix.S_IFBLK {
 		// MAJOR and MINOR have 12 and 20 bits: include/linux/kdev_t.h.
 		if h.Devmajor < 0 || h.Devmajor >= 1<<12 || h.Devminor < 0 || h.Devminor >= 1<<20 {
-			return entry{}, fmt.Errorf("has device number %d:%d, which Linux cannot hold", h.Devmajor, h.Devminor)
+			return fmt.Errorf("has device number %d:%d, which Linux cannot hold", h.Devmajor, h.Devminor)
 		}
 		e.major, e.minor = uint32(h.Devmajor), uint32(h.Devminor)
 	}
@@ -189,7 +206,7 @@ func newEntry(h *tar.Header) (entry, error) {
 			e.xattrs[name] = v
 		}
 	}
-	return e, nil
+	return nil
 }
 
 // Quote quotes a path for a message. It shortens a long one: a path of a megabyte would make the message unreadable.

@@ -19,7 +19,10 @@ var programs = map[string]string{
 		func TestWaits(t *testing.T) { t.Log("waited 0.5 s for other machines to end"); time.Sleep(600 * time.Millisecond) }
 		func TestSteps(t *testing.T) {
 			for _, name := range strings.Fields("one two three") {
-				t.Run(name, func(t *testing.T) { t.Log("waited 0.1 s for other machines to end"); time.Sleep(600 * time.Millisecond) })
+				t.Run(name, func(t *testing.T) {
+					t.Log("waited 0.1 s for other machines to end")
+					time.Sleep(600 * time.Millisecond)
+				})
 			}
 		}
 		func TestParent(t *testing.T) {
@@ -73,7 +76,8 @@ func TestRun(t *testing.T) {
 	}
 	for _, want := range []string{
 		"go vet ./...\n", "ok  \texample.com/m/good\t", ": first word\n", ": second word\n", "--- FAIL: TestParent/bad (",
-		"a word of the parent\n", "before\n", "panic: ooo1s", "goroutine ", "x_test.go:5:", "FAIL\texample.com/m/broken [build failed]\n",
+		"a word of the parent\n", "before\n", "panic: ooo1s", "goroutine ", "x_test.go:5:",
+		"FAIL\texample.com/m/broken [build failed]\n",
 		"make: *** [Makefile:9: test] Error 1\n", "{\"not\": \"an event\"}\nno newline",
 	} {
 		if !strings.Contains(live, want) {
@@ -87,7 +91,8 @@ func TestRun(t *testing.T) {
 	}
 	for _, want := range []string{
 		"ok  \texample.com/m/good\t", "FAIL\texample.com/m/bad\t", "FAIL\texample.com/m/broken [build failed]",
-		"--- FAIL: TestParent/bad (", "--- FAIL: TestParent (", "--- FAIL: TestPanic (", "panic: ooo1s", "make: *** [Makefile:9: test] Error 1",
+		"--- FAIL: TestParent/bad (", "--- FAIL: TestParent (", "--- FAIL: TestPanic (", "panic: ooo1s",
+		"make: *** [Makefile:9: test] Error 1",
 	} {
 		if !strings.Contains("\n"+summary, "\n"+want) {
 			t.Errorf("no line %q in the summary\n%s", want, summary)
@@ -97,7 +102,8 @@ func TestRun(t *testing.T) {
 	for line := range strings.Lines(longest) {
 		names = append(names, strings.Join(strings.Fields(line)[2:], " "))
 	}
-	want := []string{"example.com/m/good TestSteps", "example.com/m/good TestParent/child", "example.com/m/good TestLong", "example.com/m/good TestWaits"}
+	want := []string{"example.com/m/good TestSteps", "example.com/m/good TestParent/child",
+		"example.com/m/good TestLong", "example.com/m/good TestWaits"}
 	if len(names) != 10 || !cmp.Equal(names[:4], want) {
 		t.Errorf("the longest tests are\n%s", longest)
 	}
