@@ -108,7 +108,7 @@ func TestReasons(t *testing.T) {
 			io.Copy(io.Discard, c)
 		}), nil), "it refuses the TLS connection (handshake failure)", TLSRefused, nil},
 		{"a client certificate", dialTo(wants.Listener.Addr().String(), wants),
-			"it refuses the TLS connection (certificate required)", TLSRefused, nil},
+			"registry www.example.com wants a client certificate", Other, nil}, // NeedClientCertificate has the advice
 		{"an old TLS", dialTo(withTLS(&tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}).
 			Listener.Addr().String(), nil), "protocol version", TLSRefused, nil},
 		{"plain HTTP", dialTo(plain.Listener.Addr().String(), nil), "registry registry.lab speaks plain HTTP", Other, nil},
