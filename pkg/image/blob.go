@@ -133,6 +133,9 @@ func (b *blob) move(err error) error {
 			return nil
 		}
 	}
+	if err == nil {
+		err = context.Cause(b.ctx) // it ended before there was a place to ask
+	}
 	return err
 }
 
