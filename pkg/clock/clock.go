@@ -53,13 +53,13 @@ type machine interface {
 	setBattery(time.Time) error
 }
 
-// Floor sets the clock to the date of the build if it says an earlier time. It is for the beginning of a boot.
+// Floor sets both clocks to the date of the build if the clock says an earlier time. It is for the beginning of a boot.
 func (c *Clock) Floor() {
 	now := c.kernel().now()
 	if c.Built.IsZero() || !now.Before(c.Built) {
 		return
 	}
-	if err := c.kernel().set(c.Built); err != nil {
+	if err := c.step(now, c.Built); err != nil {
 		c.logf("the clock says %s, which is before this program was built, and cannot be set: %v", date(now), err)
 		return
 	}

@@ -94,8 +94,11 @@ func TestFloor(t *testing.T) {
 		{"no right to", empty, empty, unix.EPERM, "cannot be set"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, r := &fake{system: c.now, refuses: c.refuses}, &record{}
+			f, r := &fake{system: c.now, rtc: c.now, refuses: c.refuses}, &record{}
 			(&Clock{Built: built, Logf: r.logf, machine: f}).Floor()
+			if !f.rtc.Equal(c.want) {
+				t.Errorf("the battery-backed clock says %v, want %v", f.rtc, c.want)
+			}
 			if !f.system.Equal(c.want) {
 				t.Errorf("the clock says %v, want %v", f.system, c.want)
 			}
