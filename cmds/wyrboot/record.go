@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
@@ -43,7 +43,7 @@ func links(state []network.LinkState) []record.Link {
 			NTP: s.NTP, Domains: s.Domains, Servers: s.Servers, Problem: printable.Line(s.Problem),
 		})
 	}
-	slices.SortFunc(list, func(a, b record.Link) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list
 }
 

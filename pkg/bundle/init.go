@@ -3,7 +3,6 @@ package bundle
 import (
 	"bytes"
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// machines are the ELF machines whose programs a kernel of each architecture runs.
-var machines = map[string][]elf.Machine{
-	"amd64": {elf.EM_X86_64, elf.EM_386},
-	"arm64": {elf.EM_AARCH64, elf.EM_ARM},
-}
 
 // findInit refuses what would make the kernel panic: an /init that is missing or that the kernel cannot run.
 func (p *Plan) findInit(ctx context.Context) error {
@@ -66,29 +59,8 @@ func interpreterOf(file []byte, arch string) (string, error) {
 	if len(file) == 0 {
 		return "", errors.New("an empty file")
 	}
-	if !bytes.HasPrefix(file, []byte(elf.ELFMAG)) {
+	if !bytes.HasPrefix(file, []byte(elfMagic)) {
 		return "", errors.New("neither a program nor a script")
 	}
-	f, err := elf.NewFile(bytes.NewReader(file))
-	if err != nil {
-		return "", fmt.Errorf("a damaged program: %v", err)
-	}
-	runs := false
-	for _, m := range machines[arch] {
-		runs = runs || m == f.Machine
-	}
-	if !runs {
-		return "", fmt.Errorf("a program for another architecture (%v)", f.Machine)
-	}
-	for _, prog := range f.Progs {
-		if prog.Type != elf.PT_INTERP || prog.Filesz > 4096 {
-			continue
-		}
-		b, err := io.ReadAll(prog.Open())
-		if err != nil {
-			return "", fmt.Errorf("a damaged program: %v", err)
-		}
-		return strings.TrimRight(string(b), "\x00"), nil
-	}
-	return "", nil
+	return dynamicLinker(file, arch)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -161,7 +162,7 @@ func (x *index) lookup(modaliases ...string) []string {
 	for _, m := range modaliases {
 		found = append(found, find(x.aliases, m)...)
 	}
-	slices.SortFunc(found, func(a, b alias) int { return a.line - b.line })
+	sort.Slice(found, func(i, j int) bool { return found[i].line < found[j].line })
 	var modules []string
 	for _, a := range found {
 		if !slices.Contains(modules, a.module) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -204,7 +205,7 @@ func (r *resolver) candidates(list []reference) []candidate {
 		}
 		found = append(found, c)
 	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return b.rank - a.rank })
+	sort.SliceStable(found, func(i, j int) bool { return found[i].rank > found[j].rank })
 	return found
 }
 

@@ -2,13 +2,13 @@ package kexec
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -106,7 +106,7 @@ func readMemory(dir string) ([]region, error) {
 	if len(all) == 0 || len(all) > room {
 		return nil, fmt.Errorf("%d stretches of memory do not fit into the kernel's boot parameters", len(all))
 	}
-	slices.SortFunc(all, func(a, b region) int { return cmp.Compare(a.from, b.from) })
+	sort.Slice(all, func(i, j int) bool { return all[i].from < all[j].from })
 	return all, nil
 }
 

@@ -1,9 +1,9 @@
 package kexec
 
 import (
-	"cmp"
 	"os"
 	"slices"
+	"sort"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
@@ -133,9 +133,9 @@ func (p place) cut(from, to uint64) place {
 // pages comes first.
 func (p place) stretches(most int) []place {
 	busy := p.busy()
-	slices.SortFunc(busy, func(a, b run) int { return b.len() - a.len() })
+	sort.Slice(busy, func(i, j int) bool { return busy[i].len() > busy[j].len() })
 	busy = busy[:min(len(busy), (most-1)/2)]
-	slices.SortFunc(busy, func(a, b run) int { return a.from - b.from })
+	sort.Slice(busy, func(i, j int) bool { return busy[i].from < busy[j].from })
 
 	type stretch struct {
 		place
@@ -162,7 +162,7 @@ func (p place) stretches(most int) []place {
 		at = to
 	}
 	until(p.to)
-	slices.SortStableFunc(mixed, func(a, b stretch) int { return cmp.Compare(b.idle, a.idle) })
+	sort.SliceStable(mixed, func(i, j int) bool { return mixed[i].idle > mixed[j].idle })
 	var all []place
 	for _, m := range mixed {
 		all = append(all, m.place)

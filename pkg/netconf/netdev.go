@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // NetDevConfig is the meaning of a .netdev file: a virtual device to create (systemd.netdev(5)).
@@ -70,13 +71,13 @@ func parseNetDev(f File, warn func(Warning)) *NetDevConfig {
 	if !apply(f, n, netDevTable(), warn) {
 		return nil
 	}
-	slices.SortStableFunc(n.Bond, func(a, b Option) int {
-		return slices.Index(bondOrder, a.Name) - slices.Index(bondOrder, b.Name)
+	sort.SliceStable(n.Bond, func(i, j int) bool {
+		return slices.Index(bondOrder, n.Bond[i].Name) < slices.Index(bondOrder, n.Bond[j].Name)
 	})
 	// The kernel sets the default VLAN only while filtering is off: __br_vlan_set_default_pvid in net/bridge/br_vlan.c.
-	slices.SortStableFunc(n.Bridge, func(a, b Option) int {
-		filtering := map[bool]int{true: 1}
-		return filtering[a.Name == "vlan_filtering"] - filtering[b.Name == "vlan_filtering"]
+	const filtering = "vlan_filtering"
+	sort.SliceStable(n.Bridge, func(i, j int) bool {
+		return n.Bridge[i].Name != filtering && n.Bridge[j].Name == filtering
 	})
 	refuse := func(section, reason string) *NetDevConfig {
 		warn(Warning{File: f.fileName(), Section: section, Reason: reason + ", the file is ignored"})

@@ -1,10 +1,10 @@
 package netconf
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -57,8 +57,9 @@ type key[T any] struct {
 // order.
 func Parse(files []File) (Config, []Warning) {
 	files = slices.Clone(files)
-	slices.SortStableFunc(files, func(a, b File) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(string(a.Kind), string(b.Kind)))
+	sort.SliceStable(files, func(i, j int) bool {
+		a, b := files[i], files[j]
+		return a.Name < b.Name || a.Name == b.Name && a.Kind < b.Kind
 	})
 	var c Config
 	var warnings []Warning

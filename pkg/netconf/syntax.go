@@ -2,13 +2,12 @@ package netconf
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
-	"slices"
+	"sort"
 	"strings"
 )
 
@@ -155,6 +154,6 @@ func filesIn(root fs.FS, dirs []string, sub string, wanted func(string) bool) []
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b string) int { return cmp.Compare(path.Base(a), path.Base(b)) })
+	sort.Slice(out, func(i, j int) bool { return path.Base(out[i]) < path.Base(out[j]) })
 	return out
 }

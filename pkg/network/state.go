@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -92,7 +93,7 @@ func (l *link) reachable() (prefixes []netip.Prefix, ready bool) {
 		has, there := l.find(ip)
 		ready = ready || there && has.usable()
 	}
-	slices.SortFunc(prefixes, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	sort.Slice(prefixes, func(i, j int) bool { return prefixes[i].Addr().Less(prefixes[j].Addr()) })
 	return prefixes, ready
 }
 
@@ -106,7 +107,7 @@ func (l *link) gateways() []netip.Addr {
 			out = appendNew(out, []netip.Addr{r.gateway})
 		}
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	sort.Slice(out, func(i, j int) bool { return out[i].Less(out[j]) })
 	return out
 }
 

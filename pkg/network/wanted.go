@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -167,7 +168,7 @@ func (v *view) wantLease6(w *wanted, now time.Time) {
 // inOrder sorts the routes as the kernel needs them: a route through a gateway comes after the routes to networks on
 // the link.
 func (w *wanted) inOrder() {
-	slices.SortStableFunc(w.routes, func(a, b route) int { return rank(a) - rank(b) })
+	sort.SliceStable(w.routes, func(i, j int) bool { return rank(w.routes[i]) < rank(w.routes[j]) })
 }
 
 func rank(r route) int {
