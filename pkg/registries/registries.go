@@ -14,8 +14,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
 // File and Dir are where containers-registries.conf(5) has its files. Those of Dir whose names end in ".conf" count
@@ -130,39 +128,26 @@ func (c *Config) set(r registry) {
 	c.registries = append(c.registries, r)
 }
 
-// entry is a [[registry]] as a file has it.
-type entry struct {
-	Prefix             string
-	Location           string
-	Insecure           bool
-	Blocked            bool
-	MirrorByDigestOnly bool `toml:"mirror-by-digest-only"`
-	Mirror             []struct {
-		Location       string
-		Insecure       bool
-		PullFromMirror string `toml:"pull-from-mirror"`
-	}
-}
-
 // parse reads one file.
 func parse(text string) ([]registry, error) {
-	var file struct {
-		Registry   []entry
-		Registries map[string]any // the form of version 1
-	}
-	if err := toml.Unmarshal([]byte(text), &file); err != nil {
+	file, err := parseTOML(text)
+	if err != nil {
 		return nil, err
 	}
-	if len(file.Registries) > 0 {
+	if v1, ok := file.find("registries").(*table); ok && len(v1.values) > 0 {
 		return nil, errors.New("[registries.…] is version 1 of the form; " +
 			"write [[registry]] entries, as containers-registries.conf(5) has them")
 	}
-	if len(file.Registry) > maxEntries {
+	var entries tables
+	if err := file.fill(map[string]any{"registry": &entries}); err != nil {
+		return nil, err
+	}
+	if len(entries) > maxEntries {
 		return nil, fmt.Errorf("more than %d [[registry]] entries", maxEntries)
 	}
 	var list []registry
-	for _, e := range file.Registry {
-		r, err := e.registry()
+	for _, e := range entries {
+		r, err := parseRegistry(e)
 		if err != nil {
 			return nil, err
 		}
@@ -171,14 +156,22 @@ func parse(text string) ([]registry, error) {
 	return list, agree(list)
 }
 
-// registry checks an entry.
-func (e entry) registry() (registry, error) {
-	r := registry{insecure: e.Insecure, blocked: e.Blocked, digestOnly: e.MirrorByDigestOnly}
-	var err error
-	if r.location, err = location(e.Location); err != nil {
+// parseRegistry reads a [[registry]].
+func parseRegistry(t *table) (registry, error) {
+	var r registry
+	var prefix, at string
+	var mirrors tables
+	err := t.fill(map[string]any{
+		"prefix": &prefix, "location": &at, "insecure": &r.insecure, "blocked": &r.blocked,
+		"mirror-by-digest-only": &r.digestOnly, "mirror": &mirrors,
+	})
+	if err != nil {
 		return r, err
 	}
-	if r.prefix, err = location(e.Prefix); err != nil {
+	if r.location, err = location(at); err != nil {
+		return r, err
+	}
+	if r.prefix, err = location(prefix); err != nil {
 		return r, err
 	}
 	switch {
@@ -194,25 +187,39 @@ func (e entry) registry() (registry, error) {
 		return r, fmt.Errorf("the location %q has a star: only a prefix may have one", r.location)
 	case strings.Contains(r.prefix, "*") && !wildcard(r.prefix):
 		return r, fmt.Errorf("the prefix %q is not valid: a star stands at the beginning, as in *.example.com", r.prefix)
-	case len(e.Mirror) > maxMirrors:
+	case len(mirrors) > maxMirrors:
 		return r, fmt.Errorf("%s has more than %d mirrors", r.prefix, maxMirrors)
 	}
-	for _, m := range e.Mirror {
-		at, err := location(m.Location)
+	for _, t := range mirrors {
+		m, err := parseMirror(t, &r)
 		if err != nil {
 			return r, err
 		}
-		switch {
-		case at == "" || strings.Contains(at, "*"):
-			return r, fmt.Errorf("a mirror of %s has no location", r.prefix)
-		case !slices.Contains([]string{"", "all", "digest-only", "tag-only"}, m.PullFromMirror):
-			return r, fmt.Errorf("pull-from-mirror = %q of %s: want all, digest-only or tag-only", m.PullFromMirror, at)
-		case r.digestOnly && m.PullFromMirror != "":
-			return r, fmt.Errorf("%s has mirror-by-digest-only, so its mirror %s cannot have pull-from-mirror", r.prefix, at)
-		}
-		r.mirrors = append(r.mirrors, mirror{at, m.Insecure, m.PullFromMirror})
+		r.mirrors = append(r.mirrors, m)
 	}
 	return r, nil
+}
+
+// parseMirror reads a [[registry.mirror]] of r.
+func parseMirror(t *table, r *registry) (m mirror, err error) {
+	var at string
+	err = t.fill(map[string]any{"location": &at, "insecure": &m.insecure, "pull-from-mirror": &m.pull})
+	if err != nil {
+		return m, err
+	}
+	if m.location, err = location(at); err != nil {
+		return m, err
+	}
+	switch {
+	case m.location == "" || strings.Contains(m.location, "*"):
+		return m, fmt.Errorf("a mirror of %s has no location", r.prefix)
+	case !slices.Contains([]string{"", "all", "digest-only", "tag-only"}, m.pull):
+		return m, fmt.Errorf("pull-from-mirror = %q of %s: want all, digest-only or tag-only", m.pull, m.location)
+	case r.digestOnly && m.pull != "":
+		return m, fmt.Errorf("%s has mirror-by-digest-only, so its mirror %s cannot have pull-from-mirror",
+			r.prefix, m.location)
+	}
+	return m, nil
 }
 
 // agree refuses what containers/image refuses: two entries for one location of which only one is insecure, or blocked.
