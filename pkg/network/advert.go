@@ -8,11 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mdlayher/ndp"
 	"golang.org/x/net/ipv6"
 )
 
-// advert is one router advertisement: RFC 4861 section 4.2. A lifetime of zero withdraws; ndp.Infinity has no end.
+// advert is one router advertisement: RFC 4861 section 4.2. A lifetime of zero withdraws; infinity has no end.
 type advert struct {
 	router     netip.Addr    // link-local, with its zone
 	lifetime   time.Duration // as a default router
@@ -116,7 +115,10 @@ func (a *advert) read(o []byte) {
 	}
 }
 
-// lifetime32 reads a lifetime of 32 bits, of which all ones are ndp.Infinity.
+// infinity is the lifetime of what has no end: all ones, RFC 4861 section 4.6.2.
+const infinity = 0xffffffff * time.Second
+
+// lifetime32 reads a lifetime of 32 bits, of which all ones are infinity.
 func lifetime32(b []byte) time.Duration {
 	return time.Duration(binary.BigEndian.Uint32(b)) * time.Second
 }
@@ -200,7 +202,7 @@ func readDomains(o []byte) (names []string) {
 
 // until returns when a lifetime that begins now ends. The zero time means never.
 func until(lifetime time.Duration, now time.Time) time.Time {
-	if lifetime >= ndp.Infinity {
+	if lifetime >= infinity {
 		return time.Time{}
 	}
 	return now.Add(lifetime)

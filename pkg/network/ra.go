@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
-
-	"github.com/mdlayher/ndp"
 )
 
 // discovery asks the routers of a link for advertisements (RFC 4861 section 6.3.7). It sends an advert for each one
@@ -66,7 +64,7 @@ func (d *discovery) listen(socket routerSocket, usable chan<- struct{}) error {
 			return err
 		}
 		// RFC 4861 section 6.1.2: with a lower hop limit it may come from outside this link.
-		if hopLimit != ndp.HopLimit || !from.IsLinkLocalUnicast() || from == socket.address() ||
+		if hopLimit != maxHopLimit || !from.IsLinkLocalUnicast() || from == socket.address() ||
 			!d.heeds(from.WithZone("")) {
 			continue
 		}

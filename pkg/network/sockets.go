@@ -14,7 +14,6 @@ import (
 	"unsafe"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
-	"github.com/mdlayher/ndp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 	"golang.org/x/net/ipv6"
@@ -206,13 +205,22 @@ func (s udpSocket6) send(payload []byte) error {
 	return err
 }
 
-// icmpSocket is an ICMPv6 socket that hears router advertisements.
+// icmpSocket is an ICMPv6 socket that hears router advertisements. It is made of x/net: the package ndp, which has such
+// a socket too, brings the tables of internationalized domain names along.
 type icmpSocket struct {
-	conn   *ndp.Conn
+	conn   *ipv6.PacketConn
 	own    netip.Addr
-	mac    net.HardwareAddr
+	ifi    *net.Interface
 	buffer []byte
 }
+
+// The groups of RFC 4291, section 2.7.1, and the hop limit of router discovery: RFC 4861, section 4.1.
+var (
+	allNodes   = net.ParseIP("ff02::1")
+	allRouters = net.ParseIP("ff02::2")
+)
+
+const maxHopLimit = 255
 
 // openICMPSocket opens a link for router discovery. The link must have its link-local address.
 func openICMPSocket(index int) (*icmpSocket, error) {
@@ -220,42 +228,59 @@ func openICMPSocket(index int) (*icmpSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, own, err := ndp.Listen(ifi, ndp.LinkLocal)
+	ip, err := dhcpv6.GetLinkLocalAddr(ifi.Name)
 	if err != nil {
 		return nil, err
 	}
+	// The kernel computes the checksum: RFC 3542, section 3.1.
+	raw, err := net.ListenIP("ip6:ipv6-icmp", &net.IPAddr{IP: ip, Zone: ifi.Name})
+	if err != nil {
+		return nil, err
+	}
+	conn := ipv6.NewPacketConn(raw)
 	var filter ipv6.ICMPFilter
 	filter.SetAll(true)
 	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
 	if err := errors.Join(
 		conn.SetICMPFilter(&filter),
 		conn.SetControlMessage(ipv6.FlagHopLimit, true),
-		conn.JoinGroup(netip.IPv6LinkLocalAllNodes()),
+		conn.SetMulticastHopLimit(maxHopLimit),
+		conn.JoinGroup(ifi, &net.IPAddr{IP: allNodes}),
 	); err != nil {
 		conn.Close()
 		return nil, err
 	}
+	own, _ := netip.AddrFromSlice(ip)
 	// The buffer is larger than any MTU: the kernel puts fragments together.
-	return &icmpSocket{conn, own, ifi.HardwareAddr, make([]byte, 1<<16)}, nil
+	return &icmpSocket{conn, own.WithZone(ifi.Name), ifi, make([]byte, 1<<16)}, nil
 }
 
 func (s *icmpSocket) Close() error { return s.conn.Close() }
 
 func (s *icmpSocket) address() netip.Addr { return s.own }
 
+// solicit sends a router solicitation: RFC 4861, section 4.1, with the option of section 4.6.1.
 func (s *icmpSocket) solicit() error {
-	m := &ndp.RouterSolicitation{}
-	if len(s.mac) == 6 {
-		m.Options = []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: s.mac}}
+	message := make([]byte, 8)
+	message[0] = byte(ipv6.ICMPTypeRouterSolicitation)
+	if mac := s.ifi.HardwareAddr; len(mac) == 6 {
+		const sourceLinkLayerAddress, eightBytes = 1, 1
+		message = append(append(message, sourceLinkLayerAddress, eightBytes), mac...)
 	}
-	return s.conn.WriteTo(m, nil, netip.IPv6LinkLocalAllRouters())
+	_, err := s.conn.WriteTo(message, nil, &net.IPAddr{IP: allRouters, Zone: s.ifi.Name})
+	return err
 }
 
 func (s *icmpSocket) receive() ([]byte, int, netip.Addr, error) {
-	n, control, from, err := s.conn.ReadRaw(s.buffer)
+	n, control, from, err := s.conn.ReadFrom(s.buffer)
 	hopLimit := -1
 	if control != nil {
 		hopLimit = control.HopLimit
 	}
-	return s.buffer[:n], hopLimit, from, err
+	var sender netip.Addr
+	if at, ok := from.(*net.IPAddr); ok {
+		sender, _ = netip.AddrFromSlice(at.IP)
+		sender = sender.WithZone(at.Zone)
+	}
+	return s.buffer[:n], hopLimit, sender, err
 }
