@@ -189,13 +189,14 @@ func copyUntil(ctx context.Context, to io.Writer, from io.Reader) error {
 
 // store makes an image from this machine's disk the image that the registry serves.
 func (r *localRegistry) store(ctx context.Context, c *cmd, ref string, p v1.Platform) error {
-	src, m, err := c.open(ctx, ref, p)
+	src, meter := c.metered(ref, p)
+	found, _, err := c.judge(ctx, src, ref, ref)
 	if err != nil {
 		return err
 	}
-	defer m.end()
-	c.tellImage(src)
-	img, err := rebuild(ctx, src)
+	defer meter(found).end()
+	c.tellImage(found)
+	img, err := rebuild(ctx, found)
 	if err != nil {
 		return err
 	}

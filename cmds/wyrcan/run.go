@@ -164,7 +164,7 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 		}
 		// Check the image now: the machine would report an error only after a minute, and only on its console.
 		at := toHost(ref)
-		img, v, err := c.find(ctx, c.source(at, s.platform()), ref, at)
+		img, v, err := c.judge(ctx, c.source(at, s.platform()), ref, at)
 		if err != nil {
 			return err
 		}

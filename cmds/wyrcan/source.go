@@ -188,16 +188,23 @@ func (m *meter) end() {
 	m.out = nil
 }
 
-// open finds an image. It returns the image and a meter that shows how much of its layers has been read. The caller
-// must end the meter.
-func (c *cmd) open(ctx context.Context, ref string, p v1.Platform) (*image.Image, *meter, error) {
-	src := c.source(ref, p)
-	var m *meter
-	src.Progress = func(_ *image.Layer, n int) { m.add(n) }
-	img, _, err := c.find(ctx, src, ref, ref)
+// find finds the image ref. at is its name as this machine reaches it.
+func find(ctx context.Context, src *image.Source, ref, at string) (*image.Image, error) {
+	img, err := src.Open(ctx, at)
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("cannot get %s: %w", ref, advise(err))
 	}
-	m = c.meter("reading "+ref, img.Size())
-	return img, m, nil
+	return img, nil
+}
+
+// metered returns a source as c.source does, and a function that returns a meter of an image from it: it shows how much
+// of the image's layers has been read. The caller must end the meter, and read no layer before there is one.
+func (c *cmd) metered(ref string, p v1.Platform) (*image.Source, func(*image.Image) *meter) {
+	var m *meter
+	src := c.source(ref, p)
+	src.Progress = func(_ *image.Layer, n int) { m.add(n) }
+	return src, func(img *image.Image) *meter {
+		m = c.meter("reading "+ref, img.Size())
+		return m
+	}
 }

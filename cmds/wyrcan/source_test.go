@@ -59,11 +59,12 @@ func TestDeadRegistry(t *testing.T) {
 	l.Close()
 	host := l.Addr().String()
 	c, _, stderr := tool(t)
-	_, _, err = c.open(t.Context(), host+"/x:1", v1.Platform{})
+	ref := host + "/x:1"
+	_, err = find(t.Context(), c.source(ref, v1.Platform{}), ref, ref)
 	why := fmt.Sprintf("cannot reach registry %[1]s: %[1]s refuses the connection; "+
 		"check whether the registry runs, and its port in the name", host)
 	if want := fmt.Sprintf("cannot get %s/x:1: %s", host, why); err == nil || err.Error() != want {
-		t.Errorf("open = %v, want %s", err, want)
+		t.Errorf("find = %v, want %s", err, want)
 	}
 	if got, want := stderr.String(), "wyrcan: "+why+"; tries again in 0.2 s\n"; got != want {
 		t.Errorf("it said\n%swant\n%s", got, want)

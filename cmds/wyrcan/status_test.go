@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -273,19 +277,30 @@ func TestStatusCancel(t *testing.T) {
 	}
 }
 
-// TestKexecRecord compares the record that kexec leaves with that of wyrboot.
+// TestKexecRecord compares the record that kexec leaves with that of wyrboot. It names the signers that were asked for.
 func TestKexecRecord(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, as kexec does")
 	}
-	ref := noisy(t, imagetest.Serve(t))
+	registry, owner := imagetest.Serve(t), imagetest.NewSigner(t, "P-256")
+	ref := noisy(t, registry)
+	manifest := booted(t, ref).Image.Manifest
+	registry.AttachBundle(t, "noisy", manifest, owner.Bundle(t, manifest, imagetest.SignPredicate, nil))
+	key := filepath.Join(t.TempDir(), "owner.pub")
+	if err := os.WriteFile(key, owner.Public(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(owner.Public(t))
+	signer := fmt.Sprintf("sha256:%x", sha256.Sum256(block.Bytes))
 	for _, row := range []struct {
-		args []string
-		want bool
+		args    []string
+		want    bool
+		signers []string
 	}{
-		{[]string{"kexec", "-load", ref}, true},
-		{[]string{"kexec", "-load", ref, "-record=false"}, false},
-		{[]string{"kexec", "-load", ref, "-root", "initramfs"}, false},
+		{[]string{"kexec", "-load", ref}, true, nil},
+		{[]string{"kexec", "-load", ref, "-key", key}, true, []string{signer}},
+		{[]string{"kexec", "-load", ref, "-record=false"}, false, nil},
+		{[]string{"kexec", "-load", ref, "-root", "initramfs"}, false, nil},
 	} {
 		c, _, stderr := tool(t, row.args...)
 		withWyrinit(t, c)
@@ -311,6 +326,9 @@ func TestKexecRecord(t *testing.T) {
 		if want := booted(t, ref).Image; err != nil || r.Image != want || r.By != record.Kexec || len(r.Stages) != 2 ||
 			r.Memory.Total != 4096<<20 || r.Initrd.Bytes < 12<<20 || r.Wyrcan == "" {
 			t.Errorf("%q: the record is %+v, %v, want image %+v", row.args, r, err, want)
+		}
+		if !slices.Equal(r.Signers, row.signers) {
+			t.Errorf("%q: the record has the signers %q, want %q", row.args, r.Signers, row.signers)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -30,16 +31,24 @@ func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Ima
 	return c.read(ctx, b, ref, a)
 }
 
-// read finds an image for an architecture and reads its layers.
+// read finds an image for an architecture and reads its layers, if the options -policy and -key accept it.
 func (c *cmd) read(ctx context.Context, b *boot.Boot, ref string, a arch) (*image.Image, *rootfs.Tree, error) {
-	img, m, err := c.open(ctx, ref, a.platform())
+	var err error
+	if b.Policies, err = c.trust.load(); err != nil {
+		return nil, nil, err
+	}
+	src, meter := c.metered(ref, a.platform())
+	img, err := find(ctx, src, ref, ref)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer m.end()
+	defer meter(img).end()
 	tree, err := b.Read(ctx, img)
+	if policy.Refused(err) {
+		return nil, nil, refusal(ref, err)
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, err)
+		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, advise(err))
 	}
 	return img, tree, nil
 }

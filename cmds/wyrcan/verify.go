@@ -53,26 +53,30 @@ func (t *trust) load() (policy.Policies, error) {
 // refused is the exit status for an image that a policy refuses. It is the same as for an image that is not bootable.
 const refused = notBootable
 
-// find finds the image ref and checks that the options -policy and -key accept it. at is its name as this machine
-// reaches it.
-func (c *cmd) find(ctx context.Context, src *image.Source, ref, at string) (*image.Image, policy.Verdict, error) {
+// judge finds the image ref and checks that the options -policy and -key accept it. at is its name as this machine
+// reaches it. It is for commands that do not read the layers by boot.Read, which checks too.
+func (c *cmd) judge(ctx context.Context, src *image.Source, ref, at string) (*image.Image, policy.Verdict, error) {
 	var v policy.Verdict
 	policies, err := c.trust.load()
 	if err != nil {
 		return nil, v, err
 	}
-	img, err := src.Open(ctx, at)
+	img, err := find(ctx, src, ref, at)
 	if err != nil {
-		return nil, v, fmt.Errorf("cannot get %s: %w", ref, advise(err))
+		return nil, v, err
 	}
-	v, err = policies.Check(ctx, img)
-	if policy.Refused(err) {
-		return nil, v, &status{code: refused, err: fmt.Errorf("%s is refused: %w", ref, err)}
+	if v, err = policies.Check(ctx, img); policy.Refused(err) {
+		return nil, v, refusal(ref, err)
 	}
 	if err != nil {
 		return nil, v, fmt.Errorf("cannot verify the signatures of %s: %w", ref, advise(err))
 	}
 	return img, v, nil
+}
+
+// refusal returns the error for the image ref, which a policy does not accept because of err.
+func refusal(ref string, err error) error {
+	return &status{code: refused, err: fmt.Errorf("%s is refused: %w", ref, err)}
 }
 
 // pin makes the machine boot img by its digest, so that it boots the image that was verified even if the tag moves in
@@ -110,7 +114,7 @@ program and 3 if the image or its signatures could not be fetched.
 	if len(t.policies)+len(t.keys) == 0 {
 		return usage("verify: -key or -policy says what is asked of the image")
 	}
-	img, v, err := c.find(ctx, c.source(rest[0], a.platform()), rest[0], rest[0])
+	img, v, err := c.judge(ctx, c.source(rest[0], a.platform()), rest[0], rest[0])
 	if err != nil {
 		return unexamined(err)
 	}

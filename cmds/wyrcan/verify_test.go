@@ -128,17 +128,23 @@ func TestRefused(t *testing.T) {
 		c, _, _ := tool(t, args...)
 		return c.run(context.Background())
 	}
-	for _, args := range commands {
-		err := run(args, "-key", s.key)
-		if code(err) != 1 || !strings.Contains(err.Error(), "is refused") {
+	refuses := func(args []string, key string) {
+		t.Helper()
+		err := run(args, "-key", key)
+		if code(err) != 1 || !strings.Contains(err.Error(), s.ref+" is refused") {
 			t.Errorf("%q of an image that is not signed: status %d, %v", args, code(err), err)
 		}
 		if left := names(t, out); len(left) > 0 {
 			t.Errorf("%q left %q", args, left)
 		}
 	}
-	if os.Geteuid() == 0 { // what would reboot this machine looks at the image first
-		c, _, _ := tool(t, "kexec", "-force", "-root", "initramfs", s.ref, "-key", s.key)
+	kexecRefuses := func(key string) {
+		t.Helper()
+		if os.Geteuid() != 0 {
+			return
+		}
+		// What would reboot this machine looks at the image first.
+		c, _, _ := tool(t, "kexec", "-force", "-root", "initramfs", s.ref, "-key", key)
 		c.root = t.TempDir()
 		if err := os.MkdirAll(c.root+"/sys/kernel", 0o700); err != nil {
 			t.Fatal(err)
@@ -152,18 +158,31 @@ func TestRefused(t *testing.T) {
 			t.Errorf("kexec: %v", err)
 		}
 	}
+	for _, args := range commands {
+		refuses(args, s.key)
+	}
+	kexecRefuses(s.key)
+	s.sign(t)
+	for _, args := range commands {
+		refuses(args, s.otherKey)
+	}
+	kexecRefuses(s.otherKey)
+	s.reg.Fail(imagetest.Fault{Path: "/referrers/", Do: imagetest.Status(503, "3600")})
+	for _, args := range commands {
+		err := run(args, "-key", s.key)
+		if err == nil || !strings.HasPrefix(err.Error(), "cannot read "+s.ref+": cannot verify its signatures: ") {
+			t.Errorf("%q while the signatures cannot be had: %v", args, err)
+		}
+	}
+	s.reg.Heal()
 	for _, r := range s.reg.Requests() {
 		if strings.Contains(r, layer) {
 			t.Fatalf("a layer was fetched: %s", r)
 		}
 	}
-	s.sign(t)
 	for _, args := range commands {
 		if err := run(args, "-key", s.key); err != nil {
 			t.Errorf("%q of a signed image: %v", args, err)
-		}
-		if err := run(args, "-key", s.otherKey); code(err) != 1 {
-			t.Errorf("%q with another key: %v", args, err)
 		}
 	}
 }

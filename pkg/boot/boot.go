@@ -40,7 +40,8 @@ type Boot struct {
 	// Logf is told what a person should know; nil is quiet.
 	Logf func(format string, args ...any)
 
-	// Policies must all accept an image before Read reads a layer of it. Without any, every image is accepted.
+	// Policies must all accept an image before Read reads a layer of it. Without any, every image is accepted. The
+	// record of the boot names the keys that have signed it, as far as a policy asked for them.
 	Policies policy.Policies
 
 	// Formats are what layers may be compressed with besides gzip and zstd.

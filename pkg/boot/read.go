@@ -7,6 +7,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
+	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -17,8 +18,11 @@ const maxBytes = 64 << 30
 // top, into a tree.
 func (b *Boot) Read(ctx context.Context, img *image.Image, own ...rootfs.Layer) (*rootfs.Tree, error) {
 	verdict, err := b.Policies.Check(ctx, img)
-	if err != nil {
+	switch {
+	case policy.Refused(err):
 		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("cannot verify its signatures: %w", err)
 	}
 	if verdict.Signed {
 		b.logf("the image is signed, as the policy asks: key %s", strings.Join(verdict.Keys, ", key "))
