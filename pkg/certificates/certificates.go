@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"path"
@@ -18,6 +17,7 @@ import (
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
 // Name is the name of the system credential with certificate authorities.
@@ -73,7 +73,7 @@ func Bundle(b []byte) (list []*x509.Certificate, err error) {
 
 // File reads a file of certificates in PEM form, as Bundle does.
 func File(root fs.FS, name string) ([]*x509.Certificate, error) {
-	b, err := read(root, name)
+	b, err := smallfile.Read(root, name, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (f Finder) For(host string) (Extra, error) {
 				continue // containers/image goes on too
 			}
 			if err != nil {
-				return Extra{}, fmt.Errorf("cannot read the certificates in /%s: %w", full, cause(err))
+				return Extra{}, fmt.Errorf("cannot read the certificates in /%s: %w", full, smallfile.Cause(err))
 			}
 			return ReadDir(f.Root, full, "/"+full)
 		}
@@ -147,7 +147,7 @@ func spellings(host string) []string {
 func ReadDir(root fs.FS, dir, shown string) (Extra, error) {
 	entries, err := fs.ReadDir(root, dir)
 	if err != nil {
-		return Extra{}, fmt.Errorf("cannot read the certificates in %s: %w", shown, cause(err))
+		return Extra{}, fmt.Errorf("cannot read the certificates in %s: %w", shown, smallfile.Cause(err))
 	}
 	var names []string
 	for _, e := range entries {
@@ -195,11 +195,11 @@ func (x *Extra) addRoots(root fs.FS, name string) error {
 }
 
 func (x *Extra) addClient(root fs.FS, base string) error {
-	cert, err := read(root, base+".cert")
+	cert, err := smallfile.Read(root, base+".cert", maxFile)
 	if err != nil {
 		return err
 	}
-	key, err := read(root, base+".key")
+	key, err := smallfile.Read(root, base+".key", maxFile)
 	if err != nil {
 		return fmt.Errorf("its key %s.key: %w", path.Base(base), err)
 	}
@@ -213,37 +213,4 @@ func (x *Extra) addClient(root fs.FS, base string) error {
 	}
 	x.Client = append(x.Client, pair)
 	return nil
-}
-
-// read reads a file of limited size.
-func read(root fs.FS, name string) ([]byte, error) {
-	info, err := fs.Stat(root, name)
-	if err != nil {
-		return nil, cause(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a file")
-	}
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, cause(err)
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("it has more than %d KiB", maxFile>>10)
-	}
-	return b, nil
-}
-
-// cause returns the error of a file without its name, which the message has already.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

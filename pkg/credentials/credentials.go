@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -16,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
 // maxFile is the largest file that is read, far more than the logins for a hundred registries need.
@@ -38,23 +37,17 @@ func Read(name string) (Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	return read(f, name)
+	defer f.Close()
+	b, err := smallfile.All(f, maxFile)
+	return parse(b, err, name)
 }
 
-// read reads the credentials in f, and closes it.
-func read(f fs.File, name string) (Credentials, error) {
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("%s is a directory", name)
+// parse parses the content of the file name, or returns the error of reading it.
+func parse(b []byte, err error, name string) (Credentials, error) {
+	var c Credentials
+	if err == nil {
+		c, err = Parse(b, name)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s: it has more than %d KiB, which is too much for credentials", name, maxFile>>10)
-	}
-	c, err := Parse(b, name)
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
 )
 
@@ -39,14 +40,11 @@ func Gather(root fs.FS, system syscred.Set) (all Credentials, said []string) {
 		said = append(said, all.merge(c, from)...)
 	}
 	for _, name := range files {
-		f, err := root.Open(strings.TrimPrefix(name, "/"))
+		b, err := smallfile.Read(root, strings.TrimPrefix(name, "/"), maxFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var c Credentials
-		if err == nil {
-			c, err = read(f, name)
-		}
+		c, err := parse(b, err, name)
 		add(c, name, err)
 	}
 	for _, cred := range system.Named(Name) {

@@ -2,13 +2,14 @@ package netconf
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"sort"
 	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
 // maxLine limits the length of a line with its continuations: systemd's LONG_LINE_MAX.
@@ -96,11 +97,7 @@ func ReadDirs(root fs.FS, dirs []string) ([]File, []Warning) {
 	var warnings []Warning
 	read := func(p string, name string, kind Kind) (File, bool) {
 		warn := func(err error) {
-			var inPath *fs.PathError
-			if errors.As(err, &inPath) {
-				err = inPath.Err // the warning names the path already
-			}
-			warnings = append(warnings, Warning{File: p, Reason: fmt.Sprintf("cannot be read: %v", err)})
+			warnings = append(warnings, Warning{File: p, Reason: fmt.Sprintf("cannot be read: %v", smallfile.Cause(err))})
 		}
 		in, err := root.Open(p)
 		if err != nil {

@@ -9,11 +9,12 @@ package registries
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
 // File and Dir are where containers-registries.conf(5) has its files. Those of Dir whose names end in ".conf" count
@@ -99,20 +100,12 @@ func Read(root fs.FS) (Config, error) {
 }
 
 func read(root fs.FS, name string) (string, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
-		return "", fmt.Errorf("/%s: %w", name, err)
+	b, err := smallfile.Read(root, name, maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return "", fmt.Errorf("/%s: %w", name, err)
-	}
-	if len(b) > maxFile {
-		return "", fmt.Errorf("/%s has more than %d KiB", name, maxFile>>10)
 	}
 	return string(b), nil
 }

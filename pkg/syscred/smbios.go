@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
 // What a string in SMBIOS begins with if it is a credential: https://systemd.io/CREDENTIALS/, "SMBIOS Type #11".
@@ -22,7 +24,7 @@ const (
 func (r *reader) smbios(dir string) {
 	entries, err := fs.ReadDir(r.root, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.fail("cannot read /%s: %v", dir, cause(err))
+		r.fail("cannot read /%s: %v", dir, smallfile.Cause(err))
 	}
 	var numbers []int
 	for _, e := range entries {
@@ -40,7 +42,7 @@ func (r *reader) smbios(dir string) {
 	seen := make(map[string]bool)
 	for _, n := range numbers {
 		name := fmt.Sprintf("11-%d", n)
-		raw, err := r.read(path.Join(dir, name, "raw"))
+		raw, err := smallfile.Read(r.root, path.Join(dir, name, "raw"), maxSize)
 		if err != nil {
 			r.fail("cannot read table %s of SMBIOS: %v", name, err)
 			continue

@@ -10,12 +10,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
 // Prefix is what the names of Wyrcan's credentials begin with.
@@ -92,7 +92,7 @@ func ours(name string) bool {
 func (r *reader) files(dir string, f func(name string)) {
 	entries, err := fs.ReadDir(r.root, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.fail("cannot read /%s: %v", dir, cause(err))
+		r.fail("cannot read /%s: %v", dir, smallfile.Cause(err))
 	}
 	n := 0
 	for _, e := range entries {
@@ -117,7 +117,7 @@ func (r *reader) stub(dir string) {
 			return
 		}
 		from := "/" + path.Join(dir, file)
-		data, err := r.read(path.Join(dir, file))
+		data, err := smallfile.Read(r.root, path.Join(dir, file), maxSize)
 		switch {
 		case err != nil:
 			r.fail("cannot read credential %s: %v", from, err)
@@ -141,46 +141,13 @@ func encrypted(data []byte) bool {
 // (Documentation/ABI/testing/sysfs-firmware-qemu_fw_cfg).
 func (r *reader) fwcfg(dir string) {
 	r.files(dir, func(name string) {
-		data, err := r.read(path.Join(dir, name, "raw"))
+		data, err := smallfile.Read(r.root, path.Join(dir, name, "raw"), maxSize)
 		if err != nil {
 			r.fail("cannot read credential %s of fw_cfg: %v", name, err)
 			return
 		}
 		r.add(Credential{name, data, "fw_cfg"})
 	})
-}
-
-// read reads a file of limited size.
-func (r *reader) read(name string) ([]byte, error) {
-	info, err := fs.Stat(r.root, name)
-	if err != nil {
-		return nil, cause(err)
-	}
-	if !info.Mode().IsRegular() { // a pipe would keep the machine waiting
-		return nil, errors.New("it is not a file")
-	}
-	f, err := r.root.Open(name)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return nil, cause(err)
-	}
-	if len(b) > maxSize {
-		return nil, fmt.Errorf("it has more than %d KiB", maxSize>>10)
-	}
-	return b, nil
-}
-
-// cause returns the error of a file without the name of the file, which the message has already.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 // decode decodes base64 as systemd does: white space does not count.
