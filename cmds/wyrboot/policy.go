@@ -2,8 +2,8 @@ package main
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
@@ -63,9 +63,24 @@ func policies(builtin, file string, system syscred.Set, unreadable []error) (pol
 
 // unread returns the error about a policy or a key that somebody gave to the machine and that cannot be read, nil if
 // there is none. To go on without it would loosen what was asked for.
+//
+// Where the name of what was lost is not known, a policy may have been there, and no image is accepted either: a
+// directory or a table that the kernel shows and does not let us read, more credentials than are read, a string whose
+// equals sign was forgotten. This stops no machine that was given no credentials, and gives nobody new power: who can
+// cause these errors can as well bring a policy that rejects every image.
+//
+// A damaged table of SMBIOS in which there is no trace of a credential does not end the boot. Vendors' tables often are
+// damaged. Who damages one on purpose owns the firmware, and could leave out the policy without a trace: against that
+// only the built-in policy helps.
 func unread(errs []error) error {
 	for _, err := range errs {
-		if strings.Contains(err.Error(), policyName) || strings.Contains(err.Error(), keyName) {
+		var e *syscred.Error
+		switch {
+		case !errors.As(err, &e):
+			return err
+		case e.Any:
+			return fmt.Errorf("%w; a policy may have been there, so no image is accepted: correct it or take it away", err)
+		case e.MayBe(policyName) || e.MayBe(keyName):
 			return fmt.Errorf("%w; correct it or take it away, for no image is accepted without it", err)
 		}
 	}

@@ -48,9 +48,21 @@ func (s Set) Named(name string) Set {
 	return found
 }
 
+// An Error is about one credential that cannot be used, or about a source of them. It shows no content.
+type Error struct {
+	Name string // of the credential; "" if the error is not about one, or its name is not known
+	Any  bool   // credentials of any name may be lost
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// MayBe reports whether a credential of that name may be lost.
+func (e *Error) MayBe(name string) bool { return e.Any || e.Name == name }
+
 // Read reads the credentials of the machine whose file system is root. The order of the sources is systemd's: the files
-// of systemd-stub, fw_cfg, SMBIOS. Each error is about one credential or one source, and shows no content. The
-// credentials that could be read are returned besides.
+// of systemd-stub, fw_cfg, SMBIOS. Each error is an *Error. The credentials that could be read are returned besides.
 func Read(root fs.FS) (Set, []error) {
 	r := &reader{root: root}
 	r.stub(".extra/credentials")        // beside the program: \EFI\Linux\NAME.efi.extra.d\*.cred
@@ -67,14 +79,24 @@ type reader struct {
 	total int
 }
 
-func (r *reader) fail(format string, args ...any) {
-	r.errs = append(r.errs, errors.New(printable.Line(fmt.Sprintf(format, args...))))
+// fail adds an error about the credential with that name.
+func (r *reader) fail(name, format string, args ...any) {
+	r.failed(&Error{Name: name}, format, args...)
+}
+
+// lost adds an error about a source that may have had credentials of any name.
+func (r *reader) lost(format string, args ...any) { r.failed(&Error{Any: true}, format, args...) }
+
+func (r *reader) failed(e *Error, format string, args ...any) {
+	e.Err = errors.New(printable.Line(fmt.Sprintf(format, args...)))
+	r.errs = append(r.errs, e)
 }
 
 // add adds a credential. If its source has two with the same name, the first one counts, as for systemd.
 func (r *reader) add(c Credential) {
 	if r.total += len(c.Data); r.total > maxTotal {
-		r.fail("credential %s of %s is left out: all credentials have more than %d MiB", c.Name, c.From, maxTotal>>20)
+		r.fail(c.Name, "credential %s of %s is left out: all credentials have more than %d MiB",
+			c.Name, c.From, maxTotal>>20)
 		r.total -= len(c.Data)
 		return
 	}
@@ -92,7 +114,7 @@ func ours(name string) bool {
 func (r *reader) files(dir string, f func(name string)) {
 	entries, err := fs.ReadDir(r.root, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.fail("cannot read /%s: %v", dir, smallfile.Cause(err))
+		r.lost("cannot read /%s: %v", dir, smallfile.Cause(err))
 	}
 	n := 0
 	for _, e := range entries {
@@ -100,7 +122,7 @@ func (r *reader) files(dir string, f func(name string)) {
 			continue
 		}
 		if n++; n > maxFiles {
-			r.fail("/%s has more than %d credentials, the others are left out", dir, maxFiles)
+			r.lost("/%s has more than %d credentials, the others are left out", dir, maxFiles)
 			return
 		}
 		f(e.Name())
@@ -120,9 +142,10 @@ func (r *reader) stub(dir string) {
 		data, err := smallfile.Read(r.root, path.Join(dir, file), maxSize)
 		switch {
 		case err != nil:
-			r.fail("cannot read credential %s: %v", from, err)
+			r.fail(name, "cannot read credential %s: %v", from, err)
 		case encrypted(data):
-			r.fail("credential %s is encrypted for systemd, which Wyrcan cannot decrypt: bring it as plain text", from)
+			r.fail(name, "credential %s is encrypted for systemd, which Wyrcan cannot decrypt: bring it as plain text",
+				from)
 		default:
 			r.add(Credential{name, data, from})
 		}
@@ -143,7 +166,7 @@ func (r *reader) fwcfg(dir string) {
 	r.files(dir, func(name string) {
 		data, err := smallfile.Read(r.root, path.Join(dir, name, "raw"), maxSize)
 		if err != nil {
-			r.fail("cannot read credential %s of fw_cfg: %v", name, err)
+			r.fail(name, "cannot read credential %s of fw_cfg: %v", name, err)
 			return
 		}
 		r.add(Credential{name, data, "fw_cfg"})

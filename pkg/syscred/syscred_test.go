@@ -3,6 +3,7 @@ package syscred
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -163,6 +164,9 @@ func check(t *testing.T, name string, root fs.FS, want, left string) {
 		t.Errorf("%s: %v, want one error with %q", name, errs, want)
 	}
 	for _, err := range errs {
+		if !errors.As(err, new(*Error)) {
+			t.Errorf("%s: %v is no *Error", name, err)
+		}
 		if strings.Contains(err.Error(), secret) || strings.ContainsRune(err.Error(), '\x1b') {
 			t.Errorf("%s: the error shows the content: %v", name, err)
 		}
