@@ -1,14 +1,12 @@
 package main
 
 import (
-	"fmt"
-
 	"gitlab.com/wyrcan/wyrcan/pkg/certificates"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
-// advice is what a person can do about each cause.
+// advice is what a person can do about each cause. HOST stands for the host.
 var advice = map[image.Cause]string{
 	image.UnknownName: "check wyr.img, or name another DNS server: wyr.net.FILE.Network.DNS=ADDRESS",
 	image.NoDNS:       "name a DNS server that answers: wyr.net.FILE.Network.DNS=ADDRESS",
@@ -17,43 +15,21 @@ var advice = map[image.Cause]string{
 	image.NoRoute:     "check the network's router, or name one: wyr.net.FILE.Network.Gateway=ADDRESS",
 	image.Silent:      "check whether the registry runs, and that no firewall is in between",
 	image.TLSRefused:  "check what the registry says about it",
-	image.WrongName:   "name the registry in wyr.img as its certificate does",
-	image.Dated:       "set this machine's clock (wyr.ntp=SERVER), or renew the certificate",
+	image.Denied:      "bring a login: " + credentials.File + " or the credential " + credentials.Name,
+	image.UnknownIssuer: "bring the certificate of its authority: /etc/containers/certs.d/HOST/ca.crt or the credential " +
+		certificates.Name,
+	image.WantsCertificate: "bring /etc/containers/certs.d/HOST/client.cert and client.key",
+	image.WrongName:        "name the registry in wyr.img as its certificate does",
+	image.Dated:            "set this machine's clock (wyr.ntp=SERVER), or renew the certificate",
+	image.WrongCertificate: "check the certificate",
 }
 
 // advise adds to an error of package image what a person can do about it.
 func (c *cmd) advise(err error) error {
-	need, host := image.Needs(err)
-	switch do, bring := advice[image.CauseOf(err)], c.bring(need, host); {
-	case do != "" && (need == image.NeedNothing || need == image.NeedCertificate):
-		err = fmt.Errorf("%w; %s", err, do)
-	case bring != "":
-		err = fmt.Errorf("%w; %s, see %s", err, bring, page)
+	d := image.Diagnose(err)
+	do := advice[d.Cause]
+	if from := c.loginFor(d.Host); d.Cause == image.Denied && from != "" {
+		do = "check the login from " + from
 	}
-	switch host := image.InsecureHost(err); {
-	case host != "" && need != image.NeedNothing:
-		err = fmt.Errorf("%w; wyr.insecure=%s allows it", err, host)
-	case host != "":
-		err = fmt.Errorf("%w; wyr.insecure=%s allows it, see %s", err, host, page)
-	}
-	return err
-}
-
-// bring returns what a person has to bring to the boot environment, or to correct there.
-func (c *cmd) bring(need image.Need, host string) string {
-	certs := "/etc/containers/certs.d/" + host
-	switch need {
-	case image.NeedLogin:
-		if from := c.loginFor(host); from != "" {
-			return "check the login from " + from
-		}
-		return "bring a login: " + credentials.File + " or the credential " + credentials.Name
-	case image.NeedAuthority:
-		return fmt.Sprintf("bring the certificate of its authority: %s/ca.crt or the credential %s", certs, certificates.Name)
-	case image.NeedClientCertificate:
-		return fmt.Sprintf("bring %s/client.cert and client.key", certs)
-	case image.NeedCertificate:
-		return "check the certificate"
-	}
-	return ""
+	return d.Advise(err, do, "wyr.insecure=HOST allows it", page)
 }

@@ -89,8 +89,8 @@ func TestAdvice(t *testing.T) {
 	if got := new(cmd).advise(err); !strings.HasSuffix(got.Error(), want) || !image.Heals(got) {
 		t.Errorf("advise = %v (heals: %v), want %q", got, image.Heals(got), want)
 	}
-	for c := image.UnknownName; c <= image.Dated; c++ {
-		if c != image.Broken && c != image.UnknownIssuer && advice[c] == "" { // image.Needs says what that wants
+	for c := image.UnknownName; c <= image.WrongCertificate; c++ {
+		if c != image.Broken && advice[c] == "" {
 			t.Errorf("there is no advice about cause %v", c)
 		}
 	}

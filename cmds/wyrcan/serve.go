@@ -168,11 +168,11 @@ func (c *cmd) lookUp(ctx context.Context, ref, arch string, insecure []string) e
 	source := c.source(ref, v1.Platform{OS: "linux", Architecture: arch})
 	source.Insecure = image.Hosts(insecure)
 	img, err := source.Resolve(ctx, ref)
-	need, _ := image.Needs(err)
+	d := image.Diagnose(err)
 	switch {
 	case ctx.Err() != nil:
 		return err
-	case image.InsecureHost(err) != "" || need != image.NeedNothing:
+	case d.Insecure != "" || d.Cause.Access():
 		return fmt.Errorf("cannot get %s: %w, here and on the machines", ref, advise(err))
 	case image.Heals(err):
 		return fmt.Errorf("cannot get %s: %w; or serve anyway with -no-check: machines retry until it works",

@@ -69,8 +69,8 @@ func TestDeadRegistry(t *testing.T) {
 	if got, want := stderr.String(), "wyrcan: "+why+"; tries again in 0.2 s\n"; got != want {
 		t.Errorf("it said\n%swant\n%s", got, want)
 	}
-	for c := image.UnknownName; c <= image.Dated; c++ {
-		if c != image.Broken && c != image.UnknownIssuer && advice[c] == "" { // image.Needs says what that wants
+	for c := image.UnknownName; c <= image.WrongCertificate; c++ {
+		if c != image.Broken && advice[c] == "" {
 			t.Errorf("there is no advice about cause %v", c)
 		}
 	}

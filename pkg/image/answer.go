@@ -161,7 +161,7 @@ func refusal(who string, a *answer) error {
 	f := statusFault(who, a.resp.StatusCode)
 	f.host = a.host
 	if a.resp.Request.URL.Host != a.host { // a storage that the registry redirects to takes no login
-		f.need = NeedNothing
+		f.kind = Other
 	}
 	raw, err := io.ReadAll(io.LimitReader(a, 64<<10))
 	if err != nil {

@@ -187,9 +187,10 @@ func TestCertificates(t *testing.T) {
 	s = fast(t)
 	s.Certificates = for1(registry.host, []*x509.Certificate{ours.cert}, me)
 	_, err = s.Resolve(context.Background(), registry.host+"/x:1")
-	if need, host := Needs(err); err == nil || Heals(err) || need != NeedAuthority || impostor.shown() != "" {
-		t.Errorf("Resolve with a redirection to a host that is not trusted = %v (need %v of %s); it was shown %q",
-			err, need, host, impostor.shown())
+	if d := Diagnose(err); err == nil || Heals(err) || d.Cause != UnknownIssuer || d.Host != impostor.host ||
+		impostor.shown() != "" {
+		t.Errorf("Resolve with a redirection to a host that is not trusted = %v (%+v); it was shown %q",
+			err, d, impostor.shown())
 	}
 }
 
@@ -206,26 +207,25 @@ func TestCertificatesRefused(t *testing.T) {
 	for name, row := range map[string]struct {
 		certificates func(string) ([]*x509.Certificate, []tls.Certificate, error)
 		want         string
-		need         Need
+		cause        Cause
 	}{
-		"none":          {nil, "not trusted", NeedAuthority},
-		"no client":     {for1(registry.host, roots), "wants a client certificate", NeedClientCertificate},
-		"for a subhost": {for1("x."+registry.host, roots), "not trusted", NeedAuthority},
+		"none":          {nil, "not trusted", UnknownIssuer},
+		"no client":     {for1(registry.host, roots), "wants a client certificate", WantsCertificate},
+		"for a subhost": {for1("x."+registry.host, roots), "not trusted", UnknownIssuer},
 		"expired": {for1(registry.host, roots, ours.sign(t, "old", time.Now().Add(-time.Hour))),
-			"does not accept the client certificate: it has expired", NeedClientCertificate},
+			"does not accept the client certificate: it has expired", WantsCertificate},
 		"of another authority": {for1(registry.host, roots, strange.sign(t, "strange", soon)),
-			"client certificate", NeedClientCertificate},
+			"client certificate", WantsCertificate},
 		"malformed": {malformed, "cannot use the certificates for " + registry.host +
-			": /etc/containers/certs.d/x/ca.crt: it has", NeedCertificate},
+			": /etc/containers/certs.d/x/ca.crt: it has", WrongCertificate},
 	} {
 		s := fast(t)
 		s.Certificates = row.certificates
 		_, err := s.Resolve(context.Background(), registry.host+"/x:1")
-		need, host := Needs(err)
-		if err == nil || Heals(err) || !strings.Contains(err.Error(), row.want) || need != row.need ||
-			host != registry.host {
-			t.Errorf("%s: %v (heals: %v, need %v of %s), want %q, need %v",
-				name, err, Heals(err), need, host, row.want, row.need)
+		d := Diagnose(err)
+		if err == nil || Heals(err) || !strings.Contains(err.Error(), row.want) || d.Cause != row.cause ||
+			d.Host != registry.host {
+			t.Errorf("%s: %v (heals: %v, %+v), want %q, cause %v", name, err, Heals(err), d, row.want, row.cause)
 		}
 	}
 	// A host whose certificate nobody verifies still gets the client certificate.
@@ -240,10 +240,10 @@ func TestCertificatesRefused(t *testing.T) {
 // nginx refuses a client without a certificate inside of HTTP.
 func TestClientCertificateOfNginx(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]Need{
-		"<html><center>No required SSL certificate was sent</center></html>": NeedClientCertificate,
-		"<html><title>400 The SSL certificate error</title></html>":          NeedClientCertificate,
-		"<html>400 Bad Request</html>":                                       NeedNothing,
+	for body, want := range map[string]Cause{
+		"<html><center>No required SSL certificate was sent</center></html>": WantsCertificate,
+		"<html><title>400 The SSL certificate error</title></html>":          WantsCertificate,
+		"<html>400 Bad Request</html>":                                       Other,
 	} {
 		host := newRegistry(t, func(http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -252,8 +252,8 @@ func TestClientCertificateOfNginx(t *testing.T) {
 			})
 		})
 		_, err := fast(t).Resolve(context.Background(), host+"/x:1")
-		if need, _ := Needs(err); err == nil || need != want || Heals(err) {
-			t.Errorf("%s: %v, need %v, want %v", body, err, need, want)
+		if d := Diagnose(err); err == nil || d.Cause != want || Heals(err) {
+			t.Errorf("%s: %v, %+v, want cause %v", body, err, d, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (s *Source) to(host string, open bool) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &fault{
 			text:  "cannot use the certificates for " + printable.Line(host),
-			cause: err, need: NeedCertificate, host: host,
+			cause: err, kind: WrongCertificate, host: host,
 		}
 	}
 	key := connection{open: open}

@@ -27,8 +27,8 @@ type fault struct {
 	damaged  bool   // the bytes that arrived were wrong
 	status   int    // HTTP status of the answer, 0 if there was none
 	insecure string // the host that Source.Insecure would have to allow
-	need     Need   // what a person has to bring for host
-	host     string
+	kind     Cause  // Other if it is that of the error cause
+	host     string // of which kind tells
 }
 
 // Error returns one line without control characters. Much of the text is untrusted: a registry's answers, the
@@ -60,16 +60,6 @@ func RetryAfter(err error) time.Duration {
 		return f.after
 	}
 	return 0
-}
-
-// InsecureHost returns the host, "HOST[:PORT]", that Source.Insecure would have to allow to avoid err. It returns "" if
-// that would not help.
-func InsecureHost(err error) string {
-	var f *fault
-	if errors.As(err, &f) {
-		return f.insecure
-	}
-	return ""
 }
 
 // Gist returns what stays the same in the text of err, an error of this package, when the same thing fails again.
@@ -161,7 +151,7 @@ func statusFault(who string, code int) *fault {
 	switch code {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		f.text = who + " denies access: the image does not exist or needs credentials"
-		f.need = NeedLogin
+		f.kind = Denied
 	case http.StatusNotFound:
 		f.text = who + " does not have it"
 	default:

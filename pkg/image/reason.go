@@ -17,31 +17,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
-// A Cause is a kind of failure that a person can do something about.
-type Cause int
-
-// The causes. What to do depends on the program, so advice is the caller's.
-const (
-	Other         Cause = iota
-	UnknownName         // a DNS server says that there is no such name
-	NoDNS               // no DNS server gives a usable answer
-	NoProxy             // the proxy cannot be reached
-	Refused             // the machine is there, and nothing listens on the port
-	NoRoute             // this machine has no way to the address
-	Silent              // nothing answers at the address
-	Broken              // a connection ended too early
-	TLSRefused          // the server refused the TLS connection
-	UnknownIssuer       // the certificate is from an authority that is not trusted
-	WrongName           // the certificate is for another name
-	Dated               // the certificate is not valid by this machine's clock
-)
-
-// CauseOf returns the cause of err, an error of this package.
-func CauseOf(err error) Cause {
-	_, cause := reason(err)
-	return cause
-}
-
 // reason returns what err means, without the terms of Go's packages, and its cause.
 func reason(err error) (string, Cause) {
 	var (
@@ -57,8 +32,8 @@ func reason(err error) (string, Cause) {
 	case err == nil:
 		return "", Other
 	case errors.As(err, &f):
-		cause := Other
-		if f.cause != nil {
+		cause := f.kind
+		if cause == Other && f.cause != nil {
 			_, cause = reason(f.cause)
 		}
 		return f.Error(), cause

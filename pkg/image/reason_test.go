@@ -108,7 +108,7 @@ func TestReasons(t *testing.T) {
 			io.Copy(io.Discard, c)
 		}), nil), "it refuses the TLS connection (handshake failure)", TLSRefused, nil},
 		{"a client certificate", dialTo(wants.Listener.Addr().String(), wants),
-			"registry www.example.com wants a client certificate", Other, nil}, // NeedClientCertificate has the advice
+			"registry www.example.com wants a client certificate", WantsCertificate, nil},
 		{"an old TLS", dialTo(withTLS(&tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}).
 			Listener.Addr().String(), nil), "protocol version", TLSRefused, nil},
 		{"plain HTTP", dialTo(plain.Listener.Addr().String(), nil), "registry registry.lab speaks plain HTTP", Other, nil},
@@ -169,7 +169,7 @@ func TestReasons(t *testing.T) {
 			if jargon.MatchString(err.Error()) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("Resolve = %v, which a person cannot use", err)
 			}
-			if got := CauseOf(fmt.Errorf("cannot get x: %w", err)); got != row.cause {
+			if got := Diagnose(fmt.Errorf("cannot get x: %w", err)).Cause; got != row.cause {
 				t.Errorf("the cause of %v is %v, want %v", err, got, row.cause)
 			}
 			if row.is != nil && !errors.Is(err, row.is) {

@@ -133,7 +133,7 @@ func (a *authorizer) tokenFrom(
 	switch code := got.resp.StatusCode; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden || code == http.StatusBadRequest:
 		return "", &fault{text: who + " gives no token: the image does not exist or needs other credentials", status: code,
-			need: NeedLogin, host: a.endpoint.registry}
+			kind: Denied, host: a.endpoint.registry}
 	case code != http.StatusOK:
 		return "", statusFault(who, code)
 	}

@@ -252,8 +252,8 @@ func TestWhoGetsLogins(t *testing.T) {
 			} else if err == nil || !strings.Contains(err.Error(), row.fails) {
 				t.Errorf("Resolve = %v, want an error with %q", err, row.fails)
 			}
-			if got := InsecureHost(err); got != row.host {
-				t.Errorf("InsecureHost(%v) = %q, want %q", err, got, row.host)
+			if got := Diagnose(err).Insecure; got != row.host {
+				t.Errorf("Diagnose(%v).Insecure = %q, want %q", err, got, row.host)
 			}
 			if seen := shown(w); !slices.Equal(seen, row.seen) {
 				t.Errorf("the login was shown to %q, want %q", seen, row.seen)
