@@ -24,16 +24,7 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	failed := func(err error, wait time.Duration) {
-		c.trouble.Failed(image.Gist(err), fmt.Sprintf("cannot get %s: %v", c.config.Image, c.advise(err)), wait)
-	}
-	source.Report = func(who string, err error, wait time.Duration) {
-		if err != nil {
-			failed(err, wait)
-		} else {
-			c.trouble.Works(who)
-		}
-	}
+	source.Report = c.report
 	for try := 1; ; try++ {
 		var tree *rootfs.Tree
 		err := c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })
@@ -44,12 +35,24 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 			return nil, fmt.Errorf("cannot get %s: %w", c.config.Image, c.advise(err))
 		}
 		wait := max(backoff(try), image.RetryAfter(err))
-		failed(err, wait)
+		c.report(image.Attempt{Err: err, Wait: wait})
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, err
 		}
+	}
+}
+
+// report tells how an attempt to get a part of the image has ended.
+func (c *cmd) report(a image.Attempt) {
+	switch {
+	case a.Err == nil:
+		c.trouble.Works(a.Who)
+	case a.Next != "":
+		c.trouble.Moved(image.Gist(a.Err), c.adviseAbout(mirrors, a.Err).Error(), a.Next)
+	default:
+		c.trouble.Failed(image.Gist(a.Err), fmt.Sprintf("cannot get %s: %v", c.config.Image, c.advise(a.Err)), a.Wait)
 	}
 }
 

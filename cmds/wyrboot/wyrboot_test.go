@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
@@ -74,6 +78,46 @@ func TestKeptNetwork(t *testing.T) {
 	const want = "[Match]\nName=eth0\n\n[Network]\nAddress=192.0.2.2/24\n"
 	if b, err := io.ReadAll(r); err != nil || string(b) != want {
 		t.Errorf("the file holds %q, %v, want %q", b, err, want)
+	}
+}
+
+// TestMirrorDown gets an image of five layers past a mirror that nobody runs: that is one line on the console.
+func TestMirrorDown(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	mirror := l.Addr().String()
+	registry := imagetest.Serve(t)
+	var layers []imagetest.Layer
+	for i := range 5 {
+		layers = append(layers, imagetest.Files(imagetest.File(fmt.Sprint("file", i), "x")))
+	}
+	ref := registry.Push(t, "x", imagetest.Image(t, layers...))
+	var out bytes.Buffer
+	screen := console.NewScreen(&out, false)
+	c := new(cmd)
+	c.trouble = &console.Trouble{Out: screen, Sayf: func(format string, args ...any) {
+		fmt.Fprintln(screen, sentence(format, args...))
+	}}
+	source := &image.Source{Report: c.report}
+	if err := source.Registries.AddMirrors(registry.Host, mirror); err != nil {
+		t.Fatal(err)
+	}
+	img, err := source.Resolve(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := (&boot.Boot{Budget: budget()}).Read(t.Context(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree.Close()
+	want := fmt.Sprintf("wyrboot: cannot reach registry %[1]s: %[1]s refuses the connection; check whether the registry "+
+		"runs, and its port in wyr.mirror or registries.conf; asks registry %s\n", mirror, registry.Host)
+	if out.String() != want {
+		t.Errorf("the console says\n%swant\n%s", out.String(), want)
 	}
 }
 

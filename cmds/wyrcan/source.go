@@ -105,11 +105,11 @@ func (c *cmd) source(ref string, p v1.Platform) *image.Source {
 		Formats:      foreign.Formats(),
 		Auth:         c.auth(ref),
 		Logf:         sayf,
-		Report: func(who string, err error, wait time.Duration) {
-			if err != nil {
-				trouble.Failed(image.Gist(err), advise(err).Error(), wait)
+		Report: func(a image.Attempt) { // there are no mirrors
+			if a.Err != nil {
+				trouble.Failed(image.Gist(a.Err), advise(a.Err).Error(), a.Wait)
 			} else {
-				trouble.Works(who)
+				trouble.Works(a.Who)
 			}
 		},
 	}

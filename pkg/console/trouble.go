@@ -59,6 +59,27 @@ func (t *Trouble) Failed(cause, text string, wait time.Duration) {
 		t.Prefix, next, t.tries+1, units.Duration(now.Sub(t.since)), text), due)
 }
 
+// Moved tells of a failed attempt that is not repeated: next is asked at once. It says so in one line, and ends the
+// status of what failed before.
+func (t *Trouble) Moved(cause, text, next string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end()
+	now, cause := time.Now(), cause+"; asks "+next
+	if t.isNew(cause, now) {
+		t.said[cause] = now
+		t.Sayf("%s; asks %s", text, next)
+	}
+}
+
+// end forgets what has failed since the last success, and removes its status. t.mu is locked.
+func (t *Trouble) end() {
+	if !t.since.IsZero() {
+		t.since, t.tries, t.told, t.last = time.Time{}, 0, false, ""
+		t.Out.Status("", false)
+	}
+}
+
 // isNew reports whether cause is to be said as a line of its own.
 func (t *Trouble) isNew(cause string, now time.Time) bool {
 	if t.said == nil {
@@ -84,8 +105,7 @@ func (t *Trouble) Works(who string) {
 		return
 	}
 	lasted, tries, told := time.Since(t.since), t.tries, t.told
-	t.since, t.tries, t.told, t.last = time.Time{}, 0, false, ""
-	t.Out.Status("", false)
+	t.end()
 	if told && lasted >= brief {
 		plural := "tries"
 		if tries == 1 {

@@ -122,3 +122,35 @@ func TestTroubleCauses(t *testing.T) {
 		}
 	})
 }
+
+// TestMoved has mirrors that fail: each is one line, which does not count as a failure of who is asked next.
+func TestMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		trouble, out := trouble(false)
+		trouble.Moved("dead", "mirror m is dead", "registry r")
+		time.Sleep(time.Minute)
+		trouble.Works("registry r")
+		if got := out.String(); got != "boot: mirror m is dead; asks registry r\n" {
+			t.Errorf("it said %q", got)
+		}
+
+		// A mirror that has broken off before. Another blob then fails there too.
+		out.Reset()
+		time.Sleep(time.Minute)
+		for range 3 {
+			trouble.Failed("broke", "mirror m broke", time.Second)
+			time.Sleep(10 * time.Second)
+		}
+		trouble.Moved("broke", "mirror m broke", "registry r")
+		if trouble.Last() != "" {
+			t.Errorf("Last = %q after a move", trouble.Last())
+		}
+		trouble.Moved("broke", "mirror m broke", "registry r")
+		time.Sleep(time.Minute)
+		trouble.Works("registry r")
+		want := "boot: mirror m broke; tries again in 1 s\nboot: mirror m broke; asks registry r\n"
+		if got := out.String(); got != want {
+			t.Errorf("it said\n%swant\n%s", got, want)
+		}
+	})
+}

@@ -31,7 +31,7 @@ type blob struct {
 	body     io.ReadCloser // nil while there is no connection
 	failed   int           // failures in a row, without progress between them
 	resumed  int64         // the offset where the current connection began
-	troubled bool          // a failure was told, and no progress since
+	troubled bool          // a failure was told, and since then neither progress nor another place
 	noRange  bool          // the registry refuses to send a part of the blob
 }
 
@@ -117,21 +117,26 @@ func (b *blob) pause(err error) error {
 // move has the rest of the blob come from the next place that can be reached. err is why it does not come from the
 // current one, nil if there is none yet. It returns the last error if there is no such place.
 func (b *blob) move(err error) error {
-	if err != nil && b.ctx.Err() == nil {
-		b.registry.place.failed(err)
+	var from *place
+	if err != nil {
+		from = b.registry.place
+		if b.ctx.Err() == nil {
+			from.failed(err)
+		}
 	}
 	for len(b.next) > 0 && b.ctx.Err() == nil {
 		p := b.next[0]
 		b.next = b.next[1:]
-		if err != nil {
-			p.source.logf("%v; asks %s", err, p)
+		if err != nil && from.left(err, p) {
+			b.troubled = false
 		}
 		var reg *registry
 		if reg, err = p.connect(b.ctx); err == nil {
-			b.registry, b.failed, b.noRange, b.troubled, b.resumed = reg, 0, false, false, b.offset
+			b.registry, b.failed, b.noRange, b.resumed = reg, 0, false, b.offset
 			b.used = append(b.used, p)
 			return nil
 		}
+		from = p
 	}
 	if err == nil {
 		err = context.Cause(b.ctx) // it ended before there was a place to ask
@@ -253,6 +258,7 @@ func (b *blob) begin(got *answer, from int64) error {
 func (b *blob) wrongLength(n int64) error {
 	return &fault{
 		text:    fmt.Sprintf("%s has %d bytes where the manifest says %d", b.registry, n, b.size),
+		gist:    fmt.Sprintf("%s has another number of bytes than the manifest says", b.registry),
 		heals:   b.registry.source.damage(b.digest),
 		damaged: true,
 	}

@@ -55,8 +55,8 @@ func Diagnose(err error) Diagnosis {
 	return d
 }
 
-// Advise adds to err, which has the diagnosis, what a person can do about it: do, and allow if that helps. In both, HOST
-// stands for the host. page is a document about logins and certificates.
+// Advise adds to err, which has the diagnosis, what a person can do about it: do, and allow if that helps. In both,
+// HOST stands for the host. page is a document about logins and certificates.
 func (d Diagnosis) Advise(err error, do, allow, page string) error {
 	var advice []string
 	if do != "" {

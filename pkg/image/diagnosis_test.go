@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestAdvise adds advice to errors, which may be inside of others: to each what belongs to it, and the page at most once.
+// TestAdvise adds advice to errors, which may be inside of others: to each what belongs to it, and the page once.
 func TestAdvise(t *testing.T) {
 	denied := &fault{text: "denied", kind: Denied, host: "r:5000"}
 	for _, row := range []struct {

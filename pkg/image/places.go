@@ -26,6 +26,7 @@ type place struct {
 	reg  *registry        // nil: not connected
 	down error            // why nothing is asked of it any more
 	bad  map[v1.Hash]bool // the blobs of which it has sent wrong bytes
+	told map[string]bool  // why others were asked in its place, by gist
 }
 
 // places returns where to ask for ref, according to s.Registries.
@@ -99,6 +100,23 @@ func (p *place) failed(err error) {
 	}
 }
 
+// left tells that next is asked in the place of p, because of err. It tells each cause once, and reports whether it
+// did: a mirror that is down, or has no layers, is one line for an image of many layers.
+func (p *place) left(err error, next *place) bool {
+	gist := Gist(err)
+	p.mu.Lock()
+	known := p.told[gist]
+	if p.told == nil {
+		p.told = make(map[string]bool)
+	}
+	p.told[gist] = true
+	p.mu.Unlock()
+	if !known {
+		p.source.moves(err, next.String())
+	}
+	return !known
+}
+
 // spoil notes that the place sent wrong bytes of a blob.
 func (p *place) spoil(blob v1.Hash) {
 	p.mu.Lock()
@@ -127,7 +145,7 @@ func (list places) ask(ctx context.Context, f func(*registry) error) (*place, er
 			return p, err
 		}
 		p.failed(err)
-		p.source.logf("%v; asks %s", err, list[i+1])
+		p.left(err, list[i+1])
 	}
 	return nil, errors.New("no place to ask") // a reference has one at least
 }

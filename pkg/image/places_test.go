@@ -238,6 +238,74 @@ func TestMirrorDown(t *testing.T) {
 	}
 }
 
+// TestMirrorTold: why a mirror does not give something is told once for an image, with who is asked next. A download
+// that a mirror breaks off is told as one that is repeated first.
+func TestMirrorTold(t *testing.T) {
+	cut := func(w http.ResponseWriter, r *http.Request, h http.Handler) bool {
+		if kindOf(r.URL.Path) != "blobs" {
+			return false
+		}
+		h.ServeHTTP(&cutOff{ResponseWriter: w, left: 100}, r)
+		return true
+	}
+	for name, row := range map[string]struct {
+		mirror spoiler
+		want   []string
+	}{
+		"works": {nil, nil},
+		"down": {answering("/v2/", 503), []string{
+			"MIRROR answers 503 Service Unavailable; asks registry ORIGIN"}},
+		"has no blobs": {answering("blobs", 404), []string{
+			"mirror MIRROR does not have it; asks registry ORIGIN"}},
+		"breaks off": {cut, []string{
+			"the download from MIRROR broke: the connection was closed too early; again",
+			"the download from MIRROR broke: the connection was closed too early; asks registry ORIGIN"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mirror asked
+			m, o := newRegistry(t, mirror.note(row.mirror)), newRegistry(t, nil)
+			img := randomImage(t, 300_000, 5, amd64)
+			push(t, m+"/x:1", img)
+			push(t, o+"/x:1", img)
+			mirror.begin()
+			s := fast(t)
+			var mu sync.Mutex
+			var told []string
+			s.Report = func(a Attempt) {
+				mu.Lock()
+				defer mu.Unlock()
+				if a.Err == nil {
+					return
+				}
+				what := "again"
+				if a.Next != "" {
+					what = "asks " + a.Next
+				}
+				line := strings.NewReplacer(m, "MIRROR", o, "ORIGIN").Replace(Gist(a.Err) + "; " + what)
+				if what != "again" || !slices.Contains(told, line) {
+					told = append(told, line)
+				}
+			}
+			if err := s.Registries.AddMirrors(o, m); err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Resolve(t.Context(), o+"/x:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range got.Layers {
+				if _, err := readAll(t, l); err != nil {
+					t.Error(err)
+				}
+			}
+			if !slices.Equal(told, row.want) {
+				t.Errorf("it told\n%q, want\n%q", told, row.want)
+			}
+		})
+	}
+}
+
 // TestMirrorDigest: a mirror cannot put another image in the place of one that is named by its digest.
 func TestMirrorDigest(t *testing.T) {
 	o := newRegistry(t, nil)

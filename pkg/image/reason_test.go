@@ -295,11 +295,12 @@ func TestReport(t *testing.T) {
 	var told []string
 	s := fast(t)
 	s.Tries = 5
-	s.Report = func(who string, err error, wait time.Duration) {
+	s.Report = func(a Attempt) {
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil {
-			who = Gist(err)
+		who := a.Who
+		if a.Err != nil {
+			who = Gist(a.Err)
 		}
 		told = append(told, regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(who, "HOST"))
 	}

@@ -70,10 +70,8 @@ type Source struct {
 	Formats []compression.Format
 	// Logf, if not nil, logs what a person should know, and what is retried and why unless Report is told that.
 	Logf func(format string, args ...any)
-	// Report, if not nil, is told how attempts end, by several goroutines at once. err is why one failed that is repeated
-	// after wait. nil means that who, such as "registry HOST", has sent what it was asked for, whether or not an attempt
-	// has failed before.
-	Report func(who string, err error, wait time.Duration)
+	// Report, if not nil, is told how attempts end, by several goroutines at once.
+	Report func(Attempt)
 
 	once sync.Once
 	base http.RoundTripper
@@ -88,6 +86,14 @@ type Source struct {
 
 	extra       map[string]extra               // answers of Certificates
 	connections map[connection]*http.Transport // for hosts that need one of their own
+}
+
+// An Attempt is how one ended to get something.
+type Attempt struct {
+	Err  error         // why it failed, nil if it did not
+	Wait time.Duration // after which it is repeated, unless there is a Next
+	Next string        // who is asked next, if a mirror fails: this is told once for each cause and image
+	Who  string        // such as "registry HOST": who has sent what it was asked for, also if no attempt failed before
 }
 
 // maxDamaged is how often a blob may arrive with wrong bytes before it counts as damaged at the registry.
@@ -129,16 +135,25 @@ func (s *Source) logf(format string, args ...any) {
 // failed tells that err ended an attempt that is repeated after wait.
 func (s *Source) failed(err error, wait time.Duration) {
 	if s.Report != nil {
-		s.Report("", err, wait)
+		s.Report(Attempt{Err: err, Wait: wait})
 		return
 	}
 	s.logf("%v; tries again in %s", err, units.Duration(wait))
 }
 
+// moves tells that next is asked in the place of a mirror, because of err.
+func (s *Source) moves(err error, next string) {
+	if s.Report != nil {
+		s.Report(Attempt{Err: err, Next: next})
+		return
+	}
+	s.logf("%v; asks %s", err, next)
+}
+
 // works tells that who has sent what it was asked for.
 func (s *Source) works(who string) {
 	if s.Report != nil {
-		s.Report(who, nil, 0)
+		s.Report(Attempt{Who: who})
 	}
 }
 
