@@ -23,6 +23,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
@@ -67,22 +68,13 @@ func private(t *testing.T) (host string, ca []byte) {
 		fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s/htpasswd}}\n", dir)), ca
 }
 
-// TestCredentials boots an image for which a login is needed, at a registry whose authority nobody knows. Both come as
-// system credentials. Then nothing in the booted system has the login: no file, no line of the kernel's log, no word of
-// a command line.
-func TestCredentials(t *testing.T) {
-	t.Parallel()
-	host, ca := private(t)
-	ref, err := name.ParseReference(host + "/team/seeker:1")
+// pushPrivate stores an image in such a registry, and returns its name there.
+func pushPrivate(t *testing.T, host string, ca []byte, repo string, img v1.Image) name.Reference {
+	t.Helper()
+	ref, err := name.ParseReference(host + "/" + repo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The witness shows that seeker finds what is there.
-	const witness = "the-text-that-stands-in-a-file"
-	img := imagetest.Image(t, kernelLayer(t), imagetest.Files(
-		imagetest.File("init", string(vm.Program(t, "./seeker"))).Mode(0o755),
-		imagetest.Dir("usr"), imagetest.File("usr/witness", strings.Repeat("x", 3<<20)+witness),
-	))
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
 	err = remote.Write(ref, img, remote.WithAuth(&authn.Basic{Username: user, Password: password}),
@@ -90,10 +82,30 @@ func TestCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ref
+}
 
+// loginFor returns the login for a part of such a registry: as a header has it, and as a file for podman.
+func loginFor(place string) (login, auth string) {
+	login = base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	return login, fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, place, login)
+}
+
+// TestCredentials boots an image for which a login is needed, at a registry whose authority nobody knows. Both come as
+// system credentials. Then nothing in the booted system has the login: no file, no line of the kernel's log, no word of
+// a command line.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	host, ca := private(t)
+	// The witness shows that seeker finds what is there.
+	const witness = "the-text-that-stands-in-a-file"
+	img := imagetest.Image(t, kernelLayer(t), imagetest.Files(
+		imagetest.File("init", string(vm.Program(t, "./seeker"))).Mode(0o755),
+		imagetest.Dir("usr"), imagetest.File("usr/witness", strings.Repeat("x", 3<<20)+witness),
+	))
+	ref := pushPrivate(t, host, ca, "team/seeker:1", img)
 	place := fromGuest(host)
-	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
-	auth := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, place+"/team", login)
+	login, auth := loginFor(place + "/team")
 	binary := func(name, content string) string {
 		return "type=11,value=io.systemd.credential.binary:" + name + "=" +
 			base64.StdEncoding.EncodeToString([]byte(content))

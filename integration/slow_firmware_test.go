@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,29 +170,58 @@ func run(t *testing.T, dir string, argv ...string) {
 }
 
 // A boot entry, as efibootmgr writes it, names a program on a disk that firmware would not start by itself, and a
-// command line that replaces the program's own.
+// command line that replaces the program's own. The disk also has what the image needs: systemd-stub hands over the
+// login, which is for this program, and the certificate of the registry's authority, which is for all programs.
 func TestSlowBootEntry(t *testing.T) {
 	t.Parallel()
-	entry := documented(t, "UEFI PXE and HTTP boot", "efibootmgr", docImage, allowed(demo(t)), docQuiet, consoles)
+	host, ca := private(t)
+	pushPrivate(t, host, ca, "team/demo:1", imagetest.Image(t, kernelLayer(t), initLayer(t)))
+	place := fromGuest(host)
+	_, auth := loginFor(place + "/team")
+	entry := documented(t, "UEFI PXE and HTTP boot", "efibootmgr", docImage, place+"/team/demo:1", docQuiet, consoles)
 	words := regexp.MustCompile(`--loader '(.*)'[^']*--unicode '(.*)'`).FindStringSubmatch(entry)
 	if words == nil {
 		t.Fatalf("no program and no command line in %q", entry)
 	}
-	disk, dir := filepath.Join(t.TempDir(), "disk"), "::"
-	run(t, ".", "mkfs.vfat", "-C", disk, fmt.Sprint(64<<10))
-	parts := strings.Split(strings.Trim(words[1], `\`), `\`)
-	for _, part := range parts[:len(parts)-1] {
-		dir += "/" + part
-		run(t, ".", "mmd", "-i", disk, dir)
-	}
-	run(t, ".", "mcopy", "-i", disk, vm.Artefact(t, "wyrcan.efi"), dir+"/"+parts[len(parts)-1])
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "auth.json"), auth)
+	write(t, filepath.Join(dir, "ca.pem"), string(ca))
+	program := strings.ReplaceAll(strings.Trim(words[1], `\`), `\`, "/")
+	disk := fat(t, map[string]string{
+		program:                            vm.Artefact(t, "wyrcan.efi"),
+		program + ".extra.d/wyr.auth.cred": filepath.Join(dir, "auth.json"),
+		"loader/credentials/wyr.ca.cred":   filepath.Join(dir, "ca.pem"),
+	})
 
 	const media, file = 4, 4
 	vars := newNVRAM(t, bootEntry(media, file, ucs2(words[1]), words[2])...)
-	if line := spoke(t,
-		vars.from(medium(t, disk, "virtio-blk-pci,drive=medium")...).Start(t)); line != "console=ttyS0 demo=once" {
+	v := vars.from(medium(t, disk, "virtio-blk-pci,drive=medium")...).Start(t)
+	v.Wait(`^wyrboot: logins for `+regexp.QuoteMeta(place)+
+		`/team: from credential wyr\.auth of /\.extra/credentials/wyr\.auth\.cred$`, vm.Patience)
+	v.Wait(`^wyrboot: certificate authorities: 1 from credential wyr\.ca of `+
+		`/\.extra/global_credentials/wyr\.ca\.cred$`, stepTime)
+	if line := spoke(t, v); line != "console=ttyS0 demo=once" {
 		t.Errorf("the container's command line is %q", line)
 	}
+}
+
+// fat returns the name of a disk with a FAT file system that has copies of these files, by their paths.
+func fat(t *testing.T, files map[string]string) string {
+	t.Helper()
+	disk := filepath.Join(t.TempDir(), "disk")
+	run(t, ".", "mkfs.vfat", "-C", disk, fmt.Sprint(64<<10))
+	made := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		parts := strings.Split(name, "/")
+		for i := range parts[1:] {
+			if dir := strings.Join(parts[:i+1], "/"); !made[dir] {
+				made[dir] = true
+				run(t, ".", "mmd", "-i", disk, "::"+dir)
+			}
+		}
+		run(t, ".", "mcopy", "-i", disk, files[name], "::"+name)
+	}
+	return disk
 }
 
 // bootEntry returns the EFI variables of a machine with one boot entry (UEFI 2.10, 3.1.3). The entry's path is a single
