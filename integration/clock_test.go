@@ -2,15 +2,8 @@ package integration
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/binary"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -25,6 +18,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 // TestClock boots machines with a clock that is decades off, from a registry whose certificate is valid today. With a
@@ -80,27 +74,18 @@ func TestClock(t *testing.T) {
 // certificate.
 func certified(t *testing.T, upstream string) (host, ca string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now() // later than the date of the build, so that this alone makes no certificate valid
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lab"},
-		NotBefore: now.Add(-5 * time.Second), NotAfter: now.Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(10, 0, 2, 2)},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := nettest.NewAuthority(t, x509.Certificate{
+		// Later than the date of the build, so that this alone makes no certificate valid.
+		NotBefore: time.Now().Add(-5 * time.Second), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(10, 0, 2, 2)},
+	})
 	srv := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: upstream}))
-	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{authority.TLS()}}
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	_, port, _ := strings.Cut(srv.Listener.Addr().String(), ":")
-	return "10.0.2.2:" + port, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	cert, _ := authority.PEM(t)
+	return "10.0.2.2:" + port, string(cert)
 }
 
 // withFiles returns a copy of Wyrcan's initrd with more files, as an archive behind it.
@@ -140,32 +125,6 @@ func withFiles(t *testing.T, files map[string]string) string {
 // network.
 func timeServer(t *testing.T) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	go func() {
-		q := make([]byte, 48)
-		for {
-			n, from, err := conn.ReadFrom(q)
-			if err != nil {
-				return
-			}
-			if n < len(q) {
-				continue
-			}
-			a := make([]byte, 48)
-			a[0], a[1] = 4<<3|4, 2 // version 4, a server; stratum 2
-			copy(a[24:32], q[40:48])
-			for _, at := range []int{16, 32, 40} {
-				now := time.Now()
-				binary.BigEndian.PutUint32(a[at:], uint32(now.Unix()+2208988800))
-				binary.BigEndian.PutUint32(a[at+4:], uint32(uint64(now.Nanosecond())<<32/1e9))
-			}
-			conn.WriteTo(a, from)
-		}
-	}()
-	_, port, _ := strings.Cut(conn.LocalAddr().String(), ":")
+	_, port, _ := strings.Cut(nettest.UDP(t, nettest.NTP(0)), ":")
 	return "10.0.2.2:" + port
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +20,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 // demoFiles writes the files from which the demo container is made.
@@ -179,22 +179,7 @@ func TestServeOnly(t *testing.T) {
 	}
 	ask := func(method, path, content string, header ...string) (int, string) {
 		t.Helper()
-		request, err := http.NewRequest(method, "http://127.0.0.1:"+reg.port+path, strings.NewReader(content))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := 0; i < len(header); i += 2 {
-			request.Header.Set(header[i], header[i+1])
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		b, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		response, b := nettest.Ask(t, method, "http://127.0.0.1:"+reg.port+path, content, header...)
 		return response.StatusCode, string(b)
 	}
 	if code, _ := ask("GET", "/v2/image/manifests/latest", ""); code != 404 {

@@ -6,16 +6,12 @@ package hostile
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,14 +19,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 // A World has servers by their addresses, such as "registry.example:443". A connection to another address fails.
 type World struct {
 	t     testing.TB
-	ca    *x509.Certificate
-	key   *ecdsa.PrivateKey
+	ca    *nettest.Authority
 	Roots *x509.CertPool // the authority that signs the certificates of servers with TLS
 
 	mu      sync.Mutex
@@ -44,33 +40,8 @@ type told struct{ origin, request string }
 // NewWorld returns a world without servers. It ends with its test.
 func NewWorld(t testing.TB) *World {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &World{t: t, key: key, Roots: x509.NewCertPool(), servers: make(map[string]string)}
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "hostile"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageCertSign,
-	}
-	w.ca = w.sign(&template, &template).Leaf
-	w.Roots.AddCert(w.ca)
-	return w
-}
-
-// sign returns a certificate for the single key of the world.
-func (w *World) sign(template, parent *x509.Certificate) tls.Certificate {
-	w.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &w.key.PublicKey, w.key)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: w.key, Leaf: leaf}
+	ca := nettest.NewAuthority(t, x509.Certificate{Subject: pkix.Name{CommonName: "hostile"}})
+	return &World{t: t, ca: ca, Roots: ca.Pool(), servers: make(map[string]string)}
 }
 
 // HTTPS adds a server at https://HOST[:PORT]. Its certificate is for the host, or for names if there are any.
@@ -78,7 +49,7 @@ func (w *World) HTTPS(host string, h http.Handler, names ...string) {
 	w.t.Helper()
 	bare := strings.Split(host, ":")[0]
 	template := x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: w.ca.NotBefore, NotAfter: w.ca.NotAfter, DNSNames: names,
+		DNSNames: names,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	switch ip := net.ParseIP(bare); {
@@ -89,7 +60,7 @@ func (w *World) HTTPS(host string, h http.Handler, names ...string) {
 		template.DNSNames = []string{bare}
 	}
 	s := w.server("https://"+host, h)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.sign(&template, w.ca)}}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.ca.Sign(w.t, template)}}
 	s.StartTLS()
 	w.put(host, "443", s.Listener.Addr().String())
 }

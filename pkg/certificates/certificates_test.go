@@ -2,40 +2,22 @@ package certificates
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 // pair returns a certificate and its key, in PEM form.
 func pair(t testing.TB, name string) (cert, key []byte) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	return nettest.NewAuthority(t, x509.Certificate{Subject: pkix.Name{CommonName: name}}).PEM(t)
 }
 
 func TestBundle(t *testing.T) {

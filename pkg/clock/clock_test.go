@@ -2,17 +2,16 @@ package clock
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 var (
@@ -63,24 +62,6 @@ func (f *fake) setBattery(t time.Time) error {
 	return nil
 }
 
-// record collects what is said.
-type record struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (r *record) logf(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lines = append(r.lines, fmt.Sprintf(format, args...))
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return strings.Join(r.lines, "\n")
-}
-
 func TestFloor(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -94,8 +75,8 @@ func TestFloor(t *testing.T) {
 		{"no right to", empty, empty, unix.EPERM, "cannot be set"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, r := &fake{system: c.now, rtc: c.now, refuses: c.refuses}, &record{}
-			(&Clock{Built: built, Logf: r.logf, machine: f}).Floor()
+			f, r := &fake{system: c.now, rtc: c.now, refuses: c.refuses}, &nettest.Log{}
+			(&Clock{Built: built, Logf: r.Printf, machine: f}).Floor()
 			if !f.rtc.Equal(c.want) {
 				t.Errorf("the battery-backed clock says %v, want %v", f.rtc, c.want)
 			}
@@ -107,55 +88,6 @@ func TestFloor(t *testing.T) {
 			}
 		})
 	}
-}
-
-// ntpServer answers, with the time that says returns, as RFC 5905 section 7.3 lays it out. It counts in the server's
-// days: nothing of it depends on this machine's clock.
-func ntpServer(t *testing.T, answer func(question []byte) []byte) string {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	go func() {
-		b := make([]byte, 1500)
-		for {
-			n, from, err := conn.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			if reply := answer(b[:n]); reply != nil {
-				conn.WriteTo(reply, from)
-			}
-		}
-	}()
-	return conn.LocalAddr().String()
-}
-
-// says is a valid answer that gives the time now plus off.
-func says(off time.Duration) func([]byte) []byte {
-	return func(question []byte) []byte {
-		if len(question) < 48 {
-			return nil
-		}
-		b := make([]byte, 48)
-		b[0] = 0<<6 | 4<<3 | 4 // no leap second, version 4, a server
-		b[1] = 2               // stratum
-		b[3] = 0xEC            // precision
-		copy(b[24:32], question[40:48])
-		stamp := ntpTime(time.Now().Add(off))
-		binary.BigEndian.PutUint64(b[16:], ntpTime(time.Now().Add(off-time.Minute)))
-		binary.BigEndian.PutUint64(b[32:], stamp)
-		binary.BigEndian.PutUint64(b[40:], stamp)
-		return b
-	}
-}
-
-// ntpTime is seconds since 1900 and their fraction, modulo 2^32 seconds: an era.
-func ntpTime(t time.Time) uint64 {
-	const unixEpoch = 2208988800
-	return uint64(uint32(t.Unix()+unixEpoch))<<32 | uint64(t.Nanosecond())<<32/1e9
 }
 
 // with changes a byte of what another answer says.
@@ -186,23 +118,24 @@ func TestStart(t *testing.T) {
 		rtc     bool
 		says    string
 	}{
-		{name: "ahead", off: 56 * year, servers: []func([]byte) []byte{says(56 * year)},
+		{name: "ahead", off: 56 * year, servers: []func([]byte) []byte{nettest.NTP(56 * year)},
 			moves: true, rtc: true, says: "it is set to"},
-		{name: "behind", off: -14 * year, servers: []func([]byte) []byte{says(-14 * year)},
+		{name: "behind", off: -14 * year, servers: []func([]byte) []byte{nettest.NTP(-14 * year)},
 			moves: true, rtc: true, says: "it is set to"},
-		{name: "right", servers: []func([]byte) []byte{says(0)}},
-		{name: "a little off", off: 300 * time.Millisecond, servers: []func([]byte) []byte{says(300 * time.Millisecond)}},
-		{name: "the second one answers", off: year, servers: []func([]byte) []byte{silent, says(year)},
+		{name: "right", servers: []func([]byte) []byte{nettest.NTP(0)}},
+		{name: "a little off", off: 300 * time.Millisecond,
+			servers: []func([]byte) []byte{nettest.NTP(300 * time.Millisecond)}},
+		{name: "the second one answers", off: year, servers: []func([]byte) []byte{silent, nettest.NTP(year)},
 			moves: true, rtc: true, says: "it is set to"},
-		{name: "a dead one and one that answers", off: year, dead: true, servers: []func([]byte) []byte{says(year)},
+		{name: "a dead one and one that answers", off: year, dead: true, servers: []func([]byte) []byte{nettest.NTP(year)},
 			moves: true, rtc: true, says: "it is set to"},
-		{name: "before the build", off: -year, servers: []func([]byte) []byte{says(-year)}, built: time.Now(),
+		{name: "before the build", off: -year, servers: []func([]byte) []byte{nettest.NTP(-year)}, built: time.Now(),
 			says: "before this program was built"},
-		{name: "not synchronised", servers: []func([]byte) []byte{with(says(year), 1, 16)},
+		{name: "not synchronised", servers: []func([]byte) []byte{with(nettest.NTP(year), 1, 16)},
 			says: "no time server has answered"},
-		{name: "kiss of death", servers: []func([]byte) []byte{with(says(year), 1, 0)},
+		{name: "kiss of death", servers: []func([]byte) []byte{with(nettest.NTP(year), 1, 0)},
 			says: "no time server has answered"},
-		{name: "an answer to somebody else", servers: []func([]byte) []byte{with(says(year), 24, 0xAA)},
+		{name: "an answer to somebody else", servers: []func([]byte) []byte{with(nettest.NTP(year), 24, 0xAA)},
 			says: "no time server has answered"},
 		{name: "a short answer", servers: []func([]byte) []byte{func([]byte) []byte { return []byte("no") }},
 			says: "no time server has answered"},
@@ -214,16 +147,16 @@ func TestStart(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
-			f, r := &fake{system: start, rtc: start}, &record{}
+			f, r := &fake{system: start, rtc: start}, &nettest.Log{}
 			var servers []string
 			if c.dead {
 				servers = append(servers, dead)
 			}
 			for _, s := range c.servers {
-				servers = append(servers, ntpServer(t, s))
+				servers = append(servers, nettest.UDP(t, s))
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			(&Clock{Built: c.built, Logf: r.logf, machine: f}).Start(ctx, servers)
+			(&Clock{Built: c.built, Logf: r.Printf, machine: f}).Start(ctx, servers)
 			cancel()
 			if took := time.Since(start); took > Patience+time.Second {
 				t.Errorf("Start took %v, want %v at most", took, Patience)
@@ -256,11 +189,11 @@ func TestStartLate(t *testing.T) {
 		if len(asked) < 2 {
 			return nil
 		}
-		return says(time.Hour)(q)
+		return nettest.NTP(time.Hour)(q)
 	}
 	start := time.Now()
 	f := &fake{system: start, rtcErr: fs.ErrNotExist}
-	(&Clock{machine: f}).Start(t.Context(), []string{ntpServer(t, late)})
+	(&Clock{machine: f}).Start(t.Context(), []string{nettest.UDP(t, late)})
 	if !within(f.now(), start) {
 		t.Fatalf("the clock says %v before a server has answered", f.now())
 	}
@@ -277,9 +210,9 @@ func TestStartLate(t *testing.T) {
 
 // TestStartNone: without a server there is nothing to wait for.
 func TestStartNone(t *testing.T) {
-	f, r := &fake{system: empty}, &record{}
+	f, r := &fake{system: empty}, &nettest.Log{}
 	start := time.Now()
-	(&Clock{Logf: r.logf, machine: f}).Start(t.Context(), nil)
+	(&Clock{Logf: r.Printf, machine: f}).Start(t.Context(), nil)
 	if took := time.Since(start); took > time.Second || r.String() != "" || f.sets != 0 {
 		t.Errorf("took %v, said %q, set %d times", took, r, f.sets)
 	}
@@ -301,8 +234,8 @@ func TestHint(t *testing.T) {
 		{"no right to", later, today, built, unix.EPERM, false, "cannot set the clock"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, r := &fake{system: c.now, rtc: c.now, refuses: c.refuses}, &record{}
-			got := (&Clock{Built: c.built, Logf: r.logf, machine: f}).Hint("registry r.example", c.stated)
+			f, r := &fake{system: c.now, rtc: c.now, refuses: c.refuses}, &nettest.Log{}
+			got := (&Clock{Built: c.built, Logf: r.Printf, machine: f}).Hint("registry r.example", c.stated)
 			want := c.now
 			if c.want {
 				want = c.stated
@@ -321,7 +254,7 @@ func TestHint(t *testing.T) {
 func TestHintProven(t *testing.T) {
 	f := &fake{system: time.Now()}
 	c := &Clock{Built: built, machine: f}
-	c.Start(t.Context(), []string{ntpServer(t, says(time.Hour))})
+	c.Start(t.Context(), []string{nettest.UDP(t, nettest.NTP(time.Hour))})
 	before := f.now()
 	if c.Hint("registry r.example", today.Add(time.Hour)) || !f.now().Equal(before) {
 		t.Errorf("the clock says %v, want %v", f.now(), before)

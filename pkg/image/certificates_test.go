@@ -2,16 +2,12 @@ package image
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,59 +21,23 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
-// An authority signs certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T, name string) *authority {
+func newAuthority(t *testing.T, name string) *nettest.Authority {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{cert, key}
+	return nettest.NewAuthority(t, x509.Certificate{Subject: pkix.Name{CommonName: name}})
 }
 
 // sign returns a certificate for the address 127.0.0.1, and for clients, that ends at some time.
-func (a *authority) sign(t *testing.T, name string, until time.Time) tls.Certificate {
+func sign(t *testing.T, a *nettest.Authority, name string, until time.Time) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: until.AddDate(-1, 0, 0), NotAfter: until,
+	return a.Sign(t, x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotBefore: until.AddDate(-1, 0, 0), NotAfter: until,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
+	})
 }
 
 // A tlsServer serves over TLS, and notes the names in the client certificates that it is shown.
@@ -97,14 +57,14 @@ func (s *tlsServer) shown() string {
 	return strings.Join(names, " ")
 }
 
-func serveTLS(t *testing.T, a *authority, h http.Handler, ask tls.ClientAuthType) *tlsServer {
+func serveTLS(t *testing.T, a *nettest.Authority, h http.Handler, ask tls.ClientAuthType) *tlsServer {
 	t.Helper()
 	s := &tlsServer{seen: make(map[string]bool)}
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{
-		Certificates: []tls.Certificate{a.sign(t, "server", time.Now().Add(time.Hour))},
-		ClientAuth:   ask, ClientCAs: a.pool(),
+		Certificates: []tls.Certificate{sign(t, a, "server", time.Now().Add(time.Hour))},
+		ClientAuth:   ask, ClientCAs: a.Pool(),
 		VerifyConnection: func(c tls.ConnectionState) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -164,11 +124,11 @@ func TestCertificates(t *testing.T) {
 	storage := serveTLS(t, theirs, registryWith(t, img, nowhere), tls.RequestClientCert)
 	registry := serveTLS(t, ours, registryWith(t, img, func() string { return "https://" + storage.host }),
 		tls.RequireAndVerifyClientCert)
-	me := ours.sign(t, "me", time.Now().Add(time.Hour))
+	me := sign(t, ours, "me", time.Now().Add(time.Hour))
 
 	s := fast(t)
-	s.Roots = theirs.pool()
-	s.Certificates = for1(registry.host, []*x509.Certificate{ours.cert}, me)
+	s.Roots = theirs.Pool()
+	s.Certificates = for1(registry.host, []*x509.Certificate{ours.Cert}, me)
 	got, err := s.Resolve(context.Background(), registry.host+"/x:1")
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +145,7 @@ func TestCertificates(t *testing.T) {
 	registry = serveTLS(t, ours, registryWith(t, img, func() string { return "https://" + impostor.host }),
 		tls.RequireAndVerifyClientCert)
 	s = fast(t)
-	s.Certificates = for1(registry.host, []*x509.Certificate{ours.cert}, me)
+	s.Certificates = for1(registry.host, []*x509.Certificate{ours.Cert}, me)
 	_, err = s.Resolve(context.Background(), registry.host+"/x:1")
 	if d := Diagnose(err); err == nil || Heals(err) || d.Cause != UnknownIssuer || d.Host != impostor.host ||
 		impostor.shown() != "" {
@@ -200,7 +160,7 @@ func TestCertificatesRefused(t *testing.T) {
 	img := randomImage(t, 1000, 1, amd64)
 	registry := serveTLS(t, ours, registryWith(t, img, nowhere), tls.RequireAndVerifyClientCert)
 	soon := time.Now().Add(time.Hour)
-	roots := []*x509.Certificate{ours.cert}
+	roots := []*x509.Certificate{ours.Cert}
 	malformed := func(string) ([]*x509.Certificate, []tls.Certificate, error) {
 		return nil, nil, errors.New("/etc/containers/certs.d/x/ca.crt: it has no certificate in PEM form")
 	}
@@ -212,9 +172,9 @@ func TestCertificatesRefused(t *testing.T) {
 		"none":          {nil, "not trusted", UnknownIssuer},
 		"no client":     {for1(registry.host, roots), "wants a client certificate", WantsCertificate},
 		"for a subhost": {for1("x."+registry.host, roots), "not trusted", UnknownIssuer},
-		"expired": {for1(registry.host, roots, ours.sign(t, "old", time.Now().Add(-time.Hour))),
+		"expired": {for1(registry.host, roots, sign(t, ours, "old", time.Now().Add(-time.Hour))),
 			"does not accept the client certificate: it has expired", WantsCertificate},
-		"of another authority": {for1(registry.host, roots, strange.sign(t, "strange", soon)),
+		"of another authority": {for1(registry.host, roots, sign(t, strange, "strange", soon)),
 			"client certificate", WantsCertificate},
 		"malformed": {malformed, "cannot use the certificates for " + registry.host +
 			": /etc/containers/certs.d/x/ca.crt: it has", WrongCertificate},
@@ -231,7 +191,7 @@ func TestCertificatesRefused(t *testing.T) {
 	// A host whose certificate nobody verifies still gets the client certificate.
 	s := fast(t)
 	s.Insecure = Hosts([]string{registry.host})
-	s.Certificates = for1(registry.host, nil, ours.sign(t, "me", soon))
+	s.Certificates = for1(registry.host, nil, sign(t, ours, "me", soon))
 	if _, err := s.Resolve(context.Background(), registry.host+"/x:1"); err != nil || registry.shown() != "me" {
 		t.Errorf("Resolve at an insecure registry = %v; it was shown %q", err, registry.shown())
 	}
@@ -265,10 +225,10 @@ func TestClientCertificateAndProxy(t *testing.T) {
 	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	proxy := serveTLS(t, ours, refuse, tls.RequestClientCert)
 	s := fast(t)
-	s.Roots = ours.pool()
+	s.Roots = ours.Pool()
 	base := s.transport().(*http.Transport)
 	base.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: proxy.host})
-	s.Certificates = for1("registry.example", nil, ours.sign(t, "me", time.Now().Add(time.Hour)))
+	s.Certificates = for1("registry.example", nil, sign(t, ours, "me", time.Now().Add(time.Hour)))
 	_, err := s.Resolve(context.Background(), "registry.example/x:1")
 	if err == nil || !strings.Contains(err.Error(), "client certificate") || proxy.shown() != "" {
 		t.Errorf("Resolve = %v; the proxy was shown %q", err, proxy.shown())

@@ -15,11 +15,14 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 // jargon are terms of Go's packages that mean nothing to a person at a console.
@@ -201,26 +204,15 @@ func answerTLS(c net.Conn, s *httptest.Server, text string) {
 func TestResolverErrors(t *testing.T) {
 	t.Parallel()
 	answers := func(code uint16) string {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		go func() {
-			for b := make([]byte, 1500); ; {
-				n, peer, err := c.ReadFrom(b)
-				if err != nil {
-					return
-				}
-				if code > 15 {
-					continue // no answer at all
-				}
-				binary.BigEndian.PutUint16(b[2:], 0x8180|code) // an answer; RFC 1035, section 4.1.1
-				binary.BigEndian.PutUint16(b[10:], 0)          // without additional records
-				c.WriteTo(b[:questionEnd(b[:n])], peer)
+		return nettest.UDP(t, func(question []byte) []byte {
+			if code > 15 {
+				return nil // no answer at all
 			}
-		}()
-		return c.LocalAddr().String()
+			a := slices.Clone(question[:questionEnd(question)])
+			binary.BigEndian.PutUint16(a[2:], 0x8180|code) // an answer; RFC 1035, section 4.1.1
+			binary.BigEndian.PutUint16(a[10:], 0)          // without additional records
+			return a
+		})
 	}
 	const unknown = `^the name registry\.example is unknown to DNS server \S+$`
 	const fails = `^DNS server \S+ fails to find out the address of registry\.example$`

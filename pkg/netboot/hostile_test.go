@@ -85,9 +85,7 @@ func TestTFTPUnanswered(t *testing.T) {
 			}
 		})
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, line := range l.lines {
+	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, "fetches") || strings.Contains(line, "broke off") {
 			t.Errorf("about peers that may not exist it logged %q", line)
 		}
@@ -215,7 +213,7 @@ func TestTFTPTransfer(t *testing.T) {
 	if got := fetch(t, server, 1024, map[int]int{0: 2, 1: 5, 600: 3}, InitrdName, "octet"); string(got) != want {
 		t.Errorf("with losses: %d bytes, want %d", len(got), len(want))
 	}
-	l.wait(t, `has wyrcan.initrd, 699937 bytes`)
+	l.Wait(t, `has wyrcan.initrd, 699937 bytes`)
 }
 
 // A machine that is reset during a transfer asks again from the same port, and is served.

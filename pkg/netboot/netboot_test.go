@@ -4,21 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/pin/tftp/v3"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 const testLine = `quiet wyr.img=registry.example/debian wyr.arg="a b"`
@@ -43,49 +39,22 @@ func site(t *testing.T) Site {
 	return s
 }
 
-// A log keeps the lines that were logged.
-type log struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (l *log) printf(format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, fmt.Sprintf(format, args...))
-}
-
-// wait waits for a log line that matches pattern and returns the last submatch.
-func (l *log) wait(t *testing.T, pattern string) string {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		l.mu.Lock()
-		text := strings.Join(l.lines, "\n")
-		l.mu.Unlock()
-		if m := regexp.MustCompile(pattern).FindStringSubmatch(text); m != nil {
-			return m[len(m)-1]
-		}
-	}
-	t.Fatalf("no line like %q was logged, but %q", pattern, l.lines)
-	return ""
-}
-
 // start runs Serve on loopback until the test ends, and returns where it serves.
-func start(t *testing.T, s Site) (web, tftpAt string, l *log) {
+func start(t *testing.T, s Site) (web, tftpAt string, l *nettest.Log) {
 	t.Helper()
 	return startWaiting(t, s, testWait)
 }
 
 // startWaiting is start with another time after which the server repeats a TFTP packet.
-func startWaiting(t *testing.T, s Site, wait time.Duration) (web, tftpAt string, l *log) {
+func startWaiting(t *testing.T, s Site, wait time.Duration) (web, tftpAt string, l *nettest.Log) {
 	t.Helper()
-	l = new(log)
+	l = new(nettest.Log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- Serve(ctx,
 			Options{Site: s, HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:0", BIOS: "undionly.kpxe",
-				Logf: l.printf, wait: wait})
+				Logf: l.Printf, wait: wait})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -98,28 +67,7 @@ func startWaiting(t *testing.T, s Site, wait time.Duration) (web, tftpAt string,
 			t.Error("Serve does not end with its context")
 		}
 	})
-	return l.wait(t, `chain (http://\S+)/boot.ipxe`), l.wait(t, `tftp: serving at (\S+)`), l
-}
-
-func get(t *testing.T, method, url string, header ...string) (*http.Response, []byte) {
-	t.Helper()
-	request, err := http.NewRequest(method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	b, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, b
+	return l.Wait(t, `chain (http://\S+)/boot.ipxe`), l.Wait(t, `tftp: serving at (\S+)`), l
 }
 
 // wanted returns what a client must get under each name.
@@ -156,26 +104,26 @@ func TestHTTP(t *testing.T) {
 	s := site(t)
 	web, _, l := start(t, s)
 	for name, want := range wanted(t, s) {
-		response, got := get(t, "GET", web+"/"+name)
+		response, got := nettest.Ask(t, "GET", web+"/"+name, "")
 		if response.StatusCode != 200 || string(got) != want {
 			t.Errorf("GET %s: %s, %d bytes, want %d", name, response.Status, len(got), len(want))
 		}
 		// UEFI asks for the length first.
-		if response, _ := get(t, "HEAD", web+"/"+name); response.ContentLength != int64(len(want)) {
+		if response, _ := nettest.Ask(t, "HEAD", web+"/"+name, ""); response.ContentLength != int64(len(want)) {
 			t.Errorf("HEAD %s: Content-Length %d, want %d", name, response.ContentLength, len(want))
 		}
 	}
-	response, b := get(t, "GET", web+"/"+UKIName)
+	response, b := nettest.Ask(t, "GET", web+"/"+UKIName, "")
 	checkUKI(t, "HTTP", b)
 	if c := response.Header.Get("Content-Type"); c != "application/efi" {
 		t.Errorf("Content-Type of the unified kernel image is %q", c)
 	}
-	if response, b := get(t, "GET", web+"/"+KernelName, "Range", "bytes=8-13"); response.StatusCode != 206 ||
+	if response, b := nettest.Ask(t, "GET", web+"/"+KernelName, "", "Range", "bytes=8-13"); response.StatusCode != 206 ||
 		string(b) != "kernel" {
 		t.Errorf("a part: %s, %q", response.Status, b)
 	}
 	const list = "boot.ipxe\npxelinux.cfg/default\nundionly.kpxe\nwyrcan.efi\nwyrcan.initrd\nwyrcan.kernel\n"
-	if _, b := get(t, "GET", web+"/"); string(b) != list {
+	if _, b := nettest.Ask(t, "GET", web+"/", ""); string(b) != list {
 		t.Errorf("the list is %q", b)
 	}
 	for _, c := range []struct {
@@ -185,11 +133,11 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/missing", 404}, {"GET", "/../../../etc/passwd", 404}, {"GET", "/%2e%2e/%2e%2e/etc/passwd", 404},
 		{"GET", s.Files[KernelName], 404}, {"PUT", "/" + KernelName, 405}, {"POST", "/", 405},
 	} {
-		if response, _ := get(t, c.method, web+c.path); response.StatusCode != c.want {
+		if response, _ := nettest.Ask(t, c.method, web+c.path, ""); response.StatusCode != c.want {
 			t.Errorf("%s %s: %s, want %d", c.method, c.path, response.Status, c.want)
 		}
 	}
-	l.wait(t, `asks for "missing", which does not exist`)
+	l.Wait(t, `asks for "missing", which does not exist`)
 
 	// A new build is served at once, and a file that is gone is reported.
 	other := bytes.Replace(b, []byte("initrd"), []byte("INITRD"), 1)
@@ -199,19 +147,19 @@ func TestHTTP(t *testing.T) {
 	if err := os.Chtimes(s.Files[UKIName], time.Time{}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, got := get(t, "GET", web+"/"+UKIName); !bytes.Equal(got, other) {
+	if _, got := nettest.Ask(t, "GET", web+"/"+UKIName, ""); !bytes.Equal(got, other) {
 		t.Errorf("after a build the unified kernel image is not the new one")
 	}
 	if err := os.WriteFile(s.Files[InitrdName], []byte("new"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, b := get(t, "GET", web+"/"+InitrdName); string(b) != "new" {
+	if _, b := nettest.Ask(t, "GET", web+"/"+InitrdName, ""); string(b) != "new" {
 		t.Errorf("after a build: %q", b)
 	}
 	if err := os.Remove(s.Files[InitrdName]); err != nil {
 		t.Fatal(err)
 	}
-	if response, _ := get(t, "GET", web+"/"+InitrdName); response.StatusCode != 404 {
+	if response, _ := nettest.Ask(t, "GET", web+"/"+InitrdName, ""); response.StatusCode != 404 {
 		t.Errorf("a file that is gone: %s", response.Status)
 	}
 }
@@ -261,7 +209,7 @@ func TestTFTP(t *testing.T) {
 			t.Error("the server accepted a file")
 		}
 	}
-	l.wait(t, `has undionly.kpxe, 3 bytes`)
+	l.Wait(t, `has undionly.kpxe, 3 bytes`)
 }
 
 func TestServeRefuses(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"github.com/insomniacslk/dhcp/iana"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 func proxy(t *testing.T) *Proxy {
@@ -273,16 +275,16 @@ func TestServeDHCP(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("ports 67 and 69 need root")
 	}
-	l := new(log)
+	l := new(nettest.Log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- Serve(ctx,
 			Options{Site: site(t), HTTP: "127.0.0.1:0", TFTP: "127.0.0.1:69", DHCP: "lo", BIOS: "undionly.kpxe",
-				Logf: l.printf})
+				Logf: l.Printf})
 	}()
-	l.wait(t, `from 127.0.0.1; their addresses come from another DHCP server`)
-	url := l.wait(t, `UEFI HTTP boot: (\S+)`)
+	l.Wait(t, `from 127.0.0.1; their addresses come from another DHCP server`)
+	url := l.Wait(t, `UEFI HTTP boot: (\S+)`)
 
 	ack := asked(t, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: proxyPort}, client(web, iana.EFI_X86_64_HTTP)...)
 	if ack.BootFileNameOption() != url {
