@@ -72,6 +72,10 @@ func TestParse4(t *testing.T) {
 		{"one value too long", "0104ffffff00 0105ff00000000 ff", "", "", map[uint8]string{1: "ffffff00"}},
 		{"beyond the message", "0104ffffff00 03080a090001", "", "", map[uint8]string{1: "ffffff00"}},
 		{"no length", "0104ffffff00 03", "", "", map[uint8]string{1: "ffffff00"}},
+		{"the longest", "0fff" + strings.Repeat("61", 255) + "03040a090001 ff", "", "",
+			map[uint8]string{15: strings.Repeat("61", 255), 3: "0a090001"}},
+		{"longer than the longest", "0fff" + strings.Repeat("61", 255) + "0f0162 ff", "", "",
+			map[uint8]string{15: strings.Repeat("61", 255) + "62"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, err := parse4(message4(t, tt.options, tt.file, tt.sname))

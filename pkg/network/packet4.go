@@ -73,11 +73,12 @@ func readOptions4(to dhcpv4.Options, field []byte) {
 		if len(field) == 0 || len(field)-1 < int(field[0]) {
 			return
 		}
-		value := field[1 : 1+field[0]]
-		field = field[1+len(value):]
-		if n, single := lengths4[code]; !single {
+		n := int(field[0]) // an option may have 255 bytes: 1+n does not fit into a byte
+		value := field[1 : 1+n]
+		field = field[1+n:]
+		if length, single := lengths4[code]; !single {
 			to[code] = slices.Concat(to[code], value)
-		} else if n == len(value) {
+		} else if length == len(value) {
 			to[code] = slices.Clone(value)
 		}
 	}
