@@ -30,7 +30,8 @@ func dhcp4Keys() []key[NetworkConfig] {
 		{"SendHostname", "default yes, if the machine has a name",
 			tristate(func(c *n) **bool { return &c.DHCPv4.sendHostname })},
 		{"Hostname", "name to send instead of the machine's", text(func(c *n) *string { return &c.DHCPv4.Hostname })},
-		{"VendorClassIdentifier", "option 60", text(func(c *n) *string { return &c.DHCPv4.VendorClass })},
+		{"VendorClassIdentifier", "option 60; the default here is `Wyrcan`, and an empty value sends none",
+			text(func(c *n) *string { return &c.DHCPv4.VendorClass })},
 		{"UserClass", "option 77, several", list(func(c *n) *[]string { return &c.DHCPv4.UserClass }, shortWord)},
 		{"RequestOptions", "further options to ask for, by number",
 			list(func(c *n) *[]uint8 { return &c.DHCPv4.RequestOptions }, func(s string) (uint8, error) {
@@ -162,7 +163,8 @@ func dhcp6Keys() []key[NetworkConfig] {
 		{"SendOption", "OPTION:TYPE:VALUE",
 			setSendOption(func(c *n) *[]DHCPOption { return &c.DHCPv6.SendOptions }, 65535)},
 		{"UserClass", "option 15, several", list(func(c *n) *[]string { return &c.DHCPv6.UserClass }, anyWord)},
-		{"VendorClass", "option 16, several", list(func(c *n) *[]string { return &c.DHCPv6.VendorClass }, anyWord)},
+		{"VendorClass", "option 16, several; the default here is `Wyrcan`, and an empty value sends none",
+			setVendorClass},
 		{"WithoutRA", "`no`, `solicit` or `information-request`: start without a router advertisement",
 			oneOf(func(c *n) *string { return &c.DHCPv6.WithoutRA }, "no", "solicit", "information-request")},
 		{"RouteMetric", "old form of RouteMetric in [IPv6AcceptRA]", setMetrics},
@@ -170,6 +172,12 @@ func dhcp6Keys() []key[NetworkConfig] {
 		{"UseDNR", "", nil}, {"SendRelease", "", nil},
 		{"ForceDHCPv6PDOtherInformation", "", nil},
 	}
+}
+
+// setVendorClass adds the words of a line. The first line replaces the default.
+func setVendorClass(c *NetworkConfig, s string) error {
+	c.DHCPv6.hasVendorClass = true
+	return list(func(c *NetworkConfig) *[]string { return &c.DHCPv6.VendorClass }, anyWord)(c, s)
 }
 
 func setUseDomains[T any](field func(*T) **bool) func(*T, string) error {

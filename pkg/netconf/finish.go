@@ -39,6 +39,9 @@ func (n *NetworkConfig) finishDHCP() {
 	if n.DHCPv6.DUID.Number == 0 && n.DHCPv6.DUID.Raw == nil {
 		n.DHCPv6.DUID = n.DHCPv4.DUID
 	}
+	if !n.DHCPv6.hasVendorClass {
+		n.DHCPv6.VendorClass = []string{VendorClass}
+	}
 	if n.DHCPv4.Anonymize { // RFC 7844; systemd.network(5) lists what it overrides
 		n.DHCPv4.ClientIdentifier, n.DHCPv4.SendHostname = "mac", false
 		n.DHCPv4.VendorClass, n.DHCPv4.UserClass = "", nil

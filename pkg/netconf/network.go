@@ -155,6 +155,9 @@ type Neighbor struct {
 	MAC     net.HardwareAddr
 }
 
+// VendorClass tells DHCP servers which boot loader asks, unless a file names another class or an empty one.
+const VendorClass = "Wyrcan"
+
 // DHCPv4 is the [DHCPv4] section.
 type DHCPv4 struct {
 	ClientIdentifier string // mac, duid or duid-only
@@ -215,6 +218,7 @@ type DHCPv6 struct {
 	WithoutRA                                           string // no, solicit or information-request
 
 	useDNS, useNTP, useDomains, sendHostname *bool
+	hasVendorClass                           bool // the file has VendorClass=, perhaps empty
 }
 
 // RA is the [IPv6AcceptRA] section.
@@ -279,7 +283,7 @@ func OrDefault(files []File) []File {
 	return append(Default(), files...)
 }
 
-// networkDefaults returns what systemd.network(5) says an empty file means, with the two deviations that
+// networkDefaults returns what systemd.network(5) says an empty file means, with the deviations that
 // docs/networking.md names.
 func networkDefaults(name string) *NetworkConfig {
 	return &NetworkConfig{
@@ -289,6 +293,7 @@ func networkDefaults(name string) *NetworkConfig {
 			// systemd's default is a DUID made from the machine id, but the boot environment keeps no machine id
 			// between boots. With the hardware address the server recognises the client that the firmware was.
 			ClientIdentifier: "mac",
+			VendorClass:      VendorClass,
 			UseHostname:      true, UseRoutes: true,
 			RoutesToDNS: true, RoutesToNTP: true,
 		},

@@ -3,6 +3,7 @@ package network
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -218,7 +219,7 @@ func (d *dhcp6) withoutAddress(ctx context.Context, w *wire6, said *message6) {
 	if said == nil {
 		return
 	}
-	if lease := readLease6(said, time.Now()); len(lease.dns)+len(lease.ntp)+len(lease.domains) > 0 {
+	if lease := readLease6(said, time.Now()); len(lease.dns)+len(lease.ntp)+len(lease.domains) > 0 || !lease.boot.Empty() {
 		d.other = true
 		lease.addresses = nil
 		d.say(lease)
@@ -338,7 +339,8 @@ func status(m *message6) string {
 
 func (d *dhcp6) modifiers() []dhcpv6.Modifier {
 	wanted := []dhcpv6.OptionCode{dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList,
-		dhcpv6.OptionNTPServer, dhcpv6.OptionSNTPServerList}
+		dhcpv6.OptionNTPServer, dhcpv6.OptionSNTPServerList,
+		dhcpv6.OptionFQDN, dhcpv6.OptionBootfileURL, dhcpv6.OptionVendorOpts}
 	for _, code := range d.conf.RequestOptions {
 		wanted = append(wanted, dhcpv6.OptionCode(code))
 	}
@@ -361,8 +363,8 @@ func (d *dhcp6) modifiers() []dhcpv6.Modifier {
 		}
 		option(15, b)
 	}
-	if len(d.conf.VendorClass) > 0 { // RFC 8415 section 21.16, under systemd's enterprise number
-		b := []byte{0, 0, 0xab, 0x11}
+	if len(d.conf.VendorClass) > 0 { // RFC 8415 section 21.16
+		b := binary.BigEndian.AppendUint32(nil, enterprise)
 		for _, c := range d.conf.VendorClass {
 			b = append(append(b, byte(len(c)>>8), byte(len(c))), c...)
 		}

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -23,8 +24,14 @@ func (h *heard) hear(what any, now time.Time) string {
 	switch what := what.(type) {
 	case *lease4:
 		h.lease4 = what
+		if what != nil {
+			return strings.Join(what.wrong, "; ")
+		}
 	case *lease6:
 		h.lease6 = what
+		if what != nil {
+			return strings.Join(what.wrong, "; ")
+		}
 	case advert:
 		if !h.routers.hear(what, now) {
 			return fmt.Sprintf("more than %d routers, %s is one too many", maxRouters, what.router)

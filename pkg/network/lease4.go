@@ -26,6 +26,8 @@ type lease4 struct {
 	dns, ntp  []netip.Addr
 	domains   []string
 	hostname  string
+	boot      Boot
+	wrong     []string // what is wrong with boot
 	mtu       int
 	since     time.Time
 	lifetime  time.Duration // 0: no end
@@ -44,6 +46,7 @@ type leaseRoute struct {
 func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 	ip, _ := netip.AddrFromSlice(ack.YourIPAddr.To4())
 	prefix, _ := prefix4(ip, ack.SubnetMask())
+	said := boot4(ack)
 	l := &lease4{
 		prefix:    prefix,
 		broadcast: addrOrNone(ack.BroadcastAddress()),
@@ -51,7 +54,9 @@ func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 		routers:   addrs(ack.Router()),
 		dns:       addrs(ack.DNS()),
 		ntp:       addrs(ack.NTPServers()),
-		hostname:  strings.TrimRight(ack.HostName(), "\x00"),
+		hostname:  plainName(ack.HostName()),
+		boot:      said.boot,
+		wrong:     said.wrong,
 		since:     time.Now(),
 		ack:       ack,
 	}

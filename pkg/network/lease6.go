@@ -13,6 +13,9 @@ type lease6 struct {
 	addresses []lease6Addr
 	dns, ntp  []netip.Addr
 	domains   []string
+	hostname  string
+	boot      Boot
+	wrong     []string  // what is wrong with boot
 	server    string    // in a form that a person may recognise
 	id        string    // of the server, as in its messages
 	renew     time.Time // T1; zero: never
@@ -26,9 +29,13 @@ type lease6Addr struct {
 }
 
 func readLease6(m *message6, now time.Time) *lease6 {
+	said := boot6(m)
 	l := &lease6{
 		dns: addrs(m.Options.DNS()), ntp: addrs(append(m.Options.NTPServers(), m.Options.SNTP()...)),
-		server: serverName(m), id: m.server,
+		server: serverName(m), id: m.server, boot: said.boot, wrong: said.wrong,
+	}
+	if name := m.Options.FQDN(); name != nil && len(name.DomainName.Labels) > 0 {
+		l.hostname = plainName(name.DomainName.Labels[0])
 	}
 	if search := m.Options.DomainSearchList(); search != nil {
 		l.domains = search.Labels

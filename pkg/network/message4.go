@@ -15,7 +15,9 @@ func (d *dhcp4) modifiers() []dhcpv4.Modifier {
 		dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers, dhcpv4.OptionDNSDomainSearchList,
 		dhcpv4.OptionClasslessStaticRoute,
 		dhcpv4.OptionStaticRoutingTable, dhcpv4.OptionBroadcastAddress,
+		dhcpv4.OptionVendorSpecificInformation, dhcpv4.OptionBootfileName,
 	}
+	wanted = append(wanted, siteOptions4...)
 	if d.conf.Anonymize {
 		wanted = wanted[:3] // RFC 7844 section 3.6: request only what is used
 	}

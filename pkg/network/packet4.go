@@ -58,9 +58,20 @@ func parse4(b []byte) (*dhcpv4.DHCPv4, error) {
 	return p, nil
 }
 
-// readOptions4 adds the options of one field to those already read. It stops at the first that is longer than the
-// field.
+// readOptions4 adds the options of one field to those already read.
 func readOptions4(to dhcpv4.Options, field []byte) {
+	eachOption4(field, func(code uint8, value []byte) {
+		if n, single := lengths4[code]; !single {
+			to[code] = slices.Concat(to[code], value)
+		} else if n == len(value) {
+			to[code] = slices.Clone(value)
+		}
+	})
+}
+
+// eachOption4 calls f for each option up to the first that is longer than the field. The options in option 43 have the
+// same form (RFC 2132 section 8.4).
+func eachOption4(field []byte, f func(code uint8, value []byte)) {
 	for len(field) > 0 {
 		code := field[0]
 		field = field[1:]
@@ -74,12 +85,7 @@ func readOptions4(to dhcpv4.Options, field []byte) {
 			return
 		}
 		n := int(field[0]) // an option may have 255 bytes: 1+n does not fit into a byte
-		value := field[1 : 1+n]
+		f(code, field[1:1+n])
 		field = field[1+n:]
-		if length, single := lengths4[code]; !single {
-			to[code] = slices.Concat(to[code], value)
-		} else if length == len(value) {
-			to[code] = slices.Clone(value)
-		}
 	}
 }

@@ -89,6 +89,8 @@ type fakeServer4 struct {
 	on      bool
 	lease   uint32          // seconds; 0: the option is left out
 	options []dhcpv4.Option // of offers and acknowledgements
+	file    string          // the boot file in the header of both
+	class   string          // the vendor class of the last question
 	more    []net.IP        // other servers, whose offers come first
 	refuses map[string]bool // what it answers with NAK: renew, rebind, request
 	ignores map[string]bool // what it does not answer
@@ -139,6 +141,7 @@ func (s *fakeServer4) answer(b []byte, unicast bool) [][]byte {
 		s.begin = time.Now()
 	}
 	s.asked = append(s.asked, fmt.Sprintf("%s at %.0fs", what, time.Since(s.begin).Seconds()))
+	s.class = m.ClassIdentifier()
 	what, _, _ = strings.Cut(what, " ")
 	if !s.on || s.ignores[what] {
 		return nil
@@ -171,6 +174,7 @@ func (s *fakeServer4) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, server ne
 		for _, o := range s.options {
 			mods = append(mods, dhcpv4.WithOption(o))
 		}
+		mods = append(mods, func(p *dhcpv4.DHCPv4) { p.BootFileName = s.file })
 		if s.lease != 0 {
 			mods = append(mods, dhcpv4.WithLeaseTime(s.lease))
 		}
@@ -222,7 +226,9 @@ type fakeServer6 struct {
 	on        bool
 	noAddress bool // it has no address for this machine
 	rapid     bool // it commits at once
-	noBinding bool // it does not know the lease
+	options   []dhcpv6.Option
+	classes   [][]byte // the vendor classes of the last question
+	noBinding bool     // it does not know the lease
 	valid     time.Duration
 	ignores   map[dhcpv6.MessageType]bool
 	asked     []string
@@ -269,6 +275,10 @@ func (s *fakeServer6) answer(b []byte) []byte {
 	reply.AddOption(m.GetOneOption(dhcpv6.OptionClientID))
 	reply.AddOption(dhcpv6.OptServerID(&dhcpv6.DUIDLL{HWType: 1, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 1, 1}}))
 	reply.AddOption(dhcpv6.OptDNS(net.ParseIP("2001:db8::53")))
+	for _, o := range s.options {
+		reply.AddOption(o)
+	}
+	s.classes = m.Options.VendorClass(enterprise)
 	if ia := m.Options.OneIANA(); ia != nil {
 		reply.AddOption(s.association(ia, m.MessageType == dhcpv6.MessageTypeRenew && s.noBinding))
 	}

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -35,6 +36,7 @@ type LinkState struct {
 	Servers   []string // who configured it: "DHCP server 10.0.2.2", "router fe80::1"
 	Leased    bool     // its IPv4 address is a DHCP server's
 	Hostname  string   // from a DHCP server, for the machine
+	Boot      []Boot   // what each DHCP server says about what to boot; the DHCPv4 server comes first
 	Problem   string   // what is missing or has failed
 	Broken    bool     // the kernel cannot bring it up
 	Final     bool     // it will never bring the machine online as it is
@@ -69,9 +71,13 @@ func (l *link) state(now time.Time) LinkState {
 	names := &l.wanted.names
 	s.DNS, s.Domains, s.NTP = names.dns, names.domains, names.ntp
 	s.Servers = l.servers(now)
-	if l.lease4 != nil {
-		s.Hostname, s.Leased = l.lease4.hostname, true
+	if l.lease6 != nil {
+		s.Hostname = l.lease6.hostname
 	}
+	if l.lease4 != nil {
+		s.Hostname, s.Leased = cmp.Or(l.lease4.hostname, s.Hostname), true
+	}
+	s.Boot = l.boots()
 	s.Pending = l.pending()
 	s.Broken = l.applied.trouble[bringUp] != ""
 	s.Final = s.Broken || !l.conf.Link.Required || !l.conf.Link.Up()

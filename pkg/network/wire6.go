@@ -38,6 +38,11 @@ func parse6(b []byte) (*message6, error) {
 				m.Options.Add(ia)
 			}
 			return
+		case dhcpv6.OptionVendorOpts:
+			if vendor := parseVendor6(data); vendor != nil {
+				m.Options.Add(vendor)
+			}
+			return
 		}
 		if o, err := dhcpv6.ParseOption(code, data); err == nil {
 			m.Options.Add(o)

@@ -38,6 +38,7 @@ func (s LinkState) facts(before LinkState) []string {
 	add("gateway ", texts(without(s.Gateways, before.Gateways)))
 	add("DNS ", texts(without(s.DNS, before.DNS)))
 	add("from ", without(s.Servers, before.Servers))
+	facts = append(facts, without(s.saidToBoot(), before.saidToBoot())...)
 	if s.MTU != before.MTU && s.MTU != 0 && (s.MTU != 1500 || before.MTU != 0) {
 		facts = append(facts, fmt.Sprintf("MTU %d", s.MTU))
 	}
@@ -45,6 +46,15 @@ func (s LinkState) facts(before LinkState) []string {
 		facts = append(facts, s.Problem)
 	}
 	return facts
+}
+
+// saidToBoot returns what servers say about what to boot.
+func (s LinkState) saidToBoot() []string {
+	var out []string
+	for _, b := range s.Boot {
+		out = append(out, b.texts()...)
+	}
+	return out
 }
 
 // news returns how the link differs from what a person was told last; "" if it does not.
