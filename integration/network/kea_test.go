@@ -10,13 +10,16 @@ import (
 	"time"
 )
 
-// kea starts a DHCP server at the other end of link 0. version is 4 or 6, and subnet is the content of the subnet's
-// braces.
-func (w *world) kea(version int, subnet string) *process {
+// kea starts a DHCP server at the other end of link 0. version is 4 or 6, subnet is the content of the subnet's braces,
+// and global holds what stands outside of them.
+func (w *world) kea(version int, subnet string, global ...string) *process {
 	w.t.Helper()
 	more := ""
+	for _, g := range global {
+		more += g + ","
+	}
 	if version == 6 {
-		more = `"server-id": { "type": "LL", "htype": 1, "identifier": "020000000101", "persist": false },`
+		more += `"server-id": { "type": "LL", "htype": 1, "identifier": "020000000101", "persist": false },`
 	}
 	conf := fmt.Sprintf(`{ "Dhcp%d": { %s
 		"interfaces-config": { "interfaces": [ "peer0" ] }, "lease-database": { "type": "memfile", "persist": false },

@@ -74,6 +74,21 @@ func (r *bootReader) file(name string) {
 	}
 }
 
+// coded is the text of a vendor's option with its code.
+type coded struct {
+	code int
+	text string
+}
+
+// arguments takes in a vendor's options in the order of their codes: dnsmasq sends them in the reverse order of its
+// configuration, and of two equal arguments a kernel takes the last.
+func (r *bootReader) arguments(list []coded) {
+	slices.SortStableFunc(list, func(a, b coded) int { return a.code - b.code })
+	for _, a := range list {
+		r.argument(a.text)
+	}
+}
+
 // argument takes in a text of a vendor's or a site's option. Servers send such options for other purposes too, so only
 // a text that begins with the name of one of Wyrcan's arguments counts.
 func (r *bootReader) argument(text string) {
@@ -149,7 +164,11 @@ func boot4(ack *dhcpv4.DHCPv4) *bootReader {
 	r.file(ack.BootFileName) // the field of the header, which BOOTP has
 	vendor := ack.Options.Get(dhcpv4.OptionVendorSpecificInformation)
 	r.argument(string(vendor)) // servers that cannot encapsulate send plain text
-	eachOption4(vendor, func(_ uint8, value []byte) { r.argument(string(value)) })
+	var arguments []coded
+	eachOption4(vendor, func(code uint8, value []byte) {
+		arguments = append(arguments, coded{int(code), string(value)})
+	})
+	r.arguments(arguments)
 	for _, code := range siteOptions4 {
 		r.argument(string(ack.Options.Get(code)))
 	}
@@ -164,14 +183,16 @@ const enterprise = 43793
 func boot6(m *message6) *bootReader {
 	r := &bootReader{boot: Boot{Server: "DHCPv6 server " + serverName(m)}}
 	r.file(m.Options.BootFileURL())
+	var arguments []coded
 	for _, vendor := range m.Options.VendorOpts() {
 		if vendor.EnterpriseNumber != enterprise {
 			continue
 		}
 		for _, o := range vendor.VendorOpts {
-			r.argument(string(o.ToBytes()))
+			arguments = append(arguments, coded{int(o.Code()), string(o.ToBytes())})
 		}
 	}
+	r.arguments(arguments)
 	return r
 }
 

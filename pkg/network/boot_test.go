@@ -88,6 +88,8 @@ func TestBoot4(t *testing.T) {
 			want:    Boot{Image: image, Args: []string{"quiet loglevel=3"}, Config: "https://server.example/c"}},
 		{name: "arguments in order", options: inVendor4(t, "wyr.arg=b", "wyr.img="+image, "wyr.arg=a", "wyr.arg=b"),
 			want: Boot{Image: image, Args: []string{"b", "a", "b"}}},
+		{name: "in the order of the codes", options: inOption4(43, "\x03\x09wyr.arg=c\x01\x09wyr.arg=a\x02\x09wyr.arg=b"+
+			"\x01\x09wyr.arg=A"), want: Boot{Args: []string{"a", "A", "b", "c"}}},
 		{name: "the last image", options: inVendor4(t, "wyr.img=other", "wyr.img="+image), want: Boot{Image: image}},
 		{name: "with quotes", options: inVendor4(t, `wyr.arg="quiet loglevel=3"`, `wyr.arg=a="b c"`),
 			want: Boot{Args: []string{"quiet loglevel=3", `a="b c"`}}},
@@ -198,6 +200,8 @@ func TestBoot6(t *testing.T) {
 			inVendor6(t, ours, "wyr.img="+image), want: Boot{Image: image}},
 		{name: "in two options", options: inVendor6(t, ours, "wyr.img="+image) + inVendor6(t, ours, "wyr.arg=a"),
 			want: Boot{Image: image, Args: []string{"a"}}},
+		{name: "in the order of the codes", options: inOption6(17, string(unhex(t, ours+inOption6(258, "wyr.arg=c")+
+			inOption6(3, "wyr.arg=b")+inOption6(1, "wyr.arg=a")))), want: Boot{Args: []string{"a", "b", "c"}}},
 		{name: "cut off", options: inOption6(17, string(unhex(t, ours+inOption6(1, "wyr.img=a")+"00020009"))+"wyr"),
 			want: Boot{Image: "a"}},
 		{name: "no number", options: inOption6(17, "\x00\x00\xab")},
