@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -332,27 +333,33 @@ func TestVendorClass(t *testing.T) {
 }
 
 // FuzzBoot checks that whatever a server says about what to boot is short, of visible characters and in one of the
-// expected forms.
+// expected forms. The four inputs are the three fields of a DHCPv4 message that hold options, and the options of a
+// DHCPv6 message.
 func FuzzBoot(f *testing.F) {
-	for _, options := range []string{"", inOption4(67, "oci://registry.example/debian"), inOption4(67, "pxelinux.0"),
-		inVendor4(f, "wyr.img=a", "wyr.arg=b\n", "wyr.policy=c"), inOption4(43, "wyr.img=a"), "2b06 0104 0a090009",
-		inOption4(224, `wyr.arg="a b"`) + inOption4(226, "wyr.config=x")} {
-		f.Add(message4(f, options, "", ""))
-		f.Add(message4(f, options, fmt.Sprintf("%x", "oci://x"), ""))
+	for _, tt := range []struct{ options, file, sname, six string }{
+		{inOption4(67, "oci://registry.example/debian"), "", "", inOption6(59, "oci://registry.example/debian")},
+		{inOption4(67, "pxelinux.0"), fmt.Sprintf("%x", "oci://x"), "", inOption6(39, "\x00\x05rack8")},
+		{inVendor4(f, "wyr.img=a", "wyr.arg=b\n", "wyr.policy=c"), "", "",
+			inVendor6(f, "0000ab11", "wyr.img=a", "wyr.arg=b")},
+		{inOption4(43, "wyr.img=a"), "", "", inOption6(17, "\x00")},
+		{inOption4(224, `wyr.arg="a b"`) + inOption4(226, "wyr.config=x"), "", "", ""},
+		{"340103", inOption4(67, "oci://a"), inVendor4(f, "wyr.img=a"), ""},
+		{"2b06 0104 0a090009" + inOption4(12, "rack7"), "", "", ""},
+	} {
+		f.Add(unhex(f, tt.options), unhex(f, tt.file), unhex(f, tt.sname), unhex(f, tt.six))
 	}
-	f.Add(message4(f, "340103", inOption4(67, "oci://a"), inVendor4(f, "wyr.img=a")))
-	for _, options := range []string{inOption6(59, "oci://a"), inVendor6(f, "0000ab11", "wyr.img=a", "wyr.arg=b"),
-		inOption6(17, "\x00"), inOption6(39, "\x00\x05rack8")} {
-		f.Add(unhex(f, "07 010203"+ids6+options))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
+	head4, head6 := message4(f, "", "", ""), unhex(f, "07 010203"+ids6)
+	f.Fuzz(func(t *testing.T, options, file, sname, six []byte) {
+		b := append(bytes.Clone(head4), options...)
+		copy(b[file4:options4-4], file)
+		copy(b[sname4:file4], sname)
 		var said []Boot
 		var wrong, names []string
 		if p, err := parse4(b); err == nil && (&dhcp4{}).usable(p) {
 			l := readLease4(p)
 			said, wrong, names = append(said, l.boot), append(wrong, l.wrong...), append(names, l.hostname)
 		}
-		if m, err := parse6(b); err == nil {
+		if m, err := parse6(append(bytes.Clone(head6), six...)); err == nil {
 			l := readLease6(m, time.Now())
 			said, wrong, names = append(said, l.boot), append(wrong, l.wrong...), append(names, l.hostname)
 		}

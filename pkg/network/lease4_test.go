@@ -266,7 +266,7 @@ func TestInfiniBand(t *testing.T) {
 // is sent can be read again.
 func FuzzParse4(f *testing.F) {
 	for _, options := range []string{"ff", "340103 0104ffffff00 ff", "7906 08 0b 0a090008 2108c00002000a090009", "03",
-		"0600 0c00 0f00 7700 1a00"} {
+		"0600 0c00 0f00 7700 1a00", "0fff" + strings.Repeat("61", 255) + "0f0162 ff"} {
 		f.Add(message4(f, options, "06040a090003 ff", "7703026161 ff"))
 	}
 	f.Add(datagram4([]byte("hello"), 67, 68))
