@@ -293,6 +293,11 @@ func TestToldWhatToBoot(t *testing.T) {
 		if m.says("boot file") != 2 || m.says("wyr.policy") != 1 {
 			t.Errorf("after renewals it says %q", m.said)
 		}
+		k.dhcp4.set(func(s *fakeServer4) { s.file, s.options = "", nil }) // or nothing, as with Windows' server
+		pass(time.Hour)
+		if diff := cmp.Diff(want, m.State()[0].Boot); diff != "" {
+			t.Errorf("what to boot after a renewal without it (-want +got):\n%s", diff)
+		}
 		if k.dhcp4.class != "Wyrcan" || fmt.Sprintf("%q", k.dhcp6.classes) != `["Wyrcan"]` {
 			t.Errorf("the servers hear of the classes %q and %q", k.dhcp4.class, k.dhcp6.classes)
 		}

@@ -235,6 +235,7 @@ func (d *dhcp4) extend(ctx context.Context, w *wire4, old *lease4) (*lease4, err
 				ack.Options[code] = value
 			}
 		}
+		ack.BootFileName = cmp.Or(ack.BootFileName, old.ack.BootFileName)
 	}
 	return readLease4(ack), nil
 }
