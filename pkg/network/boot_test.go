@@ -208,7 +208,9 @@ func TestBoot6(t *testing.T) {
 		{name: "no number", options: inOption6(17, "\x00\x00\xab")},
 		{name: "a policy", options: inVendor6(t, ours, "wyr.policy=/x"), wrong: "cannot come from DHCP"},
 		{name: "lines", options: inOption6(59, "oci://a\nb"), wrong: "DHCPv6 server 02:00:00:00:01:01 has characters"},
-		{name: "too long", options: inOption6(59, "oci://"+strings.Repeat("x", maxBootText)), wrong: "is longer than"},
+		{name: "too long", options: inOption6(59, "oci://"+strings.Repeat("x", maxBootText))},
+		{name: "too long for an argument", options: inVendor6(t, ours, "wyr.arg="+strings.Repeat("x", maxBootText)),
+			wrong: "is longer than"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, err := parse6(unhex(t, "07 010203"+ids6+"0003 0028 00000001 00000000 00000000"+good6+tt.options))

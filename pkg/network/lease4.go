@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/rfc1035label"
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
@@ -63,7 +64,7 @@ func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 	if domain := strings.TrimRight(ack.DomainName(), "\x00"); domain != "" {
 		l.domains = append(l.domains, domain)
 	}
-	if search := ack.DomainSearch(); search != nil {
+	if search := domainSearch(ack); search != nil {
 		l.domains = appendNew(l.domains, slices.DeleteFunc(search.Labels, func(s string) bool { return s == "" }))
 	}
 	if mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, ack.Options); err == nil && mtu >= 68 { // RFC 2132 5.1
@@ -76,6 +77,14 @@ func readLease4(ack *dhcpv4.DHCPv4) *lease4 {
 	}
 	l.times(ack)
 	return l
+}
+
+// domainSearch returns the search list; nil if there is none, or one that is too long.
+func domainSearch(ack *dhcpv4.DHCPv4) *rfc1035label.Labels {
+	if len(ack.Options.Get(dhcpv4.OptionDNSDomainSearchList)) > longestNames {
+		return nil
+	}
+	return ack.DomainSearch()
 }
 
 // times sets the lifetime and when the lease is to be extended: RFC 2131 section 4.4.5, with its defaults where T1

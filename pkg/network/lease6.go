@@ -1,11 +1,14 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
 // lease6 is a lease of a DHCPv6 server.
@@ -93,16 +96,15 @@ func (l *lease6) times(ia *dhcpv6.OptIANA, preferred, valid time.Duration, now t
 	l.renew, l.rebind, l.expires = now.Add(t1), now.Add(t2), now.Add(valid)
 }
 
-// serverName returns what a person may recognise of a server's identifier.
+// serverName returns what a person may recognise of a server's identifier, which should have 130 bytes at most (RFC
+// 8415 section 11.1).
 func serverName(m *message6) string {
-	if m.server == "" {
-		return "of no name"
-	}
+	name := fmt.Sprintf("%x", m.server)
 	switch id := m.Options.ServerID().(type) {
 	case *dhcpv6.DUIDLL:
-		return id.LinkLayerAddr.String()
+		name = id.LinkLayerAddr.String()
 	case *dhcpv6.DUIDLLT:
-		return id.LinkLayerAddr.String()
+		name = id.LinkLayerAddr.String()
 	}
-	return fmt.Sprintf("%x", m.server)
+	return cmp.Or(printable.Line(name), "of no name")
 }

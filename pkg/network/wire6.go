@@ -44,7 +44,7 @@ func parse6(b []byte) (*message6, error) {
 			}
 			return
 		}
-		if o, err := dhcpv6.ParseOption(code, data); err == nil {
+		if o, err := parseOption6(code, data); err == nil {
 			m.Options.Add(o)
 		}
 	})
@@ -60,11 +60,23 @@ func parseIANA(b []byte) *dhcpv6.OptIANA {
 	second := func(at int) time.Duration { return time.Duration(binary.BigEndian.Uint32(b[at:])) * time.Second }
 	ia := &dhcpv6.OptIANA{IaId: [4]byte(b), T1: second(4), T2: second(8)}
 	eachOption6(b[header:], func(code dhcpv6.OptionCode, data []byte) {
-		if o, err := dhcpv6.ParseOption(code, data); err == nil {
+		if o, err := parseOption6(code, data); err == nil {
 			ia.Options.Add(o)
 		}
 	})
 	return ia
+}
+
+// longestNames is the longest option that may hold domain names. A pointer to another name takes two bytes (RFC 1035 section
+// 4.1.4), so the names of an option, and the time to read them, can grow with the third power of its length.
+const longestNames = 2048
+
+// parseOption6 reads an option and what is in it. The library reads names in several options, and options in options.
+func parseOption6(code dhcpv6.OptionCode, data []byte) (dhcpv6.Option, error) {
+	if len(data) > longestNames {
+		return nil, errors.New("too long")
+	}
+	return dhcpv6.ParseOption(code, data)
 }
 
 // eachOption6 calls f for each option up to the first that is truncated.
