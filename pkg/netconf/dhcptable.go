@@ -150,7 +150,7 @@ func dhcp6Keys() []key[NetworkConfig] {
 		{"UseDNS", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.useDNS })},
 		{"UseNTP", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.useNTP })},
 		{"UseDomains", "default no", setUseDomains(func(c *n) **bool { return &c.DHCPv6.useDomains })},
-		{"UseHostname", "the name is not used here", flag(func(d *DHCPv6) *bool { return &d.UseHostname })},
+		{"UseHostname", "the name is passed on, but not set here", flag(func(d *DHCPv6) *bool { return &d.UseHostname })},
 		{"RapidCommit", "two messages instead of four; default yes",
 			flag(func(d *DHCPv6) *bool { return &d.RapidCommit })},
 		{"SendHostname", "default yes", tristate(func(c *n) **bool { return &c.DHCPv6.sendHostname })},

@@ -257,6 +257,10 @@ func TestHostnameOfLease(t *testing.T) {
 		if got := l.state(time.Now()).Hostname; got != tt.want {
 			t.Errorf("%s and %s: the name is %q, want %q", tt.four, tt.six, got, tt.want)
 		}
+		l.conf.DHCPv4.UseHostname, l.conf.DHCPv6.UseHostname = false, false
+		if got := l.state(time.Now()).Hostname; got != "" {
+			t.Errorf("%s and %s: the name is %q, which the file does not want", tt.four, tt.six, got)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -71,12 +70,7 @@ func (l *link) state(now time.Time) LinkState {
 	names := &l.wanted.names
 	s.DNS, s.Domains, s.NTP = names.dns, names.domains, names.ntp
 	s.Servers = l.servers(now)
-	if l.lease6 != nil {
-		s.Hostname = l.lease6.hostname
-	}
-	if l.lease4 != nil {
-		s.Hostname, s.Leased = cmp.Or(l.lease4.hostname, s.Hostname), true
-	}
+	s.Hostname, s.Leased = l.hostname(), l.lease4 != nil
 	s.Boot = l.boots()
 	s.Pending = l.pending()
 	s.Broken = l.applied.trouble[bringUp] != ""
