@@ -48,7 +48,8 @@ func TestReadOS(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for link, to := range map[string]string{"device": "/dev/zero", "loop": "loop", "gone": "nowhere"} {
+	for link, to := range map[string]string{"device": "/dev/zero", "loop": "loop", "gone": "nowhere",
+		"masked": "/dev/null"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -60,6 +61,9 @@ func TestReadOS(t *testing.T) {
 		if b, err := Read(os.DirFS(dir), name, 1024); err == nil || err.Error() != want || len(b) > 0 {
 			t.Errorf("Read(%q) = %d bytes, %v; want %q", name, len(b), err, want)
 		}
+	}
+	if b, err := Read(os.DirFS(dir), "masked", 1024); len(b) > 0 || err != nil {
+		t.Errorf("Read of a link to /dev/null = %d bytes, %v", len(b), err)
 	}
 }
 
