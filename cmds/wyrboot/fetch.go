@@ -25,21 +25,33 @@ func (c *cmd) fetch(ctx context.Context) (*rootfs.Tree, error) {
 		return nil, err
 	}
 	source.Report = c.report
+	failed := func(err error, wait time.Duration) { c.report(image.Attempt{Err: err, Wait: wait}) }
+	var tree *rootfs.Tree
+	err = insist(ctx, image.Heals, failed, func() error {
+		return c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot get %s: %w", c.config.Image, c.advise(err))
+	}
+	return tree, nil
+}
+
+// insist makes attempts until one succeeds, fails for a reason that does not pass, or ctx ends. It tells of each other
+// failure, and of the wait after it.
+func insist(
+	ctx context.Context, heals func(error) bool, failed func(error, time.Duration), attempt func() error,
+) error {
 	for try := 1; ; try++ {
-		var tree *rootfs.Tree
-		err := c.stage("pull", func() (err error) { tree, err = c.pull(ctx, source); return err })
-		if err == nil {
-			return tree, nil
-		}
-		if !image.Heals(err) || ctx.Err() != nil {
-			return nil, fmt.Errorf("cannot get %s: %w", c.config.Image, c.advise(err))
+		err := attempt()
+		if err == nil || !heals(err) || ctx.Err() != nil {
+			return err
 		}
 		wait := max(backoff(try), image.RetryAfter(err))
-		c.report(image.Attempt{Err: err, Wait: wait})
+		failed(err, wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, err
+			return err
 		}
 	}
 }

@@ -51,6 +51,9 @@ func (c *cmd) online(ctx context.Context) error {
 			hopeless = 0
 			if wait.due(time.Now(), offline.Links) {
 				why := append([]string{err.Error()}, cards(offline, c.loader.Result())...)
+				if c.missing != nil {
+					why = append(why, c.missing.Error())
+				}
 				c.sayf("still waiting for the network: %s", strings.Join(why, "; "))
 			}
 			continue
@@ -59,6 +62,9 @@ func (c *cmd) online(ctx context.Context) error {
 			continue
 		}
 		why := noNetwork(offline, c.driversErr, c.loader.Result())
+		if c.missing != nil {
+			return fmt.Errorf("%w; DHCP names none either: %w", c.missing, why)
+		}
 		if !c.owner || c.config.Fail == "shell" {
 			return why
 		}

@@ -17,7 +17,6 @@ import (
 // source returns what finds the image: with the credentials, the certificate authorities and the mirrors that are in
 // the initrd or on the command line.
 func (c *cmd) source() (*image.Source, error) {
-	c.logins = c.registryLogins()
 	places, err := registries.Read(os.DirFS("/"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read how registries are reached: %w", err)
@@ -27,7 +26,7 @@ func (c *cmd) source() (*image.Source, error) {
 	}
 	return &image.Source{
 		Logf:         c.sayf,
-		Roots:        c.roots(),
+		Roots:        c.trusted,
 		Certificates: c.hostCertificates,
 		Auth:         c.logins.For,
 		Insecure:     image.Hosts(c.config.Insecure),

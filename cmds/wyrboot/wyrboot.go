@@ -2,7 +2,7 @@
 //
 // Synopsis:
 //
-//	wyrboot [-cmdline FILE]
+//	wyrboot [-cmdline FILE] [ARGUMENT...]
 //
 // Description:
 //
@@ -11,7 +11,9 @@
 //	starts the kernel that is inside the container. It never returns: it starts the container, or says why it cannot and
 //	reboots. Started by a person, from a shell, it returns on failure.
 //
-//	The kernel's command line says what to boot; if it does not, the EFI variable that wyr.efi=write stored does.
+//	The kernel's command line says what to boot, and the ARGUMENTs, which count as if they stood at its end: u-root's init
+//	makes them of uroot.uinitargs= and /etc/uinit.flags. If none names an image, these are asked in this order: the EFI
+//	variable that wyr.efi=write stored, system credentials, coreboot's VPD, and DHCP servers.
 //
 // Options:
 //
@@ -24,8 +26,8 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -36,12 +38,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/u-root/u-root/pkg/vpd"
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/clock"
-	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
@@ -67,13 +69,15 @@ const documents = "https://gitlab.com/wyrcan/wyrcan"
 const wyrinit = "/usr/lib/wyrcan/wyrinit"
 
 func main() {
-	c := &cmd{console: console.Open(""), store: &efivar.Var{}, root: os.DirFS("/"), owner: ownsMachine()}
+	c := &cmd{console: console.Open(""), store: &efivar.Var{}, root: os.DirFS("/"), vpd: vpd.NewReader(),
+		owner: ownsMachine()}
 	c.trouble = &console.Trouble{Out: c.console, Sayf: c.sayf, Prefix: "wyrboot: "}
-	flags := flag.NewFlagSet("wyrboot", flag.ExitOnError)
-	flags.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "read the arguments from `FILE`")
-	flags.Parse(os.Args[1:])
+	wrong := c.arguments(os.Args[1:])
 	if !c.owner {
-		c.sayf("%v", c.run(context.Background()))
+		if wrong == nil {
+			wrong = c.run(context.Background())
+		}
+		c.sayf("%v", wrong)
 		c.console.Flush(2 * time.Second)
 		os.Exit(1)
 	}
@@ -83,6 +87,9 @@ func main() {
 	if err == nil && errors.Is(os.Mkdir(started, 0o755), fs.ErrExist) {
 		c.fail(context.Background(),
 			errors.New("wyrboot died without a word, which is a mistake in Wyrcan itself, please report it"))
+	}
+	if wrong != nil {
+		c.fail(context.Background(), wrong)
 	}
 	c.fail(context.Background(), c.run(context.Background()))
 }
@@ -104,14 +111,19 @@ func ownsMachine() bool {
 type cmd struct {
 	console *console.Console
 	cmdline string
+	words   []string // arguments of this program, which count as if they stood behind those of the command line
 	store   config.Store
-	root    fs.FS // of this machine: what its owner put there
-	owner   bool  // this program may reboot the machine
+	root    fs.FS       // of this machine: what its owner put there
+	vpd     *vpd.Reader // coreboot's Vital Product Data
+	owner   bool        // this program may reboot the machine
 
 	system    syscred.Set             // system credentials
 	logins    credentials.Credentials // for registries
-	config    config.Config
-	confirmed bool // a person answered yes to wyr.efi=write
+	trusted   *x509.CertPool          // certificate authorities
+	found     config.Found            // the configuration as it was found, which wyr.efi=write stores
+	missing   error                   // why none names an image, before the network is up; nil if one does
+	config    config.Config           // what this machine boots
+	confirmed bool                    // wyr.efi=write is to be done: a person has answered yes, or nobody is asked
 	net       *network.Manager
 	clock     *clock.Clock
 	policies  policy.Policies
@@ -154,11 +166,11 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
 		c.sayf("some hardware may stay without a driver: %v", err)
 	}
+	var unreadable []error
+	c.system, unreadable = c.systemCredentials(ctx)
 	if err := c.configure(ctx); err != nil {
 		return err
 	}
-	var unreadable []error
-	c.system, unreadable = c.systemCredentials(ctx)
 	if c.policies, err = policies(builtinPolicy, policy.File, c.system, unreadable); err != nil {
 		return fmt.Errorf("cannot tell which images may be booted: %w", err)
 	}
@@ -186,8 +198,12 @@ func (c *cmd) start(ctx context.Context) error {
 	if !c.config.NoRecord {
 		c.boot.Record = c.record
 	}
+	c.logins, c.trusted = c.registryLogins(), c.roots()
 	c.setClock(ctx)
 	c.useProxy()
+	if err := c.complete(ctx, c.net.State); err != nil {
+		return err
+	}
 	tree, err := c.fetch(ctx)
 	if err != nil {
 		return err
@@ -251,23 +267,6 @@ func (c *cmd) drivers(ctx context.Context) error {
 		}
 	}()
 	return nil
-}
-
-// configure finds out what to boot. It also does what wyr.efi= asks for, except for writing the configuration.
-func (c *cmd) configure(ctx context.Context) error {
-	line, err := os.ReadFile(c.cmdline)
-	if err != nil {
-		return fmt.Errorf("cannot read the kernel's command line: %w", err)
-	}
-	var warnings []string
-	c.config, warnings, err = config.Load(cmdline.Parse(string(line)), c.store)
-	for _, w := range warnings {
-		c.sayf("%s", w)
-	}
-	if c.config.EFI != "" && c.askEFI(ctx) {
-		c.reboot()
-	}
-	return err
 }
 
 // stage runs one step of the boot and says how long that took, in a form that tests and people can search for.

@@ -98,13 +98,14 @@ func (c *cmd) write(words []string) error {
 	if err != nil {
 		return err
 	}
-	cfg, warnings, err := config.Load(args, nil)
-	for _, w := range warnings {
+	found, err := config.Load(args)
+	for _, w := range found.Warnings {
 		fmt.Fprintf(c.stderr, "wyrefi: %s\n", printable.Clip(w, printable.Long))
 	}
 	if err != nil {
 		return err
 	}
+	cfg := found.Config
 	cfg.EFI = config.EFIWrite
 	return c.change(cfg,
 		"this configuration is already in NVRAM", "stored; a boot whose command line names no image will use it")

@@ -151,14 +151,14 @@ func (c *cmd) described(logf func(string, ...any)) ([]netconf.File, error) {
 		}
 		args = cmdline.Parse(string(line))
 	}
-	conf, warnings, err := config.Load(args, nil)
+	found, err := config.Load(args)
 	if err != nil && !errors.Is(err, config.ErrNoImage) {
 		return nil, err
 	}
-	for _, w := range warnings {
+	for _, w := range found.Warnings {
 		logf("%s", w)
 	}
-	return conf.Network, nil
+	return found.Network, nil
 }
 
 // sentence returns one line, whatever servers have put into the arguments.

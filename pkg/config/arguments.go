@@ -37,9 +37,17 @@ var yesNo = []string{"yes", "no", "true", "false", "on", "off", "1", "0"}
 func isYes(v string) bool { return slices.Contains([]string{"yes", "true", "on", "1"}, v) }
 
 var options = []option{
-	{"efi", []string{"write", "clear"},
-		func(c Config) string { return string(c.EFI) },
-		func(c *Config, v string) { c.EFI = EFI(v) }, nil},
+	{"efi", []string{"write", "clear", "write,yes", "clear,yes"},
+		func(c Config) string {
+			if c.EFIYes {
+				return string(c.EFI) + yesToo
+			}
+			return string(c.EFI)
+		},
+		func(c *Config, v string) {
+			v, c.EFIYes = strings.CutSuffix(v, yesToo)
+			c.EFI = EFI(v)
+		}, nil},
 	{"root", []string{"initramfs"},
 		func(c Config) string { return c.Root },
 		func(c *Config, v string) { c.Root = v }, nil},
@@ -70,6 +78,9 @@ var options = []option{
 		},
 		func(c *Config, v string) { c.NoRecord = v != "" && !isYes(v) }, nil},
 }
+
+// yesToo ends a value of wyr.efi that answers the question beforehand.
+const yesToo = ",yes"
 
 // fails are the values of wyr.fail.
 var fails = []string{"reboot", "poweroff", "shell", "halt"}
@@ -115,7 +126,7 @@ var lists = []list{
 
 // known returns the names of all arguments but wyr.net.*, to suggest one for a misspelt name.
 func known() []string {
-	names := []string{"img", "arg", "proxy"}
+	names := []string{"img", "arg", "config", "proxy"}
 	for _, l := range lists {
 		names = append(names, l.name)
 	}
@@ -125,11 +136,28 @@ func known() []string {
 	return names
 }
 
-// arguments is the configuration on the command line.
+// arguments is the configuration that a line or a text of arguments has.
 type arguments struct {
 	Config
 	given    map[string]string // the values of the single-valued arguments, by name
 	warnings []string
+}
+
+// own returns the name of one of Wyrcan's own arguments without its prefix.
+func own(key string) (string, bool) {
+	if name, ok := strings.CutPrefix(key, "wyr."); ok {
+		return name, true
+	}
+	return strings.CutPrefix(key, "wyrcan.")
+}
+
+// withoutFile returns the arguments of a kernel's command line without the name of the started file, which iPXE on EFI
+// puts first: wyrcan.efi, or wyrcan.kernel?job=images.
+func withoutFile(args []cmdline.Arg) []cmdline.Arg {
+	if len(args) > 0 && (!args[0].HasValue || strings.Contains(args[0].Key, "?")) {
+		return args[1:]
+	}
+	return args
 }
 
 // parse reads Wyrcan's own arguments and ignores all others. Arguments behind a "--" count too: the kernel passes those
@@ -137,28 +165,31 @@ type arguments struct {
 func parse(args []cmdline.Arg) arguments {
 	l := arguments{given: make(map[string]string)}
 	var net network
-	for i, a := range args {
-		// iPXE on EFI puts the name of the started file first: wyrcan.efi, or wyrcan.kernel?job=images.
-		if i == 0 && (!a.HasValue || strings.Contains(a.Key, "?")) {
-			continue
-		}
-		name, ok := strings.CutPrefix(a.Key, "wyr.")
-		if !ok {
-			name, ok = strings.CutPrefix(a.Key, "wyrcan.")
-		}
+	for _, a := range args {
+		name, ok := own(a.Key)
 		if !ok {
 			continue
 		}
 		if err := l.argument(name, a, &net); err != nil {
-			var text fmt.Stringer = a
-			if name == "proxy" { // it may have a password in it
-				text = cmdline.Arg{Key: a.Key}
-			}
-			l.warnings = append(l.warnings, fmt.Sprintf("%s is ignored: %v", text, err))
+			l.ignore(a, err)
 		}
 	}
 	l.Network = net.files()
+	if l.Image != "" && l.File != "" {
+		l.ignore(cmdline.Arg{Key: "wyr.config"}, fmt.Errorf("wyr.img stands beside it and names the image"))
+		l.File = ""
+	}
 	return l
+}
+
+// ignore warns that an argument does not count.
+func (l *arguments) ignore(a cmdline.Arg, why error) {
+	var text fmt.Stringer = a
+	switch name, _ := own(a.Key); name {
+	case "proxy", "config": // a URL may have a password in it
+		text = cmdline.Arg{Key: a.Key}
+	}
+	l.warnings = append(l.warnings, fmt.Sprintf("%s is ignored: %v", text, why))
 }
 
 // argument adds argument a to l. name is a's key without its prefix. The error says why a is ignored.
@@ -167,7 +198,7 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	j := slices.IndexFunc(lists, func(l list) bool { return l.name == name })
 	path, isNet := strings.CutPrefix(name, "net.")
 	switch {
-	case name != "img" && name != "arg" && name != "proxy" && i < 0 && j < 0 && !isNet:
+	case !slices.Contains([]string{"img", "arg", "config", "proxy"}, name) && i < 0 && j < 0 && !isNet:
 		return unknown(name)
 	case !a.HasValue:
 		return fmt.Errorf("it needs a value, as in %s=VALUE", a.Key)
@@ -188,6 +219,12 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 		}
 		l.once(name, a)
 		l.Proxy = a.Value
+	case name == "config":
+		if err := checkFile(a.Value); err != nil {
+			return err
+		}
+		l.once(name, a)
+		l.File = a.Value
 	case a.Value == "" && name == "img":
 		return fmt.Errorf("it names no image")
 	case a.Value == "":
@@ -258,6 +295,9 @@ func (c Config) Arguments() []cmdline.Arg {
 	}
 	if c.Image != "" {
 		add("img", c.Image)
+	}
+	if c.File != "" {
+		add("config", c.File)
 	}
 	for _, a := range c.Args {
 		add("arg", a)

@@ -90,7 +90,7 @@ func (c Change) Apply() error {
 func (c Change) data(version string) ([]byte, error) {
 	switch c.Config.EFI {
 	case EFIWrite:
-		if c.Config.Image == "" {
+		if !c.Config.Named() {
 			return nil, ErrNoImage
 		}
 		return c.Config.marshal(version)

@@ -97,6 +97,8 @@ func TestChange(t *testing.T) {
 		after   string
 	}{
 		{name: "write", config: write, needed: true, after: want},
+		{name: "write a file", config: Config{File: "https://h/x", EFI: EFIWrite, EFIYes: true}, needed: true,
+			after: `{"network":{},"cmdline":[],"image":"","config":"https://h/x"}`},
 		{name: "write over another", config: write, store: memory{data: []byte(old)}, needed: true, after: want},
 		{name: "write the same", config: write, store: memory{data: []byte(want)}, after: want},
 		{name: "write, with a version", config: write, version: "v0.2.0", needed: true, after: by(`"v0.2.0"`)},

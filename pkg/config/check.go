@@ -7,6 +7,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/fetch"
 )
 
 // The checks here say why a value is not what its argument takes. They are the same for the command line and for NVRAM.
@@ -73,6 +77,37 @@ func checkProxy(v string) error {
 		return errors.New("it has more than the proxy: want http://HOST:PORT or https://HOST:PORT")
 	}
 	return nil
+}
+
+// maxImage is the longest name of an image: a repository has at most 255 characters, a tag 128, a digest 135.
+const maxImage = 1024
+
+// checkImage checks the name of an image that somebody else than the person at the command line gave: a name that
+// cannot be one gives way to the next source.
+func checkImage(v string) error {
+	if len(v) > maxImage {
+		return fmt.Errorf("the name of an image has at most %d characters", maxImage)
+	}
+	text, err := expand(v, sample)
+	if err != nil {
+		return fmt.Errorf("%q is not the name of an image: %w", v, err)
+	}
+	if _, err := name.ParseReference(text); err != nil {
+		return fmt.Errorf("%q is not the name of an image: want [registry/]name[:tag][@digest]", v)
+	}
+	return nil
+}
+
+// checkFile checks the URL of wyr.config. An empty one names no file.
+func checkFile(v string) error {
+	if v == "" {
+		return nil
+	}
+	text, err := expand(v, sample)
+	if err == nil {
+		_, err = fetch.Parse(text)
+	}
+	return err
 }
 
 // isHost reports whether text is HOST[:PORT], and not a URL, a path or a pattern.

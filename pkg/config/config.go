@@ -1,18 +1,16 @@
-// Package config finds out what to boot and how. It reads the kernel's command line or, if that names no image, the
-// configuration that wyr.efi=write has stored in NVRAM. The arguments, the JSON format in NVRAM, and which of the two
-// counts, are as the README says and as in Wyrcan 2.1.
+// Package config finds out what to boot and how. It asks the places where a machine may have its configuration, one
+// after the other: the kernel's command line, the configuration that wyr.efi=write has stored in NVRAM, system
+// credentials, coreboot's VPD, and what DHCP servers say. The arguments, and the JSON format in NVRAM, are as the
+// README says and as in Wyrcan 2.1.
 //
-// The package does not check image references or the keys of network files. It makes no system call: it reaches NVRAM
-// through a Store.
+// The package does not check the keys of network files. It makes no system call: it reaches NVRAM through a Store, and
+// gets the content of the other places as values.
 package config
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"time"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
 )
 
@@ -20,8 +18,10 @@ import (
 type Config struct {
 	Image   string         // wyr.img
 	Args    []string       // wyr.arg, in order, none of them empty
+	File    string         // wyr.config: the URL of a text with the image and its arguments; "" if Image is not ""
 	Network []netconf.File // wyr.net.*: files and sections in order of first mention, one entry for each value of a key
 	EFI     EFI            // wyr.efi; never stored
+	EFIYes  bool           // wyr.efi=write,yes or clear,yes: nobody is asked; never stored
 	Root    string         // wyr.root: "" or "initramfs"
 	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes
@@ -47,7 +47,7 @@ type Config struct {
 
 // kept returns the part of c that is stored.
 func (c Config) kept() Config {
-	c.EFI, c.Debug = "", ""
+	c.EFI, c.EFIYes, c.Debug = "", false, ""
 	if c.Fail == "shell" {
 		c.Fail = ""
 	}
@@ -74,63 +74,8 @@ type Store interface {
 	Clear() error
 }
 
+// Named reports whether c says what to boot: it names an image, or a file that does.
+func (c Config) Named() bool { return c.Image != "" || c.File != "" }
+
 // ErrNoImage is returned if no source names an image. The caller then shows Help.
 var ErrNoImage = errors.New("no container image is named (wyr.img=IMAGE)")
-
-// Load returns the configuration of the first source that names an image: the arguments, then store, which may be nil.
-// Image, Args and Network come from that source only and are never mixed: a stored network belongs to the stored image.
-// The other values concern this boot, so the arguments always count, and the source sets only the rest.
-//
-// The strings are warnings, one sentence each, about what was ignored and why. If no source names an image, or store
-// holds no valid configuration, the error is ErrNoImage with the cause. The Config then still holds the values of the
-// arguments: wyr.efi=clear needs no image.
-func Load(args []cmdline.Arg, store Store) (Config, []string, error) {
-	line := parse(args)
-	sources := []struct {
-		name string
-		load func() (Config, error)
-	}{
-		{"the command line", func() (Config, error) { return line.Config, nil }},
-		{"NVRAM", func() (Config, error) { return stored(store) }},
-	}
-	var failed []error
-	for i, source := range sources {
-		c, err := source.load()
-		if err != nil {
-			failed = append(failed, fmt.Errorf("cannot use the configuration in %s: %w", source.name, err))
-			continue
-		}
-		if c.Image == "" {
-			continue
-		}
-		warnings := line.warnings
-		for _, err := range failed {
-			warnings = append(warnings, err.Error())
-		}
-		if i > 0 && len(line.Args)+len(line.Network) > 0 {
-			warnings = append(warnings, fmt.Sprintf(
-				"wyr.arg and wyr.net on the command line are ignored: it names no image, so they come from %s with %s",
-				source.name, c.Image))
-		}
-		return line.over(c), warnings, nil
-	}
-	if cause := errors.Join(failed...); cause != nil {
-		return line.Config, line.warnings, fmt.Errorf("%w: %w", ErrNoImage, cause)
-	}
-	return line.Config, line.warnings, ErrNoImage
-}
-
-// stored returns the configuration in s, or an empty one if s holds none.
-func stored(s Store) (Config, error) {
-	if s == nil {
-		return Config{}, nil
-	}
-	data, err := s.Load()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return Config{}, nil
-	case err != nil:
-		return Config{}, err
-	}
-	return Unmarshal(data)
-}

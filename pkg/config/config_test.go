@@ -36,6 +36,9 @@ func (m *memory) Clear() error {
 	return nil
 }
 
+// digest is that of some file.
+var digest = strings.Repeat("0a", 32)
+
 // oneSection returns a network file with one section.
 func oneSection(name string, kind netconf.Kind, section string, entries ...netconf.Entry) netconf.File {
 	return netconf.File{Name: name, Kind: kind, Sections: []netconf.Section{{Name: section, Entries: entries}}}
@@ -59,6 +62,24 @@ func TestLoadArguments(t *testing.T) {
 		{name: "chain load does not change this boot", line: `wyr.img=w wyr.arg="wyr.efi=write wyr.img=d"`,
 			want: Config{Image: "w", Args: []string{"wyr.efi=write wyr.img=d"}}},
 		{name: "efi", line: `wyr.img=x wyr.efi=write`, want: Config{Image: "x", EFI: EFIWrite}},
+
+		{name: "efi without a question", line: `wyr.img=x wyr.efi=write,yes`,
+			want: Config{Image: "x", EFI: EFIWrite, EFIYes: true}},
+		{name: "a question again", line: `wyr.img=x wyr.efi=clear,yes wyr.efi=clear`, want: Config{Image: "x", EFI: EFIClear},
+			warnings: []string{`"clear" takes the place of "clear,yes"`}},
+		{name: "a file", line: `wyr.config=https://server.example/${mac}.conf wyr.fail=halt`,
+			want: Config{File: "https://server.example/${mac}.conf", Fail: "halt"}},
+		{name: "a file by TFTP", line: `wyr.config=tftp://10.0.0.1/a#sha256=` + digest,
+			want: Config{File: "tftp://10.0.0.1/a#sha256=" + digest}},
+		{name: "an image beside a file", line: `wyr.config=https://server.example/x wyr.img=x`, want: Config{Image: "x"},
+			warnings: []string{"wyr.config is ignored: wyr.img stands beside it"}},
+		{name: "files, bad", line: `wyr.img=x wyr.config wyr.config=http://h/x wyr.config=tftp://h/x wyr.config=ftp://h/x ` +
+			`wyr.config=https://me:hunter2@h/x wyr.config=/etc/x wyr.config=http://h/x#sha256=12 wyr.config=https://h/${disk}`,
+			want: Config{Image: "x"},
+			warnings: []string{"needs a value", "can change what comes by http", "can change what comes by tftp",
+				"do not come by ftp", "leave the login out", "not a URL", "64 hexadecimal digits", "there is no ${disk}"}},
+		{name: "variables stay", line: `wyr.img=registry.example/${uuid}:${arch} wyr.arg=host=${hostname}`,
+			want: Config{Image: "registry.example/${uuid}:${arch}", Args: []string{"host=${hostname}"}}},
 
 		{name: "firmware's own arguments", line: `wyrcan.kernel BOOT_IMAGE=/k initrd=\initrd wyr.img=x root=/dev/sda`,
 			want: Config{Image: "x"}},
@@ -169,19 +190,28 @@ func TestLoadArguments(t *testing.T) {
 				`"" is no file name`, `"SR-IOV" is no section`, `"" is no key`, "does not fit on a line", "backslash", "too long"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, warnings, err := Load(cmdline.Parse(tt.line), nil)
+			found, err := Load(cmdline.Parse(tt.line))
+			got := found.Config
 			if err != nil {
 				t.Fatalf("Load(%q): %v", tt.line, err)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("Load(%q) (-want +got):\n%s", tt.line, diff)
 			}
-			compareWarnings(t, warnings, tt.warnings)
-			again, warnings, err := Load(got.Arguments(), nil)
-			if diff := cmp.Diff(got, again); diff != "" || err != nil || len(warnings) > 0 {
-				t.Errorf("Load(%q) = %v, %v (-first +again):\n%s", got.Arguments(), warnings, err, diff)
+			compareWarnings(t, found.Warnings, tt.warnings)
+			again, err := Load(got.Arguments())
+			if diff := cmp.Diff(got, again.Config); diff != "" || err != nil || len(again.Warnings) > 0 {
+				t.Errorf("Load(%q) = %v, %v (-first +again):\n%s", got.Arguments(), again.Warnings, err, diff)
 			}
 		})
+	}
+}
+
+// No warning shows a login that somebody has put into a URL.
+func TestWarningsHideLogins(t *testing.T) {
+	found, _ := Load(cmdline.Parse("wyr.config=https://me:hunter2@h/x wyr.proxy=http://me:hunter2@h:1"))
+	if text := strings.Join(found.Warnings, " "); len(found.Warnings) != 2 || strings.Contains(text, "hunter2") {
+		t.Errorf("warnings %q", text)
 	}
 }
 
@@ -249,11 +279,11 @@ func TestLoadSources(t *testing.T) {
 		{name: "NVRAM fails", store: &memory{err: errors.New("device error")}, err: "in NVRAM: device error"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, warnings, err := Load(cmdline.Parse(tt.line), tt.store)
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			got, err := Load(cmdline.Parse(tt.line), NVRAM(tt.store))
+			if diff := cmp.Diff(tt.want, got.Config); diff != "" {
 				t.Errorf("Load(%q) (-want +got):\n%s", tt.line, diff)
 			}
-			compareWarnings(t, warnings, tt.warnings)
+			compareWarnings(t, got.Warnings, tt.warnings)
 			switch {
 			case tt.err == "" && err != nil:
 				t.Errorf("Load(%q): %v", tt.line, err)
@@ -265,8 +295,8 @@ func TestLoadSources(t *testing.T) {
 }
 
 func TestLoadWithoutStore(t *testing.T) {
-	if _, _, err := Load(nil, nil); err != ErrNoImage {
-		t.Errorf("Load(nil, nil): %v, want %v", err, ErrNoImage)
+	if _, err := Load(nil); err != ErrNoImage {
+		t.Errorf("Load(nil): %v, want %v", err, ErrNoImage)
 	}
 }
 
@@ -285,7 +315,7 @@ func FuzzLoad(f *testing.F) {
 		`wyr.rot=1 wyr.deadline=5m wyr.fail=halt`)
 	f.Add(`"wyr.arg=a" wyrcan.net...=1 wyr.net.network.a.Address.Address=1 wyr.net.a.Address9.Address=2 wyr. wyr.img`)
 	f.Fuzz(func(t *testing.T, text string) {
-		c, _, err := Load(cmdline.Parse(text), nil)
+		c, err := Load(cmdline.Parse(text))
 		if err != nil && !errors.Is(err, ErrNoImage) {
 			t.Fatalf("Load(%q): %v", text, err)
 		}
@@ -294,9 +324,9 @@ func FuzzLoad(f *testing.F) {
 				t.Errorf("Load(%q): file name %q", text, n.Name)
 			}
 		}
-		again, warnings, _ := Load(c.Arguments(), nil)
-		if diff := cmp.Diff(c, again); diff != "" || len(warnings) > 0 {
-			t.Errorf("Load(%q) as arguments: %q (-first +again):\n%s", text, warnings, diff)
+		again, _ := Load(c.Arguments())
+		if diff := cmp.Diff(c.Config, again.Config); diff != "" || len(again.Warnings) > 0 {
+			t.Errorf("Load(%q) as arguments: %q (-first +again):\n%s", text, again.Warnings, diff)
 		}
 	})
 }

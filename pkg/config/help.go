@@ -5,12 +5,18 @@ const Help = `Wyrcan boots a container. Name it on the kernel's command line:
 
     wyr.img=IMAGE    the container to boot, [REGISTRY/]NAME[:TAG][@DIGEST]
                      wyr.img=registry.example/debian:stable
+                     ${mac}, ${uuid}, ${serial}, ${hostname} and ${arch}
+                     stand for this machine's, also in wyr.arg
 
 And, where you need them:
 
     wyr.arg=ARG      an argument for the container's kernel. It may be given
                      many times, and quoted to hold spaces:
                      wyr.arg="quiet log-buf-len=1M" wyr.arg=panic=10
+
+    wyr.config=URL   a text with wyr.img and wyr.arg, in place of these:
+                     https://HOST/PATH, or http:// or tftp:// with
+                     #sha256=DIGEST at the end
 
     wyr.net.[KIND.]FILE.SECTION.KEY=VALUE
                      a line of /etc/systemd/network/FILE.KIND, as for
@@ -44,6 +50,7 @@ And, where you need them:
     wyr.efi=write    keep all of the above in EFI NVRAM, for boots whose
                      command line names no image
     wyr.efi=clear    forget them
+                     Both ask, unless the value ends in ",yes"
 
     wyr.root=initramfs
                      start the container's /init on the initramfs itself

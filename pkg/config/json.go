@@ -25,6 +25,7 @@ type storedConfig struct {
 	Root    string   `json:"root,omitempty"`
 	NetKeep bool     `json:"net.keep,omitempty"`
 
+	File     string   `json:"config,omitempty"`
 	Insecure []string `json:"insecure,omitempty"`
 	Mirrors  []string `json:"mirror,omitempty"`
 	Proxy    string   `json:"proxy,omitempty"`
@@ -74,7 +75,7 @@ func (c Config) marshal(version string) ([]byte, error) {
 	}
 	args := append([]string{}, c.Args...)
 	data, err := json.Marshal(storedConfig{
-		Network: files, Cmdline: args, Image: c.Image, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
+		Network: files, Cmdline: args, Image: c.Image, File: c.File, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
 		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
 		Fail: c.Fail, Deadline: written(c.Deadline), NoRecord: c.NoRecord, Version: version,
 	})
@@ -108,7 +109,7 @@ func Unmarshal(data []byte) (Config, error) {
 		return Config{}, fmt.Errorf("root: %q is not a known value", in.Root)
 	}
 	c := Config{
-		Image: in.Image, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
+		Image: in.Image, File: in.File, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
 		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP, NoRecord: in.NoRecord,
 	}
 	for _, l := range lists {
@@ -120,6 +121,12 @@ func Unmarshal(data []byte) (Config, error) {
 	}
 	if err := checkProxy(c.Proxy); err != nil {
 		return Config{}, fmt.Errorf("proxy: %w", err)
+	}
+	if err := checkFile(c.File); err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	if c.Image != "" { // it names the image, as on the command line
+		c.File = ""
 	}
 	if in.Fail == "shell" || in.Fail != "" && !slices.Contains(fails, in.Fail) {
 		return Config{}, fmt.Errorf("fail: %q is not a value that is stored", in.Fail)
@@ -134,8 +141,16 @@ func Unmarshal(data []byte) (Config, error) {
 			c.Args = append(c.Args, a)
 		}
 	}
+	if c.Network, err = networkFiles(in.Network); err != nil {
+		return Config{}, fmt.Errorf("network: %w", err)
+	}
+	return c, nil
+}
+
+// networkFiles parses the network of a stored configuration: files, their sections, and keys with one value or more.
+func networkFiles(data []byte) ([]netconf.File, error) {
 	var net network
-	err = members(in.Network, func(name string, file json.RawMessage) error {
+	err := members(data, func(name string, file json.RawMessage) error {
 		name, kind, _ := strings.Cut(name, ".")
 		return members(file, func(section string, keys json.RawMessage) error {
 			return members(keys, func(key string, value json.RawMessage) error {
@@ -150,11 +165,7 @@ func Unmarshal(data []byte) (Config, error) {
 			})
 		})
 	})
-	if err != nil {
-		return Config{}, fmt.Errorf("network: %w", err)
-	}
-	c.Network = net.files()
-	return c, nil
+	return net.files(), err
 }
 
 // storedBy returns the version of the Wyrcan that wrote data, or "" if data does not say it.

@@ -50,6 +50,8 @@ func TestJSON(t *testing.T) {
 			`"noproxy":["d"],"ntp":["e"]}`},
 		{"the end of a boot", Config{Image: "x", Fail: "poweroff", Deadline: 90 * time.Second},
 			`{"network":{},"cmdline":[],"image":"x","fail":"poweroff","deadline":"1m30s"}`},
+		{"a file", Config{File: "https://h/${mac}"},
+			`{"network":{},"cmdline":[],"image":"","config":"https://h/${mac}"}`},
 		{"quotes", Config{Image: "x", Args: []string{`a="b c"`, "é\t\\"}},
 			`{"network":{},"cmdline":["a=\"b c\"","é\t\\"],"image":"x"}`},
 		{"nothing", Config{}, `{"network":{},"cmdline":[],"image":""}`},
@@ -68,7 +70,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestMarshalLeavesOut(t *testing.T) {
-	data, err := Config{Image: "x", EFI: EFIWrite, Debug: "shell", Fail: "shell"}.Marshal()
+	data, err := Config{Image: "x", EFI: EFIWrite, EFIYes: true, Debug: "shell", Fail: "shell"}.Marshal()
 	if want := `{"network":{},"cmdline":[],"image":"x"}`; err != nil || string(data) != want {
 		t.Errorf("Marshal() = %s, %v, want %s", data, err, want)
 	}
@@ -85,6 +87,7 @@ func TestUnmarshalAccepts(t *testing.T) {
 		{`{"network":{"a.link":{},"b.link":{"Link":{}},"c.link":{"Link":{"Name":[]}}},"image":"x"}`, Config{Image: "x"}},
 		{`{"image":"x","cmdline":["","a"],"later":{"version":[1]}}`, Config{Image: "x", Args: []string{"a"}}},
 		{`{"image":"x","version":"v0.2.0"}`, Config{Image: "x"}},
+		{`{"image":"x","config":"https://h/x"}`, Config{Image: "x"}},
 		{`{"image":"x","version":[0,2]}`, Config{Image: "x"}}, // it decides nothing, in whatever form
 		{`{"image":"x","network":{"a.link":{"Link":{"Name":"1"}},"a.link":{"Link":{"Name":"2"}}}}`,
 			Config{Image: "x", Network: []netconf.File{oneSection("a", netconf.Link, "Link",
@@ -112,6 +115,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{`{"image":"x","fail":"shell"}`, "fail"},
 		{`{"image":"x","fail":"cry"}`, "fail"},
 		{`{"image":"x","deadline":"soon"}`, "deadline"},
+		{`{"config":"http://h/x"}`, "config: whoever is between"},
 		{`{"image":"x","deadline":"-1h"}`, "deadline"},
 		{network(`[]`), "not an object"},
 		{network(`{"a.network":"x"}`), "not an object"},

@@ -108,7 +108,8 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("Get = %q, %v", b, err)
 	}
 	b, err := at(t, s.URL+"/x", content+"#").Get(t.Context(), source.File)
-	if err == nil || b != nil || !strings.Contains(err.Error(), "sends another file") || fetch.Heals(err) || image.Heals(err) {
+	if err == nil || b != nil || !strings.Contains(err.Error(), "sends another file") || fetch.Heals(err) ||
+		image.Heals(err) {
 		t.Errorf("a changed file: %q, %v", b, err)
 	}
 }
@@ -122,7 +123,8 @@ func TestSlow(t *testing.T) {
 			<-ctx.Done()
 			return nil, context.Cause(ctx)
 		})
-		if err == nil || !fetch.Heals(err) || !strings.Contains(err.Error(), "server server.example has taken more than 60 s") {
+		const want = "server server.example has taken more than 60 s"
+		if err == nil || !fetch.Heals(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Get: %v", err)
 		}
 		if d := time.Since(begin); d != time.Minute {
@@ -164,7 +166,8 @@ func TestTFTP(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v, want %d", name, len(got), err, len(content))
 		}
 	}
-	if b, err := get("absent", ""); err == nil || !strings.Contains(err.Error(), "does not have the file") || fetch.Heals(err) {
+	b, err := get("absent", "")
+	if err == nil || !strings.Contains(err.Error(), "does not have the file") || fetch.Heals(err) {
 		t.Errorf("absent: %q, %v", b, err)
 	}
 	if b, err := get("short", "another"); err == nil || !strings.Contains(err.Error(), "sends another file") {

@@ -28,8 +28,8 @@ const (
 	block = 512
 )
 
-// overTFTP reads the file in blocks of 512 bytes, without options: 64 KiB are 128 blocks. It is own code because u-root's
-// TFTP client and github.com/pin/tftp do not end with a context.
+// overTFTP reads the file in blocks of 512 bytes, without options: 64 KiB are 128 blocks. It is own code because
+// u-root's TFTP client and github.com/pin/tftp do not end with a context.
 func (l Location) overTFTP(ctx context.Context) ([]byte, error) {
 	r := &reader{who: l.Server()}
 	err := r.open(ctx, l.url.Hostname(), l.url.Port())

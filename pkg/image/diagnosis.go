@@ -55,20 +55,21 @@ func Diagnose(err error) Diagnosis {
 	return d
 }
 
-// Advise adds to err, which has the diagnosis, what a person can do about it: do, and allow if that helps. In both,
-// HOST stands for the host. page is a document about logins and certificates.
+// Advise adds to err, which has the diagnosis, what a person can do about it: do, and allow if that helps and is not
+// empty. In both, HOST stands for the host. page is a document about logins and certificates.
 func (d Diagnosis) Advise(err error, do, allow, page string) error {
 	var advice []string
 	if do != "" {
 		advice = append(advice, strings.ReplaceAll(do, "HOST", d.Host))
 	}
-	if d.Insecure != "" {
+	allowed := d.Insecure != "" && allow != ""
+	if allowed {
 		advice = append(advice, strings.ReplaceAll(allow, "HOST", d.Insecure))
 	}
 	if len(advice) == 0 {
 		return err
 	}
-	if d.Cause.Access() || d.Insecure != "" {
+	if d.Cause.Access() || allowed {
 		advice[0] += ", see " + page
 	}
 	return fmt.Errorf("%w; %s", err, strings.Join(advice, "; "))

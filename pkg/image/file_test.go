@@ -92,9 +92,9 @@ func TestFile(t *testing.T) {
 		if err == nil {
 			continue
 		}
-		if !strings.Contains(err.Error(), want.err) || Heals(err) != want.heals || InsecureHost(err) != "" ||
+		if !strings.Contains(err.Error(), want.err) || Heals(err) != want.heals || Diagnose(err).Insecure != "" ||
 			strings.ContainsAny(err.Error(), "\x1b\n") {
-			t.Errorf("%s: %v (heals: %v, insecure: %q), want %q (%v)", url, err, Heals(err), InsecureHost(err), want.err,
+			t.Errorf("%s: %v (heals: %v, insecure: %q), want %q (%v)", url, err, Heals(err), Diagnose(err).Insecure, want.err,
 				want.heals)
 		}
 	}

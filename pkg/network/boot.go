@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -84,7 +85,7 @@ type coded struct {
 // arguments takes in a vendor's options in the order of their codes: dnsmasq sends them in the reverse order of its
 // configuration, and of two equal arguments a kernel takes the last.
 func (r *bootReader) arguments(list []coded) {
-	slices.SortStableFunc(list, func(a, b coded) int { return a.code - b.code })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].code < list[j].code })
 	for _, a := range list {
 		r.argument(a.text)
 	}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
+)
+
+// arguments takes in the arguments of this program: flags, and arguments of Wyrcan as on the kernel's command line, in
+// any order. u-root's init makes them of uroot.uinitargs= and /etc/uinit.flags.
+func (c *cmd) arguments(args []string) error {
+	flags := flag.NewFlagSet("wyrboot", flag.ContinueOnError)
+	flags.SetOutput(c.console)
+	flags.StringVar(&c.cmdline, "cmdline", "/proc/cmdline", "read the arguments from `FILE`")
+	for {
+		if err := flags.Parse(args); err != nil {
+			return fmt.Errorf("cannot read the arguments %q (uroot.uinitargs=, /etc/uinit.flags): %w", args, err)
+		}
+		if flags.NArg() == 0 {
+			return nil
+		}
+		c.words = append(c.words, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// configure finds out what to boot, as far as that is known without the network. It also does what wyr.efi= asks for,
+// except for writing the configuration.
+func (c *cmd) configure(ctx context.Context) error {
+	line, err := os.ReadFile(c.cmdline)
+	if err != nil {
+		return fmt.Errorf("cannot read the kernel's command line: %w", err)
+	}
+	c.found, c.missing = config.Load(append(cmdline.Parse(string(line)), c.wordArguments()...), c.sources()...)
+	c.config = c.found.Config
+	c.tell(c.found)
+	if c.config.EFI != "" && c.askEFI(ctx) {
+		c.reboot()
+	}
+	return nil
+}
+
+// tell says what of a configuration is ignored, and where the rest comes from.
+func (c *cmd) tell(found config.Found) {
+	for _, w := range found.Warnings {
+		c.sayf("%s", w)
+	}
+	if found.Named() {
+		c.sayf("configuration: %s", found.Told())
+	}
+}
+
+// wordArguments returns the arguments of this program as arguments of a command line.
+func (c *cmd) wordArguments() []cmdline.Arg {
+	var args []cmdline.Arg
+	for _, w := range c.words {
+		key, value, ok := strings.Cut(w, "=")
+		if !strings.HasPrefix(key, "wyr.") && !strings.HasPrefix(key, "wyrcan.") {
+			c.sayf("the argument %q of wyrboot is ignored: it is none of Wyrcan's", w)
+			continue
+		}
+		args = append(args, cmdline.Arg{Key: key, Value: value, HasValue: ok})
+	}
+	return args
+}
+
+// sources returns the places that may name an image if the command line does not, in the order of their strength.
+func (c *cmd) sources() []config.Source {
+	list := []config.Source{config.NVRAM(c.store)}
+	list = append(list, config.Credentials(c.system)...)
+	return append(list, config.VPD(c.vpd.GetAll)...)
+}
