@@ -17,11 +17,12 @@ package main
 import (
 	"log"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/u-root/u-root/pkg/cmdline"
 	"github.com/u-root/u-root/pkg/libinit"
-	"github.com/u-root/u-root/pkg/uflag"
 	"github.com/u-root/u-root/pkg/ulog"
 	"golang.org/x/sys/unix"
 )
@@ -58,7 +59,23 @@ func main() {
 func uinitArguments() []string {
 	args := cmdline.GetUinitArgs()
 	if flags, err := os.ReadFile("/etc/uinit.flags"); err == nil {
-		args = append(args, uflag.FileToArgv(string(flags))...)
+		args = append(args, arguments(string(flags))...)
+	}
+	return args
+}
+
+// arguments returns the arguments in a file of u-root's form: one in each line, quoted as in Go. A line that is not, as
+// a person writes one, is an argument as it stands. u-root's uflag.FileToArgv panics there, and the kernel with it.
+func arguments(flags string) []string {
+	var args []string
+	for line := range strings.Lines(flags) {
+		line = strings.TrimSpace(line)
+		if arg, err := strconv.Unquote(line); err == nil {
+			line = arg
+		}
+		if line != "" {
+			args = append(args, line)
+		}
 	}
 	return args
 }
