@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -36,7 +37,7 @@ func (c *cmd) configure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the kernel's command line: %w", err)
 	}
-	c.found, c.missing = config.Load(append(cmdline.Parse(string(line)), c.wordArguments()...), c.sources()...)
+	c.found, c.missing = config.Load(append(cmdline.Parse(string(line)), c.wordArguments()...), c.sources(ctx)...)
 	c.config = c.found.Config
 	c.tell(c.found)
 	if c.config.EFI != "" && c.askEFI(ctx) {
@@ -70,7 +71,11 @@ func (c *cmd) wordArguments() []cmdline.Arg {
 }
 
 // sources returns the places that may name an image if the command line does not, in the order of their strength.
-func (c *cmd) sources() []config.Source {
+func (c *cmd) sources(ctx context.Context) []config.Source {
+	// No device asks for the driver of the VPD. Only a machine with coreboot has one.
+	if tables, err := fs.Glob(c.root, "sys/bus/coreboot/devices/*"); err == nil && len(tables) > 0 && c.loader != nil {
+		_ = c.loader.Add(ctx, "vpd-sysfs") // a kernel for LinuxBoot may have it built in, or may not have it
+	}
 	list := []config.Source{config.NVRAM(c.store)}
 	list = append(list, config.Credentials(c.system)...)
 	return append(list, config.VPD(c.vpd.GetAll)...)
