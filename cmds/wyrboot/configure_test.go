@@ -282,7 +282,7 @@ func TestComplete(t *testing.T) {
 			said: "configuration: wyr.img from DHCP server 10.0.2.2 on eth0\n"},
 		{name: "a lease with the URL of a file", links: []network.LinkState{gives(network.Boot{Server: "DHCP server 10.0.2.2",
 			Config: url("/4c4c4544.conf", text)})}, want: fromFile,
-			said: "configuration: wyr.img, wyr.arg from the file that wyr.config in DHCP server 10.0.2.2 on eth0 names\n"},
+			said: "configuration: wyr.img, wyr.arg from the file of wyr.config (from DHCP server 10.0.2.2 on eth0)\n"},
 		{name: "a stronger source", line: "wyr.img=x", links: []network.LinkState{gives(network.Boot{BootFile: "oci://y"})},
 			want: config.Config{Image: "x"}},
 		{name: "nothing anywhere", line: "wyr.fail=halt", links: []network.LinkState{lan}, err: "no container image"},

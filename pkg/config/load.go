@@ -162,7 +162,7 @@ func (f Found) origin(name string) (from, key string) {
 	case isFile:
 		return f.net, "net"
 	case (name == "img" || name == "arg") && f.file != "":
-		return fmt.Sprintf("the file that wyr.config in %s names", f.from), name
+		return fmt.Sprintf("the file of wyr.config (from %s)", f.from), name
 	}
 	return f.from, name
 }

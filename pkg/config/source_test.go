@@ -227,7 +227,7 @@ func TestWithFile(t *testing.T) {
 			compareWarnings(t, got.Warnings, tt.warnings)
 			const told = "wyr.insecure, wyr.fail from the command line"
 			if text := got.Told(); !strings.Contains(text, "wyr.img") || !strings.Contains(text, told) ||
-				!strings.Contains(text, " from the file that wyr.config in the command line names") {
+				!strings.Contains(text, " from the file of wyr.config (from the command line)") {
 				t.Errorf("Told() = %q", text)
 			}
 		})
