@@ -31,7 +31,7 @@ func (c *cmd) late(ctx context.Context, err error) error {
 		return err
 	}
 	switch last := c.trouble.Last(); {
-	case c.running == "pull" && last != "":
+	case (c.running == "pull" || c.running == "configuration") && last != "":
 		err = errors.New(last)
 	case errors.Is(err, context.DeadlineExceeded):
 		err = errDeadline // it says the same in plain words

@@ -28,6 +28,9 @@ func TestDeadline(t *testing.T) {
 		{"a dead registry", time.Minute, "pull", "cannot get x: it refuses the connection", context.DeadlineExceeded,
 			"the boot has not come to its end within 60 s (wyr.deadline), it is at the stage pull: " +
 				"cannot get x: it refuses the connection"},
+		{"a dead server", time.Minute, "configuration", "cannot get the file: it refuses the connection",
+			context.DeadlineExceeded, "the boot has not come to its end within 60 s (wyr.deadline), " +
+				"it is at the stage configuration: cannot get the file: it refuses the connection"},
 		{"a slow registry", time.Minute, "pull", "", errors.New("cannot get x: 3 MB of 9 MB have arrived"),
 			"the boot has not come to its end within 60 s (wyr.deadline), it is at the stage pull: " +
 				"cannot get x: 3 MB of 9 MB have arrived"},

@@ -63,7 +63,7 @@ func (c *cmd) online(ctx context.Context) error {
 		}
 		why := noNetwork(offline, c.driversErr, c.loader.Result())
 		if c.missing != nil {
-			return fmt.Errorf("%w; DHCP names none either: %w", c.missing, why)
+			return unnamed(c.missing, why)
 		}
 		if !c.owner || c.config.Fail == "shell" {
 			return why
@@ -74,6 +74,12 @@ func (c *cmd) online(ctx context.Context) error {
 		hopeless = 0
 		c.sayf("a network interface has appeared, the boot goes on")
 	}
+}
+
+// unnamed returns the error of a machine on which no image is named, for the reason missing, and which no DHCP server can
+// tell one either, for the reason why.
+func unnamed(missing, why error) error {
+	return fmt.Errorf("%w; there is no network either, where a DHCP server could name one: %w", missing, why)
 }
 
 // glance is how often online checks whether a link may still come online. calm is how long that must have been

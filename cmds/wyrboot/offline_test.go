@@ -2,13 +2,26 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/coldplug"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 )
+
+// A machine without a network says that no image is named, and gets the help.
+func TestUnnamed(t *testing.T) {
+	missing := fmt.Errorf("%w: cannot use the configuration in NVRAM: it is not UTF-8", config.ErrNoImage)
+	err := unnamed(missing, noNetwork(new(network.Offline), nil, coldplug.Result{}))
+	if text := err.Error(); !errors.Is(err, config.ErrNoImage) || !strings.Contains(text, "NVRAM") ||
+		!strings.HasPrefix(text, "no container image is named") || !strings.Contains(text, "no network card") {
+		t.Errorf("unnamed = %v", err)
+	}
+}
 
 func TestReminder(t *testing.T) {
 	eth := func(carrier bool) []network.LinkState { return []network.LinkState{{Name: "eth0", Carrier: carrier}} }

@@ -40,7 +40,7 @@ func TestConfirm(t *testing.T) {
 
 func TestConfirmShows(t *testing.T) {
 	var out strings.Builder
-	c := Config{Image: "r/x:1", Args: []string{"a b"}, EFI: EFIWrite, Debug: "shell", Fail: "shell"}
+	c := Config{Image: "r/x:1", Args: []string{"a b"}, EFI: EFIWrite, EFIYes: true, Debug: "shell", Fail: "shell"}
 	if err := (Change{Config: c}).Confirm(strings.NewReader("yes\n"), &out); err != nil {
 		t.Fatal(err)
 	}

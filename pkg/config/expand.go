@@ -92,11 +92,11 @@ func expand(text string, value func(name string) (string, error)) (string, error
 func (c Config) Location(m Machine) (fetch.Location, error) {
 	text, err := expand(c.File, m.value)
 	if err != nil {
-		return fetch.Location{}, fmt.Errorf("wyr.config=%s: %w", c.File, err)
+		return fetch.Location{}, fmt.Errorf("wyr.config cannot be used: %w", err)
 	}
 	l, err := fetch.Parse(text)
 	if err != nil {
-		return fetch.Location{}, fmt.Errorf("wyr.config: %w", err)
+		return fetch.Location{}, fmt.Errorf("wyr.config cannot be used: %w", err)
 	}
 	return l, nil
 }

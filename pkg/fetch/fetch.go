@@ -78,8 +78,14 @@ func printed(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// String returns the URL without the digest.
-func (l Location) String() string { return printable.Line(l.url.String()) }
+// String returns the URL for messages, without the digest, and without a query, which may hold a secret.
+func (l Location) String() string {
+	u := *l.url
+	if u.RawQuery != "" {
+		u.RawQuery = "…"
+	}
+	return printable.Line(u.String())
+}
 
 // Server returns how to name the server in a message.
 func (l Location) Server() string {

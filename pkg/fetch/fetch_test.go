@@ -26,7 +26,7 @@ var digest = strings.Repeat("0A", 32)
 
 func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
-		"https://server.example/a/b?c=d":                "https://server.example/a/b?c=d",
+		"https://server.example/a/b?c=d":                "https://server.example/a/b?…",
 		"https://server.example:8443/#sha256=" + digest: "https://server.example:8443/",
 		"HTTP://10.0.0.1/x#sha256=" + digest:            "http://10.0.0.1/x",
 		"http://[2001:db8::1]:80/x#sha256=" + digest:    "http://[2001:db8::1]:80/x",
@@ -226,11 +226,7 @@ func TestHostileTFTP(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
+			conn := listen(t)
 			go func() {
 				b := make([]byte, 2048)
 				for n := 1; ; n++ {
@@ -259,11 +255,7 @@ func TestHostileTFTP(t *testing.T) {
 
 // A block from another address does not count, and a transfer ends with its context.
 func TestTFTPStranger(t *testing.T) {
-	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	server := listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {
@@ -291,16 +283,46 @@ func TestTFTPStranger(t *testing.T) {
 	}
 }
 
+// A transfer goes on with the port that has sent the first block.
+func TestTFTPPort(t *testing.T) {
+	server, other := listen(t), listen(t)
+	full := strings.Repeat("x", 512)
+	go func() {
+		b := make([]byte, 2048)
+		_, peer, err := server.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		server.WriteTo(packet(3, 1, full), peer)
+		if _, _, err := server.ReadFrom(b); err != nil {
+			return
+		}
+		other.WriteTo(packet(3, 2, "evil"), peer)
+		time.Sleep(100 * time.Millisecond)
+		server.WriteTo(packet(3, 2, "good"), peer)
+	}()
+	b, err := at(t, fmt.Sprintf("tftp://%v/x", server.LocalAddr()), full+"good").Get(t.Context(), nil)
+	if err != nil || string(b) != full+"good" {
+		t.Errorf("Get = %d bytes, %v", len(b), err)
+	}
+}
+
+func listen(t *testing.T) net.PacketConn {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
 // FuzzTFTP has a server that answers anything. The transfer ends, with a file that has the right digest or an error.
 func FuzzTFTP(f *testing.F) {
 	f.Add(packet(3, 1, "x"), packet(3, 2, ""))
 	f.Add(packet(5, 1, "no such file\x00"), []byte{})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Skip(err)
-		}
-		defer conn.Close()
+		conn := listen(t)
 		go func() {
 			b := make([]byte, 2048)
 			for _, answer := range [][]byte{first, second, packet(5, 0, "enough")} {
