@@ -37,7 +37,11 @@ func (c *cmd) configure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the kernel's command line: %w", err)
 	}
-	c.found, c.missing = config.Load(append(cmdline.Parse(string(line)), c.wordArguments()...), c.sources(ctx)...)
+	args := cmdline.Parse(string(line))
+	if words := c.wordArguments(); len(words) > 0 {
+		args = append(words, config.WithoutFile(args)...) // of two values the last one counts: that of the command line
+	}
+	c.found, c.missing = config.Load(args, c.sources(ctx)...)
 	c.config = c.found.Config
 	c.tell(c.found)
 	if c.config.EFI != "" && c.askEFI(ctx) {

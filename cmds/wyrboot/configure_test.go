@@ -178,6 +178,16 @@ func TestArguments(t *testing.T) {
 	if text := said(); !strings.Contains(text, `"quiet" of wyrboot is ignored`) {
 		t.Errorf("said %q", text)
 	}
+	// What an initrd was built with gives way to the command line, which begins with the name of a file here.
+	c, _ = bare(t, "wyrcan.efi wyr.img=line wyr.arg=last", nil)
+	c.words = []string{"wyr.img=word", "wyr.arg=first", "wyr.fail=halt"}
+	if err := c.configure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want = config.Config{Image: "line", Args: []string{"first", "last"}, Fail: "halt"}
+	if diff := cmp.Diff(want, c.config); diff != "" || len(c.found.Warnings) != 1 {
+		t.Errorf("warnings %q (-want +got):\n%s", c.found.Warnings, diff)
+	}
 	if err := c.arguments([]string{"wyr.img=x", "-nonsense"}); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("arguments: %v", err)
 	}

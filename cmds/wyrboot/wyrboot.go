@@ -11,9 +11,9 @@
 //	starts the kernel that is inside the container. It never returns: it starts the container, or says why it cannot and
 //	reboots. Started by a person, from a shell, it returns on failure.
 //
-//	The kernel's command line says what to boot, and the ARGUMENTs, which count as if they stood at its end: u-root's init
-//	makes them of uroot.uinitargs= and /etc/uinit.flags. If none names an image, these are asked in this order: the EFI
-//	variable that wyr.efi=write stored, system credentials, coreboot's VPD, and DHCP servers.
+//	The kernel's command line says what to boot, and the ARGUMENTs, which count as if they stood at its beginning:
+//	u-root's init makes them of uroot.uinitargs= and /etc/uinit.flags. If none names an image, these are asked in this
+//	order: the EFI variable that wyr.efi=write stored, system credentials, coreboot's VPD, and DHCP servers.
 //
 // Options:
 //
@@ -111,7 +111,7 @@ func ownsMachine() bool {
 type cmd struct {
 	console *console.Console
 	cmdline string
-	words   []string // arguments of this program, which count as if they stood behind those of the command line
+	words   []string // arguments of this program, which count as if they stood before those of the command line
 	store   config.Store
 	root    fs.FS       // of this machine: what its owner put there
 	vpd     *vpd.Reader // coreboot's Vital Product Data

@@ -151,9 +151,9 @@ func own(key string) (string, bool) {
 	return strings.CutPrefix(key, "wyrcan.")
 }
 
-// withoutFile returns the arguments of a kernel's command line without the name of the started file, which iPXE on EFI
+// WithoutFile returns the arguments of a kernel's command line without the name of the started file, which iPXE on EFI
 // puts first: wyrcan.efi, or wyrcan.kernel?job=images.
-func withoutFile(args []cmdline.Arg) []cmdline.Arg {
+func WithoutFile(args []cmdline.Arg) []cmdline.Arg {
 	if len(args) > 0 && (!args[0].HasValue || strings.Contains(args[0].Key, "?")) {
 		return args[1:]
 	}

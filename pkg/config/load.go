@@ -33,7 +33,7 @@ const theLine = "the command line"
 // A source that cannot be used gives a warning, and the next one is asked. If none names an image, the error is
 // ErrNoImage with the causes. The Config then still holds the values of the command line: wyr.efi=clear needs no image.
 func Load(args []cmdline.Arg, others ...Source) (Found, error) {
-	line := parse(withoutFile(args))
+	line := parse(WithoutFile(args))
 	f := Found{Config: line.Config, line: line, from: theLine, net: theLine}
 	var err error
 	if !f.Named() {
