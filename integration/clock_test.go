@@ -74,8 +74,8 @@ func TestClock(t *testing.T) {
 // certificate.
 func certified(t *testing.T, upstream string) (host, ca string) {
 	t.Helper()
+	// Later than the date of the build, so that this alone makes no certificate valid.
 	authority := nettest.NewAuthority(t, x509.Certificate{
-		// Later than the date of the build, so that this alone makes no certificate valid.
 		NotBefore: time.Now().Add(-5 * time.Second), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(10, 0, 2, 2)},
 	})

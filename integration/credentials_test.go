@@ -2,10 +2,8 @@ package integration
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -24,40 +22,22 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
-// The login of a registry, and what htpasswd makes of it.
-const (
-	user     = "wyr"
-	password = "correct-horse-wyrcan-battery-staple"
-	htpasswd = user + ":$2b$04$Woli4x.QyxWjK/5SvvazNuKRLvd9miIuCUkAx2AQL5wb8H6O2Orsi\n"
-)
-
-// private runs docker's registry with TLS and a login. It returns its address, and the certificate of its authority in
-// PEM form.
-func private(t *testing.T) (host string, ca []byte) {
+// private runs docker's registry with TLS and a login. It returns its address, and the authority of its certificate.
+func private(t *testing.T) (host string, a *nettest.Authority) {
 	t.Helper()
-	dir := t.TempDir()
-	ca, key := nettest.NewAuthority(t, x509.Certificate{
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 2, 2)}, // and as a guest sees this host
-	}).PEM(t)
-	write(t, filepath.Join(dir, "ca.pem"), string(ca))
-	write(t, filepath.Join(dir, "key.pem"), string(key))
-	write(t, filepath.Join(dir, "htpasswd"), htpasswd)
-	return imagetest.Distribution(t,
-		fmt.Sprintf(", tls: {certificate: %s/ca.pem, key: %[1]s/key.pem}", dir),
-		fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s/htpasswd}}\n", dir)), ca
+	a = nettest.Named(t, "test")
+	return imagetest.Distribution{TLS: a, Login: true}.Start(t).Host, a
 }
 
 // pushPrivate stores an image in such a registry, and returns its name there.
-func pushPrivate(t *testing.T, host string, ca []byte, repo string, img v1.Image) name.Reference {
+func pushPrivate(t *testing.T, host string, a *nettest.Authority, repo string, img v1.Image) name.Reference {
 	t.Helper()
 	ref, err := name.ParseReference(host + "/" + repo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	err = remote.Write(ref, img, remote.WithAuth(&authn.Basic{Username: user, Password: password}),
-		remote.WithTransport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}))
+	err = remote.Write(ref, img, remote.WithAuth(&authn.Basic{Username: imagetest.User, Password: imagetest.Password}),
+		remote.WithTransport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool()}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +46,7 @@ func pushPrivate(t *testing.T, host string, ca []byte, repo string, img v1.Image
 
 // loginFor returns the login for a part of such a registry: as a header has it, and as a file for podman.
 func loginFor(place string) (login, auth string) {
-	login = base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	login = base64.StdEncoding.EncodeToString([]byte(imagetest.User + ":" + imagetest.Password))
 	return login, fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, place, login)
 }
 
@@ -75,14 +55,16 @@ func loginFor(place string) (login, auth string) {
 // a command line.
 func TestCredentials(t *testing.T) {
 	t.Parallel()
-	host, ca := private(t)
+	host, authority := private(t)
+	pem, _ := authority.PEM(t)
+	ca := string(pem)
 	// The witness shows that seeker finds what is there.
 	const witness = "the-text-that-stands-in-a-file"
 	img := imagetest.Image(t, kernelLayer(t), imagetest.Files(
 		imagetest.File("init", string(vm.Program(t, "./seeker"))).Mode(0o755),
 		imagetest.Dir("usr"), imagetest.File("usr/witness", strings.Repeat("x", 3<<20)+witness),
 	))
-	ref := pushPrivate(t, host, ca, "team/seeker:1", img)
+	ref := pushPrivate(t, host, authority, "team/seeker:1", img)
 	place := fromGuest(host)
 	login, auth := loginFor(place + "/team")
 	binary := func(name, content string) string {
@@ -91,7 +73,7 @@ func TestCredentials(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "auth.json"), auth)
-	write(t, filepath.Join(dir, "ca.pem"), string(ca))
+	write(t, filepath.Join(dir, "ca.pem"), ca)
 	for _, row := range []struct {
 		source string
 		qemu   []string
@@ -103,13 +85,13 @@ func TestCredentials(t *testing.T) {
 		}, false},
 		{"SMBIOS", []string{
 			"-smbios", "type=11,value=a text of the vendor", "-smbios", binary("wyr.auth", auth), "-smbios",
-			binary("wyr.ca", string(ca)),
+			binary("wyr.ca", ca),
 		}, true},
 	} {
 		t.Run(row.source, func(t *testing.T) {
 			t.Parallel()
 			encoded := base64.StdEncoding.EncodeToString([]byte(auth))
-			texts := []string{witness, password, strings.TrimRight(login, "="), encoded[len(encoded)/2 : len(encoded)-4]}
+			texts := []string{witness, imagetest.Password, strings.TrimRight(login, "="), encoded[len(encoded)/2 : len(encoded)-4]}
 			v := vm.Machine{QEMU: row.qemu, Cmdline: "wyr.img=" + place + "/team/seeker:1 wyr.arg=console=ttyS0 wyr.arg=" +
 				witness + " wyr.arg=seek=" + strings.Join(backwards(texts), ",")}.Start(t)
 			v.Wait(`^wyrboot: logins for `+regexp.QuoteMeta(place)+`/team: from credential wyr\.auth of `+row.source+`$`,
@@ -124,13 +106,11 @@ func TestCredentials(t *testing.T) {
 	}
 	t.Run("wyrcan run", func(t *testing.T) {
 		t.Parallel()
-		texts := []string{witness, password, strings.TrimRight(login, "=")}
-		certs := t.TempDir()
-		write(t, filepath.Join(certs, "ca.crt"), string(ca))
-		run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", "-creds", user, "-cert-dir", certs,
+		texts := []string{witness, imagetest.Password, strings.TrimRight(login, "=")}
+		run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", "-creds", imagetest.User, "-cert-dir", authority.CertDir(t),
 			"-m", "1G", "-until", "seeker: has read", "-timeout", (bootTime + 5*stepTime + kexecTime).String(),
 			"-arg", witness, "-arg", "seek="+strings.Join(backwards(texts), ","), ref.Name())
-		run.Stdin = strings.NewReader(password + "\n")
+		run.Stdin = strings.NewReader(imagetest.Password + "\n")
 		out, err := run.CombinedOutput()
 		said := strings.ReplaceAll(string(out), "\r", "")
 		if err != nil {
@@ -186,10 +166,11 @@ func backwards(texts []string) []string {
 // TestNoCredentials boots without a login, or with a malformed one. The console says what to bring.
 func TestNoCredentials(t *testing.T) {
 	t.Parallel()
-	host, ca := private(t)
+	host, authority := private(t)
+	ca, _ := authority.PEM(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "ca.pem"), string(ca))
-	write(t, filepath.Join(dir, "auth.json"), `{"auths": {"x": {"auth": "`+password+`"}}}`)
+	write(t, filepath.Join(dir, "auth.json"), `{"auths": {"x": {"auth": "`+imagetest.Password+`"}}}`)
 	t.Run("no authority", func(t *testing.T) {
 		t.Parallel()
 		v := vm.Machine{Cmdline: "quiet wyr.img=" + fromGuest(host) + "/x"}.Start(t)
@@ -209,7 +190,7 @@ func TestNoCredentials(t *testing.T) {
 		v.Wait(`^wyrboot: cannot get .* denies access.*; bring a login: /etc/wyrcan/auth\.json or the credential `+
 			`wyr\.auth, see docs/registries\.md$`, stepTime)
 		rebootsOnEnter(t, v)
-		if strings.Contains(v.Said(), password) {
+		if strings.Contains(v.Said(), imagetest.Password) {
 			t.Error("the console shows the password")
 		}
 	})

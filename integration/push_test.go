@@ -17,7 +17,7 @@ import (
 func TestPush(t *testing.T) {
 	t.Parallel()
 	built := vm.Artefact(t, "wyrcan.oci")
-	ref := imagetest.Distribution(t, "", "") + "/boot/wyrcan:1"
+	ref := imagetest.Distribution{}.Start(t).Host + "/boot/wyrcan:1"
 	// The tests build nothing: with -o make does not rebuild these files.
 	push := exec.Command("make", "-C", "..", "-o", "out/wyrcan", "-o", "out/wyrcan.oci", "push", "REF="+ref)
 	push.Env = slices.DeleteFunc(os.Environ(),

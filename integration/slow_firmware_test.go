@@ -174,8 +174,8 @@ func run(t *testing.T, dir string, argv ...string) {
 // login, which is for this program, and the certificate of the registry's authority, which is for all programs.
 func TestSlowBootEntry(t *testing.T) {
 	t.Parallel()
-	host, ca := private(t)
-	pushPrivate(t, host, ca, "team/demo:1", imagetest.Image(t, kernelLayer(t), initLayer(t)))
+	host, authority := private(t)
+	pushPrivate(t, host, authority, "team/demo:1", imagetest.Image(t, kernelLayer(t), initLayer(t)))
 	place := fromGuest(host)
 	_, auth := loginFor(place + "/team")
 	entry := documented(t, "UEFI PXE and HTTP boot", "efibootmgr", docImage, place+"/team/demo:1", docQuiet, consoles)
@@ -185,6 +185,7 @@ func TestSlowBootEntry(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "auth.json"), auth)
+	ca, _ := authority.PEM(t)
 	write(t, filepath.Join(dir, "ca.pem"), string(ca))
 	program := strings.ReplaceAll(strings.Trim(words[1], `\`), `\`, "/")
 	disk := fat(t, map[string]string{

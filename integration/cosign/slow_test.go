@@ -164,7 +164,7 @@ func signs(t *testing.T, c cosign) {
 	stranger := c.key(t, "stranger", keys(t)["p256"])
 	hosts := map[string]string{
 		"with referrers":    imagetest.Serve(t).Host,
-		"without referrers": imagetest.Distribution(t, "", ""),
+		"without referrers": imagetest.Distribution{}.Start(t).Host,
 	}
 	for registry, host := range hosts {
 		for _, bundle := range []bool{true, false} {
@@ -223,7 +223,7 @@ func (c cosign) attest(t *testing.T, key, ref string, bundle bool) {
 // signsIndex has it sign an index, which is what it does unless told otherwise, and each image in one.
 func signsIndex(t *testing.T, c cosign) {
 	public := c.key(t, "key", keys(t)["p256"])
-	host := imagetest.Distribution(t, "", "")
+	host := imagetest.Distribution{}.Start(t).Host
 	for _, bundle := range []bool{true, false} {
 		for _, recursive := range []bool{false, true} {
 			repo := fmt.Sprintf("index-%v-%v", bundle, recursive)

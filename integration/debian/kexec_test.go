@@ -19,7 +19,7 @@ import (
 func TestKexec(t *testing.T) {
 	t.Parallel()
 	vm.Long(t)
-	registry := imagetest.Distribution(t, "", "")
+	registry := imagetest.Distribution{}.Start(t).Host
 	push := func(name string, img v1.Image) string {
 		t.Helper()
 		dir := t.TempDir()

@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
 	"log"
@@ -40,7 +39,7 @@ type told struct{ origin, request string }
 // NewWorld returns a world without servers. It ends with its test.
 func NewWorld(t testing.TB) *World {
 	t.Helper()
-	ca := nettest.NewAuthority(t, x509.Certificate{Subject: pkix.Name{CommonName: "hostile"}})
+	ca := nettest.Named(t, "hostile")
 	return &World{t: t, ca: ca, Roots: ca.Pool(), servers: make(map[string]string)}
 }
 

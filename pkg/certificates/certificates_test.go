@@ -2,8 +2,6 @@ package certificates
 
 import (
 	"bytes"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io/fs"
@@ -17,7 +15,7 @@ import (
 // pair returns a certificate and its key, in PEM form.
 func pair(t testing.TB, name string) (cert, key []byte) {
 	t.Helper()
-	return nettest.NewAuthority(t, x509.Certificate{Subject: pkix.Name{CommonName: name}}).PEM(t)
+	return nettest.Named(t, name).PEM(t)
 }
 
 func TestBundle(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,18 +24,12 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
-func newAuthority(t *testing.T, name string) *nettest.Authority {
-	t.Helper()
-	return nettest.NewAuthority(t, x509.Certificate{Subject: pkix.Name{CommonName: name}})
-}
-
-// sign returns a certificate for the address 127.0.0.1, and for clients, that ends at some time.
-func sign(t *testing.T, a *nettest.Authority, name string, until time.Time) tls.Certificate {
+// client returns a client certificate of an authority that ends at some time.
+func client(t *testing.T, a *nettest.Authority, name string, until time.Time) tls.Certificate {
 	t.Helper()
 	return a.Sign(t, x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, NotBefore: until.AddDate(-1, 0, 0), NotAfter: until,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 }
 
@@ -63,7 +56,7 @@ func serveTLS(t *testing.T, a *nettest.Authority, h http.Handler, ask tls.Client
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{
-		Certificates: []tls.Certificate{sign(t, a, "server", time.Now().Add(time.Hour))},
+		Certificates: []tls.Certificate{a.Server(t)},
 		ClientAuth:   ask, ClientCAs: a.Pool(),
 		VerifyConnection: func(c tls.ConnectionState) error {
 			s.mu.Lock()
@@ -119,12 +112,12 @@ func for1(host string, roots []*x509.Certificate, client ...tls.Certificate,
 // a storage that it redirects to, although that asks for one and has the same address.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
-	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
+	ours, theirs := nettest.Named(t, "ours"), nettest.Named(t, "theirs")
 	img := randomImage(t, 10_000, 1, amd64)
 	storage := serveTLS(t, theirs, registryWith(t, img, nowhere), tls.RequestClientCert)
 	registry := serveTLS(t, ours, registryWith(t, img, func() string { return "https://" + storage.host }),
 		tls.RequireAndVerifyClientCert)
-	me := sign(t, ours, "me", time.Now().Add(time.Hour))
+	me := client(t, ours, "me", time.Now().Add(time.Hour))
 
 	s := fast(t)
 	s.Roots = theirs.Pool()
@@ -156,7 +149,7 @@ func TestCertificates(t *testing.T) {
 
 func TestCertificatesRefused(t *testing.T) {
 	t.Parallel()
-	ours, strange := newAuthority(t, "ours"), newAuthority(t, "strange")
+	ours, strange := nettest.Named(t, "ours"), nettest.Named(t, "strange")
 	img := randomImage(t, 1000, 1, amd64)
 	registry := serveTLS(t, ours, registryWith(t, img, nowhere), tls.RequireAndVerifyClientCert)
 	soon := time.Now().Add(time.Hour)
@@ -172,9 +165,9 @@ func TestCertificatesRefused(t *testing.T) {
 		"none":          {nil, "not trusted", UnknownIssuer},
 		"no client":     {for1(registry.host, roots), "wants a client certificate", WantsCertificate},
 		"for a subhost": {for1("x."+registry.host, roots), "not trusted", UnknownIssuer},
-		"expired": {for1(registry.host, roots, sign(t, ours, "old", time.Now().Add(-time.Hour))),
+		"expired": {for1(registry.host, roots, client(t, ours, "old", time.Now().Add(-time.Hour))),
 			"does not accept the client certificate: it has expired", WantsCertificate},
-		"of another authority": {for1(registry.host, roots, sign(t, strange, "strange", soon)),
+		"of another authority": {for1(registry.host, roots, client(t, strange, "strange", soon)),
 			"client certificate", WantsCertificate},
 		"malformed": {malformed, "cannot use the certificates for " + registry.host +
 			": /etc/containers/certs.d/x/ca.crt: it has", WrongCertificate},
@@ -191,7 +184,7 @@ func TestCertificatesRefused(t *testing.T) {
 	// A host whose certificate nobody verifies still gets the client certificate.
 	s := fast(t)
 	s.Insecure = Hosts([]string{registry.host})
-	s.Certificates = for1(registry.host, nil, sign(t, ours, "me", soon))
+	s.Certificates = for1(registry.host, nil, client(t, ours, "me", soon))
 	if _, err := s.Resolve(context.Background(), registry.host+"/x:1"); err != nil || registry.shown() != "me" {
 		t.Errorf("Resolve at an insecure registry = %v; it was shown %q", err, registry.shown())
 	}
@@ -221,14 +214,14 @@ func TestClientCertificateOfNginx(t *testing.T) {
 // net/http would show the client certificate to a proxy that is reached over TLS.
 func TestClientCertificateAndProxy(t *testing.T) {
 	t.Parallel()
-	ours := newAuthority(t, "ours")
+	ours := nettest.Named(t, "ours")
 	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	proxy := serveTLS(t, ours, refuse, tls.RequestClientCert)
 	s := fast(t)
 	s.Roots = ours.Pool()
 	base := s.transport().(*http.Transport)
 	base.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: proxy.host})
-	s.Certificates = for1("registry.example", nil, sign(t, ours, "me", time.Now().Add(time.Hour)))
+	s.Certificates = for1("registry.example", nil, client(t, ours, "me", time.Now().Add(time.Hour)))
 	_, err := s.Resolve(context.Background(), "registry.example/x:1")
 	if err == nil || !strings.Contains(err.Error(), "client certificate") || proxy.shown() != "" {
 		t.Errorf("Resolve = %v; the proxy was shown %q", err, proxy.shown())

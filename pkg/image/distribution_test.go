@@ -3,12 +3,8 @@ package image
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,9 +20,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
-// htpasswd holds bcrypt of "s3cret", the only hash that docker's registry accepts.
-const htpasswd = "wyr:$2b$04$Woli4x.QyxWjK/5SvvazNu84BX3ECu1QktSXD/.TcKnGy6sRrBoKS\n"
-
 // skopeo runs skopeo with a home directory of its own, because skopeo remembers what it has pushed.
 func skopeo(t *testing.T, args ...string) {
 	t.Helper()
@@ -37,6 +30,25 @@ func skopeo(t *testing.T, args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("skopeo %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
+}
+
+// login is what the servers of package imagetest want, and credentials is the same for skopeo.
+var login = &authn.Basic{Username: imagetest.User, Password: imagetest.Password}
+
+const credentials = imagetest.User + ":" + imagetest.Password
+
+// copyTo has skopeo push an image, with further options.
+func copyTo(t *testing.T, ref string, img v1.Image, options ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	path, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(img, layout.WithPlatform(amd64)); err != nil {
+		t.Fatal(err)
+	}
+	skopeo(t, append(append([]string{"copy"}, options...), "oci:"+dir, "docker://"+ref)...)
 }
 
 // ociImage returns an image of n layers with OCI's media types only: skopeo ignores images with others in a layout.
@@ -67,7 +79,7 @@ func ociImage(t *testing.T, size int64, n int) v1.Image {
 // Resolve works with docker's own registry. skopeo pushes the image, with both kinds of manifests and recompressed.
 func TestDistribution(t *testing.T) {
 	t.Parallel()
-	host := imagetest.Distribution(t, "", "")
+	host := imagetest.Distribution{}.Start(t).Host
 	img := ociImage(t, 300_000, 3)
 	dir := t.TempDir()
 	path, err := layout.Write(dir, empty.Index)
@@ -133,28 +145,13 @@ func connected(t *testing.T, ref string) *registry {
 // The same over TLS with a private certificate authority, and with a password.
 func TestDistributionWithTLSAndPassword(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	cert, roots := selfSigned(t, dir)
-	if err := os.WriteFile(dir+"/htpasswd", []byte(htpasswd), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	a := nettest.Named(t, "test")
 	s := fast(t)
-	s.Roots = roots
-	s.Auth = func(string) authn.Authenticator { return &authn.Basic{Username: "wyr", Password: "s3cret"} }
-	host := imagetest.Distribution(t,
-		fmt.Sprintf(", tls: {certificate: %s, key: %s/key.pem}", cert, dir),
-		fmt.Sprintf("auth: {htpasswd: {realm: wyr, path: %s/htpasswd}}\n", dir))
-
-	img := ociImage(t, 10_000, 2)
-	path, err := layout.Write(dir+"/layout", empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := path.AppendImage(img, layout.WithPlatform(v1.Platform{OS: "linux", Architecture: "amd64"})); err != nil {
-		t.Fatal(err)
-	}
-	skopeo(t, "copy", "--dest-cert-dir", dir, "--dest-creds", "wyr:s3cret", "oci:"+dir+"/layout", "docker://"+host+"/x:1")
-	got, err := s.Resolve(context.Background(), host+"/x:1")
+	s.Roots = a.Pool()
+	s.Auth = func(string) authn.Authenticator { return login }
+	ref := imagetest.Distribution{TLS: a, Login: true}.Start(t).Host + "/x:1"
+	copyTo(t, ref, ociImage(t, 10_000, 2), "--dest-cert-dir", a.CertDir(t), "--dest-creds", credentials)
+	got, err := s.Resolve(context.Background(), ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,21 +161,8 @@ func TestDistributionWithTLSAndPassword(t *testing.T) {
 		}
 	}
 	s.Auth = nil
-	if _, err := s.Resolve(context.Background(), host+"/x:1"); err == nil || Heals(err) ||
+	if _, err := s.Resolve(context.Background(), ref); err == nil || Heals(err) ||
 		!strings.Contains(err.Error(), "needs credentials") {
 		t.Errorf("Resolve without the password = %v", err)
 	}
-}
-
-// selfSigned writes a certificate for this machine to ca.crt, where skopeo looks for it, and its key to key.pem.
-func selfSigned(t *testing.T, dir string) (string, *x509.CertPool) {
-	t.Helper()
-	a := nettest.NewAuthority(t, x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	cert, key := a.PEM(t)
-	for name, b := range map[string][]byte{"ca.crt": cert, "key.pem": key} {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return filepath.Join(dir, "ca.crt"), a.Pool()
 }

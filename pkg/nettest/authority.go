@@ -8,8 +8,12 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -31,11 +35,31 @@ func NewAuthority(t testing.TB, c x509.Certificate) *Authority {
 	return a
 }
 
+// Named is NewAuthority with nothing but a name.
+func Named(t testing.TB, name string) *Authority {
+	t.Helper()
+	return NewAuthority(t, x509.Certificate{Subject: pkix.Name{CommonName: name}})
+}
+
 // Sign returns the certificate c, with such dates, and a new key for it.
 func (a *Authority) Sign(t testing.TB, c x509.Certificate) tls.Certificate {
 	t.Helper()
 	cert, key := create(t, c, a)
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
+}
+
+// guestView is this host as a machine in QEMU's user network sees it.
+const guestView = "10.0.2.2"
+
+// Server returns a certificate for a server that is valid today. It is for 127.0.0.1, for what machines in QEMU's user
+// network call this host, and for names.
+func (a *Authority) Server(t testing.TB, names ...string) tls.Certificate {
+	t.Helper()
+	return a.Sign(t, x509.Certificate{
+		Subject: pkix.Name{CommonName: "server"}, DNSNames: names,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(guestView)},
+		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
 }
 
 // create makes a certificate. An authority without a certificate signs its own.
@@ -84,10 +108,27 @@ func (a *Authority) TLS() tls.Certificate {
 // PEM returns the authority's own certificate and its key in PEM form.
 func (a *Authority) PEM(t testing.TB) (cert, key []byte) {
 	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	return PEM(t, a.TLS())
+}
+
+// PEM returns a certificate and its key in PEM form.
+func PEM(t testing.TB, pair tls.Certificate) (cert, key []byte) {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Cert.Raw}),
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// CertDir returns a directory with the authority's certificate, in the form of containers-certs.d(5).
+func (a *Authority) CertDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	cert, _ := a.PEM(t)
+	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), cert, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
