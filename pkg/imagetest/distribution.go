@@ -2,6 +2,7 @@ package imagetest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net"
 	"os"
@@ -27,8 +28,9 @@ type Distribution struct {
 	Names   []string           // what its certificate is for, besides its addresses
 	Login   bool               // it wants User and Password
 	Tokens  *TokenServer       // not nil: it wants tokens of this server
+	Realm   string             // not "": the URL of the token server that it names, in the place of Tokens.Realm
 	Origin  string             // not "": it is a pull-through cache of the registry with this URL
-	Storage string             // not "": it redirects requests for blobs to this URL, followed by the path of the blob in Data
+	Storage string             // not "": it redirects requests for blobs to this URL, followed by the blob's path in Data
 	Data    string             // the directory where it keeps what it has; "" is a new one
 
 	Host string // where it is, "127.0.0.1:PORT"; Start chooses a port if it is ""
@@ -110,7 +112,7 @@ func (d *Distribution) config(t testing.TB, dir string) map[string]any {
 		cert, _ := d.Tokens.authority.PEM(t)
 		writeFile(t, file, cert)
 		c["auth"] = section{"token": section{
-			"realm": d.Tokens.Realm, "service": tokenService, "issuer": tokenIssuer, "rootcertbundle": file,
+			"realm": cmp.Or(d.Realm, d.Tokens.Realm), "service": TokenService, "issuer": tokenIssuer, "rootcertbundle": file,
 		}}
 	}
 	if d.Origin != "" {

@@ -22,24 +22,25 @@ import (
 )
 
 const (
-	tokenService = "the registry of the test"
-	tokenIssuer  = "the token server of the test"
-)
+	// Identity is the identity token that a TokenServer takes in the place of a password.
+	Identity = "the-identity-token-of-wyr"
+	// TokenService is what a registry that wants tokens calls itself.
+	TokenService = "the registry of the test"
 
-// Identity is the identity token that a TokenServer takes in the place of a password.
-const Identity = "the-identity-token-of-wyr"
+	tokenIssuer = "the token server of the test"
+)
 
 // A TokenServer gives tokens for docker's registry server to those who log in with User and Password or with Identity
 // (https://distribution.github.io/distribution/spec/auth/token/ and …/oauth/). Others get tokens to pull what is below
 // "public/".
 type TokenServer struct {
-	Realm string        // its URL, which a registry names; to be set before the registry starts, if guests need another
-	Life  time.Duration // how long a registry accepts a token; 0 is an hour
+	Realm string // its URL
 
 	authority *nettest.Authority
 	srv       *httptest.Server
 
 	mu    sync.Mutex
+	life  time.Duration
 	asked []TokenRequest
 	until time.Time
 }
@@ -55,7 +56,7 @@ type TokenRequest struct {
 // with, are of the authority.
 func NewTokenServer(t testing.TB, a *nettest.Authority, names ...string) *TokenServer {
 	t.Helper()
-	s := &TokenServer{authority: a}
+	s := &TokenServer{authority: a, life: time.Hour}
 	signer := a.Server(t)
 	s.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.serve(w, r, signer.PrivateKey.(*ecdsa.PrivateKey), signer.Certificate[0])
@@ -68,8 +69,12 @@ func NewTokenServer(t testing.TB, a *nettest.Authority, names ...string) *TokenS
 	return s
 }
 
-// Host is where the server is, "127.0.0.1:PORT".
-func (s *TokenServer) Host() string { return s.srv.Listener.Addr().String() }
+// Live sets how long a registry accepts a token, an hour before the first call.
+func (s *TokenServer) Live(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life = d
+}
 
 // Asked returns the requests so far.
 func (s *TokenServer) Asked() []TokenRequest {
@@ -104,10 +109,7 @@ func (s *TokenServer) serve(w http.ResponseWriter, r *http.Request, key *ecdsa.P
 	}
 	s.mu.Lock()
 	s.asked = append(s.asked, asked)
-	life := s.Life
-	if life == 0 {
-		life = time.Hour
-	}
+	life := s.life
 	expires := time.Now().Add(life).Round(time.Second) // a token has whole seconds
 	s.until = expires
 	s.mu.Unlock()
@@ -161,7 +163,7 @@ func jwt(key *ecdsa.PrivateKey, cert []byte, until time.Time, access []grant) (s
 	}
 	now := time.Now()
 	claims, err := json.Marshal(map[string]any{
-		"iss": tokenIssuer, "sub": User, "aud": tokenService, "jti": fmt.Sprint(now.UnixNano()),
+		"iss": tokenIssuer, "sub": User, "aud": TokenService, "jti": fmt.Sprint(now.UnixNano()),
 		"iat": now.Add(-leeway).Unix(), "nbf": now.Add(-leeway).Unix(), "exp": until.Add(-leeway).Unix(),
 		"access": access,
 	})
