@@ -166,9 +166,12 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	case req.URL.Scheme == "http" && !w.source.mayBePlain(host):
 		text := printable.Line(host) + " would have to be asked over plain HTTP, which anybody on the way can read and change"
 		return nil, &fault{text: text, insecure: host}
-	case req.Header.Get("User-Agent") == "":
+	case req.Header.Get("User-Agent") == "" || req.Header.Get("Referer") != "":
 		req = req.Clone(req.Context())
-		req.Header.Set("User-Agent", "wyrcan")
+		if req.Header.Get("User-Agent") == "" {
+			req.Header.Set("User-Agent", "wyrcan")
+		}
+		req.Header.Del("Referer") // after a redirection it is the URL before, which may hold a signature
 	}
 	if req.URL.Scheme == "http" {
 		return w.source.transport().RoundTrip(req)
