@@ -107,7 +107,8 @@ func TestCredentials(t *testing.T) {
 	t.Run("wyrcan run", func(t *testing.T) {
 		t.Parallel()
 		texts := []string{witness, imagetest.Password, strings.TrimRight(login, "=")}
-		run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", "-creds", imagetest.User, "-cert-dir", authority.CertDir(t),
+		run := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "run", "-creds", imagetest.User,
+			"-cert-dir", authority.CertDir(t),
 			"-m", "1G", "-until", "seeker: has read", "-timeout", (bootTime + 5*stepTime + kexecTime).String(),
 			"-arg", witness, "-arg", "seek="+strings.Join(backwards(texts), ","), ref.Name())
 		run.Stdin = strings.NewReader(imagetest.Password + "\n")

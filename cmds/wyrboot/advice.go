@@ -30,6 +30,9 @@ var advice = map[image.Cause]string{
 	image.WrongName:        "name the registry in NAMED as its certificate does",
 	image.Dated:            "set this machine's clock (wyr.ntp=SERVER), or renew the certificate",
 	image.WrongCertificate: "check the certificate",
+	image.ProxyDenied:      "bring a login for HOST: " + credentials.File + " or the credential " + credentials.Name,
+	image.ProxyIssuer: "bring the certificate of its authority: /etc/ssl/certs/ca.pem or the credential " +
+		certificates.Name,
 }
 
 // advise adds to an error of package image what a person can do about it.
@@ -39,8 +42,10 @@ func (c *cmd) advise(err error) error { return c.adviseAbout(origin, err) }
 func (c *cmd) adviseAbout(named string, err error) error {
 	d := image.Diagnose(err)
 	do := strings.ReplaceAll(advice[d.Cause], "NAMED", named)
-	if from := c.loginFor(d.Host); d.Cause == image.Denied && from != "" {
-		do = "check the login from " + from
+	if d.Cause == image.Denied || d.Cause == image.ProxyDenied {
+		if from := c.loginFor(d.Host); from != "" {
+			do = "check the login from " + from
+		}
 	}
 	return d.Advise(err, do, "wyr.insecure=HOST allows it", page)
 }

@@ -92,13 +92,15 @@ func (c *cmd) hostCertificates(host string) ([]*x509.Certificate, []tls.Certific
 	return x.Roots, x.Client, err
 }
 
-// loginFor returns where the login for the image comes from, if host is its registry and there is one.
+// loginFor returns where the login for host comes from, if there is one: for the image, if host is its registry, else
+// for the whole of a mirror or a proxy.
 func (c *cmd) loginFor(host string) string {
+	what := host
 	ref, err := name.ParseReference(c.config.Image)
-	if err != nil || !strings.EqualFold(ref.Context().RegistryStr(), host) {
-		return ""
+	if err == nil && strings.EqualFold(ref.Context().RegistryStr(), host) {
+		what = ref.Context().Name()
 	}
-	key, ok := c.logins.Find(ref.Context().Name())
+	key, ok := c.logins.Find(what)
 	if !ok {
 		return ""
 	}

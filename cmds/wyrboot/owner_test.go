@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -19,9 +20,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"gitlab.com/wyrcan/wyrcan/integration/hostile"
+	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 	"gitlab.com/wyrcan/wyrcan/pkg/syscred"
 )
 
@@ -74,7 +77,57 @@ func TestAdvise(t *testing.T) {
 			t.Errorf("%s: %q shows the password", row.ref, got)
 		}
 	}
-	_, err := (&image.Source{Tries: 1}).Resolve(context.Background(), host(missing)+"/x")
+	// The same of a proxy, which is not named in the image, and of a mirror, before the origin is asked.
+	roots := nettest.Named(t, "other").Pool()
+	for _, row := range []struct {
+		scheme string
+		over   *nettest.Authority // of the proxy
+		login  bool               // there is one for it, which is wrong
+		want   []string
+	}{
+		{"http", nil, false, []string{"wants a login",
+			"bring a login for PROXY: /etc/wyrcan/auth.json or the credential wyr.auth"}},
+		{"http", nil, true, []string{"does not accept the login", "check the login from /the/file for PROXY"}},
+		{"https", nettest.Named(t, "test"), false, []string{"the certificate of proxy PROXY is not trusted",
+			"bring the certificate of its authority: /etc/ssl/certs/ca.pem or the credential wyr.ca"}},
+	} {
+		proxy := imagetest.NewProxy(t, nil, row.over)
+		u := &url.URL{Scheme: row.scheme, Host: proxy.Host}
+		c := &cmd{}
+		if row.login {
+			u.User = url.UserPassword("me", "hunter2")
+			c.logins = credentials.Credentials{proxy.Host: {AuthConfig: authn.AuthConfig{Username: "me"}, From: "/the/file"}}
+		}
+		source := image.Source{Tries: 1, Insecure: image.Hosts([]string{"lab.example"}), Transport: &http.Transport{
+			Proxy: http.ProxyURL(u), TLSClientConfig: &tls.Config{RootCAs: roots},
+		}}
+		_, err := source.Resolve(context.Background(), "lab.example:5000/x")
+		if err == nil {
+			t.Fatal("Resolve through a proxy that refuses has no error")
+		}
+		got := strings.ReplaceAll(c.advise(err).Error(), proxy.Host, "PROXY")
+		for _, want := range append(row.want, "see docs/registries.md") {
+			if !strings.Contains(got, want) || strings.Contains(got, "wyr.insecure") || strings.Contains(got, "hunter2") {
+				t.Errorf("of a proxy: %q has no %q, or too much", got, want)
+			}
+		}
+	}
+	var said []string
+	c := &cmd{}
+	c.trouble = &console.Trouble{Out: console.NewScreen(io.Discard, false), Sayf: func(format string, args ...any) {
+		said = append(said, fmt.Sprintf(format, args...))
+	}}
+	source := image.Source{Tries: 1, Report: c.report}
+	if err := source.Registries.AddMirrors(host(missing), host(plain)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := source.Resolve(context.Background(), host(missing)+"/x")
+	if want := "mirror " + host(plain) + " denies access"; err == nil || len(said) != 1 ||
+		!strings.Contains(said[0], want) || !strings.HasSuffix(said[0], "; bring a login: /etc/wyrcan/auth.json or the "+
+		"credential wyr.auth, see docs/registries.md; asks registry "+host(missing)) {
+		t.Errorf("of a mirror: %q", said)
+	}
+	_, err = (&image.Source{Tries: 1}).Resolve(context.Background(), host(missing)+"/x")
 	if got := new(cmd).advise(err); strings.Contains(got.Error(), "docs/") {
 		t.Errorf("an image that does not exist: %v", got)
 	}

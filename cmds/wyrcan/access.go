@@ -164,22 +164,30 @@ func repository(ref string) (name.Repository, bool) {
 }
 
 // auth returns a function for image.Source.Auth: the login of -creds for the registry of ref, else those of the file
-// that was named, else those of docker and podman.
+// that was named, else those of docker and podman. It is also asked for that of a proxy, by the HOST:PORT alone, which
+// -creds is not for, and which would be a repository of docker.io if it were the name of an image.
 func (c *cmd) auth(ref string) func(repository string) authn.Authenticator {
 	own, _ := repository(ref)
 	return func(text string) authn.Authenticator {
-		repo, err := name.NewRepository(text)
+		var what authn.Resource
+		var err error
+		proxy := !strings.Contains(text, "/")
+		if proxy {
+			what, err = name.NewRegistry(text)
+		} else {
+			what, err = name.NewRepository(text)
+		}
 		if err != nil {
 			return authn.Anonymous
 		}
 		a := c.access
 		switch {
-		case a != nil && a.login != nil && repo.RegistryStr() == own.RegistryStr():
+		case a != nil && a.login != nil && !proxy && what.RegistryStr() == own.RegistryStr():
 			return a.login
 		case a != nil && a.logins != nil:
 			return a.logins.For(text)
 		}
-		auth, err := authn.DefaultKeychain.Resolve(repo)
+		auth, err := authn.DefaultKeychain.Resolve(what)
 		if err != nil {
 			fmt.Fprintf(c.stderr, "wyrcan: cannot read the credentials for %s: %v; see %s\n", text, err, page)
 			return authn.Anonymous

@@ -18,6 +18,8 @@ var advice = map[image.Cause]string{
 	image.WrongName:        "name the registry as its certificate does",
 	image.Dated:            "set this machine's clock, or renew the certificate",
 	image.WrongCertificate: "check the certificate",
+	image.ProxyDenied:      "write the login for HOST to the file of -authfile",
+	image.ProxyIssuer:      "bring the certificate of its authority: /etc/ssl/certs",
 }
 
 // advise adds to an error of package image what a person can do about it.

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
@@ -52,8 +51,11 @@ func (s *Source) to(host string, open bool) (http.RoundTripper, error) {
 			config.RootCAs.AddCert(cert)
 		}
 	}
-	if len(client) > 0 {
-		t.Proxy = onlyThrough(t.Proxy, host)
+	switch {
+	case open:
+		t.Proxy = only(t.Proxy, unverifiable)
+	case len(client) > 0:
+		t.Proxy = only(t.Proxy, unshowable)
 	}
 	if s.connections == nil {
 		s.connections = make(map[connection]*http.Transport)
@@ -86,20 +88,4 @@ type extra struct {
 	roots  []*x509.Certificate
 	client []tls.Certificate
 	err    error
-}
-
-// onlyThrough returns a function for the field Proxy of a transport with the client certificate for host. It refuses a
-// proxy that is itself reached over TLS, because net/http would show the certificate to that proxy too.
-func onlyThrough(proxy func(*http.Request) (*url.URL, error), host string) func(*http.Request) (*url.URL, error) {
-	if proxy == nil {
-		return nil
-	}
-	return func(req *http.Request) (*url.URL, error) {
-		u, err := proxy(req)
-		if err == nil && u != nil && u.Scheme == "https" {
-			return nil, permanent("%s has a client certificate, which cannot be used through a proxy that is reached over TLS: "+
-				"name a proxy with http:// or none for this host", printable.Line(host))
-		}
-		return u, err
-	}
 }

@@ -40,6 +40,7 @@ func (s *Source) anyCertificate() http.RoundTripper {
 		t.TLSClientConfig = new(tls.Config)
 	}
 	t.TLSClientConfig.InsecureSkipVerify, t.TLSClientConfig.Certificates = true, nil
+	t.Proxy = only(t.Proxy, unverifiable)
 	t.DisableKeepAlives = true // it is for one request
 	return t
 }

@@ -33,6 +33,8 @@ const (
 	WrongName        // the certificate is for another name
 	Dated            // the certificate is not valid by this machine's clock
 	WrongCertificate // a certificate cannot be used for another reason
+	ProxyDenied      // the proxy wants a login, or another one
+	ProxyIssuer      // the certificate of the proxy is from an authority that is not trusted
 )
 
 // Access reports whether the cause is about a login or a certificate.

@@ -174,7 +174,7 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Header.Del("Referer") // after a redirection it is the URL before, which may hold a signature
 	}
 	if req.URL.Scheme == "http" {
-		return w.source.transport().RoundTrip(req)
+		return w.source.forwarded(req)
 	}
 	open := w.source.isUnverified(host)
 	t, err := w.source.to(host, open)
@@ -182,6 +182,9 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := t.RoundTrip(req)
+	if f := w.source.proxyFault(req, err); f != nil {
+		return nil, f
+	}
 	var verify *tls.CertificateVerificationError
 	if err == nil || open || !w.source.insecure(host) || !errors.As(err, &verify) {
 		return resp, err

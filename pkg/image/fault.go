@@ -103,6 +103,7 @@ func explain(ctx context.Context, who, host string, err error) error {
 		verify  *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
 		request *url.Error
+		refused *proxyRefusal
 	)
 	who = printable.Line(who)
 	if errors.As(err, &request) {
@@ -111,6 +112,8 @@ func explain(ctx context.Context, who, host string, err error) error {
 		}
 	}
 	switch {
+	case errors.As(err, &refused):
+		return refused.fault(who)
 	case errors.As(err, &verify):
 		return certificateFault(who, host, verify)
 	case errors.As(err, &status):

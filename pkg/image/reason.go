@@ -27,6 +27,7 @@ func reason(err error) (string, Cause) {
 		hostname x509.HostnameError
 		invalid  x509.CertificateInvalidError
 		timeout  net.Error
+		refused  *proxyRefusal
 	)
 	switch {
 	case err == nil:
@@ -37,6 +38,8 @@ func reason(err error) (string, Cause) {
 			_, cause = reason(f.cause)
 		}
 		return f.Error(), cause
+	case errors.As(err, &refused):
+		return refused.Error(), refused.cause()
 	case errors.As(err, &dns):
 		return nameReason(dns)
 	case errors.As(err, &unknown):

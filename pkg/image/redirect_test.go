@@ -96,7 +96,8 @@ func TestDistributionWithRedirects(t *testing.T) {
 	src := fast(t)
 	src.Roots = a.Pool()
 	src.Auth = func(string) authn.Authenticator { return login }
-	for image, least := range map[string]int{"x": 2 + 1, "large": 3 + 1} { // layers, or parts of one, and the configuration
+	// Layers, or parts of one, and the configuration.
+	for image, least := range map[string]int{"x": 2 + 1, "large": 3 + 1} {
 		before, _ := s.state()
 		got, err := src.Resolve(context.Background(), host+"/team/"+image+":1")
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
-	"net/url"
 	"runtime"
 	"sync"
 	"time"
@@ -210,25 +209,6 @@ func (s *Source) auth(repo name.Repository) authn.Authenticator {
 	return authn.Anonymous
 }
 
-// proxy returns the proxy that the environment names, with the login that s.Auth has for its HOST:PORT.
-func (s *Source) proxy(req *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(req)
-	if err != nil || u == nil || u.User != nil || s.Auth == nil {
-		return u, err
-	}
-	auth := s.Auth(u.Host)
-	if auth == nil {
-		return u, nil
-	}
-	login, err := authn.Authorization(req.Context(), auth)
-	if err != nil || login.Username == "" {
-		return u, nil
-	}
-	with := *u
-	with.User = url.UserPassword(login.Username, login.Password)
-	return &with, nil
-}
-
 // transport returns the transport that makes the requests. All registries of s share it and its idle connections.
 func (s *Source) transport() http.RoundTripper {
 	s.once.Do(func() {
@@ -241,7 +221,8 @@ func (s *Source) transport() http.RoundTripper {
 		var protocols http.Protocols
 		protocols.SetHTTP1(true)
 		s.base = &http.Transport{
-			Proxy:                  s.proxy,
+			Proxy:                  s.through(http.ProxyFromEnvironment),
+			OnProxyConnectResponse: proxyAnswer,
 			DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots()},
 			TLSHandshakeTimeout:    30 * time.Second, // long enough for old and emulated processors

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +63,9 @@ func (d Distribution) Start(t testing.TB) *Distribution {
 	file := filepath.Join(dir, "config.yml")
 	writeFile(t, file, config)
 	server := exec.Command("docker-registry", "serve", file)
+	server.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // which would count before the file
+		return strings.HasPrefix(v, "REGISTRY_")
+	})
 	var output bytes.Buffer
 	server.Stdout, server.Stderr = &output, &output
 	if err := server.Start(); err != nil {
