@@ -91,7 +91,8 @@ func TestCredentials(t *testing.T) {
 		t.Run(row.source, func(t *testing.T) {
 			t.Parallel()
 			encoded := base64.StdEncoding.EncodeToString([]byte(auth))
-			texts := []string{witness, imagetest.Password, strings.TrimRight(login, "="), encoded[len(encoded)/2 : len(encoded)-4]}
+			texts := []string{witness, imagetest.Password, strings.TrimRight(login, "="),
+				encoded[len(encoded)/2 : len(encoded)-4]}
 			v := vm.Machine{QEMU: row.qemu, Cmdline: "wyr.img=" + place + "/team/seeker:1 wyr.arg=console=ttyS0 wyr.arg=" +
 				witness + " wyr.arg=seek=" + strings.Join(backwards(texts), ",")}.Start(t)
 			v.Wait(`^wyrboot: logins for `+regexp.QuoteMeta(place)+`/team: from credential wyr\.auth of `+row.source+`$`,
