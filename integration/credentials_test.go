@@ -187,7 +187,8 @@ func TestNoCredentials(t *testing.T) {
 			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.auth,file=" + dir + "/auth.json",
 			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.ca,file=" + dir + "/ca.pem",
 		}}.Start(t)
-		v.Wait(`^wyrboot: logins are left out: credential wyr\.auth of fw_cfg: the entry for "x" is not what`,
+		v.Wait(`^wyrboot: logins are left out: credential wyr\.auth of fw_cfg: the entry for "x" is not what `+
+			`.*; see docs/registries\.md$`,
 			bootTime+2*stepTime)
 		v.Wait(`^wyrboot: cannot get .* denies access.*; bring a login: /etc/wyrcan/auth\.json or the credential `+
 			`wyr\.auth, see docs/registries\.md$`, stepTime)

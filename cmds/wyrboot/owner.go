@@ -30,14 +30,17 @@ func (c *cmd) systemCredentials(ctx context.Context) (syscred.Set, []error) {
 	}
 	set, errs := syscred.Read(c.root)
 	for _, err := range errs {
-		c.sayf("%v", err)
+		c.sayf("%v; see %s", err, page)
 	}
 	return set, errs
 }
 
 // registryLogins returns the logins for registries, and says where they come from.
 func (c *cmd) registryLogins() credentials.Credentials {
-	logins, said := credentials.Gather(c.root, c.system)
+	logins, said, wrong := credentials.Gather(c.root, c.system)
+	for _, line := range wrong {
+		c.sayf("%s; see %s", line, page)
+	}
 	for _, line := range said {
 		c.sayf("%s", line)
 	}

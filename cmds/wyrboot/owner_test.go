@@ -12,10 +12,13 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -133,6 +136,44 @@ func TestAdvise(t *testing.T) {
 	}
 }
 
+// A login or a credential that cannot be used is reported with the page about it, and without its content.
+func TestUnusableLogins(t *testing.T) {
+	dir := t.TempDir()
+	tty := filepath.Join(dir, "dev/ttyS0")
+	for name, content := range map[string]string{"sys/class/tty/console/active": "ttyS0\n", "dev/ttyS0": ""} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &cmd{console: console.Open(dir), root: fstest.MapFS{
+		"etc/wyrcan/auth.json":       {Data: []byte("hunter2")},
+		"run/containers/0/auth.json": {Data: []byte(`{"credHelpers": {"h.example": "hunter2"}}`)},
+		"sys/firmware/dmi/entries/11-0/raw": {
+			Data: []byte("\x0b\x05\x00\x00\x01io.systemd.credential.binary:wyr.auth=hunter2!\x00\x00")},
+	}}
+	c.system, _ = c.systemCredentials(t.Context())
+	c.registryLogins()
+	c.console.Flush(2 * time.Second)
+	said, err := os.ReadFile(tty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+	if len(lines) != 3 || strings.Contains(string(said), "hunter2") {
+		t.Errorf("the console has %q, want three lines without the content", lines)
+	}
+	for i, want := range []string{"wyr.auth", "logins are left out: ", "h.example is kept by a credential helper"} {
+		if line := lines[min(i, len(lines)-1)]; !strings.Contains(line, want) ||
+			!strings.HasSuffix(strings.TrimSpace(line), "; see docs/registries.md") {
+			t.Errorf("the console has %q, want %q and the page", line, want)
+		}
+	}
+}
+
 // crypto/x509 leaves out a file that is no certificate, without a word.
 func TestUnusableCertificates(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
@@ -175,8 +216,8 @@ func TestWhoGetsLogins(t *testing.T) {
 		t.Run(strings.ReplaceAll(source, "/", " "), func(t *testing.T) {
 			root := fstest.MapFS{file[0]: {Data: []byte(file[1]), Mode: 0o400}}
 			set, errs := syscred.Read(root)
-			logins, said := credentials.Gather(root, set)
-			if len(errs) > 0 || len(said) != 1 || !strings.Contains(said[0], "registry.lab/team: from ") ||
+			logins, said, wrong := credentials.Gather(root, set)
+			if len(errs)+len(wrong) > 0 || len(said) != 1 || !strings.Contains(said[0], "registry.lab/team: from ") ||
 				!strings.Contains(said[0], source) || strings.Contains(said[0], basic) {
 				t.Errorf("Gather says %q, %v", said, errs)
 			}

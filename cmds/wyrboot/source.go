@@ -19,7 +19,7 @@ import (
 func (c *cmd) source() (*image.Source, error) {
 	places, err := registries.Read(os.DirFS("/"))
 	if err != nil {
-		return nil, fmt.Errorf("cannot read how registries are reached: %w", err)
+		return nil, fmt.Errorf("cannot read how registries are reached: %w; see %s", err, page)
 	}
 	if err := addMirrors(&places, c.config); err != nil {
 		return nil, err

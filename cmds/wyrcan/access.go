@@ -245,7 +245,7 @@ func (c *cmd) handOver(m *machine, ref, guest string) error {
 	}
 	login, err := c.auth(ref)(repo.Name()).Authorization()
 	if err != nil {
-		return fmt.Errorf("cannot read the login for %s: %w", repo, err)
+		return fmt.Errorf("cannot read the login for %s: %w; see %s", repo, err, page)
 	}
 	if *login != (authn.AuthConfig{}) {
 		text, err := json.Marshal(map[string]any{"auths": map[string]any{there.Name(): login}})

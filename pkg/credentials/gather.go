@@ -24,18 +24,18 @@ var files = []string{File, "/run/containers/0/auth.json"}
 
 // Gather returns all logins of the boot environment: those of the files below root, then those of the system
 // credentials. If two sources have the same entry, that of the first one counts. Otherwise the longest entry that fits
-// a repository counts, whatever its source. said is what to tell the person at the console. It names registries and
-// shows no secret.
-func Gather(root fs.FS, system syscred.Set) (all Credentials, said []string) {
+// a repository counts, whatever its source. said is what to tell the person at the console, and wrong is what that person
+// has to correct. They name registries and show no secret.
+func Gather(root fs.FS, system syscred.Set) (all Credentials, said, wrong []string) {
 	all = make(Credentials)
 	add := func(c Credentials, from string, err error) {
 		var helped *Helped
 		if err != nil && !errors.As(err, &helped) {
-			said = append(said, fmt.Sprintf("logins are left out: %v", err))
+			wrong = append(wrong, fmt.Sprintf("logins are left out: %v", err))
 			return
 		}
 		if helped != nil {
-			said = append(said, err.Error())
+			wrong = append(wrong, err.Error())
 		}
 		said = append(said, all.merge(c, from)...)
 	}
@@ -55,7 +55,7 @@ func Gather(root fs.FS, system syscred.Set) (all Credentials, said []string) {
 		}
 		add(c, from, err)
 	}
-	return all, said
+	return all, said, wrong
 }
 
 // merge adds the entries of c that all does not have, and says which these are.

@@ -160,8 +160,8 @@ func (a *answer) encoding() string {
 func refusal(who string, a *answer) error {
 	f := statusFault(who, a.resp.StatusCode)
 	f.host = a.host
-	if a.resp.Request.URL.Host != a.host { // a storage that the registry redirects to takes no login
-		f.kind = Other
+	if f.kind == Denied && a.resp.Request.URL.Host != a.host { // a storage that the registry redirects to takes no login
+		f.text, f.kind = who+" denies access", Other
 	}
 	raw, err := io.ReadAll(io.LimitReader(a, 64<<10))
 	if err != nil {

@@ -128,7 +128,8 @@ func TestDistributionWithRedirects(t *testing.T) {
 	_, err = readAll(t, got.Layers[0])
 	d := Diagnose(err)
 	if err == nil || strings.Contains(err.Error(), "hidden") || d.Cause != Other ||
-		!strings.Contains(err.Error(), strings.TrimPrefix(store.URL, "http://")+" (registry "+host+" redirects there)") {
+		!strings.HasSuffix(err.Error(), strings.TrimPrefix(store.URL, "http://")+
+			" (registry "+host+" redirects there) denies access") {
 		t.Errorf("a storage that refuses: %v, %+v", err, d)
 	}
 }
