@@ -82,7 +82,10 @@ func TestBoot(t *testing.T) {
 	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "s390x"}}.Image(t)
 	ref := fromGuest(registry.Push(t, "bootable:1", imagetest.Index(t, other, mine)))
 
-	v := vm.Machine{Cmdline: `quiet ` + vm.Boot(ref) + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.Start(t)
+	v := vm.Machine{
+		QEMU:    vm.Max,
+		Cmdline: `quiet ` + vm.Boot(ref) + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`,
+	}.Start(t)
 	v.Wait(`^wyrboot: Wyrcan `+regexp.QuoteMeta(vm.Version(t))+`, the container bootloader$`, bootTime)
 	v.Wait(`^wyrboot: stage drivers [0-9.]+ s$`, stepTime)
 	v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
@@ -112,6 +115,7 @@ func TestKeptNetwork(t *testing.T) {
 	frames := filepath.Join(t.TempDir(), "frames")
 	v := vm.Machine{
 		Kernel: vm.Unpacked(t),
+		CPUs:   1,
 		NICs:   []string{vm.UserNIC("virtio-net-pci", "id=lan")},
 		QEMU:   []string{"-object", "filter-dump,id=frames,netdev=lan,file=" + frames},
 		Cmdline: vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=demo=once wyr.net.keep=yes" +
@@ -174,7 +178,7 @@ func toPort(t *testing.T, dump string, port uint16) (all, to int) {
 // TestNoImage boots without arguments: the help, Enter, a reboot.
 func TestNoImage(t *testing.T) {
 	t.Parallel()
-	v := vm.Machine{CPUs: 1}.Start(t)
+	v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1}.Start(t)
 	v.Wait(`^wyrboot: no container image is named`, bootTime)
 	for _, argument := range []string{"wyr.img=IMAGE", "wyr.arg=ARG", `wyr.net.\[KIND.\]FILE.SECTION.KEY=VALUE`,
 		"wyr.efi=write", "wyr.efi=clear"} {

@@ -52,6 +52,8 @@ func TestClock(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			v := vm.Machine{
+				Kernel:  vm.Unpacked(t),
+				CPUs:    1,
 				Initrd:  initrd,
 				QEMU:    []string{"-rtc", "base=" + c.clock},
 				Cmdline: "quiet wyr.img=" + host + "/bootable wyr.arg=console=ttyS0 wyr.arg=demo=once" + c.args,

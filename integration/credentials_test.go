@@ -93,8 +93,8 @@ func TestCredentials(t *testing.T) {
 			encoded := base64.StdEncoding.EncodeToString([]byte(auth))
 			texts := []string{witness, imagetest.Password, strings.TrimRight(login, "="),
 				encoded[len(encoded)/2 : len(encoded)-4]}
-			v := vm.Machine{QEMU: row.qemu, Cmdline: "wyr.img=" + place + "/team/seeker:1 wyr.arg=console=ttyS0 wyr.arg=" +
-				witness + " wyr.arg=seek=" + strings.Join(backwards(texts), ",")}.Start(t)
+			v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, QEMU: row.qemu, Cmdline: "wyr.img=" + place +
+				"/team/seeker:1 wyr.arg=console=ttyS0 wyr.arg=" + witness + " wyr.arg=seek=" + strings.Join(backwards(texts), ",")}.Start(t)
 			v.Wait(`^wyrboot: logins for `+regexp.QuoteMeta(place)+`/team: from credential wyr\.auth of `+row.source+`$`,
 				bootTime+stepTime)
 			v.Wait(`^wyrboot: certificate authorities: 1 from credential wyr\.ca of `+row.source+`$`, stepTime)
@@ -175,7 +175,7 @@ func TestNoCredentials(t *testing.T) {
 	write(t, filepath.Join(dir, "auth.json"), `{"auths": {"x": {"auth": "`+imagetest.Password+`"}}}`)
 	t.Run("no authority", func(t *testing.T) {
 		t.Parallel()
-		v := vm.Machine{Cmdline: "quiet wyr.img=" + fromGuest(host) + "/x"}.Start(t)
+		v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Cmdline: "quiet wyr.img=" + fromGuest(host) + "/x"}.Start(t)
 		v.Wait(`^wyrboot: cannot get .* is not trusted: .*; bring the certificate of its authority: `+
 			`/etc/containers/certs\.d/\S+/ca\.crt or the credential wyr\.ca, see docs/registries\.md; wyr\.insecure=`,
 			bootTime+2*stepTime)
@@ -183,7 +183,7 @@ func TestNoCredentials(t *testing.T) {
 	})
 	t.Run("malformed login", func(t *testing.T) {
 		t.Parallel()
-		v := vm.Machine{Cmdline: "quiet wyr.img=" + fromGuest(host) + "/x", QEMU: []string{
+		v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Cmdline: "quiet wyr.img=" + fromGuest(host) + "/x", QEMU: []string{
 			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.auth,file=" + dir + "/auth.json",
 			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.ca,file=" + dir + "/ca.pem",
 		}}.Start(t)

@@ -52,6 +52,7 @@ func TestMirrorThroughProxy(t *testing.T) {
 	texts := []string{there, imagetest.Password, strings.TrimRight(login, "=")}
 	v := vm.Machine{
 		Kernel: vm.Unpacked(t),
+		CPUs:   1,
 		QEMU: []string{
 			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.auth,file=" + dir + "/auth.json",
 			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.ca,file=" + dir + "/ca.pem",

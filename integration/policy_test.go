@@ -28,7 +28,7 @@ func TestPolicy(t *testing.T) {
 
 	t.Run("signed", func(t *testing.T) {
 		t.Parallel()
-		v := vm.Machine{Initrd: initrd, Kernel: vm.Unpacked(t),
+		v := vm.Machine{Initrd: initrd, Kernel: vm.Unpacked(t), CPUs: 1,
 			Cmdline: "quiet " + vm.Boot(signed) + " wyr.arg=console=ttyS0 wyr.arg=demo=once"}.Start(t)
 		v.Wait(`^wyrboot: the image is signed, as the policy asks: key [0-9a-f]{64}$`, bootTime+stepTime)
 		v.Wait(`^`+words+`the container's own words`, kexecTime)

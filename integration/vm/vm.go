@@ -397,18 +397,25 @@ func (e *escapes) strip(to, p []byte) []byte {
 	return to
 }
 
+// processor is the emulated one. It has RDRAND, without which the first TLS connection waits for random numbers, and
+// what each server of the last ten years has. It has no AVX and no page tables of five levels: with those, and the rest
+// of -cpu max, a boot takes a sixth more of the host's time.
+//
+// It has no cmpxchg16b: to emulate that, QEMU stops the other processor, and the kernel's allocator uses the
+// instruction all the time.
+const processor = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq"
+
+// Max is the option of QEMU for the processor with every instruction that it can emulate.
+var Max = []string{"-cpu", "max,-cx16"}
+
 // accelerated returns the QEMU command, with KVM if that works, else with plain
 // emulation. Some virtual machines have /dev/kvm, but guests crash there. So the
 // processor must support it, and a kernel must have started with it.
-//
-// The emulated processor has RDRAND, without which the first TLS connection waits for
-// random numbers. It has no cmpxchg16b: to emulate that, QEMU stops the other
-// processor, and the kernel's allocator uses the instruction all the time.
 func accelerated(t testing.TB) string {
 	t.Helper()
 	kernel := Artefact(t, "wyrcan.kernel")
 	probe.Do(func() {
-		probed = "qemu-system-x86_64 -accel tcg -cpu max,-cx16"
+		probed = "qemu-system-x86_64 -accel tcg -cpu " + processor
 		info, err := os.ReadFile("/proc/cpuinfo")
 		flags := strings.Fields(string(info))
 		if err != nil || !slices.Contains(flags, "vmx") && !slices.Contains(flags, "svm") {
