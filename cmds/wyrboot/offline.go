@@ -84,7 +84,11 @@ func noNetwork(offline *network.Offline, driversErr error, found coldplug.Result
 	default:
 		why[0] = "there is no network interface: " + why[0]
 	}
-	if len(found.Missing) > 0 {
+	switch {
+	case len(found.Missing) == 0:
+	case found.BuiltIn:
+		why = append(why, "build the kernel with the driver or use another card")
+	default:
 		why = append(why, "make the initrd with a kernel that has the driver (make KERNEL=FILE MODULES=DIR) "+
 			"or use another card")
 	}

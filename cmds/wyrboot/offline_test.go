@@ -80,6 +80,10 @@ func TestNoNetwork(t *testing.T) {
 			"this machine has no network card; plug one in, or give the virtual machine one (QEMU: -nic user)"},
 		{"no driver", nil, nil, coldplug.Result{Missing: []coldplug.Device{missing}},
 			"there is no network interface: this initrd has no driver for the  at 0000:01:00.0" + other},
+		{"no driver in a kernel without modules", nil, nil,
+			coldplug.Result{Missing: []coldplug.Device{missing}, BuiltIn: true},
+			"there is no network interface: this initrd has no driver for the  at 0000:01:00.0; " +
+				"build the kernel with the driver or use another card"},
 		{"no firmware", nil, nil, coldplug.Result{Idle: []coldplug.Device{firmware}},
 			"there is no network interface: driver bnx2x of the  at 0000:02:00.0 lacks its firmware bnx2x/a.fw; " +
 				"put the firmware into the initrd (make FIRMWARE=DIR)"},

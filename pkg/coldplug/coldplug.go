@@ -60,6 +60,7 @@ type Loader struct {
 	open    sync.Once
 	openErr error
 	index   *index
+	builtIn bool // the kernel has no modules at all
 	options options
 	probe   *kmodule.Prober
 	events  *uevents
@@ -80,6 +81,9 @@ type Result struct {
 	Missing []Device // network cards for which there is no module and no built-in driver
 	Idle    []Device // network cards that have a driver, but no network interface
 	Wanting []Device // network cards with an interface whose driver did not find its firmware; some work without it
+
+	// BuiltIn reports whether the kernel was built without modules: it has the drivers that it has.
+	BuiltIn bool
 }
 
 func (l *Loader) logf(format string, args ...any) {
@@ -112,11 +116,16 @@ func (l *Loader) start() error {
 			}
 			release = unix.ByteSliceToString(u.Release[:])
 		}
-		if l.index, l.openErr = readIndex(l.path(), release); l.openErr != nil {
+		l.options = readOptions(l.path("proc/cmdline"))
+		l.index, l.openErr = readIndex(l.path(), release)
+		if l.builtIn = errors.Is(l.openErr, fs.ErrNotExist) && l.withoutModules(); l.builtIn {
+			l.index, l.openErr = newIndex(), nil
+			return
+		}
+		if l.openErr != nil {
 			l.openErr = fmt.Errorf("cannot load drivers for kernel %s: %w", release, l.openErr)
 			return
 		}
-		l.options = readOptions(l.path("proc/cmdline"))
 		l.probe, l.openErr = kmodule.NewProber(kmodule.ProbeOpts{
 			RootDir:        l.path(),
 			KVer:           release,
@@ -127,11 +136,23 @@ func (l *Loader) start() error {
 	return l.openErr
 }
 
+// withoutModules reports whether the kernel was built without CONFIG_MODULES, so
+// that nothing can be missing in /lib/modules: only with it is there a
+// /proc/modules (kernel/module/procfs.c). Without /proc nobody knows.
+func (l *Loader) withoutModules() bool {
+	if _, err := os.Stat(l.path("proc/cmdline")); err != nil {
+		return false
+	}
+	_, err := os.Stat(l.path("proc/modules"))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // Load loads the drivers of all devices that are present. A driver may create
 // new devices, so it repeats this until no new device appears. It returns an
 // error only if it cannot work at all (errors.Is(err, fs.ErrNotExist): there
-// are no modules for this kernel, whose drivers may all be built in). Failures
-// of single drivers are in the Result.
+// are no modules for this kernel, although it could load some). A kernel without
+// CONFIG_MODULES has all its drivers, and nothing is loaded. Failures of single
+// drivers are in the Result.
 func (l *Loader) Load(ctx context.Context) (Result, error) {
 	if err := l.start(); err != nil {
 		return Result{}, err
@@ -196,8 +217,8 @@ func (l *Loader) Add(ctx context.Context, names ...string) error {
 	var errs []error
 	for _, name := range names {
 		modules := l.index.resolve(name)
-		if len(modules) == 0 && !l.index.builtIn(name) {
-			errs = append(errs, &noModule{name})
+		if len(modules) == 0 && !l.inside(name) {
+			errs = append(errs, &noModule{name, l.builtIn})
 			continue
 		}
 		for _, m := range modules {
@@ -210,10 +231,29 @@ func (l *Loader) Add(ctx context.Context, names ...string) error {
 	return errors.Join(errs...)
 }
 
+// inside reports whether the module, or one with that alias, is built into the kernel. A kernel without modules has no
+// list of them, but a directory for most (kernel/params.c).
+func (l *Loader) inside(name string) bool {
+	if !l.builtIn {
+		return l.index.builtIn(name)
+	}
+	if strings.ContainsAny(name, "/.") {
+		return false
+	}
+	_, err := os.Stat(l.path("sys/module", underscored(name)))
+	return err == nil
+}
+
 // noModule is the error for a name or alias without a module; it is fs.ErrNotExist.
-type noModule struct{ name string }
+type noModule struct {
+	name    string
+	builtIn bool
+}
 
 func (e *noModule) Error() string {
+	if e.builtIn {
+		return fmt.Sprintf("this kernel was built without modules, and has nothing built in that is called %q", e.name)
+	}
 	return fmt.Sprintf("this initrd has no kernel module for %q", e.name)
 }
 
@@ -325,7 +365,7 @@ func (l *Loader) Result() Result {
 		return Result{}
 	}
 	l.mu.Lock()
-	r := Result{Loaded: slices.Clone(l.result.Loaded), Failed: slices.Clone(l.result.Failed)}
+	r := Result{Loaded: slices.Clone(l.result.Loaded), Failed: slices.Clone(l.result.Failed), BuiltIn: l.builtIn}
 	l.mu.Unlock()
 	l.cards(&r)
 	return r

@@ -429,6 +429,56 @@ func TestNoModules(t *testing.T) {
 	}
 }
 
+// TestBuiltIn has kernels whose modules are nowhere: one could load some, the other was built without.
+func TestBuiltIn(t *testing.T) {
+	l := &Loader{Root: t.TempDir(), Release: "9.9.9"}
+	for name, content := range map[string]string{
+		"proc/cmdline": "quiet",
+		"sys/bus/pci/devices/0000:01:00.0/modalias":         "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00",
+		"sys/bus/pci/devices/0000:02:00.0/modalias":         "pci:v00008086d00001563sv00008086sd00000000bc02sc00i00",
+		"sys/bus/pci/devices/0000:02:00.0/net/eth0/address": "52:54:00:12:34:56",
+		"sys/bus/pci/devices/0000:02:00.0/driver/bind":      "",
+		"sys/module/i40e/parameters/debug":                  "",
+		"sys/module/dm_mod/version":                         "",
+	} {
+		file := filepath.Join(l.Root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := l.Load(context.Background())
+	if err != nil || !r.BuiltIn || len(r.Failed) > 0 {
+		t.Errorf("Load of a kernel without modules = %+v, %v, want that all its drivers are built in", r, err)
+	}
+	const trouble = "no driver of this kernel takes the Ethernet controller 8086:1572 at 0000:01:00.0, " +
+		"the kernel's log (dmesg) may say why"
+	if len(r.Missing) != 1 || r.Missing[0].Trouble() != trouble || len(r.Idle) > 0 {
+		t.Errorf("cards that cannot be used: %+v, want %s", r, trouble)
+	}
+	for _, name := range []string{"i40e", "dm-mod"} {
+		if err := l.Add(context.Background(), name); err != nil {
+			t.Errorf("Add of %s, which is built in: %v", name, err)
+		}
+	}
+	for _, name := range []string{"rtnl-link-vxlan", "..", "i40e/parameters"} {
+		if err := l.Add(context.Background(), name); !errors.Is(err, fs.ErrNotExist) ||
+			!strings.Contains(err.Error(), "without modules") {
+			t.Errorf("Add of %s = %v, want that it is not built in", name, err)
+		}
+	}
+
+	if err := os.WriteFile(filepath.Join(l.Root, "proc/modules"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	modular := &Loader{Root: l.Root, Release: "9.9.9"}
+	if _, err := modular.Load(context.Background()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load of a kernel whose modules are missing = %v, want a missing file", err)
+	}
+}
+
 // TestWatch sends events to the watcher through a pipe instead of the socket.
 func TestWatch(t *testing.T) {
 	l, loaded := machine(t, nil)

@@ -21,6 +21,7 @@ type Device struct {
 	Links    []string // its network interfaces
 	kind     string
 	barred   bool // the command line forbids all of Modules
+	builtIn  bool // the kernel has no modules
 }
 
 // String describes the device for a person: "Ethernet controller 8086:1563 at
@@ -33,6 +34,8 @@ func (d Device) Trouble() string {
 	case len(d.Firmware) > 0:
 		names := strings.Join(d.Firmware, ", ")
 		return fmt.Sprintf("driver %s of the %s lacks its firmware %s", cmp.Or(d.driver(), "(unknown)"), d, names)
+	case d.Driver == "" && len(d.Modules) == 0 && d.builtIn:
+		return fmt.Sprintf("no driver of this kernel takes the %s, the kernel's log (dmesg) may say why", d)
 	case d.Driver == "" && len(d.Modules) == 0:
 		return fmt.Sprintf("this initrd has no driver for the %s", d)
 	case d.barred && d.Driver == "":
@@ -112,7 +115,7 @@ func (l *Loader) cards(r *Result) {
 			continue
 		}
 		dir := filepath.Dir(file)
-		d := Device{Name: filepath.Base(dir), Modalias: strings.TrimSpace(string(b))}
+		d := Device{Name: filepath.Base(dir), Modalias: strings.TrimSpace(string(b)), builtIn: l.builtIn}
 		if d.kind = networkKind(d.Modalias); d.kind == "" {
 			continue
 		}

@@ -48,6 +48,16 @@ const (
 	after  when = true
 )
 
+func newIndex() *index {
+	return &index{
+		aliases: make(map[string][]alias),
+		builtin: make(map[string][]alias),
+		inside:  make(map[string]bool),
+		deps:    make(map[string][]string),
+		soft:    make(map[string][]softdep),
+	}
+}
+
 // readIndex reads the index files of a kernel release below root. modules.dep and
 // modules.alias must exist.
 func readIndex(root, release string) (*index, error) {
@@ -55,13 +65,7 @@ func readIndex(root, release string) (*index, error) {
 	if _, err := os.Stat(dir); err != nil {
 		dir = filepath.Join(root, "usr/lib/modules", release) // where kmodule looks as well
 	}
-	x := &index{
-		aliases: make(map[string][]alias),
-		builtin: make(map[string][]alias),
-		inside:  make(map[string]bool),
-		deps:    make(map[string][]string),
-		soft:    make(map[string][]softdep),
-	}
+	x := newIndex()
 	for _, part := range []struct {
 		name     string
 		required bool
