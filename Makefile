@@ -6,6 +6,7 @@
 # make test       make test-unit, and the tests that boot machines in QEMU
 # make test-slow  the tests that take long
 # make bench      measures time and memory
+# make payload    a kernel and an initrd of 8 MiB for firmware: coreboot, LinuxBoot; the first time takes 15 minutes
 # make push       sends Wyrcan, as a bootable container, to a registry: REF=NAME
 # make clean      removes out/
 #
