@@ -16,7 +16,7 @@ import (
 // it has.
 func (c *cmd) record() record.Record {
 	return record.Record{
-		Wyrcan:  version,
+		Wyrcan:  release(),
 		By:      record.Wyrboot,
 		Image:   boot.Describe(c.image, c.config.Image),
 		Stages:  append(slices.Clone(c.stages), timed(c.running, time.Since(c.began))),

@@ -25,6 +25,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -59,8 +60,11 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
-// version is set by the Makefile with -ldflags -X.
+// version is set by the Makefile with -ldflags -X. A u-root of somebody else does not know it.
 var version string
+
+// release returns the version of this program.
+func release() string { return cmp.Or(version, "unreleased") }
 
 // documents is the address of the documentation.
 const documents = "https://gitlab.com/wyrcan/wyrcan"
@@ -157,7 +161,7 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if c.owner { // firmware does not end its last line, and a quiet kernel prints nothing after it
 		io.WriteString(c.console, "\n")
 	}
-	c.sayf("Wyrcan %s, the container bootloader", version)
+	c.sayf("Wyrcan %s, the container bootloader", release())
 	c.sayf("documents: %s", documents)
 	c.took("kernel", uptime())
 	c.clock = c.newClock()

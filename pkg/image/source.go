@@ -224,7 +224,7 @@ func (s *Source) transport() http.RoundTripper {
 			Proxy:                  s.through(http.ProxyFromEnvironment),
 			OnProxyConnectResponse: proxyAnswer,
 			DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots()},
+			TLSClientConfig:        tlsConfig(s.roots()),
 			TLSHandshakeTimeout:    30 * time.Second, // long enough for old and emulated processors
 			ResponseHeaderTimeout:  2 * s.stall(),    // for package remote; ask has its own timer
 			IdleConnTimeout:        90 * time.Second,
