@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -123,13 +124,19 @@ func medium(t *testing.T, file, device string) []string {
 // replacements, pairs of old and new text, adapt it to this network.
 func documented(t *testing.T, heading, word string, replacements ...string) string {
 	t.Helper()
-	b, err := os.ReadFile("../docs/booting.md")
+	return documentedIn(t, "docs/booting.md", heading, word, replacements...)
+}
+
+// documentedIn does the same with any document.
+func documentedIn(t *testing.T, document, heading, word string, replacements ...string) string {
+	t.Helper()
+	b, err := os.ReadFile("../" + document)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, ok := strings.Cut(string(b), "\n## "+heading+"\n")
 	if !ok {
-		t.Fatalf("docs/booting.md has no %q", heading)
+		t.Fatalf("%s has no %q", document, heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, block := range regexp.MustCompile(`(?m)(^    .*\n)+`).FindAllString(section, -1) {
@@ -138,7 +145,7 @@ func documented(t *testing.T, heading, word string, replacements ...string) stri
 			return strings.NewReplacer(replacements...).Replace(block)
 		}
 	}
-	t.Fatalf("docs/booting.md has no lines with %q under %q", word, heading)
+	t.Fatalf("%s has no lines with %q under %q", document, word, heading)
 	return ""
 }
 
@@ -195,5 +202,15 @@ func write(t *testing.T, name, content string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// run runs a program in a directory.
+func run(t *testing.T, dir string, argv ...string) {
+	t.Helper()
+	c := exec.Command(argv[0], argv[1:]...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v: %s", argv, err, out)
 	}
 }

@@ -159,16 +159,6 @@ func TestSlowUKI(t *testing.T) {
 	}
 }
 
-// run runs a program in a directory.
-func run(t *testing.T, dir string, argv ...string) {
-	t.Helper()
-	c := exec.Command(argv[0], argv[1:]...)
-	c.Dir = dir
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v: %s", argv, err, out)
-	}
-}
-
 // A boot entry, as efibootmgr writes it, names a program on a disk that firmware would not start by itself, and a
 // command line that replaces the program's own. The disk also has what the image needs: systemd-stub hands over the
 // login, which is for this program, and the certificate of the registry's authority, which is for all programs.

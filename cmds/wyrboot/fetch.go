@@ -125,8 +125,8 @@ func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, e
 	case c.config.Root == "initramfs": // nobody then leaves the record either
 		opt.Wyrinit = nil
 	case errors.Is(err, os.ErrNotExist):
-		c.sayf("this initrd was built without %s: extended attributes are lost and pivot_root fails in the container",
-			wyrinit)
+		c.sayf("this initrd was built without %s: in the container extended attributes are lost, pivot_root fails, and "+
+			"there is no record of the boot; u-root adds the program with -files PROGRAM:%s", wyrinit, wyrinit[1:])
 	case err != nil:
 		return nil, err
 	}
