@@ -124,7 +124,7 @@ func vpd(pairs ...string) []byte {
 	}
 	data.WriteByte(0) // the end
 	const begin = 0x600
-	area := append(bytes.Repeat([]byte{0xff}, begin), "\xfe\x09\x01gVpdInfo"...)
+	area := append(bytes.Repeat([]byte{0xff}, begin), "\xfe\x09\x01gVpdInfo\x04"...)
 	area = binary.LittleEndian.AppendUint32(area, uint32(data.Len()))
 	return append(area, data.Bytes()...)
 }
