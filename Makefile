@@ -164,7 +164,7 @@ test-unit: lint
 
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
-test-slow: all out/wyrcan.demo out/debian.oci
+test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),payload out/payload/coreboot.rom)
 	tools/need $(QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again
