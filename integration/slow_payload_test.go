@@ -195,3 +195,24 @@ func TestSlowCoreboot(t *testing.T) {
 		boots(t, machine(string(r), ""), "RO_VPD.*Boot0002")
 	})
 }
+
+// TestSlowPayloadCards gives the payload's kernel network cards of each kind that QEMU has, and one that it has no driver
+// for, which is the only one that is named.
+func TestSlowPayloadCards(t *testing.T) {
+	t.Parallel()
+	m := vm.Machine{Kernel: vm.Artefact(t, "payload/kernel"), Initrd: vm.Artefact(t, "payload/initrd"),
+		Cmdline: consoles + " " + vm.Boot(demo(t)),
+		QEMU: []string{"-device", "qemu-xhci", "-netdev", "hubport,id=usb,hubid=1", "-device", "usb-net,netdev=usb",
+			"-device", "usb-kbd"}}
+	for _, model := range []string{"e1000", "e1000e", "vmxnet3", "rtl8139", "pcnet"} {
+		m.NICs = append(m.NICs, "hubport,hubid=1,model="+model)
+	}
+	m.NICs = append(m.NICs, vm.UserNIC("virtio-net-pci"))
+	v := m.Start(t)
+	v.Wait(`^wyrboot: no driver of this kernel takes the Ethernet controller 1022:2000 at `, vm.Patience)
+	spoke(t, v)
+	if n := strings.Count(v.Said(), "no driver of this kernel takes"); n != 1 {
+		t.Errorf("%d cards are named as having no driver, want one", n)
+	}
+	v.Never(`without a driver|makes no network interface`)
+}
