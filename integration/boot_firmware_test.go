@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
@@ -23,23 +21,24 @@ func TestEFI(t *testing.T) {
 	}
 }
 
-// The medium boots as a CD and as a disk. It boots the image that NVRAM names, and leaves NVRAM unchanged.
+// TestISO starts the medium as a CD. As a disk it is a slow test.
 func TestISO(t *testing.T) {
 	t.Parallel()
-	for name, device := range map[string]string{"CD": asCD, "disk": asDisk} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			stored := configured(t, demo(t))
-			vars := newNVRAM(t, stored)
-			v := vars.from(medium(t, vm.Artefact(t, "wyrcan.iso"), device)...).Start(t)
-			if line := spoke(t, v); line != "console=ttyS0 demo=once" {
-				t.Errorf("the container's command line is %q", line)
-			}
-			v.Exit(stepTime)
-			if got := vars.wyrcan(t); string(got) != string(stored.Data) {
-				t.Errorf("NVRAM holds %q, held %q", got, stored.Data)
-			}
-		})
+	bootsISO(t, asCD)
+}
+
+// bootsISO checks that the medium boots the image that NVRAM names, and leaves NVRAM unchanged.
+func bootsISO(t *testing.T, device string) {
+	t.Helper()
+	stored := configured(t, demo(t))
+	vars := newNVRAM(t, stored)
+	v := vars.from(medium(t, vm.Artefact(t, "wyrcan.iso"), device)...).Start(t)
+	if line := spoke(t, v); line != "console=ttyS0 demo=once" {
+		t.Errorf("the container's command line is %q", line)
+	}
+	v.Exit(stepTime)
+	if got := vars.wyrcan(t); string(got) != string(stored.Data) {
+		t.Errorf("NVRAM holds %q, held %q", got, stored.Data)
 	}
 }
 
@@ -99,57 +98,4 @@ func login(registry http.Handler) http.Handler {
 		}
 		registry.ServeHTTP(w, r)
 	})
-}
-
-func TestPXELINUX(t *testing.T) {
-	t.Parallel()
-	dir := bootDir(t, map[string]string{
-		"pxelinux.0":           "/usr/lib/PXELINUX/pxelinux.0",
-		"ldlinux.c32":          "/usr/lib/syslinux/modules/bios/ldlinux.c32",
-		"pxelinux.cfg/default": documented(t, "PXELINUX", "DEFAULT", docImage, allowed(demo(t)), docQuiet, consoles),
-	})
-	m := vm.Machine{CPUs: 1, NICs: []string{}, Firmware: netboot(dir, "pxelinux.0")}
-	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once" {
-		t.Errorf("the container's command line is %q", line)
-	}
-}
-
-// The card has no ROM, so OVMF itself fetches GRUB.
-func TestGRUB(t *testing.T) {
-	t.Parallel()
-	dir := bootDir(t, map[string]string{
-		"grubnetx64.efi": "/usr/lib/grub/x86_64-efi/monolithic/grubnetx64.efi",
-		"grub/grub.cfg": documented(t, "GRUB", "menuentry", docImage, allowed(demo(t))+` "wyr.arg=two words"`,
-			docQuiet, consoles),
-	})
-	m := vm.Machine{CPUs: 1, NICs: []string{}, Firmware: append(newNVRAM(t).efi(), netboot(dir, "grubnetx64.efi")...)}
-	m.Firmware[len(m.Firmware)-1] += ",romfile="
-	if line := spoke(t, m.Start(t)); line != "console=ttyS0 demo=once two words" {
-		t.Errorf("the container's command line is %q", line)
-	}
-}
-
-// itself serves Wyrcan as a container, and returns its name for a machine.
-func itself(t *testing.T) string {
-	t.Helper()
-	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "wyrcan.oci"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fromGuest(imagetest.Serve(t).Push(t, "wyrcan", index))
-}
-
-// Wyrcan boots Wyrcan, which boots the container: three kernels run. The last one gets the quoted argument.
-func TestChain(t *testing.T) {
-	t.Parallel()
-	image, wyrcan := demo(t), itself(t)
-	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image+" wyr.arg=wyr.insecure="+
-		registryOf(image),
-		"registry.example/wyrcan", allowed(wyrcan), "\n", "")
-	m := vm.Machine{Cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
-	v := m.Start(t)
-	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
-	if line := spoke(t, v); line != "quiet loglevel=3 console=ttyS0 demo=once" {
-		t.Errorf("the container's command line is %q", line)
-	}
 }

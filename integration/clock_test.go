@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +22,16 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
-// TestClock boots machines with a clock that is decades off, from a registry whose certificate is valid today. With a
-// time server the clock is set by that, without one by the date that the registry states. One machine boots on into the
-// container, whose kernel must start with the right date.
 func TestClock(t *testing.T) {
 	t.Parallel()
+	bootsAtAnyTime(t, "1970, with a time server", "2040, without one")
+}
+
+// bootsAtAnyTime boots machines with a clock that is decades off, those with these names, from a registry whose certificate is valid today. With a
+// time server the clock is set by that, without one by the date that the registry states. One machine boots on into the
+// container, whose kernel must start with the right date.
+func bootsAtAnyTime(t *testing.T, names ...string) {
+	t.Helper()
 	registry := imagetest.Serve(t)
 	registry.Push(t, "bootable", imagetest.Image(t, kernelLayer(t), initLayer(t)))
 	host, ca := certified(t, registry.Host)
@@ -49,6 +55,9 @@ func TestClock(t *testing.T) {
 		{name: "2040, without one", clock: "2040-01-01", want: []string{
 			`the clock said 2040-01-01 .* registry ` + host + ` says that it is ` + today + `.* unproven`}},
 	} {
+		if !slices.Contains(names, c.name) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			v := vm.Machine{

@@ -27,11 +27,6 @@ func TestDebian(t *testing.T) {
 	t.Parallel()
 	img := debian(t)
 	ref := imagetest.Serve(t).Push(t, "debian", img)
-	arguments := func(ref string) string {
-		return "panic=-1 " + vm.Boot(strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1)) +
-			" wyr.arg=console=ttyS0 wyr.arg=panic=-1"
-	}
-	cmdline := arguments(ref)
 
 	// Half of the free memory is too little for the files here, so the argument that lifts this limit must be set.
 	t.Run("whole", func(t *testing.T) {
@@ -49,38 +44,6 @@ func TestDebian(t *testing.T) {
 			`^report: capability: (/usr)?/bin/ping cap_net_raw=ep$`:        true,
 			`^report: runc: a container speaks$`:                           true,
 			`^report: runc: .*pivot_root`:                                  false,
-		})
-	})
-
-	// Some of the files fit into memory uncompressed, and stay uncompressed. Without a record wyrinit leaves /run alone.
-	t.Run("some memory", func(t *testing.T) {
-		t.Parallel()
-		m := vm.Machine{Kernel: vm.Unpacked(t), Memory: "640M", Long: true, Cmdline: cmdline + " wyr.record=no"}
-		log := m.Start(t).Until(over, patience)
-		complete(t, log)
-		lines(t, log, map[string]bool{
-			`^wyrboot: kernel \S+, initrd of \S+ MB \(compression: mixed\), `: true,
-			`^witness: mount: .* /run |^report: (listed|record): `:            false,
-		})
-	})
-
-	// The control test: without wyrinit its features are missing, and wyrboot says so. The capabilities are lost, and
-	// so is the ACL of systemd's package for the journal. There is enough memory here.
-	t.Run("wyr.root=initramfs", func(t *testing.T) {
-		t.Parallel()
-		log := vm.Machine{
-			Kernel: vm.Unpacked(t), Memory: "1536M", Long: true, Cmdline: cmdline + " wyr.root=initramfs",
-		}.Start(t).Until(over, patience)
-		lines(t, log, map[string]bool{
-			`^wyrboot: .*command line "console=ttyS0 panic=-1"$`:      true,
-			`^wyrboot: 3 files lose their extended attributes`:        true,
-			`^witness: ".*": xattrs is map\[\], want map.*capability`: true,
-			`^witness: \d+ paths, 3 differences$`:                     true,
-			`^report: systemd is running$`:                            true,
-			`^report: capability: `:                                   false,
-			`^report: runc: .*pivot_root.*[Ii]nvalid argument`:        true,
-			`^report: runc: a container speaks$`:                      false,
-			`^report: (listed|record): `:                              false,
 		})
 	})
 
@@ -131,6 +94,12 @@ func TestDebian(t *testing.T) {
 			`^witness: |systemd`: false,
 		})
 	})
+}
+
+// arguments returns the command line that boots an image.
+func arguments(ref string) string {
+	return "panic=-1 " + vm.Boot(strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1)) +
+		" wyr.arg=console=ttyS0 wyr.arg=panic=-1"
 }
 
 // complete fails the test unless the machine has all files of the container, and no others.

@@ -13,10 +13,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"golang.org/x/sys/unix"
+
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
-	"golang.org/x/sys/unix"
 )
 
 // debian returns the image of tools/debian-image with a layer of these tests on top. That layer has the witness in

@@ -15,9 +15,29 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestKexec reboots a Debian server into a container from docker's registry, with wyrcan kexec.
+// A way is how a server is told to start the container, and what its machine then says.
+type way struct {
+	option string
+	want   map[string]bool
+}
+
+// words are those of the container.
+const words = `^wyrcan-demo: the container's own words`
+
+// TestKexec has systemd stop the services. That it is told not to wait for them is a slow test.
 func TestKexec(t *testing.T) {
 	t.Parallel()
+	kexecs(t, way{"", map[string]bool{
+		`^wyrcan: systemd stops the services and starts it$`: true,
+		`^server: stopped in order$`:                         true,
+		`wyrcan: starting it at once`:                        false,
+		words:                                                true,
+	}})
+}
+
+// kexecs reboots a Debian server into a container from docker's registry, with wyrcan kexec.
+func kexecs(t *testing.T, by way) {
+	t.Helper()
 	vm.Long(t)
 	registry := imagetest.Distribution{}.Start(t).Host
 	push := func(name string, img v1.Image) string {
@@ -54,41 +74,20 @@ func TestKexec(t *testing.T) {
 
 	// Nothing else may print in the middle of a line. The kernel prints nothing once the server runs.
 	const silence = " systemd.show_status=no systemd.mask=serial-getty@ttyS0.service"
-	const words = `^wyrcan-demo: the container's own words`
-	for _, row := range []struct {
-		name, option string
-		want         map[string]bool
-	}{
-		{"systemctl kexec", "", map[string]bool{
-			`^wyrcan: systemd stops the services and starts it$`: true,
-			`^server: stopped in order$`:                         true,
-			`wyrcan: starting it at once`:                        false,
-			words:                                                true,
-		}},
-		{"at once", "-force", map[string]bool{
-			`^wyrcan: starting it at once$`: true,
-			`^server: stopped in order$`:    false,
-			words:                           true,
-		}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			v := vm.Machine{Memory: memory, Long: true, Kernel: kernel, Initrd: initrd,
-				Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container +
-					" server.option=" + row.option}.Start(t)
-			v.Exit(patience)
-			log := v.Said()
-			lines(t, log, row.want)
-			lines(t, log, map[string]bool{
-				`^server: loaded: 1, unloaded: 0$`: true,
-				`wyrcan: kernel \S+ of ` + container +
-					` is loaded, with an initrd of .* and the command line ` +
-					`"console=ttyS0 quiet panic=-1 demo=once"$`: true,
-				`^wyrcan-demo: command line +console=ttyS0 quiet panic=-1 demo=once$`: true,
-				`^server: wyrcan has failed`:                                          false,
-			})
-		})
-	}
+	v := vm.Machine{Memory: memory, Long: true, Kernel: kernel, Initrd: initrd,
+		Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container +
+			" server.option=" + by.option}.Start(t)
+	v.Exit(patience)
+	log := v.Said()
+	lines(t, log, by.want)
+	lines(t, log, map[string]bool{
+		`^server: loaded: 1, unloaded: 0$`: true,
+		`wyrcan: kernel \S+ of ` + container +
+			` is loaded, with an initrd of .* and the command line ` +
+			`"console=ttyS0 quiet panic=-1 demo=once"$`: true,
+		`^wyrcan-demo: command line +console=ttyS0 quiet panic=-1 demo=once$`: true,
+		`^server: wyrcan has failed`:                                          false,
+	})
 }
 
 // demo returns a minimal container that only shows that it runs. It has a kernel, an /init and its own command line.

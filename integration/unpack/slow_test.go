@@ -9,6 +9,20 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 )
 
+// TestSlowForms are the forms that TestKernel leaves out.
+func TestSlowForms(t *testing.T) {
+	for _, f := range []form{
+		{"gzip", initrd.Gzip, 0, true},
+		{"zstd", initrd.Zstd, 0, true},
+		{"mixed", initrd.Mixed, 1 << 20, false},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			unpacks(t, f, false)
+		})
+	}
+}
+
 func TestSlowKernel(t *testing.T) {
 	t.Parallel()
 	unpacks(t, packed, true)

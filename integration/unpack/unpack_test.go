@@ -40,10 +40,7 @@ var packed = form{"zstd, partly packed before", initrd.Zstd, 1 << 20, false}
 func TestKernel(t *testing.T) {
 	for _, f := range []form{
 		{"plain, in place", initrd.None, 0, false},
-		{"gzip", initrd.Gzip, 0, true},
-		{"zstd", initrd.Zstd, 0, true},
 		packed,
-		{"mixed", initrd.Mixed, 1 << 20, false},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,57 @@
+//go:build slow
+
+package debian
+
+import (
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+func TestSlowDebian(t *testing.T) {
+	t.Parallel()
+	cmdline := arguments(imagetest.Serve(t).Push(t, "debian", debian(t)))
+
+	// Some of the files fit into memory uncompressed, and stay uncompressed. Without a record wyrinit leaves /run alone.
+	t.Run("some memory", func(t *testing.T) {
+		t.Parallel()
+		m := vm.Machine{Kernel: vm.Unpacked(t), Memory: "640M", Long: true, Cmdline: cmdline + " wyr.record=no"}
+		log := m.Start(t).Until(over, patience)
+		complete(t, log)
+		lines(t, log, map[string]bool{
+			`^wyrboot: kernel \S+, initrd of \S+ MB \(compression: mixed\), `: true,
+			`^witness: mount: .* /run |^report: (listed|record): `:            false,
+		})
+	})
+
+	// The control test: without wyrinit its features are missing, and wyrboot says so. The capabilities are lost, and
+	// so is the ACL of systemd's package for the journal. There is enough memory here.
+	t.Run("wyr.root=initramfs", func(t *testing.T) {
+		t.Parallel()
+		log := vm.Machine{
+			Kernel: vm.Unpacked(t), Memory: "1536M", Long: true, Cmdline: cmdline + " wyr.root=initramfs",
+		}.Start(t).Until(over, patience)
+		lines(t, log, map[string]bool{
+			`^wyrboot: .*command line "console=ttyS0 panic=-1"$`:      true,
+			`^wyrboot: 3 files lose their extended attributes`:        true,
+			`^witness: ".*": xattrs is map\[\], want map.*capability`: true,
+			`^witness: \d+ paths, 3 differences$`:                     true,
+			`^report: systemd is running$`:                            true,
+			`^report: capability: `:                                   false,
+			`^report: runc: .*pivot_root.*[Ii]nvalid argument`:        true,
+			`^report: runc: a container speaks$`:                      false,
+			`^report: (listed|record): `:                              false,
+		})
+	})
+}
+
+// TestSlowKexec does not wait for the services of the server.
+func TestSlowKexec(t *testing.T) {
+	t.Parallel()
+	kexecs(t, way{"-force", map[string]bool{
+		`^wyrcan: starting it at once$`: true,
+		`^server: stopped in order$`:    false,
+		words:                           true,
+	}})
+}
