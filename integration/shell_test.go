@@ -6,16 +6,17 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
-// TestShell opens the rescue shell after a failure, which invalid arguments cause. The
+// TestShell opens the rescue shell after a failure, which invalid arguments cause, a lone quote among them. The
 // commands must exist, modules that the kernel itself requests must load, and leaving the
 // shell must reboot, also after a command that failed. From the shell, a boot from a dead
 // registry ends with wyr.deadline.
 func TestShell(t *testing.T) {
 	t.Parallel()
 	v := vm.Machine{
-		Kernel:  vm.Unpacked(t),
-		CPUs:    1,
-		Cmdline: `wyr.debug=shell wyr.efi=maybe wyr.net.x=y wyr.imgs=z wyr.root=disk wyr.img="a b" wyr.img=UPPER/Case`,
+		Kernel: vm.Unpacked(t),
+		CPUs:   1,
+		Cmdline: `wyr.debug=shell wyr.efi=maybe wyr.net.x=y wyr.imgs=z wyr.root=disk wyr.img="a b" wyr.img=UPPER/Case ` +
+			`quote="`,
 	}.Start(t)
 	v.Step(t, "strange arguments", func(*testing.T) {
 		for _, want := range []string{

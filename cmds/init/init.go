@@ -15,16 +15,19 @@
 package main
 
 import (
+	"errors"
 	"log"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/u-root/u-root/pkg/cmdline"
+	uroot "github.com/u-root/u-root/pkg/cmdline"
 	"github.com/u-root/u-root/pkg/libinit"
 	"github.com/u-root/u-root/pkg/ulog"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 
 func main() {
@@ -37,31 +40,61 @@ func main() {
 		log.Printf("cannot keep the kernel's notices off the screen: %v", err)
 	}
 	libinit.NetInit()
-	if err := libinit.InstallAllModules(); err != nil {
+	names, args, err := kernelLine()
+	if err == nil {
+		err = libinit.InstallAllModules()
+	}
+	if err != nil {
 		log.Print(err)
 	}
 	terminal := libinit.WithTTYControl(true)
-	consoles := libinit.WithMultiTTY(true, libinit.OpenTTYDevices, cmdline.Consoles())
+	consoles := libinit.WithMultiTTY(true, libinit.OpenTTYDevices, names)
 	quiet := func(string, ...any) {}
 	libinit.RunCommands(quiet,
-		libinit.Command("/bin/uinit", terminal, consoles, libinit.WithArguments(uinitArguments()...)),
+		libinit.Command("/bin/uinit", terminal, consoles, libinit.WithArguments(append(args, builtArguments()...)...)),
 		libinit.Command("/bin/sh", terminal, consoles))
 	log.Print("nothing is left to run; the machine reboots")
 	unix.Sync()
 	time.Sleep(5 * time.Second) // so that people can read the message
-	err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	err = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	log.Printf("cannot reboot: %v; please switch the machine off and on", err)
 	select {}
 }
 
-// uinitArguments returns the arguments of uroot.uinitargs= on the kernel's command line, then those that the initrd was
-// built with.
-func uinitArguments() []string {
-	args := cmdline.GetUinitArgs()
-	if flags, err := os.ReadFile("/etc/uinit.flags"); err == nil {
-		args = append(args, arguments(string(flags))...)
+// kernelLine returns the consoles and the arguments for the uinit (uroot.uinitargs=) on the kernel's command line.
+//
+// u-root's parser panics on a value that is a single quote, and with process 1 the kernel would end. Then the consoles
+// are those that Wyrcan's own parser finds, and nothing else that u-root would take from the line counts.
+func kernelLine() (consoles, args []string, err error) {
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		err = errors.New("u-root cannot read the kernel's command line, in which a value is a single quote: " +
+			"uroot.* and modules_load= do not count")
+		text, _ := os.ReadFile("/proc/cmdline")
+		consoles, args = consolesOf(string(text)), nil
+	}()
+	return uroot.Consoles(), uroot.GetUinitArgs(), nil
+}
+
+// consolesOf returns the devices of console=DEVICE[,OPTIONS].
+func consolesOf(line string) (names []string) {
+	for _, a := range cmdline.Parse(line) {
+		if name, _, _ := strings.Cut(a.Value, ","); a.Key == "console" && name != "" {
+			names = append(names, name)
+		}
 	}
-	return args
+	return names
+}
+
+// builtArguments returns the arguments that the initrd was built with.
+func builtArguments() []string {
+	flags, err := os.ReadFile("/etc/uinit.flags")
+	if err != nil {
+		return nil
+	}
+	return arguments(string(flags))
 }
 
 // arguments returns the arguments in a file of u-root's form: one in each line, quoted as in Go. A line that is not, as

@@ -31,3 +31,10 @@ func FuzzArguments(f *testing.F) {
 		}
 	})
 }
+
+func TestConsolesOf(t *testing.T) {
+	got := consolesOf(`quiet console=tty0 console=ttyS0,115200n8 console= earlycon=x quote=" console=hvc0`)
+	if want := []string{"tty0", "ttyS0"}; !slices.Equal(got, want) {
+		t.Errorf("consolesOf = %q, want %q", got, want)
+	}
+}
