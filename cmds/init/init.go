@@ -34,7 +34,7 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("init: ")
 	libinit.SetEnv()
-	libinit.CreateRootfs()
+	createRootfs()
 	// Kernel messages of level notice and below stay in the log and are not printed on the console.
 	if err := ulog.KernelLog.SetConsoleLogLevel(ulog.KLogNotice); err != nil {
 		log.Printf("cannot keep the kernel's notices off the screen: %v", err)
@@ -61,10 +61,16 @@ func main() {
 	select {}
 }
 
-// kernelLine returns the consoles and the arguments for the uinit (uroot.uinitargs=) on the kernel's command line.
-//
-// u-root's parser panics on a value that is a single quote, and with process 1 the kernel would end. Then the consoles
-// are those that Wyrcan's own parser finds, and nothing else that u-root would take from the line counts.
+// createRootfs makes the file systems. u-root's parser of the command line panics on a value that is a single quote, and
+// with process 1 the kernel would end. By then all is there but the control groups, which nothing here uses.
+func createRootfs() {
+	defer func() { _ = recover() }()
+	libinit.CreateRootfs()
+}
+
+// kernelLine returns the consoles and the arguments for the uinit (uroot.uinitargs=) on the kernel's command line. If
+// u-root's parser panics, the consoles are those that Wyrcan's own parser finds, and nothing else that u-root would take
+// from the line counts.
 func kernelLine() (consoles, args []string, err error) {
 	defer func() {
 		if recover() == nil {

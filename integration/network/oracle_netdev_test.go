@@ -1,5 +1,7 @@
 package network_test
 
+import "strings"
+
 // netDevCases make devices. If a case does not give a bond or bridge its hardware address, wyrnet differs on purpose.
 var netDevCases = []oracleCase{
 	{name: "bridge", needs: []string{"bridge"}, files: `-- br.netdev --
@@ -374,9 +376,12 @@ Address=10.0.0.5/24
 	{name: "bond-tlb", needs: []string{"bond"},
 		files: bondOf("balance-tlb", "DynamicTransmitLoadBalancing=no\nMIIMonitorSec=100ms\n")},
 	{name: "bond-alb", needs: []string{"bond"}, files: bondOf("balance-alb", "MIIMonitorSec=100ms\n")},
+	// The member counts as up until nobody has answered, if it has a carrier when it joins. Only then does the kernel give
+	// the bond a link-local address, which stays. On a slow host that differs from run to run, so there is none.
 	{name: "bond-arp", needs: []string{"bond"},
-		files: bondOf("active-backup",
-			"ARPIntervalSec=1\nARPIPTargets=10.0.0.1 10.0.0.2\nARPValidate=all\nARPAllTargets=all\n")},
+		files: strings.Replace(bondOf("active-backup",
+			"ARPIntervalSec=1\nARPIPTargets=10.0.0.1 10.0.0.2\nARPValidate=all\nARPAllTargets=all\n"),
+			"Address=", "LinkLocalAddressing=no\nAddress=", 1)},
 	{name: "bond-vlan-bridge", needs: []string{"bond", "vlan", "bridge"}, files: `-- b.netdev --
 [NetDev]
 Name=b0
