@@ -381,7 +381,7 @@ Address=10.0.0.5/24
 	{name: "bond-arp", needs: []string{"bond"},
 		files: strings.Replace(bondOf("active-backup",
 			"ARPIntervalSec=1\nARPIPTargets=10.0.0.1 10.0.0.2\nARPValidate=all\nARPAllTargets=all\n"),
-			"Address=", "LinkLocalAddressing=no\nAddress=", 1)},
+			"\nAddress=", "\nLinkLocalAddressing=no\nAddress=", 1)},
 	{name: "bond-vlan-bridge", needs: []string{"bond", "vlan", "bridge"}, files: `-- b.netdev --
 [NetDev]
 Name=b0
