@@ -158,6 +158,20 @@ type wire struct{ source *Source }
 
 func (s *Source) wire() http.RoundTripper { return wire{s} }
 
+// withHeaders returns req with the headers that all requests have, and without the one that none has: after a
+// redirection the Referer is the URL before, which may hold a signature.
+func withHeaders(req *http.Request) *http.Request {
+	if req.Header.Get("User-Agent") != "" && req.Header.Get("Referer") == "" {
+		return req
+	}
+	req = req.Clone(req.Context())
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", "wyrcan")
+	}
+	req.Header.Del("Referer")
+	return req
+}
+
 // RoundTrip sends req over TLS with a verified certificate, or with less protection if that is allowed for its host.
 // Otherwise it refuses, so no secret in a header or a body leaves this machine unprotected.
 func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -166,13 +180,8 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	case req.URL.Scheme == "http" && !w.source.mayBePlain(host):
 		text := printable.Line(host) + " would have to be asked over plain HTTP, which anybody on the way can read and change"
 		return nil, &fault{text: text, insecure: host}
-	case req.Header.Get("User-Agent") == "" || req.Header.Get("Referer") != "":
-		req = req.Clone(req.Context())
-		if req.Header.Get("User-Agent") == "" {
-			req.Header.Set("User-Agent", "wyrcan")
-		}
-		req.Header.Del("Referer") // after a redirection it is the URL before, which may hold a signature
 	}
+	req = withHeaders(req)
 	if req.URL.Scheme == "http" {
 		return w.source.forwarded(req)
 	}
@@ -181,10 +190,7 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := t.RoundTrip(req)
-	if f := w.source.proxyFault(req, err); f != nil {
-		return nil, f
-	}
+	resp, err := w.source.overTLS(t, req)
 	var verify *tls.CertificateVerificationError
 	if err == nil || open || !w.source.insecure(host) || !errors.As(err, &verify) {
 		return resp, err

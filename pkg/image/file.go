@@ -67,14 +67,13 @@ func onward(req *http.Request, via []*http.Request) error {
 type fileWire struct{ source *Source }
 
 func (w fileWire) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.Header.Set("User-Agent", "wyrcan")
+	req = withHeaders(req)
 	if req.URL.Scheme == "http" {
-		return w.source.transport().RoundTrip(req)
+		return w.source.forwarded(req)
 	}
 	t, err := w.source.to(req.URL.Host, false)
 	if err != nil {
 		return nil, err
 	}
-	return t.RoundTrip(req)
+	return w.source.overTLS(t, req)
 }

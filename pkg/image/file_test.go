@@ -5,11 +5,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/integration/hostile"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
 // TestFile gets small files from servers that are right and from some that are not.
@@ -102,5 +107,47 @@ func TestFile(t *testing.T) {
 	cancel()
 	if _, err := fast(t).File(ctx, "https://good.lab/", limit); err != context.Canceled {
 		t.Errorf("a context that has ended: %v", err)
+	}
+}
+
+// What is told of a proxy, and to whom a redirection leads, is as for images.
+func TestFileOnTheWay(t *testing.T) {
+	t.Parallel()
+	var referers []string
+	end := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		referers = append(referers, r.Referer())
+	}))
+	t.Cleanup(end.Close)
+	begin := httptest.NewServer(http.RedirectHandler(end.URL, http.StatusFound))
+	t.Cleanup(begin.Close)
+	if _, err := fast(t).File(t.Context(), begin.URL+"/x?signature=secret", 10); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{""}; !slices.Equal(referers, want) {
+		t.Errorf("the server behind a redirection is told that it comes from %q", referers)
+	}
+
+	other := nettest.Named(t, "other")
+	for _, row := range []struct {
+		url   string
+		tls   *nettest.Authority
+		cause Cause
+	}{
+		{"http://lab.example:5000/x", nil, ProxyDenied},
+		{"https://lab.example/x", nil, ProxyDenied},
+		{"https://lab.example/x", other, ProxyIssuer},
+		{"http://lab.example:5000/x", other, ProxyIssuer},
+	} {
+		proxy := imagetest.NewProxy(t, nil, row.tls)
+		scheme := "http"
+		if row.tls != nil {
+			scheme = "https"
+		}
+		s := fast(t)
+		s.transport().(*http.Transport).Proxy = s.through(http.ProxyURL(&url.URL{Scheme: scheme, Host: proxy.Host}))
+		_, err := s.File(t.Context(), row.url, 10)
+		if d := Diagnose(err); d.Cause != row.cause || d.Host != proxy.Host || Heals(err) {
+			t.Errorf("%s by way of %s: %v (%+v, heals: %v), want cause %v", row.url, scheme, err, d, Heals(err), row.cause)
+		}
 	}
 }

@@ -127,6 +127,15 @@ func (s *Source) forwarded(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// overTLS sends req by a transport of s.to. What is wrong with the proxy on the way is told as that.
+func (s *Source) overTLS(t http.RoundTripper, req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTrip(req)
+	if f := s.proxyFault(req, err); f != nil {
+		return nil, f
+	}
+	return resp, err
+}
+
 // proxyFault returns the fault if err, which may be nil, says that the certificate of the proxy for req cannot be
 // verified, else nil. Nothing loosens that, because the proxy gets a login and sees where all requests go.
 func (s *Source) proxyFault(req *http.Request, err error) error {
