@@ -68,6 +68,17 @@ softdep bonding crypto
 	"modules.builtin.modinfo": "virtio.description=x\x00igb.alias=pci:v00008086d00001563sv*sd*bc*sc*i*\x00",
 }
 
+// write writes a file and makes its directory.
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // machine creates a root with the indexes and the given devices. The keys of
 // devices are bus/name for the file modalias, or bus/name/file for another file;
 // the values are the contents. It returns a Loader that loads nothing, and a
@@ -75,17 +86,8 @@ softdep bonding crypto
 func machine(t *testing.T, devices map[string]string) (*Loader, func() []string) {
 	t.Helper()
 	root := t.TempDir()
-	write := func(file, content string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for name, content := range indexes {
-		write(filepath.Join(root, "lib/modules", release, name), content)
+		write(t, filepath.Join(root, "lib/modules", release, name), content)
 	}
 	for name, content := range devices {
 		file := filepath.Join(root, "sys/bus", filepath.Dir(name), "devices", filepath.Base(name), "modalias")
@@ -94,7 +96,7 @@ func machine(t *testing.T, devices map[string]string) (*Loader, func() []string)
 			file = filepath.Join(root, "sys/bus", filepath.Dir(filepath.Clean(dir)), "devices", filepath.Base(dir),
 				base)
 		}
-		write(file, content+"\n")
+		write(t, file, content+"\n")
 	}
 
 	var mu sync.Mutex
@@ -285,13 +287,7 @@ func TestIdle(t *testing.T) {
 		"sys/bus/pci/devices/0000:05:00.0/net/eth0/x":     "",
 		"sys/bus/pci/devices/0000:09:00.0/eth/net/eth1/x": "",
 	} {
-		file := filepath.Join(l.Root, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(l.Root, name), content)
 	}
 	r, err := l.Load(context.Background())
 	if err != nil {
@@ -441,13 +437,7 @@ func TestBuiltIn(t *testing.T) {
 		"sys/module/i40e/parameters/debug":                  "",
 		"sys/module/dm_mod/version":                         "",
 	} {
-		file := filepath.Join(l.Root, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(l.Root, name), content)
 	}
 	r, err := l.Load(context.Background())
 	if err != nil || !r.BuiltIn || len(r.Failed) > 0 {
