@@ -67,8 +67,8 @@ func parseIANA(b []byte) *dhcpv6.OptIANA {
 	return ia
 }
 
-// longestNames is the longest option that may hold domain names. A pointer to another name takes two bytes (RFC 1035 section
-// 4.1.4), so the names of an option, and the time to read them, can grow with the third power of its length.
+// longestNames is the longest option that may hold domain names. A pointer to another name takes two bytes (RFC 1035
+// section 4.1.4), so the names of an option, and the time to read them, can grow with the third power of its length.
 const longestNames = 2048
 
 // parseOption6 reads an option and what is in it. The library reads names in several options, and options in options.
