@@ -51,17 +51,17 @@ func (c *cmd) file(ctx context.Context, self config.Machine) ([]byte, error) {
 		Logf: c.sayf, Roots: c.trusted, Certificates: c.hostCertificates, Clock: c.clock.Hint,
 		Auth: c.logins.For, // for a proxy alone
 	}
-	why := func(err error) string {
-		return fmt.Sprintf("cannot get %s (wyr.config): %v", location, c.adviseFile(err))
+	why := func(err error) error {
+		return fmt.Errorf("cannot get %s (wyr.config): %w", location, c.adviseFile(err))
 	}
 	heals := func(err error) bool { return image.Heals(err) || fetch.Heals(err) }
-	failed := func(err error, wait time.Duration) { c.trouble.Failed(image.Gist(err), why(err), wait) }
+	failed := func(err error, wait time.Duration) { c.trouble.Failed(image.Gist(err), why(err).Error(), wait) }
 	var text []byte
 	err = insist(ctx, heals, failed, func() error {
 		return c.stage("configuration", func() (err error) { text, err = location.Get(ctx, source.File); return err })
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot get %s (wyr.config): %w", location, c.adviseFile(err))
+		return nil, why(err)
 	}
 	c.trouble.Works(location.Server())
 	return text, nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"io/fs"
 	"os"
 	"runtime"
@@ -9,6 +8,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
+	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
 // machine returns what this machine is called, for ${mac} and the like.
@@ -57,11 +57,6 @@ func machineSerial(root fs.FS) string {
 
 // text returns the content of a small file without the white space and the zero bytes around it.
 func text(root fs.FS, name string) string {
-	f, err := root.Open(name)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	b, _ := io.ReadAll(io.LimitReader(f, 4096)) // what cannot be read is not known
+	b, _ := smallfile.Read(root, name, 4096) // what cannot be read is not known
 	return strings.Trim(string(b), " \t\r\n\x00")
 }
