@@ -27,9 +27,9 @@ func TestClock(t *testing.T) {
 	bootsAtAnyTime(t, "1970, with a time server", "2040, without one")
 }
 
-// bootsAtAnyTime boots machines with a clock that is decades off, those with these names, from a registry whose certificate is valid today. With a
-// time server the clock is set by that, without one by the date that the registry states. One machine boots on into the
-// container, whose kernel must start with the right date.
+// bootsAtAnyTime boots machines with a clock that is decades off, those with these names, from a registry whose
+// certificate is valid today. With a time server the clock is set by that, without one by the date that the registry
+// states. One machine boots on into the container, whose kernel must start with the right date.
 func bootsAtAnyTime(t *testing.T, names ...string) {
 	t.Helper()
 	registry := imagetest.Serve(t)

@@ -94,7 +94,8 @@ func TestCredentials(t *testing.T) {
 			texts := []string{witness, imagetest.Password, strings.TrimRight(login, "="),
 				encoded[len(encoded)/2 : len(encoded)-4]}
 			v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, QEMU: row.qemu, Cmdline: "wyr.img=" + place +
-				"/team/seeker:1 wyr.arg=console=ttyS0 wyr.arg=" + witness + " wyr.arg=seek=" + strings.Join(backwards(texts), ",")}.Start(t)
+				"/team/seeker:1 wyr.arg=console=ttyS0 wyr.arg=" + witness + " wyr.arg=seek=" +
+				strings.Join(backwards(texts), ",")}.Start(t)
 			v.Wait(`^wyrboot: logins for `+regexp.QuoteMeta(place)+`/team: from credential wyr\.auth of `+row.source+`$`,
 				bootTime+stepTime)
 			v.Wait(`^wyrboot: certificate authorities: 1 from credential wyr\.ca of `+row.source+`$`, stepTime)

@@ -196,8 +196,8 @@ func TestSlowCoreboot(t *testing.T) {
 	})
 }
 
-// TestSlowPayloadCards gives the payload's kernel network cards of each kind that QEMU has, and one that it has no driver
-// for, which is the only one that is named.
+// TestSlowPayloadCards gives the payload's kernel network cards of each kind that QEMU has, and one that it has no
+// driver for, which is the only one that is named.
 func TestSlowPayloadCards(t *testing.T) {
 	t.Parallel()
 	m := vm.Machine{Kernel: vm.Artefact(t, "payload/kernel"), Initrd: vm.Artefact(t, "payload/initrd"),

@@ -61,16 +61,16 @@ func main() {
 	select {}
 }
 
-// createRootfs makes the file systems. u-root's parser of the command line panics on a value that is a single quote, and
-// with process 1 the kernel would end. By then all is there but the control groups, which nothing here uses.
+// createRootfs makes the file systems. u-root's parser of the command line panics on a value that is a single quote,
+// and with process 1 the kernel would end. By then all is there but the control groups, which nothing here uses.
 func createRootfs() {
 	defer func() { _ = recover() }()
 	libinit.CreateRootfs()
 }
 
 // kernelLine returns the consoles and the arguments for the uinit (uroot.uinitargs=) on the kernel's command line. If
-// u-root's parser panics, the consoles are those that Wyrcan's own parser finds, and nothing else that u-root would take
-// from the line counts.
+// u-root's parser panics, the consoles are those that Wyrcan's own parser finds, and nothing else that u-root would
+// take from the line counts.
 func kernelLine() (consoles, args []string, err error) {
 	defer func() {
 		if recover() == nil {

@@ -76,8 +76,8 @@ func (c *cmd) online(ctx context.Context) error {
 	}
 }
 
-// unnamed returns the error of a machine on which no image is named, for the reason missing, and which no DHCP server can
-// tell one either, for the reason why.
+// unnamed returns the error of a machine on which no image is named, for the reason missing, and which no DHCP server
+// can tell one either, for the reason why.
 func unnamed(missing, why error) error {
 	return fmt.Errorf("%w; there is no network either, where a DHCP server could name one: %w", missing, why)
 }

@@ -24,8 +24,8 @@ var files = []string{File, "/run/containers/0/auth.json"}
 
 // Gather returns all logins of the boot environment: those of the files below root, then those of the system
 // credentials. If two sources have the same entry, that of the first one counts. Otherwise the longest entry that fits
-// a repository counts, whatever its source. said is what to tell the person at the console, and wrong is what that person
-// has to correct. They name registries and show no secret.
+// a repository counts, whatever its source. said is what to tell the person at the console, and wrong is what that
+// person has to correct. They name registries and show no secret.
 func Gather(root fs.FS, system syscred.Set) (all Credentials, said, wrong []string) {
 	all = make(Credentials)
 	add := func(c Credentials, from string, err error) {

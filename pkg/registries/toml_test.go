@@ -46,7 +46,8 @@ var documents = []string{
 	"", "a = 1", "a = 'x'\nb = \"y\\tz\"\nc = true\nd = false", "a.b.c = 'x'\na.b.d = 'y'",
 	"[a]\nb = 'x'\n[a.c]\nd = 'y'\n[e.f.g]\nh = 'z'", "[[a]]\nb = '1'\n[[a.c]]\nd = '2'\n[[a.c]]\nd = '3'\n[[a]]\nb = '4'",
 	"a = [ 'x', # why\n 'y', ]\nb = [[], ['z']]", "a = {b = 'x', c.d = true}\nb = [{c = 'x'}, {}]",
-	"[[a]]\n[a.b]\nc = 'x'\n[[a]]\n[a.b]\nc = 'y'", "\"a b\" = 'x'\n'c.d' = 'y'", "a = '''\nx\ny'''\nb = \"\"\"\\\n  z\"\"\"",
+	"[[a]]\n[a.b]\nc = 'x'\n[[a]]\n[a.b]\nc = 'y'", "\"a b\" = 'x'\n'c.d' = 'y'",
+	"a = '''\nx\ny'''\nb = \"\"\"\\\n  z\"\"\"",
 	"a = 1979-05-27T07:32:00Z\nb = 0x10\nc = 1.5\nd = inf", "[a.b]\n[a]\nc = 'x'",
 	// wrong ones
 	"a", "a =", "= 'x'", "a = x", "[a", "[[a]", "a = 'x", "a = 'x' b = 'y'", "a = 'x'\na = 'y'", "[a]\n[a]", "[a]\n[[a]]",

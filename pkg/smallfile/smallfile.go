@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read reads the file name below root, of at most limit bytes. Anything but a regular file is refused: a pipe would keep
-// the machine waiting. A link to /dev/null is an empty file: people mask files of a distribution so. The error does not have the file's name, which the caller's message has.
+// Read reads the file name below root, of at most limit bytes. Anything but a regular file is refused: a pipe would
+// keep the machine waiting. A link to /dev/null is an empty file: people mask files of a distribution so. The error
+// does not have the file's name, which the caller's message has.
 func Read(root fs.FS, name string, limit int64) ([]byte, error) {
 	info, err := fs.Stat(root, name)
 	if err != nil {
@@ -39,8 +40,8 @@ func isNull(info fs.FileInfo) bool {
 	return ok && info.Mode()&fs.ModeCharDevice != 0 && stat.Rdev == unix.Mkdev(1, 3)
 }
 
-// All reads the whole of r, of at most limit bytes: of a file that a person has named, which may be a pipe. If there are
-// more bytes, it returns the first ones with the error, which does not have the name of a file.
+// All reads the whole of r, of at most limit bytes: of a file that a person has named, which may be a pipe. If there
+// are more bytes, it returns the first ones with the error, which does not have the name of a file.
 func All(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
