@@ -41,13 +41,13 @@ func Parse(text string) (Location, error) {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Opaque != "" || u.Hostname() == "" || !printed(text):
+	case err != nil || u.Opaque != "" || u.Hostname() == "" || !printable.Visible(text):
 		return Location{}, errors.New("it is not a URL that can be used: " + want)
 	case u.User != nil:
 		return Location{}, errors.New("a URL with a login in it is for everybody to read: leave the login out")
 	case u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "tftp":
 		return Location{}, fmt.Errorf("files do not come by %s: %s", printable.Line(u.Scheme), want)
-	case u.Scheme == "tftp" && (strings.Trim(u.Path, "/") == "" || !printed(u.Path) || len(u.Path) > 400):
+	case u.Scheme == "tftp" && (strings.Trim(u.Path, "/") == "" || !printable.Visible(u.Path) || len(u.Path) > 400):
 		return Location{}, errors.New("the URL names no file: " + want)
 	}
 	if port := u.Port(); port != "" {
@@ -71,11 +71,6 @@ func Parse(text string) (Location, error) {
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return l, nil
-}
-
-// printed reports whether text consists of visible ASCII characters.
-func printed(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // String returns the URL for messages, without the digest, and without a query, which may hold a secret.

@@ -149,7 +149,7 @@ func (a *authorizer) tokenFrom(
 		return "", permanent("%s answers without a token: its answer is not JSON of the right form", who)
 	}
 	token := cmp.Or(reply.Token, reply.Access)
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if token == "" || !printable.Visible(token) {
 		return "", permanent("%s answers without a token", who)
 	}
 	return token, nil

@@ -55,6 +55,11 @@ func Clip(text string, limit int) string {
 	return b.String()
 }
 
+// Visible reports whether text has visible ASCII characters only: no white space, no control characters.
+func Visible(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // Mark reports whether a terminal shows r as a visible character or a plain space. Unicode counts some invisible
 // characters as graphic (Default_Ignorable_Code_Point, UAX #44); Mark refuses them, so that two different names never
 // look the same.

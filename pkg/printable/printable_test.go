@@ -80,3 +80,13 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+func TestVisible(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "a~!": true, "a b": false, "\t": false, "\x7f": false, "é": false, "\xff": false, "a\x00": false,
+	} {
+		if Visible(text) != want {
+			t.Errorf("Visible(%q) = %v", text, !want)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
@@ -238,10 +239,8 @@ func location(s string) (string, error) {
 	if strings.Contains(s, "://") {
 		return "", fmt.Errorf("the location %q has a scheme: write the host and path alone, and insecure = true for http", s)
 	}
-	for _, r := range s {
-		if r <= ' ' || r > '~' {
-			return "", fmt.Errorf("the location %q has characters that no name of an image has", s)
-		}
+	if !printable.Visible(s) {
+		return "", fmt.Errorf("the location %q has characters that no name of an image has", s)
 	}
 	return s, nil
 }

@@ -107,7 +107,7 @@ func (r *reader) add(c Credential) {
 // creds-util.c: a file name of printable ASCII).
 func ours(name string) bool {
 	return strings.HasPrefix(name, Prefix) && len(name) > len(Prefix) && len(name) <= 255 &&
-		!strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '/' || c == ':' })
+		printable.Visible(name) && !strings.ContainsAny(name, "/:")
 }
 
 // files calls f with the names of the entries of a directory. A directory that does not exist is empty.
