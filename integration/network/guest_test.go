@@ -30,23 +30,6 @@ var guestModules = []string{
 // moduleParameters stop bonding and dummy from making a device on their own.
 var moduleParameters = map[string]string{"bonding": "max_bonds=0", "dummy": "numdummies=0"}
 
-// TestGuest runs the cases of TestOracle that need devices which this host's kernel lacks. They run in a virtual
-// machine with the distribution's kernel and the host's programs: this test, wyrnet and systemd-networkd.
-func TestGuest(t *testing.T) {
-	t.Parallel()
-	needRoot(t, "qemu-system-x86_64", "depmod")
-	var cases []string
-	for _, c := range oracleCases {
-		if slices.ContainsFunc(c.needs, func(kind string) bool { return !hasKind(t, kind) }) {
-			cases = append(cases, c.name)
-		}
-	}
-	if len(cases) == 0 {
-		t.Skip("this host's kernel has all kinds of devices: TestOracle has run all cases")
-	}
-	passInGuest(t, "TestOracle", cases)
-}
-
 // passInGuest runs cases of a test in a guest with these network cards, and fails if one does not pass there.
 func passInGuest(t *testing.T, test string, cases []string, cards ...string) {
 	t.Helper()

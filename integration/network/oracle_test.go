@@ -99,7 +99,7 @@ func TestOracle(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, kind := range c.needs {
 				if lacking[kind] {
-					t.Skipf("this kernel has no %s: TestGuest runs this case under one that has", kind)
+					t.Skipf("this kernel has no %s: TestSlowGuest runs this case under one that has", kind)
 				}
 			}
 			if judge < c.since || c.until != 0 && judge > c.until {

@@ -30,7 +30,7 @@ var worlds atomic.Int32
 var wyrnet string
 
 func TestMain(m *testing.M) {
-	if os.Getpid() == 1 { // in the guest of TestGuest
+	if os.Getpid() == 1 { // in the guest of TestSlowGuest
 		if err := guest(); err != nil {
 			fmt.Println("guest:", err)
 		}

@@ -1,3 +1,5 @@
+//go:build slow
+
 package integration
 
 import (
@@ -16,9 +18,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestForeign builds a u-root of somebody else, in a module of its own and as documented, with Wyrcan's commands among
+// TestSlowForeign builds a u-root of somebody else, in a module of its own and as documented, with Wyrcan's commands among
 // others. Booted with a kernel and its modules, it boots a container.
-func TestForeign(t *testing.T) {
+func TestSlowForeign(t *testing.T) {
 	t.Parallel()
 	modules := vm.Artefact(t, "modules.cpio.zst")
 	dir := foreignModule(t)
