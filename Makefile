@@ -13,7 +13,8 @@
 # ARCH=arm64                builds for machines of this architecture, into out/arm64/
 # DIST=trixie               takes the kernel from this release of Debian instead of this machine's distribution
 # KERNEL=FILE MODULES=DIR   use this kernel instead of the distribution's package
-# FIRMWARE=DIR              adds the firmware files that the network drivers name, from DIR
+# FIRMWARE=debian           adds the firmware files that the network drivers name, from Debian's packages
+# FIRMWARE=DIR              adds them from DIR, which is laid out like /lib/firmware
 # RDMA=1                    adds the drivers for IP over InfiniBand
 # KEYS='A.pub B.pub'       the machine boots only images that one of these keys has signed
 
@@ -36,6 +37,7 @@ PACKAGES := $O/kernel$(DIST:%=-%)
 KERNEL   ?= $(PACKAGES)/vmlinuz
 MODULES  ?= $(PACKAGES)/modules
 FIRMWARE ?=
+FILES    := $(if $(filter debian,$(FIRMWARE)),$O/firmware$(DIST:%=-%)/files,$(FIRMWARE))
 RDMA     ?=
 KEYS     ?=
 # What runs the tests; .ci/run has it say more.
@@ -71,7 +73,7 @@ include firmware.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
 $O/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
-$O/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma) $(KEYS)
+$O/choice: CONTENT = $(KERNEL) $(MODULES) $(FILES) $(RDMA:%=rdma) $(KEYS)
 $O/version $O/choice: FORCE
 	@mkdir -p $O
 	@echo '$(CONTENT)' > $@.new
@@ -84,9 +86,13 @@ $(PACKAGES)/modules: $(PACKAGES)/vmlinuz
 $O/wyrcan.kernel: $(KERNEL) $O/choice
 	cp $(KERNEL) $@
 
-$O/modules.cpio: $(MODULES) $O/choice go.mod $(wildcard tools/modules/*.go pkg/modinfo/*.go)
+SELECT = go run ./tools/modules -arch $(ARCH) -from $(MODULES) $(if $(RDMA),-rdma)
+$O/modules.cpio: $(MODULES) $(filter $O/%,$(FILES)) $O/choice go.mod $(wildcard tools/modules/*.go pkg/modinfo/*.go)
 	tools/need depmod=kmod
-	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE)) $(if $(RDMA),-rdma)
+	$(SELECT) -o $@ $(if $(FILES),-firmware $(FILES))
+
+$O/firmware$(DIST:%=-%)/files: $(MODULES) $O/choice
+	$(SELECT) -names | tools/firmware $(ARCH) '$(DIST)' $(@D)
 
 # Static programs: the booted container's first process, the demo container's /init, the host tool.
 PROGRAM = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= -X main.version=$(VERSION)' -o $@
@@ -124,10 +130,14 @@ $O/%.cpio.zst: $O/%.cpio
 	tools/need zstd=zstd
 	zstd -19 -T0 -q -f $< -o $@
 
-# If somebody appends a further archive, the kernel expects it at a multiple of four bytes.
+# If somebody appends a further archive, the kernel expects it at a multiple of four bytes. Firmware that loads the initrd
+# over the network is slow, and some has little memory for it.
+INITRD_MAX ?= 33554432
 $O/wyrcan.initrd: $O/busybox.cpio.zst $O/modules.cpio.zst
 	cat $^ > $@
 	truncate -s %4 $@
+	@size=$$(cat $@ | wc -c); test $$size -le $(INITRD_MAX) || { echo "$@ has $$size bytes, and may have $(INITRD_MAX):" \
+	  "leave out firmware, or set INITRD_MAX=" >&2; exit 1; }
 
 # Wyrcan is a bootable container too.
 $O/wyrcan.oci: $O/wyrcan.kernel $O/modules.cpio $O/busybox.cpio $(wildcard tools/oci/*.go)
