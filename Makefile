@@ -65,7 +65,7 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all other run demo lint test test-unit test-slow bench push clean FORCE
+.PHONY: all other trixie run demo lint test test-unit test-slow bench push clean FORCE
 
 all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
@@ -163,6 +163,11 @@ other: all out/wyrcan.demo
 	$(MAKE) ARCH=$(OTHER) KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
 	  all $(call place,$(OTHER))/wyrcan.demo
 
+# A newer kernel than this release's, with firmware, for the tests.
+trixie: all
+	$(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
+	  out/trixie/wyrcan.kernel out/trixie/wyrcan.initrd
+
 run: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan $(if $(IMG),run $(IMG),demo)
@@ -199,7 +204,7 @@ test-unit: lint
 
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
-test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload out/payload/coreboot.rom)
+test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload out/payload/coreboot.rom) trixie
 	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again
