@@ -211,8 +211,13 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
-	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
-	for f in out/wyrcan* out/$(OTHER)/wyrinit; do diff -r $$f out/again/$$f || exit; done
+	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo
+ifdef FOREIGN
+	$(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
+	  KERNEL=$(abspath out/$(OTHER)/kernel$(DIST:%=-%)/vmlinuz) MODULES=$(abspath out/$(OTHER)/kernel$(DIST:%=-%)/modules) \
+	  out/$(OTHER)/busybox.cpio out/$(OTHER)/modules.cpio
+endif
+	for f in out/wyrcan* out/$(OTHER)/wyrinit $(if $(FOREIGN),out/$(OTHER)/*.cpio); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
