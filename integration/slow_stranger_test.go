@@ -18,9 +18,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestSlowForeign builds a u-root of somebody else, in a module of its own and as documented, with Wyrcan's commands among
+// TestSlowStrangersURoot builds a u-root of somebody else, in a module of its own and as documented, with Wyrcan's commands among
 // others. Booted with a kernel and its modules, it boots a container.
-func TestSlowForeign(t *testing.T) {
+func TestSlowStrangersURoot(t *testing.T) {
 	t.Parallel()
 	modules := vm.Artefact(t, "modules.cpio.zst")
 	dir := foreignModule(t)
