@@ -25,12 +25,18 @@ import (
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
 
-// initrd returns the records of out/wyrcan.initrd by name. It is an error if a name
-// occurs twice, in one archive or in both: the kernel would append the content of
-// the second file to the first.
+// initrd returns the records of out/wyrcan.initrd by name.
 func initrd(t *testing.T) map[string]cpio.Record {
 	t.Helper()
-	f, err := os.Open(vm.Artefact(t, "wyrcan.initrd"))
+	return initrdOf(t, "wyrcan.initrd")
+}
+
+// initrdOf returns the records of an initrd below out/. It is an error if a name
+// occurs twice, in one archive or in both: the kernel would append the content of
+// the second file to the first.
+func initrdOf(t *testing.T, artefact string) map[string]cpio.Record {
+	t.Helper()
+	f, err := os.Open(vm.Artefact(t, artefact))
 	if err != nil {
 		t.Fatal(err)
 	}

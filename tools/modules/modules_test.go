@@ -84,6 +84,9 @@ func kernel(t *testing.T) string {
 		dir +
 			"kernel/drivers/infiniband/ulp/ipoib/ib_ipoib.ko": imagetest.Module("depends=ib_core",
 			"alias=rtnl-link-ipoib", "name=ib_ipoib"),
+		dir +
+			"kernel/drivers/reset/reset-soc.ko": imagetest.Module("depends=", "alias=of:N*T*Csoc,reset",
+			"name=reset_soc"),
 		dir + "kernel/sound/beep.ko":    imagetest.Module("depends=", "name=beep"),
 		dir + "modules.builtin":         []byte("kernel/lib/inside.ko\n"),
 		dir + "modules.order":           nil,
@@ -109,13 +112,17 @@ func list(t *testing.T, file string) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rec.Mode != cpio.S_IFDIR|0o755 && rec.Mode != cpio.S_IFREG|0o644 {
+		link := rec.Mode&cpio.S_IFMT == cpio.S_IFLNK
+		if rec.Mode != cpio.S_IFDIR|0o755 && rec.Mode != cpio.S_IFREG|0o644 && !link {
 			t.Errorf("%s has mode %o", rec.Name, rec.Mode)
 		}
-		if rec.Mode&cpio.S_IFMT == cpio.S_IFREG {
+		if link || rec.Mode&cpio.S_IFMT == cpio.S_IFREG {
 			b, err := io.ReadAll(io.NewSectionReader(rec.ReaderAt, 0, int64(rec.FileSize)))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if link {
+				b = append([]byte("-> "), b...)
 			}
 			files[rec.Name] = string(b)
 		}
@@ -124,19 +131,27 @@ func list(t *testing.T, file string) map[string]string {
 
 func build(t *testing.T, args ...string) (map[string]string, error) {
 	t.Helper()
+	files, _, err := buildAndSay(t, args...)
+	return files, err
+}
+
+// buildAndSay also returns what the program prints.
+func buildAndSay(t *testing.T, args ...string) (map[string]string, string, error) {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "modules.cpio")
-	c, err := command(append([]string{"modules", "-o", out}, args...))
+	c, err := command(append([]string{"modules", "-arch", "amd64", "-o", out}, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.stdout = io.Discard
+	var said strings.Builder
+	c.stdout = &said
 	if err := c.run(); err != nil {
 		if _, e := os.Stat(out); !errors.Is(e, fs.ErrNotExist) {
 			t.Errorf("after the error %q the archive still exists: %v", err, e)
 		}
-		return nil, err
+		return nil, "", err
 	}
-	return list(t, out), nil
+	return list(t, out), said.String(), nil
 }
 
 func TestModules(t *testing.T) {
@@ -206,14 +221,45 @@ func TestRDMA(t *testing.T) {
 	}
 }
 
+// TestArchitecture checks that the drivers of a chip's parts are in the archive where a network card waits for them.
+func TestArchitecture(t *testing.T) {
+	from := kernel(t)
+	for _, arch := range []string{"amd64", "arm64"} {
+		files, err := build(t, "-from", from, "-arch", arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, got := files["lib/modules/"+version+"/kernel/drivers/reset/reset-soc.ko"]
+		if want := arch == "arm64"; got != want {
+			t.Errorf("%s: reset-soc.ko is there: %v, want %v", arch, got, want)
+		}
+	}
+}
+
+// TestFirmware checks that the archive has the firmware that the modules name, and nothing else.
 func TestFirmware(t *testing.T) {
-	firmware := write(t, map[string][]byte{
-		"rtl_nic/rtl8168h-2.fw":      []byte("h2"),
-		"rtl_nic/rtl8125b-2.fw":      []byte("not named by a module"),
-		"liquidio/lio_23xx.bin.xz":   pack(t, []byte("23"), "xz", "--check=crc32"),
-		"liquidio/lio_410nv.bin.zst": pack(t, []byte("410"), "zstd"),
+	dir := write(t, map[string][]byte{
+		"rtl_nic/rtl8168h-2.fw":            []byte("h2"),
+		"rtl_nic/rtl8125b-2.fw":            []byte("not named by a module"),
+		"liquidio/lio_23xx.bin.xz":         pack(t, []byte("23"), "xz", "--check=crc32"),
+		"liquidio/lio_410nv.bin.zst":       pack(t, []byte("410"), "zstd"),
+		"liquidio/variants/lio_210.bin.xz": pack(t, []byte("210"), "xz", "--check=crc32"),
 	})
-	files, err := build(t, "-from", kernel(t), "-firmware", firmware)
+	for name, target := range map[string]string{
+		"liquidio/lio_210nv.bin.xz": "variants/lio_210.bin.xz",
+		"liquidio/lio_210sv.bin.xz": "variants/lio_210.bin.xz",
+		"liquidio/lio_gone.bin":     "in/another/package.bin",
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A path with a symlink in it, as that of the build's own directory.
+	linked := filepath.Join(t.TempDir(), "files")
+	if err := os.Symlink(dir, linked); err != nil {
+		t.Fatal(err)
+	}
+	files, said, err := buildAndSay(t, "-from", kernel(t), "-firmware", linked)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,9 +272,47 @@ func TestFirmware(t *testing.T) {
 		"lib/firmware/rtl_nic/rtl8168h-2.fw":  "h2",
 		"lib/firmware/liquidio/lio_23xx.bin":  "23",
 		"lib/firmware/liquidio/lio_410nv.bin": "410",
+		"lib/firmware/liquidio/lio_210nv.bin": "210",
+		"lib/firmware/liquidio/lio_210sv.bin": "-> lio_210nv.bin",
 	}
 	if diff := cmp.Diff(want, files); diff != "" {
 		t.Errorf("firmware (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(said, "4 firmware files, 0.0 MB\n") || strings.Contains(said, "without") {
+		t.Errorf("it prints %q", said)
+	}
+}
+
+// TestWithoutFirmware checks that the modules are named whose firmware is not there.
+func TestWithoutFirmware(t *testing.T) {
+	from := kernel(t)
+	some := write(t, map[string][]byte{"liquidio/lio_1.bin": nil})
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "without firmware, which they may need to work: liquidio r8169\n"},
+		{[]string{"-firmware", some}, "without firmware, which they may need to work: r8169\n"},
+	} {
+		_, said, err := buildAndSay(t, append([]string{"-from", from}, tt.args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(said, "\n"+tt.want) {
+			t.Errorf("%v: it prints %q, want %q at the end", tt.args, said, tt.want)
+		}
+	}
+	c, err := command([]string{"modules", "-from", from, "-names"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names strings.Builder
+	c.stdout = &names
+	if err := c.run(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "liquidio/lio_*.bin\nrtl_nic/gone.fw\nrtl_nic/rtl8168h-2.fw\n"; names.String() != want {
+		t.Errorf("-names prints %q, want %q", names.String(), want)
 	}
 }
 
@@ -263,6 +347,7 @@ func TestUsage(t *testing.T) {
 		{"modules"},
 		{"modules", "-from", "x"},
 		{"modules", "-from", "x", "-o", "y", "z"},
+		{"modules", "-from", "x", "-o", "y", "-names"},
 	} {
 		if _, err := command(args); err == nil {
 			t.Errorf("command(%q) succeeded", args)

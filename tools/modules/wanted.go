@@ -66,6 +66,46 @@ var wanted = []string{
 	"kernel/drivers/firmware/google",
 }
 
+// wantedOn lists what an architecture needs besides wanted.
+//
+// On arm64 a network card may be a part of the processor's chip, or be behind a PCI or USB controller in it. Such a
+// device is described by a device tree, and its driver waits until the drivers of everything that the tree says about
+// it are there: clocks, resets, voltage regulators with the I2C or SPI bus that they are on, pins, PHYs, the memory with
+// its MAC address. Debian's kernel has most of these built in, and interrupt controllers, SMMU and PCI's ECAM as well.
+//
+// And its firmware need not have a source of random numbers, without which the kernel has none for minutes.
+var wantedOn = map[string][]string{
+	"arm64": {
+		"kernel/drivers/bus",
+		"kernel/drivers/char/hw_random",
+		"kernel/drivers/clk",
+		"kernel/drivers/extcon",
+		"kernel/drivers/gpio",
+		"kernel/drivers/hwspinlock",
+		"kernel/drivers/i2c/busses",
+		"kernel/drivers/i2c/muxes",
+		"kernel/drivers/interconnect",
+		"kernel/drivers/iommu",
+		"kernel/drivers/irqchip",
+		"kernel/drivers/mailbox",
+		"kernel/drivers/mfd",
+		"kernel/drivers/mux",
+		"kernel/drivers/nvmem",
+		"kernel/drivers/pci/controller",
+		"kernel/drivers/phy",
+		"kernel/drivers/pinctrl",
+		"kernel/drivers/regulator",
+		"kernel/drivers/reset",
+		"kernel/drivers/soc",
+		"kernel/drivers/spi",
+		"kernel/drivers/usb/chipidea",
+		"kernel/drivers/usb/dwc2",
+		"kernel/drivers/usb/dwc3",
+		"kernel/drivers/usb/musb",
+		"kernel/drivers/usb/phy",
+	},
+}
+
 // wantedRDMA lists what -rdma adds: IP over InfiniBand, for machines that have no other network, and the drivers of its
 // adapters. With their dependencies they take a megabyte, which other machines do not need.
 var wantedRDMA = []string{
