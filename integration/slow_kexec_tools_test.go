@@ -108,8 +108,9 @@ type found struct {
 }
 
 // aboutMachine matches what a kernel says about its machine, and not about times, or about what it has allocated.
-var aboutMachine = regexp.MustCompile(`^(Machine model:|efi:|secureboot:|ACPI:|SMBIOS|DMI:|Early memory|Initmem|Zone ranges|` +
-	`  (node|DMA|DMA32|Normal)\b|psci:|GIC|Root IRQ|NUMA|smp: Brought|SMP: Total|arch_timer|Kernel command line:)`)
+var aboutMachine = regexp.MustCompile(`^(Machine model:|efi:|secureboot:|ACPI:|SMBIOS|DMI:|Early memory|Initmem|` +
+	`Zone ranges|  (node|DMA|DMA32|Normal)\b|psci:|GIC|Root IRQ|NUMA|smp: Brought|SMP: Total|arch_timer|` +
+	`Kernel command line:)`)
 
 // finding reads what relay prints about a kernel.
 func finding(t *testing.T, text string) found {

@@ -179,9 +179,31 @@ func TestReadReserved(t *testing.T) {
 		if err := os.WriteFile(name, []byte(c.iomem), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readRAM(name, 0, c.page)
-		if err != nil || !slices.Equal(got, c.want) {
+		ram, err := readRAM(name, 0)
+		if got := whole(ram, c.page); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("pages of %d: %#x, %v, want %#x", c.page, got, err, c.want)
+		}
+	}
+}
+
+// TestAdded has memory that was added to the running machine: above and below, and beside the other. It is used only if
+// there is no room elsewhere.
+func TestAdded(t *testing.T) {
+	const iomem = "40000000-4fffffff : System RAM\n80000000-87ffffff : System RAM\n  80210000-8158ffff : Kernel code\n" +
+		"  87f00000-87ffffff : reserved\n88000000-9fffffff : System RAM\n100000000-17fffffff : System RAM\n"
+	b := fakeBoard(t, iomem, plainTree(t), 4<<10)
+	if want := []span{{0x80000000, 0x87f00000}}; !slices.Equal(b.sure, want) || len(b.ram) != 4 {
+		t.Errorf("sure is %#x of %#x, want %#x", b.sure, b.ram, want)
+	}
+	for size, inside := range map[int]bool{100: true, 100 << 20: true, 127 << 20: false} {
+		_, segments, err := b.lay(arm64Image(), make([]byte, size), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range segments {
+			if at := s.Phys.Start; (at >= 0x80000000 && at < 0x88000000) != inside {
+				t.Errorf("an initrd of %d: a segment at %#x", size, at)
+			}
 		}
 	}
 }
@@ -203,7 +225,7 @@ func TestBoardLay(t *testing.T) {
 					err = fitsBoard(b, entry, segments)
 				}
 				if err == nil {
-					err = found(segments, entry, kernel, initrd)
+					err = follow(segments, entry, kernel, initrd)
 				}
 				if err != nil {
 					t.Errorf("%s, offset %#x, initrd of %d: %v", name, offset, size, err)
@@ -235,8 +257,8 @@ func fitsBoard(b *board, entry uintptr, segments kexec.Segments) error {
 	return nil
 }
 
-// found follows the pointers from the entry on.
-func found(segments kexec.Segments, entry uintptr, kernel, initrd []byte) error {
+// follow follows the pointers from the entry on.
+func follow(segments kexec.Segments, entry uintptr, kernel, initrd []byte) error {
 	at := func(address, n uint64) []byte {
 		var b []byte
 		for n > 0 {
@@ -416,7 +438,7 @@ func TestBoardRefuses(t *testing.T) {
 		"far away":            {put(textOffset, 2<<20), nil, "damaged"},
 		"overflow":            {put(textOffset, 1<<64-0x1000), nil, "damaged"},
 		"in a page":           {put(textOffset, 0x80), nil, "damaged"},
-		"no room":             {put(imageSize, 1<<30), nil, "cannot assign requested address"},
+		"no room":             {put(imageSize, 1<<30), nil, "no stretch of memory"},
 		"16K on a Cortex-A72": {put(imageFlags, 2<<1|anyPlace), []string{"0x00000000410fd083"}, "pages of 16 KiB"},
 		"16K on one of two": {put(imageFlags, 2<<1|anyPlace), []string{"0x00000000414fd0c1", "0x00000000410fd034"},
 			"pages of 16 KiB"},
@@ -450,11 +472,12 @@ func TestBoardRefuses(t *testing.T) {
 // TestReadBoard has machines that cannot be read.
 func TestReadBoard(t *testing.T) {
 	for name, files := range map[string]map[string]string{
-		"nothing":           {},
-		"no tree":           {"proc/iomem": plainMemory},
-		"no memory map":     {"sys/firmware/fdt": string(plainTree(t))},
-		"no device tree":    {"proc/iomem": plainMemory, "sys/firmware/fdt": "firmware"},
-		"a very large tree": {"proc/iomem": plainMemory, "sys/firmware/fdt": string(plainTree(t)) + strings.Repeat("x", 2<<20)},
+		"nothing":        {},
+		"no tree":        {"proc/iomem": plainMemory},
+		"no memory map":  {"sys/firmware/fdt": string(plainTree(t))},
+		"no device tree": {"proc/iomem": plainMemory, "sys/firmware/fdt": "firmware"},
+		"a very large tree": {"proc/iomem": plainMemory,
+			"sys/firmware/fdt": string(plainTree(t)) + strings.Repeat("x", 2<<20)},
 	} {
 		root := t.TempDir()
 		for name, content := range files {

@@ -69,6 +69,12 @@ func (e *Error) given() string {
 	return b.String()
 }
 
+// noRoom returns the error of a machine in whose memory there is no place.
+func noRoom() error {
+	return errors.New("there is no stretch of memory large enough for the container's kernel and initrd; " +
+		"use a smaller image or add memory")
+}
+
 // busy says what EBUSY means. On arm64 the kernel also says it if it could not stop its other processors for the jump
 // (arch/arm64/kernel/machine_kexec.c, machine_kexec_prepare): where the firmware starts them by a spin-table and not by
 // PSCI, or under protected KVM.
