@@ -57,6 +57,12 @@ func newNVRAM(t *testing.T, vars ...ovmf.Variable) nvram {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return filled(t, s, vars...)
+}
+
+// filled adds the variables to a store and returns it.
+func filled(t *testing.T, s *ovmf.Store, vars ...ovmf.Variable) nvram {
+	t.Helper()
 	for _, v := range vars {
 		if err := s.Add(v); err != nil {
 			t.Fatal(err)

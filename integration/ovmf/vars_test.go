@@ -32,13 +32,15 @@ func empty(t testing.TB, size int) []byte {
 // stores returns an empty store and those of the firmware that is installed on this machine.
 func stores(t *testing.T) map[string][]byte {
 	all := map[string][]byte{"made here": empty(t, 8192)}
-	installed, err := filepath.Glob("/usr/share/OVMF/OVMF_VARS*.fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range installed {
-		if all[name], err = os.ReadFile(name); err != nil {
+	for _, pattern := range []string{"/usr/share/OVMF/OVMF_VARS*.fd", "/usr/share/AAVMF/AAVMF_VARS.*.fd"} {
+		installed, err := filepath.Glob(pattern)
+		if err != nil {
 			t.Fatal(err)
+		}
+		for _, name := range installed {
+			if all[name], err = os.ReadFile(name); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return all

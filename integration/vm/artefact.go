@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -43,9 +44,15 @@ func Long(t testing.TB) {
 // that runs it has no libraries.
 func Program(t testing.TB, source string) []byte {
 	t.Helper()
+	return ProgramFor(t, runtime.GOARCH, source)
+}
+
+// ProgramFor does the same for machines of another architecture.
+func ProgramFor(t testing.TB, arch, source string) []byte {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "program")
 	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", file, source)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build = %v: %s", err, out)
 	}

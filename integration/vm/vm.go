@@ -34,6 +34,7 @@ const alive = `\[ *\d+\.\d{6}\] Run \S+ as init process|wyrboot: Wyrcan ` // a m
 // out/wyrcan.initrd with one virtio network card in QEMU's user network, where this
 // host is 10.0.2.2.
 type Machine struct {
+	Arch    string   // amd64 or arm64; "" is amd64. What is in out/ is in out/arm64 for the latter
 	Kernel  string   // a file; "" is out/wyrcan.kernel
 	Initrd  string   // a file; "" is out/wyrcan.initrd
 	Cmdline string   // kernel arguments, after the console's
@@ -44,6 +45,7 @@ type Machine struct {
 	Reboots bool     // the machine really reboots; otherwise a reboot ends it
 	Long    bool     // the machine takes minutes, so it starts before others that wait
 	NetNS   string   // the network namespace that QEMU runs in; "" is this process's
+	NoRNG   bool     // the machine has no source of random numbers but its own timing
 
 	// Firmware are options for the firmware and what it boots, instead of kernel and initrd.
 	Firmware []string
@@ -143,7 +145,11 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	}
 	v.log = v.file.Name()
 
-	args := []string{"-m", cmp.Or(m.Memory, "1G"), "-smp", strconv.Itoa(cmp.Or(m.CPUs, 2)), "-device", "virtio-rng-pci"}
+	on := boards()[cmp.Or(m.Arch, "amd64")]
+	args := []string{"-m", cmp.Or(m.Memory, "1G"), "-smp", strconv.Itoa(cmp.Or(m.CPUs, 2))}
+	if !m.NoRNG {
+		args = append(args, "-device", "virtio-rng-pci")
+	}
 	if !m.Reboots {
 		args = append(args, "-no-reboot")
 	}
@@ -156,7 +162,7 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	}
 	command := m.command
 	if command == "" {
-		command = accelerated(t)
+		command = on.command(t)
 	}
 	if m.NetNS != "" {
 		command = "ip netns exec " + m.NetNS + " " + command
@@ -168,12 +174,12 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	}
 	if m.Firmware == nil {
 		options = append(options,
-			qemu.WithKernel(cmp.Or(m.Kernel, Artefact(t, "wyrcan.kernel"))),
-			qemu.WithInitramfs(cmp.Or(m.Initrd, Artefact(t, "wyrcan.initrd"))),
-			qemu.WithAppendKernel("console=ttyS0 "+m.Cmdline))
+			qemu.WithKernel(cmp.Or(m.Kernel, Artefact(t, on.artefact("wyrcan.kernel")))),
+			qemu.WithInitramfs(cmp.Or(m.Initrd, Artefact(t, on.artefact("wyrcan.initrd")))),
+			qemu.WithAppendKernel("console="+on.console+" "+m.Cmdline))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if v.qemu, err = qemu.StartContext(ctx, qemu.ArchAMD64, options...); err != nil {
+	if v.qemu, err = qemu.StartContext(ctx, on.arch, options...); err != nil {
 		cancel()
 		return nil, fmt.Errorf("cannot start QEMU: %w", err)
 	}

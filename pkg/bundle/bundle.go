@@ -166,7 +166,7 @@ func (p *Plan) findKernel(ctx context.Context) error {
 	if arch := p.opt.arch(); k.Arch != arch {
 		return fmt.Errorf("the image is not bootable on %s: /%s is a kernel for %s", arch, node.Path, k.Arch)
 	}
-	p.Kernel = k
+	p.Kernel, p.Stat = k, p.tree.StatIn(k.Page)
 	return nil
 }
 

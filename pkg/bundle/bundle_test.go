@@ -219,6 +219,32 @@ func TestCmdlineLiftsTheCap(t *testing.T) {
 	}
 }
 
+// TestLargePages boots small files with a kernel of pages of 64 KiB: each of them takes one, and the kernel's root has as
+// many inodes as half of the memory has pages.
+func TestLargePages(t *testing.T) {
+	const files = 1500 // 94 MiB in such pages
+	plan := func(page byte) *Plan {
+		kernel := imagetest.Arm64Image(version)
+		kernel[24] = page << 1
+		entries := []imagetest.Entry{imagetest.File("boot/wyrcan.kernel", string(kernel)),
+			imagetest.File("init", "#!/bin/sh\n").Mode(0o755), imagetest.File("bin/sh", "shell").Mode(0o755)}
+		for i := range files {
+			entries = append(entries, imagetest.File(fmt.Sprint("etc/", i), "x"))
+		}
+		return inspect(t, Options{Arch: "arm64"}, entries...)
+	}
+	for page, want := range map[byte]string{1: "", 3: liftCap} {
+		p := plan(page)
+		if got, err := p.Cmdline(5<<20, 180<<20); got != want || err != nil {
+			t.Errorf("with the page of flag %d: Cmdline = %q, %v, want %q", page, got, err, want)
+		}
+	}
+	small, large := needs(plan(1).booted(), 0), needs(plan(3).booted(), 0)
+	if want := int64((64 - 4) << 10 * files); large-small < want || large-small > want+want/64 {
+		t.Errorf("larger pages need %d bytes more, want %d or a little more", large-small, want)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	for name, c := range map[string]struct {
 		entry imagetest.Entry
@@ -337,7 +363,7 @@ func TestSpool(t *testing.T) {
 
 // TestWorthSqueezing packs more tightly, which takes long, only for machines that boot because of it.
 func TestWorthSqueezing(t *testing.T) {
-	s := rootfs.Stat{Pages: 270 << 20, Inodes: 8 << 10} // with the kernel's needs 318 MiB, beside the initrd
+	s := rootfs.Stat{Pages: 270 << 20, Page: memory.Page, Inodes: 8 << 10} // with the kernel's needs 318 MiB, beside the initrd
 	for mib, want := range map[int64]bool{512: false, 419: false, 417: true, 383: true, 381: false, 128: false} {
 		if got := worthSqueezing(mib<<20, s, 100<<20); got != want {
 			t.Errorf("worthSqueezing with %d MiB = %v, want %v", mib, got, want)
@@ -348,7 +374,7 @@ func TestWorthSqueezing(t *testing.T) {
 // TestChoose takes a smaller form the less memory there is.
 func TestChoose(t *testing.T) {
 	// 421 MiB with the kernel's needs.
-	s := rootfs.Stat{Bytes: 360 << 20, Pages: 370 << 20, Inodes: 11_000, Entries: 11_000}
+	s := rootfs.Stat{Bytes: 360 << 20, Pages: 370 << 20, Page: memory.Page, Inodes: 11_000, Entries: 11_000}
 	all, old := byVersion("6.1"), byVersion("4.19")
 	for _, c := range []struct {
 		total, available    int64 // MiB

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
@@ -28,7 +27,7 @@ func (p *Plan) booted() rootfs.Stat {
 	s := p.Stat
 	s.Inodes--
 	s.Bytes -= p.node.Size
-	s.Pages -= (p.node.Size + memory.Page - 1) &^ (memory.Page - 1)
+	s.Pages -= (p.node.Size + s.Page - 1) &^ (s.Page - 1)
 	if len(p.joins) > 0 {
 		s.Pages += initrd.PartSize
 	}
@@ -40,8 +39,8 @@ func (p *Plan) booted() rootfs.Stat {
 // and shmem_default_max_inodes). Beyond that the kernel prints "write error" and boots what it has unpacked by then.
 func underCap(total int64, s rootfs.Stat, initrd int64) bool {
 	// The next kernel has a little more or less memory than this one. One page in 64 is for that.
-	pages := (total - total/64 - initrd) / memory.Page / 2
-	return s.Pages/memory.Page <= pages && int64(s.Inodes) <= pages
+	pages := (total - total/64 - initrd) / s.Page / 2
+	return s.Pages/s.Page <= pages && int64(s.Inodes) <= pages
 }
 
 // liftCap is the kernel argument that lets the root use all the memory (init/do_mounts.c and fs/namespace.c: Linux

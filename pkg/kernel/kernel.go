@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // Kernel is a kernel that kexec can start.
@@ -20,7 +22,8 @@ type Kernel struct {
 	Arch       string   // a GOARCH: "amd64", "arm64"
 	Version    string   // as uname -r prints it; empty if the file does not say
 	MaxCmdline int      // the longest command line in bytes, without the terminating NUL
-	Room       int64    // bytes of memory that the kernel needs to start (init_size); 0 if the file does not say
+	Room       int64    // bytes of memory that the kernel needs to start; 0 if the file does not say
+	Page       int64    // the size of a page of its memory in bytes
 	Cmdline    string   // the command line in a unified kernel image; further arguments come after it
 	Image      *os.File // what kexec loads, in a memory file that the caller closes; nil if it is the parsed file itself
 }
@@ -52,7 +55,7 @@ func parse(r io.ReaderAt, size int64, inside bool) (*Kernel, error) {
 	case has(head, 0x202, "HdrS"):
 		return parseBzImage(r, size, head)
 	case has(head, 56, "ARM\x64"):
-		return parseImage(r, size)
+		return parseImage(r, size, head)
 	case has(head, 0, "MZ") && has(head, 4, "zimg"):
 		return parseZboot(r, size, head)
 	case has(head, 0, "MZ") && inside:
@@ -80,7 +83,7 @@ func parseBzImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 		return nil, fmt.Errorf("a bzImage that ends after %d bytes", size)
 	}
 	le := binary.LittleEndian
-	k := &Kernel{Format: "bzImage", Arch: "amd64", MaxCmdline: 255}
+	k := &Kernel{Format: "bzImage", Arch: "amd64", MaxCmdline: 255, Page: memory.Page}
 	protocol := le.Uint16(head[0x206:])
 	if protocol >= 0x206 {
 		k.MaxCmdline = int(le.Uint32(head[0x238:]))
@@ -110,12 +113,19 @@ func parseBzImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	return k, nil
 }
 
+// maxRoom is the most memory in bytes that an arm64 kernel can need to start.
+const maxRoom = 1 << 30
+
 // arm64CommandLine is COMMAND_LINE_SIZE of arch/arm64/include/uapi/asm/setup.h, which includes the NUL, less one.
 const arm64CommandLine = 2048 - 1
 
-// parseImage parses an arm64 Image. Its header does not give the length of the file, but the PE sections of its EFI
-// stub do.
-func parseImage(r io.ReaderAt, size int64) (*Kernel, error) {
+// parseImage parses an arm64 Image. Its header says how much memory the kernel needs (image_size). It does not give the
+// length of the file, but the PE sections of its EFI stub do.
+func parseImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
+	room := binary.LittleEndian.Uint64(head[16:])
+	if room > maxRoom {
+		return nil, fmt.Errorf("an Image with a damaged header: it needs %d MiB of memory", room>>20)
+	}
 	if list, err := sections(r); err == nil { // an error means that it has no EFI stub
 		if err := checkInside(list, size); err != nil {
 			return nil, err
@@ -123,7 +133,20 @@ func parseImage(r io.ReaderAt, size int64) (*Kernel, error) {
 	}
 	return &Kernel{
 		Format: "Image", Arch: "arm64", MaxCmdline: arm64CommandLine, Version: banner(io.NewSectionReader(r, 0, size)),
+		Room: int64(room), Page: imagePage(head),
 	}, nil
+}
+
+// imagePage returns the size of a page by the flags in the header of an Image: bits 1 and 2 (booting.rst). Kernels from
+// before they were defined have pages of 4 KiB, or 64.
+func imagePage(head []byte) int64 {
+	switch binary.LittleEndian.Uint64(head[24:]) >> 1 & 3 {
+	case 2:
+		return 16 << 10
+	case 3:
+		return 64 << 10
+	}
+	return memory.Page
 }
 
 // banner finds the version in the text "Linux version 6.1.0 (…" (init/version.c).

@@ -62,12 +62,16 @@ func TestParse(t *testing.T) {
 	old := imagetest.BzImage("2.6.20")
 	binary.LittleEndian.PutUint16(old[0x206:], 0x205)
 	bz, arm := imagetest.BzImage("6.1.0-40-amd64"), imagetest.Arm64Image("6.12.1")
-	x86 := Kernel{Format: "bzImage", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047}
+	x86 := Kernel{Format: "bzImage", Arch: "amd64", Version: "6.1.0-40-amd64", MaxCmdline: 2047, Page: 4096}
 	inUKI := x86
 	inUKI.Format, inUKI.Cmdline = "unified kernel image (bzImage)", "quiet rw"
 	arm64 := func(format string) Kernel {
-		return Kernel{Format: format, Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047}
+		return Kernel{Format: format, Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047, Room: 5 << 20, Page: 4096}
 	}
+	large, wide, before := bytes.Clone(arm), arm64("Image"), bytes.Clone(arm)
+	large[24], wide.Page, before[24] = 3<<1, 64<<10, 0
+	middling, wider := bytes.Clone(arm), arm64("gzip'd Image")
+	middling[24], wider.Page = 2<<1|1<<3, 16<<10
 	for name, c := range map[string]struct {
 		file  []byte
 		want  Kernel
@@ -75,8 +79,11 @@ func TestParse(t *testing.T) {
 	}{
 		"bzImage":     {bz, x86, nil},
 		"signed":      {append(bytes.Clone(bz), "signature"...), x86, nil},
-		"old bzImage": {old, Kernel{Format: "bzImage", Arch: "386", Version: "2.6.20", MaxCmdline: 255}, nil},
+		"old bzImage": {old, Kernel{Format: "bzImage", Arch: "386", Version: "2.6.20", MaxCmdline: 255, Page: 4096}, nil},
 		"Image":       {arm, arm64("Image"), nil},
+		"64 KiB":      {large, wide, nil},
+		"16 KiB":      {gzipped(middling), wider, middling},
+		"no page":     {before, arm64("Image"), nil},
 		"Image.gz":    {gzipped(arm), arm64("gzip'd Image"), arm},
 		"zboot gzip":  {zboot("gzip", gzipped(arm)), arm64("EFI zboot"), arm},
 		"zboot zstd":  {zboot("zstd22", zstded(arm)), arm64("EFI zboot"), arm},
@@ -107,6 +114,8 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	bz, arm := imagetest.BzImage("6.1"), imagetest.Arm64Image("6.1")
 	uki := efi(map[string][]byte{".linux": bz})
+	huge := bytes.Clone(arm)
+	binary.LittleEndian.PutUint64(huge[16:], 1<<64-1)
 	for name, c := range map[string]struct {
 		file []byte
 		want string
@@ -118,6 +127,8 @@ func TestParseRefuses(t *testing.T) {
 		"bzImage header only":    {bz[:0x210], "ends after 528 bytes"},
 		"gzip cut":               {gzipped(arm)[:500], "damaged"},
 		"gzip of something else": {gzipped([]byte("hello")), "no kernel"},
+		"Image of 16 EiB":        {huge, "needs 17592186044415 MiB"},
+		"gzip of such an Image":  {gzipped(huge), "needs 17592186044415 MiB"},
 		"zboot cut":              {zboot("gzip", gzipped(arm))[:100], "cut short"},
 		"zboot damaged":          {zboot("zstd", []byte("nonsense")), "damaged"},
 		"zboot xz":               {zboot("xzkern", make([]byte, 9)), "gzip and zstd"},

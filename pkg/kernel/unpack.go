@@ -73,7 +73,7 @@ func unpacked(format string, z io.Reader) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := parseKept(f)
+	k, err := parseKept(f, head)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -82,12 +82,12 @@ func unpacked(format string, z io.Reader) (*Kernel, error) {
 	return k, nil
 }
 
-func parseKept(f *os.File) (*Kernel, error) {
+func parseKept(f *os.File, head []byte) (*Kernel, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	return parseImage(f, info.Size())
+	return parseImage(f, info.Size(), head)
 }
 
 // keep copies a kernel that comes out of a wrapper to a memory file, and seeks to its beginning.

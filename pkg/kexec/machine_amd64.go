@@ -1,13 +1,11 @@
 package kexec
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -26,9 +24,6 @@ type machine struct {
 
 // lowest is the lowest address for segments: firmware and kernels use the first MiB for fixed purposes.
 const lowest = 1 << 20
-
-// span is a stretch of physical memory; to is the first address after it.
-type span struct{ from, to uint64 }
 
 // region is an entry of the e820 table.
 type region struct {
@@ -52,9 +47,11 @@ func readMachine(root string) (*machine, error) {
 	if m.memory, err = readMemory(filepath.Join(root, "sys/firmware/memmap")); err != nil {
 		return nil, err
 	}
-	if m.ram, err = readRAM(filepath.Join(root, "proc/iomem")); err != nil {
+	ram, err := readRAM(filepath.Join(root, "proc/iomem"), lowest)
+	if err != nil {
 		return nil, err
 	}
+	m.ram = whole(joined(ram), memory.Page)
 	efi := filepath.Join(root, "sys/firmware/efi")
 	if _, err := os.Stat(efi); err == nil {
 		if err := m.readEFI(efi); err != nil {
@@ -62,6 +59,20 @@ func readMachine(root string) (*machine, error) {
 		}
 	}
 	return m, nil
+}
+
+// joined joins stretches of RAM that are beside each other. A boot loader's setup data is listed as a stretch of any
+// length between two others.
+func joined(ram []stretch) []stretch {
+	var all []stretch
+	for _, r := range ram {
+		if n := len(all); n > 0 && all[n-1].to == r.from {
+			all[n-1].to = r.to
+		} else {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // e820Kinds are the types of memory by their names in /sys/firmware/memmap: e820_type_to_string in
@@ -108,38 +119,6 @@ func readMemory(dir string) ([]region, error) {
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].from < all[j].from })
 	return all, nil
-}
-
-// readRAM returns the RAM that the running kernel uses, from lowest on, in order and in whole pages.
-func readRAM(file string) ([]span, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var ram []span
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		// "00100000-bffd6fff : System RAM"; lines about parts of a stretch are indented
-		from, rest, _ := strings.Cut(s.Text(), "-")
-		last, name, _ := strings.Cut(rest, " : ")
-		a, err1 := strconv.ParseUint(from, 16, 64)
-		b, err2 := strconv.ParseUint(last, 16, 64)
-		if name != "System RAM" || err1 != nil || err2 != nil || b < lowest {
-			continue
-		}
-		// A boot loader's setup data is listed as a stretch of RAM of any length.
-		if n := len(ram); n > 0 && ram[n-1].to == a {
-			ram[n-1].to = b + 1
-		} else {
-			ram = append(ram, span{max(a, lowest), b + 1})
-		}
-	}
-	for i, r := range ram {
-		ram[i] = span{pages(r.from), r.to &^ (memory.Page - 1)}
-	}
-	ram = slices.DeleteFunc(ram, func(r span) bool { return r.from >= r.to })
-	return ram, s.Err()
 }
 
 // readEFI reads what another kernel needs to call the firmware's runtime services. They were told their virtual
@@ -190,15 +169,6 @@ func (m *machine) readEFI(dir string) error {
 			m.efiMap = le.AppendUint64(m.efiMap, v)
 		}
 	}
-}
-
-// number reads a sysfs file that holds one number.
-func number(path ...string) (uint64, error) {
-	b, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(strings.TrimSpace(string(b)), 0, 64)
 }
 
 // tell writes what a zero page says about the machine.

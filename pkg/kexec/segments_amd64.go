@@ -2,20 +2,12 @@ package kexec
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"os"
-	"runtime"
-	"unsafe"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
-	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
-
-var le = binary.LittleEndian
 
 // Offsets in struct boot_params: Documentation/arch/x86/zero-page.rst, and boot.rst for the setup header in its middle.
 // The setup header is copied out of the kernel's file, where it has the same offset.
@@ -69,88 +61,13 @@ const (
 	setupRNG  = 9
 )
 
-// load tries kexec_load first. If both calls fail, the error is that of kexec_file_load: only that call checks
-// signatures, so it knows more.
-func load(kernel, initrd *os.File, cmdline string) (Result, error) {
-	why := loadSegments(kernel, initrd, cmdline)
-	if why == nil {
-		return Result{Method: Segments}, nil
-	}
-	if err := loadFiles(kernel, initrd, cmdline); !errors.Is(err, unix.ENOSYS) {
-		return Result{Method: Files, Why: why}, err
-	}
-	return Result{}, why
-}
-
-// segmentsAllowed reports whether kexec_load may be used. It calls it with a flag that does not exist: the kernel
-// checks permissions and lockdown before the flags (kernel/kexec.c, kexec_load_check).
-func segmentsAllowed() bool {
-	const unknownFlag = 1 << 15
-	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, 0, 0, 0, unknownFlag, 0, 0)
-	return errno == unix.EINVAL
-}
-
-// loadSegments loads with kexec_load(2). It tells the next kernel the same about the machine as kexec_file_load does
-// (arch/x86/kernel/kexec-bzimage64.c). But the initrd is not held in memory one more time, and nobody computes its
-// SHA-256 twice: while it is loaded, and between the two kernels, in code that uses no SHA instructions.
-func loadSegments(kernel, initrd *os.File, cmdline string) error {
-	image, err := mapped(kernel)
-	if err != nil {
-		return err
-	}
-	defer unix.Munmap(image)
-	content, err := mapped(initrd)
-	if err != nil {
-		return err
-	}
-	defer unix.Munmap(content)
+// lay lays out what the next kernel will find in memory, on the machine that /sys and /proc show.
+func lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segments, error) {
 	m, err := readMachine("/")
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	entry, segments, err := m.lay(image, content, cmdline)
-	if err != nil {
-		return err
-	}
-	return submit(entry, segments)
-}
-
-// rawSegment is struct kexec_segment of include/uapi/linux/kexec.h.
-type rawSegment struct {
-	content       *byte
-	size          uint
-	address, room uintptr
-}
-
-// submit calls kexec_load(2). u-root's kexec.Load would sort the segments and copy each one: see the package's comment.
-func submit(entry uintptr, segments kexec.Segments) error {
-	if !segments.PhysContains(entry) {
-		return fmt.Errorf("the entry %#x is in none of the segments", entry)
-	}
-	raw := make([]rawSegment, len(segments))
-	for i, s := range segments {
-		raw[i] = rawSegment{&s.Buf[0], uint(len(s.Buf)), s.Phys.Start, uintptr(s.Phys.Size)}
-	}
-	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD,
-		entry, uintptr(len(raw)), uintptr(unsafe.Pointer(&raw[0])), 0, 0, 0)
-	runtime.KeepAlive(raw)
-	if errno != 0 {
-		return &Error{Method: Segments, Errno: errno, Entry: entry, Segments: described(segments)}
-	}
-	return nil
-}
-
-// mapped returns a file's content as the page cache has it: no copy is made.
-func mapped(f *os.File) ([]byte, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	b, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return nil, &os.PathError{Op: "mmap", Path: f.Name(), Err: err}
-	}
-	return b, nil
+	return m.lay(image, initrd, cmdline)
 }
 
 // lay lays out what the next kernel will find in memory, and returns the address that the running kernel has to jump
@@ -168,19 +85,19 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segm
 	}
 	code := (sectors + 1) * 512
 	headerEnd := 0x202 + int(image[jumpOffset])
-	room := pages(uint64(le.Uint32(image[initSize:])))
+	room := roundUp(uint64(le.Uint32(image[initSize:])), memory.Page)
 	if code >= len(image) || len(image)-code > int(room) || headerEnd < setupHeaderEnd || headerEnd > mbrSignatures {
 		return 0, nil, errors.New("a bzImage with a damaged header")
 	}
 	// One block holds everything but the kernel and the initrd: the zero page, the trampoline, and what the zero page
 	// names.
 	block := make([]byte, zeroPage+trampolineSize)
-	free := places(m.ram, room+uint64(len(initrd)))
+	free := places(m.ram, room+uint64(len(initrd)), memory.Page)
 	kernelPlace, ok1 := free.take(room, uint64(le.Uint32(image[kernelAlignment:])))
 	initrdPlace, ok2 := free.take(uint64(len(initrd)), memory.Page)
 	blockPlace, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), memory.Page)
 	if !ok1 || !ok2 || !ok3 {
-		return 0, nil, unix.EADDRNOTAVAIL
+		return 0, nil, noRoom()
 	}
 	kernelAt, initrdAt, blockAt := kernelPlace.from, initrdPlace.from, blockPlace.from
 
@@ -228,7 +145,7 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segm
 
 	segments := kexec.Segments{
 		newSegment(kernelAt, room, image[code:]),
-		newSegment(blockAt, pages(uint64(len(block))), block),
+		newSegment(blockAt, roundUp(uint64(len(block)), memory.Page), block),
 	}
 	for _, p := range initrdPlace.stretches(maxSegments - len(segments)) {
 		content := initrd[p.from-initrdAt : min(p.to-initrdAt, uint64(len(initrd)))]
@@ -236,17 +153,6 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segm
 	}
 	return uintptr(start), segments, nil
 }
-
-// maxSegments is KEXEC_SEGMENT_MAX of include/uapi/linux/kexec.h.
-const maxSegments = 16
-
-// newSegment puts content at an address, with zeros behind it up to room.
-func newSegment(at, room uint64, content []byte) kexec.Segment {
-	return kexec.NewSegment(content, kexec.Range{Start: uintptr(at), Size: uint(room)})
-}
-
-// pages rounds n up to whole pages.
-func pages(n uint64) uint64 { return (n + memory.Page - 1) &^ (memory.Page - 1) }
 
 // trampolineSize is the room for the trampoline and its stack.
 const trampolineSize = 4096

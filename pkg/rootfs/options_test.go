@@ -165,9 +165,13 @@ func TestStat(t *testing.T) {
 		imagetest.Files(imagetest.File("a", strings.Repeat("x", 4097)), imagetest.Link("b", "a"),
 			imagetest.File("c", "x"), imagetest.File("gone", "xxx")),
 		imagetest.Files(imagetest.Whiteout("gone"), imagetest.Symlink("s", "c").Xattr("user.a", "1")))
-	want := rootfs.Stat{Entries: 5, Inodes: 4, Bytes: 4098, Pages: 12288, Xattrs: 1}
+	want := rootfs.Stat{Entries: 5, Inodes: 4, Bytes: 4098, Pages: 12288, Page: 4096, Xattrs: 1}
 	if got := tree.Stat(); got != want {
 		t.Errorf("Stat = %+v, want %+v", got, want)
+	}
+	want.Pages, want.Page = 2*64<<10, 64<<10
+	if got := tree.StatIn(64 << 10); got != want {
+		t.Errorf("Stat in pages of 64 KiB = %+v, want %+v", got, want)
 	}
 }
 

@@ -24,6 +24,7 @@ type Tree struct {
 	layers []*stored
 	root   *dentry
 	stat   Stat
+	pages  [len(pageSizes)]int64 // Stat.Pages for each size
 
 	mu   sync.Mutex
 	ways resolver // for Lookup and Lstat
@@ -61,9 +62,13 @@ type Stat struct {
 	Entries int   // paths, the root included
 	Inodes  int   // files and directories; hard links count once
 	Bytes   int64 // of regular files
-	Pages   int64 // of regular files too, but each rounded up to whole pages of 4 KiB, as tmpfs keeps them
+	Pages   int64 // of regular files too, but each rounded up to whole pages, as tmpfs keeps them
+	Page    int64 // the size of such a page
 	Xattrs  int   // files and directories with extended attributes
 }
+
+// pageSizes are the sizes of a page that kernels are built with.
+var pageSizes = [...]int64{memory.Page, 16 << 10, 64 << 10}
 
 // Read reads all layers, lowest first, and merges them. An error names the layer, and the path if there is one. The
 // caller closes the tree.
@@ -145,7 +150,9 @@ func (t *Tree) count(ctx context.Context) error {
 		}
 		if ino.regular() {
 			t.stat.Bytes += ino.size
-			t.stat.Pages += (ino.size + memory.Page - 1) &^ (memory.Page - 1)
+			for i, page := range pageSizes {
+				t.pages[i] += (ino.size + page - 1) &^ (page - 1)
+			}
 		}
 	}
 	return nil
@@ -283,7 +290,15 @@ func (t *Tree) Packed() bool {
 }
 
 // Stat returns the size of the tree.
-func (t *Tree) Stat() Stat { return t.stat }
+func (t *Tree) Stat() Stat { return t.StatIn(memory.Page) }
+
+// StatIn is Stat for a kernel whose pages have that many bytes.
+func (t *Tree) StatIn(page int64) Stat {
+	s := t.stat
+	i := max(0, slices.Index(pageSizes[:], page))
+	s.Page, s.Pages = pageSizes[i], t.pages[i]
+	return s
+}
 
 // Close gives all memory back.
 func (t *Tree) Close() error {

@@ -4,8 +4,6 @@ import (
 	"os"
 	"slices"
 	"sort"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // The kernel copies each segment into pages that it allocates one by one, and moves the pages to their destinations
@@ -17,6 +15,7 @@ import (
 // place is a stretch of memory that segments may be put into.
 type place struct {
 	span
+	page uint64 // the size of a page of the running kernel
 	idle []bool // for each page, whether the kernel may allocate it; nil if not known
 }
 
@@ -26,12 +25,12 @@ type usable []place
 // places finds out which pages are in use, if the kernel tells and if segments of size bytes are a large part of the
 // memory. If they are a small part it does not look: the top of the memory is hardly used, and to look at 8 GiB takes a
 // quarter of a second.
-func places(ram []span, size uint64) usable {
+func places(ram []span, size, page uint64) usable {
 	const much = 4 // with this many times as much memory there are always enough other pages
 	var all usable
 	total := uint64(0)
 	for _, s := range ram {
-		all = append(all, place{span: s})
+		all = append(all, place{span: s, page: page})
 		total += s.to - s.from
 	}
 	if total >= much*size {
@@ -43,19 +42,19 @@ func places(ram []span, size uint64) usable {
 	}
 	defer flags.Close()
 	for i := range all {
-		all[i].idle = idle(flags, all[i].span)
+		all[i].idle = idle(flags, all[i].span, page)
 	}
 	return all
 }
 
 // idle reads /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst): the first page of a free block has the flag
 // BUDDY, the others have no flag at all.
-func idle(flags *os.File, s span) []bool {
+func idle(flags *os.File, s span, page uint64) []bool {
 	const buddy = 1 << 10
-	pages := make([]bool, 0, (s.to-s.from)/memory.Page)
+	pages := make([]bool, 0, (s.to-s.from)/page)
 	buf := make([]byte, 1<<20)
-	for at := s.from / memory.Page; at < s.to/memory.Page; {
-		part := buf[:min(uint64(len(buf)), (s.to/memory.Page-at)*8)]
+	for at := s.from / page; at < s.to/page; {
+		part := buf[:min(uint64(len(buf)), (s.to/page-at)*8)]
 		if _, err := flags.ReadAt(part, int64(at*8)); err != nil {
 			return nil
 		}
@@ -71,13 +70,23 @@ func idle(flags *os.File, s span) []bool {
 // take takes room for size bytes: the place with the fewest idle pages, and among equals the highest, which the
 // kernel's allocator uses last.
 func (u *usable) take(size, align uint64) (place, bool) {
-	if align < memory.Page || align&(align-1) != 0 || size == 0 {
+	return u.takeInside(size, align, span{0, 1 << 63})
+}
+
+// takeInside is take within a window of addresses, which begins and ends with a page.
+func (u *usable) takeInside(size, align uint64, window span) (place, bool) {
+	if len(*u) == 0 || align < (*u)[0].page || align&(align-1) != 0 || size == 0 {
 		return place{}, false
 	}
-	size = pages(size)
-	best, fewest, in := uint64(0), int(size/memory.Page)+1, -1
+	page := (*u)[0].page
+	size = roundUp(size, page)
+	best, fewest, in := uint64(0), int(size/page)+1, -1
 	for i, p := range *u {
-		if at, n, ok := p.best(size, align); ok && n <= fewest {
+		part := span{max(p.from, window.from), min(p.to, window.to)}
+		if part.from >= part.to {
+			continue
+		}
+		if at, n, ok := p.cut(part.from, part.to).best(size, align); ok && n <= fewest {
 			best, fewest, in = at, n, i
 		}
 	}
@@ -97,9 +106,9 @@ func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
 	}
 	if p.idle == nil {
 		at = (p.to - size) &^ (align - 1)
-		return at, int(size / memory.Page), at >= p.from
+		return at, int(size / p.page), at >= p.from
 	}
-	n, first, want := 0, 0, int(size/memory.Page)
+	n, first, want := 0, 0, int(size/p.page)
 	for i, is := range p.idle {
 		if is {
 			n++
@@ -107,7 +116,7 @@ func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
 		if i+1-first < want {
 			continue
 		}
-		if begin := p.from + uint64(first)*memory.Page; begin&(align-1) == 0 && (!ok || n <= fewest) {
+		if begin := p.from + uint64(first)*p.page; begin&(align-1) == 0 && (!ok || n <= fewest) {
 			at, fewest, ok = begin, n, true
 		}
 		if p.idle[first] {
@@ -120,9 +129,9 @@ func (p place) best(size, align uint64) (at uint64, fewest int, ok bool) {
 
 // cut returns a part of p.
 func (p place) cut(from, to uint64) place {
-	part := place{span: span{from, to}}
+	part := place{span: span{from, to}, page: p.page}
 	if p.idle != nil {
-		part.idle = p.idle[(from-p.from)/memory.Page : (to-p.from)/memory.Page]
+		part.idle = p.idle[(from-p.from)/p.page : (to-p.from)/p.page]
 	}
 	return part
 }
@@ -156,7 +165,7 @@ func (p place) stretches(most int) []place {
 		}
 	}
 	for _, r := range busy {
-		from, to := p.from+uint64(r.from)*memory.Page, p.from+uint64(r.to)*memory.Page
+		from, to := p.from+uint64(r.from)*p.page, p.from+uint64(r.to)*p.page
 		until(from)
 		rest = append(rest, p.cut(from, to))
 		at = to

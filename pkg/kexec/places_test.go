@@ -27,10 +27,10 @@ func TestIdle(t *testing.T) {
 	}
 	defer f.Close()
 	want := []bool{true, true, true, true, false, false, true}
-	if got := idle(f, span{memory.Page, 8 * memory.Page}); !slices.Equal(got, want) {
+	if got := idle(f, span{memory.Page, 8 * memory.Page}, memory.Page); !slices.Equal(got, want) {
 		t.Errorf("idle = %v, want %v", got, want)
 	}
-	if got := idle(f, span{0, 9 * memory.Page}); got != nil {
+	if got := idle(f, span{0, 9 * memory.Page}, memory.Page); got != nil {
 		t.Errorf("idle of what the kernel does not show = %v", got)
 	}
 }
@@ -42,7 +42,7 @@ func TestTake(t *testing.T) {
 		var free usable
 		for at := uint64(1 << 20); len(free) < 3; {
 			n := r.Uint64N(60)
-			p := place{span: span{at, at + n*memory.Page}, idle: []bool{}}
+			p := place{span: span{at, at + n*memory.Page}, page: memory.Page, idle: []bool{}}
 			for range n {
 				p.idle = append(p.idle, r.IntN(3) == 0)
 			}
@@ -107,7 +107,7 @@ func TestStretches(t *testing.T) {
 		{"x.x.x....x..x.......xx.", 5, "xx. x.x.x x..x .... ......."},
 		{"...x.x.x.x.....", 5, "x.x.x.x ... ....."},
 	} {
-		p := place{span: span{1 << 20, 1<<20 + uint64(len(c.pages))*memory.Page}}
+		p := place{span: span{1 << 20, 1<<20 + uint64(len(c.pages))*memory.Page}, page: memory.Page}
 		for _, page := range c.pages {
 			p.idle = append(p.idle, page == 'x')
 		}
@@ -119,7 +119,7 @@ func TestStretches(t *testing.T) {
 			t.Errorf("%s in %d: %v, want %s", c.pages, c.most, got, c.want)
 		}
 	}
-	unknown := place{span: span{1 << 20, 2 << 20}}
+	unknown := place{span: span{1 << 20, 2 << 20}, page: memory.Page}
 	if got := unknown.stretches(14); len(got) != 1 || got[0].span != unknown.span {
 		t.Errorf("a place of which nothing is known is cut into %v", got)
 	}

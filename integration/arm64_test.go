@@ -1,0 +1,77 @@
+package integration
+
+import (
+	"bytes"
+	"compress/gzip"
+	"regexp"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+)
+
+// forARM returns a container for arm64 with this kernel and this /init, and more files.
+func forARM(t *testing.T, kernel, init []byte, more ...imagetest.Entry) v1.Image {
+	t.Helper()
+	return imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "arm64"}, Layers: []imagetest.Layer{
+		{Compression: imagetest.Zstd, Entries: []imagetest.Entry{imagetest.Dir("boot"),
+			imagetest.File("boot/wyrcan.kernel", string(kernel))}},
+		imagetest.Files(append([]imagetest.Entry{imagetest.File("init", string(init)).Mode(0o755)}, more...)...),
+	}}.Image(t)
+}
+
+// demoForARM is the demo container for arm64.
+func demoForARM(t *testing.T, kernel []byte, more ...imagetest.Entry) v1.Image {
+	t.Helper()
+	return forARM(t, kernel, read(t, vm.Artefact(t, "arm64/wyrcan.demo")), more...)
+}
+
+// kernelForARM returns the kernel of arm64 as Debian ships it: an Image, neither packed nor in another format.
+func kernelForARM(t *testing.T) []byte {
+	t.Helper()
+	return read(t, vm.Artefact(t, "arm64/wyrcan.kernel"))
+}
+
+// packed returns a kernel as Image.gz, which distributions have for boot loaders that unpack it.
+func packed(t *testing.T, kernel []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := z.Write(kernel); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestARM64 boots a machine for arm64 that describes itself by a device tree. The image comes out of an index that has
+// one for amd64 as well. The kernel is an Image, as Debian has it.
+func TestARM64(t *testing.T) {
+	t.Parallel()
+	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "amd64"},
+		Layers: []imagetest.Layer{kernelLayer(t), initLayer(t)}}.Image(t)
+	mine := demoForARM(t, kernelForARM(t), imagetest.File("boot/wyrcan.cmdline", "console=ttyAMA0\n\tpanic=-1"))
+	ref := fromGuest(imagetest.Serve(t).Push(t, "demo:1", imagetest.Index(t, other, mine)))
+
+	v := vm.Machine{Arch: "arm64", CPUs: 1, Cmdline: vm.Boot(ref) + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`}.Start(t)
+	v.Wait(`^wyrboot: Wyrcan `+regexp.QuoteMeta(vm.Version(t))+`, the container bootloader$`, bootTime)
+	v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
+	for _, stage := range []string{"network", "pull", "convert", "load"} {
+		v.Wait(`^wyrboot: stage `+stage+` [0-9.]+ s$`, stepTime)
+	}
+	v.Wait(`^`+words+`kernel +\S+ arm64$`, kexecTime)
+	const line = "console=ttyAMA0 panic=-1 quiet log-buf-len=1M demo=once"
+	if got := v.Wait(`^`+words+`command line +(.*)\n`, stepTime)[1]; got != line {
+		t.Errorf("the container's command line is %q, want %q", got, line)
+	}
+	v.Wait(`^`+words+`the container's own words`, stepTime)
+	v.Exit(stepTime)
+	v.Never(`wyrinit: |without a driver|cannot load driver`)
+}
