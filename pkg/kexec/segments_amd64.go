@@ -69,9 +69,12 @@ const (
 	setupRNG  = 9
 )
 
-// load tries kexec_load first. If both calls fail, the error is that of kexec_file_load: only that call checks
-// signatures, so it knows more.
+// load tries kexec_load first, unless it is forbidden. If both calls fail, the error is that of kexec_file_load: only
+// that call checks signatures, so it knows more.
 func load(kernel, initrd *os.File, cmdline string) (Result, error) {
+	if !segmentsAllowed() {
+		return Result{Method: Files}, loadFiles(kernel, initrd, cmdline)
+	}
 	why := loadSegments(kernel, initrd, cmdline)
 	if why == nil {
 		return Result{Method: Segments}, nil
