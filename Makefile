@@ -13,6 +13,7 @@
 # KERNEL=FILE MODULES=DIR   use this kernel instead of the distribution's package
 # FIRMWARE=DIR              adds the firmware files that the network drivers name, from DIR
 # RDMA=1                    adds the drivers for IP over InfiniBand
+# SECUREBOOT=1             wyrcan.iso and the files for the network boot with Secure Boot, too
 # KEYS='A.pub B.pub'       the machine boots only images that one of these keys has signed
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
@@ -27,6 +28,7 @@ KERNEL   ?= out/kernel/vmlinuz
 MODULES  ?= out/kernel/modules
 FIRMWARE ?=
 RDMA     ?=
+SECUREBOOT ?=
 KEYS     ?=
 # What runs the tests; .ci/run has it say more.
 GOTEST   ?= go test
@@ -55,7 +57,7 @@ include firmware.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
 out/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
-out/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma) $(KEYS)
+out/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma) $(KEYS) $(SECUREBOOT:%=secureboot)
 out/version out/choice: FORCE
 	@mkdir -p out
 	@echo '$(CONTENT)' > $@.new

@@ -2,6 +2,8 @@
 # And the payload for firmware that is a Linux itself.
 #
 # CMDLINE=LINE  the kernel's command line in these
+# SECUREBOOT=1  wyrcan.iso, and what wyrcan serve offers, boot with Secure Boot too: shim, GRUB and the kernel that the
+#               distribution has signed (docs/secure-boot.md)
 
 CMDLINE  ?= console=ttyS0,115200 console=tty0 quiet
 # The directory of systemd's EFI programs on Debian, and the name of the architecture in their file names.
@@ -27,10 +29,31 @@ out/wyrcan.efi: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools
 	go run ./tools/uki -stub $(EFI)/linux$(EFI_ARCH).efi.stub -kernel out/wyrcan.kernel \
 	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
 
-out/wyrcan.iso: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/iso/*.go)
-	tools/need $(EFI)/systemd-boot$(EFI_ARCH).efi=systemd-boot-efi /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
-	go run ./tools/iso -arch $(ARCH) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -kernel out/wyrcan.kernel \
-	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
+MEDIUM := tools/need /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+ISO    := go run ./tools/iso -arch $(ARCH) -kernel out/wyrcan.kernel -initrd out/wyrcan.initrd
+FILES  := out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/iso/*.go pkg/grub/*.go)
+
+ifeq ($(SECUREBOOT),)
+out/wyrcan.iso: $(FILES) out/choice
+	tools/need $(EFI)/systemd-boot$(EFI_ARCH).efi=systemd-boot-efi
+	$(MEDIUM)
+	$(ISO) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -cmdline "$$(cat out/cmdline)" -o $@
+else
+all: out/secureboot/wyrcan.iso
+out/wyrcan.iso: out/secureboot/wyrcan.iso out/choice
+	cp $< $@
+endif
+
+# The chain for Secure Boot. Under lockdown a kernel is started with kexec_file_load alone, which Debian's kernels for
+# arm64 do not have.
+out/secureboot/shimx64.efi: tools/secureboot
+	$(if $(filter-out amd64,$(ARCH)),$(error SECUREBOOT=1 is for amd64 alone: see docs/secure-boot.md))
+	tools/secureboot $(@D)
+
+out/secureboot/wyrcan.iso: out/secureboot/shimx64.efi $(FILES)
+	$(MEDIUM)
+	$(ISO) -boot out/secureboot/shimx64.efi -grub out/secureboot/grubcdx64.efi -mok out/secureboot/mmx64.efi \
+	  -cmdline "$$(cat out/cmdline)" -o $@
 
 # The boot loaders that the tests start Wyrcan with, and the programs that sign it.
 LOADERS := /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common \
