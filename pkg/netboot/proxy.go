@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"strings"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -18,9 +19,9 @@ const proxyPort = 4011
 // Proxy answers only DHCP clients that want a boot file. Their addresses come from another server.
 type Proxy struct {
 	Server netip.Addr // this machine, as the clients see it
-	Arch   string     // the architecture of the unified kernel image, as GOARCH names it
+	Arch   string     // the architecture of the program for EFI machines, as GOARCH names it
 	Script string     // the URL of the script for iPXE
-	UKI    string     // the URL of the unified kernel image, empty if there is none; over TFTP its name is UKIName
+	UKI    string     // the URL of that program, empty if there is none; the end of it is its name over TFTP
 	BIOS   string     // the TFTP name of the boot program for BIOS machines, empty if there is none
 	Logf   func(format string, args ...any)
 }
@@ -204,5 +205,5 @@ func (p *Proxy) bootFile(request *dhcpv4.DHCPv4, class string) (string, error) {
 	case overHTTP:
 		return p.UKI, nil
 	}
-	return UKIName, nil
+	return path.Base(p.UKI), nil
 }

@@ -74,9 +74,9 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 	}
 	url := "http://" + netip.AddrPortFrom(address, uint16(web.(*net.TCPAddr).Port)).String() + "/"
 	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Logf: o.Logf}
-	if name := o.Files[UKIName]; name != "" {
-		p.UKI = url + UKIName
-		if p.Arch, err = machineOf(name); err != nil {
+	if name := o.efiProgram(); name != "" {
+		p.UKI = url + name
+		if p.Arch, err = machineOf(o.Files[name]); err != nil {
 			return err
 		}
 	}
@@ -108,11 +108,11 @@ func (o *Options) announce(web net.Addr) {
 			url += ":" + strconv.Itoa(at.Port)
 		}
 		o.Logf("iPXE: chain %s/%s", url, ScriptName)
-		if o.Files[UKIName] != "" {
-			o.Logf("UEFI HTTP boot: %s/%s", url, UKIName)
-		}
-		if o.TFTP != "" && o.Files[UKIName] != "" {
-			o.Logf("UEFI PXE: next server %s, file %s", a, UKIName)
+		if name := o.efiProgram(); name != "" {
+			o.Logf("UEFI HTTP boot: %s/%s", url, name)
+			if o.TFTP != "" {
+				o.Logf("UEFI PXE: next server %s, file %s", a, name)
+			}
 		}
 		if o.TFTP != "" && o.BIOS != "" {
 			o.Logf("BIOS PXE: next server %s, file %s", a, o.BIOS)
