@@ -85,12 +85,14 @@ func TestSlowSecureBoot(t *testing.T) {
 	m := vars.secured(medium(t, vm.Artefact(t, "secureboot/wyrcan.iso"), asCD)...)
 	m.First = grubMenu
 	v := m.Start(t)
-	editGRUB(v, vm.Boot(image["unsigned"])+" wyr.fail=shell")
+	editGRUB(v, vm.Boot(image["unsigned"])+" wyr.debug=shell")
 	v.Wait(lockedDown, vm.Patience)
 	v.Step(t, "unsigned", func(*testing.T) {
 		v.Wait(`^wyrboot: cannot start the kernel without a signature of \S+: the container's kernel is not signed, and `+
 			`.*: kexec_file_load: no data available .*; see docs/secure-boot\.md$`, 3*stepTime)
 	})
+	v.Wait(`press Enter to get a shell`, stepTime)
+	v.Send("\r")
 	shell := func(command, want string) {
 		t.Helper()
 		v.Wait(`^\$ `, stepTime)
@@ -135,7 +137,7 @@ func editGRUB(v *vm.VM, text string) {
 	v.Send("e")
 	v.Wait(`setparams`, stepTime)
 	v.Wait(`initrd /`, stepTime)
-	for _, key := range []string{"\x1b[B", "\x1b[F"} { // down, and to the end of the line
+	for _, key := range []string{"\x1b[B", "\x1b[B", "\x1b[F"} { // two lines down, and to the end of that line
 		time.Sleep(time.Second)
 		v.Send(key)
 	}
@@ -145,16 +147,23 @@ func editGRUB(v *vm.VM, text string) {
 	v.Send("\x18") // Ctrl-X
 }
 
-// A DHCP server that knows nothing of network boot, and wyrcan serve -dhcp with the files of make SECUREBOOT=1: machines
-// as they are sold boot from the network.
+// wyrcan serve with the files of make SECUREBOOT=1 boots machines as they are sold from the network: by PXE with the
+// documented lines in the DHCP server's configuration, and over HTTP beside a server that knows nothing of it.
 func TestSlowSecureServe(t *testing.T) {
 	t.Parallel()
-	for name, card := range map[string][]string{"PXE": {"-device", cardPXE}, "HTTP": onlyHTTP()} {
+	for name, c := range map[string]struct {
+		card, serve []string
+		dhcp        string
+	}{
+		"PXE": {card: []string{"-device", cardPXE}, dhcp: documentedIn(t, "docs/secure-boot.md", "The distribution's chain",
+			"dhcp-boot", docServer, "10.77.0.1")},
+		"HTTP": {card: onlyHTTP(), serve: []string{"-dhcp", "lab"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t, "")
-			l.serve("-dhcp", "lab", "-secure", filepath.Dir(vm.Artefact(t, "secureboot/shimx64.efi")))
-			m := newNVRAMOf(t, microsoft).secured(card...)
+			l := newLab(t, c.dhcp)
+			l.serve(append(c.serve, "-secure", filepath.Dir(vm.Artefact(t, "secureboot/shimx64.efi")))...)
+			m := newNVRAMOf(t, microsoft).secured(c.card...)
 			m.QEMU = nil // the card is in the lab
 			m.Firmware = append([]string{"-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"}, m.Firmware...)
 			m.NetNS = l.space

@@ -18,16 +18,17 @@ type lock struct {
 	secureBoot bool   // the firmware verifies what it starts
 }
 
-// readLock reads it from below root: security/lockdown/lockdown.c, and UEFI 2.10, 32.3 for the variable, which has four
-// bytes of attributes in front of it in efivarfs. What cannot be read is off.
+// readLock reads it from below root: security/lockdown/lockdown.c; and what the kernel was told by its EFI stub, or by
+// the kernel before it, in secure_boot of Documentation/arch/x86/zero-page.rst, with the values of efi_secureboot_mode in
+// include/linux/efi.h. Other architectures tell it nowhere. What cannot be read is off.
 func readLock(root fs.FS) (l lock) {
-	const variable = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	const offset, enabled = 0x1ec, 3
 	_, mode, _ := strings.Cut(text(root, "sys/kernel/security/lockdown"), "[") // none [integrity] confidentiality
 	if mode, _, _ = strings.Cut(mode, "]"); mode != "none" {
 		l.mode = mode
 	}
-	b, err := smallfile.Read(root, variable, 16)
-	l.secureBoot = err == nil && len(b) == 5 && b[4] == 1
+	b, err := smallfile.Read(root, "sys/kernel/boot_params/data", 4096)
+	l.secureBoot = err == nil && len(b) > offset && b[offset] == enabled
 	return l
 }
 

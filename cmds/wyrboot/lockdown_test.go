@@ -17,27 +17,31 @@ import (
 )
 
 func TestLock(t *testing.T) {
-	const variable = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	params := func(secureBoot byte) string {
+		b := make([]byte, 4096)
+		b[0x1ec] = secureBoot
+		return string(b)
+	}
 	const only = "only a container whose kernel is signed by a key that this machine trusts can be started"
-	for _, c := range []struct{ lockdown, variable, want string }{
-		{"none [integrity] confidentiality\n", "\x06\x00\x00\x00\x01",
+	for _, c := range []struct{ lockdown, params, want string }{
+		{"none [integrity] confidentiality\n", params(3),
 			"Secure Boot is on, and the kernel is locked down (integrity): " + only},
 		{"none integrity [confidentiality]\n", "", "the kernel is locked down (confidentiality): " + only},
-		{"[none] integrity confidentiality\n", "\x06\x00\x00\x00\x01",
+		{"[none] integrity confidentiality\n", params(3),
 			"Secure Boot is on, but this kernel is not locked down, so it starts every kernel"},
-		{"[none] integrity confidentiality\n", "\x06\x00\x00\x00\x00", ""},
+		{"[none] integrity confidentiality\n", params(2), ""},
 		{"", "", ""},
-		{"nonsense", "\x01", ""},
+		{"nonsense", "\x03", ""},
 	} {
 		root := fstest.MapFS{}
 		if c.lockdown != "" {
 			root["sys/kernel/security/lockdown"] = &fstest.MapFile{Data: []byte(c.lockdown)}
 		}
-		if c.variable != "" {
-			root[variable] = &fstest.MapFile{Data: []byte(c.variable)}
+		if c.params != "" {
+			root["sys/kernel/boot_params/data"] = &fstest.MapFile{Data: []byte(c.params)}
 		}
 		if got := readLock(root).String(); got != c.want {
-			t.Errorf("%q, %q: %q, want %q", c.lockdown, c.variable, got, c.want)
+			t.Errorf("%q: %q, want %q", c.lockdown, got, c.want)
 		}
 	}
 }

@@ -49,6 +49,23 @@ func (s *Site) efiProgram() string {
 	return ""
 }
 
+// proxyShim has the proxy name shim to machines that boot over HTTP. Those that boot by PXE are told the unified kernel
+// image all the same: GRUB asks the TFTP server that is in the answer of the DHCP server, and knows of no proxy
+// (grub_efi_net_config_real in GRUB 2.06's grub-core/net/drivers/efi/efinet.c).
+func (o *Options) proxyShim(p *Proxy, url string) (err error) {
+	name := o.Files[ShimName]
+	if name == "" {
+		return nil
+	}
+	p.Shim = url + ShimName
+	if p.Arch, err = machineOf(name); err != nil {
+		return err
+	}
+	o.Logf("dhcp: machines with Secure Boot that boot by PXE need a DHCP server that names %s as the file and %s as the "+
+		"next server; those that boot over HTTP need none", ShimName, p.Server)
+	return nil
+}
+
 // isGRUBConfig reports whether GRUB asks for its configuration by this name. First it asks for one of its platform:
 // grub/x86_64-efi/grub.cfg.
 func isGRUBConfig(name string) bool {

@@ -2,11 +2,15 @@ package netboot
 
 import (
 	"bytes"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 	"github.com/pin/tftp/v3"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
@@ -55,6 +59,48 @@ func TestSecure(t *testing.T) {
 	for _, want := range []string{"UEFI HTTP boot: http://127.0.0.1:", "/shimx64.efi", "UEFI PXE: ", ", file shimx64.efi"} {
 		if !strings.Contains(l.String(), want) {
 			t.Errorf("%q is not in\n%s", want, l)
+		}
+	}
+}
+
+// A proxy names shim to machines that boot over HTTP. GRUB would not find its files after PXE by a proxy.
+func TestProxyShim(t *testing.T) {
+	p := proxy(t)
+	o := &Options{Site: withShim(t, site(t)), Logf: t.Logf}
+	if err := o.proxyShim(p, "http://192.0.2.1/"); err != nil || p.Arch != "amd64" {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		class string
+		arch  iana.Arch
+		want  string
+	}{
+		{web, iana.EFI_X86_64_HTTP, "http://192.0.2.1/shimx64.efi"}, {pxe, iana.EFI_X86_64, "wyrcan.efi"},
+		{pxe, iana.EFI_BC, "wyrcan.efi"}, {pxe, iana.INTEL_X86PC, "undionly.kpxe"},
+	} {
+		reply, about := p.answer(message(t, dhcpv4.MessageTypeDiscover, client(c.class, c.arch)...), false)
+		if reply == nil || reply.BootFileNameOption() != c.want {
+			t.Errorf("%s %v: %v, %s, want %s", c.class, c.arch, reply, about, c.want)
+		}
+	}
+	p.UKI = "" // without one there is still a program for HTTP, and none for PXE
+	if r, _ := p.answer(message(t, dhcpv4.MessageTypeDiscover, client(web, iana.EFI_X86_64_HTTP)...), false); r == nil {
+		t.Error("no answer for HTTP without a unified kernel image")
+	}
+	if r, about := p.answer(message(t, dhcpv4.MessageTypeDiscover, client(pxe, iana.EFI_X86_64)...), false); r != nil {
+		t.Errorf("PXE is told %v, %s", r, about)
+	}
+	o.Files[ShimName] = o.Files[KernelName]
+	if err := o.proxyShim(p, ""); err == nil {
+		t.Error("a kernel without a PE header was taken for shim")
+	}
+}
+
+// The usual port is not in a URL.
+func TestURLOf(t *testing.T) {
+	for port, want := range map[int]string{80: "http://192.0.2.1", 8080: "http://192.0.2.1:8080"} {
+		if got := urlOf(netip.MustParseAddr("192.0.2.1"), &net.TCPAddr{Port: port}); got != want {
+			t.Errorf("port %d: %s, want %s", port, got, want)
 		}
 	}
 }
