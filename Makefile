@@ -13,7 +13,7 @@
 # KERNEL=FILE MODULES=DIR   use this kernel instead of the distribution's package
 # FIRMWARE=DIR              adds the firmware files that the network drivers name, from DIR
 # RDMA=1                    adds the drivers for IP over InfiniBand
-# SECUREBOOT=1             wyrcan.iso and the files for the network boot with Secure Boot, too
+# SECUREBOOT=1              wyrcan.iso and the files for the network boot with Secure Boot, too
 # KEYS='A.pub B.pub'       the machine boots only images that one of these keys has signed
 
 ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
@@ -148,7 +148,8 @@ test: all out/wyrcan.demo out/debian.oci test-unit
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
   /lib/systemd/systemd-networkd=systemd \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
-  depmod=kmod xz=xz-utils zstd=zstd mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+  depmod=kmod xz=xz-utils zstd=zstd mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso sbsign=sbsigntool \
+  openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
@@ -165,15 +166,17 @@ test-unit: lint
 
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
-test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),payload out/payload/coreboot.rom)
+test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),payload out/payload/coreboot.rom $(SECURE))
 	tools/need $(QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
+	$(if $(filter amd64,$(ARCH)),cp --parents out/secureboot/*.efi out/again)
 	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
-	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
-	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit); do diff -r $$f out/again/$$f || exit; done
+	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo \
+	  $(if $(filter amd64,$(ARCH)),$(SECURE))
+	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit) $(if $(filter amd64,$(ARCH)),$(SECURE)); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 

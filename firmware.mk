@@ -29,6 +29,9 @@ out/wyrcan.efi: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools
 	go run ./tools/uki -stub $(EFI)/linux$(EFI_ARCH).efi.stub -kernel out/wyrcan.kernel \
 	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
 
+# What make SECUREBOOT=1 makes: the medium, and beside it the boot loaders.
+SECURE := out/secureboot/wyrcan.iso
+
 MEDIUM := tools/need /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
 ISO    := go run ./tools/iso -arch $(ARCH) -kernel out/wyrcan.kernel -initrd out/wyrcan.initrd
 FILES  := out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/iso/*.go pkg/grub/*.go)
@@ -39,8 +42,7 @@ out/wyrcan.iso: $(FILES) out/choice
 	$(MEDIUM)
 	$(ISO) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -cmdline "$$(cat out/cmdline)" -o $@
 else
-all: out/secureboot/wyrcan.iso
-out/wyrcan.iso: out/secureboot/wyrcan.iso out/choice
+out/wyrcan.iso: $(SECURE) out/choice
 	cp $< $@
 endif
 
@@ -50,7 +52,7 @@ out/secureboot/shimx64.efi: tools/secureboot
 	$(if $(filter-out amd64,$(ARCH)),$(error SECUREBOOT=1 is for amd64 alone: see docs/secure-boot.md))
 	tools/secureboot $(@D)
 
-out/secureboot/wyrcan.iso: out/secureboot/shimx64.efi $(FILES)
+$(SECURE): out/secureboot/shimx64.efi $(FILES)
 	$(MEDIUM)
 	$(ISO) -boot out/secureboot/shimx64.efi -grub out/secureboot/grubcdx64.efi -mok out/secureboot/mmx64.efi \
 	  -cmdline "$$(cat out/cmdline)" -o $@
