@@ -109,23 +109,47 @@ func TestDamagedSignature(t *testing.T) {
 	}
 }
 
+// certified returns a PE file of headers and a certificate table alone.
+func certified(der []byte) []byte {
+	le := binary.LittleEndian
+	b := make([]byte, 0x200)
+	copy(b, "MZ")
+	le.PutUint32(b[0x3c:], 0x40)
+	copy(b[0x40:], "PE\x00\x00")
+	le.PutUint16(b[0x58:], 0x20b)
+	le.PutUint32(b[0x58+60:], uint32(len(b))) // SizeOfHeaders
+	le.PutUint32(b[0x58+108:], 16)            // NumberOfRvaAndSizes
+	le.PutUint32(b[0x58+112+4*8:], uint32(len(b)))
+	le.PutUint32(b[0x58+112+4*8+4:], uint32(8+len(der)))
+	b = le.AppendUint32(b, uint32(8+len(der)))
+	return append(append(b, 0, 2, 2, 0), der...)
+}
+
 // FuzzSignature reads any file.
 func FuzzSignature(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add(imagetest.BzImage("6.1"))
 	f.Add(linuxAt(1024, 0, 512))
+	f.Add(certified(nil))
 	if _, err := exec.LookPath("sbsign"); err == nil {
-		signed, plain := signPE(f, "fuzz")
-		f.Add(signed)
-		f.Add(plain)
+		signed, _ := signPE(f, "fuzz")
+		s, err := FindSignature(bytes.NewReader(signed), int64(len(signed)))
+		if err != nil {
+			f.Fatal(err)
+		}
+		small := certified(signed[s.pe.table+8 : s.pe.table+s.pe.tableSize])
+		if s, err := FindSignature(bytes.NewReader(small), int64(len(small))); err != nil || s.Signer != "fuzz" {
+			f.Fatalf("FindSignature = %+v, %v", s, err)
+		}
+		f.Add(small)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := FindSignature(bytes.NewReader(b), int64(len(b)))
 		if s == nil || err != nil {
 			return
 		}
-		if _, err := s.Fits(bytes.NewReader(b), int64(len(b))); err != nil && err.Error() == "" {
-			t.Error("an error without words")
+		if ok, err := s.Fits(bytes.NewReader(b), int64(len(b))); ok && err != nil {
+			t.Errorf("Fits = %v, %v", ok, err)
 		}
 	})
 }
