@@ -32,15 +32,15 @@ out/wyrcan.efi: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools
 # What make SECUREBOOT=1 makes: the medium, and beside it the boot loaders.
 SECURE := out/secureboot/wyrcan.iso
 
-MEDIUM := tools/need /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
-ISO    := go run ./tools/iso -arch $(ARCH) -kernel out/wyrcan.kernel -initrd out/wyrcan.initrd
-FILES  := out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/iso/*.go pkg/grub/*.go)
+ISO_TOOLS := tools/need /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+ISO_MAKE  := go run ./tools/iso -arch $(ARCH) -kernel out/wyrcan.kernel -initrd out/wyrcan.initrd
+ISO_FROM  := out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/iso/*.go pkg/grub/*.go)
 
 ifeq ($(SECUREBOOT),)
-out/wyrcan.iso: $(FILES) out/choice
+out/wyrcan.iso: $(ISO_FROM) out/choice
 	tools/need $(EFI)/systemd-boot$(EFI_ARCH).efi=systemd-boot-efi
-	$(MEDIUM)
-	$(ISO) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -cmdline "$$(cat out/cmdline)" -o $@
+	$(ISO_TOOLS)
+	$(ISO_MAKE) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -cmdline "$$(cat out/cmdline)" -o $@
 else
 out/wyrcan.iso: $(SECURE) out/choice
 	cp $< $@
@@ -52,9 +52,9 @@ out/secureboot/shimx64.efi: tools/secureboot
 	$(if $(filter-out amd64,$(ARCH)),$(error SECUREBOOT=1 is for amd64 alone: see docs/secure-boot.md))
 	tools/secureboot $(@D)
 
-$(SECURE): out/secureboot/shimx64.efi $(FILES)
-	$(MEDIUM)
-	$(ISO) -boot out/secureboot/shimx64.efi -grub out/secureboot/grubcdx64.efi -mok out/secureboot/mmx64.efi \
+$(SECURE): out/secureboot/shimx64.efi $(ISO_FROM)
+	$(ISO_TOOLS)
+	$(ISO_MAKE) -boot out/secureboot/shimx64.efi -grub out/secureboot/grubcdx64.efi -mok out/secureboot/mmx64.efi \
 	  -cmdline "$$(cat out/cmdline)" -o $@
 
 # The boot loaders that the tests start Wyrcan with, and the programs that sign it.
