@@ -16,6 +16,7 @@
 # FIRMWARE=debian           adds the firmware files that the network drivers name, from Debian's packages
 # FIRMWARE=DIR              adds them from DIR, which is laid out like /lib/firmware
 # RDMA=1                    adds the drivers for IP over InfiniBand
+# SECUREBOOT=1              wyrcan.iso and the files for the network boot with Secure Boot, too
 # KEYS='A.pub B.pub'       the machine boots only images that one of these keys has signed
 
 HOST     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
@@ -39,6 +40,7 @@ MODULES  ?= $(PACKAGES)/modules
 FIRMWARE ?=
 FILES    := $(if $(filter debian,$(FIRMWARE)),$O/firmware$(DIST:%=-%)/files,$(FIRMWARE))
 RDMA     ?=
+SECUREBOOT ?=
 KEYS     ?=
 # What runs the tests; .ci/run has it say more.
 GOTEST   ?= go test
@@ -73,7 +75,7 @@ include firmware.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
 $O/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
-$O/choice: CONTENT = $(KERNEL) $(MODULES) $(FILES) $(RDMA:%=rdma) $(KEYS)
+$O/choice: CONTENT = $(KERNEL) $(MODULES) $(FILES) $(RDMA:%=rdma) $(KEYS) $(SECUREBOOT:%=secureboot)
 $O/version $O/choice: FORCE
 	@mkdir -p $O
 	@echo '$(CONTENT)' > $@.new
@@ -160,7 +162,7 @@ FOREIGN      := other
 FOREIGN_QEMU := qemu-system-aarch64=qemu-system-arm /usr/share/AAVMF/AAVMF_CODE.fd=qemu-efi-aarch64
 endif
 other: all out/wyrcan.demo
-	$(MAKE) ARCH=$(OTHER) KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
+	$(MAKE) ARCH=$(OTHER) SECUREBOOT= KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
 	  all $(call place,$(OTHER))/wyrcan.demo
 
 # kexec-tools for arm64, and the libraries that it needs: a test compares pkg/kexec with it.
@@ -193,7 +195,8 @@ test: all $(FOREIGN) out/wyrcan.demo out/debian.oci test-unit
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
   /lib/systemd/systemd-networkd=systemd \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
-  depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+  depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso sbsign=sbsigntool \
+  openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
@@ -211,20 +214,21 @@ test-unit: lint
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
 test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
-  $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec)
+  $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec $(SECURE))
 	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
+	$(if $(FOREIGN),cp --parents out/secureboot/*.efi out/again)
 	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
-	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo
+	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
 ifdef FOREIGN
 	$(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
 	  KERNEL=$(abspath out/$(OTHER)/kernel$(DIST:%=-%)/vmlinuz) MODULES=$(abspath out/$(OTHER)/kernel$(DIST:%=-%)/modules) \
 	  out/$(OTHER)/busybox.cpio out/$(OTHER)/modules.cpio
 endif
-	for f in out/wyrcan* out/$(OTHER)/wyrinit $(if $(FOREIGN),out/$(OTHER)/*.cpio); do diff -r $$f out/again/$$f || exit; done
+	for f in out/wyrcan* out/$(OTHER)/wyrinit $(if $(FOREIGN),out/$(OTHER)/*.cpio $(SECURE)); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 

@@ -2,6 +2,8 @@
 # And the payload for firmware that is a Linux itself.
 #
 # CMDLINE=LINE  the kernel's command line in these
+# SECUREBOOT=1  wyrcan.iso, and what wyrcan serve offers, boot with Secure Boot too: shim, GRUB and the kernel that the
+#               distribution has signed (docs/secure-boot.md)
 
 # The serial line of an arm64 machine is a PL011 or a 16550. Without console= the kernel would take the one that the
 # firmware names, but leave the screen out. A console that the machine does not have does no harm.
@@ -37,9 +39,31 @@ $O/cmdline: FORCE
 $O/wyrcan.efi: $O/wyrcan.kernel $O/wyrcan.initrd $O/cmdline $(STUB) $(wildcard tools/uki/*.go pkg/uki/*.go)
 	go run ./tools/uki -stub $(STUB) -kernel $O/wyrcan.kernel -initrd $O/wyrcan.initrd -cmdline "$$(cat $O/cmdline)" -o $@
 
-$O/wyrcan.iso: $O/wyrcan.kernel $O/wyrcan.initrd $O/cmdline $(MENU) $(wildcard tools/iso/*.go)
-	tools/need /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
-	go run ./tools/iso -arch $(ARCH) -boot $(MENU) -kernel $O/wyrcan.kernel -initrd $O/wyrcan.initrd \
+# What make SECUREBOOT=1 makes: the medium, and beside it the boot loaders.
+SECURE := $O/secureboot/wyrcan.iso
+
+ISO_TOOLS := tools/need /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+ISO_MAKE  := go run ./tools/iso -arch $(ARCH) -kernel $O/wyrcan.kernel -initrd $O/wyrcan.initrd
+ISO_FROM  := $O/wyrcan.kernel $O/wyrcan.initrd $O/cmdline $(wildcard tools/iso/*.go pkg/grub/*.go)
+
+ifeq ($(SECUREBOOT),)
+$O/wyrcan.iso: $(ISO_FROM) $(MENU) $O/choice
+	$(ISO_TOOLS)
+	$(ISO_MAKE) -boot $(MENU) -cmdline "$$(cat $O/cmdline)" -o $@
+else
+$O/wyrcan.iso: $(SECURE) $O/choice
+	cp $< $@
+endif
+
+# The chain for Secure Boot. Under lockdown a kernel is started with kexec_file_load alone, which Debian's kernels for
+# arm64 do not have.
+$O/secureboot/shimx64.efi: tools/secureboot
+	$(if $(filter-out amd64,$(ARCH)),$(error SECUREBOOT=1 is for amd64 alone: see docs/secure-boot.md))
+	tools/secureboot $(@D)
+
+$(SECURE): $O/secureboot/shimx64.efi $(ISO_FROM)
+	$(ISO_TOOLS)
+	$(ISO_MAKE) -boot $O/secureboot/shimx64.efi -grub $O/secureboot/grubcdx64.efi -mok $O/secureboot/mmx64.efi \
 	  -cmdline "$$(cat $O/cmdline)" -o $@
 
 # The boot loaders that the tests start Wyrcan with, and the programs that sign it.

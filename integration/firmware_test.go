@@ -53,7 +53,13 @@ type nvram string
 // newNVRAM returns a fresh store with these variables.
 func newNVRAM(t *testing.T, vars ...ovmf.Variable) nvram {
 	t.Helper()
-	s, err := ovmf.Open("/usr/share/OVMF/OVMF_VARS_4M.fd")
+	return newNVRAMOf(t, "/usr/share/OVMF/OVMF_VARS_4M.fd", vars...)
+}
+
+// newNVRAMOf returns a store with the variables of a file, and these.
+func newNVRAMOf(t *testing.T, from string, vars ...ovmf.Variable) nvram {
+	t.Helper()
+	s, err := ovmf.Open(from)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
+	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 )
 
 // arguments takes in the arguments of this program: flags, and arguments of Wyrcan as on the kernel's command line, in
@@ -82,5 +84,18 @@ func (c *cmd) sources(ctx context.Context) []config.Source {
 	}
 	list := []config.Source{config.NVRAM(c.store)}
 	list = append(list, config.Credentials(c.system)...)
-	return append(list, config.VPD(c.vpd.GetAll)...)
+	list = append(list, config.VPD(c.vpd.GetAll)...)
+	if c.guarded() {
+		for i, s := range list {
+			list[i] = s.NoShell("the initrd has a policy, so only the command line opens a shell")
+		}
+	}
+	return list
+}
+
+// guarded reports whether a policy came with the initrd. Who built that may have signed it, with its command line: a
+// credential or the VPD then must not open a shell, in which no policy counts.
+func (c *cmd) guarded() bool {
+	_, err := fs.Stat(c.root, strings.TrimPrefix(policy.File, "/"))
+	return builtinPolicy != "" || !errors.Is(err, fs.ErrNotExist)
 }

@@ -170,6 +170,9 @@ func (c *cmd) run(ctx context.Context) (err error) {
 	if err := c.stage("drivers", func() error { return c.drivers(ctx) }); err != nil {
 		c.sayf("some hardware may stay without a driver: %v", err)
 	}
+	if l := readLock(c.root).String(); l != "" {
+		c.sayf("%s", l)
+	}
 	var unreadable []error
 	c.system, unreadable = c.systemCredentials(ctx)
 	if err := c.configure(ctx); err != nil {
@@ -221,8 +224,9 @@ func (c *cmd) start(ctx context.Context) error {
 	version := printable.Line(b.Version)
 	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q",
 		version, units.Bytes(b.Size), b.Packing, b.Cmdline)
+	by := signed(b.Kernel)
 	if err := c.stage("load", func() error { return c.boot.Load(ctx, b) }); err != nil {
-		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
+		return c.refused(err, by)
 	}
 	if c.persist() {
 		c.reboot()

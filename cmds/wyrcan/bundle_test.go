@@ -61,7 +61,8 @@ func TestCheck(t *testing.T) {
 			"bootable", []string{good, "-arg", "debug"}, 0,
 			[]string{
 				"kernel        /boot/vmlinuz (" + release + ", bzImage)",
-				"init          /bin/init",
+				"init          /bin/init\n" +
+					"signature     this kernel is not signed: a machine with Secure Boot will refuse it\n",
 				"command line  quiet debug",
 				"drivers       1 module, 1 firmware file\ncommand",
 				" MiB at least",

@@ -31,8 +31,10 @@ type report struct {
 	Kernel   string   `json:"kernel,omitempty"`
 	Format   string   `json:"kernelFormat,omitempty"`
 	Version  string   `json:"kernelVersion,omitempty"`
-	Modules  int      `json:"modules"`  // drivers for that kernel
-	Firmware int      `json:"firmware"` // files
+	Signed   bool     `json:"kernelSigned"`           // with a signature that fits it
+	Signer   string   `json:"kernelSigner,omitempty"` // as the signature says
+	Modules  int      `json:"modules"`                // drivers for that kernel
+	Firmware int      `json:"firmware"`               // files
 	Missing  []driver `json:"firmwareMissing,omitempty"`
 	Init     string   `json:"init,omitempty"`
 	Cmdline  string   `json:"cmdline"`
@@ -42,6 +44,7 @@ type report struct {
 	Warnings []string `json:"warnings,omitempty"`
 
 	drivers *driverSet
+	signed  string // about the kernel's signature, for people
 }
 
 // Exit statuses of check, besides 0 for a bootable image and 2 for a wrong use.
@@ -152,6 +155,9 @@ func examine(
 		return r, ctx.Err()
 	}
 	defer made.Close()
+	if err := r.signature(made.Kernel); err != nil {
+		return r, err
+	}
 	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, made.Cmdline, made.Size, machineWith(made.Memory)
 	return r, nil
 }
@@ -207,6 +213,9 @@ func (r *report) print(w io.Writer, verbose bool) error {
 		rows = append(rows,
 			[2]string{"kernel", fmt.Sprintf("%s (%s, %s)", r.Kernel, r.Version, r.Format)},
 			[2]string{"init", r.Init})
+	}
+	if r.signed != "" {
+		rows = append(rows, [2]string{"signature", r.signed})
 	}
 	if r.drivers != nil {
 		found := plural(r.Modules, "module") + ", " + plural(r.Firmware, "firmware file")

@@ -17,7 +17,7 @@ import (
 
 // serve is the command "wyrcan serve".
 func (c *cmd) serve(ctx context.Context, args []string) error {
-	var kernelFile, initrd, efi, bios string
+	var kernelFile, initrd, efi, bios, secure string
 	var unchecked bool
 	var toContainer, toWyrcan list
 	o := netboot.Options{Logf: func(format string,
@@ -49,6 +49,9 @@ docs/registries.md.
 	f.StringVar(&initrd, "initrd", "", "serve `FILE` as Wyrcan's initrd (default wyrcan.initrd beside this program)")
 	f.StringVar(&efi, "efi", "",
 		"serve `FILE` as Wyrcan's EFI program (default wyrcan.efi beside this program, if it exists)")
+	f.StringVar(&secure, "secure", "",
+		"serve shim and GRUB of `DIR`, which start Wyrcan where Secure Boot is on, too (default secureboot beside this "+
+			"program, which make SECUREBOOT=1 makes, unless -efi is given or wyrcan.efi is signed)")
 	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&toWyrcan, "append", "pass `ARG` to Wyrcan; may be repeated")
 	f.BoolVar(&unchecked, "no-check", false,
@@ -71,6 +74,9 @@ docs/registries.md.
 	if program, err := c.artefact(efi, netboot.UKIName, ""); err == nil {
 		o.Files[netboot.UKIName] = program
 	} else if efi != "" {
+		return err
+	}
+	if err := c.addSecure(o.Files, secure, efi != ""); err != nil {
 		return err
 	}
 	if o.BIOS, err = addBIOS(o.Files, bios); err != nil {

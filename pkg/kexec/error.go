@@ -98,6 +98,35 @@ func neither(why error) error {
 	return why
 }
 
+// unsigned are the error numbers of kexec_file_load that are about the kernel's signature, and for each one what it
+// means and what to do: kimage_validate_signature in kernel/kexec_file.c, and crypto/asymmetric_keys (verify_pefile.c,
+// pkcs7_trust.c, public_key.c).
+var unsigned = map[unix.Errno]string{
+	unix.EPERM: "the running kernel is locked down and trusts no signature of the container's kernel, " +
+		"or it forbids kexec (sysctl kernel.kexec_load_disabled=1); " + signIt,
+	unix.ENODATA: "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot asks for; " + signIt,
+	unix.ENOKEY: "the container's kernel is signed by a key that this machine does not trust; use a kernel of the " +
+		"distribution that the running one is of, or put the certificate of the key into the machine's db",
+	unix.EKEYREJECTED: "the signature of the container's kernel does not fit it: the kernel was changed after it was " +
+		"signed, or it was revoked (dbx); " + rebuild,
+	unix.EBADMSG:     "the signature of the container's kernel is damaged; " + rebuild,
+	unix.ELIBBAD:     "the container's kernel is damaged, so that its signature cannot be found; " + rebuild,
+	unix.ENOPKG:      "the signature of the container's kernel is of a kind that the running kernel does not know; " + signIt,
+	unix.EKEYREVOKED: "the key that has signed the container's kernel was revoked; " + signIt,
+	unix.EKEYEXPIRED: "the key that has signed the container's kernel has expired; " + signIt,
+}
+
+const (
+	signIt  = "use a kernel that its distribution has signed, or sign it with a key in the machine's db"
+	rebuild = "build the image again, with the kernel as its distribution made it"
+)
+
+// Unsigned reports whether the running kernel refused the kernel because it trusts no signature of it.
+func (e *Error) Unsigned() bool {
+	_, ok := unsigned[e.Errno]
+	return ok && e.Method == Files
+}
+
 // means says what an error number of the call means, "" if the number says enough by itself: kernel/kexec.c and
 // kernel/kexec_core.c, kernel/kexec_file.c, kernel_read_file(9), crypto/asymmetric_keys.
 func (e *Error) means() string {
@@ -110,16 +139,10 @@ func (e *Error) means() string {
 	if e.Method != Files {
 		return ""
 	}
+	if text, ok := unsigned[e.Errno]; ok {
+		return text
+	}
 	switch e.Errno {
-	case unix.EPERM:
-		return "this kernel is locked down and trusts no signature of the container's kernel, " +
-			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1)"
-	case unix.ENODATA:
-		return "Secure Boot asks for a signed kernel and the container's kernel has no signature"
-	case unix.EKEYREJECTED:
-		return "the signature of the container's kernel does not fit it"
-	case unix.ENOKEY:
-		return "the container's kernel is signed by a key that this machine does not trust"
 	case unix.ENOEXEC:
 		return "the container's kernel is not in a form that this kernel can start"
 	case unix.EINVAL:

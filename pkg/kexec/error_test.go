@@ -29,11 +29,20 @@ func TestError(t *testing.T) {
 		{Segments, unix.ENOMEM, "there is not enough memory to hold the container's kernel and initrd a second time: " +
 			"kexec_load: cannot allocate memory" + given},
 		{Segments, unix.EBUSY, "another kexec is in progress: kexec_load: device or resource busy" + given},
-		{Files, unix.EPERM, "this kernel is locked down and trusts no signature of the container's kernel, " +
-			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1): " +
-			"kexec_file_load: operation not permitted" + files},
-		{Files, unix.ENODATA, "Secure Boot asks for a signed kernel and the container's kernel has no signature: " +
+		{Files, unix.EPERM, "the running kernel is locked down and trusts no signature of the container's kernel, " +
+			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1); use a kernel that its distribution has signed, " +
+			"or sign it with a key in the machine's db: kexec_file_load: operation not permitted" + files},
+		{Files, unix.ENODATA, "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot asks " +
+			"for; use a kernel that its distribution has signed, or sign it with a key in the machine's db: " +
 			"kexec_file_load: no data available" + files},
+		{Files, unix.ENOKEY, "the container's kernel is signed by a key that this machine does not trust; use a kernel of " +
+			"the distribution that the running one is of, or put the certificate of the key into the machine's db: " +
+			"kexec_file_load: required key not available" + files},
+		{Files, unix.EKEYREJECTED, "the signature of the container's kernel does not fit it: the kernel was changed after " +
+			"it was signed, or it was revoked (dbx); build the image again, with the kernel as its distribution made it: " +
+			"kexec_file_load: key was rejected by service" + files},
+		{Files, unix.EBADMSG, "the signature of the container's kernel is damaged; build the image again, with the kernel " +
+			"as its distribution made it: kexec_file_load: bad message" + files},
 		{Files, unix.ENOMEM, "there is not enough memory to hold the container's kernel and initrd a second time: " +
 			"kexec_file_load: cannot allocate memory" + files},
 		{Files, unix.EIO, "kexec_file_load: input/output error" + files},

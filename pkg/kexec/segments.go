@@ -13,9 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load tries kexec_load first. If both calls fail, the error is that of kexec_file_load: only that call checks
-// signatures, so it knows more.
+// load tries kexec_load first, unless it is forbidden. If both calls fail, the error is that of kexec_file_load: only
+// that call checks signatures, so it knows more.
 func load(kernel, initrd *os.File, cmdline string) (Result, error) {
+	if !segmentsAllowed() {
+		if err := loadFiles(kernel, initrd, cmdline); !errors.Is(err, unix.ENOSYS) {
+			return Result{Method: Files}, err
+		}
+	}
 	why := loadSegments(kernel, initrd, cmdline)
 	if why == nil {
 		return Result{Method: Segments}, nil

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -72,13 +71,16 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 	if err != nil {
 		return err
 	}
-	url := "http://" + netip.AddrPortFrom(address, uint16(web.(*net.TCPAddr).Port)).String() + "/"
+	url := urlOf(address, web) + "/"
 	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Logf: o.Logf}
 	if name := o.Files[UKIName]; name != "" {
 		p.UKI = url + UKIName
 		if p.Arch, err = machineOf(name); err != nil {
 			return err
 		}
+	}
+	if err := o.proxyShim(p, url); err != nil {
+		return err
 	}
 	for _, port := range []int{dhcpv4.ServerPort, proxyPort} {
 		conn, err := server4.NewIPv4UDPConn(o.DHCP, &net.UDPAddr{Port: port})
@@ -103,21 +105,27 @@ func (o *Options) announce(web net.Addr) {
 		addresses = o.Addresses()
 	}
 	for _, a := range addresses {
-		url := "http://" + a.String()
-		if at.Port != 80 {
-			url += ":" + strconv.Itoa(at.Port)
-		}
+		url := urlOf(a, web)
 		o.Logf("iPXE: chain %s/%s", url, ScriptName)
-		if o.Files[UKIName] != "" {
-			o.Logf("UEFI HTTP boot: %s/%s", url, UKIName)
-		}
-		if o.TFTP != "" && o.Files[UKIName] != "" {
-			o.Logf("UEFI PXE: next server %s, file %s", a, UKIName)
+		if name := o.efiProgram(); name != "" {
+			o.Logf("UEFI HTTP boot: %s/%s", url, name)
+			if o.TFTP != "" {
+				o.Logf("UEFI PXE: next server %s, file %s", a, name)
+			}
 		}
 		if o.TFTP != "" && o.BIOS != "" {
 			o.Logf("BIOS PXE: next server %s, file %s", a, o.BIOS)
 		}
 	}
+}
+
+// urlOf returns the URL of this server at an address, without the port that is every browser's own: GRUB 2.06 takes the
+// port for a part of the name.
+func urlOf(a netip.Addr, web net.Addr) string {
+	if port := web.(*net.TCPAddr).Port; port != 80 {
+		return "http://" + netip.AddrPortFrom(a, uint16(port)).String()
+	}
+	return "http://" + a.String()
 }
 
 // Addresses returns the IPv4 addresses at which machines can reach this one: the address of the interface for DHCP, or

@@ -57,6 +57,9 @@ func (s *Site) check(logf func(string, ...any)) error {
 			return fmt.Errorf("there is no %s to offer", name)
 		}
 	}
+	if err := s.checkSecure(logf); err != nil {
+		return err
+	}
 	for _, name := range s.names() {
 		f, err := s.open(name)
 		if err != nil {
@@ -73,6 +76,9 @@ func (s *Site) check(logf func(string, ...any)) error {
 // names returns the names of all files, sorted.
 func (s *Site) names() []string {
 	names := append(slices.Collect(maps.Keys(s.Files)), ScriptName, PXELINUXName)
+	if _, err := s.grubConfig(); err == nil {
+		names = append(names, GRUBConfigName)
+	}
 	slices.Sort(names)
 	return names
 }
@@ -92,6 +98,11 @@ func (s *Site) open(name string) (*file, error) {
 		return text(s.script()), nil
 	case PXELINUXName:
 		return text(s.pxelinux()), nil
+	}
+	if isGRUBConfig(name) {
+		if menu, err := s.grubConfig(); err == nil {
+			return text(menu), nil
+		}
 	}
 	from := s.Files[name]
 	if from == "" {

@@ -3,6 +3,7 @@
 // Synopsis:
 //
 //	iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE]] [-arch ARCH] -o FILE
+//	iso -boot SHIM -grub FILE [-mok FILE] -kernel FILE -initrd FILE [-cmdline LINE] -o FILE
 //
 // Description:
 //
@@ -12,6 +13,10 @@
 //	no other files, such as a unified kernel image. iso needs mkfs.vfat, mtools and
 //	xorriso. With SOURCE_DATE_EPOCH set, the same input gives the same bytes.
 //
+//	With -grub the program is shim, which starts GRUB, which does the same as
+//	systemd-boot: that boots where Secure Boot is on, too, if all of them and the
+//	kernel are signed.
+//
 //	The FAT image is a file in the ISO's tree, and the boot catalogue refers to
 //	that file. Other programs append the FAT image as a partition. From a CD drive
 //	such a partition is read only up to 32 MiB, because its size does not fit into
@@ -20,7 +25,9 @@
 // Options:
 //
 //	-boot:    the EFI program that the firmware starts
-//	-kernel:  the kernel that systemd-boot starts
+//	-grub:    GRUB, which shim starts
+//	-mok:     MokManager, which shim starts if somebody wants to enrol a key
+//	-kernel:  the kernel that systemd-boot or GRUB starts
 //	-initrd:  its initrd
 //	-cmdline: its command line, which can be changed in the menu's editor
 //	-arch:    the machine's architecture, as GOARCH names it
@@ -44,6 +51,7 @@ import (
 
 type cmd struct {
 	boot, kernel, initrd  string
+	grub, mok             string
 	cmdline, arch, output string
 	time                  time.Time // the time of every file; zero: unchanged
 }
@@ -55,6 +63,8 @@ func command(args []string) (*cmd, error) {
 	f.StringVar(&c.kernel, "kernel", "", "the kernel `file` that systemd-boot starts")
 	f.StringVar(&c.initrd, "initrd", "", "the initrd's `file`")
 	f.StringVar(&c.cmdline, "cmdline", "", "the kernel's command `line`")
+	f.StringVar(&c.grub, "grub", "", "the `file` of GRUB, which -boot, shim, starts")
+	f.StringVar(&c.mok, "mok", "", "the `file` of MokManager, for shim")
 	f.StringVar(&c.arch, "arch", runtime.GOARCH, "the machine's `architecture`")
 	f.StringVar(&c.output, "o", "", "the ISO `file` to write")
 	if err := f.Parse(args[1:]); err != nil {
@@ -62,6 +72,10 @@ func command(args []string) (*cmd, error) {
 	}
 	if c.boot == "" || c.output == "" || (c.kernel == "") != (c.initrd == "") || f.NArg() > 0 {
 		return nil, errors.New("usage: iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE]] [-arch ARCH] -o FILE")
+	}
+	if c.grub != "" && c.kernel == "" || c.mok != "" && c.grub == "" {
+		return nil, errors.New("usage: iso -boot SHIM -grub FILE [-mok FILE] -kernel FILE -initrd FILE " +
+			"[-cmdline LINE] -o FILE")
 	}
 	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
 		n, err := strconv.ParseInt(s, 10, 64)
@@ -86,6 +100,9 @@ func (c *cmd) run() error {
 	if err := os.Mkdir(tree, 0o755); err != nil {
 		return err
 	}
+	if err := c.disc(tree); err != nil {
+		return err
+	}
 	if err := c.fat(filepath.Join(dir, "esp"), filepath.Join(tree, "efi.img")); err != nil {
 		return err
 	}
@@ -101,6 +118,9 @@ func (c *cmd) run() error {
 
 // esp writes the files of the EFI system partition below dir.
 func (c *cmd) esp(dir string) error {
+	if c.grub != "" {
+		return c.signedESP(dir)
+	}
 	// UEFI 2.10, 3.5.1.1: the file that firmware starts from a removable medium.
 	name, ok := map[string]string{"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI"}[c.arch]
 	if !ok {

@@ -127,6 +127,72 @@ func TestISOOfOneProgram(t *testing.T) {
 	}
 }
 
+// TestSecureISO makes a medium with shim and GRUB, which firmware and GRUB read in different file systems.
+func TestSecureISO(t *testing.T) {
+	need(t)
+	imagetest.NeedsPrograms(t, "sbsign", "openssl")
+	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
+	dir := t.TempDir()
+	const program = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+	for _, argv := range [][]string{
+		{"openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x/", "-keyout", "key", "-out", "crt"},
+		{"sbsign", "--key", "key", "--cert", "crt", "--output", "signed", program},
+	} {
+		c := exec.Command(argv[0], argv[1:]...)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v: %s", argv, err, out)
+		}
+	}
+	kernel, err := os.ReadFile(filepath.Join(dir, "signed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"shim": "MZ shim", "grub": "MZ grub", "mok": "MZ mok", "k": string(kernel), "i": "initrd"}
+	args := []string{"-boot", "shim", "-grub", "grub", "-mok", "mok", "-kernel", "k", "-initrd", "i",
+		"-cmdline", `quiet wyr.arg="a b"`}
+	iso := build(t, files, args...)
+	if again := build(t, files, args...); !bytes.Equal(iso, again) {
+		t.Error("the second run gave different bytes")
+	}
+	for where, fat := range map[string][]byte{"CD": fromCD(t, iso), "stick": fromStick(t, iso)} {
+		for name, want := range map[string]string{"EFI/BOOT/BOOTX64.EFI": "MZ shim", "EFI/BOOT/grubx64.efi": "MZ grub",
+			"EFI/BOOT/mmx64.efi": "MZ mok"} {
+			if got := read(t, fat, name); got != want {
+				t.Errorf("%s: %s = %.80q, want %.80q", where, name, got, want)
+			}
+		}
+	}
+	if err := os.WriteFile("out.iso", iso, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"/kernel": files["k"], "/initrd": "initrd", "/.disk/info": "Wyrcan\n",
+		"/boot/grub/grub.cfg": "set timeout=5\nmenuentry 'Wyrcan ~ The Container Bootloader' {\n" +
+			"  linux /kernel quiet 'wyr.arg=a b'\n  initrd /initrd\n}\n"} {
+		os.Remove("extracted")
+		out, err := exec.Command("xorriso", "-osirrox", "on", "-indev", "out.iso", "-extract", name, "extracted").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if got, err := os.ReadFile("extracted"); err != nil || string(got) != want {
+			t.Errorf("%s = %.80q, %v, want %.80q", name, got, err, want)
+		}
+	}
+	for _, row := range []struct{ arg, value, want string }{
+		{"-kernel", program, "is not signed, so it does not start where Secure Boot is on"},
+		{"-cmdline", `a="b c"d"`, "GRUB cannot pass"},
+		{"-arch", "arm64", `is for amd64, not for "arm64"`},
+	} {
+		c, err := command(append(append([]string{"iso", "-arch", "amd64", "-o", "bad.iso"}, args...), row.arg, row.value))
+		if err == nil {
+			err = c.run()
+		}
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s %s: %v, want %q", row.arg, row.value, err, row.want)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.WriteFile("x", []byte("x"), 0o600); err != nil {
@@ -135,6 +201,8 @@ func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ args, epoch, want string }{
 		{"-o out.iso", "", "usage: iso "},
 		{"-boot x -kernel x -o out.iso", "", "usage: iso "},
+		{"-boot x -grub x -o out.iso", "", "usage: iso -boot SHIM"},
+		{"-boot x -mok x -kernel x -initrd x -o out.iso", "", "usage: iso -boot SHIM"},
 		{"-boot x -o out.iso", "yesterday", `SOURCE_DATE_EPOCH="yesterday"`},
 		{"-boot x -arch mips -o out.iso", "", `"mips" here; it may be amd64 or arm64`},
 		{"-boot missing -o out.iso", "", "missing: no such file"},

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
+)
+
+// addSecure adds to files what machines with Secure Boot fetch: shim and GRUB in dir, which the user named, or else in
+// the directory where make SECUREBOOT=1 puts them, if they are there. A program that the user has signed or named is what
+// EFI machines are to get, so then the latter is left out.
+func (c *cmd) addSecure(files map[string]string, dir string, named bool) error {
+	given := dir != ""
+	if !given {
+		dir = filepath.Join(c.home, "secureboot")
+		if named || isSigned(files[netboot.UKIName]) {
+			return nil
+		}
+	}
+	_, err := os.Stat(filepath.Join(dir, netboot.ShimName))
+	switch {
+	case err != nil && given:
+		return fmt.Errorf("cannot find shim for Secure Boot: %w; make SECUREBOOT=1 gets it", err)
+	case err != nil:
+		return nil
+	}
+	for _, name := range []string{netboot.ShimName, netboot.GRUBName, netboot.MokManagerName} {
+		_, err := os.Stat(filepath.Join(dir, name))
+		if name == netboot.MokManagerName && errors.Is(err, os.ErrNotExist) { // few machines ask for it
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("shim needs it: %w; make SECUREBOOT=1 gets it", err)
+		}
+		files[name] = filepath.Join(dir, name)
+	}
+	return nil
+}
+
+// isSigned reports whether a file has a signature.
+func isSigned(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	s, err := kernel.FindSignature(f, info.Size())
+	return s != nil || err != nil
+}

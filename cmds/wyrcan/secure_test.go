@@ -1,0 +1,117 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
+)
+
+// stub is an EFI program, which is not signed.
+const stub = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+
+// signedStub returns the name of a copy of it that sbsign has signed.
+func signedStub(t *testing.T) string {
+	t.Helper()
+	imagetest.NeedsPrograms(t, "sbsign", "openssl")
+	dir := t.TempDir()
+	for _, argv := range [][]string{
+		{"openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Our machines/",
+			"-keyout", "key", "-out", "crt"},
+		{"sbsign", "--key", "key", "--cert", "crt", "--output", "signed", stub},
+	} {
+		c := exec.Command(argv[0], argv[1:]...)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v: %s", argv, err, out)
+		}
+	}
+	return filepath.Join(dir, "signed")
+}
+
+// The chain for Secure Boot is served where make has put it, unless the user has signed or named a program; and from the
+// directory that the user names in any case.
+func TestAddSecure(t *testing.T) {
+	signed := signedStub(t)
+	dir := t.TempDir()
+	c, _, _ := tool(t)
+	touch(t, filepath.Join(dir, "shimx64.efi"), filepath.Join(dir, "grubx64.efi"))
+	for _, name := range []string{"shimx64.efi", "grubx64.efi", "mmx64.efi", "grubcdx64.efi"} {
+		touch(t, filepath.Join(c.home, "secureboot", name))
+	}
+	empty := t.TempDir()
+	half := filepath.Join(t.TempDir(), "half")
+	touch(t, filepath.Join(half, "shimx64.efi"))
+	for _, row := range []struct {
+		uki, dir string
+		named    bool
+		want     []string // names
+		from     string   // the directory
+		err      string
+	}{
+		{uki: stub, want: []string{"grubx64.efi", "mmx64.efi", "shimx64.efi"}, from: filepath.Join(c.home, "secureboot")},
+		{uki: "", want: []string{"grubx64.efi", "mmx64.efi", "shimx64.efi"}, from: filepath.Join(c.home, "secureboot")},
+		{uki: signed},
+		{uki: stub, named: true},
+		{uki: signed, named: true, dir: dir, want: []string{"grubx64.efi", "shimx64.efi"}, from: dir},
+		{uki: stub, dir: empty, err: "make SECUREBOOT=1 gets it"},
+		{uki: stub, dir: half, err: "grubx64.efi: no such file or directory; make SECUREBOOT=1"},
+	} {
+		files := map[string]string{}
+		if row.uki != "" {
+			files[netboot.UKIName] = row.uki
+		}
+		err := c.addSecure(files, row.dir, row.named)
+		if row.err != "" {
+			if err == nil || !strings.Contains(err.Error(), row.err) {
+				t.Errorf("%+v: %v", row, err)
+			}
+			continue
+		}
+		delete(files, netboot.UKIName)
+		got := slices.Sorted(maps.Keys(files))
+		if err != nil || !slices.Equal(got, row.want) || row.from != "" && filepath.Dir(files["shimx64.efi"]) != row.from {
+			t.Errorf("%+v: %v, %v", row, files, err)
+		}
+	}
+}
+
+// What check says of the kernel's signature.
+func TestKernelSignature(t *testing.T) {
+	signed, err := os.ReadFile(signedStub(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, damaged := slices.Clone(signed), slices.Clone(signed)
+	changed[0x1000] ^= 1
+	copy(damaged[len(damaged)-1400:], make([]byte, 1400))
+	for _, row := range []struct {
+		content []byte
+		signed  bool
+		want    string
+	}{
+		{signed, true, "by Our machines"},
+		{changed, false, "by Our machines, but this kernel was changed after that: a machine with Secure Boot will refuse it"},
+		{imagetest.BzImage(release), false, "this kernel is not signed: a machine with Secure Boot will refuse it"},
+		{damaged, false, "the signature of this kernel is damaged ("},
+	} {
+		f, err := os.Create(filepath.Join(t.TempDir(), "kernel"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.Write(row.content); err != nil {
+			t.Fatal(err)
+		}
+		var r report
+		if err := r.signature(f); err != nil || r.Signed != row.signed || !strings.HasPrefix(r.signed, row.want) {
+			t.Errorf("%+v, %v, want %q", r, err, row.want)
+		}
+	}
+}
