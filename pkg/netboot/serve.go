@@ -108,8 +108,14 @@ func (o *Options) announce(web net.Addr) {
 			url += ":" + strconv.Itoa(at.Port)
 		}
 		o.Logf("iPXE: chain %s/%s", url, ScriptName)
+		if o.MachineDir != "" {
+			o.Logf("iPXE of a machine with a file of its own: chain %s/%s${uuid}/%s", url, machinePrefix, ScriptName)
+		}
 		if o.Files[UKIName] != "" {
 			o.Logf("UEFI HTTP boot: %s/%s", url, UKIName)
+			if o.MachineDir != "" {
+				o.Logf("UEFI HTTP boot of a machine with a file of its own: %s/%sUUID/%s", url, machinePrefix, UKIName)
+			}
 		}
 		if o.TFTP != "" && o.Files[UKIName] != "" {
 			o.Logf("UEFI PXE: next server %s, file %s", a, UKIName)

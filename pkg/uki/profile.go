@@ -64,7 +64,7 @@ func (i *Image) profiles() ([]section, error) {
 			continue // its command line is the one that all share
 		}
 		line := join(i.Cmdline, p.Args)
-		if err := checkCmdline(line); err != nil {
+		if err := CheckCmdline(line); err != nil {
 			return nil, fmt.Errorf("profile %s: %w", p.ID, err)
 		}
 		all = append(all, section{name: ".cmdline", content: []byte(line), room: cmdlineRoom})
@@ -103,7 +103,7 @@ func EditCmdline(image []byte, cmdline string) ([]Edit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the unified kernel image: %w", err)
 	}
-	if err := checkCmdline(cmdline); err != nil {
+	if err := CheckCmdline(cmdline); err != nil {
 		return nil, err
 	}
 	if o.DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_SECURITY].Size != 0 {
@@ -204,7 +204,7 @@ func defaultLine(lines []cmdlineSection) int {
 
 // edits returns the edits that make text of the line.
 func (l cmdlineSection) edits(text string) ([]Edit, error) {
-	if err := checkCmdline(text); err != nil {
+	if err := CheckCmdline(text); err != nil {
 		return nil, fmt.Errorf("profile @%d: %w", max(l.profile, 0), err)
 	}
 	if len(text) > l.room {

@@ -57,7 +57,7 @@ func (i *Image) Marshal() ([]byte, error) {
 	if i.Version != "" {
 		sections = append(sections, section{name: ".uname", content: []byte(i.Version)})
 	}
-	if err := checkCmdline(i.Cmdline); err != nil {
+	if err := CheckCmdline(i.Cmdline); err != nil {
 		return nil, err
 	}
 	// What all profiles share comes first. The kernel is the last of it: one before 5.8 is started where it lies, and
@@ -141,8 +141,8 @@ func SetCmdline(image []byte, cmdline string) error {
 	return err
 }
 
-// checkCmdline returns an error if the kernel would not accept a command line. The stub passes on the whole section.
-func checkCmdline(cmdline string) error {
+// CheckCmdline returns an error if the kernel would not accept a command line. The stub passes on the whole section.
+func CheckCmdline(cmdline string) error {
 	if n := len(cmdline); n >= 2048 { // COMMAND_LINE_SIZE counts the NUL
 		return fmt.Errorf("a command line of %d bytes; Linux takes 2047 at most", n)
 	}
