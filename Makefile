@@ -10,21 +10,31 @@
 # make push       sends Wyrcan, as a bootable container, to a registry: REF=NAME
 # make clean      removes out/
 #
+# ARCH=arm64                builds for machines of this architecture, into out/arm64/
+# DIST=trixie               takes the kernel from this release of Debian instead of this machine's distribution
 # KERNEL=FILE MODULES=DIR   use this kernel instead of the distribution's package
 # FIRMWARE=DIR              adds the firmware files that the network drivers name, from DIR
 # RDMA=1                    adds the drivers for IP over InfiniBand
 # KEYS='A.pub B.pub'       the machine boots only images that one of these keys has signed
 
-ARCH     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
-OTHER    := $(filter-out $(ARCH),amd64 arm64)
+HOST     := $(shell dpkg --print-architecture 2>/dev/null || go env GOARCH)
+ARCH     ?= $(HOST)
+OTHER    := $(if $(filter arm64,$(ARCH)),amd64,arm64)
+DIST     ?=
+# What is for this machine's architecture is in out/, what is for the other one in out/ARCH/, so that both stay up to
+# date beside each other. $O is the place for ARCH.
+OUT      ?= out
+place     = $(OUT)$(filter-out /$(HOST),/$1)
+O        := $(call place,$(ARCH))
 # The version is the tag v1.2.3, with the commit behind it where that is a later one. Without such a tag it is
 # "unreleased", with the commit where git knows one. --abbrev makes it the same in each clone.
 VERSION  := $(shell git describe --tags --match 'v[0-9]*' --abbrev=12 --dirty 2>/dev/null || \
   git describe --always --exclude '*' --abbrev=12 --dirty 2>/dev/null | sed 's/^/unreleased-/' | grep . || \
   echo unreleased)
 COMMIT   := $(shell git rev-parse HEAD 2>/dev/null)
-KERNEL   ?= out/kernel/vmlinuz
-MODULES  ?= out/kernel/modules
+PACKAGES := $O/kernel$(DIST:%=-%)
+KERNEL   ?= $(PACKAGES)/vmlinuz
+MODULES  ?= $(PACKAGES)/modules
 FIRMWARE ?=
 RDMA     ?=
 KEYS     ?=
@@ -41,34 +51,40 @@ export PATH := $(PATH):/usr/sbin:/sbin
 LDFLAGS   = -s -w -buildid= -X runtime.godebugDefault= \
   $(foreach c,wyrboot wyrefi,-X $(MODULE)/cmds/$c.version=$(VERSION)) \
   -X $(MODULE)/cmds/wyrboot.built=$(SOURCE_DATE_EPOCH) \
-  $(if $(KEYS),-X $(MODULE)/cmds/wyrboot.builtinPolicy=$(shell base64 -w0 out/policy.json))
+  $(if $(KEYS),-X $(MODULE)/cmds/wyrboot.builtinPolicy=$(shell base64 -w0 $O/policy.json))
 # gobusybox turns inlining off, to save space. Here it is on for the code through which every byte of an image passes:
 # that adds 27 kB to the initrd, and saves a third of the time from layers to an initramfs.
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
 
-.DELETE_ON_ERROR:
-.PHONY: all run demo lint test test-unit test-slow bench push clean FORCE
+ifneq ($(ARCH),$(HOST))
+ifneq ($(filter run demo test test-slow bench payload,$(MAKECMDGOALS)),)
+$(error make $(MAKECMDGOALS) is for this machine's architecture, $(HOST), not for $(ARCH))
+endif
+endif
 
-all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan out/wyrcan.oci $(OTHER:%=out/%/wyrinit)
+.DELETE_ON_ERROR:
+.PHONY: all other run demo lint test test-unit test-slow bench push clean FORCE
+
+all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
 include firmware.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
-out/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
-out/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma) $(KEYS)
-out/version out/choice: FORCE
-	@mkdir -p out
+$O/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
+$O/choice: CONTENT = $(KERNEL) $(MODULES) $(FIRMWARE) $(RDMA:%=rdma) $(KEYS)
+$O/version $O/choice: FORCE
+	@mkdir -p $O
 	@echo '$(CONTENT)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-out/kernel/vmlinuz:
-	tools/kernel $(ARCH) out/kernel
-out/kernel/modules: out/kernel/vmlinuz
+$(PACKAGES)/vmlinuz:
+	tools/kernel $(ARCH) '$(DIST)' $(PACKAGES)
+$(PACKAGES)/modules: $(PACKAGES)/vmlinuz
 
-out/wyrcan.kernel: $(KERNEL) out/choice
+$O/wyrcan.kernel: $(KERNEL) $O/choice
 	cp $(KERNEL) $@
 
-out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go pkg/modinfo/*.go)
+$O/modules.cpio: $(MODULES) $O/choice go.mod $(wildcard tools/modules/*.go pkg/modinfo/*.go)
 	tools/need depmod=kmod
 	go run ./tools/modules -from $(MODULES) -o $@ $(if $(FIRMWARE),-firmware $(FIRMWARE)) $(if $(RDMA),-rdma)
 
@@ -76,48 +92,49 @@ out/modules.cpio: $(MODULES) out/choice go.mod $(wildcard tools/modules/*.go pkg
 PROGRAM = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= -X main.version=$(VERSION)' -o $@
 # The host tool contains wyrinit for each architecture: cmds/wyrcan/wyrinit/README. wyrcan version prints its commit
 # and the date of that.
-EMBEDDED = "cmds/wyrcan/wyrinit/$(ARCH)": "out/wyrinit" \
-  $(foreach a,$(OTHER),, "cmds/wyrcan/wyrinit/$(a)": "out/$(a)/wyrinit")
+EMBEDDED = "cmds/wyrcan/wyrinit/$(ARCH)": "$O/wyrinit", \
+  "cmds/wyrcan/wyrinit/$(OTHER)": "$(call place,$(OTHER))/wyrinit"
 TOOL     = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.seconds=$(SOURCE_DATE_EPOCH)
-out/wyrinit: $(SOURCES)
+$O/wyrinit: $(SOURCES)
 	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
 # The host tool also makes initrds for machines of the other architecture.
-$(OTHER:%=out/%/wyrinit): out/%/wyrinit: $(SOURCES)
+$(call place,$(OTHER))/wyrinit: $(SOURCES)
 	mkdir -p $(@D)
-	GOARCH=$* $(PROGRAM) ./cmds/wyrinit
-out/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
+	GOARCH=$(OTHER) $(PROGRAM) ./cmds/wyrinit
+$O/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
 	GOARCH=$(ARCH) $(PROGRAM) ./integration/payload
-out/wyrcan: $(SOURCES) out/version out/wyrinit $(OTHER:%=out/%/wyrinit)
-	echo '{"Replace": {$(EMBEDDED)}}' > out/embedded.json
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= $(TOOL)' \
-	  -overlay out/embedded.json -o $@ ./cmds/wyrcan
+$O/wyrcan: $(SOURCES) $O/version $O/wyrinit $(call place,$(OTHER))/wyrinit
+	echo '{"Replace": {$(EMBEDDED)}}' > $O/embedded.json
+	GOARCH=$(ARCH) CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buildid= $(TOOL)' \
+	  -overlay $O/embedded.json -o $@ ./cmds/wyrcan
 
 # The policy that asks for a signature by one of the keys, for every image. It is in the program too: see builtinPolicy.
-out/policy.json: $(KEYS) out/choice $(wildcard tools/policy/*.go pkg/policy/*.go)
+$O/policy.json: $(KEYS) $O/choice $(wildcard tools/policy/*.go pkg/policy/*.go)
 	go run ./tools/policy $(KEYS) > $@
 
-out/busybox.cpio: $(SOURCES) out/wyrinit uroot-template.yaml tools/resolv.conf out/version out/choice \
-  $(if $(KEYS),out/policy.json)
-	go tool u-root $(if $(KEYS),-files out/policy.json:etc/wyrcan/policy.json) -config-file uroot-template.yaml -config $(ARCH) -skip-ldd \
+$O/busybox.cpio: $(SOURCES) $O/wyrinit uroot-template.yaml tools/resolv.conf $O/version $O/choice \
+  $(if $(KEYS),$O/policy.json)
+	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -files $O/wyrinit:usr/lib/wyrcan/wyrinit \
+	  $(if $(KEYS),-files $O/policy.json:etc/wyrcan/policy.json) -skip-ldd \
 	  -go-extra-args='-ldflags=$(LDFLAGS)' $(INLINED:%=-go-extra-args='-gcflags=%=') -o $@
 
 # There are two archives, so that a change of code does not compress the modules again. zstd -19 is 12 % larger than
 # xz and is unpacked in a third of the time.
-out/%.cpio.zst: out/%.cpio
+$O/%.cpio.zst: $O/%.cpio
 	tools/need zstd=zstd
 	zstd -19 -T0 -q -f $< -o $@
 
 # If somebody appends a further archive, the kernel expects it at a multiple of four bytes.
-out/wyrcan.initrd: out/busybox.cpio.zst out/modules.cpio.zst
+$O/wyrcan.initrd: $O/busybox.cpio.zst $O/modules.cpio.zst
 	cat $^ > $@
 	truncate -s %4 $@
 
 # Wyrcan is a bootable container too.
-out/wyrcan.oci: out/wyrcan.kernel out/modules.cpio out/busybox.cpio $(wildcard tools/oci/*.go)
-	go run ./tools/oci -kernel out/wyrcan.kernel -arch $(ARCH) -version $(VERSION) -o $@ out/modules.cpio out/busybox.cpio
+$O/wyrcan.oci: $O/wyrcan.kernel $O/modules.cpio $O/busybox.cpio $(wildcard tools/oci/*.go)
+	go run ./tools/oci -kernel $O/wyrcan.kernel -arch $(ARCH) -version $(VERSION) -o $@ $O/modules.cpio $O/busybox.cpio
 
-push: out/wyrcan out/wyrcan.oci
-	out/wyrcan push out/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
+push: $O/wyrcan.oci
+	go run ./cmds/wyrcan push $O/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
 
 # The tests boot this Debian, whose layers debootstrap and apt make.
 out/debian.oci: tools/debian-image
@@ -126,6 +143,15 @@ out/debian.oci: tools/debian-image
 
 QEMU := qemu-system-x86_64=qemu-system-x86 /usr/lib/ipxe/qemu/efi-virtio.rom=ipxe-qemu \
   /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
+
+# The tests on amd64 boot machines of arm64, too. A kernel that was chosen for amd64 is not for these.
+ifeq ($(HOST),amd64)
+FOREIGN      := other
+FOREIGN_QEMU := qemu-system-aarch64=qemu-system-arm /usr/share/AAVMF/AAVMF_CODE.fd=qemu-efi-aarch64
+endif
+other: all out/wyrcan.demo
+	$(MAKE) ARCH=$(OTHER) KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
+	  all $(call place,$(OTHER))/wyrcan.demo
 
 run: all out/wyrcan.demo
 	tools/need $(QEMU)
@@ -138,8 +164,8 @@ demo: all out/wyrcan.demo
 # Go runs the tests again if one of the files that they open has changed. At most two machines run at the same time. Two
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
 # starts as soon as another has ended.
-test: all out/wyrcan.demo out/debian.oci test-unit
-	tools/need $(QEMU) $(LOADERS)
+test: all $(FOREIGN) out/wyrcan.demo out/debian.oci test-unit
+	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS)
 	$(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.
@@ -163,15 +189,15 @@ test-unit: lint
 
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
-test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),payload out/payload/coreboot.rom)
-	tools/need $(QEMU) $(LOADERS) $(PEERS)
+test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload out/payload/coreboot.rom)
+	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
-	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit); do diff -r $$f out/again/$$f || exit; done
+	for f in out/wyrcan* out/$(OTHER)/wyrinit; do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 

@@ -3,10 +3,17 @@
 #
 # CMDLINE=LINE  the kernel's command line in these
 
-CMDLINE  ?= console=ttyS0,115200 console=tty0 quiet
-# The directory of systemd's EFI programs on Debian, and the name of the architecture in their file names.
-EFI      ?= /usr/lib/systemd/boot/efi
+# The serial line of an arm64 machine is a PL011 or a 16550. Without console= the kernel would take the one that the
+# firmware names, but leave the screen out. A console that the machine does not have does no harm.
+PL011    := console=ttyAMA0,115200
+CMDLINE  ?= $(strip $(if $(filter arm64,$(ARCH)),$(PL011)) console=ttyS0,115200 console=tty0 quiet)
+# systemd's EFI programs: their directory on Debian, the name of the architecture in their file names, the stub of a
+# unified kernel image, and the boot loader with the menu. Those of another architecture or release are not installed.
+SYSTEMD  := $(if $(filter $(HOST),$(ARCH)$(DIST)),,$O/systemd$(DIST:%=-%))
+EFI      ?= $(SYSTEMD)/usr/lib/systemd/boot/efi
 EFI_ARCH := $(patsubst amd64,x64,$(patsubst arm64,aa64,$(ARCH)))
+STUB     := $(EFI)/linux$(EFI_ARCH).efi.stub
+MENU     := $(EFI)/systemd-boot$(EFI_ARCH).efi
 
 # The time of every file on the boot medium.
 ifndef SOURCE_DATE_EPOCH
@@ -14,23 +21,26 @@ SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 endif
 export SOURCE_DATE_EPOCH
 
-all: out/wyrcan.efi out/wyrcan.iso
+all: $O/wyrcan.efi $O/wyrcan.iso
+
+$(STUB):
+	$(if $(SYSTEMD),tools/package $(ARCH) '$(DIST)' $(SYSTEMD) systemd-boot-efi,tools/need $@=systemd-boot-efi)
+$(MENU): $(STUB)
 
 # This file changes only if its content does. It may contain quotes.
-out/cmdline: FORCE
-	@mkdir -p out
-	$(file >$@.new,$(CMDLINE))
+$O/cmdline: export LINE = $(CMDLINE)
+$O/cmdline: FORCE
+	@mkdir -p $O
+	@printf '%s\n' "$$LINE" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-out/wyrcan.efi: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/uki/*.go pkg/uki/*.go)
-	tools/need $(EFI)/linux$(EFI_ARCH).efi.stub=systemd-boot-efi
-	go run ./tools/uki -stub $(EFI)/linux$(EFI_ARCH).efi.stub -kernel out/wyrcan.kernel \
-	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
+$O/wyrcan.efi: $O/wyrcan.kernel $O/wyrcan.initrd $O/cmdline $(STUB) $(wildcard tools/uki/*.go pkg/uki/*.go)
+	go run ./tools/uki -stub $(STUB) -kernel $O/wyrcan.kernel -initrd $O/wyrcan.initrd -cmdline "$$(cat $O/cmdline)" -o $@
 
-out/wyrcan.iso: out/wyrcan.kernel out/wyrcan.initrd out/cmdline $(wildcard tools/iso/*.go)
-	tools/need $(EFI)/systemd-boot$(EFI_ARCH).efi=systemd-boot-efi /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
-	go run ./tools/iso -arch $(ARCH) -boot $(EFI)/systemd-boot$(EFI_ARCH).efi -kernel out/wyrcan.kernel \
-	  -initrd out/wyrcan.initrd -cmdline "$$(cat out/cmdline)" -o $@
+$O/wyrcan.iso: $O/wyrcan.kernel $O/wyrcan.initrd $O/cmdline $(MENU) $(wildcard tools/iso/*.go)
+	tools/need /sbin/mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso
+	go run ./tools/iso -arch $(ARCH) -boot $(MENU) -kernel $O/wyrcan.kernel -initrd $O/wyrcan.initrd \
+	  -cmdline "$$(cat $O/cmdline)" -o $@
 
 # The boot loaders that the tests start Wyrcan with, and the programs that sign it.
 LOADERS := /usr/lib/PXELINUX/pxelinux.0=pxelinux /usr/lib/syslinux/modules/bios/ldlinux.c32=syslinux-common \
