@@ -195,7 +195,7 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload
 	mkdir out/again
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
-	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
+	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) EFI=$(abspath $(EFI)) \
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
 	for f in out/wyrcan* out/$(OTHER)/wyrinit; do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
