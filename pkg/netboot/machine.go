@@ -2,12 +2,16 @@ package netboot
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
@@ -158,6 +162,31 @@ func argument(a cmdline.Arg) string {
 		return "wyr.img"
 	}
 	return "wyr." + name
+}
+
+// hasFile reports whether a machine has a file of its own.
+func (s *Site) hasFile(machine string) bool {
+	if s.MachineDir == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(s.MachineDir, machine+".conf"))
+	return err == nil
+}
+
+// namesOf returns the names that the machine of a DHCP client can have. The client sends its UUID as SMBIOS has it (RFC
+// 4578, 2.3), where the first three numbers are little-endian since version 2.6, and were not before.
+func namesOf(request *dhcpv4.DHCPv4) []string {
+	var names []string
+	const kindUUID, size = 0, 16
+	if id := request.Options.Get(dhcpv4.OptionClientMachineIdentifier); len(id) == 1+size && id[0] == kindUUID {
+		b := id[1:]
+		swapped := []byte{b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6]}
+		names = append(names, machineName(hex.EncodeToString(append(swapped, b[8:]...))), machineName(hex.EncodeToString(b)))
+	}
+	if name := machineName(request.ClientHWAddr.String()); name != "" {
+		names = append(names, name)
+	}
+	return names
 }
 
 // edited is a file in memory with edits. Many readers can share the file.

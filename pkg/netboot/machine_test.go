@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 	"github.com/pin/tftp/v3"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
@@ -244,6 +246,50 @@ func TestMachinesWithoutFiles(t *testing.T) {
 	web, _, _ := start(t, s)
 	_, b := nettest.Ask(t, "GET", web+"/m/"+testUUID+"/"+UKIName, "")
 	checkUKI(t, "m/UUID", b)
+}
+
+// A client of the proxy whose machine has a file is told to fetch from the machine's own path.
+func TestOfferForMachine(t *testing.T) {
+	// Option 97 has the bytes 0123456789abcdef.
+	const swapped, plain, hardware = "33323130-3534-3736-3839-616263646566", "30313233-3435-3637-3839-616263646566",
+		"52-54-00-12-34-56"
+	offered := func(p *Proxy, more ...dhcpv4.Modifier) string {
+		reply, about := p.answer(message(t, dhcpv4.MessageTypeDiscover, more...), false)
+		if reply == nil || !strings.HasSuffix(about, " "+reply.BootFileNameOption()) ||
+			reply.BootFileName != reply.BootFileNameOption() {
+			t.Fatalf("the proxy answers %v and says %q", reply, about)
+		}
+		return reply.BootFileName
+	}
+	for has, path := range map[string]string{swapped: "m/" + swapped + "/", plain: "m/" + plain + "/",
+		hardware: "m/" + hardware + "/", "": ""} {
+		p := proxy(t)
+		p.Has = func(name string) bool { return name == has }
+		for want, options := range map[string][]dhcpv4.Modifier{
+			path + "undionly.kpxe":                    client(pxe, iana.INTEL_X86PC),
+			path + "wyrcan.efi":                       client(pxe, iana.EFI_X86_64),
+			"http://192.0.2.1/" + path + "wyrcan.efi": client(web, iana.EFI_X86_64_HTTP),
+			"http://192.0.2.1/" + path + "boot.ipxe":  client(pxe, iana.EFI_X86_64, dhcpv4.WithUserClass("iPXE", false)),
+		} {
+			if got := offered(p, options...); got != want {
+				t.Errorf("with a file for %q the client is told %q, want %q", has, got, want)
+			}
+		}
+	}
+	// Of two files, the one named after the UUID counts. An identifier of another kind or length is no UUID.
+	p := proxy(t)
+	p.Has = func(string) bool { return true }
+	for id, want := range map[string]string{uuid: swapped, "\x01" + uuid[1:]: hardware, uuid[:16]: hardware,
+		uuid + "x": hardware, "": hardware} {
+		more := client(web, iana.EFI_X86_64_HTTP, dhcpv4.WithGeneric(dhcpv4.OptionClientMachineIdentifier, []byte(id)))
+		if got := offered(p, more...); got != "http://192.0.2.1/m/"+want+"/wyrcan.efi" {
+			t.Errorf("with the identifier %q the client is told %q", id, got)
+		}
+	}
+	s := machines(t)
+	if none := site(t); !s.hasFile(testUUID) || !s.hasFile(testMAC) || s.hasFile(swapped) || none.hasFile(testUUID) {
+		t.Error("hasFile is wrong")
+	}
 }
 
 func TestMachinesRefuses(t *testing.T) {

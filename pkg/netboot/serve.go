@@ -73,7 +73,7 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 		return err
 	}
 	url := "http://" + netip.AddrPortFrom(address, uint16(web.(*net.TCPAddr).Port)).String() + "/"
-	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Logf: o.Logf}
+	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Has: o.hasFile, Logf: o.Logf}
 	if name := o.Files[UKIName]; name != "" {
 		p.UKI = url + UKIName
 		if p.Arch, err = machineOf(name); err != nil {
