@@ -55,6 +55,21 @@ func TestMarshalProfiles(t *testing.T) {
 	if got := table(t, b); !slices.Equal(got, want) {
 		t.Errorf("the sections are\n%q, want\n%q", got, want)
 	}
+	for name, stub := range stubs(t) {
+		if StubVersion(stub) < profilesSince {
+			continue
+		}
+		in := in
+		in.Stub = stub
+		b, err := in.Marshal()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		checkLayout(t, name, stub, b)
+		if got := table(t, b); !slices.Equal(got[len(got)-len(want):], want) {
+			t.Errorf("%s: the sections are\n%q, want at the end\n%q", name, got, want)
+		}
+	}
 	in.Cmdline = "" // the profiles' lines then have no blank at the beginning
 	if b, err = in.Marshal(); err != nil {
 		t.Fatal(err)

@@ -41,16 +41,18 @@ func versioned(headers uint32, version string) []byte {
 	return b.Bytes()
 }
 
-// stubs returns the stub above and the stubs that are installed on this machine.
+// stubs returns the stub above, and the stubs of systemd that are on this machine.
 func stubs(t *testing.T) map[string][]byte {
 	all := map[string][]byte{"made here": stub(1024)}
-	installed, err := filepath.Glob("/usr/lib/systemd/boot/efi/linux*.efi.stub")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range installed {
-		if all[name], err = os.ReadFile(name); err != nil {
+	for _, root := range []string{"/", "../../out/systemd*/", "../../out/*/systemd*/"} { // and those of make
+		found, err := filepath.Glob(root + "usr/lib/systemd/boot/efi/linux*.efi.stub")
+		if err != nil {
 			t.Fatal(err)
+		}
+		for _, name := range found {
+			if all[name], err = os.ReadFile(name); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return all
@@ -85,6 +87,41 @@ func sections(t *testing.T, b []byte) (*pe.File, map[string]string) {
 	return f, got
 }
 
+// checkLayout checks that a unified kernel image has the stub's sections as they were, and that firmware can load it.
+func checkLayout(t *testing.T, name string, stub, b []byte) {
+	t.Helper()
+	f, got := sections(t, b)
+	old, before := sections(t, stub)
+	for section, want := range before {
+		if got[section] != want {
+			t.Errorf("%s: the stub's section %s changed", name, section)
+		}
+	}
+	// UEFI's loader needs sections that are aligned, in order, do not overlap, and lie inside SizeOfImage.
+	o := f.OptionalHeader.(*pe.OptionalHeader64)
+	if a, b := old.OptionalHeader.(*pe.OptionalHeader64).AddressOfEntryPoint, o.AddressOfEntryPoint; a != b {
+		t.Errorf("%s: entry point %#x became %#x", name, a, b)
+	}
+	var end uint32
+	for i, s := range f.Sections {
+		aligned := s.VirtualAddress%4096 == 0 && s.Offset%o.FileAlignment == 0 && s.Size%o.FileAlignment == 0
+		if s.VirtualAddress < end || i >= len(old.Sections) && !aligned {
+			t.Errorf("%s: section %s at %#x in memory, %#x in the file, after one that ends at %#x",
+				name, s.Name, s.VirtualAddress, s.Offset, end)
+		}
+		end = s.VirtualAddress + max(s.VirtualSize, min(s.Size, s.VirtualSize))
+		if int64(s.Offset)+int64(s.Size) > int64(len(b)) {
+			t.Errorf("%s: section %s ends behind the file", name, s.Name)
+		}
+	}
+	if end > o.SizeOfImage || o.SizeOfImage%o.SectionAlignment != 0 {
+		t.Errorf("%s: SizeOfImage = %#x, the last section ends at %#x", name, o.SizeOfImage, end)
+	}
+	if f.NumberOfSymbols != 0 || f.PointerToSymbolTable != 0 {
+		t.Errorf("%s: the header still points to symbols", name)
+	}
+}
+
 func TestMarshal(t *testing.T) {
 	for name, stub := range stubs(t) {
 		in := Image{
@@ -111,37 +148,9 @@ func TestMarshal(t *testing.T) {
 				t.Errorf("%s: section %s has %d bytes, want the %d that went in", name, section, len(got[section]), len(want))
 			}
 		}
-		old, before := sections(t, stub)
-		for section, want := range before {
-			if got[section] != want {
-				t.Errorf("%s: the stub's section %s changed", name, section)
-			}
-		}
-		// UEFI's loader needs sections that are aligned, in order, do not overlap, and lie inside SizeOfImage.
-		o := f.OptionalHeader.(*pe.OptionalHeader64)
-		if a, b := old.OptionalHeader.(*pe.OptionalHeader64).AddressOfEntryPoint, o.AddressOfEntryPoint; a != b {
-			t.Errorf("%s: entry point %#x became %#x", name, a, b)
-		}
-		var end uint32
-		for i, s := range f.Sections {
-			aligned := s.VirtualAddress%4096 == 0 && s.Offset%o.FileAlignment == 0 && s.Size%o.FileAlignment == 0
-			if s.VirtualAddress < end || i >= len(old.Sections) && !aligned {
-				t.Errorf("%s: section %s at %#x in memory, %#x in the file, after one that ends at %#x",
-					name, s.Name, s.VirtualAddress, s.Offset, end)
-			}
-			end = s.VirtualAddress + max(s.VirtualSize, min(s.Size, s.VirtualSize))
-			if int64(s.Offset)+int64(s.Size) > int64(len(b)) {
-				t.Errorf("%s: section %s ends behind the file", name, s.Name)
-			}
-		}
-		if end > o.SizeOfImage || o.SizeOfImage%o.SectionAlignment != 0 {
-			t.Errorf("%s: SizeOfImage = %#x, the last section ends at %#x", name, o.SizeOfImage, end)
-		}
+		checkLayout(t, name, stub, b)
 		if last := f.Sections[len(f.Sections)-1].Name; last != ".linux" {
 			t.Errorf("%s: the last section is %s, want .linux", name, last)
-		}
-		if f.NumberOfSymbols != 0 || f.PointerToSymbolTable != 0 {
-			t.Errorf("%s: the header still points to symbols", name)
 		}
 	}
 }
