@@ -140,11 +140,15 @@ func merge(common string, text []byte) (string, error) {
 	kept := slices.DeleteFunc(cmdline.Parse(common), func(a cmdline.Arg) bool {
 		return slices.ContainsFunc(args, func(b cmdline.Arg) bool { return argument(a) == argument(b) })
 	})
+	args = append(kept, args...)
 	var words []string
-	for _, a := range append(kept, args...) {
+	for _, a := range args {
 		words = append(words, a.String())
 	}
 	line := strings.Join(words, " ")
+	if !slices.Equal(cmdline.Parse(line), args) {
+		return "", errors.New("it has a quote that is not closed")
+	}
 	return line, uki.CheckCmdline(line)
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,24 +53,6 @@ func TestMachineName(t *testing.T) {
 	}
 }
 
-func FuzzMachineName(f *testing.F) {
-	for _, s := range []string{testUUID, "{" + testUUID + "}", testMAC, "../" + testUUID, "525400123456"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		name := machineName(s)
-		if name == "" {
-			return
-		}
-		if !fs.ValidPath(name) || strings.ContainsAny(name, "/.") || machineName(name) != name {
-			t.Errorf("machineName(%q) = %q", s, name)
-		}
-		if again := machineName(strings.ToUpper(name)); again != name {
-			t.Errorf("machineName of %q in capital letters is %q", name, again)
-		}
-	})
-}
-
 func TestMerge(t *testing.T) {
 	const common = `quiet wyr.img=registry.example/all wyr.arg="a b" wyr.arg=c wyr.insecure=registry.example`
 	for text, want := range map[string]string{
@@ -97,6 +78,7 @@ func TestMerge(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"wyr.arg=\x00":                         "zero byte",
+		"wyr.arg=x\"y z\nwyr.fail=halt":        "a quote that is not closed",
 		"wyr.arg=\x1b[2J":                      "printable ASCII",
 		"wyr.arg=ä":                            "printable ASCII",
 		"wyr.arg=" + strings.Repeat("x", 2048): "2047 at most",
