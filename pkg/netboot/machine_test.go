@@ -130,6 +130,7 @@ func TestMachines(t *testing.T) {
 	s := machines(t)
 	web, server, l := start(t, s)
 	l.Wait(t, `UEFI HTTP boot of a machine with a file of its own: http://\S+/m/UUID/wyrcan\.efi`)
+	l.Wait(t, `machines with a file of their own in \S+: 2\n`)
 	const other = "00000000-0000-4000-8000-000000000001"
 	client, err := tftp.NewClient(server)
 	if err != nil {

@@ -73,7 +73,10 @@ func (s *Site) check(logf func(string, ...any)) error {
 			logf("%s is signed: it keeps the command line that it was built with", name)
 		}
 	}
-	_, err := s.Machines()
+	lines, err := s.Machines()
+	if s.MachineDir != "" && err == nil {
+		logf("machines with a file of their own in %s: %d", s.MachineDir, len(lines))
+	}
 	return err
 }
 
