@@ -21,8 +21,8 @@ import (
 // choices are the entries of the menu that systemd-boot shows for wyrcan.efi.
 var choices = []string{"Boot", "Clear NVRAM", "Boot, with a debug shell if that fails", "Boot without network keep"}
 
-// choose waits for the menu, which has one entry for each profile, and starts one of them.
-func choose(t *testing.T, v *vm.VM, title string) {
+// choose waits for the menu, which has one entry for each profile, and starts one of them, after these other keys.
+func choose(t *testing.T, v *vm.VM, title string, keys ...string) {
 	t.Helper()
 	n := 0
 	for i, c := range choices {
@@ -35,7 +35,7 @@ func choose(t *testing.T, v *vm.VM, title string) {
 	if n == 1 {
 		return // the menu starts it by itself
 	}
-	for _, key := range []string{"e", fmt.Sprint(n), "\r"} { // e would open the editor
+	for _, key := range append(keys, fmt.Sprint(n), "\r") {
 		v.Send(key)
 		time.Sleep(time.Second)
 	}
@@ -86,19 +86,19 @@ func TestSlowMenuSecure(t *testing.T) {
 	if err := store.WriteFile(string(vars)); err != nil {
 		t.Fatal(err)
 	}
-	m := vm.Machine{CPUs: 1, NICs: []string{}, Reboots: true, First: menu, Firmware: append([]string{
+	m := vm.Machine{CPUs: 1, NICs: []string{"none"}, Reboots: true, First: menu, Firmware: append([]string{
 		"-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
 		"-global", "ICH9-LPC.disable_s3=1",
 		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
 		"-drive", "if=pflash,format=raw,unit=1,file=" + string(vars)}, medium(t, iso, asCD)...)}
 	v := m.Start(t)
 
-	choose(t, v, "Boot, with a debug shell if that fails")
+	choose(t, v, "Boot, with a debug shell if that fails", "e") // without Secure Boot e opens the editor
 	v.Wait(`^wyrboot: configuration: wyr\.img, .* from NVRAM`, vm.Patience)
 	v.Wait(`press Enter to get a shell`, stepTime)
 	v.Send("\r")
 	for _, step := range []struct{ command, want string }{
-		{"cat /proc/cmdline", `^console=ttyS0,115200 console=tty0 quiet wyr\.debug=shell\n`},
+		{"cat /proc/cmdline", `^console=ttyS0,115200 console=tty0 quiet wyr\.debug=shell wyr\.deadline=5min\n`},
 		{"dmesg | grep lockdown", `Kernel is locked down from EFI Secure Boot`},
 	} {
 		v.Wait(`^\$ `, stepTime)

@@ -44,7 +44,8 @@ import (
 var profiles = []uki.Profile{
 	{ID: "main", Title: "Boot"},
 	{ID: "clear", Title: "Clear NVRAM", Args: "wyr.efi=clear"},
-	{ID: "shell", Title: "Boot, with a debug shell if that fails", Args: "wyr.debug=shell"},
+	// Without a deadline a registry that cannot be reached is no failure: the machine would wait for it, without a shell.
+	{ID: "shell", Title: "Boot, with a debug shell if that fails", Args: "wyr.debug=shell wyr.deadline=5min"},
 	{ID: "nokeep", Title: "Boot without network keep", Args: "wyr.net.keep=no"},
 }
 

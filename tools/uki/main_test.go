@@ -100,7 +100,7 @@ func TestRun(t *testing.T) {
 	}
 	menu := regexp.MustCompile(`ID=\w+|quiet[ -~]*`).FindAllString(string(read(t, "menu.efi")), -1)
 	want := []string{"ID=wyrcan", "quiet", "ID=main", "ID=clear", "quiet wyr.efi=clear", "ID=shell",
-		"quiet wyr.debug=shell"}
+		"quiet wyr.debug=shell wyr.deadline=5min"}
 	if !slices.Equal(menu, want) {
 		t.Errorf("the image with a menu has %q, want %q", menu, want)
 	}
