@@ -2,13 +2,15 @@
 # And the payload for firmware that is a Linux itself.
 #
 # CMDLINE=LINE    the kernel's command line in these
-# PROFILES=NAMES  the further entries of the menu that wyrcan.efi has: clear shell nokeep; empty: no menu
+# PROFILES=NAMES  the further entries of the menu that wyrcan.efi has: clear shell nokeep; empty: no menu. With KEYS
+#                 there is no shell.
 
 # The serial line of an arm64 machine is a PL011 or a 16550. Without console= the kernel would take the one that the
 # firmware names, but leave the screen out. A console that the machine does not have does no harm.
 PL011    := console=ttyAMA0,115200
 CMDLINE  ?= $(strip $(if $(filter arm64,$(ARCH)),$(PL011)) console=ttyS0,115200 console=tty0 quiet)
-PROFILES ?= clear shell nokeep
+# In a shell no policy counts, so an image with one has none in its menu.
+PROFILES ?= clear $(if $(KEYS),,shell) nokeep
 # systemd's EFI programs: their directory on Debian, the name of the architecture in their file names, the stub of a
 # unified kernel image, and the boot loader with the menu. Those of another architecture or release are not installed.
 # Only systemd 257 and newer know profiles. Debian 12 has an older one, so there they come from Debian 13.
