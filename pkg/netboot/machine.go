@@ -25,6 +25,9 @@ const machinePrefix = "m/"
 // maxMachineFile is the length of the longest file for a machine. The kernel takes 2047 bytes of it.
 const maxMachineFile = 64 << 10
 
+// shimName is the boot loader of others that firmware with Secure Boot starts, in place of the unified kernel image.
+const shimName = "shimx64.efi"
+
 // errNoMachine means that a name is for a machine, but names none.
 var errNoMachine = fmt.Errorf("a UUID or a hardware address has to stand behind %s: %w", machinePrefix, fs.ErrNotExist)
 

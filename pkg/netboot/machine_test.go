@@ -293,6 +293,7 @@ func TestMachinesRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, testMAC + ".conf: it is not a file"},
+		"shim":   {func(s *Site) { s.Files[shimName] = s.Files[KernelName] }, "cannot have the command lines in"},
 		"signed": {func(s *Site) { sign(t, s.Files[UKIName]) }, "is signed, so it cannot have the command lines"},
 	} {
 		s := machines(t)

@@ -60,6 +60,11 @@ func (s *Site) check(logf func(string, ...any)) error {
 			return fmt.Errorf("there is no %s to offer", name)
 		}
 	}
+	// Shim starts GRUB, which asks for one configuration on all machines, so it would boot what all boot.
+	if s.MachineDir != "" && s.Files[shimName] != "" {
+		return fmt.Errorf("machines that boot by %s cannot have the command lines in %s: leave out one of the two, "+
+			"for example with -efi FILE, which offers that program alone", shimName, s.MachineDir)
+	}
 	for _, name := range s.names() {
 		f, err := s.open(name)
 		if err != nil {
