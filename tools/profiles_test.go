@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// In a shell of the boot environment no policy counts. So where a policy is built in, the menu of wyrcan.efi has no entry
-// with a shell, unless somebody asks for it by name.
+// In a shell of the boot environment no policy counts. So where a policy is built in, the menu of wyrcan.efi has no
+// entry with a shell, unless somebody asks for it by name.
 func TestProfilesOfMake(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                          "clear shell nokeep",
