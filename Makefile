@@ -221,7 +221,7 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(if $(FOREIGN),cp --parents out/secureboot/*.efi out/again)
 	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
-	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
+	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) EFI=$(abspath $(EFI)) \
 	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
 ifdef FOREIGN
 	$(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' \

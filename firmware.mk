@@ -1,17 +1,23 @@
 # Wyrcan for EFI machines: wyrcan.efi, which has everything in one file, and wyrcan.iso, for a CD drive or a USB stick.
 # And the payload for firmware that is a Linux itself.
 #
-# CMDLINE=LINE  the kernel's command line in these
-# SECUREBOOT=1  wyrcan.iso, and what wyrcan serve offers, boot with Secure Boot too: shim, GRUB and the kernel that the
-#               distribution has signed (docs/secure-boot.md)
+# CMDLINE=LINE    the kernel's command line in these
+# PROFILES=NAMES  the further entries of the menu that wyrcan.efi has: clear shell nokeep; empty: no menu. With KEYS
+#                 there is no shell.
+# SECUREBOOT=1    wyrcan.iso, and what wyrcan serve offers, boot with Secure Boot too: shim, GRUB and the kernel that the
+#                 distribution has signed (docs/secure-boot.md)
 
 # The serial line of an arm64 machine is a PL011 or a 16550. Without console= the kernel would take the one that the
 # firmware names, but leave the screen out. A console that the machine does not have does no harm.
 PL011    := console=ttyAMA0,115200
 CMDLINE  ?= $(strip $(if $(filter arm64,$(ARCH)),$(PL011)) console=ttyS0,115200 console=tty0 quiet)
+# In a shell no policy counts, so an image with one has none in its menu.
+PROFILES ?= clear $(if $(KEYS),,shell) nokeep
 # systemd's EFI programs: their directory on Debian, the name of the architecture in their file names, the stub of a
 # unified kernel image, and the boot loader with the menu. Those of another architecture or release are not installed.
-SYSTEMD  := $(if $(filter $(HOST),$(ARCH)$(DIST)),,$O/systemd$(DIST:%=-%))
+# Only systemd 257 and newer know profiles. Debian 12 has an older one, so there they come from Debian 13.
+RELEASE  := $(or $(DIST),$(shell . /etc/os-release && test "$$VERSION_CODENAME" = bookworm && echo trixie))
+SYSTEMD  := $(if $(filter $(HOST),$(ARCH)$(RELEASE)),,$O/systemd$(RELEASE:%=-%))
 EFI      ?= $(SYSTEMD)/usr/lib/systemd/boot/efi
 EFI_ARCH := $(patsubst amd64,x64,$(patsubst arm64,aa64,$(ARCH)))
 STUB     := $(EFI)/linux$(EFI_ARCH).efi.stub
@@ -26,18 +32,20 @@ export SOURCE_DATE_EPOCH
 all: $O/wyrcan.efi $O/wyrcan.iso
 
 $(STUB):
-	$(if $(SYSTEMD),tools/package $(ARCH) '$(DIST)' $(SYSTEMD) systemd-boot-efi,tools/need $@=systemd-boot-efi)
+	$(if $(SYSTEMD),tools/package $(ARCH) '$(RELEASE)' $(SYSTEMD) systemd-boot-efi,tools/need $@=systemd-boot-efi)
 $(MENU): $(STUB)
 
-# This file changes only if its content does. It may contain quotes.
+# These files change only if their content does. It may contain quotes.
 $O/cmdline: export LINE = $(CMDLINE)
-$O/cmdline: FORCE
+$O/profiles: export LINE = $(PROFILES)
+$O/cmdline $O/profiles: FORCE
 	@mkdir -p $O
 	@printf '%s\n' "$$LINE" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$O/wyrcan.efi: $O/wyrcan.kernel $O/wyrcan.initrd $O/cmdline $(STUB) $(wildcard tools/uki/*.go pkg/uki/*.go)
-	go run ./tools/uki -stub $(STUB) -kernel $O/wyrcan.kernel -initrd $O/wyrcan.initrd -cmdline "$$(cat $O/cmdline)" -o $@
+$O/wyrcan.efi: $O/wyrcan.kernel $O/wyrcan.initrd $O/cmdline $O/profiles $(STUB) $(wildcard tools/uki/*.go pkg/uki/*.go)
+	go run ./tools/uki -stub $(STUB) -kernel $O/wyrcan.kernel -initrd $O/wyrcan.initrd -cmdline "$$(cat $O/cmdline)" \
+	  -profiles "$$(cat $O/profiles)" -o $@
 
 # What make SECUREBOOT=1 makes: the medium, and beside it the boot loaders.
 SECURE := $O/secureboot/wyrcan.iso

@@ -47,7 +47,7 @@ func (c *cmd) fail(ctx context.Context, err error) {
 	if errors.Is(err, config.ErrNoImage) {
 		c.sayf("%v", err)
 		io.WriteString(c.console, config.Help)
-		if c.config.Fail == "" {
+		if c.config.Fail == "" && c.config.Debug != "shell" {
 			c.console.Ask(ctx, "Press Enter to reboot. ")
 			c.reboot()
 		}

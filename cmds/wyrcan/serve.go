@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -52,6 +54,8 @@ docs/registries.md.
 	f.StringVar(&secure, "secure", "",
 		"serve shim and GRUB of `DIR`, which start Wyrcan where Secure Boot is on, too (default secureboot beside this "+
 			"program, which make SECUREBOOT=1 makes, unless -efi is given or wyrcan.efi is signed)")
+	f.StringVar(&o.MachineDir, "machines", "",
+		"give a machine that asks for m/UUID/NAME the arguments in `DIR`/UUID.conf, if that exists")
 	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&toWyrcan, "append", "pass `ARG` to Wyrcan; may be repeated")
 	f.BoolVar(&unchecked, "no-check", false,
@@ -100,22 +104,47 @@ docs/registries.md.
 	if err != nil {
 		o.Logf("machines can probably not boot it: %v", err)
 	}
-	served := cmdline.Parse(o.Cmdline)
-	for _, a := range served {
-		if a.Key != "wyr.img" && a.Key != "wyrcan.img" {
-			continue
-		}
-		if err := reachable(a.Value, o.Addresses()); err != nil {
-			return err
-		}
-		if unchecked || strings.Contains(a.Value, "${") { // a different name for each machine
-			continue
-		}
-		if err := c.lookUp(ctx, a.Value, machines, insecureIn(served)); err != nil {
-			return err
+	lines, err := o.Machines()
+	if err != nil {
+		return err
+	}
+	look := func(ref string, insecure []string) error { return c.lookUp(ctx, ref, machines, insecure) }
+	if unchecked {
+		look = nil
+	}
+	seen := make(map[string]bool)
+	if err := checkImages(o.Cmdline, o.Addresses(), seen, look); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		if err := checkImages(lines[name], o.Addresses(), seen, look); err != nil {
+			return fmt.Errorf("%s/%s.conf: %w", o.MachineDir, name, err)
 		}
 	}
 	return netboot.Serve(ctx, o)
+}
+
+// checkImages checks the images that a command line of Wyrcan names and that were not seen before: that machines can
+// reach them and, if look is not nil, that look finds them.
+func checkImages(line string, here []netip.Addr, seen map[string]bool,
+	look func(ref string, insecure []string) error) error {
+	served := cmdline.Parse(line)
+	for _, a := range served {
+		if a.Key != "wyr.img" && a.Key != "wyrcan.img" || seen[a.Value] {
+			continue
+		}
+		seen[a.Value] = true
+		if err := reachable(a.Value, here); err != nil {
+			return err
+		}
+		if look == nil || strings.Contains(a.Value, "${") { // a different name for each machine
+			continue
+		}
+		if err := look(a.Value, insecureIn(served)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reachable returns an error if ref names an image on this machine in a way that other machines cannot use. The error

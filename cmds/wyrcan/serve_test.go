@@ -66,6 +66,19 @@ func TestServeCommand(t *testing.T) {
 		!strings.Contains(out, "file undionly.kpxe") || strings.Contains(out, "UEFI") {
 		t.Errorf("serve: %v, and it said\n%s", err, out)
 	}
+	machines := filepath.Join(dir, "machines")
+	const mac = "52-54-00-12-34-56.conf"
+	write := func(name, text string) string {
+		touch(t, filepath.Join(machines, name, mac))
+		if err := os.WriteFile(filepath.Join(machines, name, mac), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(machines, name)
+	}
+	if out, err := start("-no-check", "-machines", write("good", "wyr.img=registry.example/one")); err != nil ||
+		!strings.Contains(out, "/m/${uuid}/boot.ipxe") {
+		t.Errorf("serve -machines: %v, and it said\n%s", err, out)
+	}
 	touch(t, filepath.Join(dir, "oci", "oci-layout"))
 	for _, row := range []struct {
 		args []string
@@ -83,6 +96,11 @@ func TestServeCommand(t *testing.T) {
 		{[]string{"-http", "192.0.2.7:80", "-no-check", "-append", "quiet wyrcan.img=localhost/x"},
 			"serve 192.0.2.7/x, and"},
 		{[]string{"No Such Name"}, "correct the name"},
+		{[]string{"-machines", filepath.Join(dir, "nowhere")}, "cannot read the machines' files: "},
+		{[]string{"-machines", write("odd", "a=\x00")}, mac + ": it has a zero byte"},
+		{[]string{"-machines", write("name", `wyr.img="No Such Name"`)}, mac + ": cannot get No Such Name: "},
+		{[]string{"-no-check", "-http", "192.0.2.7:80", "-machines", write("local", "wyr.img=localhost/x")},
+			mac + ": serve: on each machine localhost means that machine itself: serve 192.0.2.7/x,"},
 	} {
 		if _, err := start(row.args...); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("serve %q: %v, want an error with %q", row.args, err, row.want)

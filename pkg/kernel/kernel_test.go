@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"debug/pe"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -56,6 +57,56 @@ func efi(sections map[string][]byte) []byte {
 		content = append(content, make([]byte, (512-len(s)%512)%512)...)
 	}
 	return append(b.Bytes(), content...)
+}
+
+// profiles returns a unified kernel image with these sections in this order: name, content, name, content.
+func profiles(pairs ...string) []byte {
+	sections, names := make(map[string][]byte), make(map[string]string)
+	for i := 0; i < len(pairs); i += 2 {
+		// efi writes the sections in no order and takes each name once: give each a name that tells its place.
+		place := fmt.Sprintf(".%07d", i)
+		sections[place], names[place] = []byte(pairs[i+1]), pairs[i]
+	}
+	b := efi(sections)
+	const table, entry = 0x40 + 24, 40
+	headers := make([]string, len(sections))
+	for i := range headers {
+		h := b[table+i*entry:][:entry]
+		place := string(h[:8])
+		var n int
+		fmt.Sscanf(place, ".%d", &n)
+		clear(h[:8])
+		copy(h, names[place])
+		headers[n/2] = string(h)
+	}
+	copy(b[table:], strings.Join(headers, ""))
+	return b
+}
+
+// Of several profiles the first one counts, with its own sections before those that all share.
+func TestParseProfiles(t *testing.T) {
+	bz := string(imagetest.BzImage("6.1.0"))
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"shared line":      {profiles(".cmdline", "a", ".linux", bz, ".profile", "", ".profile", "", ".cmdline", "b"), "a"},
+		"line of its own":  {profiles(".cmdline", "a", ".linux", bz, ".profile", "", ".cmdline", "b"), "b"},
+		"no shared line":   {profiles(".linux", bz, ".profile", "", ".cmdline", "b", ".profile", "", ".cmdline", "c"), "b"},
+		"a line for later": {profiles(".linux", bz, ".profile", "", ".profile", "", ".cmdline", "c"), ""},
+		"its own kernel":   {profiles(".linux", "no kernel", ".profile", "", ".linux", bz, ".cmdline", "b"), "b"},
+	} {
+		k, err := Parse(bytes.NewReader(c.file), int64(len(c.file)))
+		if err != nil || k.Cmdline != c.want || k.Version != "6.1.0" {
+			t.Errorf("%s: Parse = %+v, %v; want the line %q", name, k, err, c.want)
+			continue
+		}
+		k.Image.Close()
+	}
+	late := profiles(".profile", "", ".cmdline", "x", ".profile", "", ".linux", bz)
+	if k, err := Parse(bytes.NewReader(late), int64(len(late))); err == nil {
+		t.Errorf("a kernel in the second profile alone: Parse = %+v", k)
+	}
 }
 
 func TestParse(t *testing.T) {

@@ -79,13 +79,35 @@ func find(list []section, name string) *section {
 	return nil
 }
 
-// parseUKI extracts the kernel (section .linux) and the command line (.cmdline) of a unified kernel image.
+// chosen returns the section of a unified kernel image that counts if nobody chooses one of its profiles: that of the
+// first profile, or else the one that all profiles share, which stands before the first .profile (UAPI.5).
+func chosen(list []section, name string) *section {
+	shared, profiles := cutProfile(list)
+	first, _ := cutProfile(profiles)
+	if s := find(first, name); s != nil {
+		return s
+	}
+	return find(shared, name)
+}
+
+// cutProfile returns the sections before and behind the first .profile.
+func cutProfile(list []section) (before, behind []section) {
+	for i, s := range list {
+		if s.name == ".profile" {
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, nil
+}
+
+// parseUKI extracts the kernel (section .linux) and the command line (.cmdline) of a unified kernel image. Of several
+// profiles it takes the first one.
 func parseUKI(r io.ReaderAt, size int64) (_ *Kernel, err error) {
 	list, err := sections(r)
 	if err != nil {
 		return nil, fmt.Errorf("not a Linux kernel: an EFI program that cannot be read: %v", err)
 	}
-	linux := find(list, ".linux")
+	linux := chosen(list, ".linux")
 	if linux == nil {
 		return nil, errors.New("an EFI program without a Linux kernel inside")
 	}
@@ -102,7 +124,7 @@ func parseUKI(r io.ReaderAt, size int64) (_ *Kernel, err error) {
 			inner.Image.Close()
 		}
 	}()
-	if s := find(list, ".cmdline"); s != nil {
+	if s := chosen(list, ".cmdline"); s != nil {
 		if s.size > 64<<10 {
 			return nil, errors.New("a unified kernel image with a command line of more than 64 KiB")
 		}

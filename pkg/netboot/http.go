@@ -101,7 +101,8 @@ func (s *Site) handler(logf func(string, ...any)) http.Handler {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			logf("http: %s asks for %.80q, which does not exist", r.RemoteAddr, name)
-			http.NotFound(w, r)
+			http.Error(w, "there is no such file; / lists the files, and a machine can also fetch each as m/UUID/FILE",
+				http.StatusNotFound)
 			return
 		case err != nil:
 			logf("http: %v", err)
@@ -110,7 +111,7 @@ func (s *Site) handler(logf func(string, ...any)) http.Handler {
 		}
 		defer f.Close()
 		if r.Method == http.MethodGet {
-			logf("http: %s fetches %s", r.RemoteAddr, name)
+			logf("http: %s fetches %s%s", r.RemoteAddr, name, f.note)
 		}
 		w.Header().Set("Content-Type", contentType(name))
 		http.ServeContent(w, r, name, f.time, f)

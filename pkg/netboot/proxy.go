@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"strings"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -24,6 +25,9 @@ type Proxy struct {
 	Shim   string     // the URL of shim, for machines that boot over HTTP; empty if there is none: see proxyShim
 	BIOS   string     // the TFTP name of the boot program for BIOS machines, empty if there is none
 	Logf   func(format string, args ...any)
+
+	// Has reports whether a machine has a configuration of its own; nil: none has.
+	Has func(machine string) bool
 }
 
 // Limits on answers in a second. An answer is not much larger than its request, but an attacker who forges sender
@@ -142,6 +146,7 @@ func (p *Proxy) answer(request *dhcpv4.DHCPv4, direct bool) (*dhcpv4.DHCPv4, str
 		}
 		return nil, err.Error()
 	}
+	file = p.forMachine(request, file)
 	options := []dhcpv4.Modifier{
 		dhcpv4.WithMessageType(kind),
 		dhcpv4.WithServerIP(p.Server.AsSlice()),
@@ -162,6 +167,20 @@ func (p *Proxy) answer(request *dhcpv4.DHCPv4, direct bool) (*dhcpv4.DHCPv4, str
 		reply.BootFileName = file
 	}
 	return reply, "is told to fetch " + file
+}
+
+// forMachine returns the name or the URL of a file for a client: m/UUID/FILE if it has a configuration of its own.
+func (p *Proxy) forMachine(request *dhcpv4.DHCPv4, file string) string {
+	if p.Has == nil {
+		return file
+	}
+	for _, name := range namesOf(request) {
+		if p.Has(name) {
+			dir, base := path.Split(file)
+			return dir + machinePrefix + name + "/" + base
+		}
+	}
+	return file
 }
 
 // bootFile chooses the file that a client fetches. The error says why there is none for it.

@@ -72,7 +72,7 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 		return err
 	}
 	url := urlOf(address, web) + "/"
-	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Logf: o.Logf}
+	p := &Proxy{Server: address, Script: url + ScriptName, BIOS: o.BIOS, Has: o.hasFile, Logf: o.Logf}
 	if name := o.Files[UKIName]; name != "" {
 		p.UKI = url + UKIName
 		if p.Arch, err = machineOf(name); err != nil {
@@ -107,8 +107,14 @@ func (o *Options) announce(web net.Addr) {
 	for _, a := range addresses {
 		url := urlOf(a, web)
 		o.Logf("iPXE: chain %s/%s", url, ScriptName)
+		if o.MachineDir != "" {
+			o.Logf("iPXE of a machine with a file of its own: chain %s/%s${uuid}/%s", url, machinePrefix, ScriptName)
+		}
 		if name := o.efiProgram(); name != "" {
 			o.Logf("UEFI HTTP boot: %s/%s", url, name)
+			if o.MachineDir != "" {
+				o.Logf("UEFI HTTP boot of a machine with a file of its own: %s/%sUUID/%s", url, machinePrefix, name)
+			}
 			if o.TFTP != "" {
 				o.Logf("UEFI PXE: next server %s, file %s", a, name)
 			}

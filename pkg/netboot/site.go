@@ -37,6 +37,9 @@ type Site struct {
 	Files map[string]string
 	// Cmdline is the kernel's command line for every machine: in the scripts, and in the unified kernel image.
 	Cmdline string
+	// MachineDir is a directory with files NAME.conf, in which the machine of that name has arguments of its own. It
+	// gets them if it asks for m/NAME/FILE instead of FILE. NAME is a UUID or a hardware address. Empty: none.
+	MachineDir string
 
 	uki *ukiCache
 }
@@ -60,17 +63,29 @@ func (s *Site) check(logf func(string, ...any)) error {
 	if err := s.checkSecure(logf); err != nil {
 		return err
 	}
+	// Shim starts GRUB, which asks for one configuration on all machines, so it would boot what all boot.
+	if s.MachineDir != "" && s.Files[ShimName] != "" {
+		return fmt.Errorf("machines that boot by %s cannot have the command lines in %s: leave out one of the two, "+
+			"for example with -efi FILE, which offers that program alone", ShimName, s.MachineDir)
+	}
 	for _, name := range s.names() {
 		f, err := s.open(name)
 		if err != nil {
 			return err
 		}
 		f.Close()
+		if f.signed && s.MachineDir != "" {
+			return fmt.Errorf("%s is signed, so it cannot have the command lines of the machines in %s", name, s.MachineDir)
+		}
 		if f.signed {
 			logf("%s is signed: it keeps the command line that it was built with", name)
 		}
 	}
-	return nil
+	lines, err := s.Machines()
+	if s.MachineDir != "" && err == nil {
+		logf("machines with a file of their own in %s: %d", s.MachineDir, len(lines))
+	}
+	return err
 }
 
 // names returns the names of all files, sorted.
@@ -89,15 +104,34 @@ type file struct {
 	io.Closer
 	time   time.Time // zero: made now
 	signed bool      // a signed unified kernel image, which keeps its own command line
+	image  []byte    // of a unified kernel image, its bytes
+	note   string    // for the log, behind the name; may be empty
 }
 
 // open opens the file with the name that a machine asked for. The error wraps fs.ErrNotExist if there is no such file.
 func (s *Site) open(name string) (*file, error) {
+	machine, name, err := cutMachine(name)
+	if err != nil {
+		return nil, err
+	}
+	line, own, err := s.cmdline(machine)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.openFor(name, line, own)
+	if err == nil && machine != "" && s.MachineDir != "" && !own {
+		f.note = fmt.Sprintf(", as all machines do: there is no %s/%s.conf", s.MachineDir, machine)
+	}
+	return f, err
+}
+
+// openFor opens a file for machines with a command line. own means that it is not that of all machines.
+func (s *Site) openFor(name, line string, own bool) (*file, error) {
 	switch name {
 	case ScriptName:
-		return text(s.script()), nil
+		return text(script(line)), nil
 	case PXELINUXName:
-		return text(s.pxelinux()), nil
+		return text(pxelinux(line)), nil
 	}
 	if isGRUBConfig(name) {
 		if menu, err := s.grubConfig(); err == nil {
@@ -121,21 +155,40 @@ func (s *Site) open(name string) (*file, error) {
 		return &file{ReadSeeker: f, Closer: f, time: info.ModTime()}, nil
 	}
 	defer f.Close()
-	p := s.uki
+	all, err := s.uki.load(f, info.ModTime(), s.Cmdline)
+	if err == nil && own {
+		return all.with(line)
+	}
+	return all, err
+}
+
+// load returns the unified kernel image in f, which was written at this time, with a command line.
+func (p *ukiCache) load(f *os.File, written time.Time, line string) (*file, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bytes == nil || !p.time.Equal(info.ModTime()) {
+	if p.bytes == nil || !p.time.Equal(written) {
 		b, err := io.ReadAll(f)
 		if err != nil {
 			return nil, err
 		}
-		err = uki.SetCmdline(b, s.Cmdline)
+		err = uki.SetCmdline(b, line)
 		if err != nil && !errors.Is(err, uki.ErrSigned) {
-			return nil, fmt.Errorf("%s: %w", from, err)
+			return nil, fmt.Errorf("%s: %w", f.Name(), err)
 		}
-		p.bytes, p.time, p.signed = b, info.ModTime(), err != nil
+		p.bytes, p.time, p.signed = b, written, err != nil
 	}
-	return &file{ReadSeeker: bytes.NewReader(p.bytes), Closer: io.NopCloser(nil), time: p.time, signed: p.signed}, nil
+	return &file{ReadSeeker: bytes.NewReader(p.bytes), Closer: io.NopCloser(nil), time: p.time, signed: p.signed,
+		image: p.bytes}, nil
+}
+
+// with returns the unified kernel image f with another command line. It shares f's bytes.
+func (f *file) with(line string) (*file, error) {
+	edits, err := uki.EditCmdline(f.image, line)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", UKIName, err)
+	}
+	r := io.NewSectionReader(edited{f.image, edits}, 0, int64(len(f.image)))
+	return &file{ReadSeeker: r, Closer: f.Closer}, nil
 }
 
 func text(s string) *file { return &file{ReadSeeker: strings.NewReader(s), Closer: io.NopCloser(nil)} }
@@ -147,19 +200,19 @@ func clean(name string) string {
 
 // script returns the script for iPXE, which resolves names relative to the script's URL. On EFI the kernel finds its
 // initrd by initrd=; on BIOS that does no harm. If a command fails, the machine continues with its own boot order.
-func (s *Site) script() string {
+func script(cmdline string) string {
 	return "#!ipxe\n" +
-		"kernel " + line(KernelName, "initrd="+InitrdName, s.Cmdline) +
+		"kernel " + line(KernelName, "initrd="+InitrdName, cmdline) +
 		"initrd " + InitrdName + "\n" +
 		"boot\n"
 }
 
 // pxelinux returns the configuration for PXELINUX, which resolves names relative to its own location.
-func (s *Site) pxelinux() string {
+func pxelinux(cmdline string) string {
 	return "DEFAULT wyrcan\nLABEL wyrcan\n" +
 		"  KERNEL " + KernelName + "\n" +
 		"  INITRD " + InitrdName + "\n" +
-		"  " + line("APPEND", s.Cmdline)
+		"  " + line("APPEND", cmdline)
 }
 
 func line(words ...string) string { return strings.TrimSpace(strings.Join(words, " ")) + "\n" }

@@ -184,7 +184,7 @@ func (t *tftpServer) run(x *transfer, peer netip.AddrPort) {
 	}
 	defer f.Close()
 	begin := time.Now()
-	n, err := x.send(f, func() { t.logf("tftp: %s fetches %s", peer, name) })
+	n, err := x.send(f, func() { t.logf("tftp: %s fetches %s%s", peer, name, f.note) })
 	switch {
 	case err == nil:
 		t.logf("tftp: %s has %s, %d bytes in %v", peer, name, n, time.Since(begin).Round(10*time.Millisecond))

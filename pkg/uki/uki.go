@@ -20,12 +20,14 @@ type Image struct {
 	Cmdline string // the kernel's command line, used if firmware and boot loader pass none
 	Initrd  []byte
 	Kernel  []byte
+	// Profiles are the entries of a boot loader's menu. Without them the image has one entry.
+	Profiles []Profile
 }
 
-// ErrSigned is the error of SetCmdline for a signed image, which it does not change.
+// ErrSigned is the error of EditCmdline for a signed image.
 var ErrSigned = errors.New("the unified kernel image is signed: another command line would break the signature")
 
-// cmdlineRoom is how many bytes the file reserves for the command line, so that SetCmdline can write another one. It is
+// cmdlineRoom is how many bytes the file reserves for a command line, so that EditCmdline can write another one. It is
 // twice COMMAND_LINE_SIZE of x86 (arch/x86/include/asm/setup.h).
 const cmdlineRoom = 4096
 
@@ -51,18 +53,24 @@ type section struct {
 
 // Marshal returns the EFI program. The same Image gives the same bytes.
 func (i *Image) Marshal() ([]byte, error) {
-	// The kernel comes last: it is decompressed in place, and needs more room than its section says.
 	sections := []section{{name: ".osrel", content: []byte(i.Release)}}
 	if i.Version != "" {
 		sections = append(sections, section{name: ".uname", content: []byte(i.Version)})
 	}
-	if err := checkCmdline(i.Cmdline); err != nil {
+	if err := CheckCmdline(i.Cmdline); err != nil {
 		return nil, err
 	}
-	return appendSections(i.Stub, append(sections,
+	// What all profiles share comes first. The kernel is the last of it: one before 5.8 is started where it lies, and
+	// needs more memory than its section has. By then the stub needs none of the sections behind it.
+	sections = append(sections,
 		section{name: ".cmdline", content: []byte(i.Cmdline), room: cmdlineRoom},
 		section{name: ".initrd", content: i.Initrd},
-		section{name: ".linux", content: i.Kernel}))
+		section{name: ".linux", content: i.Kernel})
+	profiles, err := i.profiles()
+	if err != nil {
+		return nil, err
+	}
+	return appendSections(i.Stub, append(sections, profiles...))
 }
 
 // appendSections returns the stub with sections after its own, both in memory and in the file. It removes the stub's
@@ -124,43 +132,17 @@ func appendSections(stub []byte, sections []section) ([]byte, error) {
 	return out, nil
 }
 
-// SetCmdline replaces the command line in a unified kernel image that Marshal made. It changes image in place. It does
-// not change a signed image, and returns ErrSigned.
+// SetCmdline makes the edits of EditCmdline in image. If it fails, it changes nothing.
 func SetCmdline(image []byte, cmdline string) error {
-	f, o, err := open(image)
-	if err != nil {
-		return fmt.Errorf("cannot read the unified kernel image: %w", err)
+	edits, err := EditCmdline(image, cmdline)
+	for _, e := range edits {
+		copy(image[e.Offset:], e.Bytes)
 	}
-	if err := checkCmdline(cmdline); err != nil {
-		return err
-	}
-	if o.DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_SECURITY].Size != 0 {
-		return ErrSigned
-	}
-	le := binary.LittleEndian
-	at := int(le.Uint32(image[0x3c:]))
-	header := at + offOptional + int(le.Uint16(image[at+offOptionalSize:]))
-	for _, s := range f.Sections {
-		if s.Name == ".cmdline" {
-			if int64(s.Offset)+int64(s.Size) > int64(len(image)) {
-				return errors.New("the unified kernel image is cut short")
-			}
-			room := image[s.Offset : s.Offset+s.Size]
-			if len(cmdline) > len(room) {
-				return fmt.Errorf("the unified kernel image has room for a command line of %d bytes, not %d",
-					len(room), len(cmdline))
-			}
-			clear(room[copy(room, cmdline):])
-			le.PutUint32(image[header+8:], uint32(len(cmdline))) // VirtualSize
-			return nil
-		}
-		header += sectionHeader
-	}
-	return errors.New("the unified kernel image has no command line to replace")
+	return err
 }
 
-// checkCmdline returns an error if the kernel would not accept a command line. The stub passes on the whole section.
-func checkCmdline(cmdline string) error {
+// CheckCmdline returns an error if the kernel would not accept a command line. The stub passes on the whole section.
+func CheckCmdline(cmdline string) error {
 	if n := len(cmdline); n >= 2048 { // COMMAND_LINE_SIZE counts the NUL
 		return fmt.Errorf("a command line of %d bytes; Linux takes 2047 at most", n)
 	}

@@ -2,16 +2,18 @@
 //
 // Synopsis:
 //
-//	iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE]] [-arch ARCH] -o FILE
+//	iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE] | -uki FILE] [-arch ARCH] -o FILE
 //	iso -boot SHIM -grub FILE [-mok FILE] -kernel FILE -initrd FILE [-cmdline LINE] -o FILE
 //
 // Description:
 //
 //	The medium has a FAT file system with an EFI program at the path where firmware
 //	looks for it. That program is systemd-boot, which starts the kernel and the
-//	initrd after five seconds and has its editor enabled; or a program that needs
-//	no other files, such as a unified kernel image. iso needs mkfs.vfat, mtools and
-//	xorriso. With SOURCE_DATE_EPOCH set, the same input gives the same bytes.
+//	initrd after five seconds and has its editor enabled; or systemd-boot with a
+//	unified kernel image, which has a menu entry for each profile of the image; or a
+//	program that needs no other files, such as the image alone. iso needs
+//	mkfs.vfat, mtools and xorriso. With SOURCE_DATE_EPOCH set, the same input gives
+//	the same bytes.
 //
 //	With -grub the program is shim, which starts GRUB, which does the same as
 //	systemd-boot: that boots where Secure Boot is on, too, if all of them and the
@@ -30,6 +32,7 @@
 //	-kernel:  the kernel that systemd-boot or GRUB starts
 //	-initrd:  its initrd
 //	-cmdline: its command line, which can be changed in the menu's editor
+//	-uki:     the unified kernel image that systemd-boot starts
 //	-arch:    the machine's architecture, as GOARCH names it
 //	-o:       the ISO to write
 package main
@@ -52,6 +55,7 @@ import (
 type cmd struct {
 	boot, kernel, initrd  string
 	grub, mok             string
+	uki                   string
 	cmdline, arch, output string
 	time                  time.Time // the time of every file; zero: unchanged
 }
@@ -65,13 +69,16 @@ func command(args []string) (*cmd, error) {
 	f.StringVar(&c.cmdline, "cmdline", "", "the kernel's command `line`")
 	f.StringVar(&c.grub, "grub", "", "the `file` of GRUB, which -boot, shim, starts")
 	f.StringVar(&c.mok, "mok", "", "the `file` of MokManager, for shim")
+	f.StringVar(&c.uki, "uki", "", "the unified kernel image `file` that systemd-boot starts")
 	f.StringVar(&c.arch, "arch", runtime.GOARCH, "the machine's `architecture`")
 	f.StringVar(&c.output, "o", "", "the ISO `file` to write")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
 	}
-	if c.boot == "" || c.output == "" || (c.kernel == "") != (c.initrd == "") || f.NArg() > 0 {
-		return nil, errors.New("usage: iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE]] [-arch ARCH] -o FILE")
+	if c.boot == "" || c.output == "" || (c.kernel == "") != (c.initrd == "") || c.kernel != "" && c.uki != "" ||
+		f.NArg() > 0 {
+		return nil, errors.New("usage: iso -boot FILE [-kernel FILE -initrd FILE [-cmdline LINE] | -uki FILE] " +
+			"[-arch ARCH] -o FILE")
 	}
 	if c.grub != "" && c.kernel == "" || c.mok != "" && c.grub == "" {
 		return nil, errors.New("usage: iso -boot SHIM -grub FILE [-mok FILE] -kernel FILE -initrd FILE " +
@@ -127,21 +134,25 @@ func (c *cmd) esp(dir string) error {
 		return fmt.Errorf("there is no EFI machine of architecture %q here; it may be amd64 or arm64", c.arch)
 	}
 	files := map[string]string{filepath.Join("EFI", "BOOT", name): c.boot}
+	texts := make(map[string]string)
+	if c.kernel != "" || c.uki != "" {
+		texts["loader/loader.conf"] = "timeout 5\neditor yes\n"
+	}
+	if c.uki != "" { // a Type #2 entry of UAPI.1
+		files["EFI/Linux/wyrcan.efi"] = c.uki
+	}
 	if c.kernel != "" {
 		files["kernel"], files["initrd"] = c.kernel, c.initrd
-		texts := map[string]string{
-			"loader/loader.conf": "timeout 5\neditor yes\n",
-			"loader/entries/wyrcan.conf": "title Wyrcan ~ The Container Bootloader\n" +
-				"linux /kernel\ninitrd /initrd\noptions " + c.cmdline + "\n",
+		texts["loader/entries/wyrcan.conf"] = "title Wyrcan ~ The Container Bootloader\n" +
+			"linux /kernel\ninitrd /initrd\noptions " + c.cmdline + "\n"
+	}
+	for name, text := range texts {
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
 		}
-		for name, text := range texts {
-			to := filepath.Join(dir, name)
-			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-				return err
-			}
-			if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
-				return err
-			}
+		if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
+			return err
 		}
 	}
 	for to, from := range files {

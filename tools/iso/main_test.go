@@ -95,6 +95,29 @@ func read(t *testing.T, fat []byte, name string) string {
 	return string(out)
 }
 
+// A medium with a unified kernel image has it where systemd-boot looks for such images, and no other entry.
+func TestISOWithUKI(t *testing.T) {
+	need(t)
+	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
+	fat := fromCD(t, build(t, map[string]string{"boot.efi": "MZ boot", "u": "MZ image"}, "-boot", "boot.efi", "-uki", "u"))
+	for name, want := range map[string]string{
+		"EFI/BOOT/BOOTX64.EFI": "MZ boot", "EFI/Linux/wyrcan.efi": "MZ image",
+		"loader/loader.conf": "timeout 5\neditor yes\n",
+	} {
+		if got := read(t, fat, name); got != want {
+			t.Errorf("%s = %.80q, want %.80q", name, got, want)
+		}
+	}
+	image := filepath.Join(t.TempDir(), "fat")
+	if err := os.WriteFile(image, fat, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mdir", "-b", "-i", image, "::loader").CombinedOutput(); err != nil ||
+		strings.Contains(string(out), "entries") {
+		t.Errorf("the loader's directory: %v, %s", err, out)
+	}
+}
+
 func TestISO(t *testing.T) {
 	need(t)
 	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -203,6 +226,7 @@ func TestRefusals(t *testing.T) {
 		{"-boot x -kernel x -o out.iso", "", "usage: iso "},
 		{"-boot x -grub x -o out.iso", "", "usage: iso -boot SHIM"},
 		{"-boot x -mok x -kernel x -initrd x -o out.iso", "", "usage: iso -boot SHIM"},
+		{"-boot x -kernel x -initrd x -uki x -o out.iso", "", "usage: iso "},
 		{"-boot x -o out.iso", "yesterday", `SOURCE_DATE_EPOCH="yesterday"`},
 		{"-boot x -arch mips -o out.iso", "", `"mips" here; it may be amd64 or arm64`},
 		{"-boot missing -o out.iso", "", "missing: no such file"},

@@ -2,7 +2,7 @@
 //
 // Synopsis:
 //
-//	uki -stub FILE -kernel FILE -initrd FILE [-cmdline LINE] [-name TEXT] -o FILE
+//	uki -stub FILE -kernel FILE -initrd FILE [-cmdline LINE] [-name TEXT] [-profiles LIST] -o FILE
 //
 // Description:
 //
@@ -10,14 +10,19 @@
 //	stub that reads the same sections. Kernel and stub must be for the same
 //	architecture. The same input gives the same bytes.
 //
+//	With profiles, systemd-boot shows a menu entry for each, and the load option
+//	@N starts the one with that number. Number 0 has the command line as it is.
+//	Profiles need systemd 257: with an older stub uki leaves them out and says so.
+//
 // Options:
 //
-//	-stub:    the EFI program that will start the kernel
-//	-kernel:  the kernel
-//	-initrd:  its initrd
-//	-cmdline: its command line, if the firmware or boot loader passes none
-//	-name:    the name that boot loaders show in their menu
-//	-o:       the file to write
+//	-stub:     the EFI program that will start the kernel
+//	-kernel:   the kernel
+//	-initrd:   its initrd
+//	-cmdline:  its command line, if the firmware or boot loader passes none
+//	-name:     the name that boot loaders show in their menu
+//	-profiles: further profiles, separated by blanks: clear, shell, nokeep
+//	-o:        the file to write
 package main
 
 import (
@@ -28,14 +33,26 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
+	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/uki"
 )
 
+// profiles are the profiles that an image of Wyrcan can have. The first one is always there if there are others.
+var profiles = []uki.Profile{
+	{ID: "main", Title: "Boot"},
+	{ID: "clear", Title: "Clear NVRAM", Args: "wyr.efi=clear"},
+	// Without a deadline a registry that cannot be reached is no failure: the machine would wait for it, without a shell.
+	{ID: "shell", Title: "Boot, with a debug shell if that fails", Args: "wyr.debug=shell wyr.deadline=5min"},
+	{ID: "nokeep", Title: "Boot without network keep", Args: "wyr.net.keep=no"},
+}
+
 type cmd struct {
 	stub, kernel, initrd  string
 	cmdline, name, output string
+	profiles              string
 }
 
 func command(args []string) (*cmd, error) {
@@ -46,12 +63,14 @@ func command(args []string) (*cmd, error) {
 	f.StringVar(&c.initrd, "initrd", "", "the initrd's `file`")
 	f.StringVar(&c.cmdline, "cmdline", "", "the kernel's command `line`")
 	f.StringVar(&c.name, "name", "Wyrcan ~ The Container Bootloader", "the `text` that boot loaders show")
+	f.StringVar(&c.profiles, "profiles", "", "further `profiles`: clear, shell, nokeep")
 	f.StringVar(&c.output, "o", "", "the `file` to write")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
 	}
 	if c.stub == "" || c.kernel == "" || c.initrd == "" || c.output == "" || f.NArg() > 0 {
-		return nil, errors.New("usage: uki -stub FILE -kernel FILE -initrd FILE [-cmdline LINE] [-name TEXT] -o FILE")
+		return nil, errors.New("usage: uki -stub FILE -kernel FILE -initrd FILE [-cmdline LINE] [-name TEXT] " +
+			"[-profiles LIST] -o FILE")
 	}
 	return c, nil
 }
@@ -73,11 +92,37 @@ func (c *cmd) run() error {
 		return fmt.Errorf("%s is for %q, but %s is for %q", c.stub, arch, c.kernel, k.Arch)
 	}
 	img.Version = k.Version
+	if img.Profiles, err = chosen(c.profiles); err != nil {
+		return err
+	}
 	b, err := img.Marshal()
+	if errors.Is(err, uki.ErrProfiles) {
+		log.Printf("uki: %s gets no menu: the stub %s is of systemd %d; %v", c.output, c.stub,
+			uki.StubVersion(img.Stub), err)
+		img.Profiles = nil
+		b, err = img.Marshal()
+	}
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(c.output, b, 0o644)
+}
+
+// chosen returns the profiles with these IDs, in the order of the menu, behind the first one.
+func chosen(names string) ([]uki.Profile, error) {
+	words := strings.Fields(strings.ReplaceAll(names, ",", " "))
+	if len(words) == 0 {
+		return nil, nil
+	}
+	list := slices.DeleteFunc(slices.Clone(profiles[1:]), func(p uki.Profile) bool {
+		return !slices.Contains(words, p.ID)
+	})
+	for _, w := range words {
+		if !slices.ContainsFunc(list, func(p uki.Profile) bool { return p.ID == w }) {
+			return nil, fmt.Errorf("there is no profile %q; there are clear, shell and nokeep", w)
+		}
+	}
+	return append(profiles[:1:1], list...), nil
 }
 
 // machine returns the architecture of an EFI program as GOARCH names it, or "" if it is unknown.

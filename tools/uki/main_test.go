@@ -5,15 +5,17 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 )
 
-// stub returns an EFI program for a machine. It has only headers.
-func stub(machine uint16) []byte {
-	b := make([]byte, 1024)
+// stub returns an EFI program for a machine. It has only headers and the text by which systemd-stub is known.
+func stub(machine uint16, version string) []byte {
+	b := make([]byte, 1024, 1536)
 	copy(b, "MZ")
 	le := binary.LittleEndian
 	le.PutUint32(b[0x3c:], 0x40)
@@ -25,6 +27,14 @@ func stub(machine uint16) []byte {
 	le.PutUint32(b[0x58+36:], 512)  // FileAlignment
 	le.PutUint32(b[0x58+60:], 1024) // SizeOfHeaders
 	le.PutUint32(b[0x58+108:], 16)  // NumberOfRvaAndSizes
+	le.PutUint16(b[0x46:], 1)       // NumberOfSections
+	section := b[0x58+240:]
+	copy(section, ".sdmagic")
+	le.PutUint32(section[12:], 4096) // VirtualAddress
+	le.PutUint32(section[16:], 512)  // SizeOfRawData
+	le.PutUint32(section[20:], 1024) // PointerToRawData
+	b = b[:1536]
+	copy(b[1024:], "#### LoaderInfo: systemd-stub "+version+" ####")
 	return b
 }
 
@@ -41,11 +51,21 @@ func bzImage() []byte {
 	return b
 }
 
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	for name, b := range map[string][]byte{
-		"stub": stub(pe.IMAGE_FILE_MACHINE_AMD64), "armstub": stub(pe.IMAGE_FILE_MACHINE_ARM64),
-		"kernel": bzImage(), "initrd": []byte("070701"), "cut": bzImage()[:1600],
+		"stub": stub(pe.IMAGE_FILE_MACHINE_AMD64, "257"), "armstub": stub(pe.IMAGE_FILE_MACHINE_ARM64, "257"),
+		"oldstub": stub(pe.IMAGE_FILE_MACHINE_AMD64, "252.39-1~deb12u2"),
+		"kernel":  bzImage(), "initrd": []byte("070701"), "cut": bzImage()[:1600],
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
 			t.Fatal(err)
@@ -54,6 +74,10 @@ func TestRun(t *testing.T) {
 	t.Chdir(dir)
 	for _, c := range []struct{ args, want string }{
 		{"-stub stub -kernel kernel -initrd initrd -cmdline quiet -o out.efi", ""},
+		{"-stub stub -kernel kernel -initrd initrd -cmdline quiet -profiles shell,clear -o menu.efi", ""},
+		{"-stub oldstub -kernel kernel -initrd initrd -cmdline quiet -profiles shell,clear -o old.efi", ""},
+		{"-stub stub -kernel kernel -initrd initrd -profiles shell,reset -o bad.efi",
+			`there is no profile "reset"; there are clear, shell and nokeep`},
 		{"-stub armstub -kernel kernel -initrd initrd -o bad.efi", `armstub is for "arm64", but kernel is for "amd64"`},
 		{"-stub stub -kernel cut -initrd initrd -o bad.efi", "cut: a bzImage cut short"},
 		{"-stub stub -kernel kernel -initrd missing -o bad.efi", "missing: no such file"},
@@ -70,6 +94,15 @@ func TestRun(t *testing.T) {
 	}
 	if _, err := os.Stat("bad.efi"); err == nil {
 		t.Error("a failed run left a file")
+	}
+	if out, old := read(t, "out.efi"), read(t, "old.efi"); len(out) != len(old) {
+		t.Errorf("with an old stub the image has %d bytes, want those of one without profiles, %d", len(old), len(out))
+	}
+	menu := regexp.MustCompile(`ID=\w+|quiet[ -~]*`).FindAllString(string(read(t, "menu.efi")), -1)
+	want := []string{"ID=wyrcan", "quiet", "ID=main", "ID=clear", "quiet wyr.efi=clear", "ID=shell",
+		"quiet wyr.debug=shell wyr.deadline=5min"}
+	if !slices.Equal(menu, want) {
+		t.Errorf("the image with a menu has %q, want %q", menu, want)
 	}
 	f, err := os.Open("out.efi")
 	if err != nil {
