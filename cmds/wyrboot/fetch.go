@@ -116,7 +116,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 
 // convert turns the tree into what kexec needs.
 func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, error) {
-	opt := bundle.Options{Args: c.config.Args}
+	opt := bundle.Options{Args: c.config.Args, KeepKernel: c.config.KeepsKernel(), Microcode: c.microcode()}
 	if c.config.NetKeep {
 		opt.Args = append(slices.Clone(opt.Args), c.keptArgument(tree))
 	}

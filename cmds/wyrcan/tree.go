@@ -65,6 +65,8 @@ type recipe struct {
 	args    list
 	root    string
 	wyrinit string
+	keep    bool // the kernel's file stays in the root
+	ucode   bool // microcode of the image goes first
 	arch    arch // of the machine that will boot
 	memory  size // 0 if unknown
 }
@@ -75,6 +77,8 @@ func (r *recipe) flags(f *flagSet) {
 		"with `initramfs`, start the image's /init directly, without wyrinit: no extended attributes, no pivot_root")
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
+	f.BoolVar(&r.keep, "keep-kernel", false,
+		"leave the kernel's file in the root, as crashkernel= among the kernel's arguments does, for kdump")
 }
 
 // machine adds the options that describe the machine that will boot, if it is not this one.
@@ -93,7 +97,7 @@ func machineWith(memory int64) int64 { return ((memory+14)/15*16 + 1<<20 - 1) &^
 
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
-	opt := bundle.Options{Args: r.args, Arch: r.arch.name()}
+	opt := bundle.Options{Args: r.args, Arch: r.arch.name(), KeepKernel: r.keep}
 	opt.Room.Total = found(int64(r.memory))
 	opt.Room.Available = opt.Room.Total
 	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]

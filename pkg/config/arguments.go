@@ -69,6 +69,17 @@ var options = []option{
 			return ""
 		},
 		func(c *Config, v string) { c.NetKeep = isYes(v) }, nil},
+	{"kernel", nil,
+		func(c Config) string { return c.Kernel },
+		func(c *Config, v string) { c.Kernel = v }, checkKernel},
+	{"microcode", yesNo,
+		func(c Config) string {
+			if c.NoMicrocode {
+				return "no"
+			}
+			return ""
+		},
+		func(c *Config, v string) { c.NoMicrocode = v != "" && !isYes(v) }, nil},
 	{"record", yesNo,
 		func(c Config) string {
 			if c.NoRecord {

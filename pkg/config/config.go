@@ -29,6 +29,10 @@ type Config struct {
 	Fail     string        // wyr.fail: "", "reboot", "poweroff", "halt" or "shell"; "shell" is never stored, as Debug
 	Deadline time.Duration // wyr.deadline; 0: none
 
+	// Kernel is wyr.kernel, which is stored with the image: see KeepsKernel.
+	Kernel string
+	// NoMicrocode is wyr.microcode=no: the processor gets no microcode from the image. It is stored with the image.
+	NoMicrocode bool
 	// NoRecord is wyr.record=no: the booted system gets no record of this boot. It is stored with the image.
 	NoRecord bool
 
