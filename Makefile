@@ -61,6 +61,9 @@ LDFLAGS   = -s -w -buildid= -X runtime.godebugDefault= \
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
 
 ifneq ($(ARCH),$(HOST))
+ifeq ($(filter amd64 arm64,$(ARCH)),)
+$(error ARCH=$(ARCH) is none of the architectures that Wyrcan is built for; these are amd64 and arm64)
+endif
 ifneq ($(filter run demo test test-slow bench payload,$(MAKECMDGOALS)),)
 $(error make $(MAKECMDGOALS) is for this machine's architecture, $(HOST), not for $(ARCH))
 endif
