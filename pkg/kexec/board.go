@@ -37,17 +37,12 @@ func readBoard(root string, page uint64) (*board, error) {
 	// in each stretch of memory.
 	b.sure = whole(slices.DeleteFunc(ram, func(r stretch) bool { return !r.parts }), page)
 	const tree = "/sys/firmware/fdt"
-	f, err := os.Open(filepath.Join(root, tree))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	flat, err := smallfile.All(f, devicetree.MaxSize)
+	flat, err := smallfile.Read(os.DirFS(root), tree[1:], devicetree.MaxSize)
 	if err == nil {
 		b.tree, err = devicetree.Parse(flat)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot use the machine's device tree, %s: %w", tree, err)
+		return nil, fmt.Errorf("cannot use this machine's device tree, %s: %w", tree, err)
 	}
 	return b, nil
 }

@@ -471,12 +471,11 @@ func TestBoardRefuses(t *testing.T) {
 
 // TestReadBoard has machines that cannot be read.
 func TestReadBoard(t *testing.T) {
-	for name, files := range map[string]map[string]string{
-		"nothing":        {},
-		"no tree":        {"proc/iomem": plainMemory},
-		"no memory map":  {"sys/firmware/fdt": string(plainTree(t))},
-		"no device tree": {"proc/iomem": plainMemory, "sys/firmware/fdt": "firmware"},
-		"a very large tree": {"proc/iomem": plainMemory,
+	for want, files := range map[string]map[string]string{
+		"proc/iomem": {"sys/firmware/fdt": string(plainTree(t))},
+		"device tree, /sys/firmware/fdt: no such file": {"proc/iomem": plainMemory},
+		"device tree, /sys/firmware/fdt: no flattened": {"proc/iomem": plainMemory, "sys/firmware/fdt": "firmware"},
+		"device tree, /sys/firmware/fdt: it has more than 2048 KiB": {"proc/iomem": plainMemory,
 			"sys/firmware/fdt": string(plainTree(t)) + strings.Repeat("x", 2<<20)},
 	} {
 		root := t.TempDir()
@@ -487,8 +486,8 @@ func TestReadBoard(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := readBoard(root, 4<<10); err == nil {
-			t.Errorf("%s: no error", name)
+		if _, err := readBoard(root, 4<<10); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want an error with %q", err, want)
 		}
 	}
 }
