@@ -148,7 +148,8 @@ func editGRUB(v *vm.VM, text string) {
 }
 
 // wyrcan serve with the files of make SECUREBOOT=1 boots machines as they are sold from the network: by PXE with the
-// documented lines in the DHCP server's configuration, and over HTTP beside a server that knows nothing of it.
+// documented lines in the DHCP server's configuration, and over HTTP, from a medium, beside a server that knows nothing
+// of it.
 func TestSlowSecureServe(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

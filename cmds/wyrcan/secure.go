@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
@@ -28,9 +29,10 @@ func (c *cmd) addSecure(files map[string]string, dir string, named bool) error {
 	case err != nil:
 		return nil
 	}
-	for _, name := range []string{netboot.ShimName, netboot.GRUBName, netboot.MokManagerName} {
+	optional := []string{netboot.MokManagerName, netboot.MediumName}
+	for _, name := range append(optional, netboot.ShimName, netboot.GRUBName) {
 		_, err := os.Stat(filepath.Join(dir, name))
-		if name == netboot.MokManagerName && errors.Is(err, os.ErrNotExist) { // few machines ask for it
+		if slices.Contains(optional, name) && errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {

@@ -42,7 +42,7 @@ func TestAddSecure(t *testing.T) {
 	dir := t.TempDir()
 	c, _, _ := tool(t)
 	touch(t, filepath.Join(dir, "shimx64.efi"), filepath.Join(dir, "grubx64.efi"))
-	for _, name := range []string{"shimx64.efi", "grubx64.efi", "mmx64.efi", "grubcdx64.efi"} {
+	for _, name := range []string{"shimx64.efi", "grubx64.efi", "mmx64.efi", "grubcdx64.efi", "wyrcan.iso"} {
 		touch(t, filepath.Join(c.home, "secureboot", name))
 	}
 	empty := t.TempDir()
@@ -55,8 +55,8 @@ func TestAddSecure(t *testing.T) {
 		from     string   // the directory
 		err      string
 	}{
-		{uki: stub, want: []string{"grubx64.efi", "mmx64.efi", "shimx64.efi"}, from: filepath.Join(c.home, "secureboot")},
-		{uki: "", want: []string{"grubx64.efi", "mmx64.efi", "shimx64.efi"}, from: filepath.Join(c.home, "secureboot")},
+		{uki: stub, want: []string{"grubx64.efi", "mmx64.efi", "shimx64.efi", "wyrcan.iso"}, from: filepath.Join(c.home, "secureboot")},
+		{uki: "", want: []string{"grubx64.efi", "mmx64.efi", "shimx64.efi", "wyrcan.iso"}, from: filepath.Join(c.home, "secureboot")},
 		{uki: signed},
 		{uki: stub, named: true},
 		{uki: signed, named: true, dir: dir, want: []string{"grubx64.efi", "shimx64.efi"}, from: dir},

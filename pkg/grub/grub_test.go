@@ -21,6 +21,34 @@ menuentry 'Wyrcan ~ The Container Bootloader' {
 	}
 }
 
+// A file with room is found where a CD has it, and only there and whole.
+func TestPadded(t *testing.T) {
+	e := Entry{Kernel: "/kernel", Initrd: "/initrd", Cmdline: "quiet", Timeout: 5}
+	text, err := e.Padded()
+	config, _ := e.Config()
+	if err != nil || len(text) != Room || strings.TrimRight(text, "\n") != mark+strings.TrimRight(config, "\n") {
+		t.Fatalf("Padded = %v, %d bytes:\n%.300s", err, len(text), text)
+	}
+	empty := func(n int) string { return strings.Repeat("\x00", n) }
+	for name, c := range map[string]struct {
+		medium string
+		want   int64 // -1: nowhere
+	}{
+		"at the start": {text, 0}, "in the middle": {empty(3<<20) + text + empty(2048), 3 << 20},
+		"at the end": {empty(2048*511) + text, 2048 * 511}, "cut": {empty(2048) + text[:Room-1], -1},
+		"between sectors": {empty(1024) + text + empty(1024), -1}, "none": {empty(1 << 20), -1}, "nothing": {"", -1},
+	} {
+		at, err := Find(strings.NewReader(c.medium), int64(len(c.medium)))
+		if (err != nil) != (c.want < 0) || err == nil && at != c.want {
+			t.Errorf("%s: Find = %d, %v, want %d", name, at, err, c.want)
+		}
+	}
+	e.Cmdline = strings.Repeat("x", Room)
+	if _, err := e.Padded(); err == nil || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("a long line: %v", err)
+	}
+}
+
 // What GRUB would change on its way to the kernel is refused.
 func TestRefused(t *testing.T) {
 	for _, line := range []string{

@@ -19,10 +19,10 @@ const proxyPort = 4011
 // Proxy answers only DHCP clients that want a boot file. Their addresses come from another server.
 type Proxy struct {
 	Server netip.Addr // this machine, as the clients see it
-	Arch   string     // the architecture of the programs for EFI machines, as GOARCH names it
+	Arch   string     // the architecture of the unified kernel image, as GOARCH names it
 	Script string     // the URL of the script for iPXE
 	UKI    string     // the URL of the unified kernel image, empty if there is none; over TFTP its name is UKIName
-	Shim   string     // the URL of shim, for machines that boot over HTTP; empty if there is none: see proxyShim
+	Medium string     // the URL of a medium for amd64 machines that boot over HTTP; empty if there is none
 	BIOS   string     // the TFTP name of the boot program for BIOS machines, empty if there is none
 	Logf   func(format string, args ...any)
 
@@ -214,15 +214,15 @@ func (p *Proxy) bootFile(request *dhcpv4.DHCPv4, class string) (string, error) {
 		machine, overHTTP = "arm64", true
 	}
 	switch {
+	case overHTTP && class == classHTTP && machine == "amd64" && p.Medium != "":
+		return p.Medium, nil
 	case machine == "" || machine != p.Arch:
 		return "",
 			fmt.Errorf("a machine of type %d (%v), but there is nothing here for this type", uint16(archs[0]), archs[0])
-	case overHTTP != (class == classHTTP):
-		return "", fmt.Errorf("contradicts itself: it says %s, but machine type %v", class, archs[0])
-	case overHTTP && p.Shim != "":
-		return p.Shim, nil
 	case p.UKI == "":
 		return "", fmt.Errorf("an EFI machine, but there is no %s here", UKIName)
+	case overHTTP != (class == classHTTP):
+		return "", fmt.Errorf("contradicts itself: it says %s, but machine type %v", class, archs[0])
 	case overHTTP:
 		return p.UKI, nil
 	}

@@ -2,26 +2,34 @@ package netboot
 
 import (
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"path"
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/grub"
 )
 
-// The names of the files with which an EFI machine boots where Secure Boot is on, all of them signed by others: firmware
-// fetches shim, which fetches GRUB from where it came from itself, and MokManager if somebody wants to enrol a key. GRUB
-// then fetches its configuration, the kernel and the initrd. Shim and GRUB begin the names over TFTP with slashes.
+// The names of the files with which an EFI machine boots where Secure Boot is on, all of them signed by others. By PXE
+// firmware fetches shim, which fetches GRUB from where it came from itself, and MokManager if somebody wants to enrol a
+// key. GRUB then fetches its configuration, the kernel and the initrd. Shim and GRUB begin the names with slashes. Over
+// HTTP firmware fetches a medium that has all of these, because Debian's signed GRUB has no HTTP.
 const (
 	ShimName       = "shimx64.efi"
 	GRUBName       = "grubx64.efi"
 	MokManagerName = "mmx64.efi"
+	MediumName     = "wyrcan.iso"
 	GRUBConfigName = "grub/grub.cfg" // for any GRUB
 )
 
-// grubConfig returns the configuration for GRUB. The kernel and the initrd are where GRUB got the configuration from.
-func (s *Site) grubConfig() (string, error) {
-	return grub.Entry{Kernel: "/" + KernelName, Initrd: "/" + InitrdName, Cmdline: s.Cmdline}.Config()
+// entry returns what GRUB starts, by these paths where it found its configuration.
+func (s *Site) entry(kernel, initrd string) grub.Entry {
+	return grub.Entry{Kernel: "/" + kernel, Initrd: "/" + initrd, Cmdline: s.Cmdline}
 }
+
+// grubConfig returns the configuration for GRUB.
+func (s *Site) grubConfig() (string, error) { return s.entry(KernelName, InitrdName).Config() }
 
 // checkSecure checks that the signed chain is complete, if there is one, and says what cannot be passed by GRUB.
 func (s *Site) checkSecure(logf func(string, ...any)) error {
@@ -30,7 +38,7 @@ func (s *Site) checkSecure(logf func(string, ...any)) error {
 	switch {
 	case shim && s.Files[GRUBName] == "":
 		return fmt.Errorf("there is %s, but no %s for it to start", ShimName, GRUBName)
-	case shim && err != nil:
+	case (shim || s.Files[MediumName] != "") && err != nil:
 		return fmt.Errorf("machines with Secure Boot cannot be offered this command line: %w", err)
 	case err != nil:
 		logf("there is no %s: %v", GRUBConfigName, err)
@@ -38,32 +46,62 @@ func (s *Site) checkSecure(logf func(string, ...any)) error {
 	return nil
 }
 
-// efiProgram returns the name of the program that EFI machines are told to fetch, "" if there is none: shim, which starts
-// Wyrcan with and without Secure Boot, or else the unified kernel image.
-func (s *Site) efiProgram() string {
-	for _, name := range []string{ShimName, UKIName} {
-		if s.Files[name] != "" {
-			return name
-		}
+// medium returns the medium in a file with the site's command line in place of its own.
+func (s *Site) medium(f *os.File, info fs.FileInfo) (*file, error) {
+	text, err := s.entry("kernel", "initrd").Padded() // as tools/iso has them
+	if err != nil {
+		return nil, err
 	}
-	return ""
+	at, err := grub.Find(f, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	whole := io.NewSectionReader(overlaid{f, at, text}, 0, info.Size())
+	return &file{ReadSeeker: whole, Closer: f, time: info.ModTime()}, nil
 }
 
-// proxyShim has the proxy name shim to machines that boot over HTTP. Those that boot by PXE are told the unified kernel
-// image all the same: GRUB asks the TFTP server that is in the answer of the DHCP server, and knows of no proxy
+// overlaid is a file with a text in place of what it has from at on.
+type overlaid struct {
+	io.ReaderAt
+	at   int64
+	text string
+}
+
+// ReadAt implements io.ReaderAt.
+func (o overlaid) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.ReaderAt.ReadAt(p, off)
+	end := o.at + int64(len(o.text))
+	if from, to := max(off, o.at), min(off+int64(n), end); from < to {
+		copy(p[from-off:to-off], o.text[from-o.at:])
+	}
+	return n, err
+}
+
+// programs returns the names of what EFI machines are told to fetch by PXE and over HTTP, "" where there is nothing: the
+// signed chain, which starts Wyrcan with and without Secure Boot, or else the unified kernel image.
+func (s *Site) programs() (pxe, web string) {
+	first := func(names ...string) string {
+		for _, name := range names {
+			if s.Files[name] != "" {
+				return name
+			}
+		}
+		return ""
+	}
+	return first(ShimName, UKIName), first(MediumName, UKIName)
+}
+
+// proxyMedium has the proxy name the medium to machines that boot over HTTP. Those that boot by PXE are told the unified
+// kernel image: GRUB asks the TFTP server that is in the answer of the DHCP server, and knows of no proxy
 // (grub_efi_net_config_real in GRUB 2.06's grub-core/net/drivers/efi/efinet.c).
-func (o *Options) proxyShim(p *Proxy, url string) (err error) {
-	name := o.Files[ShimName]
-	if name == "" {
-		return nil
+func (o *Options) proxyMedium(p *Proxy, url string) {
+	if o.Files[MediumName] != "" {
+		p.Medium = url + MediumName
 	}
-	p.Shim = url + ShimName
-	if p.Arch, err = machineOf(name); err != nil {
-		return err
+	if o.Files[ShimName] != "" {
+		o.Logf("dhcp: machines with Secure Boot that boot by PXE need a DHCP server that names %s as the file and %s as "+
+			"the next server; those that boot over HTTP need none", ShimName, p.Server)
 	}
-	o.Logf("dhcp: machines with Secure Boot that boot by PXE need a DHCP server that names %s as the file and %s as the "+
-		"next server; those that boot over HTTP need none", ShimName, p.Server)
-	return nil
 }
 
 // isGRUBConfig reports whether GRUB asks for its configuration by this name. First it asks for one of its platform:

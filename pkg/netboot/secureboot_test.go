@@ -13,6 +13,7 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 	"github.com/pin/tftp/v3"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/grub"
 	"gitlab.com/wyrcan/wyrcan/pkg/nettest"
 )
 
@@ -56,26 +57,76 @@ func TestSecure(t *testing.T) {
 	if err != nil || b.String() != "MZ grub" {
 		t.Errorf("TFTP: %q, %v", &b, err)
 	}
-	for _, want := range []string{"UEFI HTTP boot: http://127.0.0.1:", "/shimx64.efi", "UEFI PXE: ", ", file shimx64.efi"} {
+	for _, want := range []string{"UEFI HTTP boot: http://127.0.0.1:", "/wyrcan.efi", "UEFI PXE: ", ", file shimx64.efi"} {
 		if !strings.Contains(l.String(), want) {
 			t.Errorf("%q is not in\n%s", want, l)
 		}
 	}
 }
 
-// A proxy names shim to machines that boot over HTTP. GRUB would not find its files after PXE by a proxy.
-func TestProxyShim(t *testing.T) {
-	p := proxy(t)
-	o := &Options{Site: withShim(t, site(t)), Logf: t.Logf}
-	if err := o.proxyShim(p, "http://192.0.2.1/"); err != nil || p.Arch != "amd64" {
+// withMedium adds a medium to a site, with a kernel behind the file that GRUB reads.
+func withMedium(t *testing.T, s Site) (_ Site, original string) {
+	t.Helper()
+	menu, err := grub.Entry{Kernel: "/kernel", Initrd: "/initrd", Cmdline: "console=tty0", Timeout: 5}.Padded()
+	if err != nil {
 		t.Fatal(err)
+	}
+	original = strings.Repeat("\x00", 40<<10) + menu + strings.Repeat("kernel! ", 100<<10)
+	s.Files[MediumName] = filepath.Join(t.TempDir(), MediumName)
+	if err := os.WriteFile(s.Files[MediumName], []byte(original), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s, original
+}
+
+// The medium is served with the site's command line, whole and in parts.
+func TestMedium(t *testing.T) {
+	s, original := withMedium(t, site(t))
+	web, _, l := start(t, s)
+	response, got := nettest.Ask(t, "GET", web+"/wyrcan.iso", "")
+	if len(got) != len(original) || response.Header.Get("Content-Type") != "application/vnd.efi-iso" {
+		t.Fatalf("%s, %d bytes, want %d", response.Status, len(got), len(original))
+	}
+	want, err := grub.Entry{Kernel: "/kernel", Initrd: "/initrd", Cmdline: testLine}.Padded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = 40 << 10
+	if !strings.Contains(want, "'wyr.arg=a b'") || string(got[at:at+grub.Room]) != want ||
+		string(got[:at])+string(got[at+grub.Room:]) != original[:at]+original[at+grub.Room:] {
+		t.Errorf("GRUB reads %.300s", got[at:])
+	}
+	for _, part := range []struct{ header, want string }{
+		{"bytes=40900-40999", string(got[40900:41000])}, {"bytes=49100-49199", string(got[49100:49200])},
+	} {
+		if _, b := nettest.Ask(t, "GET", web+"/wyrcan.iso", "", "Range", part.header); string(b) != part.want {
+			t.Errorf("%s: %q, want %q", part.header, b, part.want)
+		}
+	}
+	if !strings.Contains(l.String(), "/wyrcan.iso") {
+		t.Errorf("the medium is not announced in\n%s", l)
+	}
+	s.Files[MediumName] = s.Files[KernelName]
+	if err := Serve(t.Context(), Options{Site: s, HTTP: "127.0.0.1:0", Logf: t.Logf}); err == nil ||
+		!strings.Contains(err.Error(), "not the medium of make SECUREBOOT=1") {
+		t.Errorf("a kernel as the medium: Serve = %v", err)
+	}
+}
+
+// A proxy names the medium to machines that boot over HTTP. GRUB would not find its files after PXE by a proxy.
+func TestProxyMedium(t *testing.T) {
+	s, _ := withMedium(t, withShim(t, site(t)))
+	p, l := proxy(t), new(nettest.Log)
+	(&Options{Site: s, Logf: l.Printf}).proxyMedium(p, "http://192.0.2.1/")
+	if !strings.Contains(l.String(), "names shimx64.efi as the file and 192.0.2.1 as the next server") {
+		t.Errorf("it said\n%s", l)
 	}
 	for _, c := range []struct {
 		class string
 		arch  iana.Arch
 		want  string
 	}{
-		{web, iana.EFI_X86_64_HTTP, "http://192.0.2.1/shimx64.efi"}, {pxe, iana.EFI_X86_64, "wyrcan.efi"},
+		{web, iana.EFI_X86_64_HTTP, "http://192.0.2.1/wyrcan.iso"}, {pxe, iana.EFI_X86_64, "wyrcan.efi"},
 		{pxe, iana.EFI_BC, "wyrcan.efi"}, {pxe, iana.INTEL_X86PC, "undionly.kpxe"},
 	} {
 		reply, about := p.answer(message(t, dhcpv4.MessageTypeDiscover, client(c.class, c.arch)...), false)
@@ -83,16 +134,15 @@ func TestProxyShim(t *testing.T) {
 			t.Errorf("%s %v: %v, %s, want %s", c.class, c.arch, reply, about, c.want)
 		}
 	}
-	p.UKI = "" // without one there is still a program for HTTP, and none for PXE
+	if r, about := p.answer(message(t, dhcpv4.MessageTypeDiscover, client(web, iana.EFI_ARM64_HTTP)...), false); r != nil {
+		t.Errorf("an arm64 machine is told %v, %s", r, about)
+	}
+	p.UKI, p.Arch = "", "" // without one there is still the medium for HTTP, and nothing for PXE
 	if r, _ := p.answer(message(t, dhcpv4.MessageTypeDiscover, client(web, iana.EFI_X86_64_HTTP)...), false); r == nil {
 		t.Error("no answer for HTTP without a unified kernel image")
 	}
 	if r, about := p.answer(message(t, dhcpv4.MessageTypeDiscover, client(pxe, iana.EFI_X86_64)...), false); r != nil {
 		t.Errorf("PXE is told %v, %s", r, about)
-	}
-	o.Files[ShimName] = o.Files[KernelName]
-	if err := o.proxyShim(p, ""); err == nil {
-		t.Error("a kernel without a PE header was taken for shim")
 	}
 }
 

@@ -79,9 +79,7 @@ func (o *Options) serveDHCP(ctx context.Context, group *errgroup.Group, web net.
 			return err
 		}
 	}
-	if err := o.proxyShim(p, url); err != nil {
-		return err
-	}
+	o.proxyMedium(p, url)
 	for _, port := range []int{dhcpv4.ServerPort, proxyPort} {
 		conn, err := server4.NewIPv4UDPConn(o.DHCP, &net.UDPAddr{Port: port})
 		if err != nil {
@@ -110,14 +108,15 @@ func (o *Options) announce(web net.Addr) {
 		if o.MachineDir != "" {
 			o.Logf("iPXE of a machine with a file of its own: chain %s/%s${uuid}/%s", url, machinePrefix, ScriptName)
 		}
-		if name := o.efiProgram(); name != "" {
-			o.Logf("UEFI HTTP boot: %s/%s", url, name)
-			if o.MachineDir != "" {
-				o.Logf("UEFI HTTP boot of a machine with a file of its own: %s/%sUUID/%s", url, machinePrefix, name)
-			}
-			if o.TFTP != "" {
-				o.Logf("UEFI PXE: next server %s, file %s", a, name)
-			}
+		pxe, web := o.programs()
+		if web != "" {
+			o.Logf("UEFI HTTP boot: %s/%s", url, web)
+		}
+		if web != "" && o.MachineDir != "" {
+			o.Logf("UEFI HTTP boot of a machine with a file of its own: %s/%sUUID/%s", url, machinePrefix, web)
+		}
+		if o.TFTP != "" && pxe != "" {
+			o.Logf("UEFI PXE: next server %s, file %s", a, pxe)
 		}
 		if o.TFTP != "" && o.BIOS != "" {
 			o.Logf("BIOS PXE: next server %s, file %s", a, o.BIOS)
@@ -125,8 +124,7 @@ func (o *Options) announce(web net.Addr) {
 	}
 }
 
-// urlOf returns the URL of this server at an address, without the port that is every browser's own: GRUB 2.06 takes the
-// port for a part of the name.
+// urlOf returns the URL of this server at an address, without the port that HTTP has anyway.
 func urlOf(a netip.Addr, web net.Addr) string {
 	if port := web.(*net.TCPAddr).Port; port != 80 {
 		return "http://" + netip.AddrPortFrom(a, uint16(port)).String()

@@ -151,6 +151,13 @@ func (s *Site) openFor(name, line string, own bool) (*file, error) {
 		f.Close()
 		return nil, err
 	}
+	if name == MediumName {
+		medium, err := s.medium(f, info)
+		if err != nil {
+			f.Close()
+		}
+		return medium, err
+	}
 	if name != UKIName {
 		return &file{ReadSeeker: f, Closer: f, time: info.ModTime()}, nil
 	}

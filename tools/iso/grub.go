@@ -34,7 +34,7 @@ func (c *cmd) disc(dir string) error {
 	if err := signed(c.kernel); err != nil {
 		return err
 	}
-	menu, err := grub.Entry{Kernel: "/kernel", Initrd: "/initrd", Cmdline: c.cmdline, Timeout: 5}.Config()
+	menu, err := grub.Entry{Kernel: "/kernel", Initrd: "/initrd", Cmdline: c.cmdline, Timeout: 5}.Padded()
 	if err != nil {
 		return err
 	}

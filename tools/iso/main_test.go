@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/grub"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
@@ -189,9 +190,15 @@ func TestSecureISO(t *testing.T) {
 	if err := os.WriteFile("out.iso", iso, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	menu, err := grub.Entry{Kernel: "/kernel", Initrd: "/initrd", Cmdline: `quiet wyr.arg="a b"`, Timeout: 5}.Padded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := grub.Find(bytes.NewReader(iso), int64(len(iso))); err != nil || string(iso[at:at+grub.Room]) != menu {
+		t.Errorf("Find = %d, %v", at, err)
+	}
 	for name, want := range map[string]string{"/kernel": files["k"], "/initrd": "initrd", "/.disk/info": "Wyrcan\n",
-		"/boot/grub/grub.cfg": "set timeout=5\nmenuentry 'Wyrcan ~ The Container Bootloader' {\n" +
-			"  linux /kernel quiet 'wyr.arg=a b'\n  initrd /initrd\n}\n"} {
+		"/boot/grub/grub.cfg": menu} {
 		os.Remove("extracted")
 		out, err := exec.Command("xorriso", "-osirrox", "on", "-indev", "out.iso", "-extract", name, "extracted").CombinedOutput()
 		if err != nil {
