@@ -36,6 +36,10 @@ type Options struct {
 	Room    Room     // the memory of the machine that will boot; zero if unknown, which refuses nothing
 	Arch    string   // of that machine, as GOARCH names it; "" is this machine's
 
+	// Kernel and Init are the paths of the kernel and of the init in the tree: wyr.kernel, wyr.init. With "" they are
+	// KernelPath and InitPath or, where the image has nothing there, what is found.
+	Kernel, Init string
+
 	// Single makes the initrd one archive, which programs other than Linux can read to its end too.
 	Single bool
 
@@ -55,13 +59,17 @@ func (o *Options) arch() string { return cmp.Or(o.Arch, runtime.GOARCH) }
 type Plan struct {
 	Kernel   *kernel.Kernel
 	File     string // the kernel's path in the tree, all links followed
-	Init     string // the same for /init
+	Init     string // the same for the init
+	Chosen   string // which kernel and init were chosen and why, a sentence; "" if the image says it itself
 	Packing  initrd.Compression
 	Warnings []string // sentences about what will not work as the image's maker may expect
 	Stat     rootfs.Stat
 
 	opt     Options
 	tree    *rootfs.Tree
+	from    *rootfs.Tree // where the kernel is looked for: in the tree, or in the image under it that brings one
+	start   string       // the path by which the init is started
+	passed  string       // which kernels cannot be used, a sentence
 	node    *rootfs.Node // the kernel's
 	image   *os.File     // the part of it that kexec loads
 	cmdline string       // without what depends on the size of the initrd
@@ -92,7 +100,7 @@ func (b *Bundle) Close() error {
 // Inspect finds out whether the tree is a bootable container, and how to boot it. Its errors tell the maker of the
 // image what is missing.
 func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err error) {
-	p := &Plan{opt: opt, tree: tree, Stat: tree.Stat()}
+	p := &Plan{opt: opt, tree: tree, from: cmp.Or(tree.Under(), tree), Stat: tree.Stat()}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -104,10 +112,10 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findInit(ctx); err != nil {
 		return nil, err
 	}
+	p.wyrinit = opt.Wyrinit != nil && !p.exists(handover.Dir)
 	if err := p.findCmdline(ctx); err != nil {
 		return nil, err
 	}
-	p.wyrinit = opt.Wyrinit != nil && !p.exists(handover.Dir)
 	p.Warnings = p.warnings(ctx)
 	if err := p.findLarge(ctx); err != nil {
 		return nil, err
@@ -132,43 +140,88 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	return p, nil
 }
 
-// findKernel copies the kernel out of the tree, because its parser needs random access.
+const notBootable = "the image is not bootable: "
+
+// findKernel finds the kernel: the one that wyr.kernel names, the one that the image names, or the best.
 func (p *Plan) findKernel(ctx context.Context) error {
-	node, err := p.tree.Lookup(KernelPath)
-	if err != nil {
-		return p.missing(KernelPath,
-			"install a kernel in it, and make that a link to the kernel: ln -s /vmlinuz "+KernelPath, err)
+	path, advice := p.opt.Kernel, "wyr.kernel is to be the path of a kernel in it"
+	if path == "" {
+		if _, err := p.from.Lstat(KernelPath); err != nil {
+			return p.searchKernel(ctx)
+		}
+		path = KernelPath
+		advice = "install a kernel in it, and make that a link to the kernel: ln -s /vmlinuz " + KernelPath
 	}
+	node, err := p.from.Lookup(path)
+	if err != nil {
+		return missing(p.from, path, advice, err)
+	}
+	k, file, err := p.openKernel(ctx, path, node)
+	if err != nil {
+		return err
+	}
+	p.take(k, file, node)
+	if p.opt.Kernel != "" {
+		p.chose("kernel %s, because wyr.kernel names it", path)
+	}
+	return nil
+}
+
+// take makes k the kernel: file is the part of it that kexec loads, node is where it is in the tree.
+func (p *Plan) take(k *kernel.Kernel, file *os.File, node *rootfs.Node) {
+	p.Kernel, p.image, p.node, p.File = k, file, node, node.Path
+}
+
+// chose adds to Chosen.
+func (p *Plan) chose(format string, args ...any) {
+	if p.Chosen != "" {
+		p.Chosen += "; "
+	}
+	p.Chosen += fmt.Sprintf(format, args...)
+}
+
+// openKernel copies a kernel out of the tree, because its parser needs random access. path is how it was found. The
+// file is what kexec loads.
+func (p *Plan) openKernel(
+	ctx context.Context, path string, node *rootfs.Node,
+) (_ *kernel.Kernel, _ *os.File, err error) {
 	if node.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("the image is not bootable: %s is to be a kernel, and /%s is not a file",
-			KernelPath, node.Path)
+		return nil, nil, fmt.Errorf(notBootable+"%s is to be a kernel, and /%s is not a file", path, node.Path)
 	}
 	if node.Size > kernel.MaxFile {
-		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s",
+		return nil, nil, fmt.Errorf(notBootable+"/%s has %s, and no kernel has more than %s",
 			node.Path, units.MiB(node.Size), units.MiB(kernel.MaxFile))
 	}
 	file, size, err := p.spool(ctx, node)
 	if err != nil {
-		return fmt.Errorf("cannot read the kernel /%s: %w", node.Path, err)
+		return nil, nil, &unreadable{fmt.Errorf("cannot read the kernel /%s: %w", node.Path, err)}
 	}
-	p.image, p.node, p.File = file, node, node.Path
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
 	k, err := kernel.Parse(&readerAt{ctx, file}, size)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil, nil, ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("the image is not bootable: /%s is %w", node.Path, err)
+		return nil, nil, fmt.Errorf(notBootable+"/%s is %w", node.Path, err)
 	}
 	if k.Image != nil { // the kernel that was inside the file
-		p.image, k.Image = k.Image, nil
 		file.Close()
+		file, k.Image = k.Image, nil
 	}
 	if arch := p.opt.arch(); k.Arch != arch {
-		return fmt.Errorf("the image is not bootable on %s: /%s is a kernel for %s", arch, node.Path, k.Arch)
+		return nil, nil, fmt.Errorf("the image is not bootable on %s: /%s is a kernel for %s", arch, node.Path, k.Arch)
 	}
-	p.Kernel = k
-	return nil
+	return k, file, nil
 }
+
+// unreadable is the error of a kernel that could not be read, whatever is in it.
+type unreadable struct{ error }
+
+func (u *unreadable) Unwrap() error { return u.error }
 
 // readerAt fails once the context is done. A kernel's parser does only a limited amount of work between two reads.
 type readerAt struct {
@@ -184,7 +237,7 @@ func (r *readerAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, error) {
-	r, err := p.tree.Open(ctx, node)
+	r, err := p.from.Open(ctx, node)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -209,13 +262,23 @@ func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, e
 	}
 }
 
-// findCmdline builds the command line: that of a unified kernel image, the container's file, the given arguments.
+// findCmdline builds the command line: that of a unified kernel image or of bootc, the container's file, the given
+// arguments, and what tells the kernel about the init if wyrinit does not start it.
 func (p *Plan) findCmdline(ctx context.Context) error {
 	text, err := p.read(ctx, CmdlinePath, 64<<10)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("cannot read %s of the image: %w", CmdlinePath, err)
 	}
-	p.cmdline = join(append([]string{p.Kernel.Cmdline, fold(string(text))}, p.opt.Args...)...)
+	own := p.Kernel.Cmdline
+	if own == "" {
+		if own, err = p.kargs(ctx); err != nil {
+			return err
+		}
+	}
+	p.cmdline = join(append([]string{own, fold(string(text))}, p.opt.Args...)...)
+	if p.start != InitPath && !p.wyrinit && !has(p.cmdline, "rdinit") {
+		p.cmdline = join(p.cmdline, "rdinit="+p.start)
+	}
 	return fits(p.cmdline, p.Kernel.MaxCmdline)
 }
 

@@ -26,9 +26,11 @@ func needs(s rootfs.Stat, initrd int64) int64 {
 // file that wyrinit appends it to.
 func (p *Plan) booted() rootfs.Stat {
 	s := p.Stat
-	s.Inodes--
-	s.Bytes -= p.node.Size
-	s.Pages -= (p.node.Size + memory.Page - 1) &^ (memory.Page - 1)
+	if p.node.Links > 0 { // else an upper image covers the kernel
+		s.Inodes--
+		s.Bytes -= p.node.Size
+		s.Pages -= (p.node.Size + memory.Page - 1) &^ (memory.Page - 1)
+	}
 	if len(p.joins) > 0 {
 		s.Pages += initrd.PartSize
 	}
