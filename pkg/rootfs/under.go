@@ -10,9 +10,9 @@ func (t *Tree) Under() *Tree { return t.under }
 // layUnder makes the tree that Under returns, and tells the merger of the whole tree where its files belong.
 //
 // An image with a merged /usr has the link /lib to usr/lib, and one without it has the directory /lib. If an image with
-// the directory is laid under one with the link, the link takes the place of the directory and of all that is in it: the
-// drivers in /lib/modules would be lost. Who has installed them into the upper image would have followed the link. So
-// the directories of the lower image are where the upper one, by itself, has them.
+// the directory is laid under one with the link, the link takes the place of the directory and of all that is in it:
+// the drivers in /lib/modules would be lost. Who has installed them into the upper image would have followed the link.
+// So the directories of the lower image are where the upper one, by itself, has them.
 func (t *Tree) layUnder(m *merger, under int) error {
 	ctx := m.ctx
 	alone := newMerger(ctx, m.max)
