@@ -9,6 +9,7 @@ package config
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
@@ -25,6 +26,13 @@ type Config struct {
 	Root    string         // wyr.root: "" or "initramfs"
 	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes
+
+	// Kernel is wyr.kernel: a path in the image, or the name of an image that brings the kernel (see KernelPath and
+	// KernelImage). Init is wyr.init, the path of the init. Overlays is wyr.overlay, the names of images to lay on the
+	// image, the last one on top. All are stored with the image.
+	Kernel   string
+	Init     string
+	Overlays []string
 
 	Fail     string        // wyr.fail: "", "reboot", "poweroff", "halt" or "shell"; "shell" is never stored, as Debug
 	Deadline time.Duration // wyr.deadline; 0: none
@@ -52,6 +60,22 @@ func (c Config) kept() Config {
 		c.Fail = ""
 	}
 	return c
+}
+
+// KernelPath returns the path of the kernel in the image, "" if wyr.kernel names none.
+func (c Config) KernelPath() string {
+	if strings.HasPrefix(c.Kernel, "/") {
+		return c.Kernel
+	}
+	return ""
+}
+
+// KernelImage returns the name of the image that brings the kernel, "" if wyr.kernel names none.
+func (c Config) KernelImage() string {
+	if c.KernelPath() != "" {
+		return ""
+	}
+	return c.Kernel
 }
 
 // EFI says what to do with the configuration in NVRAM; "" means nothing.

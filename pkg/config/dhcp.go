@@ -5,7 +5,7 @@ import (
 )
 
 // A DHCP is what the lease of a DHCP server says for Wyrcan. Nobody has proven who sent it, so it may name the image
-// and its arguments, and nothing else.
+// and its arguments, with what belongs to these (wyr.kernel, wyr.init, wyr.overlay), and nothing else.
 type DHCP struct {
 	From     string   // for messages: "DHCP server 192.0.2.1 on eth0"
 	BootFile string   // option 67 or the field file, option 59 of DHCPv6: counts if it is oci://IMAGE
@@ -33,7 +33,7 @@ func (d DHCP) load() (Config, []string, error) {
 		p.image = []byte(ref)
 	}
 	args, ignored := p.arguments()
-	args, more := only(args, "DHCP", "img", "arg", "config")
+	args, more := only(args, "DHCP", "img", "arg", "config", "kernel", "init", "overlay")
 	l := parse(args)
 	return l.Config, append(append(ignored, more...), l.warnings...), nil
 }

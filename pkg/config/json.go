@@ -25,6 +25,9 @@ type storedConfig struct {
 	Root    string   `json:"root,omitempty"`
 	NetKeep bool     `json:"net.keep,omitempty"`
 
+	Kernel   string   `json:"kernel,omitempty"`
+	Init     string   `json:"init,omitempty"`
+	Overlays []string `json:"overlay,omitempty"`
 	File     string   `json:"config,omitempty"`
 	Insecure []string `json:"insecure,omitempty"`
 	Mirrors  []string `json:"mirror,omitempty"`
@@ -77,6 +80,7 @@ func (c Config) marshal(version string) ([]byte, error) {
 	data, err := json.Marshal(storedConfig{
 		Network: files, Cmdline: args, Image: c.Image, File: c.File, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
 		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
+		Kernel: c.Kernel, Init: c.Init, Overlays: c.Overlays,
 		Fail: c.Fail, Deadline: written(c.Deadline), NoRecord: c.NoRecord, Version: version,
 	})
 	if err != nil {
@@ -111,6 +115,13 @@ func Unmarshal(data []byte) (Config, error) {
 	c := Config{
 		Image: in.Image, File: in.File, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
 		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP, NoRecord: in.NoRecord,
+		Kernel: in.Kernel, Init: in.Init, Overlays: in.Overlays,
+	}
+	for name, v := range map[string]string{"kernel": c.Kernel, "init": c.Init} {
+		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+		if err := options[i].accepts(name, v); err != nil {
+			return Config{}, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	for _, l := range lists {
 		for _, v := range *l.of(&c) {
