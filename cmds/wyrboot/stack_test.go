@@ -40,9 +40,11 @@ func TestResolve(t *testing.T) {
 		want   []string // parts of the error
 		heals  bool
 	}{
-		"all":      {config.Config{Image: img, Kernel: kernel, Overlays: []string{first, second, first}}, nil, false},
-		"a path":   {config.Config{Image: img, Kernel: "/boot/k"}, nil, false},
-		"no image": {config.Config{Image: registry.Host + "/gone:1", Overlays: []string{first}}, []string{"does not have it"}, false},
+		"all":    {config.Config{Image: img, Kernel: kernel, Overlays: []string{first, second, first}}, nil, false},
+		"a path": {config.Config{Image: img, Kernel: "/boot/k"}, nil, false},
+		"no image": {
+			config.Config{Image: registry.Host + "/gone:1", Overlays: []string{first}}, []string{"does not have it"}, false,
+		},
 		"an overlay for another architecture": {
 			config.Config{Image: img, Overlays: []string{first, foreign}},
 			[]string{"the overlay " + foreign + ": ", "there is none for linux/", "only for linux/s390x"}, false,

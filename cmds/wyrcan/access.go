@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -248,11 +247,15 @@ func (c *cmd) handOver(m *machine, ref, guest string) error {
 		return fmt.Errorf("cannot read the login for %s: %w; see %s", repo, err, page)
 	}
 	if *login != (authn.AuthConfig{}) {
-		text, err := json.Marshal(map[string]any{"auths": map[string]any{there.Name(): login}})
+		if m.logins == nil {
+			m.logins = make(map[string]any)
+		}
+		m.logins[there.Name()] = login
+		text, err := json.Marshal(map[string]any{"auths": m.logins})
 		if err != nil {
 			return err
 		}
-		m.credentials = append(m.credentials, credential{credentials.Name, text})
+		m.give(credentials.Name, text)
 	}
 	roots, client, err := c.certificates(ref)(repo.RegistryStr())
 	if err != nil {
@@ -262,13 +265,23 @@ func (c *cmd) handOver(m *machine, ref, guest string) error {
 		fmt.Fprintf(c.stderr, "wyrcan: the machine gets no client certificate: bring it in an initrd, see %s\n", page)
 	}
 	if len(roots) > 0 {
-		var bundle bytes.Buffer
 		for _, cert := range roots {
-			if err := pem.Encode(&bundle, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
+			if err := pem.Encode(&m.roots, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
 				return err
 			}
 		}
-		m.credentials = append(m.credentials, credential{certificates.Name, bundle.Bytes()})
+		m.give(certificates.Name, m.roots.Bytes())
 	}
 	return nil
+}
+
+// give makes content the machine's credential of that name: it can have one of each.
+func (m *machine) give(name string, content []byte) {
+	for i, c := range m.credentials {
+		if c.name == name {
+			m.credentials[i].content = content
+			return
+		}
+	}
+	m.credentials = append(m.credentials, credential{name, content})
 }

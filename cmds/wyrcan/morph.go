@@ -34,6 +34,9 @@ image that such a machine cannot boot is refused, as Wyrcan does.
 	if *kernel == "" || *initrd == "" {
 		return usage("morph: -kernel and -initrd say where to write")
 	}
+	if err := r.further.check("morph"); err != nil {
+		return err
+	}
 	if *kernel == "-" && *initrd == "-" || *cmdline == "-" && (*kernel == "-" || *initrd == "-") {
 		return usage("morph: one of kernel, initrd and command line can go to standard output, not several: " +
 			"name the others' files")
@@ -45,7 +48,7 @@ image that such a machine cannot boot is refused, as Wyrcan does.
 	opt.Single = true // so that lsinitramfs and cpio can read it
 	b := c.newBoot()
 	b.Target = &opt.Room
-	_, tree, err := c.read(ctx, b, rest[0], r.arch)
+	_, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return err
 	}
