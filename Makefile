@@ -7,6 +7,7 @@
 # make test-slow  the tests that take long
 # make bench      measures time and memory
 # make payload    a kernel and an initrd of 8 MiB for firmware: coreboot, LinuxBoot; the first time takes 15 minutes
+# make kernel-image  the kernel with its modules as an image, out/kernel.oci, for images that have none
 # make push       sends Wyrcan, as a bootable container, to a registry: REF=NAME
 # make clean      removes out/
 #
@@ -47,7 +48,7 @@ LDFLAGS   = -s -w -buildid= -X runtime.godebugDefault= \
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo lint test test-unit test-slow bench push clean FORCE
+.PHONY: all kernel-image run demo lint test test-unit test-slow bench push clean FORCE
 
 all: out/wyrcan.kernel out/wyrcan.initrd out/wyrcan out/wyrcan.oci $(OTHER:%=out/%/wyrinit)
 
@@ -115,6 +116,12 @@ out/wyrcan.initrd: out/busybox.cpio.zst out/modules.cpio.zst
 # Wyrcan is a bootable container too.
 out/wyrcan.oci: out/wyrcan.kernel out/modules.cpio out/busybox.cpio $(wildcard tools/oci/*.go)
 	go run ./tools/oci -kernel out/wyrcan.kernel -arch $(ARCH) -version $(VERSION) -o $@ out/modules.cpio out/busybox.cpio
+
+# For wyr.kernel=: images without a kernel.
+kernel-image: out/kernel.oci
+out/kernel.oci: $(KERNEL) $(MODULES) out/choice $(wildcard tools/oci/*.go)
+	tools/need depmod=kmod
+	go run ./tools/oci -kernel $(KERNEL) -modules $(MODULES) -arch $(ARCH) -o $@
 
 push: out/wyrcan out/wyrcan.oci
 	out/wyrcan push out/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
