@@ -80,7 +80,7 @@ func TestCheck(t *testing.T) {
 		{
 			"no init", []string{bad}, notBootable,
 			[]string{
-				"bootable      no: it has no init, neither /init nor /sbin/init, ",
+				"bootable      no: /init is not in it, and neither is /sbin/init, ",
 			},
 		},
 		{

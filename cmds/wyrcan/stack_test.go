@@ -42,7 +42,7 @@ func TestCheckStack(t *testing.T) {
 		code int
 		want []string // on standard output, or in the error
 	}{
-		{[]string{base}, notBootable, []string{"bootable      no: it has no kernel, neither /boot/wyrcan.kernel nor"}},
+		{[]string{base}, notBootable, []string{"bootable      no: /boot/wyrcan.kernel is not in it, and no kernel is at"}},
 		{
 			[]string{base, "-kernel", local, "-overlay", top}, 0, []string{
 				"kernel image  " + local + ", sha256:", "overlay       " + top + ", " + digest.String(),

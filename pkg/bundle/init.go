@@ -58,9 +58,9 @@ func (p *Plan) searchInit(ctx context.Context) error {
 	if first != nil {
 		return fmt.Errorf("%w; it has no %s and no other init", first, InitPath)
 	}
-	return fmt.Errorf(notBootable+"it has no init, neither %s nor %s; install one in it, or name a program to start "+
+	return fmt.Errorf(notBootable+"%s is not in it, and neither is %s; install an init in it, or name a program to start "+
 		"instead (wyr.init=/PATH): its Entrypoint and Cmd are not started, because they rely on a system around them",
-		InitPath, strings.Join(inits, ", "))
+		InitPath, alternatives(inits))
 }
 
 // checkInit refuses what would make the kernel panic: an init that is missing or that the kernel cannot run.

@@ -82,12 +82,12 @@ func (p *Plan) searchKernel(ctx context.Context) error {
 	if s.first != nil {
 		return s.first
 	}
-	return fmt.Errorf(notBootable+"it has no kernel, neither %s nor %s; install one in it, say where "+
-		"it is (wyr.kernel=/PATH), or name an image that brings one (wyr.kernel=IMAGE)", KernelPath, placesText())
+	return fmt.Errorf(notBootable+"%s is not in it, and no kernel is at %s; install one in it, say where it is "+
+		"(wyr.kernel=/PATH), or name an image that brings one (wyr.kernel=IMAGE)", KernelPath, alternatives(searched()))
 }
 
-func placesText() string {
-	var list []string
+// searched returns the patterns of all places, without those that only old and rare images need.
+func searched() (list []string) {
 	for _, place := range places {
 		for _, f := range place {
 			if !strings.HasPrefix(f.path, "/lib/") && !strings.Contains(f.path, ".gz") {
@@ -95,6 +95,11 @@ func placesText() string {
 			}
 		}
 	}
+	return list
+}
+
+// alternatives returns a list as text: "a, b or c".
+func alternatives(list []string) string {
 	last := len(list) - 1
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }

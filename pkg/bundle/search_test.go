@@ -214,7 +214,7 @@ func TestNothingFound(t *testing.T) {
 	}{
 		"no kernel": {
 			[]imagetest.Entry{someInit}, Options{},
-			"it has no kernel, neither /boot/wyrcan.kernel nor /usr/lib/modules/*/vmlinuz, /usr/lib/modules/*/Image, " +
+			"/boot/wyrcan.kernel is not in it, and no kernel is at /usr/lib/modules/*/vmlinuz, /usr/lib/modules/*/Image, " +
 				"/boot/EFI/Linux/*.efi, /usr/lib/modules/*/*.efi, /boot/vmlinuz-*, /boot/Image-*, /boot/vmlinuz, " +
 				"/boot/vmlinuz.efi, /boot/Image or /vmlinuz; install one in it, say where it is (wyr.kernel=/PATH), " +
 				"or name an image that brings one (wyr.kernel=IMAGE)",
@@ -224,7 +224,7 @@ func TestNothingFound(t *testing.T) {
 		},
 		"no init": {
 			[]imagetest.Entry{kernel}, Options{},
-			"it has no init, neither /init nor /sbin/init, /usr/lib/systemd/systemd, /usr/bin/init, ",
+			"/init is not in it, and neither is /sbin/init, /usr/lib/systemd/systemd, /usr/bin/init, ",
 		},
 		"no usable init": {
 			[]imagetest.Entry{kernel, imagetest.File("sbin/init", "hello").Mode(0o755)}, Options{},
