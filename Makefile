@@ -146,7 +146,7 @@ demo: all out/wyrcan.demo
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
 # starts as soon as another has ended.
 test: all out/wyrcan.demo out/debian.oci test-unit
-	tools/need $(QEMU) $(LOADERS)
+	tools/need $(QEMU) $(LOADERS) busybox=busybox-static
 	$(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.

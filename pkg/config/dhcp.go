@@ -2,6 +2,8 @@ package config
 
 import (
 	"strings"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 )
 
 // A DHCP is what the lease of a DHCP server says for Wyrcan. Nobody has proven who sent it, so it may name the image
@@ -12,6 +14,7 @@ type DHCP struct {
 	Image    string   // wyr.img, of the options for the vendor class Wyrcan, as are the next two
 	Args     []string // wyr.arg
 	Config   string   // wyr.config: a text of arguments, or the URL of one
+	More     []string // wyr.kernel=, wyr.init= and wyr.overlay=, with their values
 }
 
 // Leases are what DHCP servers say.
@@ -33,6 +36,10 @@ func (d DHCP) load() (Config, []string, error) {
 		p.image = []byte(ref)
 	}
 	args, ignored := p.arguments()
+	for _, text := range d.More {
+		key, value, _ := strings.Cut(text, "=")
+		args = append(args, cmdline.Arg{Key: key, Value: value, HasValue: true})
+	}
 	args, more := only(args, "DHCP", "img", "arg", "config", "kernel", "init", "overlay")
 	l := parse(args)
 	return l.Config, append(append(ignored, more...), l.warnings...), nil

@@ -32,11 +32,12 @@ func TestStackArguments(t *testing.T) {
 		line    string
 		sources []Source
 	}{
-		"the command line": {stackLine, nil},
-		"NVRAM":            {"", []Source{NVRAM(&memory{data: data})}},
-		"a credential":     {"", Credentials(credentials("SMBIOS", "wyr.config", text))},
-		"VPD":              {"", vpdOf(map[string]string{"wyr_config": text}, nil)},
-		"DHCP, a text":     {"", boot(DHCP{Config: text})},
+		"the command line":         {stackLine, nil},
+		"NVRAM":                    {"", []Source{NVRAM(&memory{data: data})}},
+		"a credential":             {"", Credentials(credentials("SMBIOS", "wyr.config", text))},
+		"VPD":                      {"", vpdOf(map[string]string{"wyr_config": text}, nil)},
+		"DHCP, each one by itself": {"", boot(DHCP{Image: "r/x:1", More: strings.Fields(stackLine)[1:]})},
+		"DHCP, a text":             {"", boot(DHCP{Config: text})},
 		"DHCP, and a boot file": {"", boot(DHCP{
 			BootFile: "oci://r/x:1", Config: strings.Replace(text, "wyr.img=r/x:1", "", 1),
 		})},
