@@ -59,6 +59,7 @@ func (m *merger) placed(path string) string {
 	if err != nil || at == m.root {
 		return path // an error comes again when the lower image is applied, or upper layers replace what is there
 	}
+	_ = m.step(int64(at.length) >> 6) // a short name may stand for a path of a megabyte, in each of a million entries
 	return at.path() + "/" + name
 }
 

@@ -1,10 +1,12 @@
 package rootfs_test
 
 import (
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -150,5 +152,36 @@ func TestUnder(t *testing.T) {
 	tree := read(t, rootfs.Options{}, dir)
 	if tree.Under() != nil {
 		t.Error("an image alone has one under it")
+	}
+}
+
+// TestUnderHostile has an upper image in which a short link leads to a path of a megabyte, and a lower image that names
+// it again and again. That ends with an error, and soon.
+func TestUnderHostile(t *testing.T) {
+	const depth, many = 4000, 200_000
+	deep := strings.Repeat(strings.Repeat("d", 250)+"/", depth)
+	// A link can have only a part of the path as its target, so each one leads on from the one before it.
+	upper := []imagetest.Entry{imagetest.Dir(deep)}
+	const part = 100 * 251
+	for i := 0; i*part < len(deep); i++ {
+		before := ""
+		if i > 0 {
+			before = fmt.Sprintf("l%d/", i-1)
+		}
+		upper = append(upper, imagetest.Symlink(fmt.Sprintf("l%d", i), "/"+before+deep[i*part:min(len(deep), (i+1)*part)]))
+	}
+	last := fmt.Sprintf("l%d/x", (len(deep)-1)/part)
+	var lower []imagetest.Entry
+	for range many {
+		lower = append(lower, imagetest.File(last, ""))
+	}
+	layers := stack(t, []imagetest.Layer{imagetest.Files(lower...), imagetest.Files(upper...)})
+	began := time.Now()
+	tree, err := rootfs.Read(t.Context(), layers, rootfs.Options{Under: 1})
+	if !rootfs.TooMuch(err) {
+		t.Errorf("Read = %v, %.300v, want that it is too much", tree, err)
+	}
+	if d := time.Since(began); d > 60*time.Second {
+		t.Errorf("Read took %v", d)
 	}
 }
