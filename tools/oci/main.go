@@ -79,7 +79,6 @@ func command(args []string) (*cmd, error) {
 		return nil, err
 	}
 	if c.archives = f.Args(); c.kernel == "" || c.output == "" || (len(c.archives) == 0) == (c.modules == "") {
-		//lint:ignore ST1005 the dots are part of the usage line
 		return nil, errors.New("usage: oci -kernel FILE -o DIR [-arch ARCH] [-version VERSION] ARCHIVE... | -modules DIR")
 	}
 	return c, nil
