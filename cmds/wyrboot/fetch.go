@@ -111,7 +111,10 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 
 // convert turns the tree into what kexec needs.
 func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, error) {
-	opt := bundle.Options{Args: c.config.Args, Kernel: c.config.KernelPath(), Init: c.config.Init}
+	opt := bundle.Options{
+		Args: c.config.Args, Kernel: c.config.KernelPath(), Init: c.config.Init,
+		KeepKernel: c.config.KeepsKernel(), Microcode: c.microcode(),
+	}
 	if c.config.NetKeep {
 		opt.Args = append(slices.Clone(opt.Args), c.keptArgument(tree))
 	}

@@ -220,6 +220,9 @@ func (c *cmd) start(ctx context.Context) error {
 	version := printable.Line(b.Version)
 	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q",
 		version, units.Bytes(b.Size), b.Packing, b.Cmdline)
+	if b.Early > 0 {
+		c.sayf("its first %s are microcode for this processor", units.Bytes(b.Early))
+	}
 	if err := c.stage("load", func() error { return c.boot.Load(ctx, b) }); err != nil {
 		return fmt.Errorf("cannot start the kernel of %s: %w", c.config.Image, err)
 	}

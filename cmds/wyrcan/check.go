@@ -12,8 +12,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // report is what check finds out about an image.
@@ -33,9 +35,11 @@ type report struct {
 	Modules  int      `json:"modules"`  // drivers for that kernel
 	Firmware int      `json:"firmware"` // files
 	Missing  []driver `json:"firmwareMissing,omitempty"`
+	Kept     int64    `json:"kernelKeptBytes,omitempty"` // of memory, if the kernel's file stays in the root
 	Init     string   `json:"init,omitempty"`
 	Chosen   string   `json:"chosen,omitempty"` // why this kernel and this init
 	Cmdline  string   `json:"cmdline"`
+	Ucode    int64    `json:"microcodeBytes,omitempty"` // for all processors; a machine takes that of its own
 	Initrd   int64    `json:"initrdBytes,omitempty"`
 	Packing  string   `json:"initrdPacking,omitempty"`
 	Memory   int64    `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
@@ -45,6 +49,7 @@ type report struct {
 	Overlays    []another `json:"overlays,omitempty"`
 
 	drivers *driverSet
+	kept    string // why the kernel's file stays
 }
 
 // Exit statuses of check, besides 0 for a bootable image and 2 for a wrong use.
@@ -154,6 +159,10 @@ func examine(
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
 	r.Packing, r.Warnings, r.Chosen = plan.Packing.String(), plan.Warnings, plan.Chosen
+	r.Kept, r.kept = plan.Kept()
+	if err := r.countMicrocode(ctx, plan); err != nil {
+		return r, err
+	}
 	if err := r.count(ctx, tree, m); err != nil { // before Make, which takes the files' contents away
 		return r, err
 	}
@@ -168,6 +177,13 @@ func examine(
 	defer made.Close()
 	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, made.Cmdline, made.Size, machineWith(made.Memory)
 	return r, nil
+}
+
+// countMicrocode counts the microcode. It is not in the initrd that examine makes: each machine takes its own.
+func (r *report) countMicrocode(ctx context.Context, plan *bundle.Plan) error {
+	set, troubles, err := plan.Microcode(ctx, microcode.Wanted{All: true})
+	r.Ucode, r.Warnings = set.Size(), append(r.Warnings, troubles...)
+	return err
 }
 
 // count counts the firmware files and the drivers for the kernel, and warns if there are no drivers or damaged ones.
@@ -232,6 +248,13 @@ func (r *report) print(w io.Writer, verbose bool) error {
 	}
 	if r.Chosen != "" {
 		rows = append(rows, [2]string{"chosen", r.Chosen})
+	}
+	if r.Kept > 0 {
+		rows = append(rows, [2]string{"kernel file", fmt.Sprintf("stays %s: %s of memory", r.kept, units.Bytes(r.Kept))})
+	}
+	if r.Ucode > 0 {
+		rows = append(rows, [2]string{"microcode", fmt.Sprintf("%s for all processors; a machine takes that of its own",
+			units.Bytes(r.Ucode))})
 	}
 	if r.drivers != nil {
 		found := plural(r.Modules, "module") + ", " + plural(r.Firmware, "firmware file")

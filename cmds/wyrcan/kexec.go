@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
+	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/record"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -42,6 +44,7 @@ that fails, this system stays as it was.
 	leave := f.Bool("record", true, "leave /run/wyrcan/boot.json in the booted system, for wyrcan status there")
 	r.flags(f)
 	r.further.short(f)
+	f.BoolVar(&r.ucode, "microcode", true, "have the kernel give this processor the microcode that the image has")
 	f.registry()
 	f.trust()
 	rest, err := f.parse(args, 0, true)
@@ -116,6 +119,11 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 	opt, err := r.options(c)
 	if err != nil {
 		return err
+	}
+	if r.ucode {
+		if opt.Microcode, err = microcode.Here(os.DirFS(cmp.Or(c.root, "/"))); err != nil {
+			c.say("this processor gets no microcode from the image: %v", err)
+		}
 	}
 	b := c.newBoot()
 	b.Budget.Copies = kexec.Copies()

@@ -19,12 +19,17 @@ After a failure the files are as they were. A FILE of - is standard output.
 
 With -m the command line is the one for a machine with that much memory, and an
 image that such a machine cannot boot is refused, as Wyrcan does.
+
+Microcode in the image's /lib/firmware is an archive of its own at the beginning
+of the initramfs, not compressed, where the kernel looks for it.
 `)
 	kernel := f.String("kernel", "", "write the kernel to `FILE`")
 	initrd := f.String("initrd", "", "write the initramfs to `FILE`")
 	cmdline := f.String("cmdline", "-", "write the command line to `FILE`")
 	r.flags(f)
 	r.machine(f)
+	f.BoolVar(&r.ucode, "microcode", true,
+		"put the microcode that the image has, for all processors, first in the initramfs")
 	f.registry()
 	f.trust()
 	rest, err := f.parse(args, 1, false)
@@ -46,6 +51,7 @@ image that such a machine cannot boot is refused, as Wyrcan does.
 		return err
 	}
 	opt.Single = true // so that lsinitramfs and cpio can read it
+	opt.Microcode.All = r.ucode
 	b := c.newBoot()
 	b.Target = &opt.Room
 	_, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)

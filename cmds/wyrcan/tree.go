@@ -44,6 +44,8 @@ type recipe struct {
 	root    string
 	wyrinit string
 	further further
+	keep    bool // the kernel's file stays in the root
+	ucode   bool // microcode of the image goes first
 	arch    arch // of the machine that will boot
 	memory  size // 0 if unknown
 }
@@ -55,6 +57,8 @@ func (r *recipe) flags(f *flagSet) {
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 	r.further.flags(f)
+	f.BoolVar(&r.keep, "keep-kernel", false,
+		"leave the kernel's file in the root, as crashkernel= among the kernel's arguments does, for kdump")
 }
 
 // machine adds the options that describe the machine that will boot, if it is not this one.
@@ -73,7 +77,7 @@ func machineWith(memory int64) int64 { return ((memory+14)/15*16 + 1<<20 - 1) &^
 
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
-	opt := bundle.Options{Args: r.args, Arch: r.arch.name()}
+	opt := bundle.Options{Args: r.args, Arch: r.arch.name(), KeepKernel: r.keep}
 	r.further.in(&opt)
 	opt.Room.Total = found(int64(r.memory))
 	opt.Room.Available = opt.Room.Total

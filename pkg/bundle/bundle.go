@@ -18,6 +18,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
@@ -40,7 +41,13 @@ type Options struct {
 	// KernelPath and InitPath or, where the image has nothing there, what is found.
 	Kernel, Init string
 
-	// Single makes the initrd one archive, which programs other than Linux can read to its end too.
+	// Microcode says for which processors the image's microcode goes first in the initrd; the zero value is for none.
+	Microcode microcode.Wanted
+	// KeepKernel leaves the kernel's file in the root, where it is in the image.
+	KeepKernel bool
+
+	// Single makes the initrd one archive, which programs other than Linux can read to its end too. Microcode is another
+	// archive before it.
 	Single bool
 
 	// Record, if set, returns the record that wyrinit leaves in the booted system: see package record. Make calls it when
@@ -71,9 +78,11 @@ type Plan struct {
 	start   string       // the path by which the init is started
 	passed  string       // which kernels cannot be used, a sentence
 	node    *rootfs.Node // the kernel's
+	there   bool         // the tree has it at File
 	image   *os.File     // the part of it that kexec loads
 	cmdline string       // without what depends on the size of the initrd
 	wyrinit bool         // it takes the place of /init
+	early   []byte       // the archive with microcode
 	split   map[string]string
 	joins   []handover.Join
 	plain   int64 // for initrd.Options
@@ -86,6 +95,7 @@ type Bundle struct {
 	Version        string // of the kernel
 	Packing        initrd.Compression
 	Size           int64 // of the initrd in bytes
+	Early          int64 // of the archive with microcode in it, 0 if there is none
 	Memory         int64 // the least with which the container boots completely, in bytes
 
 	loading int64 // bytes that a running kernel needs to load it
@@ -117,20 +127,15 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 		return nil, err
 	}
 	p.Warnings = p.warnings(ctx)
+	if err := p.findMicrocode(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.findLarge(ctx); err != nil {
 		return nil, err
 	}
-	packings, err := p.packings(ctx)
-	if err != nil {
+	if err := p.findPacking(ctx); err != nil {
 		return nil, err
 	}
-	var w waiting
-	if tree.Packed() && !opt.Single {
-		if w.packed, w.loose, w.held, err = initrd.Waiting(ctx, tree); err != nil {
-			return nil, err
-		}
-	}
-	p.Packing, p.plain = choose(packings, opt.Room, p.booted(), w)
 	// The initrd has at least a fifth of its files' size; Make checks the true size.
 	if total, least := opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
 		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
@@ -169,7 +174,15 @@ func (p *Plan) findKernel(ctx context.Context) error {
 
 // take makes k the kernel: file is the part of it that kexec loads, node is where it is in the tree.
 func (p *Plan) take(k *kernel.Kernel, file *os.File, node *rootfs.Node) {
-	p.Kernel, p.image, p.node, p.File = k, file, node, node.Path
+	p.Kernel, p.image, p.node, p.File, p.there = k, file, node, node.Path, true
+	if p.from == p.tree {
+		return
+	}
+	// It may be elsewhere in the whole tree, or something else in its place.
+	n, err := p.tree.Lookup("/" + node.Path)
+	if p.there = err == nil && n.Same(node); p.there {
+		p.node, p.File = n, n.Path
+	}
 }
 
 // chose adds to Chosen.
@@ -330,7 +343,8 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version, Packing: p.Packing}
+	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version, Packing: p.Packing,
+		Early: int64(len(p.early))}
 	err = p.finish(b)
 	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
 		err = p.leave(b)

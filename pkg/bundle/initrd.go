@@ -17,13 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// initrdOptions returns what the initramfs is made of: the whole tree but the kernel, and what wyrinit needs to
-// complete it.
+// initrdOptions returns what the initramfs is made of: the whole tree, as a rule without the kernel, and what
+// wyrinit needs to complete it.
 func (p *Plan) initrdOptions(ctx context.Context) (initrd.Options, error) {
 	opt := initrd.Options{
 		Compression: p.Packing,
 		Plain:       p.plain,
-		Skip:        func(n *rootfs.Node) bool { return n.Same(p.node) },
+		Skip:        p.leavesOut,
+		Early:       p.early,
 		Single:      p.opt.Single,
 		Grow:        p.opt.Grow,
 	}
@@ -38,7 +39,7 @@ func (p *Plan) initrdOptions(ctx context.Context) (initrd.Options, error) {
 func (p *Plan) fit(ctx context.Context, f *os.File) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil && worthSqueezing(p.opt.Room.Total, p.booted(), info.Size()) {
-		return initrd.Squeeze(ctx, f, p.opt.Grow)
+		return initrd.Squeeze(ctx, f, int64(len(p.early)), p.opt.Grow)
 	}
 	return f, err
 }
@@ -125,7 +126,7 @@ func (p *Plan) manifest(ctx context.Context) (handover.Manifest, error) {
 		if n.Path == "." {
 			m.RootMTime = n.ModTime.Unix()
 		}
-		if n.Same(p.node) {
+		if p.leavesOut(n) {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {

@@ -3,7 +3,6 @@ package bundle
 import (
 	"fmt"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -20,21 +19,6 @@ const (
 // is unpacked.
 func needs(s rootfs.Stat, initrd int64) int64 {
 	return kernelNeeds + max(initrd, processNeeds) + s.Pages + int64(s.Inodes)*inodeNeeds
-}
-
-// booted sums up what will be in the booted root: everything but the kernel, and one part of a large file besides the
-// file that wyrinit appends it to.
-func (p *Plan) booted() rootfs.Stat {
-	s := p.Stat
-	if p.node.Links > 0 { // else an upper image covers the kernel
-		s.Inodes--
-		s.Bytes -= p.node.Size
-		s.Pages -= (p.node.Size + memory.Page - 1) &^ (memory.Page - 1)
-	}
-	if len(p.joins) > 0 {
-		s.Pages += initrd.PartSize
-	}
-	return s
 }
 
 // underCap reports whether the tree fits into the root that the kernel makes by default: a tmpfs of half the memory

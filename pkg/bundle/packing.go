@@ -14,6 +14,27 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
+// findPacking decides about the form of the initrd.
+func (p *Plan) findPacking(ctx context.Context) error {
+	packings, err := p.packings(ctx)
+	if err != nil {
+		return err
+	}
+	var w waiting
+	if p.tree.Packed() && !p.opt.Single {
+		if w.packed, w.loose, w.held, err = initrd.Waiting(ctx, p.tree); err != nil {
+			return err
+		}
+	}
+	stored, early := p.booted(), int64(len(p.early))
+	stored.Bytes += early
+	if w.packed > 0 {
+		w.packed += early // which is as it will be, too
+	}
+	p.Packing, p.plain = choose(packings, p.opt.Room, stored, w)
+	return nil
+}
+
 // packings returns the forms of initramfs that the container's kernel can unpack, by its configuration where the image
 // has that, else by its version. Plain is always among them.
 func (p *Plan) packings(ctx context.Context) ([]initrd.Compression, error) {

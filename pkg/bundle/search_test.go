@@ -499,3 +499,49 @@ func TestKernelUnder(t *testing.T) {
 		tree.Close()
 	}
 }
+
+// TestKernelElsewhere leaves the kernel of the image under another one out of the root, where that one's links lead. A
+// file that covers it stays.
+func TestKernelElsewhere(t *testing.T) {
+	const file = "lib/modules/6.2/vmlinuz"
+	for name, c := range map[string]struct {
+		upper []imagetest.Entry
+		file  string
+		stays string // a name with vmlinuz in it
+	}{
+		"a merged /usr":  {modules(), "usr/" + file, ""},
+		"a file over it": {[]imagetest.Entry{imagetest.File(file, "mine")}, file, file},
+		"it is removed":  {[]imagetest.Entry{imagetest.Whiteout(file)}, file, ""},
+	} {
+		under := imagetest.Files(bzImage(file, "6.2"), imagetest.Link("boot/other", file))
+		layers := []rootfs.Layer{under.Blob(t), imagetest.Files(append(c.upper, someInit)...).Blob(t)}
+		tree, err := rootfs.Read(t.Context(), layers, rootfs.Options{Under: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tree.Close()
+		p, err := Inspect(t.Context(), tree, Options{Room: room(4<<30, 4<<30)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		if size, why := p.Kept(); p.File != c.file || size == 0 || why != "by its other names" {
+			t.Errorf("%s: the kernel is %s and keeps %d bytes %s, want %s", name, p.File, size, why, c.file)
+		}
+		b, err := p.Make(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		names, _ := records(t, b.Initrd)
+		stays := ""
+		for _, n := range names {
+			if strings.Contains(n, "vmlinuz") {
+				stays += n
+			}
+		}
+		if stays != c.stays {
+			t.Errorf("%s: the root has %q, want %q", name, stays, c.stays)
+		}
+	}
+}

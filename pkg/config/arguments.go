@@ -75,6 +75,14 @@ var options = []option{
 	{"init", nil,
 		func(c Config) string { return c.Init },
 		func(c *Config, v string) { c.Init = v }, checkPath},
+	{"microcode", yesNo,
+		func(c Config) string {
+			if c.NoMicrocode {
+				return "no"
+			}
+			return ""
+		},
+		func(c *Config, v string) { c.NoMicrocode = v != "" && !isYes(v) }, nil},
 	{"record", yesNo,
 		func(c Config) string {
 			if c.NoRecord {

@@ -98,14 +98,6 @@ func checkImage(v string) error {
 	return nil
 }
 
-// checkKernel checks the path of a kernel in the image, or the name of an image that brings one.
-func checkKernel(v string) error {
-	if strings.HasPrefix(v, "/") {
-		return checkPath(v)
-	}
-	return checkImage(v)
-}
-
 // checkPath checks a path in the image. It may become an argument of the container's kernel.
 func checkPath(v string) error {
 	const most = 255

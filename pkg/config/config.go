@@ -9,7 +9,6 @@ package config
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/netconf"
@@ -27,8 +26,8 @@ type Config struct {
 	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes
 
-	// Kernel is wyr.kernel: a path in the image, or the name of an image that brings the kernel (see KernelPath and
-	// KernelImage). Init is wyr.init, the path of the init. Overlays is wyr.overlay, the names of images to lay on the
+	// Kernel is wyr.kernel: a path in the image, the name of an image that brings the kernel, or that its file stays (see
+	// KernelPath, KernelImage and KeepsKernel). Init is wyr.init, the path of the init. Overlays is wyr.overlay, the names of images to lay on the
 	// image, the last one on top. All are stored with the image.
 	Kernel   string
 	Init     string
@@ -37,6 +36,8 @@ type Config struct {
 	Fail     string        // wyr.fail: "", "reboot", "poweroff", "halt" or "shell"; "shell" is never stored, as Debug
 	Deadline time.Duration // wyr.deadline; 0: none
 
+	// NoMicrocode is wyr.microcode=no: the processor gets no microcode from the image. It is stored with the image.
+	NoMicrocode bool
 	// NoRecord is wyr.record=no: the booted system gets no record of this boot. It is stored with the image.
 	NoRecord bool
 
@@ -60,22 +61,6 @@ func (c Config) kept() Config {
 		c.Fail = ""
 	}
 	return c
-}
-
-// KernelPath returns the path of the kernel in the image, "" if wyr.kernel names none.
-func (c Config) KernelPath() string {
-	if strings.HasPrefix(c.Kernel, "/") {
-		return c.Kernel
-	}
-	return ""
-}
-
-// KernelImage returns the name of the image that brings the kernel, "" if wyr.kernel names none.
-func (c Config) KernelImage() string {
-	if c.KernelPath() != "" {
-		return ""
-	}
-	return c.Kernel
 }
 
 // EFI says what to do with the configuration in NVRAM; "" means nothing.

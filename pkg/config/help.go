@@ -52,6 +52,10 @@ And, where you need them:
     wyr.fail=ACTION  what a failed boot ends with, after a minute: reboot,
                      poweroff or halt; shell opens one at once
 
+    wyr.kernel=keep  leave the kernel's file in the container, as crashkernel=
+                     among the arguments for its kernel does, for kdump
+    wyr.microcode=no give the processor no microcode from the image
+
     wyr.record=no    leave no /run/wyrcan/boot.json in the container, which
                      says what was booted
 

@@ -37,6 +37,7 @@ type storedConfig struct {
 	Fail     string   `json:"fail,omitempty"`
 	Deadline string   `json:"deadline,omitempty"` // as time.Duration writes it
 	NoRecord bool     `json:"norecord,omitempty"`
+	NoUcode  bool     `json:"nomicrocode,omitempty"`
 	Version  string   `json:"version,omitempty"` // of the Wyrcan that wrote it; it decides nothing
 }
 
@@ -80,7 +81,7 @@ func (c Config) marshal(version string) ([]byte, error) {
 	data, err := json.Marshal(storedConfig{
 		Network: files, Cmdline: args, Image: c.Image, File: c.File, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
 		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
-		Kernel: c.Kernel, Init: c.Init, Overlays: c.Overlays,
+		Kernel: c.Kernel, Init: c.Init, Overlays: c.Overlays, NoUcode: c.NoMicrocode,
 		Fail: c.Fail, Deadline: written(c.Deadline), NoRecord: c.NoRecord, Version: version,
 	})
 	if err != nil {
@@ -115,7 +116,7 @@ func Unmarshal(data []byte) (Config, error) {
 	c := Config{
 		Image: in.Image, File: in.File, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
 		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP, NoRecord: in.NoRecord,
-		Kernel: in.Kernel, Init: in.Init, Overlays: in.Overlays,
+		Kernel: in.Kernel, Init: in.Init, Overlays: in.Overlays, NoMicrocode: in.NoUcode,
 	}
 	for name, v := range map[string]string{"kernel": c.Kernel, "init": c.Init} {
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })

@@ -45,6 +45,8 @@ func TestJSON(t *testing.T) {
 			`{"network":{},"cmdline":[],"image":"x","root":"initramfs","net.keep":true,"insecure":["a:1","b"]}`},
 		{"no record", Config{Image: "x", NoRecord: true},
 			`{"network":{},"cmdline":[],"image":"x","norecord":true}`},
+		{"the hand-over", Config{Image: "x", Kernel: "keep", NoMicrocode: true},
+			`{"network":{},"cmdline":[],"image":"x","kernel":"keep","nomicrocode":true}`},
 		{"ways to registries", Config{Image: "x", Mirrors: []string{"a=b,c"}, Proxy: "http://p:1", NoProxy: []string{"d"},
 			NTP: []string{"e"}}, `{"network":{},"cmdline":[],"image":"x","mirror":["a=b,c"],"proxy":"http://p:1",` +
 			`"noproxy":["d"],"ntp":["e"]}`},
@@ -114,6 +116,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{`{"image":"x","root":"disk"}`, "root"},
 		{`{"image":"x","fail":"shell"}`, "fail"},
 		{`{"image":"x","fail":"cry"}`, "fail"},
+		{`{"image":"x","kernel":"Drop"}`, "kernel"},
 		{`{"image":"x","deadline":"soon"}`, "deadline"},
 		{`{"config":"http://h/x"}`, "config: whoever is between"},
 		{`{"image":"x","deadline":"-1h"}`, "deadline"},

@@ -14,13 +14,14 @@ func (b *builder) inPlace(ctx context.Context) error {
 	if err := b.addTo(ctx, b.heads()); err != nil {
 		return err
 	}
-	if b.archive <= spool.Front-newc.MinFiller {
+	front := int64(len(b.Early)) + b.archive
+	if front <= spool.Front-newc.MinFiller {
 		b.base = b.ready.base()
 	}
 	if b.base != nil {
 		b.form = inPlace
 		b.flush()
-		b.pieces = append(b.pieces, filler{spool.Front - b.archive})
+		b.pieces = append(b.pieces, filler{spool.Front - front})
 		if err := b.keep(ctx); err != nil {
 			return err
 		}

@@ -30,6 +30,9 @@ const (
 type piece interface{ size() int64 }
 
 type (
+	// early is Options.Early, the first piece if there is one.
+	early []byte
+
 	// records are entries of the list, from one number up to another, that are written as newc records.
 	records struct {
 		from, to int
@@ -62,6 +65,7 @@ type (
 	filler struct{ bytes int64 }
 )
 
+func (e early) size() int64   { return int64(len(e)) }
 func (r records) size() int64 { return r.bytes }
 func (l large) size() int64   { return l.bytes + newc.TrailerSize }
 func (trailer) size() int64   { return newc.TrailerSize }
@@ -76,6 +80,9 @@ func layOut(ctx context.Context, t *rootfs.Tree, r *rules) (*layout, error) {
 		return nil, err
 	}
 	b := newBuilder(l)
+	if len(r.Early) > 0 {
+		b.pieces = append(b.pieces, early(r.Early))
+	}
 	switch {
 	case r.Compression == None && !r.Single:
 		err = b.inPlace(ctx)
@@ -87,12 +94,15 @@ func layOut(ctx context.Context, t *rootfs.Tree, r *rules) (*layout, error) {
 	return b.done(), err
 }
 
-// sums returns the sizes of what is packed already, and of everything else before compression.
+// sums returns the sizes of what is as it will be already, and of everything else before compression.
 func (l *layout) sums() (packedSize, loose int64) {
 	for _, p := range l.pieces {
-		if f, ok := p.(packed); ok {
-			packedSize += f.frame.Packed()
-		} else {
+		switch p := p.(type) {
+		case early:
+			packedSize += p.size()
+		case packed:
+			packedSize += p.frame.Packed()
+		default:
 			loose += p.size()
 		}
 	}

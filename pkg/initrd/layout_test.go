@@ -17,6 +17,8 @@ func describe(l *layout) string {
 	for _, p := range l.pieces {
 		s := ""
 		switch p := p.(type) {
+		case early:
+			s = fmt.Sprint("early ", len(p))
 		case records:
 			s = fmt.Sprint("records ", p.from, "-", p.to)
 		case large:
@@ -48,6 +50,7 @@ func TestLayout(t *testing.T) {
 	}
 	const header, trailer = 112, 124 // of a path with one letter
 	const mib = 1 << 20
+	first, most := make([]byte, 512), make([]byte, spool.Front)
 	for _, c := range []struct {
 		name   string
 		memory int64
@@ -72,6 +75,16 @@ func TestLayout(t *testing.T) {
 		// Whole frames go over. gone is in a frame for itself, and c in one that nobody wants as it is.
 		{"packed", 1, Options{Compression: Zstd},
 			"records 0-1, trailer, packed 1, packed 1, records 1-3, packed 1, records 3-4, packed 1, packed 1, trailer"},
+		// What comes first takes of the room before the stream; what has no room there is followed by a new archive.
+		{"early, single", 0, Options{Single: true, Early: first}, "early 512, records 0-9, trailer"},
+		{"early, in place", 0, Options{Early: first}, fmt.Sprint("early 512, records 0-1, filler ", spool.Front-header-512,
+			", kept ", 2*(header+mib), ", filler ", 116+8+header+mib,
+			", kept ", 116+6*mib+header+mib, ", records 1-5, trailer")},
+		{"early, no room", 0, Options{Early: most}, fmt.Sprint("early ", spool.Front, ", records 0-9, trailer")},
+		{"early, packed", 1, Options{Compression: Zstd, Early: first}, "early 512, records 0-1, trailer, packed 1, " +
+			"packed 1, records 1-3, packed 1, records 3-4, packed 1, packed 1, trailer"},
+		{"early, mixed", 0, Options{Compression: Mixed, Plain: 7 << 20, Early: first}, "early 512, records 0-1, " +
+			"trailer plain, records 1-5, trailer plain, large 5-6, records 6-9, trailer plain"},
 	} {
 		var in []rootfs.Layer
 		for _, l := range layers {

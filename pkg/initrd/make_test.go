@@ -15,6 +15,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,7 @@ func keepingBlobs(t testing.TB, memory int64, layers []rootfs.Layer) (*rootfs.Tr
 	return tree, err
 }
 
-// made makes an archive in memory and returns it uncompressed.
+// made makes an archive in memory and returns it uncompressed, without Options.Early, which has to be its beginning.
 func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 	t.Helper()
 	f, res, err := initrd.Make(t.Context(), tree, opt)
@@ -60,6 +61,10 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 	data, err := uio.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)
+	}
+	data, ok := bytes.CutPrefix(data, opt.Early)
+	if !ok {
+		t.Fatalf("%v: the archive does not begin with Early", opt.Compression)
 	}
 	switch opt.Compression {
 	case initrd.Gzip:
@@ -76,7 +81,7 @@ func made(t testing.TB, tree *rootfs.Tree, opt initrd.Options) []byte {
 	if err != nil {
 		t.Fatalf("%v: %v", opt.Compression, err)
 	}
-	if int64(len(data)) != res.Size {
+	if int64(len(opt.Early)+len(data)) != res.Size {
 		t.Errorf("%v: %d bytes unpacked, Make said %d", opt.Compression, len(data), res.Size)
 	}
 	return data
@@ -224,6 +229,7 @@ func FuzzMake(f *testing.F) {
 		if n, err := tree.Lstat("c"); err == nil && !n.Dir() {
 			opt.Move = map[string]string{"c": "moved"}
 		}
+		opt.Early = newc.Trailer(nil)[:newc.TrailerSize*r.IntN(2)]
 		opt.Single = r.IntN(4) == 0 && c != initrd.Mixed
 		data := made(t, tree, opt)
 		if n := bytes.Count(data, []byte("TRAILER!!!")); opt.Single && n != 1 {

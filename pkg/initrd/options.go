@@ -31,6 +31,8 @@ type Options struct {
 	// Last come after everything else. The kernel stops at the file that it has no room for. So where these are,
 	// everything is.
 	Last []File
+	// Early is an archive that is complete, a whole number of words. It comes first and is never compressed.
+	Early []byte
 	// Single has Make write one archive in one frame, for programs that read only the first, such as cpio(1).
 	Single bool
 	// Grow is asked by Make, after each MiB, whether the archive may take more memory; nil is no limit. Make returns

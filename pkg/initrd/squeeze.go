@@ -17,8 +17,9 @@ const squeezeWindow = 8 << 20
 // Squeeze packs an archive that Make has made with zstd more tightly. It takes some 40 MB of memory and a while, and
 // the archive becomes about a sixth smaller. The tightest level would make it a fifth smaller, for twice the memory
 // and five times the time. Squeeze gives the memory of f back on the way and closes it. grow is as in Options. All
-// archives are in one frame then: flush_buffer in init/initramfs.c takes further archives inside of a frame.
-func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, err error) {
+// archives are in one frame then: flush_buffer in init/initramfs.c takes further archives inside of a frame. The first
+// bytes, early of them, are Options.Early and stay as they are.
+func Squeeze(ctx context.Context, f *os.File, early int64, grow func() error) (_ *os.File, err error) {
 	defer f.Close()
 	tight, err := memory.File("initrd")
 	if err != nil {
@@ -30,12 +31,17 @@ func Squeeze(ctx context.Context, f *os.File, grow func() error) (_ *os.File, er
 			err = fmt.Errorf("cannot pack the initrd more tightly: %w", err)
 		}
 	}()
-	zr, err := zstd.NewReader(&eater{ctx: ctx, f: f}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	in := &eater{ctx: ctx, f: f}
+	out := memory.NewWriter(tight, 0, eachMiB(grow))
+	if _, err := io.CopyN(out, in, early); err != nil {
+		return nil, err
+	}
+	zr, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
 	}
 	defer zr.Close()
-	zw, err := zstd.NewWriter(memory.NewWriter(tight, 0, eachMiB(grow)),
+	zw, err := zstd.NewWriter(out,
 		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 		zstd.WithWindowSize(squeezeWindow), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 	if err != nil {

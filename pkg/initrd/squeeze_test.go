@@ -40,7 +40,7 @@ func TestSqueeze(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := size(t, loose)
-		tight, err := initrd.Squeeze(t.Context(), loose, nil)
+		tight, err := initrd.Squeeze(t.Context(), loose, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestSqueeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("no memory left")
-	if _, err := initrd.Squeeze(t.Context(), loose, func() error { return full }); !errors.Is(err, full) {
+	if _, err := initrd.Squeeze(t.Context(), loose, 0, func() error { return full }); !errors.Is(err, full) {
 		t.Errorf("Squeeze = %v, want %v", err, full)
 	}
 }

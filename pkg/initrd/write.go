@@ -1,6 +1,7 @@
 package initrd
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -93,8 +94,11 @@ func (w *writer) copy(out io.Writer, content io.Reader, size int64) error {
 	return nil
 }
 
-// single writes one archive in one frame.
+// single writes one archive in one frame, behind Options.Early.
 func (w *writer) single(out io.Writer) error {
+	if _, err := out.Write(w.Early); err != nil {
+		return err
+	}
 	frame, err := w.Compression.writer(out, w.Level)
 	if err != nil {
 		return err
@@ -103,7 +107,7 @@ func (w *writer) single(out io.Writer) error {
 	return cmp.Or(w.plainly(b), b.Close(), frame.Close())
 }
 
-// plainly writes pieces as they are.
+// plainly writes the records of one archive as they are.
 func (w *writer) plainly(out io.Writer) error {
 	for _, p := range w.pieces {
 		var err error
@@ -127,6 +131,8 @@ func (w *writer) inPlace(f *os.File, grow func(int64) error) error {
 		out := memory.NewWriter(f, at, grow)
 		var err error
 		switch p := p.(type) {
+		case early:
+			_, err = out.Write(p)
 		case records:
 			b := writeBehind(out)
 			err = cmp.Or(w.records(b, p), b.Close())
@@ -165,6 +171,8 @@ func (w *writer) pack(out *packer) error {
 	for _, p := range w.pieces {
 		var err error
 		switch p := p.(type) {
+		case early:
+			err = out.add(bytes.NewReader(p), func() error { return nil })
 		case records:
 			err = w.records(out.segment(), p)
 		case trailer:

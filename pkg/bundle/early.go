@@ -1,0 +1,37 @@
+package bundle
+
+import (
+	"context"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
+)
+
+// Microcode returns the microcode that the image has of what is wanted, and a sentence for each file of it that cannot
+// be used. It must be called before Make.
+func (p *Plan) Microcode(ctx context.Context, wanted microcode.Wanted) (microcode.Set, []string, error) {
+	if p.Kernel.Arch != "amd64" || wanted.None() {
+		return microcode.Set{}, nil, nil
+	}
+	set, troubles := microcode.Gather(firmware{ctx, p}, wanted)
+	return set, troubles, ctx.Err()
+}
+
+// firmware reads files of the image.
+type firmware struct {
+	ctx  context.Context
+	plan *Plan
+}
+
+func (f firmware) Names(dir string) ([]string, error) { return f.plan.tree.Names(dir) }
+
+func (f firmware) Read(path string, limit int64) ([]byte, error) {
+	return f.plan.read(f.ctx, path, limit)
+}
+
+// findMicrocode makes the archive that comes first in the initrd.
+func (p *Plan) findMicrocode(ctx context.Context) error {
+	set, troubles, err := p.Microcode(ctx, p.opt.Microcode)
+	p.early = set.Archive()
+	p.Warnings = append(p.Warnings, troubles...)
+	return err
+}
