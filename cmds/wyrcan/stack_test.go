@@ -236,21 +236,29 @@ func TestStackLogins(t *testing.T) {
 	home := noLogins(t)
 	_, _, overlay := stacked(t)
 	base := private(t) // bootable, at a registry that wants a login
-	var got []string
+	var got []string // logins
+	open := true
 	stranger := imagetest.Serve(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if a := r.Header.Get("Authorization"); a != "" {
-				got = append(got, a)
+			login := r.Header.Get("Authorization")
+			if login == "" && !open {
+				w.Header().Set("WWW-Authenticate", `Basic realm="stranger"`)
+				http.Error(w, "who are you?", http.StatusUnauthorized)
+				return
+			}
+			if login != "" {
+				got = append(got, login)
 			}
 			next.ServeHTTP(w, r)
 		})
 	})
 	top := stranger.Push(t, "top", overlay)
+	open = false
 	check := func(args ...string) error {
 		c, _, _ := tool(t, append([]string{"check", "-root", "initramfs"}, args...)...)
 		return c.run(t.Context())
 	}
-	if err := check(base, "-overlay", top, "-creds", "me:"+secret); err != nil || len(got) > 0 {
+	if err := check(base, "-overlay", top, "-creds", "me:"+secret); err == nil || len(got) > 0 {
 		t.Errorf("check = %v, and the other registry got %q", err, got)
 	}
 	if err := check("oci:"+onDisk(t, overlay), "-overlay", base, "-creds", "me:"+secret); err != nil {
