@@ -236,7 +236,7 @@ func TestStackLogins(t *testing.T) {
 	home := noLogins(t)
 	_, _, overlay := stacked(t)
 	base := private(t) // bootable, at a registry that wants a login
-	var got []string // logins
+	var got []string   // logins
 	open := true
 	stranger := imagetest.Serve(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
