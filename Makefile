@@ -9,6 +9,7 @@
 # make trixie     builds what test-slow boots of another release of Debian
 # make bench      measures time and memory
 # make payload    a kernel and an initrd of 8 MiB for firmware: coreboot, LinuxBoot; the first time takes 15 minutes
+# make kernel-image  the kernel with its modules as an image, out/kernel.oci, for images that have none
 # make push       sends Wyrcan, as a bootable container, to a registry: REF=NAME
 # make clean      removes out/
 #
@@ -72,7 +73,7 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all other trixie run demo lint test test-unit test-slow bench push clean FORCE
+.PHONY: all other trixie kernel-image run demo lint test test-unit test-slow bench push clean FORCE
 
 all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
@@ -153,6 +154,12 @@ $O/wyrcan.oci: $O/wyrcan.kernel $O/modules.cpio $O/busybox.cpio $(wildcard tools
 push: $O/wyrcan.oci
 	go run ./cmds/wyrcan push $O/wyrcan.oci $(or $(REF),$(error REF= names the place at a registry))
 
+# For wyr.kernel=: images without a kernel.
+kernel-image: $O/kernel.oci
+$O/kernel.oci: $(KERNEL) $(MODULES) $O/choice $(wildcard tools/oci/*.go)
+	tools/need depmod=kmod
+	go run ./tools/oci -kernel $(KERNEL) -modules $(MODULES) -arch $(ARCH) -o $@
+
 # The tests boot this Debian, whose layers debootstrap and apt make.
 out/debian.oci: tools/debian-image
 	tools/need debootstrap=debootstrap umoci=umoci
@@ -193,7 +200,7 @@ demo: all out/wyrcan.demo
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
 # starts as soon as another has ended.
 test: all $(FOREIGN) out/wyrcan.demo out/debian.oci test-unit
-	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS)
+	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) busybox=busybox-static
 	$(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.

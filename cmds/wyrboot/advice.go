@@ -8,11 +8,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
-// What names the registry that an error is about.
-const (
-	origin  = "wyr.img"
-	mirrors = "wyr.mirror or registries.conf"
-)
+// mirrors names the registry that an error about a mirror is about.
+const mirrors = "wyr.mirror or registries.conf"
 
 // advice is what a person can do about each cause. HOST stands for the host, NAMED for what names the registry.
 var advice = map[image.Cause]string{
@@ -36,7 +33,7 @@ var advice = map[image.Cause]string{
 }
 
 // advise adds to an error of package image what a person can do about it.
-func (c *cmd) advise(err error) error { return c.adviseAbout(origin, err) }
+func (c *cmd) advise(err error) error { return c.adviseAbout(origin(err), err) }
 
 // adviseAbout is advise for a registry that is named by what named says.
 func (c *cmd) adviseAbout(named string, err error) error {

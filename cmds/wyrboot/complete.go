@@ -112,7 +112,7 @@ func offers(states []network.LinkState) []config.DHCP {
 	for _, s := range states {
 		for _, b := range s.Boot {
 			list = append(list, config.DHCP{From: b.Server + " on " + s.Name, BootFile: b.BootFile, Image: b.Image,
-				Args: b.Args, Config: b.Config})
+				Args: b.Args, Config: b.Config, More: b.More})
 		}
 	}
 	return list

@@ -75,21 +75,16 @@ func backoff(failures int) time.Duration {
 	return d*3/4 + rand.N(d/2)
 }
 
-// pull makes one attempt to read the image, and shows how far it is.
+// pull makes one attempt to read the image, with those under and on it, and shows how far it is.
 func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, error) {
 	var done atomic.Int64
 	source.Progress = func(_ *image.Layer, n int) { done.Add(int64(n)) }
-	img, err := source.Resolve(ctx, c.config.Image)
+	stack, err := c.resolve(ctx, source)
 	if err != nil {
 		return nil, err
 	}
-	c.image = img
-	total := img.Size()
-	layers := "1 layer"
-	if n := len(img.Layers); n != 1 {
-		layers = fmt.Sprintf("%d layers", n)
-	}
-	c.sayf("image %s, %s, %s in %s", img.Name, img.Digest, units.Bytes(total), layers)
+	c.stack = stack
+	total := stack.Size()
 	progress, stop := context.WithCancel(ctx)
 	shown := make(chan struct{})
 	go func() {
@@ -107,7 +102,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		}
 		own = append(own, kept)
 	}
-	tree, err := c.boot.Read(ctx, img, own...)
+	tree, err := c.boot.ReadStack(ctx, stack, own...)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%s of %s have arrived", units.Bytes(done.Load()), units.Bytes(total))
 	}
@@ -116,7 +111,10 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 
 // convert turns the tree into what kexec needs.
 func (c *cmd) convert(ctx context.Context, tree *rootfs.Tree) (*bundle.Bundle, error) {
-	opt := bundle.Options{Args: c.config.Args, KeepKernel: c.config.KeepsKernel(), Microcode: c.microcode()}
+	opt := bundle.Options{
+		Args: c.config.Args, Kernel: c.config.KernelPath(), Init: c.config.Init,
+		KeepKernel: c.config.KeepsKernel(), Microcode: c.microcode(),
+	}
 	if c.config.NetKeep {
 		opt.Args = append(slices.Clone(opt.Args), c.keptArgument(tree))
 	}

@@ -6,7 +6,6 @@ import (
 	"sort"
 	"time"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/record"
@@ -15,13 +14,14 @@ import (
 // record returns the record of this boot for the container, in the middle of the stage convert, which is the last that
 // it has.
 func (c *cmd) record() record.Record {
-	return record.Record{
+	r := record.Record{
 		Wyrcan:  release(),
 		By:      record.Wyrboot,
-		Image:   boot.Describe(c.image, c.config.Image),
 		Stages:  append(slices.Clone(c.stages), timed(c.running, time.Since(c.began))),
 		Network: links(c.net.State()),
 	}
+	c.stack.Describe(&r)
+	return r
 }
 
 // timed returns a stage with its time in hundredths of a second, as the console has it.

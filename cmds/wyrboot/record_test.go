@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
@@ -21,8 +22,10 @@ func TestRecord(t *testing.T) {
 	digest := v1.Hash{Algorithm: "sha256", Hex: "aa"}
 	c := &cmd{
 		console: console.Open(t.TempDir()), config: config.Config{Image: "registry.example/x"},
-		net:   &network.Manager{},
-		image: &image.Image{Name: "registry.example/x:latest", From: "mirror.example/x", Digest: digest, Root: digest},
+		net: &network.Manager{},
+		stack: boot.Stack{Image: boot.Part{Asked: "registry.example/x", Image: &image.Image{
+			Name: "registry.example/x:latest", From: "mirror.example/x", Digest: digest, Root: digest,
+		}}},
 	}
 	c.took("kernel", 2345*time.Millisecond)
 	var r record.Record

@@ -50,7 +50,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
-	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
@@ -133,7 +132,7 @@ type cmd struct {
 	policies  policy.Policies
 	boot      *boot.Boot // how this machine boots an image
 	trouble   *console.Trouble
-	image     *image.Image // what is booted; nil until it is resolved
+	stack     boot.Stack // what is booted; empty until it is resolved
 
 	// The stages: for the record of this boot, and for the error of one that takes too long.
 	stages  []record.Stage // that are over

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -33,6 +33,10 @@ type access struct {
 	authfile  string
 	creds     string
 	certDir   string
+
+	// about is the image whose registry these options are for, where a command names several; "" is the one that is asked
+	// for. A login of one registry is no other registry's business.
+	about string
 
 	logins credentials.Credentials // of authfile; nil without one
 	login  *authn.Basic            // of creds
@@ -147,7 +151,7 @@ func (c *cmd) insecure(ref string) func(string) bool {
 	if c.access == nil || c.access.tlsVerify {
 		return nil
 	}
-	repo, ok := repository(ref)
+	repo, ok := repository(cmp.Or(c.access.about, ref))
 	if !ok {
 		return nil // an invalid name: the request will report it
 	}
@@ -167,6 +171,9 @@ func repository(ref string) (name.Repository, bool) {
 // that was named, else those of docker and podman. It is also asked for that of a proxy, by the HOST:PORT alone, which
 // -creds is not for, and which would be a repository of docker.io if it were the name of an image.
 func (c *cmd) auth(ref string) func(repository string) authn.Authenticator {
+	if c.access != nil {
+		ref = cmp.Or(c.access.about, ref)
+	}
 	own, _ := repository(ref)
 	return func(text string) authn.Authenticator {
 		var what authn.Resource
@@ -222,6 +229,9 @@ func podman() credentials.Credentials {
 // certificates returns a function for image.Source.Certificates: those of -cert-dir for the registry of ref, and those
 // of certs.d, as podman and skopeo read it, for all others.
 func (c *cmd) certificates(ref string) func(host string) ([]*x509.Certificate, []tls.Certificate, error) {
+	if c.access != nil {
+		ref = cmp.Or(c.access.about, ref)
+	}
 	own, _ := repository(ref)
 	home, _ := os.UserHomeDir()
 	finder := certificates.System(os.DirFS("/"), strings.Trim(filepath.ToSlash(home), "/"))
@@ -248,11 +258,15 @@ func (c *cmd) handOver(m *machine, ref, guest string) error {
 		return fmt.Errorf("cannot read the login for %s: %w; see %s", repo, err, page)
 	}
 	if *login != (authn.AuthConfig{}) {
-		text, err := json.Marshal(map[string]any{"auths": map[string]any{there.Name(): login}})
+		if m.logins == nil {
+			m.logins = make(map[string]any)
+		}
+		m.logins[there.Name()] = login
+		text, err := json.Marshal(map[string]any{"auths": m.logins})
 		if err != nil {
 			return err
 		}
-		m.credentials = append(m.credentials, credential{credentials.Name, text})
+		m.give(credentials.Name, text)
 	}
 	roots, client, err := c.certificates(ref)(repo.RegistryStr())
 	if err != nil {
@@ -262,13 +276,23 @@ func (c *cmd) handOver(m *machine, ref, guest string) error {
 		fmt.Fprintf(c.stderr, "wyrcan: the machine gets no client certificate: bring it in an initrd, see %s\n", page)
 	}
 	if len(roots) > 0 {
-		var bundle bytes.Buffer
 		for _, cert := range roots {
-			if err := pem.Encode(&bundle, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
+			if err := pem.Encode(&m.roots, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
 				return err
 			}
 		}
-		m.credentials = append(m.credentials, credential{certificates.Name, bundle.Bytes()})
+		m.give(certificates.Name, m.roots.Bytes())
 	}
 	return nil
+}
+
+// give makes content the machine's credential of that name: it can have one of each.
+func (m *machine) give(name string, content []byte) {
+	for i, c := range m.credentials {
+		if c.name == name {
+			m.credentials[i].content = content
+			return
+		}
+	}
+	m.credentials = append(m.credentials, credential{name, content})
 }

@@ -47,7 +47,8 @@ func withWyrinit(t *testing.T, c *cmd) {
 
 func TestCheck(t *testing.T) {
 	good := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
-	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
+	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...),
+		imagetest.Files(imagetest.Whiteout("init"), imagetest.Whiteout("bin/init"))))
 	bare := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("usr"))))
 	empty := onDisk(t, imagetest.Image(t,
 		imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+release))))
@@ -80,7 +81,7 @@ func TestCheck(t *testing.T) {
 		{
 			"no init", []string{bad}, notBootable,
 			[]string{
-				"bootable      no: /init is not in it; make it a link to the image's init: ln -s /sbin/init /init\n",
+				"bootable      no: /init is not in it, and neither is /sbin/init, ",
 			},
 		},
 		{
@@ -276,7 +277,8 @@ func TestKexecRefused(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, as kexec does")
 	}
-	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"))))
+	bad := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...),
+		imagetest.Files(imagetest.Whiteout("init"), imagetest.Whiteout("bin/init"))))
 	const (
 		loaded   = "sys/kernel/kexec_loaded"
 		disabled = "proc/sys/kernel/kexec_load_disabled"

@@ -12,7 +12,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
-	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -40,12 +39,16 @@ type report struct {
 	Missing  []driver `json:"firmwareMissing,omitempty"`
 	Kept     int64    `json:"kernelKeptBytes,omitempty"` // of memory, if the kernel's file stays in the root
 	Init     string   `json:"init,omitempty"`
+	Chosen   string   `json:"chosen,omitempty"` // why this kernel and this init
 	Cmdline  string   `json:"cmdline"`
 	Ucode    int64    `json:"microcodeBytes,omitempty"` // for all processors; a machine takes that of its own
 	Initrd   int64    `json:"initrdBytes,omitempty"`
 	Packing  string   `json:"initrdPacking,omitempty"`
 	Memory   int64    `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
 	Warnings []string `json:"warnings,omitempty"`
+
+	KernelImage *another  `json:"kernelImage,omitempty"`
+	Overlays    []another `json:"overlays,omitempty"`
 
 	drivers *driverSet
 	signed  string // about the kernel's signature, for people
@@ -73,11 +76,15 @@ this program and 3 if the image could not be read.
 	asJSON := f.Bool("json", false, "write one JSON object")
 	verbose := f.Bool("v", false, "name every driver that lacks firmware, and the files")
 	r.flags(f)
+	r.further.short(f)
 	r.machine(f)
 	f.registry()
 	f.trust()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
+		return err
+	}
+	if err := r.further.check("check"); err != nil {
 		return err
 	}
 	opt, err := r.options(c)
@@ -86,13 +93,13 @@ this program and 3 if the image could not be read.
 	}
 	b := c.newBoot()
 	b.Target = &opt.Room
-	img, tree, err := c.read(ctx, b, rest[0], r.arch)
+	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return unexamined(err)
 	}
 	defer tree.Close()
 	m := c.packing("examining "+rest[0], b)
-	found, err := examine(ctx, b, img, tree, opt, m)
+	found, err := examine(ctx, b, stack, tree, opt, m)
 	m.end()
 	if err != nil {
 		return unexamined(fmt.Errorf("cannot examine %s: %w", rest[0], err))
@@ -120,19 +127,26 @@ func unexamined(err error) error {
 
 // examine makes the bundle of an image and reports what it finds.
 func examine(
-	ctx context.Context, b *boot.Boot, img *image.Image, tree *rootfs.Tree, opt bundle.Options, m *meter,
+	ctx context.Context, b *boot.Boot, stack boot.Stack, tree *rootfs.Tree, opt bundle.Options, m *meter,
 ) (*report, error) {
-	stat := tree.Stat()
+	img, layers, stat := stack.Image.Image, stack.Layers(), tree.Stat()
 	r := &report{
 		Image: img.Name, Digest: img.Digest.String(), Platform: img.Platform.String(),
-		Layers: len(img.Layers), Download: img.Size(), Files: stat.Entries, Unpacked: stat.Bytes,
+		Layers: len(layers), Download: stack.Size(), Files: stat.Entries, Unpacked: stat.Bytes,
+	}
+	if stack.Kernel.Image != nil {
+		k := describe(stack.Kernel)
+		r.KernelImage = &k
+	}
+	for _, o := range stack.Overlays {
+		r.Overlays = append(r.Overlays, describe(o))
 	}
 	for i, format := range tree.Formats() {
 		switch format {
 		case "", compression.Gzip, compression.Zstd:
 		default: // this program can read it, but wyrboot cannot
 			r.Reason = fmt.Sprintf("%v is compressed with %s, which Wyrcan does not read when it boots a machine: "+
-				"compress it with gzip or zstd", img.Layers[i], format)
+				"compress it with gzip or zstd", layers[i], format)
 			return r, nil
 		}
 	}
@@ -147,7 +161,7 @@ func examine(
 	defer plan.Close()
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
-	r.Packing, r.Warnings = plan.Packing.String(), plan.Warnings
+	r.Packing, r.Warnings, r.Chosen = plan.Packing.String(), plan.Warnings, plan.Chosen
 	r.Kept, r.kept = plan.Kept()
 	if err := r.countMicrocode(ctx, plan); err != nil {
 		return r, err
@@ -222,9 +236,17 @@ func (r *report) print(w io.Writer, verbose bool) error {
 		{"image", r.Image},
 		{"digest", r.Digest},
 		{"platform", r.Platform},
+	}
+	if k := r.KernelImage; k != nil {
+		rows = append(rows, [2]string{"kernel image", k.Image + ", " + k.Digest})
+	}
+	for _, o := range r.Overlays {
+		rows = append(rows, [2]string{"overlay", o.Image + ", " + o.Digest})
+	}
+	rows = append(rows, [][2]string{
 		{"layers", fmt.Sprintf("%d, %.1f MB as stored", r.Layers, float64(r.Download)/1e6)},
 		{"files", fmt.Sprintf("%d, %.1f MB unpacked", r.Files, float64(r.Unpacked)/1e6)},
-	}
+	}...)
 	if r.Kernel != "" {
 		rows = append(rows,
 			[2]string{"kernel", fmt.Sprintf("%s (%s, %s)", r.Kernel, r.Version, r.Format)},
@@ -232,6 +254,9 @@ func (r *report) print(w io.Writer, verbose bool) error {
 	}
 	if r.signed != "" {
 		rows = append(rows, [2]string{"signature", r.signed})
+	}
+	if r.Chosen != "" {
+		rows = append(rows, [2]string{"chosen", r.Chosen})
 	}
 	if r.Kept > 0 {
 		rows = append(rows, [2]string{"kernel file", fmt.Sprintf("stays %s: %s of memory", r.kept, units.Bytes(r.Kept))})

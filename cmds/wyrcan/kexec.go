@@ -14,7 +14,6 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
-	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
@@ -44,6 +43,7 @@ that fails, this system stays as it was.
 		"file systems are synced, no more. Without IMAGE, start what was loaded")
 	leave := f.Bool("record", true, "leave /run/wyrcan/boot.json in the booted system, for wyrcan status there")
 	r.flags(f)
+	r.further.short(f)
 	f.BoolVar(&r.ucode, "microcode", true, "have the kernel give this processor the microcode that the image has")
 	f.registry()
 	f.trust()
@@ -58,6 +58,9 @@ that fails, this system stays as it was.
 		return usage("kexec: -unload takes no IMAGE: it forgets the one that was loaded")
 	case len(rest) > 1, len(rest) == 0 && !*unload && !*force:
 		return usage("usage: wyrcan kexec [OPTION...] IMAGE")
+	}
+	if err := r.further.check("kexec"); err != nil {
+		return err
 	}
 	if err := c.kexecReady(*load || *unload || *force); err != nil {
 		return fmt.Errorf("kexec: %w", err)
@@ -125,12 +128,12 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 	b := c.newBoot()
 	b.Budget.Copies = kexec.Copies()
 	began := time.Now()
-	img, tree, err := c.read(ctx, b, ref, "")
+	stack, tree, err := c.read(ctx, b, ref, r.further, "")
 	if err != nil {
 		return err
 	}
 	if leave {
-		b.Record = recording(img, ref, time.Since(began))
+		b.Record = recording(stack, time.Since(began))
 	}
 	packing := c.packing("packing "+ref, b)
 	made, err := b.Convert(ctx, tree, opt)
@@ -152,17 +155,19 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 	return nil
 }
 
-// recording returns what makes the record of an image that was just read, which took pull.
-func recording(img *image.Image, ref string, pull time.Duration) func() record.Record {
+// recording returns what makes the record of images that were just read, which took pull.
+func recording(stack boot.Stack, pull time.Duration) func() record.Record {
 	began := time.Now()
 	stage := func(name string, d time.Duration) record.Stage {
 		return record.Stage{Name: name, Seconds: float64(d.Round(10*time.Millisecond).Milliseconds()) / 1000}
 	}
 	return func() record.Record {
-		return record.Record{
-			Wyrcan: ownRelease(), By: record.Kexec, Image: boot.Describe(img, ref),
+		r := record.Record{
+			Wyrcan: ownRelease(), By: record.Kexec,
 			Stages: []record.Stage{stage("pull", pull), stage("convert", time.Since(began))},
 		}
+		stack.Describe(&r)
+		return r
 	}
 }
 

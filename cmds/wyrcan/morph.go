@@ -39,6 +39,9 @@ of the initramfs, not compressed, where the kernel looks for it.
 	if *kernel == "" || *initrd == "" {
 		return usage("morph: -kernel and -initrd say where to write")
 	}
+	if err := r.further.check("morph"); err != nil {
+		return err
+	}
 	if *kernel == "-" && *initrd == "-" || *cmdline == "-" && (*kernel == "-" || *initrd == "-") {
 		return usage("morph: one of kernel, initrd and command line can go to standard output, not several: " +
 			"name the others' files")
@@ -51,7 +54,7 @@ of the initramfs, not compressed, where the kernel looks for it.
 	opt.Microcode.All = r.ucode
 	b := c.newBoot()
 	b.Target = &opt.Room
-	_, tree, err := c.read(ctx, b, rest[0], r.arch)
+	_, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return err
 	}

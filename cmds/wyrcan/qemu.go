@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,10 @@ type machine struct {
 	args   []cmdline.Arg // the kernel's command line after console=
 	extra  []string      // further options for QEMU
 
-	credentials []credential // system credentials, which QEMU reads from the files after standard error
-	until       string       // the text that the console of an unattended machine must show; "" for an interactive session
+	credentials []credential   // system credentials, which QEMU reads from the files after standard error
+	logins      map[string]any // what is in them: the logins for images, by their repositories,
+	roots       bytes.Buffer   // and the authorities of registries
+	until       string         // what the console of an unattended machine must show; "" for an interactive session
 }
 
 // credential is a system credential for the machine. It may be secret.

@@ -78,12 +78,7 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 	if !s.verbose {
 		m.args = append(m.args, cmdline.Arg{Key: "quiet"})
 	}
-	m.args = append(m.args, cmdline.Arg{Key: "wyr.img", Value: ref, HasValue: true})
-	if name, _, ok := registryOf(ref); ok && (name == host || c.insecure(ref) != nil) {
-		// host is this machine. The guest cannot know that there is no real network between them.
-		registry, _, _ := strings.Cut(ref, "/")
-		m.args = append(m.args, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true})
-	}
+	m.boots(c, "wyr.img", ref)
 	for _, a := range append(list{"console=" + b.console}, s.args...) {
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.arg", Value: a, HasValue: true})
 	}
@@ -91,6 +86,17 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 		m.args = append(m.args, cmdline.Parse(a)...)
 	}
 	return m, nil
+}
+
+// boots adds the argument of Wyrcan that names the image ref.
+func (m *machine) boots(c *cmd, argument, ref string) {
+	m.args = append(m.args, cmdline.Arg{Key: argument, Value: ref, HasValue: true})
+	registry, _, _ := strings.Cut(ref, "/")
+	allowed := c.insecure(ref)
+	if name, _, ok := registryOf(ref); ok && (name == host || allowed != nil && allowed(registry)) {
+		// host is this machine. The guest cannot know that there is no real network between them.
+		m.args = append(m.args, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true})
+	}
 }
 
 // kernelArch returns the architecture of the kernel in a file.
@@ -141,6 +147,7 @@ func (s *session) start(ctx context.Context, c *cmd, m *machine) error {
 // runInQEMU is the command "wyrcan run".
 func (c *cmd) runInQEMU(ctx context.Context, args []string) error {
 	var s session
+	var more further
 	f := c.flags("run", "[OPTION...] IMAGE", `Boot IMAGE in QEMU on this terminal, with Wyrcan's own kernel and initrd.
 Ctrl-A, then X, ends it. The guest can reach a registry on this machine
 (localhost, 127.0.0.1). If IMAGE is on this machine's disk, it is served to the
@@ -150,34 +157,40 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 2 for wrong usage. With -until it is 0 as soon as the console shows the text.
 `)
 	s.flags(f)
+	more.flags(f)
 	f.registry()
 	f.trust()
 	rest, err := f.parse(args, 1, false)
 	if err != nil {
 		return err
 	}
-	ref := rest[0]
-	if !local(ref) {
-		m, err := s.machine(c, fromGuest(ref))
-		if err != nil {
-			return err
-		}
-		// Check the image now: the machine would report an error only after a minute, and only on its console.
-		at := toHost(ref)
-		img, v, err := c.judge(ctx, c.source(at, s.platform()), ref, at)
-		if err != nil {
-			return err
-		}
-		c.tellImage(img)
-		if err := c.handOver(m, at, fromGuest(ref)); err != nil {
-			return err
-		}
-		if v.Signed {
-			m.pin(at, img)
-		}
-		return s.start(ctx, c, m)
+	if err := more.check("run"); err != nil {
+		return err
 	}
-	return s.serveAndStart(ctx, c, func(reg *localRegistry) error { return reg.store(ctx, c, ref, s.platform()) })
+	guests, err := c.lend(more.all(rest[0]))
+	if err != nil {
+		return err
+	}
+	defer guests.Close()
+	m, err := s.machine(c, guests[0].name)
+	if err != nil {
+		return err
+	}
+	for _, g := range guests[1:] {
+		m.boots(c, g.argument, g.name)
+	}
+	if path := more.kernelPath(); path != "" {
+		m.args = append(m.args, cmdline.Arg{Key: "wyr.kernel", Value: path, HasValue: true})
+	}
+	if more.init != "" {
+		m.args = append(m.args, cmdline.Arg{Key: "wyr.init", Value: more.init, HasValue: true})
+	}
+	for _, g := range guests {
+		if err := g.prepare(ctx, c, m, s.platform()); err != nil {
+			return err
+		}
+	}
+	return s.start(ctx, c, m)
 }
 
 // serveAndStart starts a registry, stores the image in it with put, and runs the session's machine, which boots the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,7 +63,7 @@ by its digest, is always the same.
 	}
 	tag := tagState{State: "skipped", Why: "-offline"}
 	if !*offline {
-		tag = c.askTag(ctx, r.Image)
+		tag = c.askTags(ctx, r.Images())
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -107,6 +108,24 @@ func (c *cmd) bootRecord() (record.Record, error) {
 
 // askTime is how long status asks a registry, with all repetitions.
 const askTime = 2 * time.Minute
+
+// askTags asks about the tags of all images that were booted as one. A reboot boots something else if one of them has
+// moved.
+func (c *cmd) askTags(ctx context.Context, booted []record.Image) (all tagState) {
+	for i, img := range booted {
+		tag := c.askTag(ctx, img)
+		if i > 0 && tag.State != "same" {
+			tag.Why = strings.TrimSuffix("this is about "+img.Asked+": "+tag.Why, ": ")
+		}
+		if tag.State == "newer" || i == 0 || all.State == "same" && tag.State != "same" {
+			all = tag
+		}
+		if tag.State == "newer" {
+			break
+		}
+	}
+	return all
+}
 
 // askTag asks the registry what the tag of the booted image stands for now.
 func (c *cmd) askTag(ctx context.Context, booted record.Image) tagState {
@@ -183,6 +202,12 @@ func facts(r record.Record) []fact {
 	add("manifest", r.Image.Manifest)
 	add("configuration", r.Image.Config)
 	add("platform", r.Image.Platform)
+	if k := r.Kernel; k != nil {
+		add("kernel image", besides(*k))
+	}
+	for _, o := range r.Overlays {
+		add("overlay", besides(o))
+	}
 	for _, key := range r.Signers {
 		add("signed by", key)
 	}
@@ -202,6 +227,9 @@ func facts(r record.Record) []fact {
 	}
 	return list
 }
+
+// besides describes an image that was booted besides the first one.
+func besides(i record.Image) string { return i.Asked + ", " + cmp.Or(i.Manifest, i.Config) }
 
 // linkText describes a link in one line.
 func linkText(l record.Link) string {

@@ -11,7 +11,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
-	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -28,29 +27,8 @@ func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Ima
 	if to != nil {
 		b.Overflow, b.Free = to.file, to.free
 	}
-	return c.read(ctx, b, ref, a)
-}
-
-// read finds an image for an architecture and reads its layers, if the options -policy and -key accept it.
-func (c *cmd) read(ctx context.Context, b *boot.Boot, ref string, a arch) (*image.Image, *rootfs.Tree, error) {
-	var err error
-	if b.Policies, err = c.trust.load(); err != nil {
-		return nil, nil, err
-	}
-	src, meter := c.metered(ref, a.platform())
-	img, err := find(ctx, src, ref, ref)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer meter(img).end()
-	tree, err := b.Read(ctx, img)
-	if policy.Refused(err) {
-		return nil, nil, refusal(ref, err)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read %s: %w", ref, advise(err))
-	}
-	return img, tree, nil
+	s, tree, err := c.read(ctx, b, ref, further{}, a)
+	return s.Image.Image, tree, err
 }
 
 // packing returns a meter that shows how much of an initrd b has made.
@@ -65,6 +43,7 @@ type recipe struct {
 	args    list
 	root    string
 	wyrinit string
+	further further
 	keep    bool // the kernel's file stays in the root
 	ucode   bool // microcode of the image goes first
 	arch    arch // of the machine that will boot
@@ -77,6 +56,7 @@ func (r *recipe) flags(f *flagSet) {
 		"with `initramfs`, start the image's /init directly, without wyrinit: no extended attributes, no pivot_root")
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
+	r.further.flags(f)
 	f.BoolVar(&r.keep, "keep-kernel", false,
 		"leave the kernel's file in the root, as crashkernel= among the kernel's arguments does, for kdump")
 }
@@ -98,6 +78,7 @@ func machineWith(memory int64) int64 { return ((memory+14)/15*16 + 1<<20 - 1) &^
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	opt := bundle.Options{Args: r.args, Arch: r.arch.name(), KeepKernel: r.keep}
+	r.further.in(&opt)
 	opt.Room.Total = found(int64(r.memory))
 	opt.Room.Available = opt.Room.Total
 	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]

@@ -80,16 +80,15 @@ func refusal(ref string, err error) error {
 }
 
 // pin makes the machine boot img by its digest, so that it boots the image that was verified even if the tag moves in
-// between. at is the name of the image as this machine reaches it.
-func (m *machine) pin(at string, img *image.Image) {
+// between. guest is the name by which the machine was told of it, at the name by which this machine reaches it.
+func (m *machine) pin(guest, at string, img *image.Image) {
 	ref, err := name.ParseReference(at)
 	if err != nil {
 		return // it was found by that name
 	}
 	for i, a := range m.args {
-		if a.Key == "wyr.img" {
+		if a.Value == guest {
 			m.args[i].Value = fromGuest(ref.Context().Digest(img.Root.String()).Name())
-			return
 		}
 	}
 }

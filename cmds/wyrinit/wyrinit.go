@@ -40,8 +40,11 @@ func main() {
 		refuse("the memory was too little to unpack the whole container (\"Initramfs unpacking failed\" above): " +
 			"it is not started; add memory, use a smaller image, or a kernel that knows initramfs_options=")
 	}
-	path := run()
-	err := unix.Exec(path, os.Args, os.Environ())
+	path, args := run(), os.Args
+	if path != handover.OriginalInit {
+		args = append([]string{path}, args[1:]...) // busybox knows by this which of its programs it is
+	}
+	err := unix.Exec(path, args, os.Environ())
 	// There is no fallback: the kernel panics when process 1 ends, as it would without wyrinit.
 	say("cannot start " + path + ": " + err.Error())
 	os.Exit(1)
@@ -62,7 +65,7 @@ func refuse(why string) {
 	os.Exit(1)
 }
 
-// run prepares the root and returns the path of the image's own /init.
+// run prepares the root and returns the path of the image's own /init, or of the init in its place.
 func run() string {
 	m, err := manifest()
 	if err != nil {
@@ -85,9 +88,13 @@ func run() string {
 	if err := leaveRecord(""); err != nil {
 		say("the record of this boot is lost: " + err.Error())
 	}
-	if err := os.Rename(handover.OriginalInit, handover.Init); err != nil {
+	init, err := restoreInit("", m)
+	switch {
+	case err != nil && m.Init == "":
 		say("cannot move the image's /init back, so it starts from " + handover.OriginalInit + ": " + err.Error())
 		return handover.OriginalInit
+	case err != nil:
+		say("cannot move the image's /init back: " + err.Error())
 	}
 	if err := os.RemoveAll(handover.Dir); err != nil {
 		say("cannot clean up: " + err.Error())
@@ -95,7 +102,20 @@ func run() string {
 	if err := setTime("/", m.RootMTime); err != nil {
 		say("cannot set the time of /: " + err.Error())
 	}
-	return handover.Init
+	return init
+}
+
+// restoreInit puts the image's own /init back, or removes /init if the image has none, and returns the path of the init.
+// root is "", or a directory of a test.
+func restoreInit(root string, m handover.Manifest) (string, error) {
+	err := os.Rename(root+handover.OriginalInit, root+handover.Init)
+	if m.Init == "" {
+		return handover.Init, err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(root + handover.Init)
+	}
+	return m.Init, err
 }
 
 func manifest() (handover.Manifest, error) {

@@ -73,3 +73,39 @@ func TestRestore(t *testing.T) {
 		t.Errorf("for 1000 kinds restore says %d lines, the last %q", len(said), said[len(said)-1])
 	}
 }
+
+// TestRestoreInit puts the image's /init back, or removes wyrinit's where the image has none.
+func TestRestoreInit(t *testing.T) {
+	for name, c := range map[string]struct {
+		own   bool   // the image has an /init
+		init  string // in the list
+		want  string
+		there string // what is /init afterwards
+	}{
+		"the image's":           {true, "", handover.Init, "own"},
+		"another":               {true, "/bin/sh", "/bin/sh", "own"},
+		"there is no /init":     {false, "/sbin/init", "/sbin/init", ""},
+		"the list was not read": {false, "", handover.Init, "wyrinit"},
+	} {
+		root := t.TempDir()
+		if err := os.Mkdir(root+handover.Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		files := map[string]string{handover.Init: "wyrinit"}
+		if c.own {
+			files[handover.OriginalInit] = "own"
+		}
+		for path, content := range files {
+			if err := os.WriteFile(root+path, []byte(content), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := restoreInit(root, handover.Manifest{Init: c.init})
+		if got != c.want || (err != nil) != (c.there == "wyrinit") {
+			t.Errorf("%s: restoreInit = %q, %v, want %q", name, got, err, c.want)
+		}
+		if b, _ := os.ReadFile(root + handover.Init); string(b) != c.there {
+			t.Errorf("%s: /init is %q, want %q", name, b, c.there)
+		}
+	}
+}

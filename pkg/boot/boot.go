@@ -9,8 +9,8 @@
 // need.
 //
 // What decides on an image, or adds to it, belongs here and nowhere else: the policies about signatures at the
-// beginning of Read, where the image's digest is known and no layer was read; a machine's own layers in Read's list of
-// layers; another form of root in Convert, between the tree and the bundle.
+// beginning of Read, where the image's digest is known and no layer was read; further images, and a machine's own
+// layers, in Read's list of layers; another form of root in Convert, between the tree and the bundle.
 //
 // The package finds no images and starts no kernel: see packages image and kexec. It does not retry; the caller may
 // call Read again.
@@ -64,7 +64,7 @@ type Boot struct {
 	// Kernel loads; nil is the running kernel.
 	Kernel Kernel
 
-	signers []string // of the image that was read last, for the record
+	signers []string // of the images that were read last, for the record
 }
 
 // Kernel is what Load needs of the running kernel: package kexec has it.
@@ -119,6 +119,9 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 		return nil, err
 	}
 	defer plan.Close()
+	if plan.Chosen != "" {
+		b.logf("chosen: %s", plan.Chosen)
+	}
 	for _, w := range plan.Warnings {
 		b.logf("%s", strings.TrimSpace(w))
 	}

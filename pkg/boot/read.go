@@ -3,35 +3,30 @@ package boot
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
-	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // maxBytes is how much the layers of an image may hold uncompressed where a disk has room for it.
 const maxBytes = 64 << 30
 
-// Read checks that all policies accept the image. Then it reads the image's layers, with those of the machine's own on
-// top, into a tree.
+// Read reads one image: see ReadStack.
 func (b *Boot) Read(ctx context.Context, img *image.Image, own ...rootfs.Layer) (*rootfs.Tree, error) {
-	verdict, err := b.Policies.Check(ctx, img)
-	switch {
-	case policy.Refused(err):
+	return b.ReadStack(ctx, Stack{Image: Part{Image: img}}, own...)
+}
+
+// ReadStack checks that all policies accept each image. Then it reads the layers of all images, with those of the
+// machine's own on top, into a tree. The memory is compared with the sizes of all images before any layer is read.
+func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*rootfs.Tree, error) {
+	if n := len(s.Overlays); n > MaxOverlays {
+		return nil, fmt.Errorf("there are %d overlays (wyr.overlay), and an image may have %d", n, MaxOverlays)
+	}
+	if err := b.check(ctx, s); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("cannot verify its signatures: %w", err)
 	}
-	if verdict.Signed {
-		b.logf("the image is signed, as the policy asks: key %s", strings.Join(verdict.Keys, ", key "))
-	}
-	b.signers = nil
-	for _, key := range verdict.Keys {
-		b.signers = append(b.signers, "sha256:"+key)
-	}
-	size := img.Size()
+	size := s.Size()
 	room, err := b.room(size)
 	if err != nil {
 		return nil, err
@@ -45,9 +40,12 @@ func (b *Boot) Read(ctx context.Context, img *image.Image, own ...rootfs.Layer) 
 	} else if err := room.CanDownload(size); err != nil {
 		return nil, err
 	}
-	layers := make([]rootfs.Layer, 0, len(img.Layers)+len(own))
-	for _, l := range img.Layers {
+	var layers []rootfs.Layer
+	for _, l := range s.Layers() {
 		layers = append(layers, l)
+	}
+	if k := s.Kernel.Image; k != nil {
+		opt.Under = len(k.Layers)
 	}
 	tree, err := rootfs.Read(ctx, append(layers, own...), opt)
 	if rootfs.TooMuch(err) {

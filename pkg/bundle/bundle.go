@@ -17,7 +17,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -36,6 +35,10 @@ type Options struct {
 	Wyrinit []byte   // the program that takes the place of /init at first; nil leaves it out
 	Room    Room     // the memory of the machine that will boot; zero if unknown, which refuses nothing
 	Arch    string   // of that machine, as GOARCH names it; "" is this machine's
+
+	// Kernel and Init are the paths of the kernel and of the init in the tree: wyr.kernel, wyr.init. With "" they are
+	// KernelPath and InitPath or, where the image has nothing there, what is found.
+	Kernel, Init string
 
 	// Microcode says for which processors the image's microcode goes first in the initrd; the zero value is for none.
 	Microcode microcode.Wanted
@@ -62,14 +65,19 @@ func (o *Options) arch() string { return cmp.Or(o.Arch, runtime.GOARCH) }
 type Plan struct {
 	Kernel   *kernel.Kernel
 	File     string // the kernel's path in the tree, all links followed
-	Init     string // the same for /init
+	Init     string // the same for the init
+	Chosen   string // which kernel and init were chosen and why, a sentence; "" if the image says it itself
 	Packing  initrd.Compression
 	Warnings []string // sentences about what will not work as the image's maker may expect
 	Stat     rootfs.Stat
 
 	opt     Options
 	tree    *rootfs.Tree
+	from    *rootfs.Tree // where the kernel is looked for: in the tree, or in the image under it that brings one
+	start   string       // the path by which the init is started
+	passed  string       // which kernels cannot be used, a sentence
 	node    *rootfs.Node // the kernel's
+	there   bool         // the tree has it at File
 	image   *os.File     // the part of it that kexec loads
 	cmdline string       // without what depends on the size of the initrd
 	wyrinit bool         // it takes the place of /init
@@ -101,7 +109,7 @@ func (b *Bundle) Close() error {
 // Inspect finds out whether the tree is a bootable container, and how to boot it. Its errors tell the maker of the
 // image what is missing.
 func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err error) {
-	p := &Plan{opt: opt, tree: tree, Stat: tree.Stat()}
+	p := &Plan{opt: opt, tree: tree, from: cmp.Or(tree.Under(), tree), Stat: tree.Stat()}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -113,10 +121,10 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findInit(ctx); err != nil {
 		return nil, err
 	}
+	p.wyrinit = opt.Wyrinit != nil && !p.exists(handover.Dir)
 	if err := p.findCmdline(ctx); err != nil {
 		return nil, err
 	}
-	p.wyrinit = opt.Wyrinit != nil && !p.exists(handover.Dir)
 	p.Warnings = p.warnings(ctx)
 	if err := p.findMicrocode(ctx); err != nil {
 		return nil, err
@@ -136,90 +144,23 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	return p, nil
 }
 
-// findKernel copies the kernel out of the tree, because its parser needs random access.
-func (p *Plan) findKernel(ctx context.Context) error {
-	node, err := p.tree.Lookup(KernelPath)
-	if err != nil {
-		return p.missing(KernelPath,
-			"install a kernel in it, and make that a link to the kernel: ln -s /vmlinuz "+KernelPath, err)
-	}
-	if node.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("the image is not bootable: %s is to be a kernel, and /%s is not a file",
-			KernelPath, node.Path)
-	}
-	if node.Size > kernel.MaxFile {
-		return fmt.Errorf("the image is not bootable: /%s has %s, and no kernel has more than %s",
-			node.Path, units.MiB(node.Size), units.MiB(kernel.MaxFile))
-	}
-	file, size, err := p.spool(ctx, node)
-	if err != nil {
-		return fmt.Errorf("cannot read the kernel /%s: %w", node.Path, err)
-	}
-	p.image, p.node, p.File = file, node, node.Path
-	k, err := kernel.Parse(&readerAt{ctx, file}, size)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("the image is not bootable: /%s is %w", node.Path, err)
-	}
-	if k.Image != nil { // the kernel that was inside the file
-		p.image, k.Image = k.Image, nil
-		file.Close()
-	}
-	if arch := p.opt.arch(); k.Arch != arch {
-		return fmt.Errorf("the image is not bootable on %s: /%s is a kernel for %s", arch, node.Path, k.Arch)
-	}
-	p.Kernel, p.Stat = k, p.tree.StatIn(k.Page)
-	return nil
-}
-
-// readerAt fails once the context is done. A kernel's parser does only a limited amount of work between two reads.
-type readerAt struct {
-	ctx context.Context
-	r   io.ReaderAt
-}
-
-func (r *readerAt) ReadAt(p []byte, off int64) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.ReadAt(p, off)
-}
-
-func (p *Plan) spool(ctx context.Context, node *rootfs.Node) (*os.File, int64, error) {
-	r, err := p.tree.Open(ctx, node)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer r.Close()
-	f, err := memory.File("kernel")
-	if err != nil {
-		return nil, 0, err
-	}
-	for size := int64(0); ; {
-		n, err := io.CopyN(f, r, 1<<20)
-		size += n
-		if err == io.EOF {
-			return f, size, nil
-		}
-		if err == nil && p.opt.Grow != nil {
-			err = p.opt.Grow()
-		}
-		if err != nil {
-			f.Close()
-			return nil, 0, err
-		}
-	}
-}
-
-// findCmdline builds the command line: that of a unified kernel image, the container's file, the given arguments.
+// findCmdline builds the command line: that of a unified kernel image or of bootc, the container's file, the given
+// arguments, and what tells the kernel about the init if wyrinit does not start it.
 func (p *Plan) findCmdline(ctx context.Context) error {
 	text, err := p.read(ctx, CmdlinePath, 64<<10)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("cannot read %s of the image: %w", CmdlinePath, err)
 	}
-	p.cmdline = join(append([]string{p.Kernel.Cmdline, fold(string(text))}, p.opt.Args...)...)
+	own := p.Kernel.Cmdline
+	if own == "" {
+		if own, err = p.kargs(ctx); err != nil {
+			return err
+		}
+	}
+	p.cmdline = join(append([]string{own, fold(string(text))}, p.opt.Args...)...)
+	if p.start != InitPath && !p.wyrinit && !has(p.cmdline, "rdinit") {
+		p.cmdline = join(p.cmdline, "rdinit="+p.start)
+	}
 	return fits(p.cmdline, p.Kernel.MaxCmdline)
 }
 

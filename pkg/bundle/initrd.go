@@ -52,6 +52,9 @@ func (p *Plan) addWyrinit(ctx context.Context, opt *initrd.Options) error {
 	if err != nil {
 		return err
 	}
+	if p.start != InitPath {
+		m.Init = p.start
+	}
 	if err := m.Write(&list); err != nil {
 		return err
 	}

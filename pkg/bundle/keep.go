@@ -13,11 +13,13 @@ import (
 // follow "it stays". It returns 0 if the file is left out.
 func (p *Plan) Kept() (size int64, why string) {
 	switch {
+	case !p.there && p.node.Links == 0: // an upper image covers it
+		return 0, ""
 	case p.crashes():
 		why = "for kdump, because of crashkernel="
 	case p.opt.KeepKernel:
 		why = "as was asked for"
-	case p.node.Links > 1:
+	case p.node.Links > 1, !p.there:
 		why = "by its other names"
 	default:
 		return 0, ""
@@ -31,14 +33,14 @@ func (p *Plan) crashes() bool { return has(p.cmdline, "crashkernel") }
 
 // leavesOut reports whether a path of the tree is not in the root.
 func (p *Plan) leavesOut(n *rootfs.Node) bool {
-	return n.Path == p.File && !p.opt.KeepKernel && !p.crashes()
+	return p.there && n.Path == p.File && !p.opt.KeepKernel && !p.crashes()
 }
 
 // booted sums up what will be in the booted root: everything but a kernel that is left out, and one part of a large
 // file besides the file that wyrinit appends it to.
 func (p *Plan) booted() rootfs.Stat {
 	s := p.Stat
-	if kept, _ := p.Kept(); kept == 0 {
+	if kept, _ := p.Kept(); kept == 0 && p.there {
 		s.Inodes--
 		s.Bytes -= p.node.Size
 		s.Pages -= p.pages(p.node.Size)

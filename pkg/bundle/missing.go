@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // missing returns the error for a path at which the image has nothing that is usable, and what to do about it.
-func (p *Plan) missing(path, advice string, err error) error {
-	node, lerr := p.tree.Lstat(path)
+func missing(tree *rootfs.Tree, path, advice string, err error) error {
+	node, lerr := tree.Lstat(path)
 	switch gone := errors.Is(err, fs.ErrNotExist); {
 	case gone && lerr == nil && node.Symlink():
 		return fmt.Errorf("the image is not bootable: %s is a link to %s, which is not in it; %s",

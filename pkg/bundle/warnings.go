@@ -13,6 +13,9 @@ import (
 func (p *Plan) warnings(ctx context.Context) []string {
 	var all []string
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	if p.passed != "" {
+		say("%s", p.passed)
+	}
 	// systemd believes that it runs in an initrd, waits for a root to switch to, and ends in its emergency mode.
 	if p.exists("/etc/initrd-release") && !has(p.cmdline, "SYSTEMD_IN_INITRD") {
 		say("the image has /etc/initrd-release, so its systemd believes that it runs in an initrd " +
@@ -22,7 +25,12 @@ func (p *Plan) warnings(ctx context.Context) []string {
 		say("root= or rootfstype= is on the container kernel's command line, so / is a ramfs: " +
 			"without a size limit, without extended attributes, never swapped")
 	}
-	if v := p.Kernel.Version; v != "" && !p.exists("/lib/modules/"+v) {
+	switch v := p.Kernel.Version; {
+	case v == "" || p.exists("/lib/modules/"+v):
+	case p.exists("/usr/lib/modules/" + v):
+		say("the image has its modules in /usr/lib/modules/%s, and programs look for them in /lib/modules: "+
+			"make /lib a link to usr/lib, or /lib/modules one to ../usr/lib/modules", v)
+	default:
 		say("the image has no /lib/modules/%s, so its kernel %s has only the drivers that are built in", v, v)
 	}
 	// systemd uses the D-Bus id if /etc/machine-id is empty: machine-id-setup(1).

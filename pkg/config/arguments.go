@@ -72,6 +72,9 @@ var options = []option{
 	{"kernel", nil,
 		func(c Config) string { return c.Kernel },
 		func(c *Config, v string) { c.Kernel = v }, checkKernel},
+	{"init", nil,
+		func(c Config) string { return c.Init },
+		func(c *Config, v string) { c.Init = v }, checkPath},
 	{"microcode", yesNo,
 		func(c Config) string {
 			if c.NoMicrocode {
@@ -126,13 +129,15 @@ type list struct {
 	comma bool               // one value may have several entries, separated by commas
 	check func(string) error // of an entry
 	of    func(*Config) *[]string
+	twice bool // an entry that is there already is another one
 }
 
 var lists = []list{
-	{"insecure", false, checkHost, func(c *Config) *[]string { return &c.Insecure }},
-	{"mirror", false, checkMirror, func(c *Config) *[]string { return &c.Mirrors }},
-	{"noproxy", true, checkNoProxy, func(c *Config) *[]string { return &c.NoProxy }},
-	{"ntp", true, checkServer, func(c *Config) *[]string { return &c.NTP }},
+	{"overlay", false, checkLength, func(c *Config) *[]string { return &c.Overlays }, true},
+	{"insecure", false, checkHost, func(c *Config) *[]string { return &c.Insecure }, false},
+	{"mirror", false, checkMirror, func(c *Config) *[]string { return &c.Mirrors }, false},
+	{"noproxy", true, checkNoProxy, func(c *Config) *[]string { return &c.NoProxy }, false},
+	{"ntp", true, checkServer, func(c *Config) *[]string { return &c.NTP }, false},
 }
 
 // known returns the names of all arguments but wyr.net.*, to suggest one for a misspelt name.
@@ -263,7 +268,7 @@ func (l *arguments) add(to list, a cmdline.Arg) error {
 	}
 	values := to.of(&l.Config)
 	for _, e := range entries {
-		if !slices.Contains(*values, e) {
+		if to.twice || !slices.Contains(*values, e) {
 			*values = append(*values, e)
 		}
 	}

@@ -98,6 +98,40 @@ func checkImage(v string) error {
 	return nil
 }
 
+// checkPath checks a path in the image. It may become an argument of the container's kernel.
+func checkPath(v string) error {
+	const most = 255
+	if !strings.HasPrefix(v, "/") || len(v) > most || strings.ContainsFunc(v, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || r == '"'
+	}) {
+		return fmt.Errorf("%q is not a path: want /PATH, with at most %d characters and no blank", v, most)
+	}
+	return nil
+}
+
+// checkLength checks the length of the name of an image on the command line. The rest is checked when the image is
+// looked for: to go on without an image that somebody has named would be worse than an error.
+func checkLength(v string) error {
+	if len(v) > maxImage {
+		return fmt.Errorf("the name of an image has at most %d characters", maxImage)
+	}
+	return nil
+}
+
+// checkImages checks the names of all images of a source.
+func (c Config) checkImages() error {
+	names := c.Overlays
+	if c.Image != "" {
+		names = append([]string{c.Image}, names...)
+	}
+	for _, n := range names {
+		if err := checkImage(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkFile checks the URL of wyr.config. An empty one names no file.
 func checkFile(v string) error {
 	if v == "" {

@@ -26,11 +26,16 @@ type Config struct {
 	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes
 
+	// Kernel is wyr.kernel: a path in the image, the name of an image that brings the kernel, or that its file stays (see
+	// KernelPath, KernelImage and KeepsKernel). Init is wyr.init, the path of the init. Overlays is wyr.overlay, the names of images to lay on the
+	// image, the last one on top. All are stored with the image.
+	Kernel   string
+	Init     string
+	Overlays []string
+
 	Fail     string        // wyr.fail: "", "reboot", "poweroff", "halt" or "shell"; "shell" is never stored, as Debug
 	Deadline time.Duration // wyr.deadline; 0: none
 
-	// Kernel is wyr.kernel, which is stored with the image: see KeepsKernel.
-	Kernel string
 	// NoMicrocode is wyr.microcode=no: the processor gets no microcode from the image. It is stored with the image.
 	NoMicrocode bool
 	// NoRecord is wyr.record=no: the booted system gets no record of this boot. It is stored with the image.

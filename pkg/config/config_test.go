@@ -151,7 +151,7 @@ func TestLoadArguments(t *testing.T) {
 		{name: "no microcode", line: `wyr.img=x wyrcan.microcode=no`, want: Config{Image: "x", NoMicrocode: true}},
 		{name: "microcode by default", line: `wyr.img=x wyr.microcode=yes`, want: Config{Image: "x"}},
 		{name: "a kernel, bad", line: `wyr.img=x wyr.kernel=Keep wyr.kernel wyr.microcode=never`, want: Config{Image: "x"},
-			warnings: []string{`"Keep" is none of the values of wyr.kernel: keep`, "wyr.kernel=VALUE",
+			warnings: []string{`"Keep" is not the name of an image`, "wyr.kernel=VALUE",
 				"wyr.microcode: yes, no"}},
 		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps wyr.fail=cry ` +
 			`wyr.record=none`,

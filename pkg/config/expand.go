@@ -101,7 +101,7 @@ func (c Config) Location(m Machine) (fetch.Location, error) {
 	return l, nil
 }
 
-// For returns c with the name of the image and the arguments for its kernel as they are for this machine. The name of
+// For returns c with the names of the images and the arguments for the kernel as they are for this machine. The name of
 // an image has no capital letters, so the values have none there.
 func (c Config) For(m Machine) (Config, error) {
 	lower := func(name string) (string, error) {
@@ -112,6 +112,18 @@ func (c Config) For(m Machine) (Config, error) {
 	if c.Image, err = expand(c.Image, lower); err != nil {
 		return Config{}, fmt.Errorf("wyr.img cannot be used: %w", err)
 	}
+	if c.KernelImage() != "" {
+		if c.Kernel, err = expand(c.Kernel, lower); err != nil {
+			return Config{}, fmt.Errorf("wyr.kernel cannot be used: %w", err)
+		}
+	}
+	overlays := slices.Clone(c.Overlays)
+	for i, o := range overlays {
+		if overlays[i], err = expand(o, lower); err != nil {
+			return Config{}, fmt.Errorf("wyr.overlay=%s cannot be used: %w", printable.Line(o), err)
+		}
+	}
+	c.Overlays = overlays
 	args := slices.Clone(c.Args)
 	for i, a := range args {
 		if args[i], err = expand(a, m.value); err != nil {

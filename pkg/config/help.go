@@ -18,6 +18,14 @@ And, where you need them:
                      https://HOST/PATH, or http:// or tftp:// with
                      #sha256=DIGEST at the end
 
+    wyr.kernel=IMAGE an image that brings the kernel and its modules, for an
+                     image that has none
+    wyr.kernel=/PATH wyr.init=/PATH
+                     the kernel and the init in the image, where these are
+                     not found, or others are
+    wyr.overlay=IMAGE
+                     a further image on top; may be given many times
+
     wyr.net.[KIND.]FILE.SECTION.KEY=VALUE
                      a line of /etc/systemd/network/FILE.KIND, as for
                      systemd-networkd; KIND is link, netdev or network:

@@ -25,6 +25,9 @@ type storedConfig struct {
 	Root    string   `json:"root,omitempty"`
 	NetKeep bool     `json:"net.keep,omitempty"`
 
+	Kernel   string   `json:"kernel,omitempty"`
+	Init     string   `json:"init,omitempty"`
+	Overlays []string `json:"overlay,omitempty"`
 	File     string   `json:"config,omitempty"`
 	Insecure []string `json:"insecure,omitempty"`
 	Mirrors  []string `json:"mirror,omitempty"`
@@ -34,7 +37,6 @@ type storedConfig struct {
 	Fail     string   `json:"fail,omitempty"`
 	Deadline string   `json:"deadline,omitempty"` // as time.Duration writes it
 	NoRecord bool     `json:"norecord,omitempty"`
-	Kernel   string   `json:"kernel,omitempty"`
 	NoUcode  bool     `json:"nomicrocode,omitempty"`
 	Version  string   `json:"version,omitempty"` // of the Wyrcan that wrote it; it decides nothing
 }
@@ -79,8 +81,8 @@ func (c Config) marshal(version string) ([]byte, error) {
 	data, err := json.Marshal(storedConfig{
 		Network: files, Cmdline: args, Image: c.Image, File: c.File, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
 		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
-		Fail: c.Fail, Deadline: written(c.Deadline), NoRecord: c.NoRecord, Kernel: c.Kernel,
-		NoUcode: c.NoMicrocode, Version: version,
+		Kernel: c.Kernel, Init: c.Init, Overlays: c.Overlays, NoUcode: c.NoMicrocode,
+		Fail: c.Fail, Deadline: written(c.Deadline), NoRecord: c.NoRecord, Version: version,
 	})
 	if err != nil {
 		return nil, err
@@ -114,7 +116,13 @@ func Unmarshal(data []byte) (Config, error) {
 	c := Config{
 		Image: in.Image, File: in.File, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
 		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP, NoRecord: in.NoRecord,
-		Kernel: in.Kernel, NoMicrocode: in.NoUcode,
+		Kernel: in.Kernel, Init: in.Init, Overlays: in.Overlays, NoMicrocode: in.NoUcode,
+	}
+	for name, v := range map[string]string{"kernel": c.Kernel, "init": c.Init} {
+		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+		if err := options[i].accepts(name, v); err != nil {
+			return Config{}, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	for _, l := range lists {
 		for _, v := range *l.of(&c) {
@@ -131,11 +139,6 @@ func Unmarshal(data []byte) (Config, error) {
 	}
 	if c.Image != "" { // it names the image, as on the command line
 		c.File = ""
-	}
-	if in.Kernel != "" {
-		if err := checkKernel(in.Kernel); err != nil {
-			return Config{}, fmt.Errorf("kernel: %w", err)
-		}
 	}
 	if in.Fail == "shell" || in.Fail != "" && !slices.Contains(fails, in.Fail) {
 		return Config{}, fmt.Errorf("fail: %q is not a value that is stored", in.Fail)

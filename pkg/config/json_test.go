@@ -116,7 +116,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{`{"image":"x","root":"disk"}`, "root"},
 		{`{"image":"x","fail":"shell"}`, "fail"},
 		{`{"image":"x","fail":"cry"}`, "fail"},
-		{`{"image":"x","kernel":"drop"}`, "kernel"},
+		{`{"image":"x","kernel":"Drop"}`, "kernel"},
 		{`{"image":"x","deadline":"soon"}`, "deadline"},
 		{`{"config":"http://h/x"}`, "config: whoever is between"},
 		{`{"image":"x","deadline":"-1h"}`, "deadline"},

@@ -15,11 +15,12 @@ type Found struct {
 	Warnings []string
 
 	line   arguments
-	from   string  // the source that names the image, or the file that does; "" for none
-	net    string  // the source of the network
-	file   string  // the file that names the image, "" for none
-	stray  []error // arguments and networks of sources without an image
-	failed []error // why sources were not used
+	from   string            // the source that names the image, or the file that does; "" for none
+	net    string            // the source of the network
+	file   string            // the file that names the image, "" for none
+	given  map[string]string // what else the file has, by name
+	stray  []error           // arguments and networks of sources without an image
+	failed []error           // why sources were not used
 }
 
 // theLine is the name of the source that counts before all others.
@@ -50,8 +51,8 @@ func (f Found) Search(sources ...Source) (Found, error) {
 	for _, s := range sources {
 		c, ignored, err := s.Load()
 		f.warn(s.Name, ignored)
-		if err == nil && c.Image != "" {
-			err = checkImage(c.Image)
+		if err == nil {
+			err = c.checkImages()
 		}
 		switch {
 		case err != nil:
@@ -110,13 +111,13 @@ func (f Found) WithFile(text []byte) (Found, error) {
 	if err != nil {
 		return f, fmt.Errorf("the file of wyr.config cannot be used: %w", err)
 	}
-	args, ignored := only(args, "this file", "img", "arg")
+	args, ignored := only(args, "this file", "img", "arg", "kernel", "init", "overlay")
 	l := parse(args)
 	f.warn("the file of wyr.config", append(ignored, l.warnings...))
 	if l.Image == "" {
 		return f, errors.New("the file of wyr.config names no image: want a line wyr.img=IMAGE in it")
 	}
-	if err := checkImage(l.Image); err != nil {
+	if err := l.checkImages(); err != nil {
 		return f, fmt.Errorf("the file of wyr.config cannot be used: %w", err)
 	}
 	if len(f.Args) > 0 {
@@ -124,7 +125,8 @@ func (f Found) WithFile(text []byte) (Found, error) {
 			"file of wyr.config", f.from))
 	}
 	f.file, f.File = f.File, ""
-	f.Image, f.Args = l.Image, l.Args
+	f.Image, f.Args, f.given = l.Image, l.Args, l.given
+	f.Config = f.line.over(l.over(f.Config)) // the command line counts before the file too
 	return f, nil
 }
 
@@ -152,6 +154,12 @@ func (f Found) Told() string {
 	return strings.Join(parts, "; ")
 }
 
+// fromFile reports whether the file of wyr.config has an argument.
+func (f Found) fromFile(name string) bool {
+	_, ok := f.given[name]
+	return ok
+}
+
 // origin returns where an argument of f comes from, and its name without the parts that a network file has.
 func (f Found) origin(name string) (from, key string) {
 	if _, ok := f.line.given[name]; ok && name != "img" && name != "config" {
@@ -161,7 +169,7 @@ func (f Found) origin(name string) (from, key string) {
 	switch {
 	case isFile:
 		return f.net, "net"
-	case (name == "img" || name == "arg") && f.file != "":
+	case f.file != "" && (name == "img" || name == "arg" || f.fromFile(name)):
 		return fmt.Sprintf("the file of wyr.config (from %s)", f.from), name
 	}
 	return f.from, name

@@ -336,13 +336,19 @@ func FuzzPlaces(f *testing.F) {
 
 // FuzzLease checks that nothing in a lease, or in a file that is fetched, gives more than an image and its arguments.
 func FuzzLease(f *testing.F) {
-	f.Add("oci://r/x:1", "r/y", "a", "wyr.insecure=x wyr.arg=b", "wyr.img=x wyr.efi=write")
+	f.Add("oci://r/x:1", "r/y", "a", "wyr.insecure=x wyr.arg=b", "wyr.img=x wyr.efi=write wyr.overlay=a")
 	f.Add("oci://\n", "", "\n", "http://h/x#sha256="+digest, "# x\nwyrcan.img=${mac} wyrcan.config=y")
 	f.Fuzz(func(t *testing.T, boot, img, arg, config, file string) {
 		lease := DHCP{From: "A", BootFile: boot, Image: img, Args: []string{arg}, Config: config}
 		found, err := Load(nil, Leases([]DHCP{lease})...)
 		usable(t, found, err)
-		if diff := cmp.Diff(Config{Image: found.Image, File: found.File, Args: found.Args}, found.Config); diff != "" {
+		given := func() Config {
+			return Config{Image: found.Image, Args: found.Args, Kernel: found.Kernel, Init: found.Init,
+				Overlays: found.Overlays}
+		}
+		want := given()
+		want.File = found.File
+		if diff := cmp.Diff(want, found.Config); diff != "" {
 			t.Errorf("a lease gives more than an image:\n%s", diff)
 		}
 		found, err = Load([]cmdline.Arg{{Key: "x"}, {Key: "wyr.config", Value: "https://h/x", HasValue: true}})
@@ -353,7 +359,7 @@ func FuzzLease(f *testing.F) {
 			return
 		}
 		usable(t, found, nil)
-		if diff := cmp.Diff(Config{Image: found.Image, Args: found.Args}, found.Config); diff != "" {
+		if diff := cmp.Diff(given(), found.Config); diff != "" {
 			t.Errorf("a file gives more than an image:\n%s", diff)
 		}
 	})

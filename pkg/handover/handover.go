@@ -45,6 +45,7 @@ type Manifest struct {
 	RootMTime int64 // of /, in seconds; removing Dir changes it
 	Joins     []Join
 	Xattrs    []Xattr
+	Init      string // the program to start, an absolute path; "" for the image's /init
 }
 
 // magic begins a manifest, and tells its version.
@@ -52,8 +53,8 @@ const magic = "wyrcan2\n"
 
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
-// Write encodes m: the magic, RootMTime, the number of joins and the fields of each, then the same for the attributes.
-// Numbers are varints; a string follows its length.
+// Write encodes m: the magic, RootMTime, the number of joins and the fields of each, then the same for the attributes,
+// and Init unless it is "". Numbers are varints; a string follows its length.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
 	b = binary.AppendUvarint(b, uint64(len(m.Joins)))
@@ -64,6 +65,9 @@ func (m Manifest) Write(w io.Writer) error {
 	b = binary.AppendUvarint(b, uint64(len(m.Xattrs)))
 	for _, x := range m.Xattrs {
 		b = appendText(b, x.Path, x.Name, x.Value)
+	}
+	if m.Init != "" {
+		b = appendText(b, m.Init)
 	}
 	_, err := w.Write(b)
 	return err
@@ -89,6 +93,10 @@ func Parse(b []byte) (Manifest, error) {
 	}
 	for n := d.count(); n > 0 && !d.bad; n-- {
 		m.Xattrs = append(m.Xattrs, Xattr{Path: d.text(), Name: d.text(), Value: d.text()})
+	}
+	if len(d.b) > 0 {
+		m.Init = d.text()
+		d.bad = d.bad || m.Init == ""
 	}
 	if d.bad || len(d.b) != 0 {
 		return Manifest{}, errBad

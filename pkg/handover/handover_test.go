@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 	for _, m := range []Manifest{
 		{},
 		{RootMTime: -5},
+		{Init: "/sbin/init"},
 		{Joins: []Join{{"/srv/model", Parts + "1-", 5 << 30, -1}, {"/b", Parts + "2-", 1 << 50, 1}}},
 		{RootMTime: 1 << 33, Xattrs: []Xattr{
 			{"/bin/ping", "security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00"},
@@ -37,6 +38,8 @@ func TestParseRefuses(t *testing.T) {
 		"empty":           nil,
 		"other magic":     []byte("wyrcan1\n\x00\x00\x00"),
 		"trailing":        append(bytes.Clone(good), 0),
+		"no init":         append(bytes.Clone(good), 0),
+		"init and more":   append(encode(t, Manifest{Init: "/a"}), 1, 'b'),
 		"count too large": append([]byte(magic), 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
 		"length too large": append([]byte(magic), 0, 0, 1,
 			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
@@ -57,6 +60,7 @@ func FuzzParse(f *testing.F) {
 		RootMTime: 1,
 		Joins:     []Join{{"/d", Parts, 5 << 30, 3}},
 		Xattrs:    []Xattr{{"/a", "user.b", "c"}},
+		Init:      "/sbin/init",
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)

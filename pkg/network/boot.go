@@ -21,11 +21,12 @@ type Boot struct {
 	Image    string   // the value of wyr.img=
 	Args     []string // the values of wyr.arg=
 	Config   string   // the value of wyr.config=
+	More     []string // wyr.kernel=, wyr.init= and wyr.overlay=, with their values
 }
 
 // Empty reports whether the server says nothing about what to boot.
 func (b *Boot) Empty() bool {
-	return b.BootFile == "" && b.Image == "" && len(b.Args) == 0 && b.Config == ""
+	return b.BootFile == "" && b.Image == "" && len(b.Args) == 0 && b.Config == "" && len(b.More) == 0
 }
 
 // texts returns what the server says, as the arguments that would say the same.
@@ -42,6 +43,7 @@ func (b *Boot) texts() []string {
 	add("wyr.img=", b.Image)
 	add("wyr.arg=", b.Args...)
 	add("wyr.config=", b.Config)
+	add("", b.More...)
 	return out
 }
 
@@ -53,6 +55,9 @@ const (
 	bootScheme = "oci://"
 	ourPrefix  = "wyr."
 )
+
+// belongs are the arguments that belong to an image, besides those that have a field of their own.
+var belongs = map[string]bool{"wyr.kernel": true, "wyr.init": true, "wyr.overlay": true}
 
 // bootReader collects what one answer says about what to boot.
 type bootReader struct {
@@ -108,10 +113,12 @@ func (r *bootReader) argument(text string) {
 		r.boot.Image = value
 	case key == "wyr.config":
 		r.boot.Config = value
-	case key != "wyr.arg":
+	case key != "wyr.arg" && !belongs[key]:
 		r.refuse("the argument", text, "cannot come from DHCP")
-	case len(r.boot.Args) == maxBootArgs:
+	case len(r.boot.Args)+len(r.boot.More) == maxBootArgs:
 		r.refuse("the argument", text, fmt.Sprintf("is more than %d", maxBootArgs))
+	case belongs[key]:
+		r.boot.More = append(r.boot.More, key+"="+value)
 	default:
 		r.boot.Args = append(r.boot.Args, value)
 	}

@@ -110,6 +110,10 @@ func TestBoot4(t *testing.T) {
 		{name: "all at once", options: inOption4(67, "oci://"+image) + inVendor4(t, "wyr.arg=quiet"),
 			want: Boot{BootFile: "oci://" + image, Args: []string{"quiet"}}},
 
+		{name: "what belongs to an image", options: inVendor4(t, "wyr.img="+image, "wyr.overlay=registry.example/b:1",
+			"wyr.kernel=registry.example/kernel", "wyr.overlay=registry.example/a", "wyr.init=/bin/init"),
+			want: Boot{Image: image, More: []string{"wyr.overlay=registry.example/b:1",
+				"wyr.kernel=registry.example/kernel", "wyr.overlay=registry.example/a", "wyr.init=/bin/init"}}},
 		{name: "no image", options: inOption4(67, "oci://"), wrong: "names no image"},
 		{name: "no value", options: inVendor4(t, "wyr.img=", "wyr.arg"), wrong: "has no value|has no value"},
 		{name: "a policy", options: inVendor4(t, "wyr.policy=/x", "wyr.key=/y", "wyr.insecure=*", "wyr.img="+image),

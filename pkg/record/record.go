@@ -47,8 +47,13 @@ type Record struct {
 	Time time.Time `json:"time"`
 	// Image is the image that was booted.
 	Image Image `json:"image"`
-	// Signers are the public keys whose signatures of the image a policy asked for and found, as "sha256:" and the digest
-	// of the key in its DER form. The list is empty if no policy asked for a signature.
+	// Kernel is the image that brought the kernel (wyr.kernel). It is missing if Image has its own.
+	Kernel *Image `json:"kernel,omitempty"`
+	// Overlays are the images that were laid on Image (wyr.overlay), the last one on top. The list is missing if there
+	// are none.
+	Overlays []Image `json:"overlays,omitempty"`
+	// Signers are the public keys whose signatures of these images a policy asked for and found, as "sha256:" and the
+	// digest of the key in its DER form. The list is empty if no policy asked for a signature.
 	Signers []string `json:"signers"`
 	// Initrd is the initrd that was made of the image.
 	Initrd Initrd `json:"initrd"`
@@ -60,6 +65,15 @@ type Record struct {
 	// Network are the network links as they were in the boot environment, in the order of their names. The list is empty
 	// in a record by Kexec: there the network is that of the system that ran it.
 	Network []Link `json:"network"`
+}
+
+// Images returns all images: Image, then Kernel if there is one, then the overlays.
+func (r Record) Images() []Image {
+	list := []Image{r.Image}
+	if r.Kernel != nil {
+		list = append(list, *r.Kernel)
+	}
+	return append(list, r.Overlays...)
 }
 
 // Image says which image was booted. Digests have the form "sha256:HEX".
@@ -202,10 +216,14 @@ func Parse(b []byte) (Record, error) {
 		return Record{}, fmt.Errorf("it is in form %d and this wyrcan reads form %d: use a wyrcan as new as the one "+
 			"that booted this system", r.Form, Form)
 	}
-	if r.Image.Asked == "" {
-		return Record{}, errors.New("it names no image")
+	digests := r.Signers
+	for _, i := range r.Images() {
+		if i.Asked == "" {
+			return Record{}, errors.New("it names no image")
+		}
+		digests = append([]string{i.Index, i.Manifest, i.Config}, digests...)
 	}
-	for _, d := range append([]string{r.Image.Index, r.Image.Manifest, r.Image.Config}, r.Signers...) {
+	for _, d := range digests {
 		if d != "" && !isDigest(d) {
 			return Record{}, fmt.Errorf("%.80q in it is not a digest", d)
 		}

@@ -45,6 +45,9 @@ type Options struct {
 	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The
 	// check costs a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
 	SkipDiffIDs bool
+	// Under is how many of the lowest layers are those of an image that is laid under another one. Their files are where
+	// the links of the upper image lead: see Tree.Under.
+	Under int
 }
 
 func (o Options) withDefaults() Options {

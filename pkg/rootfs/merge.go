@@ -58,12 +58,13 @@ type merger struct {
 	paths int64 // the lengths of all paths of the tree together
 
 	layer   int32
-	pending []*dentry         // hard links of this layer that came before their targets
-	waiting map[*inode]*entry // the same by their placeholders
+	where   func(path string) string // where a path of this layer belongs
+	pending []*dentry                // hard links of this layer that came before their targets
+	waiting map[*inode]*entry        // the same by their placeholders
 }
 
 func newMerger(ctx context.Context, maxEntries int) *merger {
-	m := &merger{max: maxEntries, names: 1}
+	m := &merger{max: maxEntries, names: 1, where: asIs}
 	m.ctx, m.most = ctx, maxSteps
 	m.root = &dentry{ino: implied(), layer: noLayer, pruned: noLayer}
 	m.root.parent = m.root
@@ -88,9 +89,9 @@ func (m *merger) apply(x *index, layer int32) error {
 		case e.kind == hardLink:
 			err = m.link(e)
 		case e.kind == whiteout:
-			m.remove(e.path)
+			m.remove(m.where(e.path))
 		case e.kind == opaque:
-			m.empty(e.path)
+			m.empty(m.where(e.path))
 		}
 		if m.stop != nil { // remove and empty do not return errors
 			err = m.stop
@@ -197,7 +198,7 @@ func (m *merger) put(e *entry) error {
 		m.root.ino, m.root.layer = &e.inode, m.layer
 		return nil
 	}
-	at, name, err := m.parent(e.path)
+	at, name, err := m.parent(m.where(e.path))
 	if err != nil {
 		return err
 	}
@@ -214,11 +215,11 @@ func (m *merger) link(e *entry) error {
 	if e.path == "" {
 		return errors.New("is a hard link in the place of the root directory")
 	}
-	at, name, err := m.parent(e.path)
+	at, name, err := m.parent(m.where(e.path))
 	if err != nil {
 		return err
 	}
-	target, err := m.lookup(e.link)
+	target, err := m.lookup(m.where(e.link))
 	if m.stop != nil {
 		return m.stop
 	}
@@ -263,7 +264,7 @@ func (m *merger) settle() error {
 				break
 			}
 			chain = append(chain, ino)
-			target, err := m.lookup(e.link)
+			target, err := m.lookup(m.where(e.link))
 			if m.stop == nil {
 				m.step(1)
 			}

@@ -25,6 +25,7 @@ type Tree struct {
 	root   *dentry
 	stat   Stat
 	pages  [len(pageSizes)]int64 // Stat.Pages for each size
+	under  *Tree                 // see Under
 
 	mu   sync.Mutex
 	ways resolver // for Lookup and Lstat
@@ -101,7 +102,7 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 		return nil, err
 	}
 
-	if err := t.merge(ctx, b.MaxEntries); err != nil {
+	if err := t.merge(ctx, b.MaxEntries, b.Under); err != nil {
 		t.Close()
 		return nil, err
 	}
@@ -118,19 +119,32 @@ func TooMuch(err error) bool {
 	return errors.Is(err, errTooMuch) && !errors.As(err, new(*outgrown))
 }
 
-// merge makes one tree of the layers.
-func (t *Tree) merge(ctx context.Context, maxEntries int) error {
+// merge makes one tree of the layers, of which the lowest are those of an image under the others.
+func (t *Tree) merge(ctx context.Context, maxEntries, under int) error {
 	m := newMerger(ctx, maxEntries)
-	for i, s := range t.layers {
-		if err := m.apply(&s.index, int32(i)); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+	if under > 0 {
+		if err := t.layUnder(m, under); err != nil {
+			return err
 		}
+	}
+	if err := m.applyAll(t.layers[:under], 0); err != nil {
+		return err
+	}
+	m.where = asIs
+	if err := m.applyAll(t.layers[under:], under); err != nil {
+		return err
+	}
+	for _, s := range t.layers {
 		s.index = index{} // the tree points at those entries that it needs
 	}
-	t.root = m.root
-	t.ways.root = m.root
-	t.ways.reset()
+	t.begin(m.root)
 	return t.count(ctx)
+}
+
+// begin makes root the root of the tree.
+func (t *Tree) begin(root *dentry) {
+	t.root, t.ways.root = root, root
+	t.ways.reset()
 }
 
 // count counts the names of each file, and what Stat returns.

@@ -1,8 +1,10 @@
-// Oci writes Wyrcan as a bootable container, so that Wyrcan can boot Wyrcan.
+// Oci writes Wyrcan as a bootable container, so that Wyrcan can boot Wyrcan, or a kernel with its modules as an image
+// for containers that have none.
 //
 // Synopsis:
 //
 //	oci -kernel FILE -o DIR [-arch ARCH] [-version VERSION] ARCHIVE...
+//	oci -kernel FILE -o DIR [-arch ARCH] -modules DIR
 //
 // Description:
 //
@@ -10,12 +12,16 @@
 //	/boot/wyrcan.kernel. Each ARCHIVE, an initramfs archive (newc, not compressed), becomes a further layer. The old
 //	content of DIR is deleted. The same input gives the same bytes.
 //
+//	With -modules the image is called "kernel". It has the kernel as /boot/vmlinuz-VERSION, and the modules, with the
+//	indexes that depmod(8) makes, in /lib/modules/VERSION. The name of the directory is the version.
+//
 // Options:
 //
 //	-kernel:  the kernel
 //	-o:       the directory to write
 //	-arch:    the architecture of the image, as GOARCH names it
 //	-version: the version in the labels of the image
+//	-modules: the kernel's module directory, or a symlink to one
 package main
 
 import (
@@ -28,6 +34,7 @@ import (
 	"log"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -46,6 +53,7 @@ type cmd struct {
 	output   string
 	arch     string
 	version  string
+	modules  string
 	archives []string
 }
 
@@ -66,18 +74,18 @@ func command(args []string) (*cmd, error) {
 	f.StringVar(&c.output, "o", "", "the `directory` to write")
 	f.StringVar(&c.arch, "arch", runtime.GOARCH, "the `architecture`, as GOARCH names it")
 	f.StringVar(&c.version, "version", "", "the `version` to label the image with")
+	f.StringVar(&c.modules, "modules", "", "the kernel's module `directory`, for an image of the kernel alone")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
 	}
-	if c.archives = f.Args(); c.kernel == "" || c.output == "" || len(c.archives) == 0 {
-		//lint:ignore ST1005 the dots are part of the usage line
-		return nil, errors.New("usage: oci -kernel FILE -o DIR [-arch ARCH] [-version VERSION] ARCHIVE...")
+	if c.archives = f.Args(); c.kernel == "" || c.output == "" || (len(c.archives) == 0) == (c.modules == "") {
+		return nil, errors.New("usage: oci -kernel FILE -o DIR [-arch ARCH] [-version VERSION] ARCHIVE... | -modules DIR")
 	}
 	return c, nil
 }
 
 func (c *cmd) run() error {
-	img, err := c.image()
+	img, name, err := c.image()
 	if err != nil {
 		return err
 	}
@@ -89,27 +97,44 @@ func (c *cmd) run() error {
 		return err
 	}
 	return dir.AppendImage(img, layout.WithPlatform(v1.Platform{OS: "linux", Architecture: c.arch}),
-		layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "wyrcan"}))
+		layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": name}))
 }
 
-func (c *cmd) image() (v1.Image, error) {
+// image returns the image, and what it is called.
+func (c *cmd) image() (img v1.Image, name string, err error) {
+	if c.modules != "" {
+		m, err := openModules(c.modules)
+		if err != nil {
+			return nil, "", err
+		}
+		img, err := c.layered("kernel", "A kernel with its modules, for containers that have none", m.version,
+			func(w *tar.Writer) error { return c.writeKernel(w, "boot/vmlinuz-"+m.version) },
+			func(w *tar.Writer) error { return m.write(w, filepath.Dir(c.output)) })
+		return img, "kernel", err
+	}
+	// What changes least often comes first. A machine or registry that has a layer does not need it again.
+	layers := []func(*tar.Writer) error{func(w *tar.Writer) error { return c.writeKernel(w, "boot/wyrcan.kernel") }}
+	for _, a := range c.archives {
+		layers = append(layers, func(w *tar.Writer) error { return writeArchive(w, a) })
+	}
+	img, err = c.layered("wyrcan", "The container bootloader, as a container that it can boot", c.version, layers...)
+	return img, "wyrcan", err
+}
+
+// layered returns an image with a layer for each function.
+func (c *cmd) layered(title, about, version string, layers ...func(*tar.Writer) error) (v1.Image, error) {
 	config := &v1.ConfigFile{OS: "linux", Architecture: c.arch}
 	config.Config.Labels = map[string]string{
-		"org.opencontainers.image.title":       "wyrcan",
-		"org.opencontainers.image.description": "The container bootloader, as a container that it can boot",
+		"org.opencontainers.image.title":       title,
+		"org.opencontainers.image.description": about,
 	}
-	if c.version != "" {
-		config.Config.Labels["org.opencontainers.image.version"] = c.version
+	if version != "" {
+		config.Config.Labels["org.opencontainers.image.version"] = version
 	}
 	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
 		types.OCIConfigJSON), config)
 	if err != nil {
 		return nil, err
-	}
-	// What changes least often comes first. A machine or registry that has a layer does not need it again.
-	layers := []func(*tar.Writer) error{c.writeKernel}
-	for _, a := range c.archives {
-		layers = append(layers, func(w *tar.Writer) error { return writeArchive(w, a) })
 	}
 	for _, write := range layers {
 		var b bytes.Buffer
@@ -135,7 +160,7 @@ func (c *cmd) image() (v1.Image, error) {
 	return img, nil
 }
 
-func (c *cmd) writeKernel(w *tar.Writer) error {
+func (c *cmd) writeKernel(w *tar.Writer, path string) error {
 	b, err := os.ReadFile(c.kernel)
 	if err != nil {
 		return err
@@ -144,7 +169,7 @@ func (c *cmd) writeKernel(w *tar.Writer) error {
 		ModTime: time.Unix(0, 0)}); err != nil {
 		return err
 	}
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "boot/wyrcan.kernel", Mode: 0o644,
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: 0o644,
 		Size: int64(len(b)), ModTime: time.Unix(0, 0)}); err != nil {
 		return err
 	}
