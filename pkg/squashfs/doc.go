@@ -3,8 +3,8 @@
 //
 //   - A Packer gives package rootfs a Layer to keep each layer's contents in. They are compressed while they arrive, on
 //     all processors, so that nothing is in memory uncompressed but a few blocks.
-//   - Image makes the file system of the finished tree. The largest layer's file becomes the image: what upper layers
-//     have replaced leaves gaps in it, and what other layers hold goes into these gaps, and behind them.
+//   - Image makes the file system of the finished tree. The largest layer's file becomes the image: its blocks move
+//     together where upper layers have replaced some, and those of other layers come behind.
 //
 // The same layers and options make the same bytes, however many processors there are.
 //

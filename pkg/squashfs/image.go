@@ -14,7 +14,6 @@ import (
 type Result struct {
 	Size   int64 // in bytes; the file may be a little longer
 	Inodes int
-	Unused int64 // bytes between blocks that hold nothing
 }
 
 // Image makes the image of a tree whose contents are in this packer's layers. No content can be read any more. The
@@ -46,20 +45,21 @@ func (p *Packer) image(ctx context.Context, tree *rootfs.Tree, layers []*Layer) 
 	if err := mark(ctx, tree); err != nil {
 		return nil, Result{}, err
 	}
-	plan := newPlan(layers)
-	if err := plan.do(ctx); err != nil {
-		return nil, Result{}, err
+	for _, l := range layers {
+		if err := l.repack(ctx); err != nil {
+			return nil, Result{}, err
+		}
 	}
-	unused, err := plan.wipe()
+	base, end, err := gather(ctx, layers)
 	if err != nil {
 		return nil, Result{}, err
 	}
-	w := &image{p: p, f: plan.base.f, pos: plan.end}
+	w := &image{p: p, f: base.f, pos: end}
 	if err := w.tables(ctx, tree, layers); err != nil {
 		return nil, Result{}, err
 	}
-	plan.base.taken = true
-	return plan.base.f, Result{Size: w.pos, Inodes: int(w.super.inodes), Unused: unused}, nil
+	base.taken = true
+	return base.f, Result{Size: w.pos, Inodes: int(w.super.inodes)}, nil
 }
 
 // image writes what comes behind the blocks of the contents. The order of the tables is not free: the kernel compares

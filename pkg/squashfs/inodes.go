@@ -47,6 +47,10 @@ func (w *inodes) all(ctx context.Context) error {
 			return err
 		}
 	}
+	// Linux does not mount an image whose table of directories is empty, as it is if the root is.
+	if block, offset := w.dirs.at(); block == 0 && offset == 0 {
+		w.dirs.add([]byte{0})
+	}
 	return nil
 }
 
@@ -195,18 +199,24 @@ func (w *inodes) file(n *rootfs.Node) (inode, error) {
 
 // regular makes the inode of a regular file.
 func (w *inodes) regular(n *rootfs.Node, number, xattr uint32) error {
+	if n.Size == 0 {
+		return w.regularOf(n, nil, nil, number, xattr)
+	}
+	l, c, err := layerOf(w.tree, n)
+	if err != nil {
+		return err
+	}
+	return w.regularOf(n, l, c, number, xattr)
+}
+
+// regularOf makes the inode of a regular file whose content is c, nil if it is empty.
+func (w *inodes) regularOf(n *rootfs.Node, l *Layer, c *content, number, xattr uint32) error {
 	var e extent
 	fragment, at := uint32(noFragment), uint32(0)
-	if n.Size > 0 {
-		l, c, err := layerOf(w.tree, n)
-		if err != nil {
-			return err
-		}
-		if c.extent != none {
-			e = l.extents[c.extent]
-		} else {
-			fragment, at = l.frags[c.fragment].number, c.at
-		}
+	if c != nil && c.extent != none {
+		e = l.extents[c.extent]
+	} else if c != nil {
+		fragment, at = l.frags[c.fragment].number, c.at
 	}
 	var err error
 	if n.Size > math.MaxUint32 || e.start > math.MaxUint32 || e.sparse > 0 || n.Links > 1 || xattr != noXattr {

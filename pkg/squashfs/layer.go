@@ -32,7 +32,14 @@ type Layer struct {
 
 // content is a file's content. A small one is a part of a fragment, a larger one is an extent.
 type content struct {
-	off, size        int64 // its place in the stream
+	off, size int64 // its place in the stream
+	where
+	first int32 // the first content that is equal; it may be this one
+	live  bool  // it or one that is equal is in the image; only of those that are the first
+}
+
+// where is the place of a content in the layer.
+type where struct {
 	extent, fragment int32
 	at               uint32 // in the unpacked fragment
 }
@@ -49,8 +56,9 @@ type extent struct {
 // fragment is a block that several small contents share.
 type fragment struct {
 	piece
-	block  uint32 // its size, as in the table of fragments
-	number uint32 // in the image
+	block     uint32 // its size, as in the table of fragments
+	raw, used int64  // bytes that it holds, and how many of these are in the image
+	number    uint32 // in the image
 }
 
 // piece is a range of a file.
@@ -73,7 +81,7 @@ func newLayer(p *Packer, f *os.File) *Layer {
 
 // Add appends a file and returns where its content is in the stream. It reads f.Size bytes of the content.
 func (l *Layer) Add(f spool.File, r io.Reader) (int64, error) {
-	c := content{off: l.end, size: f.Size, extent: none, fragment: none}
+	c := content{off: l.end, size: f.Size, first: int32(len(l.contents))}
 	var err error
 	if f.Size < int64(l.p.opt.BlockSize) {
 		err = l.addSmall(&c, r)
@@ -87,18 +95,10 @@ func (l *Layer) Add(f spool.File, r io.Reader) (int64, error) {
 
 // addSmall puts a content into a fragment.
 func (l *Layer) addSmall(c *content, r io.Reader) error {
-	if l.tail != nil && int64(cap(l.tail.raw)-len(l.tail.raw)) < c.size {
-		if err := l.endFragment(); err != nil {
-			return err
-		}
+	raw, err := l.room(c.size)
+	if err != nil {
+		return err
 	}
-	if l.tail == nil {
-		l.tail = l.p.job()
-		l.tail.extent, l.tail.fragment = none, int32(len(l.frags))
-		l.frags = append(l.frags, fragment{})
-	}
-	begin := len(l.tail.raw)
-	raw := l.tail.raw[begin : begin+int(c.size)]
 	if _, err := io.ReadFull(r, raw); err != nil {
 		return err
 	}
@@ -109,14 +109,36 @@ func (l *Layer) addSmall(c *content, r io.Reader) error {
 			return err
 		}
 		if same {
-			c.fragment, c.at = l.contents[i].fragment, l.contents[i].at
+			c.first, c.where = i, l.contents[i].where
 			return nil
 		}
 	}
-	l.known[key] = int32(len(l.contents))
-	c.fragment, c.at = l.tail.fragment, uint32(begin)
-	l.tail.raw = l.tail.raw[:begin+int(c.size)]
+	l.known[key] = c.first
+	c.where = l.use(raw)
 	return nil
+}
+
+// room returns where a small content can be read to: the next bytes of a fragment.
+func (l *Layer) room(size int64) ([]byte, error) {
+	if l.tail != nil && int64(cap(l.tail.raw)-len(l.tail.raw)) < size {
+		if err := l.endFragment(); err != nil {
+			return nil, err
+		}
+	}
+	if l.tail == nil {
+		l.tail = l.p.job()
+		l.tail.extent, l.tail.fragment = none, int32(len(l.frags))
+		l.frags = append(l.frags, fragment{})
+	}
+	begin := len(l.tail.raw)
+	return l.tail.raw[begin : begin+int(size)], nil
+}
+
+// use makes what room has returned a part of the fragment.
+func (l *Layer) use(raw []byte) where {
+	begin := len(l.tail.raw)
+	l.tail.raw = l.tail.raw[:begin+len(raw)]
+	return where{none, l.tail.fragment, uint32(begin)}
 }
 
 // sameSmall reports whether a content that was added before is equal to raw.
@@ -186,12 +208,12 @@ func (l *Layer) addLarge(c *content, r io.Reader) error {
 				l.pos = e.start
 			}
 			l.extents = l.extents[:number]
-			c.extent = l.contents[i].extent
+			c.first, c.where = i, l.contents[i].where
 			return nil
 		}
 	}
-	l.known[key] = int32(len(l.contents))
-	c.extent = number
+	l.known[key] = c.first
+	c.where = where{number, none, 0}
 	return nil
 }
 
@@ -261,7 +283,8 @@ func (l *Layer) writeBlock(j *job) error {
 		return err
 	}
 	if j.fragment != none {
-		l.frags[j.fragment] = fragment{piece: piece{start: l.pos, size: int64(len(block))}, block: size}
+		l.frags[j.fragment] = fragment{piece: piece{start: l.pos, size: int64(len(block))}, block: size,
+			raw: int64(len(j.raw))}
 	} else {
 		e := &l.extents[j.extent]
 		if e.size == 0 {
@@ -293,9 +316,6 @@ func (l *Layer) Close() error {
 	}
 	return l.f.Close()
 }
-
-// bytes returns how many bytes of the file are blocks.
-func (l *Layer) bytes() int64 { return l.pos - superSize }
 
 // find returns the content at a place of the stream.
 func (l *Layer) find(off int64) *content {
