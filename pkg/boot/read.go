@@ -37,7 +37,7 @@ func (b *Boot) Read(ctx context.Context, img *image.Image, own ...rootfs.Layer) 
 		return nil, err
 	}
 	opt := room.Reading(size)
-	opt.Grow, opt.Formats, opt.SkipDiffIDs = b.Budget.Enough, b.Formats, b.SkipDiffIDs
+	opt.Grow, opt.Formats, opt.SkipDiffIDs, opt.Store = b.Budget.Enough, b.Formats, b.SkipDiffIDs, b.Store
 	var disk int64
 	if b.Overflow != nil {
 		disk = b.Free()

@@ -46,7 +46,8 @@ func newZstd(level, blockSize, workers int) (codec, error) {
 	}
 	// The kernel has a window of one block: zstd_wrapper.c.
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
-		zstd.WithWindowSize(max(blockSize, metadataSize)), zstd.WithEncoderConcurrency(workers), zstd.WithEncoderCRC(false), zstd.WithAllLitEntropyCompression(true))
+		zstd.WithWindowSize(max(blockSize, metadataSize)), zstd.WithEncoderConcurrency(workers),
+		zstd.WithEncoderCRC(false), zstd.WithAllLitEntropyCompression(true)) // the latter saves 1 % and no time
 	if err != nil {
 		return nil, err
 	}

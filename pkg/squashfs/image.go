@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
@@ -16,9 +17,9 @@ type Result struct {
 	Inodes int
 }
 
-// Image makes the image of a tree whose contents are in this packer's layers. No content can be read any more. The
-// caller closes the file, which was one of the layers', and the tree.
-func (p *Packer) Image(ctx context.Context, tree *rootfs.Tree) (*os.File, Result, error) {
+// Image makes the image of a tree whose contents are in this packer's layers. The image says when it was made. No
+// content can be read any more. The caller closes the file, which was one of the layers', and the tree.
+func (p *Packer) Image(ctx context.Context, tree *rootfs.Tree, made time.Time) (*os.File, Result, error) {
 	var layers []*Layer
 	for _, s := range tree.Stores() {
 		l, ok := s.(*Layer)
@@ -27,14 +28,16 @@ func (p *Packer) Image(ctx context.Context, tree *rootfs.Tree) (*os.File, Result
 		}
 		layers = append(layers, l)
 	}
-	f, r, err := p.image(ctx, tree, layers)
+	f, r, err := p.image(ctx, tree, layers, made)
 	if err != nil {
 		return nil, Result{}, fmt.Errorf("cannot make a SquashFS image: %w", err)
 	}
 	return f, r, nil
 }
 
-func (p *Packer) image(ctx context.Context, tree *rootfs.Tree, layers []*Layer) (*os.File, Result, error) {
+func (p *Packer) image(ctx context.Context, tree *rootfs.Tree, layers []*Layer, made time.Time) (
+	*os.File, Result, error,
+) {
 	if len(layers) == 0 { // an image without layers
 		s, err := p.Store()
 		if err != nil {
@@ -55,6 +58,7 @@ func (p *Packer) image(ctx context.Context, tree *rootfs.Tree, layers []*Layer) 
 		return nil, Result{}, err
 	}
 	w := &image{p: p, f: base.f, pos: end}
+	w.super.time = seconds(made.Unix())
 	if err := w.tables(ctx, tree, layers); err != nil {
 		return nil, Result{}, err
 	}
@@ -73,7 +77,7 @@ type image struct {
 
 func (w *image) tables(ctx context.Context, tree *rootfs.Tree, layers []*Layer) error {
 	s := &w.super
-	s.time, s.blockSize, s.compression = seconds(w.p.opt.Time), uint32(w.p.opt.BlockSize), w.p.codec.id()
+	s.blockSize, s.compression = uint32(w.p.opt.BlockSize), w.p.codec.id()
 	s.flags = flagDuplicates
 	s.xattrTable = noTable
 

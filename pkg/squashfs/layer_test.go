@@ -45,13 +45,14 @@ func TestFar(t *testing.T) {
 		t.Fatal(err)
 	}
 	layer := imagetest.Files(imagetest.File("large", string(random)), imagetest.File("small", strings.Repeat("x", 100)))
-	tree, err := rootfs.Read(t.Context(), []rootfs.Layer{layer.Blob(t)}, rootfs.Options{Store: func() (rootfs.Store, error) {
+	store := func() (rootfs.Store, error) {
 		s, err := p.Store()
 		if err != nil {
 			return nil, err
 		}
 		return far{s.(*Layer)}, nil
-	}})
+	}
+	tree, err := rootfs.Read(t.Context(), []rootfs.Layer{layer.Blob(t)}, rootfs.Options{Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +93,9 @@ func TestWindow(t *testing.T) {
 	}
 	l := newLayer(p, f)
 	defer l.Close()
+	text := strings.Repeat("some text ", 3*minBlock/10+1)
 	for range 1000 {
-		if _, err := l.Add(spool.File{Size: 3 * minBlock}, strings.NewReader(strings.Repeat("some text ", 3*minBlock/10+1))); err != nil {
+		if _, err := l.Add(spool.File{Size: 3 * minBlock}, strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 		if len(l.jobs) > p.window || len(p.free) > p.window+1 {

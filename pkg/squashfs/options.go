@@ -28,8 +28,6 @@ type Options struct {
 	// BlockSize is a power of two from 4 KiB to 1 MiB, in bytes; 0 is 128 KiB. A kernel reads whole blocks, and cannot
 	// mount an image whose blocks are smaller than its pages.
 	BlockSize int
-	// Time is when the image was made, in seconds since 1970.
-	Time int64
 
 	// File makes the file for a layer's contents, one of which becomes the image; nil makes them in memory.
 	File func() (*os.File, error)

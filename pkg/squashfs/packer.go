@@ -33,7 +33,8 @@ func New(opt Options) (*Packer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Packer{opt: opt, codec: c, seed: maphash.MakeSeed(), window: workers + 1, free: make(chan *job, 2*workers)}, nil
+	return &Packer{opt: opt, codec: c, seed: maphash.MakeSeed(), window: workers + 1,
+		free: make(chan *job, 2*workers)}, nil
 }
 
 // Store makes a place for the contents of one layer: see rootfs.Options. A packer's layers can become only one image.

@@ -106,7 +106,7 @@ func (m *mover) layer(ctx context.Context, l *Layer) error {
 	return nil
 }
 
-// move moves bytes. Within one file it moves them towards the beginning, so that none is overwritten before it was read.
+// move moves bytes. Within one file it moves them towards the beginning, so none is overwritten before it was read.
 func (m *mover) move(from *Layer, start, size, to int64) error {
 	if from == m.to && start == to {
 		return nil

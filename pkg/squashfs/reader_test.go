@@ -382,7 +382,7 @@ func (r *reader) dir(m *meta, name string, number uint32, long bool) (uint32, er
 		return 0, err
 	}
 	subdirs, last := 0, ""
-	err = r.entries(r.meta(r.dirs+block, off), 0, size-3, func(base string, ref uint64, n uint32, kind uint16) (bool, error) {
+	visit := func(base string, ref uint64, n uint32, kind uint16) (bool, error) {
 		if base <= last {
 			return false, fmt.Errorf("%q comes after %q", base, last)
 		}
@@ -401,7 +401,8 @@ func (r *reader) dir(m *meta, name string, number uint32, long bool) (uint32, er
 			err = r.lookup(index, block, off, size-3, base)
 		}
 		return false, err
-	})
+	}
+	err = r.entries(r.meta(r.dirs+block, off), 0, size-3, visit)
 	if err == nil && links != subdirs+2 {
 		err = fmt.Errorf("it has %d links and %d directories", links, subdirs)
 	}

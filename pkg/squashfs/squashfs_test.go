@@ -36,7 +36,7 @@ func read(t testing.TB, opt squashfs.Options, layers ...imagetest.Layer) (*squas
 // write makes the image of a tree and returns its file's name.
 func write(t testing.TB, p *squashfs.Packer, tree *rootfs.Tree) (string, squashfs.Result) {
 	t.Helper()
-	f, r, err := p.Image(t.Context(), tree)
+	f, r, err := p.Image(t.Context(), tree, imagetest.Epoch)
 	if err != nil {
 		t.Fatal(err)
 	}
