@@ -178,7 +178,7 @@ test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),paylo
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci
 	tools/need $(QEMU) debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
-	  zstd=zstd bsdtar=libarchive-tools
+	  zstd=zstd bsdtar=libarchive-tools mksquashfs=squashfs-tools
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
 	go run ./tools/bench -kernel

@@ -175,7 +175,7 @@ func (l *Layer) addLarge(c *content, r io.Reader) error {
 	number := int32(len(l.extents))
 	l.extents = append(l.extents, extent{})
 	e := &l.extents[number]
-	e.blocks = make([]uint32, 0, (c.size-1)/int64(l.p.opt.BlockSize)+1)
+	e.blocks = make([]uint32, 0, min((c.size-1)/int64(l.p.opt.BlockSize)+1, 1<<16)) // the size may be a lie
 	var hash maphash.Hash
 	hash.SetSeed(l.p.seed)
 	for left := c.size; left > 0; {
@@ -250,8 +250,15 @@ func zero(p []byte) bool { return p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1]) 
 
 // put starts to compress a block, and writes earlier ones if many are on their way.
 func (l *Layer) put(j *job) error {
-	if err := l.write(l.p.window - 1); err != nil {
-		return err
+	if len(l.jobs) >= own {
+		select {
+		case l.p.extra <- struct{}{}:
+			j.extra = true
+		default:
+			if err := l.write(own - 1); err != nil {
+				return err
+			}
+		}
 	}
 	l.p.start(j)
 	l.jobs = append(l.jobs, j)

@@ -81,28 +81,46 @@ func TestFar(t *testing.T) {
 	}
 }
 
-// TestWindow packs much, and counts the blocks that were in memory for it.
+// TestWindow packs much in several layers at a time, and counts the blocks that are on their way.
 func TestWindow(t *testing.T) {
 	p, err := New(Options{BlockSize: minBlock})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := memory.File("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLayer(p, f)
-	defer l.Close()
-	text := strings.Repeat("some text ", 3*minBlock/10+1)
-	for range 1000 {
-		if _, err := l.Add(spool.File{Size: 3 * minBlock}, strings.NewReader(text)); err != nil {
+	var layers []*Layer
+	for range 5 {
+		f, err := memory.File("test")
+		if err != nil {
 			t.Fatal(err)
 		}
-		if len(l.jobs) > p.window || len(p.free) > p.window+1 {
-			t.Fatalf("%d blocks are on their way, and %d wait for others", len(l.jobs), len(p.free))
+		layers = append(layers, newLayer(p, f))
+	}
+	text := strings.Repeat("some text ", 3*minBlock/10+1)
+	most := 0
+	for range 1000 {
+		jobs := 0
+		for _, l := range layers {
+			if _, err := l.Add(spool.File{Size: 3 * minBlock}, strings.NewReader(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, l := range layers {
+			jobs += len(l.jobs)
+		}
+		most = max(most, jobs)
+	}
+	if limit := own*len(layers) + cap(p.extra); most > limit || most < own*len(layers) {
+		t.Errorf("%d blocks were on their way, want at most %d", most, limit)
+	}
+	for _, l := range layers {
+		if err := l.Seal(); err != nil {
+			t.Error(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
 		}
 	}
-	if err := l.Seal(); err != nil {
-		t.Fatal(err)
+	if n := len(p.extra); n > 0 {
+		t.Errorf("%d blocks more are on their way at the end", n)
 	}
 }

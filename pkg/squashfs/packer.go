@@ -13,13 +13,16 @@ import (
 
 // Packer compresses the contents of an image's layers. Its layers share the processors.
 type Packer struct {
-	opt    Options
-	codec  codec
-	seed   maphash.Seed // of the hashes that find duplicates
-	window int          // how many blocks of a layer may be on their way
-	free   chan *job
-	grown  atomic.Int64
+	opt   Options
+	codec codec
+	seed  maphash.Seed // of the hashes that find duplicates
+	free  chan *job
+	extra chan struct{} // a place for each block that a layer has on its way beyond own
+	grown atomic.Int64
 }
+
+// own is how many blocks each layer may have on their way. All layers together may have one more for each processor.
+const own = 2
 
 // New returns a packer.
 func New(opt Options) (*Packer, error) {
@@ -33,8 +36,8 @@ func New(opt Options) (*Packer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Packer{opt: opt, codec: c, seed: maphash.MakeSeed(), window: workers + 1,
-		free: make(chan *job, 2*workers)}, nil
+	return &Packer{opt: opt, codec: c, seed: maphash.MakeSeed(), free: make(chan *job, 2*workers),
+		extra: make(chan struct{}, workers)}, nil
 }
 
 // Store makes a place for the contents of one layer: see rootfs.Options. A packer's layers can become only one image.
@@ -77,6 +80,7 @@ type job struct {
 	packed []byte
 	err    error
 	done   chan struct{}
+	extra  bool // it has a place in Packer.extra
 
 	extent, fragment int32 // which it is a part of; one of them is none
 	block            int   // in the extent
@@ -103,6 +107,10 @@ func (p *Packer) start(j *job) {
 
 // recycle takes the memory of a job that is done.
 func (p *Packer) recycle(j *job) {
+	if j.extra {
+		<-p.extra
+		j.extra = false
+	}
 	j.raw = j.raw[:0]
 	select {
 	case p.free <- j:
