@@ -208,7 +208,8 @@ PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server
   /lib/systemd/systemd-networkd=systemd \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
-  sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi
+  sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
+  unsquashfs=squashfs-tools
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
@@ -248,7 +249,7 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci
 	tools/need $(QEMU) debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
-	  zstd=zstd bsdtar=libarchive-tools
+	  zstd=zstd bsdtar=libarchive-tools mksquashfs=squashfs-tools
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
 	go run ./tools/bench -kernel

@@ -68,7 +68,7 @@ func (c *cmd) subcommands() []subcommand {
 		{"check", "tell whether an image is bootable, and what it needs", c.check},
 		{"verify", "tell whether an image has the signatures that you ask for", c.verify},
 		{"morph", "convert an image into a kernel, an initrd and a command line", c.morph},
-		{"unpack", "write the files of an image into a directory", c.unpack},
+		{"unpack", "write the files of an image into a directory, or a SquashFS image", c.unpack},
 		{"kexec", "reboot this machine into an image", c.kexec},
 		{"status", "say what this machine was booted with, and whether that is still current", c.status},
 		{"push", "send an OCI image layout to a registry", c.push},

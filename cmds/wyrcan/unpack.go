@@ -10,11 +10,14 @@ import (
 
 // unpack is "wyrcan unpack".
 func (c *cmd) unpack(ctx context.Context, args []string) error {
-	f := c.flags("unpack", "[OPTION...] IMAGE DIR",
+	f := c.flags("unpack", "[OPTION...] IMAGE DIR|FILE.squashfs",
 		`Unpack IMAGE into the new or empty directory DIR: the tree of files that its
 layers describe, with owners, modes, times, links, devices and extended
 attributes. Nothing outside DIR is written, and after a failure DIR is as it was.
 Until DIR is complete, only you can write to it.
+
+A name that ends in .squashfs is a file: an image of that tree, to be mounted.
+Making it needs no root, and the same layers make the same file.
 
 What a file system cannot hold is left out, and named with the number of files:
 extended attributes, owners, times, special files. With -strict that is a failure.
@@ -26,9 +29,15 @@ extended attributes, owners, times, special files. With -strict that is a failur
 	mine := f.Bool("no-owner", os.Geteuid() != 0,
 		"all files are yours: without owners, devices and security attributes, which need root")
 	strict := f.Bool("strict", false, "fail where the file system cannot hold all that a file has")
+	var s squash
+	s.flags(f)
 	rest, err := f.parse(args, 2, false)
 	if err != nil {
 		return err
+	}
+	if isSquashFS(rest[1]) {
+		s.strict = *strict
+		return c.squash(ctx, &s, rest[0], rest[1], machine)
 	}
 	if !*mine && os.Geteuid() != 0 {
 		return usage("unpack: owners need root: use -no-owner")

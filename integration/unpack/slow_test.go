@@ -5,8 +5,10 @@ package unpack
 import (
 	"testing"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
 // TestSlowForms are the forms that TestKernel leaves out.
@@ -35,4 +37,20 @@ func TestSlowLargest(t *testing.T) {
 		imagetest.Files(imagetest.Dir("."), imagetest.PAXSparse("f", "end", initrd.MaxSize-3, initrd.MaxSize)))
 	defer tree.Close()
 	boots(t, form{"zstd", initrd.Zstd, 0, true}, tree, "3G")
+}
+
+// TestSlowSquashFS mounts images in the forms that TestSquashFS leaves out, and a directory with 20000 names.
+func TestSlowSquashFS(t *testing.T) {
+	t.Run("gzip, with the smallest blocks", func(t *testing.T) {
+		t.Parallel()
+		vm.Long(t)
+		opt := squashfs.Options{Compression: squashfs.Gzip, BlockSize: 4 << 10}
+		mounts(t, opt, append(layers(t, false, true), special(100)))
+	})
+	t.Run("zstd, with the largest blocks", func(t *testing.T) {
+		t.Parallel()
+		vm.Long(t)
+		opt := squashfs.Options{Level: 15, BlockSize: 1 << 20}
+		mounts(t, opt, append(layers(t, false, true), special(20000)))
+	})
 }

@@ -63,6 +63,12 @@ func boots(t *testing.T, f form, tree *rootfs.Tree, memory string) {
 	file := filepath.Join(t.TempDir(), "initrd")
 	write(t, tree, file, vm.Program(t, "./report"),
 		initrd.Options{Compression: f.pack, Plain: f.memory, Single: f.single})
+	reports(t, file, paths, memory)
+}
+
+// reports boots an initramfs whose /init is the program that compares, and checks what that says of so many paths.
+func reports(t *testing.T, file string, paths int, memory string) {
+	t.Helper()
 	v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Initrd: file, Memory: memory, NICs: []string{"none"},
 		Cmdline: "panic=-1 initramfs_options=size=90%,nr_inodes=0"}.Start(t)
 	v.Exit(5 * time.Minute)
@@ -87,6 +93,14 @@ func boots(t *testing.T, f form, tree *rootfs.Tree, memory string) {
 // layer replaces or removes. If slow is set, it includes images with more than a hundred thousand files.
 func corpus(t *testing.T, memory int64, slow bool) *rootfs.Tree {
 	t.Helper()
+	tree := read(t, memory, layers(t, slow, false)...)
+	t.Cleanup(func() { tree.Close() })
+	return tree
+}
+
+// layers returns the layers of the corpus, with extended attributes if xattrs is set.
+func layers(t *testing.T, slow, xattrs bool) []imagetest.Layer {
+	t.Helper()
 	text := func(n int) string { return strings.Repeat("some text ", n) }
 	// The root itself, and a path of the maximum length, do not fit below a directory.
 	all := imagetest.Layer{Entries: []imagetest.Entry{
@@ -102,7 +116,7 @@ func corpus(t *testing.T, memory int64, slow bool) *rootfs.Tree {
 			continue
 		}
 		tree := read(t, 0, tc.Layers...)
-		all.Entries = append(all.Entries, below(t, fmt.Sprintf("case-%03d", i), tree)...)
+		all.Entries = append(all.Entries, below(t, fmt.Sprintf("case-%03d", i), tree, xattrs)...)
 		if i%10 == 0 {
 			all.Entries = append(all.Entries, imagetest.File(fmt.Sprintf("gone-%03d", i), text(i)),
 				imagetest.File(fmt.Sprintf("new-%03d", i), text(i)))
@@ -113,9 +127,7 @@ func corpus(t *testing.T, memory int64, slow bool) *rootfs.Tree {
 			t.Fatal(err)
 		}
 	}
-	tree := read(t, memory, all, above)
-	t.Cleanup(func() { tree.Close() })
-	return tree
+	return []imagetest.Layer{all, above}
 }
 
 func read(t *testing.T, memory int64, layers ...imagetest.Layer) *rootfs.Tree {
@@ -131,8 +143,8 @@ func read(t *testing.T, memory int64, layers ...imagetest.Layer) *rootfs.Tree {
 	return tree
 }
 
-// below returns a tree as archive members below a directory.
-func below(t *testing.T, dir string, tree *rootfs.Tree) []imagetest.Entry {
+// below returns a tree as archive members below a directory, with extended attributes if xattrs is set.
+func below(t *testing.T, dir string, tree *rootfs.Tree, xattrs bool) []imagetest.Entry {
 	t.Helper()
 	var out []imagetest.Entry
 	var first *rootfs.Node
@@ -166,8 +178,13 @@ func below(t *testing.T, dir string, tree *rootfs.Tree) []imagetest.Entry {
 			first = n
 		}
 		e = e.Mode(int64(n.Mode&0o7777)).Owner(int(n.UID), int(n.GID)).At(n.ModTime).Format(tar.FormatGNU)
-		if n.ModTime.Nanosecond() != 0 {
+		if n.ModTime.Nanosecond() != 0 || xattrs && len(n.Xattrs) > 0 {
 			e = e.Format(tar.FormatPAX)
+		}
+		for name, value := range n.Xattrs {
+			if xattrs {
+				e = e.Xattr(name, value)
+			}
 		}
 		out = append(out, e)
 		return nil
@@ -191,22 +208,36 @@ func write(t *testing.T, tree *rootfs.Tree, file string, init []byte, opt initrd
 			f.Same = path // the kernel makes separate files of hard links of this type
 		}
 	})
-	var expected bytes.Buffer
-	if err := want.Write(&expected); err != nil {
+	opt.Extra = []initrd.File{extra("init", init), extra("expected", text(t, want))}
+	save(t, tree, file, opt)
+}
+
+// text describes a tree.
+func text(t *testing.T, tree report.Tree) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := tree.Write(&b); err != nil {
 		t.Fatal(err)
 	}
+	return b.Bytes()
+}
+
+// extra returns a file for an initramfs.
+func extra(path string, content []byte) initrd.File {
+	return initrd.File{
+		Node:    rootfs.Node{Path: path, Mode: unix.S_IFREG | 0o755, Size: int64(len(content)), Links: 1},
+		Content: bytes.NewReader(content),
+	}
+}
+
+// save writes an initramfs.
+func save(t *testing.T, tree *rootfs.Tree, file string, opt initrd.Options) {
+	t.Helper()
 	out, err := os.Create(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	extra := func(path string, content []byte) initrd.File {
-		return initrd.File{
-			Node:    rootfs.Node{Path: path, Mode: unix.S_IFREG | 0o755, Size: int64(len(content)), Links: 1},
-			Content: bytes.NewReader(content),
-		}
-	}
-	opt.Extra = []initrd.File{extra("init", init), extra("expected", expected.Bytes())}
 	made, _, err := initrd.Make(t.Context(), tree, opt)
 	if err != nil {
 		t.Fatal(err)

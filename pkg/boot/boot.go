@@ -52,6 +52,8 @@ type Boot struct {
 	// that disk has free. Without them such contents are packed.
 	Overflow func() (*os.File, error)
 	Free     func() int64
+	// Store, if set, makes the place for the contents of a layer: see rootfs.Options.
+	Store func() (rootfs.Store, error)
 	// Spare, if set, gives up memory that the program can do without. Read calls it if the memory may be too little.
 	Spare func()
 	// Grown, if set, is called for each MiB or so that Convert makes.

@@ -32,7 +32,7 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 		return nil, err
 	}
 	opt := room.Reading(size)
-	opt.Grow, opt.Formats, opt.SkipDiffIDs = b.Budget.Enough, b.Formats, b.SkipDiffIDs
+	opt.Grow, opt.Formats, opt.SkipDiffIDs, opt.Store = b.Budget.Enough, b.Formats, b.SkipDiffIDs, b.Store
 	var disk int64
 	if b.Overflow != nil {
 		disk = b.Free()

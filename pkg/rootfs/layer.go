@@ -40,6 +40,9 @@ type Options struct {
 	// MaxEntries is how many files the tree may have at any time, and how many members each layer may have; 0 is 1 <<
 	// 20. The index takes less than 1 KiB for each, and the name.
 	MaxEntries int
+	// Store makes the place for the contents of a layer; nil is a spool. Memory and Overflow are about spools, and so is
+	// Grow.
+	Store func() (Store, error)
 	// Formats are further compressions that layers may have, besides gzip and zstd.
 	Formats []compression.Format
 	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The
@@ -74,6 +77,15 @@ type bounds struct {
 	text     atomic.Int64
 }
 
+// store makes the place for the contents of a layer.
+func (b *bounds) store() (Store, error) {
+	if b.Store != nil {
+		return b.Store()
+	}
+	s, err := spool.New(&b.contents)
+	return spooled{s}, err
+}
+
 // pass counts n uncompressed bytes.
 func (b *bounds) pass(n int64) error {
 	if b.bytes.Add(n) > b.MaxBytes {
@@ -88,7 +100,7 @@ type stored struct {
 	name    string
 	format  string // how it was compressed
 	index   index
-	content *spool.Spool
+	content Store
 }
 
 // source is a layer as it arrives. It remembers why reading it failed. If the digest is wrong, that is the cause; the
@@ -134,7 +146,7 @@ const (
 // archive. The caller's goroutine indexes the archive and keeps the contents.
 func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored, err error) {
 	s := &stored{name: l.String()}
-	if s.content, err = spool.New(&b.contents); err != nil {
+	if s.content, err = b.store(); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -49,6 +49,12 @@ type Node struct {
 // Same reports whether n and o are hard links of the same file.
 func (n *Node) Same(o *Node) bool { return n.ino != nil && n.ino == o.ino }
 
+// Identity is the same for all hard links of a file, and only for these.
+type Identity struct{ ino *inode }
+
+// Identity returns the identity of a node of a tree.
+func (n *Node) Identity() Identity { return Identity{n.ino} }
+
 // Dir reports whether n is a directory.
 func (n *Node) Dir() bool { return n.Mode&typeMask == typeDir }
 
@@ -270,20 +276,44 @@ type Place struct {
 	Intact bool
 }
 
-// Place returns where the content of a node is. There is none if the node is no regular file, or empty.
-func (t *Tree) Place(n *Node) (Place, bool) {
+// Stored returns where the content of a node is: a store, and the place in its stream. The store is nil if the node is
+// no regular file of the tree, or empty.
+func (t *Tree) Stored(n *Node) (Store, int64) {
 	i := n.ino
 	if i == nil || !i.regular() || i.size == 0 {
-		return Place{}, false
+		return nil, 0
 	}
-	return Place{t.layers[i.layer].content, i.off, i.links == 1 && n.Path == i.path}, true
+	return t.layers[i.layer].content, i.off
 }
 
-// Spools returns the spools of all layers, lowest first.
+// Place returns where the content of a node is. There is none if the node is no regular file, or empty, or if its layer
+// is not in a spool.
+func (t *Tree) Place(n *Node) (Place, bool) {
+	i := n.ino
+	store, off := t.Stored(n)
+	s, ok := store.(spooled)
+	if !ok {
+		return Place{}, false
+	}
+	return Place{s.Spool, off, i.links == 1 && n.Path == i.path}, true
+}
+
+// Stores returns the stores of all layers, lowest first.
+func (t *Tree) Stores() []Store {
+	var list []Store
+	for _, s := range t.layers {
+		list = append(list, s.content)
+	}
+	return list
+}
+
+// Spools returns the spools of all layers that are in one, lowest first.
 func (t *Tree) Spools() []*spool.Spool {
 	var list []*spool.Spool
 	for _, s := range t.layers {
-		list = append(list, s.content)
+		if s, ok := s.content.(spooled); ok {
+			list = append(list, s.Spool)
+		}
 	}
 	return list
 }

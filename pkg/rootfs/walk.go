@@ -25,7 +25,7 @@ func (t *Tree) Open(ctx context.Context, n *Node) (io.ReadCloser, error) {
 	if !n.Regular() {
 		return nil, fmt.Errorf("%q is not a regular file", n.Path)
 	}
-	c := t.layers[n.ino.layer].content.NewCursor(false)
+	c := t.layers[n.ino.layer].content.Open(false)
 	return struct {
 		io.Reader
 		io.Closer
@@ -45,7 +45,7 @@ func (h *heard) Read(p []byte) (int, error) {
 	return h.r.Read(p)
 }
 
-func section(ctx context.Context, c *spool.Cursor, i *inode) io.Reader {
+func section(ctx context.Context, c Reader, i *inode) io.Reader {
 	return &heard{ctx, io.NewSectionReader(c, i.off, i.size)}
 }
 
@@ -131,8 +131,8 @@ type Contents struct {
 	tree    *Tree
 	ctx     context.Context
 	release bool
-	spool   *spool.Spool
-	cursor  *spool.Cursor // of spool; nil at first
+	store   Store
+	cursor  Reader // of store; nil at first
 }
 
 // Contents begins reading contents. With release, memory is given back on the way, so that what is made of the
@@ -144,19 +144,21 @@ func (t *Tree) Contents(ctx context.Context, release bool) *Contents {
 
 // Of returns the content of a regular file of the tree. It can be read until Of, Reach or Close is called again.
 func (c *Contents) Of(n *Node) (io.Reader, error) {
-	if err := c.Reach(c.tree.layers[n.ino.layer].content); err != nil {
+	if err := c.reach(c.tree.layers[n.ino.layer].content); err != nil {
 		return nil, err
 	}
 	return section(c.ctx, c.cursor, n.ino), nil
 }
 
 // Reach leaves the spool of the content that was read last, if s is another one.
-func (c *Contents) Reach(s *spool.Spool) error {
-	if s == c.spool {
+func (c *Contents) Reach(s *spool.Spool) error { return c.reach(spooled{s}) }
+
+func (c *Contents) reach(s Store) error {
+	if s == c.store {
 		return nil
 	}
 	err := c.Close()
-	c.spool, c.cursor = s, s.NewCursor(c.release)
+	c.store, c.cursor = s, s.Open(c.release)
 	return err
 }
 
@@ -166,6 +168,6 @@ func (c *Contents) Close() error {
 		return nil
 	}
 	err := c.cursor.Close()
-	c.spool, c.cursor = nil, nil
+	c.store, c.cursor = nil, nil
 	return err
 }

@@ -1,4 +1,4 @@
-// Bench measures how fast an image becomes an initramfs, and compares that with other ways to make one.
+// Bench measures how fast an image becomes an initramfs, or a SquashFS, and compares that with other ways to make one.
 //
 // Synopsis:
 //
@@ -18,8 +18,8 @@
 //	to load the image's kernel and to start it, with kexec_load and with kexec_file_load, and how long that kernel
 //	takes to unpack each form of initramfs.
 //
-//	Bench needs root, and Debian's packages debootstrap, docker-registry, skopeo, umoci, cpio, zstd and
-//	libarchive-tools.
+//	Bench needs root, and Debian's packages debootstrap, docker-registry, skopeo, umoci, cpio, zstd, libarchive-tools
+//	and squashfs-tools.
 //
 // Options:
 //
@@ -249,15 +249,16 @@ func floor(ctx context.Context, library, ref string) error {
 	return g.Wait()
 }
 
-// way makes an initramfs of an image, in a directory of its own, as the file "initrd".
+// way makes an initramfs or a SquashFS of an image, in a directory of its own, as the file "initrd".
 type way struct {
 	name   string
 	script string
 }
 
 func ways(self, wyrcan, crane, ref string) []way {
-	unpack := "skopeo --insecure-policy copy --quiet --src-tls-verify=false docker://" + ref + " oci:oci:x && " +
-		"umoci unpack --image oci:x bundle >log 2>&1 && cd bundle/rootfs && find . | cpio -o -H newc --quiet"
+	tree := "skopeo --insecure-policy copy --quiet --src-tls-verify=false docker://" + ref + " oci:oci:x && " +
+		"umoci unpack --image oci:x bundle >log 2>&1 && cd bundle/rootfs && "
+	unpack := tree + "find . | cpio -o -H newc --quiet"
 	list := []way{
 		{"the floor: download, hash, gunzip", self + " -floor klauspost " + ref},
 		{"the same with our own inflate", self + " -floor inflate " + ref},
@@ -271,6 +272,9 @@ func ways(self, wyrcan, crane, ref string) []way {
 		{"skopeo, umoci, cpio, gzip -1", unpack + " | gzip -1 >../../initrd"},
 		{"crane export, bsdtar, zstd -1 -T0 (hard links wrong)", crane + " export --insecure " + ref + " - | " +
 			"bsdtar -cf - --format newc @- | zstd -1 -T0 -q >initrd"},
+		{"wyrcan unpack FILE.squashfs", wyrcan + " unpack " + ref + " x.squashfs && mv x.squashfs initrd"},
+		{"skopeo, umoci, mksquashfs, zstd -3", tree + "mksquashfs . ../../initrd -comp zstd -Xcompression-level 3 " +
+			"-no-exports -no-progress -quiet"},
 	}...)
 }
 

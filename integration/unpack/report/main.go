@@ -1,5 +1,6 @@
 // Report is the /init of a system that consists only of an initramfs. It compares every path of / with the file
-// /expected, which is in the format of package report, prints the differences and powers the machine off.
+// /expected, which is in the format of package report, prints the differences and powers the machine off. If there is a
+// SquashFS image /image, it mounts that and compares what is in it instead.
 package main
 
 import (
@@ -41,17 +42,23 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("cannot read /expected: %w", err)
 	}
+	root := "/"
+	if _, err := os.Stat("/image"); err == nil {
+		if root, err = mount(); err != nil {
+			return err
+		}
+	}
 	// A path of 4095 bytes leaves no space for a slash before it.
-	if err := os.Chdir("/"); err != nil {
+	if err := os.Chdir(root); err != nil {
 		return err
 	}
 	got, err := report.FromDir(".")
 	if err != nil {
-		return fmt.Errorf("cannot read /: %w", err)
+		return fmt.Errorf("cannot read %s: %w", root, err)
 	}
 	// The files of the test itself, and those of the archive inside the kernel.
 	for p := range got {
-		if _, ok := want[p]; !ok &&
+		if _, ok := want[p]; !ok && root == "/" &&
 			(p == "init" || p == "expected" || p == "root" || p == "dev" || strings.HasPrefix(p, "dev/")) {
 			delete(got, p)
 		}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/u-root/uio/uio"
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
+)
+
+// squash has the options of "wyrcan unpack" for a SquashFS image.
+type squash struct {
+	compression string
+	level       int
+	block       int // KiB
+	strict      bool
+}
+
+func (s *squash) flags(f *flagSet) {
+	f.StringVar(&s.compression, "compression", "zstd",
+		"of a FILE.squashfs: zstd, or gzip for a kernel that cannot read zstd (before 4.14)")
+	f.IntVar(&s.level, "level", 0, "the `LEVEL` of that, as for zstd and gzip (default 3, 6)")
+	f.IntVar(&s.block, "block", 128, "compress a FILE.squashfs in blocks of so many `KIB`: a power of two from 4 to 1024")
+}
+
+// isSquashFS reports whether a name is that of an image, and not of a directory.
+func isSquashFS(name string) bool {
+	if !strings.HasSuffix(name, ".squashfs") {
+		return false
+	}
+	info, err := os.Stat(name)
+	return err != nil || !info.IsDir()
+}
+
+// options returns the form of the image.
+func (s *squash) options() (squashfs.Options, error) {
+	opt := squashfs.Options{Level: s.level, BlockSize: s.block << 10}
+	switch s.compression {
+	case "zstd":
+	case "gzip":
+		opt.Compression = squashfs.Gzip
+	default:
+		return opt, usage("unpack: -compression is zstd or gzip, not %q", s.compression)
+	}
+	if most := map[string]int{"zstd": 22, "gzip": 9}[s.compression]; s.level < 0 || s.level > most {
+		return opt, usage("unpack: -level is a number from 1 to %d for %s", most, s.compression)
+	}
+	if s.block < 4 || s.block > 1024 || s.block&(s.block-1) != 0 {
+		return opt, usage("unpack: -block is a power of two from 4 to 1024, not %d", s.block)
+	}
+	return opt, nil
+}
+
+// squash makes an image of a container's tree.
+func (c *cmd) squash(ctx context.Context, s *squash, ref, file string, machine arch) error {
+	opt, err := s.options()
+	if err != nil {
+		return err
+	}
+	var lost losses
+	opt.Lost = func(n *rootfs.Node, what string, why error) { lost.add(what, n.Path, why) }
+	boot := c.newBoot()
+	if d := (beside{filepath.Dir(file)}); d.onDisk() {
+		boot.Overflow, boot.Free, opt.File = d.file, d.free, d.file
+	} else {
+		opt.Grow = c.budget().Enough
+	}
+	p, err := squashfs.New(opt)
+	if err != nil {
+		return err
+	}
+	boot.Store = p.Store
+	img, tree, err := c.read(ctx, boot, ref, machine)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	made, _, err := p.Image(ctx, tree, img.Config.Created.Time)
+	if err != nil {
+		return fmt.Errorf("cannot unpack %s: %w", ref, err)
+	}
+	defer made.Close()
+	if s.strict && len(lost.list) > 0 {
+		first := lost.list[0]
+		return fmt.Errorf("cannot unpack %s: a SquashFS image cannot hold %s of %s: %s", ref, first.what, first.names(),
+			first.why)
+	}
+	files := outputs{stdout: c.stdout}
+	defer files.clear()
+	if err := files.write(file, uio.Reader(made)); err != nil {
+		return fmt.Errorf("cannot unpack %s: %w", ref, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := files.keep(); err != nil {
+		return err
+	}
+	lost.print(c.stderr)
+	return nil
+}
+
+// beside is the directory in which a file is made: a disk for what does not fit into the memory.
+type beside struct{ dir string }
+
+// onDisk reports whether the directory is on a disk, and not in memory itself.
+func (b beside) onDisk() bool {
+	var st unix.Statfs_t
+	err := unix.Statfs(b.dir, &st)
+	return err == nil && st.Type != unix.TMPFS_MAGIC && st.Type != unix.RAMFS_MAGIC
+}
+
+// free returns how many bytes the file system has free.
+func (b beside) free() int64 {
+	var st unix.Statfs_t
+	if err := unix.Statfs(b.dir, &st); err != nil {
+		return 0
+	}
+	return int64(min(st.Bavail, 1<<50/memory.Page)) * st.Bsize
+}
+
+// file makes a file without a name.
+func (b beside) file() (*os.File, error) {
+	f, err := os.CreateTemp(b.dir, ".squashfs-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot write into %s: %w", b.dir, err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}

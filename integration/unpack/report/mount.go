@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount mounts /image, by a loop device, and returns where. The kernel modules for that are in /.
+func mount() (string, error) {
+	for _, name := range []string{"loop", "squashfs"} {
+		b, err := os.ReadFile("/" + name + ".ko")
+		if err != nil {
+			return "", err
+		}
+		if err := unix.InitModule(b, ""); err != nil {
+			return "", fmt.Errorf("cannot load %s: %w", name, err)
+		}
+	}
+	const at = "/mnt"
+	for _, dir := range []string{"/dev", at} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", err
+		}
+	}
+	if err := unix.Mount("dev", "/dev", "devtmpfs", 0, ""); err != nil {
+		return "", fmt.Errorf("cannot mount /dev: %w", err)
+	}
+	image, err := os.Open("/image")
+	if err != nil {
+		return "", err
+	}
+	defer image.Close()
+	loop, err := os.Open("/dev/loop0")
+	if err != nil {
+		return "", err
+	}
+	defer loop.Close()
+	config := unix.LoopConfig{Fd: uint32(image.Fd())}
+	config.Info.Flags = unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR
+	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {
+		return "", fmt.Errorf("cannot set up a loop device: %w", err)
+	}
+	if err := unix.Mount("/dev/loop0", at, "squashfs", unix.MS_RDONLY, "errors=panic"); err != nil {
+		return "", fmt.Errorf("cannot mount the image: %w", err)
+	}
+	return at, nil
+}

@@ -1,0 +1,103 @@
+package squashfs_test
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
+)
+
+// read reads layers into a tree whose contents are in a packer.
+func read(t testing.TB, opt squashfs.Options, layers ...imagetest.Layer) (*squashfs.Packer, *rootfs.Tree) {
+	t.Helper()
+	p, err := squashfs.New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in []rootfs.Layer
+	for _, l := range layers {
+		in = append(in, l.Blob(t))
+	}
+	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{Store: p.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tree.Close() })
+	return p, tree
+}
+
+// write makes the image of a tree and returns its file's name.
+func write(t testing.TB, p *squashfs.Packer, tree *rootfs.Tree) (string, squashfs.Result) {
+	t.Helper()
+	f, r, err := p.Image(t.Context(), tree, imagetest.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	file := filepath.Join(t.TempDir(), "image")
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, io.NewSectionReader(f, 0, info.Size())); err != nil {
+		t.Fatal(err)
+	}
+	return file, r
+}
+
+// extract unpacks an image with unsquashfs and describes what that has made.
+func extract(t testing.TB, file string) report.Tree {
+	t.Helper()
+	dir := filepath.Join(imagetest.TempDir(t), "root")
+	out, err := exec.Command("unsquashfs", "-no-progress", "-strict-errors", "-d", dir, file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("unsquashfs: %v\n%s", err, out)
+	}
+	got, err := report.FromDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// stored changes the description of a tree to what an image can hold of it.
+func stored(tree report.Tree) report.Tree {
+	return tree.Map(func(_ string, f *report.File) {
+		f.ModTime = time.Unix(min(max(f.ModTime.Unix(), 0), 1<<32-1), 0)
+	})
+}
+
+// TestUnsquashfs compares what unsquashfs unpacks with the tree, path by path.
+func TestUnsquashfs(t *testing.T) {
+	imagetest.NeedsPrograms(t, "unsquashfs")
+	imagetest.NeedsRoot(t, "to give files their owners and to make devices")
+	for _, tc := range imagetest.Cases() {
+		if tc.Refused != "" || tc.NoDir != "" || tc.Slow {
+			continue
+		}
+		t.Run(tc.Name, func(t *testing.T) {
+			t.Parallel()
+			p, tree := read(t, squashfs.Options{}, tc.Layers...)
+			want, err := report.FromTree(t.Context(), tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, _ := write(t, p, tree)
+			for _, d := range report.Diff(stored(want), extract(t, file), 20) {
+				t.Error(d)
+			}
+		})
+	}
+}
