@@ -78,12 +78,12 @@ func (c *cmd) squash(ctx context.Context, s *squash, ref, file string, machine a
 		return err
 	}
 	boot.Store = p.Store
-	img, tree, err := c.read(ctx, boot, ref, machine)
+	stack, tree, err := c.read(ctx, boot, ref, further{}, machine)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	made, _, err := p.Image(ctx, tree, img.Config.Created.Time)
+	made, _, err := p.Image(ctx, tree, stack.Image.Image.Config.Created.Time)
 	if err != nil {
 		return fmt.Errorf("cannot unpack %s: %w", ref, err)
 	}
