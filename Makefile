@@ -166,7 +166,8 @@ test-unit: lint
 
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
-test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),payload out/payload/coreboot.rom $(SECURE))
+test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),payload out/payload/coreboot.rom \
+  $(SECURE))
 	tools/need $(QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again
@@ -176,7 +177,8 @@ test-slow: all out/wyrcan.demo out/debian.oci $(if $(filter amd64,$(ARCH)),paylo
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
 	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo \
 	  $(if $(filter amd64,$(ARCH)),$(SECURE))
-	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit) $(if $(filter amd64,$(ARCH)),$(SECURE)); do diff -r $$f out/again/$$f || exit; done
+	for f in out/wyrcan* $(OTHER:%=out/%/wyrinit) $(if $(filter amd64,$(ARCH)),$(SECURE)); do \
+	  diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 

@@ -50,8 +50,8 @@ docs/registries.md.
 	f.StringVar(&efi, "efi", "",
 		"serve `FILE` as Wyrcan's EFI program (default wyrcan.efi beside this program, if it exists)")
 	f.StringVar(&secure, "secure", "",
-		"serve shim, GRUB and wyrcan.iso of `DIR`, which start Wyrcan where Secure Boot is on, too (default secureboot beside this "+
-			"program, which make SECUREBOOT=1 makes, unless -efi is given or wyrcan.efi is signed)")
+		"serve shim, GRUB and wyrcan.iso of `DIR`, which start Wyrcan where Secure Boot is on, too (default secureboot "+
+			"beside this program, which make SECUREBOOT=1 makes, unless -efi is given or wyrcan.efi is signed)")
 	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.Var(&toWyrcan, "append", "pass `ARG` to Wyrcan; may be repeated")
 	f.BoolVar(&unchecked, "no-check", false,
