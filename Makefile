@@ -242,7 +242,8 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
 	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
 	$(if $(FOREIGN),$(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
 	  KERNEL=$(abspath $(THEIRS)/vmlinuz) MODULES=$(abspath $(THEIRS)/modules) $(AGAIN))
-	for f in out/wyrcan* out/$(OTHER)/wyrinit $(AGAIN) $(if $(FOREIGN),$(SECURE)); do diff -r $$f out/again/$$f || exit; done
+	for f in out/wyrcan* out/$(OTHER)/wyrinit $(AGAIN) $(if $(FOREIGN),$(SECURE)); do \
+	  diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 

@@ -14,9 +14,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// The documented recipe: a unified kernel image with a policy and the name of the image in its command line, signed with
-// the key that the machine trusts. What is not signed does not count: the options of the boot entry, the configuration
-// in NVRAM, and credentials all ask for another image and a shell. The container's kernel is signed with that key, too.
+// The documented recipe: a unified kernel image with a policy and the name of the image in its command line, signed
+// with the key that the machine trusts. What is not signed does not count: the options of the boot entry, the
+// configuration in NVRAM, and credentials all ask for another image and a shell. The container's kernel is signed with
+// that key, too.
 func TestSlowOwnKey(t *testing.T) {
 	t.Parallel()
 	const document, section = "docs/secure-boot.md", "Your own key"
@@ -54,8 +55,8 @@ func TestSlowOwnKey(t *testing.T) {
 	}
 }
 
-// copied returns a copy of the source, with the kernel and the archive of its modules that make has built. They are newer
-// than all else, so make does not build them again: that takes longest, and nothing in them depends on the keys.
+// copied returns a copy of the source, with the kernel and the archive of its modules that make has built. They are
+// newer than all else, so make does not build them again: that takes longest, and nothing in them depends on the keys.
 func copied(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -19,8 +19,8 @@ type lock struct {
 }
 
 // readLock reads it from below root: security/lockdown/lockdown.c; and what the kernel was told by its EFI stub, or by
-// the kernel before it, in secure_boot of Documentation/arch/x86/zero-page.rst, with the values of efi_secureboot_mode in
-// include/linux/efi.h. Other architectures tell it nowhere. What cannot be read is off.
+// the kernel before it, in secure_boot of Documentation/arch/x86/zero-page.rst, with the values of efi_secureboot_mode
+// in include/linux/efi.h. Other architectures tell it nowhere. What cannot be read is off.
 func readLock(root fs.FS) (l lock) {
 	const offset, enabled = 0x1ec, 3
 	_, mode, _ := strings.Cut(text(root, "sys/kernel/security/lockdown"), "[") // none [integrity] confidentiality

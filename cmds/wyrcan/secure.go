@@ -12,8 +12,8 @@ import (
 )
 
 // addSecure adds to files what machines with Secure Boot fetch: shim and GRUB in dir, which the user named, or else in
-// the directory where make SECUREBOOT=1 puts them, if they are there. A program that the user has signed or named is what
-// EFI machines are to get, so then the latter is left out.
+// the directory where make SECUREBOOT=1 puts them, if they are there. A program that the user has signed or named is
+// what EFI machines are to get, so then the latter is left out.
 func (c *cmd) addSecure(files map[string]string, dir string, named bool) error {
 	given := dir != ""
 	if !given {

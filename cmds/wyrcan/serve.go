@@ -52,8 +52,8 @@ docs/registries.md.
 	f.StringVar(&efi, "efi", "",
 		"serve `FILE` as Wyrcan's EFI program (default wyrcan.efi beside this program, if it exists)")
 	f.StringVar(&secure, "secure", "",
-		"serve shim, GRUB and wyrcan.iso of `DIR`, which start Wyrcan where Secure Boot is on, too (default secureboot beside this "+
-			"program, which make SECUREBOOT=1 makes, unless -efi is given or wyrcan.efi is signed)")
+		"serve shim, GRUB and wyrcan.iso of `DIR`, which start Wyrcan where Secure Boot is on, too (default secureboot "+
+			"beside this program, which make SECUREBOOT=1 makes, unless -efi is given or wyrcan.efi is signed)")
 	f.StringVar(&o.MachineDir, "machines", "",
 		"give a machine that asks for m/UUID/NAME the arguments in `DIR`/UUID.conf, if that exists")
 	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")

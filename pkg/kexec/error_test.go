@@ -32,8 +32,8 @@ func TestError(t *testing.T) {
 		{Files, unix.EPERM, "the running kernel is locked down and trusts no signature of the container's kernel, " +
 			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1); use a kernel that its distribution has signed, " +
 			"or sign it with a key in the machine's db: kexec_file_load: operation not permitted" + files},
-		{Files, unix.ENODATA, "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot asks " +
-			"for; use a kernel that its distribution has signed, or sign it with a key in the machine's db: " +
+		{Files, unix.ENODATA, "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot " +
+			"asks for; use a kernel that its distribution has signed, or sign it with a key in the machine's db: " +
 			"kexec_file_load: no data available" + files},
 		{Files, unix.ENOKEY, "the container's kernel is signed by a key that this machine does not trust; use a kernel of " +
 			"the distribution that the running one is of, or put the certificate of the key into the machine's db: " +

@@ -77,8 +77,8 @@ func (o overlaid) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// programs returns the names of what EFI machines are told to fetch by PXE and over HTTP, "" where there is nothing: the
-// signed chain, which starts Wyrcan with and without Secure Boot, or else the unified kernel image.
+// programs returns the names of what EFI machines are told to fetch by PXE and over HTTP, "" where there is nothing:
+// the signed chain, which starts Wyrcan with and without Secure Boot, or else the unified kernel image.
 func (s *Site) programs() (pxe, web string) {
 	first := func(names ...string) string {
 		for _, name := range names {
@@ -91,8 +91,8 @@ func (s *Site) programs() (pxe, web string) {
 	return first(ShimName, UKIName), first(MediumName, UKIName)
 }
 
-// proxyMedium has the proxy name the medium to machines that boot over HTTP. Those that boot by PXE are told the unified
-// kernel image: GRUB asks the TFTP server that is in the answer of the DHCP server, and knows of no proxy
+// proxyMedium has the proxy name the medium to machines that boot over HTTP. Those that boot by PXE are told the
+// unified kernel image: GRUB asks the TFTP server that is in the answer of the DHCP server, and knows of no proxy
 // (grub_efi_net_config_real in GRUB 2.06's grub-core/net/drivers/efi/efinet.c).
 func (o *Options) proxyMedium(p *Proxy, url string) {
 	if o.Files[MediumName] != "" {

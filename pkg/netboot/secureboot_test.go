@@ -21,7 +21,9 @@ import (
 func withShim(t *testing.T, s Site) Site {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string]string{GRUBName: "MZ grub", MokManagerName: "MZ mok", ShimName: string(testUKI(t))} {
+	for name, content := range map[string]string{
+		GRUBName: "MZ grub", MokManagerName: "MZ mok", ShimName: string(testUKI(t)),
+	} {
 		s.Files[name] = filepath.Join(dir, name)
 		if err := os.WriteFile(s.Files[name], []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -34,7 +36,9 @@ func withShim(t *testing.T, s Site) Site {
 // asks for, with the site's command line in GRUB's quotes.
 func TestSecure(t *testing.T) {
 	web, tftpAt, l := start(t, withShim(t, site(t)))
-	const menu = `  linux /wyrcan.kernel quiet wyr.img=registry.example/debian 'wyr.arg=a b'` + "\n  initrd /wyrcan.initrd\n"
+	const menu = `  linux /wyrcan.kernel quiet wyr.img=registry.example/debian 'wyr.arg=a b'
+  initrd /wyrcan.initrd
+`
 	for _, name := range []string{"grub/grub.cfg", "/grub/grub.cfg", "grub/x86_64-efi/grub.cfg"} {
 		if r, b := nettest.Ask(t, "GET", web+"/"+name, ""); r.StatusCode != 200 || !strings.Contains(string(b), menu) {
 			t.Errorf("GET %s: %s,\n%s", name, r.Status, b)

@@ -25,8 +25,8 @@ func (c *cmd) signedESP(dir string) error {
 	return c.stamp(dir)
 }
 
-// disc writes the files of the CD's own file system, below dir. GRUB does not see the FAT image on a CD: it looks there.
-// Firmware cannot read that file system, so without GRUB there are none.
+// disc writes the files of the CD's own file system, below dir. GRUB does not see the FAT image on a CD: it looks
+// there. Firmware cannot read that file system, so without GRUB there are none.
 func (c *cmd) disc(dir string) error {
 	if c.grub == "" {
 		return nil

@@ -159,7 +159,8 @@ func TestSecureISO(t *testing.T) {
 	dir := t.TempDir()
 	const program = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 	for _, argv := range [][]string{
-		{"openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x/", "-keyout", "key", "-out", "crt"},
+		{"openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x/", "-keyout", "key",
+			"-out", "crt"},
 		{"sbsign", "--key", "key", "--cert", "crt", "--output", "signed", program},
 	} {
 		c := exec.Command(argv[0], argv[1:]...)
@@ -200,7 +201,8 @@ func TestSecureISO(t *testing.T) {
 	for name, want := range map[string]string{"/kernel": files["k"], "/initrd": "initrd", "/.disk/info": "Wyrcan\n",
 		"/boot/grub/grub.cfg": menu} {
 		os.Remove("extracted")
-		out, err := exec.Command("xorriso", "-osirrox", "on", "-indev", "out.iso", "-extract", name, "extracted").CombinedOutput()
+		extract := exec.Command("xorriso", "-osirrox", "on", "-indev", "out.iso", "-extract", name, "extracted")
+		out, err := extract.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
