@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -32,6 +33,10 @@ type access struct {
 	authfile  string
 	creds     string
 	certDir   string
+
+	// about is the image whose registry these options are for, where a command names several; "" is the one that is asked
+	// for. A login of one registry is no other registry's business.
+	about string
 
 	logins credentials.Credentials // of authfile; nil without one
 	login  *authn.Basic            // of creds
@@ -146,7 +151,7 @@ func (c *cmd) insecure(ref string) func(string) bool {
 	if c.access == nil || c.access.tlsVerify {
 		return nil
 	}
-	repo, ok := repository(ref)
+	repo, ok := repository(cmp.Or(c.access.about, ref))
 	if !ok {
 		return nil // an invalid name: the request will report it
 	}
@@ -166,6 +171,9 @@ func repository(ref string) (name.Repository, bool) {
 // that was named, else those of docker and podman. It is also asked for that of a proxy, by the HOST:PORT alone, which
 // -creds is not for, and which would be a repository of docker.io if it were the name of an image.
 func (c *cmd) auth(ref string) func(repository string) authn.Authenticator {
+	if c.access != nil {
+		ref = cmp.Or(c.access.about, ref)
+	}
 	own, _ := repository(ref)
 	return func(text string) authn.Authenticator {
 		var what authn.Resource
@@ -221,6 +229,9 @@ func podman() credentials.Credentials {
 // certificates returns a function for image.Source.Certificates: those of -cert-dir for the registry of ref, and those
 // of certs.d, as podman and skopeo read it, for all others.
 func (c *cmd) certificates(ref string) func(host string) ([]*x509.Certificate, []tls.Certificate, error) {
+	if c.access != nil {
+		ref = cmp.Or(c.access.about, ref)
+	}
 	own, _ := repository(ref)
 	home, _ := os.UserHomeDir()
 	finder := certificates.System(os.DirFS("/"), strings.Trim(filepath.ToSlash(home), "/"))

@@ -91,9 +91,10 @@ func (s *session) machine(c *cmd, ref string) (*machine, error) {
 // boots adds the argument of Wyrcan that names the image ref.
 func (m *machine) boots(c *cmd, argument, ref string) {
 	m.args = append(m.args, cmdline.Arg{Key: argument, Value: ref, HasValue: true})
-	if name, _, ok := registryOf(ref); ok && (name == host || c.insecure(ref) != nil) {
+	registry, _, _ := strings.Cut(ref, "/")
+	allowed := c.insecure(ref)
+	if name, _, ok := registryOf(ref); ok && (name == host || allowed != nil && allowed(registry)) {
 		// host is this machine. The guest cannot know that there is no real network between them.
-		registry, _, _ := strings.Cut(ref, "/")
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.insecure", Value: registry, HasValue: true})
 	}
 }

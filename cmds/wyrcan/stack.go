@@ -84,6 +84,17 @@ func (f *further) all(ref string) []wanted {
 	return list
 }
 
+// about has the options for a registry be for that of IMAGE or, if IMAGE is on this machine's disk, of the first one
+// that is not.
+func (c *cmd) about(list []wanted) {
+	for _, w := range list {
+		if c.access != nil && !local(w.ref) {
+			c.access.about = toHost(w.ref)
+			return
+		}
+	}
+}
+
 // read finds an image for an architecture, and those under and on it, and reads their layers, if the options -policy
 // and -key accept each of them.
 func (c *cmd) read(
@@ -93,7 +104,9 @@ func (c *cmd) read(
 		return s, nil, err
 	}
 	var m *meter
-	for _, w := range f.all(ref) {
+	all := f.all(ref)
+	c.about(all)
+	for _, w := range all {
 		src := c.source(w.ref, a.platform())
 		src.Progress = func(_ *image.Layer, n int) { m.add(n) }
 		img, err := find(ctx, src, w.what+w.ref, w.ref)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
+	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/record"
@@ -224,5 +227,84 @@ func TestStatusStack(t *testing.T) {
 	code, out, _ = on(t, text(t, r))
 	if want := "a reboot boots it: this is about " + moved + "\n"; code != statusNewer || !strings.Contains(out, want) {
 		t.Errorf("after the overlay's tag moved: status %d, want %q in\n%s", code, want, out)
+	}
+}
+
+// TestStackLogins sends the login of -creds to the registry of IMAGE and to no other one. A login of a file is for the
+// registry that the file names, and the guest gets all that it needs.
+func TestStackLogins(t *testing.T) {
+	home := noLogins(t)
+	_, _, overlay := stacked(t)
+	base := private(t) // bootable, at a registry that wants a login
+	var got []string   // logins
+	open := true
+	stranger := imagetest.Serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			login := r.Header.Get("Authorization")
+			if login == "" && !open {
+				w.Header().Set("WWW-Authenticate", `Basic realm="stranger"`)
+				http.Error(w, "who are you?", http.StatusUnauthorized)
+				return
+			}
+			if login != "" {
+				got = append(got, login)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	top := stranger.Push(t, "top", overlay)
+	open = false
+	check := func(args ...string) error {
+		c, _, _ := tool(t, append([]string{"check", "-root", "initramfs"}, args...)...)
+		return c.run(t.Context())
+	}
+	if err := check(base, "-overlay", top, "-creds", "me:"+secret); err == nil || len(got) > 0 {
+		t.Errorf("check = %v, and the other registry got %q", err, got)
+	}
+	if err := check("oci:"+onDisk(t, overlay), "-overlay", base, "-creds", "me:"+secret); err != nil {
+		t.Errorf("check of an image on the disk = %v", err)
+	}
+
+	bin := t.TempDir()
+	t.Setenv("PATH", bin+":/bin:/usr/bin")
+	script := "#!/bin/sh\ncat /proc/self/fd/3 >" + bin + "/fd3\necho \"$@\" >" + bin + "/args\n" +
+		"echo 'wyrboot: starts kernel 1 of x after 1.0 s'; echo hello\n"
+	if err := os.WriteFile(bin+"/qemu-system-x86_64", []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	one, two := strings.Split(base, "/")[0], stranger.Host
+	file := filepath.Join(home, "both.json")
+	logins := fmt.Sprintf(`{"auths": {%q: {"username": "me", "password": %q}, %q: {"username": "you", "password": "p"}}}`,
+		one, secret, two)
+	if err := os.WriteFile(file, []byte(logins), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, _, _ := tool(t, "run", "-arch", "amd64", base, "-overlay", top, "-authfile", file)
+	kernelFile := string(imagetest.BzImage(release))
+	for name, content := range map[string]string{"wyrcan.kernel": kernelFile, "wyrcan.initrd": "x"} {
+		if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(bin + "/fd3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handed, err := credentials.Parse(content, "")
+	if err != nil || len(handed) != 2 {
+		t.Fatalf("the guest gets %d logins, %v", len(handed), err)
+	}
+	for ref, user := range map[string]string{base: "me", top: "you"} {
+		login, err := handed.For(strings.TrimSuffix(fromGuest(ref), ":latest")).Authorization()
+		if err != nil || login.Username != user {
+			t.Errorf("for %s the guest gets the login of %q, %v", ref, login.Username, err)
+		}
+	}
+	args, err := os.ReadFile(bin + "/args")
+	if n := strings.Count(string(args), "name=opt/io.systemd.credentials/wyr.auth"); n != 1 || err != nil {
+		t.Errorf("QEMU gets %d credentials wyr.auth: %s, %v", n, args, err)
 	}
 }
