@@ -1,10 +1,6 @@
 package config
 
-import (
-	"strings"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
-)
+import "strings"
 
 // A DHCP is what the lease of a DHCP server says for Wyrcan. Nobody has proven who sent it, so it may name the image
 // and its arguments, with what belongs to these (wyr.kernel, wyr.init, wyr.overlay), and nothing else.
@@ -35,11 +31,11 @@ func (d DHCP) load() (Config, []string, error) {
 	if ref, ok := strings.CutPrefix(d.BootFile, "oci://"); ok && strings.TrimSpace(d.Image) == "" {
 		p.image = []byte(ref)
 	}
-	args, ignored := p.arguments()
 	for _, text := range d.More {
-		key, value, _ := strings.Cut(text, "=")
-		args = append(args, cmdline.Arg{Key: key, Value: value, HasValue: true})
+		name, value, _ := strings.Cut(strings.TrimPrefix(text, "wyr."), "=")
+		p.more = append(p.more, belongs(name, value))
 	}
+	args, ignored := p.arguments()
 	args, more := only(args, "DHCP", "img", "arg", "config", "kernel", "init", "overlay")
 	l := parse(args)
 	return l.Config, append(append(ignored, more...), l.warnings...), nil

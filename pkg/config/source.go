@@ -72,6 +72,8 @@ type place struct {
 	args   [][]byte // arguments for its kernel, one in each line
 	net    []byte   // arguments wyr.net.*, with or without that prefix
 	config []byte   // a text of arguments, or the URL of one
+
+	more []cmdline.Arg // what belongs to the image: wyr.kernel, wyr.init, wyr.overlay
 }
 
 // arguments returns what the place has as arguments. The strings say what of it is ignored.
@@ -91,6 +93,7 @@ func (p place) arguments() (args []cmdline.Arg, ignored []string) {
 	} else {
 		args = append(args, text...)
 	}
+	args = append(args, p.more...)
 	names, err := lines(p.image)
 	if len(names) > 1 {
 		err = errors.New("it has more than one line, and the name of an image has one")
@@ -117,6 +120,11 @@ func (p place) arguments() (args []cmdline.Arg, ignored []string) {
 		args = append(args, a)
 	}
 	return args, ignored
+}
+
+// belongs returns an argument that belongs to the image, for the field more.
+func belongs(name, value string) cmdline.Arg {
+	return cmdline.Arg{Key: "wyr." + name, Value: value, HasValue: true}
 }
 
 // load returns the configuration of the place.

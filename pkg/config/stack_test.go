@@ -32,10 +32,12 @@ func TestStackArguments(t *testing.T) {
 		line    string
 		sources []Source
 	}{
-		"the command line":         {stackLine, nil},
-		"NVRAM":                    {"", []Source{NVRAM(&memory{data: data})}},
-		"a credential":             {"", Credentials(credentials("SMBIOS", "wyr.config", text))},
-		"VPD":                      {"", vpdOf(map[string]string{"wyr_config": text}, nil)},
+		"the command line": {stackLine, nil},
+		"NVRAM":            {"", []Source{NVRAM(&memory{data: data})}},
+		"a credential":     {"", Credentials(credentials("SMBIOS", "wyr.config", text))},
+		"VPD":              {"", vpdOf(map[string]string{"wyr_config": text}, nil)},
+		"an entry BootNNNN": {"", vpdOf(map[string]string{"Boot0001": `{"type": "wyrcan", "image": "r/x:1", ` +
+			`"kernel": "r/kernel:${arch}", "init": "/bin/sh", "overlay": ["r/a", "r/b@sha256:` + digest + `", "r/a"]}`}, nil)},
 		"DHCP, each one by itself": {"", boot(DHCP{Image: "r/x:1", More: strings.Fields(stackLine)[1:]})},
 		"DHCP, a text":             {"", boot(DHCP{Config: text})},
 		"DHCP, and a boot file": {"", boot(DHCP{

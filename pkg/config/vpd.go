@@ -56,15 +56,19 @@ func vpdSources(part string, values map[string][]byte) []Source {
 	return sources
 }
 
-// bootEntry parses an entry BootNNNN: {"type": "wyrcan", "image": NAME, "args": …, "network": …}. args is one argument
-// for the container's kernel, or an array of them. network is an object as in NVRAM, or one text or an array of
-// arguments as in wyr_net. Entries of other types are for others.
+// bootEntry parses an entry BootNNNN: {"type": "wyrcan", "image": NAME, "args": …, "network": …, "kernel": …, "init":
+// …, "overlay": …}. args is one argument for the container's kernel, or an array of them, and overlay one image or
+// several. network is an object as in NVRAM, or one text or an array of arguments as in wyr_net. Entries of other
+// types are for others.
 func bootEntry(data []byte) (Config, []string, error) {
 	var in struct {
 		Type    string          `json:"type"`
 		Image   string          `json:"image"`
 		Args    json.RawMessage `json:"args"`
 		Network json.RawMessage `json:"network"`
+		Kernel  string          `json:"kernel"`
+		Init    string          `json:"init"`
+		Overlay json.RawMessage `json:"overlay"`
 	}
 	if len(data) > maxStored {
 		return Config{}, nil, fmt.Errorf("it has more than %d KiB", maxStored>>10)
@@ -88,6 +92,18 @@ func bootEntry(data []byte) (Config, []string, error) {
 	p := place{image: []byte(in.Image)}
 	for _, a := range args {
 		p.args = append(p.args, []byte(a))
+	}
+	overlays, err := textOrTexts(in.Overlay)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("overlay: %w", err)
+	}
+	for _, o := range overlays {
+		p.more = append(p.more, belongs("overlay", o))
+	}
+	for name, value := range map[string]string{"kernel": in.Kernel, "init": in.Init} {
+		if value != "" {
+			p.more = append(p.more, belongs(name, value))
+		}
 	}
 	nets, err := textOrTexts(in.Network)
 	if err != nil { // an object
