@@ -109,7 +109,7 @@ func TestKernelImage(t *testing.T) {
 		imagetest.File("etc/report", "busybox mount -t proc proc /proc\n"+
 			"echo report: motd $(busybox cat /etc/motd)\n"+
 			"echo report: modules $(busybox cat /lib/modules/$(busybox uname -r)/modules.dep)\n"+
-			"echo report: init $(busybox tr '\\0' ' ' </proc/1/cmdline)\n"+
+			"echo report: init $(busybox readlink /proc/1/exe)\n"+
 			"echo report: files $(busybox ls / /etc)\n"+
 			"busybox grep -e asked -e manifest /run/wyrcan/boot.json\n"+
 			"echo report: end\nbusybox poweroff -f\n")))

@@ -23,41 +23,51 @@ func (f *further) Error() string { return fmt.Sprintf("the %s %s: %v", f.what, f
 // Unwrap returns the cause.
 func (f *further) Unwrap() error { return f.err }
 
-// resolve finds all images that this machine boots as one, and says which they are.
+// resolve finds all images that this machine boots as one. It says which they are when it has all: while one is missing,
+// it is called again and again.
 func (c *cmd) resolve(ctx context.Context, source *image.Source) (s boot.Stack, err error) {
 	if n := len(c.config.Overlays); n > boot.MaxOverlays {
 		return s, fmt.Errorf("wyr.overlay names %d images, and it may name %d", n, boot.MaxOverlays)
 	}
-	if s.Image, err = c.find(ctx, source, "image", c.config.Image); err != nil {
+	find := func(what, ref, argument string) (boot.Part, error) {
+		img, err := source.Resolve(ctx, ref)
+		if err != nil && what != "image" {
+			err = &further{what, ref, argument, err}
+		}
+		return boot.Part{Image: img, Asked: ref}, err
+	}
+	if s.Image, err = find("image", c.config.Image, "wyr.img"); err != nil {
 		return s, err
 	}
 	if ref := c.config.KernelImage(); ref != "" {
-		if s.Kernel, err = c.find(ctx, source, "kernel image", ref); err != nil {
-			return s, &further{"kernel image", ref, "wyr.kernel", err}
+		if s.Kernel, err = find("kernel image", ref, "wyr.kernel"); err != nil {
+			return s, err
 		}
 	}
 	for _, ref := range c.config.Overlays {
-		o, err := c.find(ctx, source, "overlay", ref)
+		o, err := find("overlay", ref, "wyr.overlay")
 		if err != nil {
-			return s, &further{"overlay", ref, "wyr.overlay", err}
+			return s, err
 		}
 		s.Overlays = append(s.Overlays, o)
+	}
+	c.tellImage("image", s.Image.Image)
+	if s.Kernel.Image != nil {
+		c.tellImage("kernel image", s.Kernel.Image)
+	}
+	for _, o := range s.Overlays {
+		c.tellImage("overlay", o.Image)
 	}
 	return s, nil
 }
 
-// find finds one image.
-func (c *cmd) find(ctx context.Context, source *image.Source, what, ref string) (boot.Part, error) {
-	img, err := source.Resolve(ctx, ref)
-	if err != nil {
-		return boot.Part{}, err
-	}
+// tellImage says which image was found.
+func (c *cmd) tellImage(what string, img *image.Image) {
 	layers := "1 layer"
 	if n := len(img.Layers); n != 1 {
 		layers = fmt.Sprintf("%d layers", n)
 	}
 	c.sayf("%s %s, %s, %s in %s", what, img.Name, img.Digest, units.Bytes(img.Size()), layers)
-	return boot.Part{Image: img, Asked: ref}, nil
 }
 
 // origin returns the argument that names the registry that an error is about.

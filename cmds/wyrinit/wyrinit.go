@@ -105,8 +105,8 @@ func run() string {
 	return init
 }
 
-// restoreInit puts the image's own /init back, or removes /init if the image has none, and returns the path of the init.
-// root is "", or a directory of a test.
+// restoreInit puts the image's own /init back, or removes /init if the image has none, and returns the path of the
+// init. root is "", or a directory of a test.
 func restoreInit(root string, m handover.Manifest) (string, error) {
 	err := os.Rename(root+handover.OriginalInit, root+handover.Init)
 	if m.Init == "" {

@@ -27,8 +27,8 @@ type Config struct {
 	NetKeep bool           // wyr.net.keep=yes
 
 	// Kernel is wyr.kernel: a path in the image, the name of an image that brings the kernel, or that its file stays (see
-	// KernelPath, KernelImage and KeepsKernel). Init is wyr.init, the path of the init. Overlays is wyr.overlay, the names of images to lay on the
-	// image, the last one on top. All are stored with the image.
+	// KernelPath, KernelImage and KeepsKernel). Init is wyr.init, the path of the init. Overlays is wyr.overlay, the names
+	// of images to lay on the image, the last one on top. All are stored with the image.
 	Kernel   string
 	Init     string
 	Overlays []string

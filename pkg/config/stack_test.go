@@ -124,7 +124,9 @@ func TestStackFor(t *testing.T) {
 			t.Errorf("For of %+v = %+v", c, got)
 		}
 	}
-	for kernel, want := range map[string][2]string{"": {}, "keep": {}, "keep:latest": {"", "keep:latest"}, "/k": {"/k", ""}, "r/k": {"", "r/k"}} {
+	for kernel, want := range map[string][2]string{
+		"": {}, "keep": {}, "keep:latest": {"", "keep:latest"}, "/k": {"/k", ""}, "r/k": {"", "r/k"},
+	} {
 		c := Config{Kernel: kernel}
 		if c.KernelPath() != want[0] || c.KernelImage() != want[1] {
 			t.Errorf("wyr.kernel=%s is the path %q and the image %q", kernel, c.KernelPath(), c.KernelImage())
