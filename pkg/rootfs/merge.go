@@ -58,13 +58,12 @@ type merger struct {
 	paths int64 // the lengths of all paths of the tree together
 
 	layer   int32
-	where   func(path string) string // where a path of this layer belongs
-	pending []*dentry                // hard links of this layer that came before their targets
-	waiting map[*inode]*entry        // the same by their placeholders
+	pending []*dentry         // hard links of this layer that came before their targets
+	waiting map[*inode]*entry // the same by their placeholders
 }
 
 func newMerger(ctx context.Context, maxEntries int) *merger {
-	m := &merger{max: maxEntries, names: 1, where: asIs}
+	m := &merger{max: maxEntries, names: 1}
 	m.ctx, m.most = ctx, maxSteps
 	m.root = &dentry{ino: implied(), layer: noLayer, pruned: noLayer}
 	m.root.parent = m.root
@@ -89,9 +88,9 @@ func (m *merger) apply(x *index, layer int32) error {
 		case e.kind == hardLink:
 			err = m.link(e)
 		case e.kind == whiteout:
-			m.remove(m.where(e.path))
+			m.remove(e.path)
 		case e.kind == opaque:
-			m.empty(m.where(e.path))
+			m.empty(e.path)
 		}
 		if m.stop != nil { // remove and empty do not return errors
 			err = m.stop
@@ -198,7 +197,7 @@ func (m *merger) put(e *entry) error {
 		m.root.ino, m.root.layer = &e.inode, m.layer
 		return nil
 	}
-	at, name, err := m.parent(m.where(e.path))
+	at, name, err := m.parent(e.path)
 	if err != nil {
 		return err
 	}
@@ -215,11 +214,11 @@ func (m *merger) link(e *entry) error {
 	if e.path == "" {
 		return errors.New("is a hard link in the place of the root directory")
 	}
-	at, name, err := m.parent(m.where(e.path))
+	at, name, err := m.parent(e.path)
 	if err != nil {
 		return err
 	}
-	target, err := m.lookup(m.where(e.link))
+	target, err := m.lookup(e.link)
 	if m.stop != nil {
 		return m.stop
 	}
@@ -264,7 +263,7 @@ func (m *merger) settle() error {
 				break
 			}
 			chain = append(chain, ino)
-			target, err := m.lookup(m.where(e.link))
+			target, err := m.lookup(e.link)
 			if m.stop == nil {
 				m.step(1)
 			}

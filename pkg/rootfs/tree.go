@@ -133,10 +133,6 @@ func (t *Tree) merge(ctx context.Context, maxEntries, under int) error {
 			return err
 		}
 	}
-	if err := m.applyAll(t.layers[:under], 0); err != nil {
-		return err
-	}
-	m.where = asIs
 	if err := m.applyAll(t.layers[under:], under); err != nil {
 		return err
 	}

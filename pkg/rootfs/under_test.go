@@ -124,6 +124,16 @@ func TestUnder(t *testing.T) {
 			},
 			"boot/vmlinuz-6=k lib/modules/5/c.ko=c",
 		},
+		"it removes a whole directory itself": {
+			[]imagetest.Layer{dir, imagetest.Files(imagetest.Whiteout("lib"), imagetest.File("lib/modules/7/c.ko", "c"))},
+			[]imagetest.Layer{imagetest.Files(imagetest.Symlink("lib", "usr/lib"))},
+			"boot/vmlinuz-6=k lib>usr/lib usr/lib/modules/7/c.ko=c",
+		},
+		"it empties a directory itself": {
+			[]imagetest.Layer{dir, imagetest.Files(imagetest.Opaque("lib"), imagetest.File("lib/modules/7/c.ko", "c"))},
+			[]imagetest.Layer{imagetest.Files(imagetest.Symlink("lib", "usr/lib"))},
+			"boot/vmlinuz-6=k lib>usr/lib usr/lib/modules/7/c.ko=c",
+		},
 		"a whiteout of its own": {
 			[]imagetest.Layer{dir, imagetest.Files(imagetest.Whiteout("lib/modules/6/a.ko"))},
 			[]imagetest.Layer{imagetest.Files(imagetest.Symlink("lib", "usr/lib"))},
