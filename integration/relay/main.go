@@ -50,6 +50,10 @@ func run() error {
 			return fmt.Errorf("cannot mount %s: %w", m[1], err)
 		}
 	}
+	// So that no message of the kernel comes between.
+	if err := os.WriteFile("/proc/sys/kernel/printk", []byte("1"), 0); err != nil {
+		return err
+	}
 	by, err := os.ReadFile("/loader")
 	if err != nil {
 		return err
@@ -59,7 +63,7 @@ func run() error {
 		return err
 	}
 	words := strings.Fields(string(line))
-	if err := tell(string(by)); err != nil {
+	if err := tell(strings.TrimSpace(string(by))); err != nil {
 		return err
 	}
 	for i, word := range words {
@@ -157,7 +161,8 @@ func pass(loader, line string) error {
 
 // pack writes the files of this system to an initramfs, and the loader's name.
 func pack(loader, name string) error {
-	if err := os.WriteFile("/loader", []byte(loader), 0o644); err != nil {
+	// All names have the same length, so that all archives have.
+	if err := os.WriteFile("/loader", fmt.Appendf(nil, "%-8s", loader), 0o644); err != nil {
 		return err
 	}
 	f, err := os.Create(name)
