@@ -5,6 +5,8 @@
 # make test-unit  make lint, and the tests that boot no machine
 # make test       make test-unit, and the tests that boot machines in QEMU
 # make test-slow  the tests that take long
+# make other      builds for the other architecture, too, as the tests need it
+# make trixie     builds what test-slow boots of another release of Debian
 # make bench      measures time and memory
 # make payload    a kernel and an initrd of 8 MiB for firmware: coreboot, LinuxBoot; the first time takes 15 minutes
 # make push       sends Wyrcan, as a bootable container, to a registry: REF=NAME
@@ -59,6 +61,9 @@ LDFLAGS   = -s -w -buildid= -X runtime.godebugDefault= \
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
 
 ifneq ($(ARCH),$(HOST))
+ifeq ($(filter amd64 arm64,$(ARCH)),)
+$(error ARCH=$(ARCH) is none of the architectures that Wyrcan is built for; these are amd64 and arm64)
+endif
 ifneq ($(filter run demo test test-slow bench payload,$(MAKECMDGOALS)),)
 $(error make $(MAKECMDGOALS) is for this machine's architecture, $(HOST), not for $(ARCH))
 endif
@@ -130,8 +135,8 @@ $O/%.cpio.zst: $O/%.cpio
 	tools/need zstd=zstd
 	zstd -19 -T0 -q -f $< -o $@
 
-# If somebody appends a further archive, the kernel expects it at a multiple of four bytes. Firmware that loads the initrd
-# over the network is slow, and some has little memory for it.
+# If somebody appends a further archive, the kernel expects it at a multiple of four bytes. A machine's firmware that
+# loads the initrd over the network is slow, and some has little memory for it.
 INITRD_MAX ?= 33554432
 $O/wyrcan.initrd: $O/busybox.cpio.zst $O/modules.cpio.zst
 	cat $^ > $@
@@ -202,6 +207,10 @@ test-unit: lint
 	tools/need $(PEERS)
 	$(GOTEST) $$(go list ./... | grep -v /integration)
 
+# What of the other architecture is built twice, too. The rest is made of it, by the programs that make it here.
+THEIRS = $(call place,$(OTHER))/kernel$(DIST:%=-%)
+AGAIN  = $(if $(FOREIGN),out/$(OTHER)/busybox.cpio out/$(OTHER)/modules.cpio)
+
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
 test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload out/payload/coreboot.rom) trixie
@@ -211,8 +220,10 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) \
-	  $(if $(FIRMWARE),FIRMWARE=$(abspath $(FIRMWARE))) all out/wyrcan.demo
-	for f in out/wyrcan* out/$(OTHER)/wyrinit; do diff -r $$f out/again/$$f || exit; done
+	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo
+	$(if $(FOREIGN),$(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
+	  KERNEL=$(abspath $(THEIRS)/vmlinuz) MODULES=$(abspath $(THEIRS)/modules) $(AGAIN))
+	for f in out/wyrcan* out/$(OTHER)/wyrinit $(AGAIN); do diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 

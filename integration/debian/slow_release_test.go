@@ -13,14 +13,12 @@ import (
 // container's, and with firmware in the initrd. The card's driver is one of its modules.
 func TestSlowRelease(t *testing.T) {
 	t.Parallel()
-	img := debian(t)
-	ref := imagetest.Serve(t).Push(t, "debian", img)
+	ref := imagetest.Serve(t).Push(t, "debian", debian(t))
 	log := vm.Machine{
 		Kernel: vm.Artefact(t, "trixie/wyrcan.kernel"), Initrd: vm.Artefact(t, "trixie/wyrcan.initrd"),
 		NICs: []string{vm.UserNIC("e1000e")}, Memory: "1G", Long: true, Cmdline: arguments(ref),
 	}.Start(t).Until(over, patience)
 	complete(t, log)
-	checkRecord(t, log, img, ref)
 	lines(t, log, map[string]bool{
 		`Linux version 6\.12\.`:                                               true,
 		`^wyrboot: driver e1000e loaded`:                                      true,

@@ -136,7 +136,12 @@ func (c *cmd) write(src *source, chosen []*module, version string) error {
 		fmt.Fprintf(c.stdout, "%d firmware files, %.1f MB\n", added.files, float64(added.size)/1e6)
 	}
 	if len(added.without) > 0 {
-		fmt.Fprintf(c.stdout, "without firmware, which they may need to work: %s\n", strings.Join(added.without, " "))
+		hint := ""
+		if c.firmware == "" {
+			hint = "; make FIRMWARE=debian adds what Debian has"
+		}
+		fmt.Fprintf(c.stdout, "without firmware, which they may need to work: %s%s\n",
+			strings.Join(added.without, " "), hint)
 	}
 	return writeArchive(c.output, stage)
 }

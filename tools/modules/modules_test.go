@@ -291,7 +291,7 @@ func TestWithoutFirmware(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "without firmware, which they may need to work: liquidio r8169\n"},
+		{nil, "without firmware, which they may need to work: liquidio r8169; make FIRMWARE=debian adds what Debian has\n"},
 		{[]string{"-firmware", some}, "without firmware, which they may need to work: r8169\n"},
 	} {
 		_, said, err := buildAndSay(t, append([]string{"-from", from}, tt.args...)...)

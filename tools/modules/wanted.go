@@ -70,8 +70,9 @@ var wanted = []string{
 //
 // On arm64 a network card may be a part of the processor's chip, or be behind a PCI or USB controller in it. Such a
 // device is described by a device tree, and its driver waits until the drivers of everything that the tree says about
-// it are there: clocks, resets, voltage regulators with the I2C or SPI bus that they are on, pins, PHYs, the memory with
-// its MAC address. Debian's kernel has most of these built in, and interrupt controllers, SMMU and PCI's ECAM as well.
+// it are there: clocks, resets, power domains, voltage regulators with the I2C or SPI bus that they are on, pins, PHYs,
+// the switch behind it, the memory with its MAC address. Debian's kernel has most of these built in, and interrupt
+// controllers, SMMU and PCI's ECAM as well.
 //
 // And its firmware need not have a source of random numbers, without which the kernel has none for minutes.
 var wantedOn = map[string][]string{
@@ -90,10 +91,12 @@ var wantedOn = map[string][]string{
 		"kernel/drivers/mailbox",
 		"kernel/drivers/mfd",
 		"kernel/drivers/mux",
+		"kernel/drivers/net/dsa",
 		"kernel/drivers/nvmem",
 		"kernel/drivers/pci/controller",
 		"kernel/drivers/phy",
 		"kernel/drivers/pinctrl",
+		"kernel/drivers/pmdomain",
 		"kernel/drivers/regulator",
 		"kernel/drivers/reset",
 		"kernel/drivers/soc",
