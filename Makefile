@@ -168,6 +168,12 @@ other: all out/wyrcan.demo
 	$(MAKE) ARCH=$(OTHER) KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
 	  all $(call place,$(OTHER))/wyrcan.demo
 
+# kexec-tools for arm64, and the libraries that it needs: a test compares pkg/kexec with it.
+out/kexec-tools/kexec:
+	tools/package arm64 '' $(@D) kexec-tools $$(tools/apt arm64 '' apt-cache depends --recurse --no-recommends \
+	  --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances kexec-tools | grep -Ex '(lib|zlib1g)[a-z0-9.+-]*')
+	ln -s $$(cd $(@D) && find . -path '*/sbin/kexec') $@
+
 # A newer kernel than this release's, with firmware, for the tests.
 trixie: all
 	$(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
@@ -213,7 +219,8 @@ AGAIN  = $(if $(FOREIGN),out/$(OTHER)/busybox.cpio out/$(OTHER)/modules.cpio)
 
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
-test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(FOREIGN),payload out/payload/coreboot.rom) trixie
+test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
+  $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec)
 	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
 	rm -rf out/again
 	mkdir out/again

@@ -237,9 +237,9 @@ func (t *Tree) Get(name string) ([]byte, bool) {
 	return nil, false
 }
 
-// Drop removes properties of /chosen.
+// Drop removes properties of /chosen. A copy of t still has them.
 func (t *Tree) Drop(names ...string) {
-	t.Chosen = slices.DeleteFunc(t.Chosen, func(p Property) bool { return slices.Contains(names, p.Name) })
+	t.Chosen = slices.DeleteFunc(slices.Clone(t.Chosen), func(p Property) bool { return slices.Contains(names, p.Name) })
 }
 
 // Set sets a property of /chosen.

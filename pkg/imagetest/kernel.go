@@ -22,7 +22,8 @@ func BzImage(version string) []byte {
 // behind it. It does not boot.
 func Arm64Image(version string) []byte {
 	b := make([]byte, 3<<20)
-	b[24] = 1 << 1 // pages of 4 KiB
+	binary.LittleEndian.PutUint64(b[16:], 5<<20) // image_size
+	b[24] = 1 << 1                               // pages of 4 KiB
 	copy(b[56:], "ARM\x64")
 	copy(b[1<<20-7:], "Linux version "+version+" (builder@host)")
 	return b

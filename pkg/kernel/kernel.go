@@ -22,7 +22,7 @@ type Kernel struct {
 	Arch       string   // a GOARCH: "amd64", "arm64"
 	Version    string   // as uname -r prints it; empty if the file does not say
 	MaxCmdline int      // the longest command line in bytes, without the terminating NUL
-	Room       int64    // bytes of memory that the kernel needs to start (init_size); 0 if the file does not say
+	Room       int64    // bytes of memory that the kernel needs to start; 0 if the file does not say
 	Page       int64    // the size of a page of its memory in bytes
 	Cmdline    string   // the command line in a unified kernel image; further arguments come after it
 	Image      *os.File // what kexec loads, in a memory file that the caller closes; nil if it is the parsed file itself
@@ -113,12 +113,19 @@ func parseBzImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	return k, nil
 }
 
+// maxRoom is the most memory in bytes that an arm64 kernel can need to start.
+const maxRoom = 1 << 30
+
 // arm64CommandLine is COMMAND_LINE_SIZE of arch/arm64/include/uapi/asm/setup.h, which includes the NUL, less one.
 const arm64CommandLine = 2048 - 1
 
-// parseImage parses an arm64 Image. Its header does not give the length of the file, but the PE sections of its EFI
-// stub do.
+// parseImage parses an arm64 Image. Its header says how much memory the kernel needs (image_size). It does not give the
+// length of the file, but the PE sections of its EFI stub do.
 func parseImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
+	room := binary.LittleEndian.Uint64(head[16:])
+	if room > maxRoom {
+		return nil, fmt.Errorf("an Image with a damaged header: it needs %d MiB of memory", room>>20)
+	}
 	if list, err := sections(r); err == nil { // an error means that it has no EFI stub
 		if err := checkInside(list, size); err != nil {
 			return nil, err
@@ -126,7 +133,7 @@ func parseImage(r io.ReaderAt, size int64, head []byte) (*Kernel, error) {
 	}
 	return &Kernel{
 		Format: "Image", Arch: "arm64", MaxCmdline: arm64CommandLine, Version: banner(io.NewSectionReader(r, 0, size)),
-		Page: imagePage(head),
+		Room: int64(room), Page: imagePage(head),
 	}, nil
 }
 

@@ -66,7 +66,7 @@ func TestParse(t *testing.T) {
 	inUKI := x86
 	inUKI.Format, inUKI.Cmdline = "unified kernel image (bzImage)", "quiet rw"
 	arm64 := func(format string) Kernel {
-		return Kernel{Format: format, Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047, Page: 4096}
+		return Kernel{Format: format, Arch: "arm64", Version: "6.12.1", MaxCmdline: 2047, Room: 5 << 20, Page: 4096}
 	}
 	large, wide, before := bytes.Clone(arm), arm64("Image"), bytes.Clone(arm)
 	large[24], wide.Page, before[24] = 3<<1, 64<<10, 0
@@ -114,6 +114,8 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	bz, arm := imagetest.BzImage("6.1"), imagetest.Arm64Image("6.1")
 	uki := efi(map[string][]byte{".linux": bz})
+	huge := bytes.Clone(arm)
+	binary.LittleEndian.PutUint64(huge[16:], 1<<64-1)
 	for name, c := range map[string]struct {
 		file []byte
 		want string
@@ -125,6 +127,8 @@ func TestParseRefuses(t *testing.T) {
 		"bzImage header only":    {bz[:0x210], "ends after 528 bytes"},
 		"gzip cut":               {gzipped(arm)[:500], "damaged"},
 		"gzip of something else": {gzipped([]byte("hello")), "no kernel"},
+		"Image of 16 EiB":        {huge, "needs 17592186044415 MiB"},
+		"gzip of such an Image":  {gzipped(huge), "needs 17592186044415 MiB"},
 		"zboot cut":              {zboot("gzip", gzipped(arm))[:100], "cut short"},
 		"zboot damaged":          {zboot("zstd", []byte("nonsense")), "damaged"},
 		"zboot xz":               {zboot("xzkern", make([]byte, 9)), "gzip and zstd"},

@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
-	"golang.org/x/sys/unix"
-
 	"gitlab.com/wyrcan/wyrcan/pkg/devicetree"
 	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
@@ -19,6 +18,7 @@ import (
 // is compiled everywhere, so that it is tested everywhere.
 type board struct {
 	ram        []span           // memory that segments may be put into
+	sure       []span           // the part of it that the next kernel has for sure
 	page       uint64           // the size of the running kernel's pages
 	tree       *devicetree.Tree // as the running kernel was started with
 	processors []uint32         // the main ID register of each kind of processor
@@ -27,22 +27,22 @@ type board struct {
 // readBoard reads all of it from /sys and /proc below root.
 func readBoard(root string, page uint64) (*board, error) {
 	b := &board{page: page, processors: readProcessors(filepath.Join(root, "sys/devices/system/cpu"))}
-	var err error
-	if b.ram, err = readRAM(filepath.Join(root, "proc/iomem"), 0, page); err != nil {
-		return nil, err
-	}
-	const tree = "/sys/firmware/fdt"
-	f, err := os.Open(filepath.Join(root, tree))
+	ram, err := readRAM(filepath.Join(root, "proc/iomem"), 0)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	flat, err := smallfile.All(f, devicetree.MaxSize)
+	b.ram = whole(ram, page)
+	// Memory that was added to the running machine is listed as all other memory is. But the next kernel does not know
+	// it when it starts, because neither the device tree nor EFI has it. At its own start, a kernel reserves something
+	// in each stretch of memory.
+	b.sure = whole(slices.DeleteFunc(ram, func(r stretch) bool { return !r.parts }), page)
+	const tree = "/sys/firmware/fdt"
+	flat, err := smallfile.Read(os.DirFS(root), tree[1:], devicetree.MaxSize)
 	if err == nil {
 		b.tree, err = devicetree.Parse(flat)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot use the machine's device tree, %s: %w", tree, err)
+		return nil, fmt.Errorf("cannot use this machine's device tree, %s: %w", tree, err)
 	}
 	return b, nil
 }
@@ -58,9 +58,9 @@ const (
 	bigEndian  = 1 << 0
 	anyPlace   = 1 << 3 // since Linux 4.6
 	imageAlign = 2 << 20
-	window     = 1 << 30 // kernel and initrd are in a window that begins with such an address,
-	maxWindow  = 32 << 30
-	maxImage   = 1 << 30 // no kernel is larger than that
+	window     = 1 << 30  // kernel and initrd are in a window whose ends are multiples of this,
+	maxWindow  = 32 << 30 // and which is not larger than this
+	maxImage   = 1 << 30  // no kernel is larger than that
 
 	// treeAlign is the alignment of the device tree. Kernels map as much as a device tree may have, as normal memory, so
 	// nothing but RAM may be there; and the stub has room behind it.
@@ -79,18 +79,18 @@ type image struct {
 // parse reads a kernel's header, and refuses a kernel that this machine cannot start.
 func (b *board) parse(kernel []byte) (*image, error) {
 	if len(kernel) < imageHeader || string(kernel[imageMagic:imageMagic+4]) != "ARM\x64" {
-		return nil, errors.New("the kernel is no arm64 Image")
+		return nil, errors.New("the container's kernel is no arm64 Image")
 	}
 	i := &image{content: kernel, offset: le.Uint64(kernel[textOffset:]), room: le.Uint64(kernel[imageSize:])}
 	flags := le.Uint64(kernel[imageFlags:])
 	switch {
 	case i.room == 0 || flags&anyPlace == 0:
-		return nil, errors.New("the kernel can only start at the beginning of the memory; " +
+		return nil, errors.New("the container's kernel can only start at the beginning of the memory; " +
 			"use a newer one (Linux can start at any place since version 4.6)")
 	case flags&bigEndian != 0:
-		return nil, errors.New("the kernel is big-endian, and arm64's containers are little-endian")
+		return nil, errors.New("the container's kernel is big-endian, and arm64's containers are little-endian")
 	case i.offset >= imageAlign || i.offset%b.page != 0 || i.room > maxImage:
-		return nil, errors.New("the kernel is an arm64 Image with a damaged header")
+		return nil, errors.New("the container's kernel is an arm64 Image with a damaged header")
 	}
 	if err := b.canUse(flags >> 1 & 3); err != nil {
 		return nil, err
@@ -107,17 +107,14 @@ func (b *board) lay(kernel, initrd []byte, cmdline string) (uintptr, kexec.Segme
 	if err != nil {
 		return 0, nil, err
 	}
-	// The initrd needs the longest stretch, so it comes first.
-	free := places(b.ram, uint64(len(initrd))+i.room, b.page)
-	initrdPlace, ok1 := free.take(roundUp(uint64(len(initrd)), granule), granule)
-	initrdAt := initrdPlace.from
-	kernelPlace, ok2 := free.takeInside(roundUp(i.offset+i.room, granule), imageAlign, near(initrdPlace.span))
-	kernelAt := kernelPlace.from + i.offset
-	blockPlace, ok3 := free.take(treeAlign+granule, treeAlign)
-	blockAt := blockPlace.from
-	if !ok1 || !ok2 || !ok3 {
-		return 0, nil, unix.EADDRNOTAVAIL
+	at, ok := b.find(i, uint64(len(initrd)), b.sure)
+	if !ok {
+		at, ok = b.find(i, uint64(len(initrd)), b.ram)
 	}
+	if !ok {
+		return 0, nil, noRoom()
+	}
+	initrdAt, kernelAt, blockAt := at.initrd.from, at.kernel.from+i.offset, at.block.from
 	tree, err := b.tell(initrdAt, uint64(len(initrd)), cmdline)
 	if err != nil {
 		return 0, nil, err
@@ -130,12 +127,30 @@ func (b *board) lay(kernel, initrd []byte, cmdline string) (uintptr, kexec.Segme
 		newSegment(kernelAt, roundUp(i.room, b.page), i.content),
 		newSegment(blockAt, roundUp(uint64(len(block)), b.page), block),
 	}
-	content := initrdPlace.cut(initrdAt, initrdAt+roundUp(uint64(len(initrd)), b.page))
+	content := at.initrd.cut(initrdAt, initrdAt+roundUp(uint64(len(initrd)), b.page))
 	for _, p := range content.stretches(maxSegments - len(segments)) {
 		part := initrd[p.from-initrdAt : min(p.to-initrdAt, uint64(len(initrd)))]
 		segments = append(segments, newSegment(p.from, p.to-p.from, part))
 	}
 	return uintptr(blockAt + start), segments, nil
+}
+
+// found is where everything goes.
+type found struct{ initrd, kernel, block place }
+
+// find finds places for an initrd, for the kernel, and for a block with the device tree and the stub.
+func (b *board) find(i *image, initrd uint64, ram []span) (at found, ok bool) {
+	free := places(ram, initrd+i.room, b.page)
+	// The initrd needs the longest stretch, so it comes first.
+	if at.initrd, ok = free.take(roundUp(initrd, granule), granule); !ok {
+		return at, false
+	}
+	at.kernel, ok = free.takeInside(roundUp(i.offset+i.room, granule), imageAlign, near(at.initrd.span))
+	if !ok {
+		return at, false
+	}
+	at.block, ok = free.take(treeAlign+granule, treeAlign)
+	return at, ok
 }
 
 // near returns where a kernel may be whose initrd is at s.
@@ -188,10 +203,10 @@ func number32or64(value []byte, ok bool) (uint64, bool) {
 	return 0, false
 }
 
-// stub returns the code, to lie at an address that is a multiple of 8, that jumps into a kernel. A kernel that was loaded by kexec_load is not given the device tree:
-// the running kernel jumps with 0 in X0, with the MMU off and with interrupts masked (machine_kexec and
-// arch/arm64/kernel/relocate_kernel.S in Linux 6.1 and 6.12; dtb_mem is for kexec_file_load). Encodings: Arm
-// Architecture Reference Manual, C6.2, "LDR (literal)", "MOV (register)", "BR".
+// stub returns the code, to lie at an address that is a multiple of 8, that jumps into a kernel. A kernel that was
+// loaded by kexec_load is not given the device tree: the running kernel jumps with 0 in X0, with the MMU off and with
+// interrupts masked (machine_kexec and arch/arm64/kernel/relocate_kernel.S in Linux 6.1 and 6.12; dtb_mem is for
+// kexec_file_load). Encodings: Arm Architecture Reference Manual, C6.2, "LDR (literal)", "MOV (register)", "BR".
 func stub(kernel, tree uint64) []byte {
 	var b []byte
 	for _, instruction := range []uint32{

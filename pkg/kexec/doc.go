@@ -2,11 +2,10 @@
 // starts it with reboot(2). It does not unpack or check kernels.
 //
 // What u-root's packages do well enough is theirs: kexec_file_load and the reboot (boot/kexec.FileLoad and Reboot),
-// the types for segments (boot/kexec.Segments), and kexec_load on other architectures than amd64 for kernels built
-// without kexec_file_load (boot/linux.KexecLoad).
+// and the types for segments (boot/kexec.Segments).
 //
-// On amd64 the layout for kexec_load and the call are our own. What decided that (docs/benchmarks.md has the numbers;
-// a plain initrd of 388 MB, under emulation):
+// On amd64 and arm64 the layout for kexec_load and the call are our own; on others there is kexec_file_load alone. What
+// decided that on amd64 (docs/benchmarks.md has the numbers; a plain initrd of 388 MB, under emulation):
 //
 //   - kexec_file_load took 19.5 s to load and 10.2 s until the next kernel spoke; ours takes 5.8 s and 2.3 s.
 //     The kernel hashes all segments twice and holds the initrd one more time; a small machine has no room for that.
@@ -18,4 +17,11 @@
 //   - boot/kexec.MemoryMapFromIOMem also records what lies inside a stretch of RAM, the running kernel among it, and
 //     takes it out; kexec may use that memory. It and MemoryMapFromSysfsMemmap read fixed paths only, so that no test
 //     can show them a machine.
+//
+// On arm64 distributions build kernels without kexec_file_load (Debian does), so kexec_load is the only way, and:
+//
+//   - boot/linux.KexecLoad takes the memory from the device tree, which has none under UEFI with ACPI: "memory map is
+//     empty". It does not look at what the kernel lists as reserved inside of the memory (EFI's tables and runtime
+//     services, the tables of interrupt controllers), and it does not keep kernel and initrd within 32 GiB.
+//   - pkg/dt, which it reads the device tree with, believes the sizes in it (see pkg/devicetree).
 package kexec

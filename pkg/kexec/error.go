@@ -1,7 +1,9 @@
 package kexec
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
@@ -67,6 +69,35 @@ func (e *Error) given() string {
 	return b.String()
 }
 
+// noRoom returns the error of a machine in whose memory there is no place.
+func noRoom() error {
+	return errors.New("there is no stretch of memory large enough for the container's kernel and initrd; " +
+		"use a smaller image or add memory")
+}
+
+// busy says what EBUSY means. On arm64 the kernel also says it if it could not stop its other processors for the jump
+// (arch/arm64/kernel/machine_kexec.c, machine_kexec_prepare): where the firmware starts them by a spin-table and not by
+// PSCI, or under protected KVM.
+func busy(arch string) string {
+	if arch == "arm64" {
+		return "another kexec is in progress, or this kernel cannot stop the machine's other processors, " +
+			"as kexec needs it (start it with nr_cpus=1)"
+	}
+	return "another kexec is in progress"
+}
+
+// neither returns the error of a kernel that has no kexec_file_load and refuses kexec_load as why says.
+func neither(why error) error {
+	switch {
+	case errors.Is(why, unix.EPERM):
+		return fmt.Errorf("this kernel is locked down, as under Secure Boot, or it forbids kexec (sysctl "+
+			"kernel.kexec_load_disabled=1), and it was built without kexec_file_load, which checks signatures: %w", why)
+	case errors.Is(why, unix.ENOSYS):
+		return fmt.Errorf("this kernel was built without kexec: %w", why)
+	}
+	return why
+}
+
 // means says what an error number of the call means, "" if the number says enough by itself: kernel/kexec.c and
 // kernel/kexec_core.c, kernel/kexec_file.c, kernel_read_file(9), crypto/asymmetric_keys.
 func (e *Error) means() string {
@@ -74,7 +105,7 @@ func (e *Error) means() string {
 	case unix.ENOMEM:
 		return "there is not enough memory to hold the container's kernel and initrd a second time"
 	case unix.EBUSY:
-		return "another kexec is in progress"
+		return busy(runtime.GOARCH)
 	}
 	if e.Method != Files {
 		return ""

@@ -49,6 +49,31 @@ func TestError(t *testing.T) {
 	}
 }
 
+// TestBusy has the two meanings of EBUSY.
+func TestBusy(t *testing.T) {
+	for arch, want := range map[string]bool{"amd64": false, "arm64": true} {
+		if got := busy(arch); strings.Contains(got, "other processors") != want {
+			t.Errorf("%s: %s", arch, got)
+		}
+	}
+}
+
+// TestNeither reads the sentences for a kernel that has no kexec_file_load.
+func TestNeither(t *testing.T) {
+	for errno, want := range map[unix.Errno]string{
+		unix.EPERM: "this kernel is locked down, as under Secure Boot, or it forbids kexec " +
+			"(sysctl kernel.kexec_load_disabled=1), and it was built without kexec_file_load, which checks signatures: " +
+			"kexec_load: operation not permitted",
+		unix.ENOSYS: "this kernel was built without kexec: kexec_load: function not implemented",
+		unix.EINVAL: "kexec_load: invalid argument",
+	} {
+		err := neither(&Error{Method: Segments, Errno: errno})
+		if got, _, _ := strings.Cut(err.Error(), " (entry"); got != want || !errors.Is(err, errno) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // TestLoadRefused has the running kernel refuse what is no kernel, or refuse to load anything at all, as in a
 // container.
 func TestLoadRefused(t *testing.T) {

@@ -49,8 +49,8 @@ func (b *board) canUse(size uint64) error {
 	for _, midr := range b.processors {
 		for _, l := range lacking {
 			if midr>>24 == l.implementer && (midr>>4&0xfff == l.part || l.part == anyPart) && page == l.page {
-				return fmt.Errorf("the kernel uses pages of %d KiB, which this machine's processor does not have "+
-					"(MIDR_EL1 %#x); use a kernel with pages of 4 KiB", page>>10, midr)
+				return fmt.Errorf("the container's kernel uses pages of %d KiB, which this machine's processor "+
+					"does not have (MIDR_EL1 %#x); use a kernel with pages of 4 KiB", page>>10, midr)
 			}
 		}
 	}

@@ -30,9 +30,9 @@ type Result struct {
 }
 
 // Load makes kernel, with initrd as its initramfs and cmdline as its command line, the one that Jump starts. Both files
-// are read from their start; nothing of them is needed afterwards. On amd64 it uses kexec_load, which is several times
-// as fast (docs/benchmarks.md), and kexec_file_load where that is forbidden, as under lockdown, or cannot start the
-// kernel. On other architectures it is the other way round.
+// are read from their start; nothing of them is needed afterwards. On amd64 and arm64 it uses kexec_load, which is
+// several times as fast (docs/benchmarks.md) or the only one that there is, and kexec_file_load where kexec_load is
+// forbidden, as under lockdown, or cannot start the kernel.
 func Load(kernel, initrd *os.File, cmdline string) (Result, error) {
 	return load(kernel, initrd, cmdline)
 }

@@ -47,9 +47,11 @@ func readMachine(root string) (*machine, error) {
 	if m.memory, err = readMemory(filepath.Join(root, "sys/firmware/memmap")); err != nil {
 		return nil, err
 	}
-	if m.ram, err = readRAM(filepath.Join(root, "proc/iomem"), lowest, memory.Page); err != nil {
+	ram, err := readRAM(filepath.Join(root, "proc/iomem"), lowest)
+	if err != nil {
 		return nil, err
 	}
+	m.ram = whole(joined(ram), memory.Page)
 	efi := filepath.Join(root, "sys/firmware/efi")
 	if _, err := os.Stat(efi); err == nil {
 		if err := m.readEFI(efi); err != nil {
@@ -57,6 +59,20 @@ func readMachine(root string) (*machine, error) {
 		}
 	}
 	return m, nil
+}
+
+// joined joins stretches of RAM that are beside each other. A boot loader's setup data is listed as a stretch of any
+// length between two others.
+func joined(ram []stretch) []stretch {
+	var all []stretch
+	for _, r := range ram {
+		if n := len(all); n > 0 && all[n-1].to == r.from {
+			all[n-1].to = r.to
+		} else {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // e820Kinds are the types of memory by their names in /sys/firmware/memmap: e820_type_to_string in

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,44 +11,62 @@ import (
 // span is a stretch of physical memory; to is the first address after it.
 type span struct{ from, to uint64 }
 
-// readRAM returns the RAM that may be filled, as /proc/iomem lists it, from lowest on, in order and in whole pages.
+// stretch is a stretch of RAM, or what is left of it.
+type stretch struct {
+	span
+	parts bool // whether the kernel lists something inside of it
+}
+
+// readRAM returns the RAM that may be filled, as /proc/iomem lists it, from lowest on and in order.
 //
 // What lies inside a stretch of RAM is left out: a crash kernel and, on arm64, what is reserved. That can be memory
 // which the firmware or a device still uses. The kernel lists there what it must not use itself, and what it allocated
 // early (arch/arm64/kernel/setup.c, reserve_memblock_reserved_regions); nothing tells one from the other. The running
 // kernel itself is not left out.
-func readRAM(file string, lowest, page uint64) ([]span, error) {
+func readRAM(file string, lowest uint64) ([]stretch, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var ram []span
+	var ram []stretch
+	first := 0 // of what is left of the stretch that was read last
 	s := bufio.NewScanner(f)
 	for s.Scan() {
 		r, name, ok := resource(s.Text())
-		n := len(ram)
 		switch {
 		case !ok || r.to <= lowest:
-		// Lines about parts of a stretch are indented.
-		case strings.HasPrefix(s.Text(), " "):
-			if n > 0 && !strings.HasPrefix(name, "Kernel ") && r.from < ram[n-1].to && r.to > ram[n-1].from {
-				last := ram[n-1]
-				ram = append(ram[:n-1], span{last.from, max(r.from, last.from)}, span{min(r.to, last.to), last.to})
+		case strings.HasPrefix(s.Text(), " "): // a part of the stretch above
+			n := len(ram)
+			if n == first || r.from >= ram[n-1].to || r.to <= ram[n-1].from {
+				continue
 			}
-		case name != "System RAM":
-		// A boot loader's setup data is listed as a stretch of RAM of any length.
-		case n > 0 && ram[n-1].to == r.from:
-			ram[n-1].to = r.to
+			if last := ram[n-1]; !strings.HasPrefix(name, "Kernel ") {
+				ram[n-1].to = max(r.from, last.from)
+				ram = append(ram, stretch{span: span{min(r.to, last.to), last.to}})
+			}
+			for i := range ram[first:] {
+				ram[first+i].parts = true
+			}
+		case name == "System RAM":
+			first = len(ram)
+			ram = append(ram, stretch{span: span{max(r.from, lowest), r.to}})
 		default:
-			ram = append(ram, span{max(r.from, lowest), r.to})
+			first = len(ram)
 		}
 	}
-	for i, r := range ram {
-		ram[i] = span{roundUp(r.from, page), r.to &^ (page - 1)}
-	}
-	ram = slices.DeleteFunc(ram, func(r span) bool { return r.from >= r.to })
 	return ram, s.Err()
+}
+
+// whole returns the whole pages of ram, in order.
+func whole(ram []stretch, page uint64) []span {
+	var all []span
+	for _, r := range ram {
+		if s := (span{roundUp(r.from, page), r.to &^ (page - 1)}); s.from < s.to {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // resource reads a line of /proc/iomem: "00100000-bffd6fff : System RAM".

@@ -23,7 +23,7 @@ func load(kernel, initrd *os.File, cmdline string) (Result, error) {
 	if err := loadFiles(kernel, initrd, cmdline); !errors.Is(err, unix.ENOSYS) {
 		return Result{Method: Files, Why: why}, err
 	}
-	return Result{}, why
+	return Result{}, neither(why)
 }
 
 // segmentsAllowed reports whether kexec_load may be used. It calls it with a flag that does not exist: the kernel

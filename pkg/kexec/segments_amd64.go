@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
-	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
@@ -98,7 +97,7 @@ func (m *machine) lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segm
 	initrdPlace, ok2 := free.take(uint64(len(initrd)), memory.Page)
 	blockPlace, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), memory.Page)
 	if !ok1 || !ok2 || !ok3 {
-		return 0, nil, unix.EADDRNOTAVAIL
+		return 0, nil, noRoom()
 	}
 	kernelAt, initrdAt, blockAt := kernelPlace.from, initrdPlace.from, blockPlace.from
 
