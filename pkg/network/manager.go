@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -115,6 +116,9 @@ func (m *Manager) begin() error {
 		return fmt.Errorf("cannot follow the kernel's links: %w", err)
 	}
 	m.ctx, m.cancel = ctx, cancel
+	// The clients' library asks for random numbers without waiting for them. Where a machine has no source of these, the
+	// kernel gathers them from its own timing only while a program waits (drivers/char/random.c, wait_for_random_bytes).
+	go rand.Read(make([]byte, 1))
 	m.makeNetDevs()
 	m.spawn(func() { m.loop(ctx, changed) })
 	return nil
