@@ -31,7 +31,7 @@ func TestMachine(t *testing.T) {
 		{"virtualized", "amd64", true, "", []string{"-accel kvm -cpu host"}},
 		{"unattended", "amd64", false, "words", []string{"-display none -monitor none -serial stdio -s"}},
 		{"arm64", "arm64", false, "",
-			[]string{"qemu-system-aarch64 -machine virt -accel tcg -cpu max -m", "console=ttyAMA0"}},
+			[]string{"qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a72 -m", "console=ttyAMA0"}},
 	} {
 		m.arch, m.until = row.arch, row.until
 		argv, err := m.command(row.hardware)
