@@ -5,7 +5,11 @@ package integration
 import (
 	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
+	"os/exec"
+	"regexp"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/klauspost/compress/zstd"
@@ -46,8 +50,8 @@ func (n nvram) aavmf() []string {
 		"-drive", "if=pflash,format=raw,unit=1,file=" + string(n)}
 }
 
-// armNVRAM is newNVRAM for that firmware. The file that Debian ships for it is blank, and the firmware formats it when it
-// starts; so a store with keys for Secure Boot is emptied.
+// armNVRAM is newNVRAM for that firmware. The file that Debian ships for it is blank, for the firmware to format. So a
+// store with keys for Secure Boot is emptied.
 func armNVRAM(t *testing.T, vars ...ovmf.Variable) nvram {
 	t.Helper()
 	s, err := ovmf.Open("/usr/share/AAVMF/AAVMF_VARS.ms.fd")
@@ -89,8 +93,8 @@ func TestSlowARM64ISO(t *testing.T) {
 	stored := configured(t, servedForARM(t, zboot(t, kernelForARM(t))))
 	stored.Data = bytes.ReplaceAll(stored.Data, []byte(`"console=ttyS0",`), nil)
 	vars := armNVRAM(t, stored)
-	iso := vm.Artefact(t, "arm64/wyrcan.iso")
-	v := vars.fromARM(medium(t, iso, "virtio-blk-pci,drive=medium,bootindex=1")...).Start(t)
+	drive := medium(t, vm.Artefact(t, "arm64/wyrcan.iso"), "scsi-cd,drive=medium,bootindex=1")
+	v := vars.fromARM(append([]string{"-device", "virtio-scsi-pci"}, drive...)...).Start(t)
 	onACPI(t, v)
 	if line := spoke(t, v); line != "demo=once" {
 		t.Errorf("the container's command line is %q", line)
@@ -101,15 +105,18 @@ func TestSlowARM64ISO(t *testing.T) {
 	}
 }
 
-// TestSlowARM64UKI boots the unified kernel image over the network. The kernel is packed with gzip.
+// TestSlowARM64UKI boots the unified kernel image over HTTP. SMBIOS names the image, whose kernel is an Image.gz.
 func TestSlowARM64UKI(t *testing.T) {
 	t.Parallel()
-	vars := armNVRAM(t, configured(t, servedForARM(t, packed(t, kernelForARM(t)))))
+	image := servedForARM(t, packed(t, kernelForARM(t)))
 	dir := bootDir(t, map[string]string{"wyrcan.efi": vm.Artefact(t, "arm64/wyrcan.efi")})
-	card := netboot(dir, "wyrcan.efi")
-	card[len(card)-1] += ",romfile="
-	m := vm.Machine{Arch: "arm64", CPUs: 1, NICs: []string{}, Firmware: append(vars.aavmf(), card...)}
-	spoke(t, m.Start(t))
+	const messaging, uri = 3, 24
+	entry := bootEntry(messaging, uri, []byte("http://"+serveDir(t, dir)+"/wyrcan.efi"), "")
+	v := armNVRAM(t, entry...).fromARM("-smbios",
+		"type=11,value=io.systemd.credential:wyr.config=wyr.arg=demo=once wyr.img="+allowed(image)).Start(t)
+	v.Wait(`^wyrboot: configuration: .*SMBIOS`, vm.Patience)
+	onACPI(t, v)
+	spoke(t, v)
 }
 
 // TestSlowARM64NVRAM shows that EFI's runtime services work after kexec: Wyrcan, booted as a container, finds its image
@@ -125,8 +132,36 @@ func TestSlowARM64NVRAM(t *testing.T) {
 	m := vm.Machine{Arch: "arm64", NoRNG: true, Cmdline: vm.Boot(wyrcan) + " wyr.arg=console=ttyAMA0",
 		QEMU: armNVRAM(t, configured(t, image)).aavmf()}
 	v := m.Start(t)
+	v.Step(t, "DHCP without random numbers", func(*testing.T) {
+		v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24`, time.Minute)
+	})
 	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
 	v.Wait(`wyrboot: configuration: .*NVRAM`, vm.Patience)
 	v.Wait(`wyrboot: starts kernel \S+ of `+image, vm.Patience)
 	spoke(t, v)
+}
+
+// TestSlowARM64Refused has an image that the machine cannot hold: it is refused before anything is downloaded.
+func TestSlowARM64Refused(t *testing.T) {
+	t.Parallel()
+	noise := make([]byte, 200<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	ref := servedForARM(t, kernelForARM(t), imagetest.File("noise", string(noise)))
+	v := vm.Machine{Arch: "arm64", CPUs: 1, Memory: "320M", Cmdline: vm.Boot(ref)}.Start(t)
+	v.Wait(`^wyrboot: .*too little memory: to hold the image's layers takes 2\d\d MiB and this machine has \d+ MiB free`,
+		bootTime+stepTime)
+	rebootsOnEnter(t, v)
+}
+
+// TestSlowARM64Demo has the host tool start an emulated machine, with what make built for it.
+func TestSlowARM64Demo(t *testing.T) {
+	t.Parallel()
+	demo := exec.CommandContext(t.Context(), vm.Artefact(t, "wyrcan"), "demo", "-arch", "aarch64", "-once", "-smp", "1")
+	free := vm.Turn(t)
+	defer free()
+	shown, err := demo.CombinedOutput()
+	t.Logf("%s", bytes.Join(regexp.MustCompile(`(?m)^`+words+`.*`).FindAll(shown, -1), []byte("\n")))
+	if err != nil || !regexp.MustCompile(`(?m)^`+words+`kernel +\S+ arm64\r?$`).Match(shown) {
+		t.Errorf("wyrcan demo: %v\n%s", err, shown)
+	}
 }
