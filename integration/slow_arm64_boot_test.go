@@ -123,12 +123,12 @@ func TestSlowARM64UKI(t *testing.T) {
 // only in NVRAM. The machine has no device that makes random numbers, and firmware that has none either.
 func TestSlowARM64NVRAM(t *testing.T) {
 	t.Parallel()
+	image := servedForARM(t, kernelForARM(t))
 	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "arm64/wyrcan.oci"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	wyrcan := fromGuest(imagetest.Serve(t).Push(t, "wyrcan", index))
-	image := servedForARM(t, kernelForARM(t))
 	m := vm.Machine{Arch: "arm64", NoRNG: true, Cmdline: vm.Boot(wyrcan) + " wyr.arg=console=ttyAMA0",
 		QEMU: armNVRAM(t, configured(t, image)).aavmf()}
 	v := m.Start(t)
