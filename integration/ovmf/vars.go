@@ -1,8 +1,8 @@
-// Package ovmf reads and writes the file with the variable store of OVMF, the UEFI firmware for QEMU, and of AAVMF, which
-// is that for arm64. With it a test can prepare a machine's NVRAM and examine it afterwards. The format is that of EDK
-// II: a firmware volume (UEFI PI 1.8, volume 3, 3.2.1) with authenticated variables
-// (MdeModulePkg/Include/Guid/VariableFormat.h). The package does not reclaim the space of deleted variables. It must not
-// be used while the machine runs.
+// Package ovmf reads and writes the file with the variable store of OVMF, the UEFI firmware for QEMU, and of AAVMF,
+// the one for arm64. With it a test can prepare a machine's NVRAM and examine it afterwards. The format is that of
+// EDK II: a firmware volume (UEFI PI 1.8, volume 3, 3.2.1) with authenticated variables
+// (MdeModulePkg/Include/Guid/VariableFormat.h). The package does not reclaim the space of deleted variables. It must
+// not be used while the machine runs.
 package ovmf
 
 import (
