@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/klauspost/compress/zstd"
@@ -92,8 +93,8 @@ func TestSlowARM64ISO(t *testing.T) {
 	stored := configured(t, servedForARM(t, zboot(t, kernelForARM(t))))
 	stored.Data = bytes.ReplaceAll(stored.Data, []byte(`"console=ttyS0",`), nil)
 	vars := armNVRAM(t, stored)
-	iso := vm.Artefact(t, "arm64/wyrcan.iso")
-	v := vars.fromARM(medium(t, iso, "virtio-blk-pci,drive=medium,bootindex=1")...).Start(t)
+	drive := medium(t, vm.Artefact(t, "arm64/wyrcan.iso"), "scsi-cd,drive=medium,bootindex=1")
+	v := vars.fromARM(append([]string{"-device", "virtio-scsi-pci"}, drive...)...).Start(t)
 	onACPI(t, v)
 	if line := spoke(t, v); line != "demo=once" {
 		t.Errorf("the container's command line is %q", line)
@@ -122,15 +123,18 @@ func TestSlowARM64UKI(t *testing.T) {
 // only in NVRAM. The machine has no device that makes random numbers, and firmware that has none either.
 func TestSlowARM64NVRAM(t *testing.T) {
 	t.Parallel()
+	image := servedForARM(t, kernelForARM(t))
 	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "arm64/wyrcan.oci"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	wyrcan := fromGuest(imagetest.Serve(t).Push(t, "wyrcan", index))
-	image := servedForARM(t, kernelForARM(t))
 	m := vm.Machine{Arch: "arm64", NoRNG: true, Cmdline: vm.Boot(wyrcan) + " wyr.arg=console=ttyAMA0",
 		QEMU: armNVRAM(t, configured(t, image)).aavmf()}
 	v := m.Start(t)
+	v.Step(t, "DHCP without random numbers", func(*testing.T) {
+		v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24`, time.Minute)
+	})
 	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
 	v.Wait(`wyrboot: configuration: .*NVRAM`, vm.Patience)
 	v.Wait(`wyrboot: starts kernel \S+ of `+image, vm.Patience)
@@ -156,6 +160,7 @@ func TestSlowARM64Demo(t *testing.T) {
 	free := vm.Turn(t)
 	defer free()
 	shown, err := demo.CombinedOutput()
+	t.Logf("%s", bytes.Join(regexp.MustCompile(`(?m)^`+words+`.*`).FindAll(shown, -1), []byte("\n")))
 	if err != nil || !regexp.MustCompile(`(?m)^`+words+`kernel +\S+ arm64\r?$`).Match(shown) {
 		t.Errorf("wyrcan demo: %v\n%s", err, shown)
 	}

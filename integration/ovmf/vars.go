@@ -1,7 +1,8 @@
-// Package ovmf reads and writes the file with the variable store of OVMF, the UEFI firmware for QEMU, and of its sibling
-// for arm64, AAVMF. With it a test can prepare a machine's NVRAM and examine it afterwards. The format is that of EDK II: a firmware volume (UEFI PI
-// 1.8, volume 3, 3.2.1) with authenticated variables (MdeModulePkg/Include/Guid/VariableFormat.h). The package does not
-// reclaim the space of deleted variables. It must not be used while the machine runs.
+// Package ovmf reads and writes the file with the variable store of OVMF, the UEFI firmware for QEMU, and of AAVMF,
+// the one for arm64. With it a test can prepare a machine's NVRAM and examine it afterwards. The format is that of
+// EDK II: a firmware volume (UEFI PI 1.8, volume 3, 3.2.1) with authenticated variables
+// (MdeModulePkg/Include/Guid/VariableFormat.h). The package does not reclaim the space of deleted variables. It must
+// not be used while the machine runs.
 package ovmf
 
 import (
@@ -169,8 +170,8 @@ func (s *Store) Delete(name, guid string) bool {
 	return found
 }
 
-// WriteFile writes the store to a file for a machine. AAVMF wants a file of 64 MiB, of which the store is less than one:
-// the zeros behind it are a hole.
+// WriteFile writes the store to a file for a machine. AAVMF wants a file of 64 MiB, of which the store is less than
+// one: the zeros behind it are a hole.
 func (s *Store) WriteFile(name string) error {
 	if err := os.WriteFile(name, bytes.TrimRight(s.b, "\x00"), 0o600); err != nil {
 		return err

@@ -216,8 +216,8 @@ func TestCmdlineLiftsTheCap(t *testing.T) {
 	}
 }
 
-// TestLargePages boots small files with a kernel of pages of 64 KiB: each of them takes one, and the kernel's root has as
-// many inodes as half of the memory has pages.
+// TestLargePages has small files and a kernel with pages of 64 KiB: each of them takes one, and the kernel's root has
+// as many inodes as half of the memory has pages.
 func TestLargePages(t *testing.T) {
 	const files = 1500 // 94 MiB in such pages
 	plan := func(page byte) *Plan {
@@ -360,7 +360,8 @@ func TestSpool(t *testing.T) {
 
 // TestWorthSqueezing packs more tightly, which takes long, only for machines that boot because of it.
 func TestWorthSqueezing(t *testing.T) {
-	s := rootfs.Stat{Pages: 270 << 20, Page: memory.Page, Inodes: 8 << 10} // with the kernel's needs 318 MiB, beside the initrd
+	// With the kernel's needs 318 MiB, beside the initrd.
+	s := rootfs.Stat{Pages: 270 << 20, Page: memory.Page, Inodes: 8 << 10}
 	for mib, want := range map[int64]bool{512: false, 419: false, 417: true, 383: true, 381: false, 128: false} {
 		if got := worthSqueezing(mib<<20, s, 100<<20); got != want {
 			t.Errorf("worthSqueezing with %d MiB = %v, want %v", mib, got, want)
