@@ -33,7 +33,8 @@ func TestDebian(t *testing.T) {
 		t.Parallel()
 		registry := imagetest.Serve(t, login)
 		ref := registry.Push(t, "debian", img)
-		m := vm.Machine{Memory: "480M", Long: true, Cmdline: arguments(ref), Initrd: withLogin(t, registry.Host)}
+		m := vm.Machine{Memory: "480M", Long: true, Cmdline: arguments(ref), Initrd: withLogin(t, registry.Host),
+			QEMU: handedOver}
 		log := m.Start(t).Until(over, patience)
 		complete(t, log)
 		checkRecord(t, log, img, ref)
@@ -45,6 +46,7 @@ func TestDebian(t *testing.T) {
 			`^report: runc: a container speaks$`:                           true,
 			`^report: runc: .*pivot_root`:                                  false,
 		})
+		lines(t, log, arrived)
 	})
 
 	t.Run("too little memory", func(t *testing.T) {

@@ -3,6 +3,8 @@
 package debian
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
@@ -25,6 +27,28 @@ func TestSlowDebian(t *testing.T) {
 		})
 	})
 
+	// With EFI firmware the kernel finds SMBIOS by a table of the firmware, whose address it is told by whoever loads it.
+	// Lockdown forbids kexec_load, so there the running kernel tells it.
+	for _, c := range []struct {
+		name, line string
+		memory     string
+		want       map[string]bool
+	}{
+		{"EFI", "", "1G", map[string]bool{`kexec_file_load`: false}},
+		{"EFI, locked down", " lockdown=integrity", "1536M",
+			map[string]bool{`^wyrboot: loaded the kernel with kexec_file_load, which takes longer`: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := vm.Machine{Memory: c.memory, Long: true, Cmdline: cmdline + c.line, QEMU: append(efi(t), handedOver...)}
+			log := m.Start(t).Until(over, patience)
+			complete(t, log)
+			lines(t, log, c.want)
+			lines(t, log, arrived)
+			lines(t, log, map[string]bool{`^report: firmware: EFI$`: true})
+		})
+	}
+
 	// The control test: without wyrinit its features are missing, and wyrboot says so. The capabilities are lost, and
 	// so is the ACL of systemd's package for the journal. There is enough memory here.
 	t.Run("wyr.root=initramfs", func(t *testing.T) {
@@ -44,6 +68,22 @@ func TestSlowDebian(t *testing.T) {
 			`^report: (listed|record): `:                              false,
 		})
 	})
+}
+
+// efi returns the options for a machine with OVMF.
+func efi(t *testing.T) []string {
+	t.Helper()
+	vars, err := os.ReadFile("/usr/share/OVMF/OVMF_VARS_4M.fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "vars.fd")
+	if err := os.WriteFile(file, vars, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"-machine", "q35",
+		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+		"-drive", "if=pflash,format=raw,unit=1,file=" + file}
 }
 
 // TestSlowKexec does not wait for the services of the server.

@@ -5,6 +5,10 @@ say() { while read -r line; do echo "report: $line"; done; }
 	echo "systemd is $(systemctl is-system-running --wait)"
 	systemctl --failed --no-legend --plain | sed 's/^/failed: /'
 	getcap /usr/lib/witness/clock "$(command -v ping)" | sed 's/^/capability: /'
+	! test -d /sys/firmware/efi || echo 'firmware: EFI'
+	for name in $(systemd-creds --system --no-legend list | grep -o '^test\.[a-z]*'); do
+		echo "credential: $name: $(systemd-creds --system cat "$name")"
+	done
 	grep ' / / ' /proc/self/mountinfo | sed 's/^/mount: /'
 	grep ' /run ' /proc/self/mountinfo | sed 's/^/run: /'
 	stat -c 'listed: %A %U %G' /run/wyrcan/boot.json
