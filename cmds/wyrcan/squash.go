@@ -27,7 +27,7 @@ type squash struct {
 func (s *squash) flags(f *flagSet) {
 	f.StringVar(&s.compression, "compression", "zstd",
 		"of a FILE.squashfs: zstd, or gzip for a kernel that cannot read zstd (before 4.14)")
-	f.IntVar(&s.level, "level", 0, "the `LEVEL` of that, as for zstd and gzip (default 3, 6)")
+	f.IntVar(&s.level, "level", 0, "the `LEVEL` of that, as for zstd and gzip (default 3, 8)")
 	f.IntVar(&s.block, "block", 128, "compress a FILE.squashfs in blocks of so many `KIB`: a power of two from 4 to 1024")
 }
 

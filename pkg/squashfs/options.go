@@ -23,7 +23,7 @@ func (c Compression) String() string { return [...]string{"zstd", "gzip"}[c] }
 // Options are the form of an image, and what making it may use. The zero value is zstd, fast, in blocks of 128 KiB.
 type Options struct {
 	Compression Compression
-	// Level is one of zstd(1) or gzip(1); 0 is 3 for zstd and 6 for gzip.
+	// Level is one of zstd(1) or gzip(1); 0 is 3 for zstd and 8 for gzip.
 	Level int
 	// BlockSize is a power of two from 4 KiB to 1 MiB, in bytes; 0 is 128 KiB. A kernel reads whole blocks, and cannot
 	// mount an image whose blocks are smaller than its pages.
