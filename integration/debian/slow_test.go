@@ -35,8 +35,8 @@ func TestSlowDebian(t *testing.T) {
 		want       map[string]bool
 	}{
 		{"EFI", "", "1G", map[string]bool{`kexec_file_load`: false}},
-		{"EFI, locked down", " lockdown=integrity", "1536M",
-			map[string]bool{`^wyrboot: loaded the kernel with kexec_file_load, which takes longer`: true}},
+		{"EFI and lockdown", " lockdown=integrity", "1536M",
+			map[string]bool{`^wyrboot: the kernel is locked down \(integrity\): `: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -64,7 +64,7 @@ func (s *Site) check(logf func(string, ...any)) error {
 		return err
 	}
 	// Shim starts GRUB, which asks for one configuration on all machines, so it would boot what all boot.
-	if s.MachineDir != "" && s.Files[ShimName] != "" {
+	if s.MachineDir != "" && (s.Files[ShimName] != "" || s.Files[MediumName] != "") {
 		return fmt.Errorf("machines that boot by %s cannot have the command lines in %s: leave out one of the two, "+
 			"for example with -efi FILE, which offers that program alone", ShimName, s.MachineDir)
 	}
