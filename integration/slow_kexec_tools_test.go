@@ -108,7 +108,7 @@ type found struct {
 
 // aboutMachine matches what a kernel says about its machine, and not about times, or about what it has allocated.
 var aboutMachine = regexp.MustCompile(`^(Machine model:|efi:|secureboot:|ACPI:|SMBIOS|DMI:|Early memory|Initmem|` +
-	`Zone ranges|  (node|DMA|DMA32|Normal)\b|psci:|GIC|Root IRQ|NUMA|smp: Brought|SMP: Total|arch_timer|` +
+	`Zone ranges|  (node|DMA|DMA32|Normal)\b|psci:|GIC|Root IRQ|smp: Brought|SMP: Total|arch_timer|` +
 	`Kernel command line:)`)
 
 // finding reads what relay prints about a kernel.
