@@ -99,7 +99,7 @@ func largeLayer(t *testing.T, size int64) v1.Layer {
 	return layer
 }
 
-// bootsLarge boots an image with a largeLayer, whose /init looks at the files. initrd is what Wyrcan says about its own.
+// bootsLarge boots an image with a largeLayer, whose /init looks at the files. initrd is what Wyrcan says of its own.
 func bootsLarge(t *testing.T, m vm.Machine, img v1.Image, size int64, initrd string) {
 	t.Helper()
 	ref := fromGuest(imagetest.Serve(t).Push(t, "large", img))
