@@ -11,9 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -481,11 +479,8 @@ func TestLargest(t *testing.T) {
 // TestDisk makes an image in files of a disk.
 func TestDisk(t *testing.T) {
 	t.Parallel()
-	n := 0
-	opt := squashfs.Options{File: func() (*os.File, error) {
-		n++
-		return os.Create(filepath.Join(t.TempDir(), strconv.Itoa(n)))
-	}}
+	dir := t.TempDir()
+	opt := squashfs.Options{File: func() (*os.File, error) { return os.CreateTemp(dir, "") }}
 	var lower []imagetest.Entry
 	for i := range 50 {
 		lower = append(lower, imagetest.File(fmt.Sprint(i), noise(uint64(i), 100*i*i)))

@@ -2,6 +2,7 @@ package squashfs
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -95,10 +96,10 @@ func TestWindow(t *testing.T) {
 		}
 		layers = append(layers, newLayer(p, f))
 	}
-	text := strings.Repeat("some text ", 3*minBlock/10+1)
 	most := 0
-	for range 1000 {
+	for i := range 1000 {
 		jobs := 0
+		text := strings.Repeat(fmt.Sprintln("some text", i), minBlock)
 		for _, l := range layers {
 			if _, err := l.Add(spool.File{Size: 3 * minBlock}, strings.NewReader(text)); err != nil {
 				t.Fatal(err)

@@ -29,7 +29,8 @@ type Options struct {
 	// mount an image whose blocks are smaller than its pages.
 	BlockSize int
 
-	// File makes the file for a layer's contents, one of which becomes the image; nil makes them in memory.
+	// File makes the file for a layer's contents, one of which becomes the image; nil makes them in memory. Layers are
+	// read in parallel, so it may be called by several goroutines, and so may Grow.
 	File func() (*os.File, error)
 	// Grow is asked, now and then, whether the files may take more memory; nil is no limit. Its error ends the packing.
 	Grow func() error
