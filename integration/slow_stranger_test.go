@@ -18,8 +18,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestSlowStrangersURoot builds a u-root of somebody else, in a module of its own and as documented, with Wyrcan's commands among
-// others. Booted with a kernel and its modules, it boots a container.
+// TestSlowStrangersURoot builds a u-root of somebody else, in a module of its own and as documented, with Wyrcan's
+// commands among others. Booted with a kernel and its modules, it boots a container.
 func TestSlowStrangersURoot(t *testing.T) {
 	t.Parallel()
 	modules := vm.Artefact(t, "modules.cpio.zst")

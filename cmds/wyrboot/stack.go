@@ -23,8 +23,8 @@ func (f *further) Error() string { return fmt.Sprintf("the %s %s: %v", f.what, f
 // Unwrap returns the cause.
 func (f *further) Unwrap() error { return f.err }
 
-// resolve finds all images that this machine boots as one. It says which they are when it has all: while one is missing,
-// it is called again and again.
+// resolve finds all images that this machine boots as one. It says which they are when it has all: while one is
+// missing, it is called again and again.
 func (c *cmd) resolve(ctx context.Context, source *image.Source) (s boot.Stack, err error) {
 	if n := len(c.config.Overlays); n > boot.MaxOverlays {
 		return s, fmt.Errorf("wyr.overlay names %d images, and it may name %d", n, boot.MaxOverlays)

@@ -3,8 +3,8 @@ package imagetest
 import "encoding/binary"
 
 // Microcode returns an update of microcode for Intel's processors with that signature (EAX of CPUID leaf 1), on all
-// platforms, as Linux takes it: intel_microcode_sanity_check in arch/x86/kernel/cpu/microcode/intel.c. A processor would
-// refuse it.
+// platforms, as Linux takes it: intel_microcode_sanity_check in arch/x86/kernel/cpu/microcode/intel.c. A processor
+// would refuse it.
 func Microcode(signature, revision uint32) []byte {
 	const header, size = 48, 2048
 	b := make([]byte, size)

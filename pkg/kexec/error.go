@@ -104,8 +104,8 @@ func neither(why error) error {
 var unsigned = map[unix.Errno]string{
 	unix.EPERM: "the running kernel is locked down and trusts no signature of the container's kernel, " +
 		"or it forbids kexec (sysctl kernel.kexec_load_disabled=1); " + signIt,
-	unix.ENODATA: "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot asks for; " +
-		signIt,
+	unix.ENODATA: "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot asks " +
+		"for; " + signIt,
 	unix.ENOKEY: "the container's kernel is signed by a key that this machine does not trust; use a kernel of the " +
 		"distribution that the running one is of, or put the certificate of the key into the machine's db",
 	unix.EKEYREJECTED: "the signature of the container's kernel does not fit it: the kernel was changed after it was " +

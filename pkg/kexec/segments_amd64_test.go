@@ -33,7 +33,8 @@ func fake(t testing.TB, efi bool) *machine {
 		"sys/kernel/boot_params/data": string(params),
 		"proc/iomem": "00000000-00000fff : Reserved\n00001000-0009ffff : System RAM\n00100000-2ce70017 : System RAM\n" +
 			"  01000000-02000000 : Kernel code\n2ce70018-2ceace57 : System RAM\n2ceace58-3ffff7ff : System RAM\n" +
-			"  30000000-33ffffff : Crash kernel\n50000100-500001ff : System RAM\nfd000000-fdffffff : PCI Bus 0000:00\n100000000-13fffffff : System RAM\n",
+			"  30000000-33ffffff : Crash kernel\n50000100-500001ff : System RAM\n" +
+			"fd000000-fdffffff : PCI Bus 0000:00\n100000000-13fffffff : System RAM\n",
 	}
 	for i, e := range []string{
 		"0x0 0x9ffff System RAM", "0x100000 0x3fffffff System RAM", "0x100000000 0x13fffffff System RAM",

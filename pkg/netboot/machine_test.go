@@ -293,7 +293,9 @@ func TestMachinesRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, testMAC + ".conf: it is not a file"},
-		"shim":   {func(s *Site) { s.Files[ShimName], s.Files[GRUBName] = s.Files[KernelName], s.Files[KernelName] }, "cannot have the command lines in"},
+		"shim": {func(s *Site) {
+			s.Files[ShimName], s.Files[GRUBName] = s.Files[KernelName], s.Files[KernelName]
+		}, "cannot have the command lines in"},
 		"signed": {func(s *Site) { sign(t, s.Files[UKIName]) }, "is signed, so it cannot have the command lines"},
 	} {
 		s := machines(t)

@@ -122,7 +122,8 @@ func TestHTTP(t *testing.T) {
 		string(b) != "kernel" {
 		t.Errorf("a part: %s, %q", response.Status, b)
 	}
-	const list = "boot.ipxe\ngrub/grub.cfg\npxelinux.cfg/default\nundionly.kpxe\nwyrcan.efi\nwyrcan.initrd\nwyrcan.kernel\n"
+	const list = "boot.ipxe\ngrub/grub.cfg\npxelinux.cfg/default\nundionly.kpxe\n" +
+		"wyrcan.efi\nwyrcan.initrd\nwyrcan.kernel\n"
 	if _, b := nettest.Ask(t, "GET", web+"/", ""); string(b) != list {
 		t.Errorf("the list is %q", b)
 	}
