@@ -17,7 +17,7 @@ type guestImages []guestImage
 
 // lend returns images for a machine. Those on this machine's disk get a registry each.
 func (c *cmd) lend(list []wanted) (guests guestImages, err error) {
-	c.about(list)
+	c.about(list, toHost)
 	for _, w := range list {
 		g := guestImage{wanted: w, name: fromGuest(w.ref)}
 		if local(w.ref) {

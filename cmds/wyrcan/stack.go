@@ -85,11 +85,11 @@ func (f *further) all(ref string) []wanted {
 }
 
 // about has the options for a registry be for that of IMAGE or, if IMAGE is on this machine's disk, of the first one
-// that is not.
-func (c *cmd) about(list []wanted) {
+// that is not. asked returns the name by which this program asks for an image.
+func (c *cmd) about(list []wanted, asked func(ref string) string) {
 	for _, w := range list {
 		if c.access != nil && !local(w.ref) {
-			c.access.about = toHost(w.ref)
+			c.access.about = asked(w.ref)
 			return
 		}
 	}
@@ -105,7 +105,7 @@ func (c *cmd) read(
 	}
 	var m *meter
 	all := f.all(ref)
-	c.about(all)
+	c.about(all, func(ref string) string { return ref })
 	for _, w := range all {
 		src := c.source(w.ref, a.platform())
 		src.Progress = func(_ *image.Layer, n int) { m.add(n) }

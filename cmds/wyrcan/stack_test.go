@@ -308,3 +308,27 @@ func TestStackLogins(t *testing.T) {
 		t.Errorf("QEMU gets %d credentials wyr.auth: %s, %v", n, args, err)
 	}
 }
+
+// TestStackAbout checks for which registry the options are: a machine finds this one at 10.0.2.2, where this program asks
+// at 127.0.0.1; and inside such a machine 10.0.2.2 is meant as it is.
+func TestStackAbout(t *testing.T) {
+	list := []wanted{{ref: "oci:dir:x"}, {ref: "10.0.2.2:5000/x"}, {ref: "registry.lab/x"}}
+	here := &cmd{access: new(access)}
+	here.about(list, func(ref string) string { return ref })
+	lent := &cmd{access: new(access)}
+	if guests, err := lent.lend(list); err != nil {
+		t.Fatal(err)
+	} else {
+		guests.Close()
+	}
+	for _, row := range []struct {
+		c    *cmd
+		want string
+	}{{here, "10.0.2.2:5000"}, {lent, "127.0.0.1:5000"}} {
+		for _, host := range []string{"10.0.2.2:5000", "127.0.0.1:5000", "registry.lab"} {
+			if got := row.c.insecure("registry.lab/x")(host); got != (host == row.want) {
+				t.Errorf("-tls-verify=false counts for %s: %v; want %s alone", host, got, row.want)
+			}
+		}
+	}
+}
