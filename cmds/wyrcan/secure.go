@@ -13,12 +13,13 @@ import (
 
 // addSecure adds to files what machines with Secure Boot fetch: shim and GRUB in dir, which the user named, or else in
 // the directory where make SECUREBOOT=1 puts them, if they are there. A program that the user has signed or named is
-// what EFI machines are to get, so then the latter is left out.
-func (c *cmd) addSecure(files map[string]string, dir string, named bool) error {
+// what EFI machines are to get, so then the latter is left out; and so it is where each machine has a command line of
+// its own, which GRUB cannot ask for. without says that a program was named, or that machines have such lines.
+func (c *cmd) addSecure(files map[string]string, dir string, without bool) error {
 	given := dir != ""
 	if !given {
 		dir = filepath.Join(c.home, "secureboot")
-		if named || isSigned(files[netboot.UKIName]) {
+		if without || isSigned(files[netboot.UKIName]) {
 			return nil
 		}
 	}

@@ -53,7 +53,7 @@ docs/registries.md.
 		"serve `FILE` as Wyrcan's EFI program (default wyrcan.efi beside this program, if it exists)")
 	f.StringVar(&secure, "secure", "",
 		"serve shim, GRUB and wyrcan.iso of `DIR`, which start Wyrcan where Secure Boot is on, too (default secureboot "+
-			"beside this program, which make SECUREBOOT=1 makes, unless -efi is given or wyrcan.efi is signed)")
+			"beside this program, which make SECUREBOOT=1 makes, unless -efi or -machines is given or wyrcan.efi is signed)")
 	f.StringVar(&o.MachineDir, "machines", "",
 		"give a machine that asks for m/UUID/NAME the arguments in `DIR`/UUID.conf, if that exists")
 	f.Var(&toContainer, "arg", "pass `ARG` to the container's kernel; may be repeated")
@@ -80,7 +80,7 @@ docs/registries.md.
 	} else if efi != "" {
 		return err
 	}
-	if err := c.addSecure(o.Files, secure, efi != ""); err != nil {
+	if err := c.addSecure(o.Files, secure, efi != "" || o.MachineDir != ""); err != nil {
 		return err
 	}
 	if o.BIOS, err = addBIOS(o.Files, bios); err != nil {

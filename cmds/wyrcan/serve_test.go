@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
 )
 
 func touch(t *testing.T, names ...string) {
@@ -52,10 +53,14 @@ func TestServeCommand(t *testing.T) {
 	dir := t.TempDir()
 	bios := filepath.Join(dir, "undionly.kpxe")
 	touch(t, bios)
+	var boots []string // files of make SECUREBOOT=1
 	start := func(more ...string) (stderr string, err error) {
 		c, _, out := tool(t,
 			append([]string{"serve", "-http", "127.0.0.1:0", "-tftp", "127.0.0.1:0", "-bios", bios}, more...)...)
 		touch(t, filepath.Join(c.home, "wyrcan.kernel"), filepath.Join(c.home, "wyrcan.initrd"))
+		for _, name := range boots {
+			touch(t, filepath.Join(c.home, "secureboot", name))
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()
 		err = c.run(ctx)
@@ -79,6 +84,12 @@ func TestServeCommand(t *testing.T) {
 		!strings.Contains(out, "/m/${uuid}/boot.ipxe") {
 		t.Errorf("serve -machines: %v, and it said\n%s", err, out)
 	}
+	boots = []string{netboot.ShimName, netboot.GRUBName}
+	if out, err := start("-no-check", "-machines", filepath.Join(machines, "good")); err != nil ||
+		strings.Contains(out, netboot.ShimName) {
+		t.Errorf("serve -machines beside shim: %v, and it said\n%s", err, out)
+	}
+	boots = nil
 	touch(t, filepath.Join(dir, "oci", "oci-layout"))
 	for _, row := range []struct {
 		args []string

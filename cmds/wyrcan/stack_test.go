@@ -309,8 +309,8 @@ func TestStackLogins(t *testing.T) {
 	}
 }
 
-// TestStackAbout checks for which registry the options are: a machine finds this one at 10.0.2.2, where this program asks
-// at 127.0.0.1; and inside such a machine 10.0.2.2 is meant as it is.
+// TestStackAbout checks for which registry the options are: a machine finds this one at 10.0.2.2, where this program
+// asks at 127.0.0.1; and inside such a machine 10.0.2.2 is meant as it is.
 func TestStackAbout(t *testing.T) {
 	list := []wanted{{ref: "oci:dir:x"}, {ref: "10.0.2.2:5000/x"}, {ref: "registry.lab/x"}}
 	here := &cmd{access: new(access)}
