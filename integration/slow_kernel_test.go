@@ -30,8 +30,8 @@ func TestSlowLockdown(t *testing.T) {
 		t.Parallel()
 		v := vm.Machine{Cmdline: "lockdown=integrity " + cmdline}.Start(t)
 		v.Wait(`Kernel is locked down from command line`, bootTime)
-		v.Wait(`^wyrboot: cannot start the kernel of \S+: this kernel is locked down and trusts no signature of the `+
-			`container's kernel`, 4*stepTime)
+		v.Wait(`^wyrboot: cannot start the kernel without a signature of \S+: the running kernel is locked down and trusts `+
+			`no signature of the container's kernel`, 4*stepTime)
 		rebootsOnEnter(t, v)
 	})
 }
