@@ -60,6 +60,10 @@ func run() error {
 	if err := load(); err != nil {
 		return err
 	}
+	// The serial line has what was said before the kernel says that it crashes: tcdrain(3).
+	if err := unix.IoctlSetInt(1, unix.TCSBRK, 1); err != nil {
+		return fmt.Errorf("cannot wait for the console: %w", err)
+	}
 	return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 }
 
