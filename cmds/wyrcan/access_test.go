@@ -281,12 +281,7 @@ func TestRunHandsOver(t *testing.T) {
 	}
 	file := authFile(t, home+"/auth.json", strings.Split(ref, "/")[0])
 	c, stdout, stderr := tool(t, "run", "-arch", "amd64", "-authfile", file, "-cert-dir", certs, ref)
-	kernel := string(imagetest.BzImage(release))
-	for name, content := range map[string]string{"wyrcan.kernel": kernel, "wyrcan.initrd": "x"} {
-		if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	besideTool(t, c)
 	if err := c.run(context.Background()); err != nil {
 		t.Fatal(err)
 	}

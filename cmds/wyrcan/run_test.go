@@ -43,12 +43,7 @@ func TestRunResolves(t *testing.T) {
 	} {
 		os.Remove(ran)
 		c, _, stderr := tool(t, "run", "-arch", "amd64", row.ref)
-		for name, content := range map[string]string{"wyrcan.kernel": string(imagetest.BzImage(release)),
-			"wyrcan.initrd": "x"} {
-			if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+		besideTool(t, c)
 		err := c.run(context.Background())
 		argv, _ := os.ReadFile(ran)
 		if row.err == "" &&
@@ -58,6 +53,18 @@ func TestRunResolves(t *testing.T) {
 		}
 		if row.err != "" && (code(err) != 1 || !strings.Contains(err.Error(), row.err) || argv != nil) {
 			t.Errorf("run %s: %v, QEMU had %q, want an error with %q and no QEMU", row.ref, err, argv, row.err)
+		}
+	}
+}
+
+// besideTool writes a kernel and an initrd beside the program, where make puts Wyrcan's own.
+func besideTool(t *testing.T, c *cmd) {
+	t.Helper()
+	for name, content := range map[string][]byte{
+		"wyrcan.kernel": imagetest.BzImage(release), "wyrcan.initrd": []byte("x"),
+	} {
+		if err := os.WriteFile(filepath.Join(c.home, name), content, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,33 +12,14 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/netboot"
 )
 
-// stub is an EFI program, which is not signed.
-const stub = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
-
-// signedStub returns the name of a copy of it that sbsign has signed.
-func signedStub(t *testing.T) string {
-	t.Helper()
-	imagetest.NeedsPrograms(t, "sbsign", "openssl")
-	dir := t.TempDir()
-	for _, argv := range [][]string{
-		{"openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Our machines/",
-			"-keyout", "key", "-out", "crt"},
-		{"sbsign", "--key", "key", "--cert", "crt", "--output", "signed", stub},
-	} {
-		c := exec.Command(argv[0], argv[1:]...)
-		c.Dir = dir
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", argv, err, out)
-		}
-	}
-	return filepath.Join(dir, "signed")
-}
-
 // The chain for Secure Boot is served where make has put it, unless the user has signed or named a program; and from
 // the directory that the user names in any case.
 func TestAddSecure(t *testing.T) {
-	signed := signedStub(t)
 	dir := t.TempDir()
+	signed := filepath.Join(dir, "signed.efi")
+	if err := os.WriteFile(signed, imagetest.SignedEFI(t, "Our machines"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c, _, _ := tool(t)
 	touch(t, filepath.Join(dir, "shimx64.efi"), filepath.Join(dir, "grubx64.efi"))
 	made, all := filepath.Join(c.home, "secureboot"), []string{"grubx64.efi", "mmx64.efi", "shimx64.efi", "wyrcan.iso"}
@@ -56,13 +36,13 @@ func TestAddSecure(t *testing.T) {
 		from     string   // the directory
 		err      string
 	}{
-		{uki: stub, want: all, from: made},
+		{uki: imagetest.EFIProgram, want: all, from: made},
 		{uki: "", want: all, from: made},
 		{uki: signed},
-		{uki: stub, named: true},
+		{uki: imagetest.EFIProgram, named: true},
 		{uki: signed, named: true, dir: dir, want: []string{"grubx64.efi", "shimx64.efi"}, from: dir},
-		{uki: stub, dir: empty, err: "make SECUREBOOT=1 gets it"},
-		{uki: stub, dir: half, err: "grubx64.efi: no such file or directory; make SECUREBOOT=1"},
+		{uki: imagetest.EFIProgram, dir: empty, err: "make SECUREBOOT=1 gets it"},
+		{uki: imagetest.EFIProgram, dir: half, err: "grubx64.efi: no such file or directory; make SECUREBOOT=1"},
 	} {
 		files := map[string]string{}
 		if row.uki != "" {
@@ -85,10 +65,7 @@ func TestAddSecure(t *testing.T) {
 
 // What check says of the kernel's signature.
 func TestKernelSignature(t *testing.T) {
-	signed, err := os.ReadFile(signedStub(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	signed := imagetest.SignedEFI(t, "Our machines")
 	changed, damaged := slices.Clone(signed), slices.Clone(signed)
 	changed[0x1000] ^= 1
 	copy(damaged[len(damaged)-1400:], make([]byte, 1400))

@@ -165,12 +165,7 @@ func TestRunStack(t *testing.T) {
 	}
 	c, _, stderr := tool(t, "run", "-arch", "amd64", base, "-image-kernel", "oci:"+onDisk(t, kernel),
 		"-overlay", "oci:"+onDisk(t, overlay), "-overlay", base, "-init", "/sbin/other")
-	kernelFile := string(imagetest.BzImage(release))
-	for name, content := range map[string]string{"wyrcan.kernel": kernelFile, "wyrcan.initrd": "x"} {
-		if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	besideTool(t, c)
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -280,12 +275,7 @@ func TestStackLogins(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _, _ := tool(t, "run", "-arch", "amd64", base, "-overlay", top, "-authfile", file)
-	kernelFile := string(imagetest.BzImage(release))
-	for name, content := range map[string]string{"wyrcan.kernel": kernelFile, "wyrcan.initrd": "x"} {
-		if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	besideTool(t, c)
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -247,12 +247,7 @@ func TestRunPins(t *testing.T) {
 	} {
 		os.Remove(ran)
 		c, _, _ := tool(t, append([]string{"run", "-arch", "amd64", s.ref}, row.args...)...)
-		files := map[string]string{"wyrcan.kernel": string(imagetest.BzImage(release)), "wyrcan.initrd": "x"}
-		for name, content := range files {
-			if err := os.WriteFile(filepath.Join(c.home, name), []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+		besideTool(t, c)
 		err := c.run(context.Background())
 		argv, _ := os.ReadFile(ran)
 		if code(err) != row.code || !strings.Contains(string(argv), row.says) || row.code != 0 && argv != nil {

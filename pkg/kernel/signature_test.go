@@ -5,38 +5,11 @@ import (
 	"encoding/binary"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
-
-// signPE returns an EFI program that sbsign has signed with a new key, whose certificate has this name, and the program
-// before that.
-func signPE(t testing.TB, name string) (signed, plain []byte) {
-	t.Helper()
-	const program = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
-	imagetest.NeedsPrograms(t, "sbsign", "openssl")
-	dir := t.TempDir()
-	for _, argv := range [][]string{
-		{"openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + name + "/",
-			"-keyout", "key", "-out", "crt"},
-		{"sbsign", "--key", "key", "--cert", "crt", "--output", "signed", program},
-	} {
-		c := exec.Command(argv[0], argv[1:]...)
-		c.Dir = dir
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", argv, err, out)
-		}
-	}
-	signed, err1 := os.ReadFile(filepath.Join(dir, "signed"))
-	plain, err2 := os.ReadFile(program)
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	return signed, plain
-}
 
 func findIn(t *testing.T, b []byte) (*Signature, error) {
 	t.Helper()
@@ -44,7 +17,11 @@ func findIn(t *testing.T, b []byte) (*Signature, error) {
 }
 
 func TestSignature(t *testing.T) {
-	signed, plain := signPE(t, "The test's own key")
+	signed := imagetest.SignedEFI(t, "The test's own key")
+	plain, err := os.ReadFile(imagetest.EFIProgram)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := findIn(t, signed)
 	if err != nil || s == nil || s.Signer != "The test's own key" {
 		t.Fatalf("FindSignature = %+v, %v", s, err)
@@ -71,7 +48,7 @@ func TestSignature(t *testing.T) {
 
 // A damaged signature is told from none, and a strange one does not keep the machine busy.
 func TestDamagedSignature(t *testing.T) {
-	signed, _ := signPE(t, "x")
+	signed := imagetest.SignedEFI(t, "x")
 	s, err := findIn(t, signed)
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +109,7 @@ func FuzzSignature(f *testing.F) {
 	f.Add(linuxAt(1024, 0, 512))
 	f.Add(certified(nil))
 	if _, err := exec.LookPath("sbsign"); err == nil {
-		signed, _ := signPE(f, "fuzz")
+		signed := imagetest.SignedEFI(f, "fuzz")
 		s, err := FindSignature(bytes.NewReader(signed), int64(len(signed)))
 		if err != nil {
 			f.Fatal(err)

@@ -98,23 +98,35 @@ func neither(why error) error {
 	return why
 }
 
-// unsigned are the error numbers of kexec_file_load that are about the kernel's signature, and for each one what it
-// means and what to do: kimage_validate_signature in kernel/kexec_file.c, and crypto/asymmetric_keys (verify_pefile.c,
+// unsigned says what an error number of kexec_file_load means that is about the kernel's signature, and what to do; it
+// returns "" for others: kimage_validate_signature in kernel/kexec_file.c, and crypto/asymmetric_keys (verify_pefile.c,
 // pkcs7_trust.c, public_key.c).
-var unsigned = map[unix.Errno]string{
-	unix.EPERM: "the running kernel is locked down and trusts no signature of the container's kernel, " +
-		"or it forbids kexec (sysctl kernel.kexec_load_disabled=1); " + signIt,
-	unix.ENODATA: "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot asks " +
-		"for; " + signIt,
-	unix.ENOKEY: "the container's kernel is signed by a key that this machine does not trust; use a kernel of the " +
-		"distribution that the running one is of, or put the certificate of the key into the machine's db",
-	unix.EKEYREJECTED: "the signature of the container's kernel does not fit it: the kernel was changed after it was " +
-		"signed, or it was revoked (dbx); " + rebuild,
-	unix.EBADMSG:     "the signature of the container's kernel is damaged; " + rebuild,
-	unix.ELIBBAD:     "the container's kernel is damaged, so that its signature cannot be found; " + rebuild,
-	unix.ENOPKG:      "the container's kernel has a signature of a kind that the running one does not know; " + signIt,
-	unix.EKEYREVOKED: "the key that has signed the container's kernel was revoked; " + signIt,
-	unix.EKEYEXPIRED: "the key that has signed the container's kernel has expired; " + signIt,
+func unsigned(number unix.Errno) string {
+	switch number {
+	case unix.EPERM:
+		return "the running kernel is locked down and trusts no signature of the container's kernel, " +
+			"or it forbids kexec (sysctl kernel.kexec_load_disabled=1); " + signIt
+	case unix.ENODATA:
+		return "the container's kernel is not signed, and the running kernel is locked down, as Secure Boot asks for; " +
+			signIt
+	case unix.ENOKEY:
+		return "the container's kernel is signed by a key that this machine does not trust; use a kernel of the " +
+			"distribution that the running one is of, or put the certificate of the key into the machine's db"
+	case unix.EKEYREJECTED:
+		return "the signature of the container's kernel does not fit it: the kernel was changed after it was " +
+			"signed, or it was revoked (dbx); " + rebuild
+	case unix.EBADMSG:
+		return "the signature of the container's kernel is damaged; " + rebuild
+	case unix.ELIBBAD:
+		return "the container's kernel is damaged, so that its signature cannot be found; " + rebuild
+	case unix.ENOPKG:
+		return "the container's kernel has a signature of a kind that the running one does not know; " + signIt
+	case unix.EKEYREVOKED:
+		return "the key that has signed the container's kernel was revoked; " + signIt
+	case unix.EKEYEXPIRED:
+		return "the key that has signed the container's kernel has expired; " + signIt
+	}
+	return ""
 }
 
 const (
@@ -124,8 +136,7 @@ const (
 
 // Unsigned reports whether the running kernel refused the kernel because it trusts no signature of it.
 func (e *Error) Unsigned() bool {
-	_, ok := unsigned[e.Errno]
-	return ok && e.Method == Files
+	return e.Method == Files && unsigned(e.Errno) != ""
 }
 
 // means says what an error number of the call means, "" if the number says enough by itself: kernel/kexec.c and
@@ -140,7 +151,7 @@ func (e *Error) means() string {
 	if e.Method != Files {
 		return ""
 	}
-	if text, ok := unsigned[e.Errno]; ok {
+	if text := unsigned(e.Errno); text != "" {
 		return text
 	}
 	switch e.Errno {

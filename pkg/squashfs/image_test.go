@@ -208,8 +208,8 @@ func TestRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		layers := imagetest.Random(r)
-		p, tree := attempt(t, forms()[seed%4], layers)
-		if tree == nil {
+		p, tree, err := attempt(t, forms()[seed%4], layers)
+		if err != nil {
 			continue
 		}
 		want, err := report.FromTree(t.Context(), tree)
@@ -229,25 +229,6 @@ func TestRandom(t *testing.T) {
 			t.Errorf("seed %d: %s\n%s", seed, d, imagetest.Describe(layers))
 		}
 	}
-}
-
-// attempt is read for layers that may be invalid.
-func attempt(t testing.TB, opt squashfs.Options, layers []imagetest.Layer) (*squashfs.Packer, *rootfs.Tree) {
-	t.Helper()
-	p, err := squashfs.New(opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var in []rootfs.Layer
-	for _, l := range layers {
-		in = append(in, l.Blob(t))
-	}
-	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{Store: p.Store})
-	if err != nil {
-		return nil, nil
-	}
-	t.Cleanup(func() { tree.Close() })
-	return p, tree
 }
 
 // TestManyNames has a directory that needs an index, whose names have all lengths, and inodes in many blocks.
@@ -508,8 +489,8 @@ func FuzzImage(f *testing.F) {
 				layers[i].Entries = append(layers[i].Entries, imagetest.File(fmt.Sprint(r.IntN(40)), text))
 			}
 		}
-		p, tree := attempt(t, opt, layers)
-		if tree == nil {
+		p, tree, err := attempt(t, opt, layers)
+		if err != nil {
 			return
 		}
 		want, err := report.FromTree(t.Context(), tree)

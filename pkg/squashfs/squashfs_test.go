@@ -17,6 +17,18 @@ import (
 // read reads layers into a tree whose contents are in a packer.
 func read(t testing.TB, opt squashfs.Options, layers ...imagetest.Layer) (*squashfs.Packer, *rootfs.Tree) {
 	t.Helper()
+	p, tree, err := attempt(t, opt, layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, tree
+}
+
+// attempt is read for layers that may be invalid.
+func attempt(
+	t testing.TB, opt squashfs.Options, layers []imagetest.Layer,
+) (*squashfs.Packer, *rootfs.Tree, error) {
+	t.Helper()
 	p, err := squashfs.New(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -27,10 +39,10 @@ func read(t testing.TB, opt squashfs.Options, layers ...imagetest.Layer) (*squas
 	}
 	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{Store: p.Store})
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	t.Cleanup(func() { tree.Close() })
-	return p, tree
+	return p, tree, nil
 }
 
 // write makes the image of a tree and returns its file's name.

@@ -154,25 +154,8 @@ func TestISOOfOneProgram(t *testing.T) {
 // TestSecureISO makes a medium with shim and GRUB, which firmware and GRUB read in different file systems.
 func TestSecureISO(t *testing.T) {
 	need(t)
-	imagetest.NeedsPrograms(t, "sbsign", "openssl")
 	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
-	dir := t.TempDir()
-	const program = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
-	for _, argv := range [][]string{
-		{"openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x/", "-keyout", "key",
-			"-out", "crt"},
-		{"sbsign", "--key", "key", "--cert", "crt", "--output", "signed", program},
-	} {
-		c := exec.Command(argv[0], argv[1:]...)
-		c.Dir = dir
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", argv, err, out)
-		}
-	}
-	kernel, err := os.ReadFile(filepath.Join(dir, "signed"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kernel := imagetest.SignedEFI(t, "x")
 	files := map[string]string{"shim": "MZ shim", "grub": "MZ grub", "mok": "MZ mok", "k": string(kernel), "i": "initrd"}
 	args := []string{"-boot", "shim", "-grub", "grub", "-mok", "mok", "-kernel", "k", "-initrd", "i",
 		"-cmdline", `quiet wyr.arg="a b"`}
@@ -211,7 +194,7 @@ func TestSecureISO(t *testing.T) {
 		}
 	}
 	for _, row := range []struct{ arg, value, want string }{
-		{"-kernel", program, "is not signed, so it does not start where Secure Boot is on"},
+		{"-kernel", imagetest.EFIProgram, "is not signed, so it does not start where Secure Boot is on"},
 		{"-cmdline", `a="b c"d"`, "GRUB cannot pass"},
 		{"-arch", "arm64", `is for amd64, not for "arm64"`},
 	} {
