@@ -134,7 +134,7 @@ type counted struct {
 }
 
 func (c *counted) free() int64             { return c.room }
-func (c *counted) file() (*os.File, error) { c.files++; return c.place.file() }
+func (c *counted) file() (*os.File, error) { c.files++; return c.place.disk().file() }
 
 // TestUnpackThroughDisk has contents that do not fit into the memory: they wait in a file where the image is unpacked.
 func TestUnpackThroughDisk(t *testing.T) {

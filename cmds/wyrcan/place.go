@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // place is a directory that is filled and then kept as a whole, or removed. Until it is kept, only this user can reach
@@ -262,38 +260,5 @@ func clearDir(fd int) {
 	}
 }
 
-// file makes a file without a name in the place.
-func (p *place) file() (*os.File, error) {
-	fd, err := unix.Openat(int(p.dir.Fd()), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil { // not every file system knows that flag
-		name := fmt.Sprintf(".spool-%d", rand.Uint64())
-		const flags = unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_RDWR | unix.O_CLOEXEC
-		fd, err = unix.Openat(int(p.dir.Fd()), name, flags, 0o600)
-		if err == nil {
-			err = unix.Unlinkat(int(p.dir.Fd()), name, 0)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot write into %q: %w", p.final, err)
-	}
-	return os.NewFile(uintptr(fd), "spool"), nil
-}
-
 // disk returns the place as a disk for contents that do not fit into the memory; nil if the place is in memory itself.
-func (p *place) disk() disk {
-	var st unix.Statfs_t
-	err := unix.Fstatfs(int(p.dir.Fd()), &st)
-	if err != nil || st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC {
-		return nil
-	}
-	return p
-}
-
-// free returns how many bytes the file system has free.
-func (p *place) free() int64 {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(p.dir.Fd()), &st); err != nil {
-		return 0
-	}
-	return int64(min(st.Bavail, 1<<50/memory.Page)) * st.Bsize
-}
+func (p *place) disk() disk { return diskOf(p.dir, p.final) }

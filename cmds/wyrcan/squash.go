@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/u-root/uio/uio"
-	"golang.org/x/sys/unix"
 
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
@@ -68,10 +65,12 @@ func (c *cmd) squash(ctx context.Context, s *squash, ref, file string, machine a
 	var lost losses
 	opt.Lost = func(n *rootfs.Node, what string, why error) { lost.add(what, n.Path, why) }
 	boot := c.newBoot()
-	if d := (beside{filepath.Dir(file)}); d.onDisk() {
-		boot.Overflow, boot.Free, opt.File = d.file, d.free, d.file
-	} else {
-		opt.Grow = c.budget().Enough
+	opt.Grow = c.budget().Enough
+	if dir, err := openDir(filepath.Dir(file)); err == nil { // otherwise memory has to do
+		defer dir.Close()
+		if d := diskOf(dir, dir.Name()); d != nil {
+			boot.Overflow, boot.Free, opt.File, opt.Grow = d.file, d.free, d.file, nil
+		}
 	}
 	p, err := squashfs.New(opt)
 	if err != nil {
@@ -106,35 +105,4 @@ func (c *cmd) squash(ctx context.Context, s *squash, ref, file string, machine a
 	}
 	lost.print(c.stderr)
 	return nil
-}
-
-// beside is the directory in which a file is made: a disk for what does not fit into the memory.
-type beside struct{ dir string }
-
-// onDisk reports whether the directory is on a disk, and not in memory itself.
-func (b beside) onDisk() bool {
-	var st unix.Statfs_t
-	err := unix.Statfs(b.dir, &st)
-	return err == nil && st.Type != unix.TMPFS_MAGIC && st.Type != unix.RAMFS_MAGIC
-}
-
-// free returns how many bytes the file system has free.
-func (b beside) free() int64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(b.dir, &st); err != nil {
-		return 0
-	}
-	return int64(min(st.Bavail, 1<<50/memory.Page)) * st.Bsize
-}
-
-// file makes a file without a name.
-func (b beside) file() (*os.File, error) {
-	f, err := os.CreateTemp(b.dir, ".squashfs-")
-	if err != nil {
-		return nil, fmt.Errorf("cannot write into %s: %w", b.dir, err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }

@@ -14,12 +14,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// A disk is the file system into which an image is unpacked. It also stores contents that do not fit into memory.
-type disk interface {
-	file() (*os.File, error) // without a name
-	free() int64             // bytes
-}
-
 // tree finds an image for an architecture ("" is this machine's) and reads its layers into memory, and onto the disk if
 // to is not nil.
 func (c *cmd) tree(ctx context.Context, ref string, a arch, to disk) (*image.Image, *rootfs.Tree, error) {
