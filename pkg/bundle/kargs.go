@@ -35,7 +35,7 @@ func (p *Plan) kargs(ctx context.Context) (string, error) {
 		}
 		list, err := kargs.Parse(text, p.opt.arch())
 		if err != nil {
-			return "", fmt.Errorf("the image is not bootable: the kernel arguments in %s cannot be used: %w", file, err)
+			return "", fmt.Errorf(notBootable+"the kernel arguments in %s cannot be used: %w", file, err)
 		}
 		all = append(all, list...)
 	}

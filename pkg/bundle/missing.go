@@ -13,14 +13,14 @@ func missing(tree *rootfs.Tree, path, advice string, err error) error {
 	node, lerr := tree.Lstat(path)
 	switch gone := errors.Is(err, fs.ErrNotExist); {
 	case gone && lerr == nil && node.Symlink():
-		return fmt.Errorf("the image is not bootable: %s is a link to %s, which is not in it; %s",
+		return fmt.Errorf(notBootable+"%s is a link to %s, which is not in it; %s",
 			path, node.Target, advice)
 	case gone:
-		return fmt.Errorf("the image is not bootable: %s is not in it; %s", path, advice)
+		return fmt.Errorf(notBootable+"%s is not in it; %s", path, advice)
 	}
 	var where *fs.PathError
 	if errors.As(err, &where) {
 		err = where.Err // the message names the path already
 	}
-	return fmt.Errorf("the image is not bootable: %s leads nowhere (%w); %s", path, err, advice)
+	return fmt.Errorf(notBootable+"%s leads nowhere (%w); %s", path, err, advice)
 }

@@ -98,6 +98,9 @@ func (g *gatherer) folder(name string, wants func(string) bool, add func([]byte)
 			content, err := g.content(file)
 			if err == nil {
 				g.Files++
+				err = g.room(content)
+			}
+			if err == nil {
 				err = add(content)
 			}
 			if err != nil {
@@ -139,21 +142,21 @@ func (g *gatherer) content(file string) ([]byte, error) {
 	return smallfile.All(r, maxFile)
 }
 
-var errAll = fmt.Errorf("all files together have more than %d MiB", maxAll>>20)
+// room returns an error if there is too much with one more file.
+func (g *gatherer) room(file []byte) error {
+	if g.Size()+int64(len(file)) > maxAll {
+		return fmt.Errorf("all files together have more than %d MiB", maxAll>>20)
+	}
+	return nil
+}
 
 func (g *gatherer) intel(file []byte) error {
-	if g.Size()+int64(len(file)) > maxAll {
-		return errAll
-	}
 	var err error
 	g.Intel, err = g.updates(g.Intel, file, g.seen)
 	return err
 }
 
 func (g *gatherer) amd(file []byte) error {
-	if g.Size()+int64(len(file)) > maxAll {
-		return errAll
-	}
 	if err := checkContainers(file); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -193,15 +194,15 @@ func namesOf(request *dhcpv4.DHCPv4) []string {
 	return names
 }
 
-// edited is a file in memory with edits. Many readers can share the file.
+// edited is a file with edits. Many readers can share the file.
 type edited struct {
-	base  []byte
+	io.ReaderAt
 	edits []uki.Edit
 }
 
 // ReadAt implements io.ReaderAt.
 func (e edited) ReadAt(b []byte, at int64) (int, error) {
-	n, err := bytes.NewReader(e.base).ReadAt(b, at)
+	n, err := e.ReaderAt.ReadAt(b, at)
 	for _, x := range e.edits {
 		begin, end := max(x.Offset, at), min(x.Offset+int64(len(x.Bytes)), at+int64(n))
 		if begin < end {

@@ -1,6 +1,7 @@
 package netboot
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -65,7 +66,7 @@ func TestMachinesMemory(t *testing.T) {
 
 func TestEdited(t *testing.T) {
 	base := []byte("0123456789")
-	e := edited{base, []uki.Edit{{Offset: 2, Bytes: []byte("ab")}, {Offset: 8, Bytes: []byte("yz")}}}
+	e := edited{bytes.NewReader(base), []uki.Edit{{Offset: 2, Bytes: []byte("ab")}, {Offset: 8, Bytes: []byte("yz")}}}
 	const want = "01ab4567yz"
 	for begin := range len(base) {
 		for end := begin; end <= 12; end++ {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/grub"
+	"gitlab.com/wyrcan/wyrcan/pkg/uki"
 )
 
 // The names of the files with which an EFI machine boots where Secure Boot is on, all of them signed by others. By PXE
@@ -56,25 +57,8 @@ func (s *Site) medium(f *os.File, info fs.FileInfo) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	whole := io.NewSectionReader(overlaid{f, at, text}, 0, info.Size())
+	whole := io.NewSectionReader(edited{f, []uki.Edit{{Offset: at, Bytes: []byte(text)}}}, 0, info.Size())
 	return &file{ReadSeeker: whole, Closer: f, time: info.ModTime()}, nil
-}
-
-// overlaid is a file with a text in place of what it has from at on.
-type overlaid struct {
-	io.ReaderAt
-	at   int64
-	text string
-}
-
-// ReadAt implements io.ReaderAt.
-func (o overlaid) ReadAt(p []byte, off int64) (int, error) {
-	n, err := o.ReaderAt.ReadAt(p, off)
-	end := o.at + int64(len(o.text))
-	if from, to := max(off, o.at), min(off+int64(n), end); from < to {
-		copy(p[from-off:to-off], o.text[from-o.at:])
-	}
-	return n, err
 }
 
 // programs returns the names of what EFI machines are told to fetch by PXE and over HTTP, "" where there is nothing:

@@ -194,7 +194,7 @@ func (f *file) with(line string) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", UKIName, err)
 	}
-	r := io.NewSectionReader(edited{f.image, edits}, 0, int64(len(f.image)))
+	r := io.NewSectionReader(edited{bytes.NewReader(f.image), edits}, 0, int64(len(f.image)))
 	return &file{ReadSeeker: r, Closer: f.Closer}, nil
 }
 

@@ -56,8 +56,8 @@ const (
 	ourPrefix  = "wyr."
 )
 
-// belongs are the arguments that belong to an image, besides those that have a field of their own.
-var belongs = map[string]bool{"wyr.kernel": true, "wyr.init": true, "wyr.overlay": true}
+// belongs reports whether an argument belongs to an image and has no field of its own.
+func belongs(key string) bool { return key == "wyr.kernel" || key == "wyr.init" || key == "wyr.overlay" }
 
 // bootReader collects what one answer says about what to boot.
 type bootReader struct {
@@ -113,11 +113,11 @@ func (r *bootReader) argument(text string) {
 		r.boot.Image = value
 	case key == "wyr.config":
 		r.boot.Config = value
-	case key != "wyr.arg" && !belongs[key]:
+	case key != "wyr.arg" && !belongs(key):
 		r.refuse("the argument", text, "cannot come from DHCP")
 	case len(r.boot.Args)+len(r.boot.More) == maxBootArgs:
 		r.refuse("the argument", text, fmt.Sprintf("is more than %d", maxBootArgs))
-	case belongs[key]:
+	case belongs(key):
 		r.boot.More = append(r.boot.More, key+"="+value)
 	default:
 		r.boot.Args = append(r.boot.Args, value)
