@@ -57,7 +57,9 @@ const (
 )
 
 // belongs reports whether an argument belongs to an image and has no field of its own.
-func belongs(key string) bool { return key == "wyr.kernel" || key == "wyr.init" || key == "wyr.overlay" }
+func belongs(key string) bool {
+	return key == "wyr.kernel" || key == "wyr.init" || key == "wyr.overlay"
+}
 
 // bootReader collects what one answer says about what to boot.
 type bootReader struct {
