@@ -247,6 +247,13 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
 	rm -rf out/again
 	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
+# The recording in README.md. It is made when somebody asks for it: the run of a machine differs each time.
+docs/wyrcan.svg: all out/debian.oci FORCE
+	tools/need $(QEMU) umoci=umoci
+	tools/cast/images out/cast
+	cd out/cast && PATH=$(CURDIR)/out:$$PATH go run ../../tools/cast -o $(CURDIR)/$@ \
+	  -title 'Wyrcan checks a container image and boots it' ../../tools/cast/demo.cast
+
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci
 	tools/need $(QEMU) debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
