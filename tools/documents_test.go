@@ -6,27 +6,16 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gitlab.com/wyrcan/wyrcan/tools/document"
 )
 
 // documents returns the text of each document of the tree, by its path from the top.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
-	texts := make(map[string]string)
-	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md"} {
-		files, err := filepath.Glob(filepath.Join("..", pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			b, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts[strings.TrimPrefix(f, "../")] = string(b)
-		}
-	}
-	if len(texts) < 8 {
-		t.Fatalf("only %d documents were found", len(texts))
+	texts, err := document.Texts("..")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return texts
 }
