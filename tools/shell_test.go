@@ -30,6 +30,8 @@ var standIns = map[string]string{
 	"docker":              "the registry's image needs the network; TestMirror of integration runs docker's registry",
 	"skopeo":              "it would copy between registries that do not exist",
 	"cosign":              "no package of Debian 12 has it; integration/cosign signs with it",
+	"sha256sum":           "the files of a release are not there",
+	"diff":                "the files of a release are not there",
 	"ssh":                 "the machines do not exist",
 	"dd":                  "it would write to a disk",
 	"systemctl":           "it would reboot this machine",
@@ -130,7 +132,16 @@ func newShop(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"Makefile", "firmware.mk", "go.mod", "go.sum", "cmds", "pkg", "tools", "integration",
+	makefiles, err := filepath.Glob("../*.mk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range makefiles {
+		if err := os.Symlink(filepath.Join(top, filepath.Base(f)), filepath.Join(dir, filepath.Base(f))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"Makefile", "go.mod", "go.sum", "cmds", "pkg", "tools", "integration",
 		"examples", "uroot-template.yaml", "docs"} {
 		if err := os.Symlink(filepath.Join(top, name), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -193,7 +204,7 @@ func (s *shop) tools(t *testing.T, top string) {
 		case "sudo":
 			body += `exec "$@"` + "\n"
 		case "git": // what is cloned is this tree
-			body += "exec /bin/ln -sfn . \"$(/usr/bin/basename \"$2\")\"\n"
+			body += "for last; do :; done\nexec /bin/ln -sfn . \"${last##*/}\"\n"
 		case "make": // without the variables of the make that runs this test
 			body += outside + "unset MAKEFLAGS MAKELEVEL MFLAGS\nexec make -n \"$@\" >/dev/null\n"
 		case "go": // tools are built once; as a test is, in the tree
