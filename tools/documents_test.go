@@ -1,12 +1,15 @@
 package tools
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/tools/document"
 )
 
@@ -66,5 +69,75 @@ func TestPaths(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// TestArgumentTable compares the table of arguments in README.md with the help that the console shows.
+func TestArgumentTable(t *testing.T) {
+	_, table, found := strings.Cut(documents(t)["README.md"], "\n## Arguments\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	if !found {
+		t.Fatal("README.md has no heading Arguments")
+	}
+	name := regexp.MustCompile(`\bwyr\.[a-z]+(?:\.keep)?`)
+	inTable := make(map[string]bool)
+	for line := range strings.Lines(table) {
+		if argument, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | "); ok && strings.HasPrefix(line, "| `wyr.") {
+			for _, n := range name.FindAllString(argument, -1) {
+				inTable[n] = true
+			}
+		}
+	}
+	inHelp := make(map[string]bool)
+	for line := range strings.Lines(config.Help) {
+		if strings.HasPrefix(line, "    wyr.") {
+			for _, n := range name.FindAllString(line, -1) {
+				inHelp[n] = true
+			}
+		}
+	}
+	if len(inHelp) < 15 {
+		t.Errorf("the help has only %d arguments", len(inHelp))
+	}
+	for n := range inHelp {
+		if !inTable[n] {
+			t.Errorf("%s is in the help, and in no row of the table", n)
+		}
+	}
+	for n := range inTable {
+		if !inHelp[n] && !strings.Contains(config.Help, n) {
+			t.Errorf("%s is in the table, and not in the help", n)
+		}
+	}
+}
+
+// TestRegistryMessages compares the table of messages in docs/registries.md with what Wyrcan can say.
+func TestRegistryMessages(t *testing.T) {
+	_, table, found := strings.Cut(documents(t)["docs/registries.md"], "\n| the message says |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	if !found {
+		t.Fatal("docs/registries.md has no table of messages")
+	}
+	said := strings.Join(slices.Collect(maps.Keys(messages(t))), "\n")
+	apart := regexp.MustCompile(`…|: |; |\d+( s\b| \pL+)?`)
+	n := 0
+	for line := range strings.Lines(table) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(cell, "---") {
+			continue
+		}
+		// What a person sees is put together of several messages.
+		for _, part := range apart.Split(cell, -1) {
+			if len(strings.Fields(part)) < 2 {
+				continue
+			}
+			n++
+			if !strings.Contains(said, strings.TrimSpace(part)) {
+				t.Errorf("%q: no program says %q", cell, part)
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d messages were found", n)
 	}
 }
