@@ -10,6 +10,7 @@
 # make bench      measures time and memory
 # make payload    a kernel and an initrd of 8 MiB for firmware: coreboot, LinuxBoot; the first time takes 15 minutes
 # make kernel-image  the kernel with its modules as an image, out/kernel.oci, for images that have none
+# make release    the files of a release for both architectures, their checksums, and a list of their parts
 # make push       sends Wyrcan, as a bootable container, to a registry: REF=NAME
 # make clean      removes out/
 #
@@ -59,6 +60,9 @@ LDFLAGS   = -s -w -buildid= -X runtime.godebugDefault= \
   $(foreach c,wyrboot wyrefi,-X $(MODULE)/cmds/$c.version=$(VERSION)) \
   -X $(MODULE)/cmds/wyrboot.built=$(SOURCE_DATE_EPOCH) \
   $(if $(KEYS),-X $(MODULE)/cmds/wyrboot.builtinPolicy=$(shell base64 -w0 $O/policy.json))
+# gobusybox has go build compile everything again each time, with -a. A later -a counts. Go's cache knows by the content
+# what has to be compiled, so that is only for the build that is to give the same bytes without it: REBUILD=true.
+REBUILD  ?= false
 # gobusybox turns inlining off, to save space. Here it is on for the code through which every byte of an image passes:
 # that adds 27 kB to the initrd, and saves a third of the time from layers to an initramfs.
 INLINED  := $(MODULE)/pkg/inflate github.com/klauspost/compress/... encoding/binary
@@ -67,7 +71,7 @@ ifneq ($(ARCH),$(HOST))
 ifeq ($(filter amd64 arm64,$(ARCH)),)
 $(error ARCH=$(ARCH) is none of the architectures that Wyrcan is built for; these are amd64 and arm64)
 endif
-ifneq ($(filter run demo test test-slow bench payload,$(MAKECMDGOALS)),)
+ifneq ($(filter run demo test test-slow bench payload release images,$(MAKECMDGOALS)),)
 $(error make $(MAKECMDGOALS) is for this machine's architecture, $(HOST), not for $(ARCH))
 endif
 endif
@@ -78,6 +82,7 @@ endif
 all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
 include firmware.mk
+include release.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
 $O/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
@@ -130,7 +135,7 @@ $O/busybox.cpio: $(SOURCES) $O/wyrinit uroot-template.yaml tools/resolv.conf $O/
   $(if $(KEYS),$O/policy.json)
 	go tool u-root -config-file uroot-template.yaml -config $(ARCH) -files $O/wyrinit:usr/lib/wyrcan/wyrinit \
 	  $(if $(KEYS),-files $O/policy.json:etc/wyrcan/policy.json) -skip-ldd \
-	  -go-extra-args='-ldflags=$(LDFLAGS)' $(INLINED:%=-go-extra-args='-gcflags=%=') -o $@
+	  -go-extra-args=-a=$(REBUILD) -go-extra-args='-ldflags=$(LDFLAGS)' $(INLINED:%=-go-extra-args='-gcflags=%=') -o $@
 
 # There are two archives, so that a change of code does not compress the modules again. zstd -19 is 12 % larger than
 # xz and is unpacked in a third of the time.
@@ -174,8 +179,8 @@ FOREIGN      := other
 FOREIGN_QEMU := qemu-system-aarch64=qemu-system-arm /usr/share/AAVMF/AAVMF_CODE.fd=qemu-efi-aarch64
 endif
 other: all out/wyrcan.demo
-	$(MAKE) ARCH=$(OTHER) SECUREBOOT= KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
-	  all $(call place,$(OTHER))/wyrcan.demo
+	$(THEIR_MAKE) all $(call place,$(OTHER))/wyrcan.demo
+THEIR_MAKE = $(MAKE) ARCH=$(OTHER) SECUREBOOT= KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules'
 
 # kexec-tools for arm64, and the libraries that it needs: a test compares pkg/kexec with it.
 out/kexec-tools/kexec:

@@ -85,7 +85,7 @@ func (a *archive) sign(t *testing.T, mirror, suite string) {
 // command returns a command that uses the archive, with a cache of its own.
 func (a *archive) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	// go test repeats a test only if a file has changed that the test itself has read.
-	for _, script := range []string{"apt", "firmware", "need", "package"} {
+	for _, script := range []string{"apt", "firmware", "need", "package", "stanza"} {
 		get(t, script)
 	}
 	cmd := exec.Command(name, args...)
@@ -138,6 +138,12 @@ func TestPackage(t *testing.T) {
 	}
 	if got := string(get(t, filepath.Join(dir, "usr/lib/firmware/test/card.bin"))); got != "firmware-test 2\n" {
 		t.Errorf("the file is that of %q, want version 2, of the security updates", got)
+	}
+	deb := get(t, filepath.Join(a.dir, "debian-security/pool/firmware-test_2_arm64.deb"))
+	want := fmt.Sprintf("Package: firmware-test\nVersion: 2\nArchitecture: arm64\nSource: firmware-test (2)\n"+
+		"Built-Using: \nSHA256: %x\n\n", sha256.Sum256(deb))
+	if got := string(get(t, filepath.Join(dir, "packages.list"))); got != want {
+		t.Errorf("packages.list is %q, want %q", got, want)
 	}
 }
 
