@@ -32,10 +32,11 @@ var notTested = []string{
 
 // others are blocks of no kind, by their first lines, and what they are.
 var others = map[string]string{
-	"wyr.net.[KIND.]FILE.SECTION.KEY=VALUE":                                        "the form of an argument",
-	"image         registry.example/debian:stable":                                 "what wyrcan status prints; TestStatusText has its form",
-	"{name: \"static4\", files: `-- lan.network --":                                "a case of the network oracle, which is there in this form",
-	"skopeo copy docker://IMAGE oci:oci:x && umoci unpack --image oci:x bundle &&": "in short, what tools/bench runs",
+	"wyr.net.[KIND.]FILE.SECTION.KEY=VALUE":         "the form of an argument",
+	"image         registry.example/debian:stable":  "what wyrcan status prints; TestStatusText has its form",
+	"{name: \"static4\", files: `-- lan.network --": "a case of the network oracle, which is there in this form",
+
+	"skopeo copy docker://IMAGE oci:oci:x && umoci unpack --image oci:x bundle &&": "what tools/bench runs",
 }
 
 const (

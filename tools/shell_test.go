@@ -40,7 +40,7 @@ var standIns = map[string]string{
 	"cbfstool":            "TestSlowPayload of integration makes and boots such a ROM",
 	"vpd":                 "no package of Debian has it",
 	"utk":                 "no package of Debian has it",
-	"go":                  "of go run the tool is run, of go test the package and the test are looked up; go get needs the network",
+	"go":                  "go run is done, go test looked up; go get needs the network",
 	"make":                "make -n is run: the targets exist, and so does all that they need",
 }
 
@@ -49,8 +49,8 @@ type shop struct {
 	dir, bin, log string
 }
 
-// TestShell runs the shell commands of the documents. The commands of one document share a directory, because later ones
-// use what earlier ones have made.
+// TestShell runs the shell commands of the documents. The commands of one document share a directory, because later
+// ones use what earlier ones have made.
 func TestShell(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the programs that make test-unit installs")

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	pause = time.Second            // the longest time in which nothing happens
+	pause = time.Second / 2        // the longest time in which nothing happens
 	blink = 100 * time.Millisecond // what comes within this time is seen at once
 	hold  = 6 * time.Second        // how long the last screen stays before it all begins again
 )

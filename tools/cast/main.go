@@ -14,8 +14,8 @@
 //	press HEX    types the bytes HEX: press 01 78 is Ctrl-A, then x
 //
 //	What the file shows is what the commands wrote, in that order. Only time is changed: where the terminal stood
-//	still for longer than a second, the picture does so for a second. The file needs no script, no font and no other
-//	file. A browser that was told to reduce motion shows the last screen.
+//	still for longer than half a second, the picture does so for half a second. The file needs no script, no font and
+//	no other file. A browser that was told to reduce motion shows the last screen.
 package main
 
 import (
@@ -114,5 +114,6 @@ func said(scenes []scene) string {
 	for _, s := range scenes {
 		list = append(list, s.command)
 	}
-	return "A recording of a terminal, with pauses cut to a second. The commands are: " + strings.Join(list, "; ") + "."
+	return "A recording of a terminal, with pauses cut to half a second. The commands are: " +
+		strings.Join(list, "; ") + "."
 }
