@@ -1,6 +1,8 @@
 package tools
 
 import (
+	"cmp"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -139,5 +141,83 @@ func TestRegistryMessages(t *testing.T) {
 	}
 	if n < 15 {
 		t.Errorf("only %d messages were found", n)
+	}
+}
+
+// TestNamedTests looks for each test that a document names.
+func TestNamedTests(t *testing.T) {
+	there := make(map[string]bool)
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "out" || d.Name() == ".git") {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		for _, m := range function.FindAllStringSubmatch(string(b), -1) {
+			there[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := documents(t)
+	// The reasons for stand-ins name tests, too.
+	for program, why := range standIns {
+		texts["standIns, "+program] = why
+	}
+	n := 0
+	for name, text := range texts {
+		for _, test := range regexp.MustCompile(`\b(?:Test|Benchmark)[A-Z]\w+`).FindAllString(text, -1) {
+			n++
+			if !there[test] {
+				t.Errorf("%s: there is no %s", name, test)
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("only %d tests are named", n)
+	}
+}
+
+// TestNamedTargets looks for each target of make that a document names in a sentence. TestShell has those in blocks.
+func TestNamedTargets(t *testing.T) {
+	targets := make(map[string]bool)
+	makefiles, err := filepath.Glob("../*.mk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile(`(?m)^([\w./ -]+):(?:[^=]|$)`)
+	for _, f := range append(makefiles, "../Makefile") {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range rule.FindAllStringSubmatch(string(b), -1) {
+			for _, target := range strings.Fields(m[1]) {
+				targets[target] = true
+			}
+		}
+	}
+	n := 0
+	for name, text := range documents(t) {
+		text = strings.ReplaceAll(text, "`make install` of the kernel", "")
+		for _, m := range regexp.MustCompile("`make ([^`]+)`").FindAllStringSubmatch(text, -1) {
+			for _, word := range strings.Fields(regexp.MustCompile(`'[^']*'`).ReplaceAllString(m[1], "")) {
+				if strings.Contains(word, "=") {
+					continue
+				}
+				n++
+				if !targets[word] && !strings.HasPrefix(word, "out/") {
+					t.Errorf("%s: make %s: there is no such target", name, word)
+				}
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d targets are named", n)
 	}
 }

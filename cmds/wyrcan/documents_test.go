@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -201,4 +202,41 @@ func said(list ...*bytes.Buffer) string {
 		b.Write(s.Bytes())
 	}
 	return b.String()
+}
+
+// TestNamedOptions looks for each command and each option that a sentence of the documents has.
+func TestNamedOptions(t *testing.T) {
+	texts, err := document.Texts("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	help := make(map[string]string)
+	c, _, _ := tool(t)
+	for _, sub := range c.subcommands() {
+		c, stdout, _ := tool(t, sub.name, "-help")
+		if err := c.run(t.Context()); code(err) != 0 {
+			t.Fatal(err)
+		}
+		help[sub.name] = stdout.String()
+	}
+	n := 0
+	command := regexp.MustCompile("`wyrcan ([a-z]+)([^`]*)`")
+	for name, text := range texts {
+		for _, m := range command.FindAllStringSubmatch(text, -1) {
+			n++
+			about, known := help[m[1]]
+			if !known && m[1] != "version" && m[1] != "help" {
+				t.Errorf("%s: %s: there is no such command", name, m[0])
+			}
+			for _, word := range strings.Fields(m[2]) {
+				option, _, _ := strings.Cut(strings.TrimRight(word, ",.;)"), "=")
+				if strings.HasPrefix(option, "-") && !regexp.MustCompile(`(?m)^  `+option+`\b`).MatchString(about) {
+					t.Errorf("%s: %s: there is no option %s", name, m[0], option)
+				}
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d commands are named", n)
+	}
 }
