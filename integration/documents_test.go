@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/tools/document"
 )
 
@@ -18,6 +19,7 @@ import (
 // QEMU has taken all options and opened all files. It has no KVM here. What the machines do is the subject of the other
 // tests, which start them by options of their own.
 func TestDocumentedMachines(t *testing.T) {
+	vm.Long(t)
 	blocks, err := document.All("..", "docs/troubleshooting.md", "CHANGELOG.md")
 	if err != nil {
 		t.Fatal(err)
@@ -38,10 +40,7 @@ func TestDocumentedMachines(t *testing.T) {
 
 func startStopped(t *testing.T, line string) {
 	dir := t.TempDir()
-	out, err := filepath.Abs("../out")
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := filepath.Dir(vm.Artefact(t, "wyrcan.iso"))
 	rom := filepath.Join(out, "payload/coreboot.rom") // make test-slow builds it
 	if _, err := os.Stat(rom); err != nil {
 		rom = "bios-256k.bin" // which QEMU has
