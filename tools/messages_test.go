@@ -19,7 +19,8 @@ var onConsole = []string{"init", "wyrboot", "wyrinit", "wyrnet", "wyrefi", "modp
 
 // messages returns what the programs of the boot environment can say, each with the package that says it. A message is
 // a text of at least three words in the source, wherever it stands: so none is missed because a function of another
-// name prints it. Shorter ones are parts of others. What is put into a message, such as a name or a number, is "…".
+// name prints it. Where it is known that a function makes an error or a line of it, two words are enough. Shorter ones
+// are parts of others. What is put into a message, such as a name or a number, is "…".
 func messages(t *testing.T) map[string]string {
 	t.Helper()
 	list := make(map[string]string)
@@ -69,6 +70,11 @@ func sources(t *testing.T) []string {
 // texts returns the messages in a file.
 func texts(f *ast.File) []string {
 	var list []string
+	add := func(m string) {
+		if m != "" && !slices.Contains(list, m) {
+			list = append(list, m)
+		}
+	}
 	ast.Inspect(f, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.ImportSpec:
@@ -81,6 +87,11 @@ func texts(f *ast.File) []string {
 			if silent(n.Fun) {
 				return false
 			}
+			if speaks(n.Fun) && len(n.Args) > 0 {
+				if text, ok := constant(n.Args[0]); ok {
+					add(message(text, 2))
+				}
+			}
 		case *ast.GenDecl:
 			for _, s := range n.Specs {
 				// The help is a document of its own.
@@ -90,10 +101,8 @@ func texts(f *ast.File) []string {
 			}
 		case *ast.BinaryExpr, *ast.BasicLit:
 			text, ok := constant(n.(ast.Expr))
-			if m := message(text); ok && m != "" {
-				list = append(list, m)
-			}
 			if ok {
+				add(message(text, 3))
 				return false
 			}
 		}
@@ -122,6 +131,18 @@ func silent(fun ast.Expr) bool {
 		return true
 	}
 	return false
+}
+
+// speaks reports whether a function makes an error or a line of its first argument.
+func speaks(fun ast.Expr) bool {
+	name := ""
+	switch f := fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	return slices.Contains([]string{"New", "Errorf", "sayf", "say", "Logf", "logf", "permanent"}, name)
 }
 
 // constant returns the text of literals that are put together, with "…" for what is not a literal.
@@ -162,12 +183,12 @@ var (
 	sentence = regexp.MustCompile(`(^|[ (])\p{Ll}`)
 )
 
-// message returns a text as the document has it, "" if it is none.
-func message(text string) string {
+// message returns a text as the document has it, "" if it has less than so many words.
+func message(text string, least int) string {
 	text = strings.ReplaceAll(text, "%%", "\x00")
 	text = verb.ReplaceAllString(text, "…")
 	text = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "\x00", "%")
-	if len(word.FindAllString(text, 3)) < 3 || !sentence.MatchString(text) || strings.HasPrefix(text, "usage: ") {
+	if len(word.FindAllString(text, least)) < least || !sentence.MatchString(text) || strings.HasPrefix(text, "usage: ") {
 		return ""
 	}
 	return text
@@ -272,6 +293,7 @@ func f(n int) {
 	sayf("cannot read %s: %v" + suffix + ", " + "100 %% sure of it", n)
 	x.Errorf("it has %[1]d of %4.2f %w", n)
 	say("two words")
+	other("two more")
 	strings.Contains(text, "what is looked for")
 	x.StringVar(&y, "o", "help of an option", "")
 }`
@@ -279,7 +301,7 @@ func f(n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"a text in a list", "cannot read …: ……, 100 % sure of it", "it has … of … …"}
+	want := []string{"a text in a list", "cannot read …: ……, 100 % sure of it", "it has … of … …", "two words"}
 	if got := texts(parsed); !slices.Equal(got, want) {
 		t.Errorf("texts = %q, want %q", got, want)
 	}
