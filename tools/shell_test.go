@@ -102,6 +102,11 @@ func (s *shop) run(t *testing.T, b document.Block) {
 	c := exec.Command(filepath.Join(s.bin, "bash"), "-eu", "-o", "pipefail", "-c", script)
 	c.Dir = s.dir
 	c.Env = []string{"PATH=" + s.bin, "HOME=" + s.dir, "LANG=C"}
+	for _, e := range os.Environ() {
+		if strings.HasPrefix(e, "GO") { // where go has its modules, and its cache
+			c.Env = append(c.Env, e)
+		}
+	}
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v: %s\n%s", b, err, script, out)
 	}
