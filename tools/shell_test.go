@@ -218,6 +218,14 @@ func (s *shop) tools(t *testing.T, top string) {
 		}
 		s.write(t, ".bin/"+name, body, 0o755)
 	}
+	// Programs that the examples bring are for the machines that boot these.
+	installed, err := filepath.Glob(top + "/examples/*/root/usr/*/sbin/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range installed {
+		s.write(t, ".bin/"+filepath.Base(program), note, 0o755)
+	}
 	s.write(t, "out/wyrcan", "#!/bin/sh\nexec wyrcan \"$@\"\n", 0o755)
 	s.write(t, ".ci/run", "#!/bin/sh\n", 0o755)
 	for _, name := range genuine {
