@@ -125,6 +125,7 @@ func (s *shop) script(b document.Block) string {
 	}
 	text := stands.Replace(strings.Join(list, "\n") + "\n")
 	text = strings.ReplaceAll(text, "…", "")
+	text = strings.ReplaceAll(text, "| source", "") // fish, which takes it from a pipe
 	return strings.ReplaceAll(text, "/usr/share/", s.dir+"/usr/share/")
 }
 

@@ -39,6 +39,7 @@ func documented(t *testing.T) map[string][]string {
 				continue
 			}
 			rest, _, _ = strings.Cut(rest, " > $m.json")
+			rest, _, _ = strings.Cut(rest, " | ")
 			// The shell takes quotes and comments away.
 			out, err := exec.Command("sh", "-c", `printf '%s\n' `+strings.ReplaceAll(rest, "…", "x")).Output()
 			if err != nil {
