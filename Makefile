@@ -3,7 +3,7 @@
 # make demo       the same, unattended: succeeds when the container's /init has printed its line
 # make lint       gofmt, go vet, staticcheck and shellcheck
 # make test-unit  make lint, and the tests that boot no machine
-# make test       make test-unit, and the tests that boot machines in QEMU
+# make test       make test-unit and make test-machines: the tests that boot machines in QEMU
 # make test-slow  the tests that take long
 # make other      builds for the other architecture, too, as the tests need it
 # make trixie     builds what test-slow boots of another release of Debian
@@ -71,13 +71,13 @@ ifneq ($(ARCH),$(HOST))
 ifeq ($(filter amd64 arm64,$(ARCH)),)
 $(error ARCH=$(ARCH) is none of the architectures that Wyrcan is built for; these are amd64 and arm64)
 endif
-ifneq ($(filter run demo test test-slow bench payload release images,$(MAKECMDGOALS)),)
+ifneq ($(filter run demo test test-machines test-slow bench payload release images,$(MAKECMDGOALS)),)
 $(error make $(MAKECMDGOALS) is for this machine's architecture, $(HOST), not for $(ARCH))
 endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all other trixie kernel-image run demo lint test test-unit test-slow bench push clean FORCE
+.PHONY: all other trixie kernel-image run demo lint test test-unit test-machines test-slow bench push clean FORCE
 
 all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
@@ -204,7 +204,8 @@ demo: all out/wyrcan.demo
 # Go runs the tests again if one of the files that they open has changed. At most two machines run at the same time. Two
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
 # starts as soon as another has ended.
-test: all $(FOREIGN) out/wyrcan.demo out/debian.oci test-unit
+test: test-unit test-machines
+test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci
 	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) busybox=busybox-static
 	$(GOTEST) -p 2 -timeout 60m ./integration/...
 
@@ -214,7 +215,7 @@ PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
-  unsquashfs=squashfs-tools grub-script-check=grub-common
+  unsquashfs=squashfs-tools grub-script-check=grub-common curl=curl jq=jq
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')

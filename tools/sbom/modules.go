@@ -21,7 +21,7 @@ type module struct {
 	Replace                 *module
 }
 
-// modules returns the standard library, and the Go modules of the packages and of all that they import. The busybox does
+// modules returns the standard library, and the Go modules of packages and of all that they import. The busybox does
 // not name its modules itself: it is compiled outside a module.
 func (c *cmd) modules(patterns []string) ([]part, error) {
 	args := append([]string{"list", "-deps", "-json=Module", "-tags", c.tags}, patterns...)
