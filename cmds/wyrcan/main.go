@@ -8,7 +8,8 @@
 //
 //	A bootable container is an image with a kernel at /boot/wyrcan.kernel and an init at /init. An IMAGE is a name at a
 //	registry, [registry/]name[:tag][@digest], or on this machine oci:DIR[:NAME], oci-archive:FILE[:NAME],
-//	docker-archive:FILE[:NAME], or the path of such a directory or file.
+//	docker-archive:FILE[:NAME], dir:DIR, containers-storage:NAME, docker-daemon:NAME, or the path of such a directory or
+//	file.
 //
 //	Results go to standard output, everything else to standard error. Credentials are those of docker login and podman
 //	login.
@@ -209,10 +210,12 @@ func (c *cmd) help(w io.Writer) {
 	for _, s := range c.subcommands() {
 		fmt.Fprintf(w, "  %-8s %s\n", s.name, s.summary)
 	}
+	fmt.Fprint(w, "\nAn IMAGE is a name at a registry, [docker://][registry/]name[:tag][@digest], or on\nthis machine\n\n")
+	for _, f := range forms() {
+		fmt.Fprintf(w, "  %-28s %s\n", f.prefix+":"+f.rest, f.about)
+	}
 	fmt.Fprint(w, `
-An IMAGE is a name at a registry, [registry/]name[:tag][@digest], or on this
-machine oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
-the path of such a directory or file. Credentials are those of docker login and
+or the path of such a directory or file. Credentials are those of docker login and
 podman login.
 
 wyrcan COMMAND -help tells more about a command, wyrcan version which wyrcan

@@ -188,11 +188,17 @@ func (m *meter) end() {
 	m.out = nil
 }
 
-// find finds the image ref. at is its name as this machine reaches it.
-func find(ctx context.Context, src *image.Source, ref, at string) (*image.Image, error) {
+// find finds the image ref, which a message calls what. at is its name as this machine reaches it.
+func find(ctx context.Context, src *image.Source, what, ref, at string) (*image.Image, error) {
 	img, err := src.Open(ctx, at)
-	if err != nil {
-		return nil, fmt.Errorf("cannot get %s: %w", ref, advise(err))
+	switch {
+	case err != nil && !local(at):
+		return nil, fmt.Errorf("cannot get %s: %w%s", what, advise(err), elsewhere(ctx, ref, err))
+	case err != nil:
+		return nil, fmt.Errorf("cannot get %s: %w", what, advise(err))
+	}
+	if local(at) {
+		img.Name = ref // at may be a copy
 	}
 	return img, nil
 }

@@ -109,7 +109,12 @@ func (c *cmd) read(
 	for _, w := range all {
 		src := c.source(w.ref, a.platform())
 		src.Progress = func(_ *image.Layer, n int) { m.add(n) }
-		img, err := find(ctx, src, w.what+w.ref, w.ref)
+		at, done, err := c.bring(ctx, w.ref)
+		if err != nil {
+			return s, nil, err
+		}
+		defer done() // the layers are in memory then
+		img, err := find(ctx, src, w.what+w.ref, w.ref, at)
 		if err != nil {
 			return s, nil, err
 		}
