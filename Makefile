@@ -78,6 +78,7 @@ endif
 all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
 include firmware.mk
+include install.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
 $O/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
@@ -210,7 +211,7 @@ PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server
   iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
   unsquashfs=squashfs-tools podman=podman buildah=buildah dockerd=docker.io \
-  zsh=zsh fish=fish
+  zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
