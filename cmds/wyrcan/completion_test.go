@@ -64,7 +64,8 @@ func completing(t *testing.T, shell string) (dir string, env []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+bin, "SCRIPT="+bin+"/script", "TERM=dumb", "PS1=")
+	env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+bin, "SCRIPT="+bin+"/script",
+		"TERM=dumb", "PS1=")
 	return dir, env
 }
 
@@ -142,7 +143,8 @@ func TestCompletionFish(t *testing.T) {
 	dir, env := completing(t, "fish")
 	for _, x := range completed() {
 		before, after, _ := strings.Cut(x.typed, "\t")
-		p := exec.Command("fish", "--no-config", "--command", `source $SCRIPT; complete --do-complete $argv[1]`, "wyrcan "+before)
+		p := exec.Command("fish", "--no-config", "--command", `source $SCRIPT; complete --do-complete $argv[1]`,
+			"wyrcan "+before)
 		p.Dir, p.Env = dir, env
 		out, err := p.Output()
 		if err != nil {
@@ -192,8 +194,8 @@ func TestComplete(t *testing.T) {
 	} {
 		c, stdout, stderr := tool(t, append([]string{completes}, row.words...)...)
 		err := c.run(context.Background())
-		if got := stdout.String(); !strings.HasPrefix(got, row.want) || strings.HasSuffix(row.want, "\n") && got != row.want ||
-			err != nil || stderr.Len() > 0 {
+		got, whole := stdout.String(), strings.HasSuffix(row.want, "\n")
+		if !strings.HasPrefix(got, row.want) || whole && got != row.want || err != nil || stderr.Len() > 0 {
 			t.Errorf("%q: %q, want %q; %v %s", row.words, got, row.want, err, stderr)
 		}
 	}

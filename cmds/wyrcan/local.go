@@ -105,8 +105,8 @@ func similar(ctx context.Context, prefix, ref string) string {
 	return ""
 }
 
-// elsewhere returns an end for the message that a registry does not give the image ref, if an engine of this machine has
-// an image that it calls so; else "".
+// elsewhere returns an end for the message that a registry does not give the image ref, if an engine of this machine
+// has an image that it calls so; else "".
 func elsewhere(ctx context.Context, ref string, err error) string {
 	host, port, _ := registryOf(ref)
 	ownHost := strings.EqualFold(host, "localhost") && port == "" // podman's for what was built here

@@ -132,7 +132,8 @@ func TestContainersStorageCommands(t *testing.T) {
 	}
 	defer reg.Close()
 	c, _, stderr := tool(t)
-	if err := reg.store(context.Background(), c, ref, (&session{arch: here}).platform()); err != nil || reg.manifest == nil {
+	err = reg.store(context.Background(), c, ref, (&session{arch: here}).platform())
+	if err != nil || reg.manifest == nil {
 		t.Errorf("run does not serve it: %v", err)
 	}
 	if !strings.Contains(stderr.String(), "wyrcan: image "+ref+", sha256:") {
@@ -236,7 +237,8 @@ func TestStorageSignal(t *testing.T) {
 	}
 	p.Wait() // its status is checked next
 	status := p.ProcessState.Sys().(syscall.WaitStatus)
-	if !status.Signaled() || status.Signal() != syscall.SIGINT || !strings.HasSuffix(said.String(), "wyrcan: interrupted\n") {
+	if !status.Signaled() || status.Signal() != syscall.SIGINT ||
+		!strings.HasSuffix(said.String(), "wyrcan: interrupted\n") {
 		t.Errorf("%v, it said %q", p.ProcessState, said.String())
 	}
 	awaitFile(t, filepath.Join(bin, "ended"))
@@ -267,8 +269,8 @@ func dockerd(t *testing.T) string {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	address := "unix://" + dir + "/sock"
 	var log bytes.Buffer
-	d := exec.Command("dockerd", "--log-level", "error", "--host", address, "--data-root", dir+"/data", "--exec-root", dir+"/exec",
-		"--pidfile", dir+"/pid", "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip6tables=false",
+	d := exec.Command("dockerd", "--log-level", "error", "--host", address, "--data-root", dir+"/data",
+		"--exec-root", dir+"/exec", "--pidfile", dir+"/pid", "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip6tables=false",
 		"--ip-forward=false", "--ip-masq=false")
 	d.Stdout, d.Stderr = &log, &log
 	if err := d.Start(); err != nil {
@@ -322,7 +324,7 @@ func TestDockerDaemon(t *testing.T) {
 	}
 	for _, row := range []struct{ host, ref, want string }{
 		{address, "docker-daemon:mnie:old", "docker images lists those that it has: did you mean docker-daemon:mine:old?"},
-		{"unix:///nowhere/sock", "docker-daemon:mine", "start it (systemctl start docker), or say where it is with DOCKER_HOST"},
+		{"unix:///nowhere/sock", "docker-daemon:mine", "start it (systemctl start docker), or say where it is"},
 	} {
 		t.Setenv("DOCKER_HOST", row.host)
 		c, _, _ := tool(t, "check", "-root", "initramfs", row.ref)

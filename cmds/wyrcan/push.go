@@ -16,7 +16,8 @@ import (
 
 // push is the command "wyrcan push".
 func (c *cmd) push(ctx context.Context, args []string) error {
-	f := c.flags("push", "[OPTION...] IMAGE NAME", `Send IMAGE, which is on this machine, to a registry as NAME, and print its name
+	f := c.flags("push", "[OPTION...] IMAGE NAME",
+		`Send IMAGE, which is on this machine, to a registry as NAME, and print its name
 with its digest. The images of an OCI image layout are sent as they are: several
 as one image for several platforms. Of any other form, the image for this machine
 or for -arch is sent.

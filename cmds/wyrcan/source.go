@@ -33,7 +33,8 @@ func home() string {
 	return filepath.Dir(exe)
 }
 
-// places returns the directories with what make has built: that of this program and, if it was installed, ../lib/wyrcan.
+// places returns the directories with what make has built: that of this program and, if it was installed,
+// ../lib/wyrcan.
 func (c *cmd) places() []string {
 	list := []string{c.home}
 	if filepath.Base(c.home) == "bin" {

@@ -64,7 +64,7 @@ func TestSays(t *testing.T) {
 		{"Error response from daemon: No such image: x:latest", "docker has no image of that name; docker images lists"},
 		{"Error response from daemon: reference does not exist", "docker has no image of that name"},
 		{"Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "; start it"},
-		{"permission denied while trying to connect to the Docker daemon socket at unix:///x: Get \\\"x\\\"", "run this as root"},
+		{"permission denied while trying to connect to the Docker daemon socket at unix:///x: Get", "run this as root"},
 		{"write /tmp/x: no space left on device", "let TMPDIR name a directory with more room"},
 		{`time=\"x\" level=fatal msg=\"one \\\"two\\\"\"`, `docker says: one "two"`},
 		{"first\nError: second.", "docker says: second"},
@@ -128,7 +128,9 @@ func TestNames(t *testing.T) {
 
 // Whatever the name, the last argument of a program is neither an option nor several names.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"containers-storage:x", "containers-storage:[vfs@/x+/y]z", "docker-daemon:-o", "docker-daemon:@"} {
+	for _, seed := range []string{
+		"containers-storage:x", "containers-storage:[vfs@/x+/y]z", "docker-daemon:-o", "docker-daemon:@",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

@@ -143,7 +143,8 @@ func (p program) explain(ctx context.Context, w wanted, err error) error {
 	case has("no space left on device"):
 		return with(fmt.Sprintf("let TMPDIR name a directory with more room than %s", os.TempDir()))
 	case has("image not known", "does not resolve to an image", "identifier is not an image"):
-		return &Unknown{fmt.Sprintf("%s has no image of that name; each user has images of their own, and these are %s's", p.name, me())}
+		return &Unknown{fmt.Sprintf("%s has no image of that name; each user has images of their own, and these are %s's",
+			p.name, me())}
 	case has("no such image", "reference does not exist"):
 		return &Unknown{"docker has no image of that name; docker images lists those that it has"}
 	case has("permission denied") && w.form == Docker:

@@ -25,9 +25,9 @@ import (
 //	docker://NAME                an image at a registry
 //
 // In place of NAME, @0 means the first image of a layout or an archive, @1 the second. An archive may be compressed. A
-// name without a prefix is the path of a layout, an archive or such a directory if there is one, else the name of an image
-// at a registry. A name that can only be a path (it begins with "/", "./" or "../") is never looked up at a registry. Files
-// must not change while the image is in use; they are open only while they are read.
+// name without a prefix is the path of a layout, an archive or such a directory if there is one, else the name of an
+// image at a registry. A name that can only be a path (it begins with "/", "./" or "../") is never looked up at a
+// registry. Files must not change while the image is in use; they are open only while they are read.
 func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	form, rest, _ := strings.Cut(name, ":")
 	file, ref, _ := strings.Cut(rest, ":")

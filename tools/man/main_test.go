@@ -76,7 +76,8 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
-	all := []string{"wyrcan - check, convert", "2023-11-14", "Wyrcan v1.2.3", "containers-storage:NAME", "wyrcan.cmdline(7)"}
+	all := []string{"wyrcan - check, convert", "2023-11-14", "Wyrcan v1.2.3", "containers-storage:NAME",
+		"wyrcan.cmdline(7)"}
 	for _, c := range m.Commands {
 		all = append(all, "\n       "+c.Name, "wyrcan-"+c.Name+"(1)")
 		words := []string{"wyrcan-" + c.Name + " - " + c.Summary, "wyrcan " + c.Name + " " + c.Synopsis, "EXIT STATUS"}

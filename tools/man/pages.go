@@ -45,8 +45,8 @@ func overview(m manual, f footer) string {
 		{"REGISTRY_AUTH_FILE", "The file with logins, in place of those of docker login and podman login."},
 		{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy for registries, and the hosts that are reached without it."},
 		{"TMPDIR", "Where copies of images and compressed archives are kept while they are read; /tmp without it."},
-		{"CONTAINERS_STORAGE_CONF, DOCKER_HOST", "These have podman, skopeo and docker, which bring images of their storage, " +
-			"use another one."},
+		{"CONTAINERS_STORAGE_CONF, DOCKER_HOST", "These have podman, skopeo and docker, which bring images of their " +
+			"storage, use another one."},
 	} {
 		r.item(bold(x[0]), escape(x[1]))
 	}
