@@ -101,6 +101,33 @@ func TestContainersStorage(t *testing.T) {
 	}
 }
 
+// An image that was built for several platforms comes with all of them.
+func TestContainersStorageList(t *testing.T) {
+	ownStorage(t)
+	const containerfile = "FROM scratch\nCOPY f /f\n"
+	dir := t.TempDir()
+	for _, name := range []string{"Containerfile", "f"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(containerfile), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		peer(t, "buildah", "build", "--quiet", "--arch", arch, "--isolation", "chroot", "--manifest", "localhost/both", dir)
+	}
+	for _, program := range []string{"podman", "buildah"} {
+		t.Run(program, func(t *testing.T) {
+			only(t, program)
+			for _, arch := range []string{"amd64", "arm64"} {
+				c, stdout, stderr := tool(t, "check", "-root", "initramfs", "-arch", arch, "containers-storage:both")
+				if err := c.run(context.Background()); code(err) != notBootable ||
+					!strings.Contains(stdout.String(), "platform      linux/"+arch) {
+					t.Errorf("%s: %v\n%s%s", arch, err, stdout, stderr)
+				}
+			}
+		})
+	}
+}
+
 // Each command takes an image out of a storage wherever it takes one.
 func TestContainersStorageCommands(t *testing.T) {
 	ownStorage(t)

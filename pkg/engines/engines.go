@@ -88,6 +88,9 @@ func parse(name string) (wanted, error) {
 	return w, nil
 }
 
+// bare returns the name without skopeo's mark of an ID.
+func (w wanted) bare() string { return strings.TrimPrefix(w.name, "@") }
+
 // id is an ID of docker's, or the beginning of one.
 var id = regexp.MustCompile(`^(sha256:)?[0-9a-f]{12,64}$`)
 

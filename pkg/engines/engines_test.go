@@ -68,6 +68,8 @@ func TestSays(t *testing.T) {
 		{"write /tmp/x: no space left on device", "let TMPDIR name a directory with more room"},
 		{`time=\"x\" level=fatal msg=\"one \\\"two\\\"\"`, `docker says: one "two"`},
 		{"first\nError: second.", "docker says: second"},
+		{`time=\"x\" level=error msg=\"the cause\"` + "\n(Unable to determine exit status)", "docker says: the cause"},
+		{"Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "unix:///x; start it"},
 		{"a\033[2Jb", `docker says: a [2Jb`},
 		{"", "docker says: nothing, but it failed"},
 	} {
@@ -139,16 +141,21 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, p := range programs(w.form) {
-			args := p.save(w, "/to")
-			last := args[len(args)-1]
-			if last == "dir:/to" {
-				last = args[len(args)-2]
+			all := [][]string{p.save(w, "/to")}
+			if p.isList != nil {
+				all = append(all, p.isList(w), p.saveAll(w, "/to"))
 			}
-			if p.name == "skopeo" {
-				last = strings.TrimPrefix(last, w.form+":"+w.store)
-			}
-			if strings.HasPrefix(last, "-") || strings.ContainsAny(last, " \n\t\x00") || last == "" {
-				t.Errorf("%q: %s %q", name, p.name, args)
+			for _, args := range all {
+				last := args[len(args)-1]
+				if last == "dir:/to" {
+					last = args[len(args)-2]
+				}
+				if p.name == "skopeo" {
+					last = strings.TrimPrefix(last, w.form+":"+w.store)
+				}
+				if strings.HasPrefix(last, "-") || strings.ContainsAny(last, " \n\t\x00") || last == "" {
+					t.Errorf("%q: %s %q", name, p.name, args)
+				}
 			}
 		}
 	})

@@ -28,6 +28,10 @@ type program struct {
 	// -- or in an argument that does not begin with it.
 	save  func(w wanted, to string) []string
 	piped bool
+	// isList are the arguments with which the program succeeds if the image is for several platforms, and saveAll those
+	// that copy it with all of them, where save copies that of this machine. They are nil where save copies all.
+	isList  func(w wanted) []string
+	saveAll func(w wanted, to string) []string
 	// list are the arguments that list names of images, one a line; nil if it cannot.
 	list []string
 }
@@ -52,15 +56,20 @@ func programs(form string) []program {
 			save: func(w wanted, _ string) []string { return []string{"save", "--", w.tagged()} },
 		}, skopeo}
 	}
+	// podman and buildah have these commands in common.
+	isList := func(w wanted) []string { return []string{"manifest", "exists", "--", w.bare()} }
+	saveAll := func(w wanted, to string) []string {
+		return []string{"manifest", "push", "--quiet", "--all", "--", w.bare(), "dir:" + to}
+	}
 	return []program{{
-		name: "podman", list: []string{"images", "--format", table},
+		name: "podman", list: []string{"images", "--format", table}, isList: isList, saveAll: saveAll,
 		save: func(w wanted, to string) []string {
-			return []string{"save", "--quiet", "--format", "docker-dir", "--output", to, "--", strings.TrimPrefix(w.name, "@")}
+			return []string{"save", "--quiet", "--format", "docker-dir", "--output", to, "--", w.bare()}
 		},
 	}, {
-		name: "buildah", list: []string{"images", "--format", "{{.Name}}:{{.Tag}}"},
+		name: "buildah", list: []string{"images", "--format", "{{.Name}}:{{.Tag}}"}, isList: isList, saveAll: saveAll,
 		save: func(w wanted, to string) []string {
-			return []string{"push", "--quiet", "--disable-compression", "--", strings.TrimPrefix(w.name, "@"), "dir:" + to}
+			return []string{"push", "--quiet", "--disable-compression", "--", w.bare(), "dir:" + to}
 		},
 	}, skopeo}
 }
@@ -102,7 +111,11 @@ func (p program) copy(ctx context.Context, w wanted, to string) (string, error) 
 			return "", err
 		}
 	}
-	if err := p.run(ctx, out, p.save(w, to)); err != nil {
+	args := p.save(w, to)
+	if p.isList != nil && p.run(ctx, nil, p.isList(w)) == nil {
+		args = p.saveAll(w, to)
+	}
+	if err := p.run(ctx, out, args); err != nil {
 		return "", p.explain(ctx, w, err)
 	}
 	return name, nil
@@ -197,10 +210,17 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// cause returns the last line, without what programs put before it.
+// cause returns the last line that is about an error, else the last one, without what programs put before it and after
+// it.
 func (t *tail) cause() string {
-	line := strings.TrimSpace(string(t.text))
-	line = line[strings.LastIndexByte(line, '\n')+1:]
+	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
+	line := lines[len(lines)-1]
+	for _, l := range slices.Backward(lines) {
+		if strings.Contains(l, " level=fatal ") || strings.Contains(l, " level=error ") || strings.HasPrefix(l, "Error") {
+			line = l
+			break
+		}
+	}
 	if _, quoted, ok := strings.Cut(line, " msg="); ok { // logrus: time="…" level=fatal msg="…"
 		if text, err := strconv.Unquote(quoted); err == nil {
 			line = text
@@ -209,6 +229,7 @@ func (t *tail) cause() string {
 	for _, prefix := range []string{"Error: ", "Error response from daemon: ", "error: "} {
 		line = strings.TrimPrefix(line, prefix)
 	}
+	line = strings.TrimSuffix(line, " Is the docker daemon running?")
 	if line == "" {
 		return "nothing, but it failed"
 	}
