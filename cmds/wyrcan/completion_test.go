@@ -59,7 +59,9 @@ func completing(t *testing.T, shell string) (dir string, env []string) {
 	c, stdout, _ := tool(t, "completion", shell)
 	err := c.run(context.Background())
 	if err == nil {
-		err = os.WriteFile(filepath.Join(bin, "script"), stdout.Bytes(), 0o600)
+		err = errors.Join(os.WriteFile(filepath.Join(bin, "script"), stdout.Bytes(), 0o600),
+			os.Mkdir(filepath.Join(bin, "functions"), 0o755),
+			os.Symlink(filepath.Join(bin, "script"), filepath.Join(bin, "functions/_wyrcan")))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -71,8 +73,9 @@ func completing(t *testing.T, shell string) (dir string, env []string) {
 
 // bash and zsh complete on a terminal, with their own editors of lines.
 func TestCompletionTerminal(t *testing.T) {
-	for _, row := range []struct{ shell, options, start string }{
+	for _, row := range []struct{ shell, options, start string }{ // zsh loads a function, or a script
 		{"bash", "--norc --noprofile -i", `source "$SCRIPT"`},
+		{"zsh", "-f -i", `fpath=("$HOME/functions" $fpath); autoload -U compinit; compinit -u -D; unsetopt beep`},
 		{"zsh", "-f -i", `autoload -U compinit; compinit -u -D; unsetopt beep; source "$SCRIPT"`},
 	} {
 		t.Run(row.shell, func(t *testing.T) {

@@ -108,9 +108,10 @@ func similar(ctx context.Context, prefix, ref string) string {
 // elsewhere returns an end for the message that a registry does not give the image ref, if an engine of this machine
 // has an image that it calls so; else "".
 func elsewhere(ctx context.Context, ref string, err error) string {
-	host, port, _ := registryOf(ref)
-	ownHost := strings.EqualFold(host, "localhost") && port == "" // podman's for what was built here
-	if d := image.Diagnose(err); !image.IsNotFound(err) && !d.Cause.Access() && !ownHost || ctx.Err() != nil {
+	host, port, named := registryOf(ref)
+	// A name that was not meant for a registry has none, or the one that podman gives to what was built here.
+	bare := !named || strings.EqualFold(host, "localhost") && port == ""
+	if !bare && !image.IsNotFound(err) && !image.Diagnose(err).Cause.Access() || ctx.Err() != nil {
 		return ""
 	}
 	want := []string{ref, "localhost/" + ref}

@@ -226,9 +226,11 @@ func TestElsewhere(t *testing.T) {
 	host := registry.Push(t, "x", imagetest.Image(t))
 	host, _, _ = strings.Cut(host, "/")
 	peer(t, "podman", "tag", "localhost/mine:1", host+"/there:1")
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // nobody asks docker.io
 	for _, row := range []struct{ ref, want string }{
 		{host + "/there:1", "; an image of that name is on this machine: containers-storage:" + host + "/there:1"},
 		{host + "/nowhere:1", ""},
+		{"mine:1", "; an image of that name is on this machine: containers-storage:localhost/mine:1"},
 		{"localhost/mine:1", "; an image of that name is on this machine: containers-storage:localhost/mine:1"},
 	} {
 		c, _, _ := tool(t, "check", "-root", "initramfs", row.ref)
