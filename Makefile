@@ -83,6 +83,7 @@ all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OT
 
 include firmware.mk
 include release.mk
+include install.mk
 
 # These files change only if their content does, so that make rebuilds what depends on them.
 $O/version: CONTENT = $(VERSION) $(COMMIT) $(SOURCE_DATE_EPOCH)
@@ -215,7 +216,8 @@ PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
-  unsquashfs=squashfs-tools grub-script-check=grub-common curl=curl jq=jq
+  unsquashfs=squashfs-tools grub-script-check=grub-common curl=curl jq=jq podman=podman buildah=buildah \
+  dockerd=docker.io zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')

@@ -18,8 +18,8 @@ type scratch string
 // newScratch copies those of the files that make and go build read.
 func newScratch(t *testing.T) scratch {
 	dir := t.TempDir()
-	names := []string{"Makefile", "firmware.mk", "release.mk", "uroot-template.yaml", "go.mod", "go.sum", "cmds", "pkg",
-		"tools"}
+	names := []string{"Makefile", "firmware.mk", "install.mk", "release.mk", "uroot-template.yaml", "go.mod", "go.sum",
+		"cmds", "pkg", "tools"}
 	for _, name := range names {
 		if out, err := exec.Command("cp", "-a", filepath.Join("..", name), dir).CombinedOutput(); err != nil {
 			t.Fatalf("cp: %v\n%s", err, out)

@@ -176,3 +176,38 @@ func TestArtefact(t *testing.T) {
 		}
 	}
 }
+
+// An installed tool finds what make built in ../lib/wyrcan, a tool that lies elsewhere does not look there.
+func TestArtefactInstalled(t *testing.T) {
+	prefix := t.TempDir()
+	for _, name := range []string{"bin/both", "lib/wyrcan/both", "lib/wyrcan/a", "lib/wyrcan/s390x/a",
+		"lib/wyrcan/secureboot/shimx64.efi", "lib/wyrcan/secureboot/grubx64.efi"} {
+		touch(t, filepath.Join(prefix, name))
+	}
+	c, _, _ := tool(t)
+	for _, row := range []struct {
+		home, file string
+		arch       arch
+		want       string
+	}{
+		{"bin", "both", here, "bin/both"},
+		{"bin", "a", here, "lib/wyrcan/a"},
+		{"bin", "a", "s390x", "lib/wyrcan/s390x/a"},
+		{"bin", "wyrcan.iso", here, ""},
+		{"out", "a", here, ""},
+	} {
+		c.home = filepath.Join(prefix, row.home)
+		got, err := c.artefact("", row.file, row.arch)
+		if row.want == "" && (err == nil || !strings.Contains(err.Error(), "cannot find "+c.home)) ||
+			row.want != "" && got != filepath.Join(prefix, row.want) {
+			t.Errorf("artefact(%q, %q) in %s = %q, %v, want %q", row.file, row.arch, row.home, got, err, row.want)
+		}
+	}
+	for home, want := range map[string]int{"bin": 2, "out": 0} {
+		c.home = filepath.Join(prefix, home)
+		files := make(map[string]string)
+		if err := c.addSecure(files, "", false); err != nil || len(files) != want {
+			t.Errorf("from %s serve offers %q, %v", home, files, err)
+		}
+	}
+}

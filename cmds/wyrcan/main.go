@@ -8,7 +8,8 @@
 //
 //	A bootable container is an image with a kernel at /boot/wyrcan.kernel and an init at /init. An IMAGE is a name at a
 //	registry, [registry/]name[:tag][@digest], or on this machine oci:DIR[:NAME], oci-archive:FILE[:NAME],
-//	docker-archive:FILE[:NAME], or the path of such a directory or file.
+//	docker-archive:FILE[:NAME], dir:DIR, containers-storage:NAME, docker-daemon:NAME, or the path of such a directory or
+//	file.
 //
 //	Results go to standard output, everything else to standard error. Credentials are those of docker login and podman
 //	login.
@@ -22,6 +23,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -52,6 +54,8 @@ type cmd struct {
 
 	access *access // the options for registries; nil where a command has none
 	trust  *trust  // the options for signatures; nil where a command has none
+
+	seen func(*flagSet) // gets the options of a command whose help is asked for, and nothing is printed; usually nil
 }
 
 // subcommand is one line of the tool's help.
@@ -71,8 +75,9 @@ func (c *cmd) subcommands() []subcommand {
 		{"unpack", "write the files of an image into a directory, or a SquashFS image", c.unpack},
 		{"kexec", "reboot this machine into an image", c.kexec},
 		{"status", "say what this machine was booted with, and whether that is still current", c.status},
-		{"push", "send an OCI image layout to a registry", c.push},
+		{"push", "send an image on this machine to a registry", c.push},
 		{"serve", "offer Wyrcan to machines that boot from the network", c.serve},
+		{"completion", "print what has a shell complete the commands of this tool", c.completion},
 	}
 }
 
@@ -189,6 +194,10 @@ func (c *cmd) run(ctx context.Context) error {
 			return usage("version takes no argument")
 		}
 		return writeVersion(c.stdout)
+	case describes: // for the manual pages
+		return json.NewEncoder(c.stdout).Encode(c.manual(ctx))
+	case completes: // for a shell
+		return c.complete(ctx, c.args[1:])
 	}
 	names := []string{"help", "version"}
 	for _, s := range c.subcommands() {
@@ -207,12 +216,14 @@ func (c *cmd) help(w io.Writer) {
 	fmt.Fprintf(w, "usage: wyrcan COMMAND [OPTION...] [ARGUMENT...]\n\n"+
 		"Wyrcan boots machines into containers. This is its tool for your own machine.\n\n")
 	for _, s := range c.subcommands() {
-		fmt.Fprintf(w, "  %-8s %s\n", s.name, s.summary)
+		fmt.Fprintf(w, "  %-10s %s\n", s.name, s.summary)
+	}
+	fmt.Fprint(w, "\nAn IMAGE is a name at a registry, [docker://][registry/]name[:tag][@digest], or on\nthis machine\n\n")
+	for _, f := range forms() {
+		fmt.Fprintf(w, "  %-28s %s\n", f.prefix+":"+f.rest, f.about)
 	}
 	fmt.Fprint(w, `
-An IMAGE is a name at a registry, [registry/]name[:tag][@digest], or on this
-machine oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
-the path of such a directory or file. Credentials are those of docker login and
+or the path of such a directory or file. Credentials are those of docker login and
 podman login.
 
 wyrcan COMMAND -help tells more about a command, wyrcan version which wyrcan
@@ -242,6 +253,10 @@ func (f *flagSet) parse(args []string, want int, more bool) ([]string, error) {
 	var rest []string
 	for {
 		err := f.Parse(args)
+		if errors.Is(err, flag.ErrHelp) && f.c.seen != nil {
+			f.c.seen(f)
+			return nil, err
+		}
 		if errors.Is(err, flag.ErrHelp) {
 			f.SetOutput(f.c.stdout)
 			fmt.Fprintf(f.c.stdout, "usage: wyrcan %s %s\n\n%s\n", f.Name(), f.synopsis, f.about)

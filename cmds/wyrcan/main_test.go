@@ -127,7 +127,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"run", "a", "-arch", "aarch64"}, 1, "", "cannot find"},
 		{[]string{"check", "a", "-arch", ""}, 2, "", "want an architecture"},
 		{[]string{"push", "/nowhere", "UPPER"}, 2, "", "not the name of an image"},
-		{[]string{"push", "/nowhere", "x"}, 1, "", `cannot read the image layout "/nowhere"`},
+		{[]string{"push", "/nowhere", "x"}, 1, "", `cannot get /nowhere: it is neither an archive nor a layout`},
+		{[]string{"push", "registry.example/x", "y"}, 2, "", "not on this machine"},
 	} {
 		c, stdout, _ := tool(t, row.args...)
 		err := c.run(context.Background())

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -14,11 +16,16 @@ import (
 
 // push is the command "wyrcan push".
 func (c *cmd) push(ctx context.Context, args []string) error {
-	f := c.flags("push", "DIR NAME", `Send the image in DIR, an OCI image layout, to a registry as NAME, and print its
-name with its digest. If DIR has several images, they are sent as one image for
-several platforms. make builds Wyrcan itself as a bootable container in
-out/wyrcan.oci.
+	f := c.flags("push", "[OPTION...] IMAGE NAME",
+		`Send IMAGE, which is on this machine, to a registry as NAME, and print its name
+with its digest. The images of an OCI image layout are sent as they are: several
+as one image for several platforms. Of any other form, the image for this machine
+or for -arch is sent.
+
+make builds Wyrcan itself as a bootable container in out/wyrcan.oci.
 `)
+	machine := here
+	f.Var(&machine, "arch", "send the image for this `ARCHITECTURE`, where IMAGE is no layout and has several")
 	f.registry()
 	rest, err := f.parse(args, 2, false)
 	if err != nil {
@@ -28,15 +35,13 @@ out/wyrcan.oci.
 	if err != nil {
 		return usage("%q is not the name of an image: %v", rest[1], err)
 	}
-	// go-containerregistry checks little of what it reads, and would wait for ever for a pipe.
-	source := c.source(rest[1], v1.Platform{})
-	if err := source.VerifyLayout(ctx, rest[0]); err != nil {
-		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
-	}
-	what, digest, err := fromLayout(rest[0])
+	c.access.about = rest[1] // no registry is asked for IMAGE
+	source := c.source(rest[1], machine.platform())
+	what, digest, done, err := c.toPush(ctx, source, rest[0])
 	if err != nil {
-		return fmt.Errorf("cannot read the image layout %q: %w", rest[0], err)
+		return err
 	}
+	defer done()
 	transport, err := source.TransportFor(ctx, ref.Context(), true)
 	if err != nil {
 		return fmt.Errorf("cannot push %s: %w", ref, advise(err))
@@ -51,8 +56,62 @@ out/wyrcan.oci.
 	if err != nil {
 		return fmt.Errorf("cannot push %s: %w", ref, advise(image.Explain(ctx, ref.Context().RegistryStr(), err)))
 	}
-	fmt.Fprintln(c.stdout, ref.Context().Digest(digest.String()))
+	sent, err := digest() // the layers of a docker archive have theirs only now
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.stdout, ref.Context().Digest(sent.String()))
 	return nil
+}
+
+// toPush returns what is to be sent of the image ref: a layout as it is, anything else as one image. digest is called
+// when it was sent, and done at last.
+func (c *cmd) toPush(ctx context.Context, source *image.Source, ref string) (
+	what remote.Taggable, digest func() (v1.Hash, error), done func(), err error,
+) {
+	if dir, ok := layoutOf(ref); ok {
+		// go-containerregistry checks little of what it reads, and would wait for ever for a pipe.
+		err := source.VerifyLayout(ctx, dir)
+		if err == nil {
+			var h v1.Hash
+			what, h, err = fromLayout(dir)
+			digest = func() (v1.Hash, error) { return h, nil }
+		}
+		if err != nil {
+			err = fmt.Errorf("cannot read the image layout %q: %w", dir, err)
+		}
+		return what, digest, func() {}, err
+	}
+	if !local(ref) {
+		return nil, nil, nil, usage("push: %s is not on this machine: skopeo copy and crane copy send an image from one "+
+			"registry to another", ref)
+	}
+	at, done, err := c.bring(ctx, ref)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	found, err := find(ctx, source, ref, ref, at)
+	if err == nil {
+		var img v1.Image
+		if img, err = rebuild(ctx, found); err == nil {
+			return img, img.Digest, done, nil
+		}
+	}
+	done()
+	return nil, nil, nil, err
+}
+
+// layoutOf returns the directory of an OCI image layout that ref names as a whole.
+func layoutOf(ref string) (string, bool) {
+	dir, oci := strings.CutPrefix(ref, "oci:")
+	if oci {
+		return dir, !strings.Contains(dir, ":")
+	}
+	info, err := os.Stat(ref)
+	if err != nil || !info.IsDir() {
+		return "", false
+	}
+	return ref, !image.IsFlat(ref) // of another directory VerifyLayout says what it misses
 }
 
 // fromLayout returns the image of a layout, or the index if it has several images.

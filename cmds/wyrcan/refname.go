@@ -3,11 +3,7 @@ package main
 import (
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/image"
 )
 
 // fromGuest returns the name by which the guest finds the image that this machine calls ref: on the guest, loopback
@@ -54,24 +50,4 @@ func loopback(name string) bool {
 	}
 	a, err := netip.ParseAddr(name)
 	return err == nil && (a.Unmap().IsLoopback() || a.IsUnspecified())
-}
-
-// local reports whether an IMAGE is on this machine's disk.
-func local(ref string) bool {
-	form, _, _ := strings.Cut(ref, ":")
-	switch form {
-	case "oci", "oci-archive", "docker-archive":
-		return true
-	}
-	if image.IsPath(ref) {
-		return true
-	}
-	info, err := os.Stat(ref)
-	if err != nil {
-		return false
-	}
-	if info.IsDir() {
-		_, err = os.Stat(filepath.Join(ref, "oci-layout"))
-	}
-	return err == nil
 }

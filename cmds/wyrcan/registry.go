@@ -189,8 +189,13 @@ func copyUntil(ctx context.Context, to io.Writer, from io.Reader) error {
 
 // store makes an image from this machine's disk the image that the registry serves.
 func (r *localRegistry) store(ctx context.Context, c *cmd, ref string, p v1.Platform) error {
+	at, done, err := c.bring(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer done()
 	src, meter := c.metered(ref, p)
-	found, _, err := c.judge(ctx, src, ref, ref)
+	found, _, err := c.judge(ctx, src, ref, at)
 	if err != nil {
 		return err
 	}

@@ -179,8 +179,8 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 	for _, g := range guests[1:] {
 		m.boots(c, g.argument, g.name)
 	}
-	if path := more.kernelPath(); path != "" {
-		m.args = append(m.args, cmdline.Arg{Key: "wyr.kernel", Value: path, HasValue: true})
+	if k := more.argument(); k.KernelPath() != "" || k.KeepsKernel() {
+		m.args = append(m.args, cmdline.Arg{Key: "wyr.kernel", Value: k.Kernel, HasValue: true})
 	}
 	if more.init != "" {
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.init", Value: more.init, HasValue: true})

@@ -18,7 +18,11 @@ import (
 func (c *cmd) addSecure(files map[string]string, dir string, without bool) error {
 	given := dir != ""
 	if !given {
-		dir = filepath.Join(c.home, "secureboot")
+		for _, place := range slices.Backward(c.places()) { // the first one that has it
+			if has := filepath.Join(place, "secureboot"); dir == "" || exists(filepath.Join(has, netboot.ShimName)) {
+				dir = has
+			}
+		}
 		if without || isSigned(files[netboot.UKIName]) {
 			return nil
 		}
@@ -42,6 +46,11 @@ func (c *cmd) addSecure(files map[string]string, dir string, without bool) error
 		files[name] = filepath.Join(dir, name)
 	}
 	return nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // isSigned reports whether a file has a signature.

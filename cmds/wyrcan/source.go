@@ -33,24 +33,39 @@ func home() string {
 	return filepath.Dir(exe)
 }
 
-// artefact returns the path of a file that make built beside this program, or given if it is set. For an architecture
-// other than this machine's, the file may be in a directory with the architecture's name.
+// places returns the directories with what make has built: that of this program and, if it was installed,
+// ../lib/wyrcan.
+func (c *cmd) places() []string {
+	list := []string{c.home}
+	if filepath.Base(c.home) == "bin" {
+		list = append(list, filepath.Join(filepath.Dir(c.home), "lib", "wyrcan"))
+	}
+	return list
+}
+
+// artefact returns the path of a file that make built, or given if it is set. For an architecture other than this
+// machine's, the file may be in a directory with the architecture's name.
 func (c *cmd) artefact(given, file string, a arch) (string, error) {
-	chosen := given != ""
-	if !chosen {
-		given = filepath.Join(c.home, a.name(), file)
-		if _, err := os.Stat(given); err != nil || a == here {
-			given = filepath.Join(c.home, file)
+	if given != "" {
+		if _, err := os.Stat(given); err != nil {
+			return "", fmt.Errorf("cannot find %s", given)
+		}
+		return given, nil
+	}
+	for _, dir := range c.places() {
+		names := []string{filepath.Join(dir, a.name(), file), filepath.Join(dir, file)}
+		if a == here {
+			names = names[1:]
+		}
+		for _, name := range names {
+			if _, err := os.Stat(name); err == nil {
+				return name, nil
+			}
 		}
 	}
-	if _, err := os.Stat(given); err != nil && chosen {
-		return "", fmt.Errorf("cannot find %s", given)
-	} else if err != nil {
-		option := map[string]string{"wyrcan.demo": "demo-init"}[file]
-		return "", fmt.Errorf("cannot find %s: build it with make, or say where it is with -%s",
-			given, cmp.Or(option, strings.TrimPrefix(file, "wyrcan.")))
-	}
-	return given, nil
+	option := map[string]string{"wyrcan.demo": "demo-init"}[file]
+	return "", fmt.Errorf("cannot find %s: build it with make, or say where it is with -%s",
+		filepath.Join(c.home, file), cmp.Or(option, strings.TrimPrefix(file, "wyrcan.")))
 }
 
 // An arch is an option for an architecture as GOARCH names it, optionally with a variant: "arm/v7".
@@ -188,11 +203,17 @@ func (m *meter) end() {
 	m.out = nil
 }
 
-// find finds the image ref. at is its name as this machine reaches it.
-func find(ctx context.Context, src *image.Source, ref, at string) (*image.Image, error) {
+// find finds the image ref, which a message calls what. at is its name as this machine reaches it.
+func find(ctx context.Context, src *image.Source, what, ref, at string) (*image.Image, error) {
 	img, err := src.Open(ctx, at)
-	if err != nil {
-		return nil, fmt.Errorf("cannot get %s: %w", ref, advise(err))
+	switch {
+	case err != nil && !local(at):
+		return nil, fmt.Errorf("cannot get %s: %w%s", what, advise(err), elsewhere(ctx, ref, err))
+	case err != nil:
+		return nil, fmt.Errorf("cannot get %s: %w", what, advise(err))
+	}
+	if local(at) {
+		img.Name = ref // at may be a copy
 	}
 	return img, nil
 }

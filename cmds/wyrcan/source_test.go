@@ -60,7 +60,7 @@ func TestDeadRegistry(t *testing.T) {
 	host := l.Addr().String()
 	c, _, stderr := tool(t)
 	ref := host + "/x:1"
-	_, err = find(t.Context(), c.source(ref, v1.Platform{}), ref, ref)
+	_, err = find(t.Context(), c.source(ref, v1.Platform{}), ref, ref, ref)
 	why := fmt.Sprintf("cannot reach registry %[1]s: %[1]s refuses the connection; "+
 		"check whether the registry runs, and its port in the name", host)
 	if want := fmt.Sprintf("cannot get %s/x:1: %s", host, why); err == nil || err.Error() != want {

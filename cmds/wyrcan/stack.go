@@ -8,6 +8,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -38,7 +39,7 @@ func (f *further) short(set *flagSet) {
 
 // check says what is wrong with the options.
 func (f *further) check(command string) error {
-	for name, path := range map[string]string{imageKernel: f.kernelPath(), "init": f.init} {
+	for name, path := range map[string]string{imageKernel: f.argument().KernelPath(), "init": f.init} {
 		if path != "" && (path[0] != '/' || strings.ContainsAny(path, " \t\n\"")) {
 			return usage("%s: -%s is to be a path in IMAGE, without blanks, and not %q", command, name, path)
 		}
@@ -49,25 +50,15 @@ func (f *further) check(command string) error {
 	return nil
 }
 
-// kernelPath returns the path of the kernel in the image, "" if -kernel names none. An image in a directory of this
-// machine is oci:/DIR.
-func (f *further) kernelPath() string {
-	if strings.HasPrefix(f.kernel, "/") {
-		return f.kernel
-	}
-	return ""
-}
-
-// kernelImage returns the image that brings the kernel, "" if -kernel names none.
-func (f *further) kernelImage() string {
-	if f.kernelPath() != "" {
-		return ""
-	}
-	return f.kernel
-}
+// argument returns the kernel as wyr.kernel says it, which has the same values: a path in the image, the name of an
+// image that brings the kernel, or keep. An image in a directory of this machine is oci:/DIR.
+func (f *further) argument() config.Config { return config.Config{Kernel: f.kernel} }
 
 // in sets the options of a bundle.
-func (f *further) in(opt *bundle.Options) { opt.Kernel, opt.Init = f.kernelPath(), f.init }
+func (f *further) in(opt *bundle.Options) {
+	opt.Kernel, opt.Init = f.argument().KernelPath(), f.init
+	opt.KeepKernel = opt.KeepKernel || f.argument().KeepsKernel()
+}
 
 // wanted is one image that a command asks for: its reference, what it is, and the argument by which Wyrcan is told.
 type wanted struct{ ref, what, argument string }
@@ -75,7 +66,7 @@ type wanted struct{ ref, what, argument string }
 // all returns the images: IMAGE comes first.
 func (f *further) all(ref string) []wanted {
 	list := []wanted{{ref, "", "wyr.img"}}
-	if k := f.kernelImage(); k != "" {
+	if k := f.argument().KernelImage(); k != "" {
 		list = append(list, wanted{k, "the kernel image ", "wyr.kernel"})
 	}
 	for _, o := range f.overlays {
@@ -109,7 +100,12 @@ func (c *cmd) read(
 	for _, w := range all {
 		src := c.source(w.ref, a.platform())
 		src.Progress = func(_ *image.Layer, n int) { m.add(n) }
-		img, err := find(ctx, src, w.what+w.ref, w.ref)
+		at, done, err := c.bring(ctx, w.ref)
+		if err != nil {
+			return s, nil, err
+		}
+		defer done() // the layers are in memory then
+		img, err := find(ctx, src, w.what+w.ref, w.ref, at)
 		if err != nil {
 			return s, nil, err
 		}

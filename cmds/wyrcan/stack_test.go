@@ -192,6 +192,29 @@ func TestRunStack(t *testing.T) {
 	}
 }
 
+// The option has the values of wyr.kernel, keep among them, and this machine's name for an image that is called so has a
+// tag there, too.
+func TestKeep(t *testing.T) {
+	img := "oci:" + onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...)))
+	if out := succeeds(t, "check", img, "-kernel", "keep"); !strings.Contains(out, "kernel file   stays ") {
+		t.Errorf("check says\n%s", out)
+	}
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	script := "#!/bin/sh\necho \"$@\" >" + dir + "/ran\necho 'wyrboot: starts kernel 1 of x after 1.0 s'; echo hello\n"
+	if err := os.WriteFile(dir+"/qemu-system-x86_64", []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c, _, _ := tool(t, "run", "-arch", "amd64", img, "-image-kernel", "keep")
+	besideTool(t, c)
+	if err := c.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ran, err := os.ReadFile(dir + "/ran"); err != nil || !strings.Contains(string(ran), "wyr.kernel=keep") {
+		t.Errorf("QEMU had %q, %v", ran, err)
+	}
+}
+
 // TestStatusStack says which images were booted as one, and whether the tag of one has moved.
 func TestStatusStack(t *testing.T) {
 	img, kernel, overlay := stacked(t)

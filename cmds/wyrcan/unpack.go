@@ -27,7 +27,9 @@ extended attributes, owners, times, special files. With -strict that is a failur
 	f.trust()
 	f.Var(&machine, "arch", "unpack the image for this `ARCHITECTURE`, with a variant perhaps: arm/v7")
 	mine := f.Bool("no-owner", os.Geteuid() != 0,
-		"all files are yours: without owners, devices and security attributes, which need root")
+		"all files are yours: without owners, devices and security attributes, which need root "+
+			"(default for everyone but root)")
+	f.Lookup("no-owner").DefValue = "false" // the help is the same for everyone
 	strict := f.Bool("strict", false, "fail where the file system cannot hold all that a file has")
 	var s squash
 	s.flags(f)

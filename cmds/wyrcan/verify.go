@@ -61,7 +61,7 @@ func (c *cmd) judge(ctx context.Context, src *image.Source, ref, at string) (*im
 	if err != nil {
 		return nil, v, err
 	}
-	img, err := find(ctx, src, ref, at)
+	img, err := find(ctx, src, ref, ref, at)
 	if err != nil {
 		return nil, v, err
 	}
@@ -113,7 +113,12 @@ program and 3 if the image or its signatures could not be fetched.
 	if len(t.policies)+len(t.keys) == 0 {
 		return usage("verify: -key or -policy says what is asked of the image")
 	}
-	img, v, err := c.judge(ctx, c.source(rest[0], a.platform()), rest[0], rest[0])
+	at, done, err := c.bring(ctx, rest[0])
+	if err != nil {
+		return unexamined(err)
+	}
+	defer done()
+	img, v, err := c.judge(ctx, c.source(rest[0], a.platform()), rest[0], at)
 	if err != nil {
 		return unexamined(err)
 	}

@@ -10,15 +10,37 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// blobs is a store over the files of an OCI image layout (image-layout.md).
-type blobs struct{ files }
+// blobs is a store over the files of an OCI image layout (image-layout.md) or, if flat, of a directory that skopeo has
+// written as dir:.
+type blobs struct {
+	files
+	flat bool
+}
 
-func (b blobs) String() string { return "the layout" }
+func (b blobs) String() string {
+	if b.flat {
+		return "the directory"
+	}
+	return "the layout"
+}
 
-func (blobs) path(h v1.Hash) string { return path.Join("blobs", h.Algorithm, h.Hex) }
+// path returns the name of the file for a blob.
+func (b blobs) path(h v1.Hash) string {
+	switch {
+	case !b.flat:
+		return path.Join("blobs", h.Algorithm, h.Hex)
+	case h.Algorithm == "sha256":
+		return h.Hex
+	}
+	return h.Algorithm + "-" + h.Hex
+}
 
 func (b blobs) manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
-	raw, err := readSmall(b.files, b.path(d.Digest))
+	file := b.path(d.Digest)
+	if b.flat {
+		file += flatSuffix
+	}
+	raw, err := readSmall(b.files, file)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +49,7 @@ func (b blobs) manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
 		return nil, err
 	}
 	if got != d.Digest {
-		return nil, permanent("%q of it has the digest %s", b.path(d.Digest), got)
+		return nil, permanent("%q of it has the digest %s", file, got)
 	}
 	return raw, nil
 }
@@ -35,7 +57,7 @@ func (b blobs) manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
 func (b blobs) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	rc, _, err := b.files.open(b.path(d.Digest))
 	if err != nil {
-		return nil, &fault{text: "it is not in the layout", cause: err}
+		return nil, &fault{text: fmt.Sprintf("it is not in %v", b), cause: err}
 	}
 	return verify(&contextReader{rc, ctx}, d.Digest, d.Size, func(err error) error { return &fault{text: err.Error()} })
 }
@@ -89,7 +111,7 @@ func (s *Source) layout(ctx context.Context, called string, f files, ref string)
 			return nil, permanent("the entry of its index.json cannot be used: %v", err)
 		}
 	}
-	store := blobs{f}
+	store := blobs{files: f}
 	r := &resolver{store: store, want: s.platform(), logf: s.logf, track: s.Progress}
 	img, err := r.choose(ctx, list, 0)
 	if img, err = r.found(img, called, root, err); err != nil {

@@ -21,12 +21,13 @@ import (
 //	oci:DIR[:NAME]               an OCI image layout, and in it the image called NAME
 //	oci-archive:FILE[:NAME]      the same in a tar archive
 //	docker-archive:FILE[:NAME]   what "docker save" writes
+//	dir:DIR                      one image in a directory, as skopeo and "podman save --format docker-dir" write it
 //	docker://NAME                an image at a registry
 //
 // In place of NAME, @0 means the first image of a layout or an archive, @1 the second. An archive may be compressed. A
-// name without a prefix is the path of a layout or an archive if there is one, else the name of an image at a
-// registry. A name that can only be a path (it begins with "/", "./" or "../") is never looked up at a registry. Files
-// must not change while the image is in use; they are open only while they are read.
+// name without a prefix is the path of a layout, an archive or such a directory if there is one, else the name of an
+// image at a registry. A name that can only be a path (it begins with "/", "./" or "../") is never looked up at a
+// registry. Files must not change while the image is in use; they are open only while they are read.
 func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	form, rest, _ := strings.Cut(name, ":")
 	file, ref, _ := strings.Cut(rest, ":")
@@ -37,6 +38,8 @@ func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 		return s.find(ctx, name, directory(file), ref, false)
 	case form == "oci-archive", form == "docker-archive":
 		return s.archive(ctx, name, file, ref, form == "docker-archive")
+	case form == "dir":
+		return s.flat(ctx, name, directory(rest)) // which has one image without a name
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -45,6 +48,9 @@ func (s *Source) Open(ctx context.Context, name string) (*Image, error) {
 	case err == nil:
 		if _, err = os.Stat(filepath.Join(name, "oci-layout")); err == nil {
 			return s.find(ctx, name, directory(name), "", false)
+		}
+		if IsFlat(name) {
+			return s.flat(ctx, name, directory(name))
 		}
 	}
 	if IsPath(name) {

@@ -51,6 +51,8 @@ func TestSkopeoForms(t *testing.T) {
 		{"docker-archive:" + dir + "/c.tar:registry.example/x/y:z", ""},
 		{"docker-archive:" + dir + "/d.tar:x", "docker-archive:" + dir + "/d.tar:docker.io/library/x:latest"},
 		{"docker-archive:" + dir + "/e.tar", dir + "/e.tar"},
+		{"dir:" + dir + "/f", ""},
+		{"dir:" + dir + "/g:h", dir + "/g:h"},
 	} {
 		if row.to != "" {
 			skopeo(t, "copy", source, row.to)

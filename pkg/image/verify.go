@@ -104,7 +104,7 @@ func (s *Source) VerifyLayout(ctx context.Context, dir string) error {
 	if _, err := readSmall(f, "oci-layout"); err != nil {
 		return err
 	}
-	v := &verification{source: s, resolver: &resolver{store: blobs{f}, logf: s.logf}}
+	v := &verification{source: s, resolver: &resolver{store: blobs{files: f}, logf: s.logf}}
 	return v.document(ctx, raw, v1.Descriptor{}, 0)
 }
 

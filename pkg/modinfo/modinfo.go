@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/therootcompany/xz"
 )
 
 // Info is the metadata of a module that other parts of the system need.
@@ -48,6 +48,10 @@ const (
 	maxModinfo = 4 << 20
 )
 
+// maxDict is how large a dictionary a file that is compressed with xz may ask for: that of xz -9, eight times that of
+// Debian's firmware and 32 times that of Debian's modules. A file of some bytes could ask for 4 GiB.
+const maxDict = 64 << 20
+
 // Decompress returns the content of a module or firmware file with the bytes b. The suffix of the file's name says how
 // it is compressed.
 func Decompress(file string, b []byte) ([]byte, error) {
@@ -57,7 +61,7 @@ func Decompress(file string, b []byte) ([]byte, error) {
 	case ".gz":
 		r, err = gzip.NewReader(bytes.NewReader(b))
 	case ".xz":
-		r, err = xz.NewReader(bytes.NewReader(b))
+		r, err = xz.NewReader(bytes.NewReader(b), maxDict)
 	case ".zst":
 		var d *zstd.Decoder
 		if d, err = zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1),

@@ -3,6 +3,7 @@ package modinfo
 import (
 	"bytes"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -104,4 +105,36 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Parse = %v, %v", info, err)
 		}
 	})
+}
+
+// A file says how large a dictionary its decompression needs, and may say 4 GiB. What xz itself writes is read.
+func TestDictionary(t *testing.T) {
+	imagetest.NeedsPrograms(t, "xz")
+	for _, row := range []struct {
+		options []string
+		fails   bool
+	}{
+		{[]string{"--check=crc32", "--lzma2=dict=1MiB"}, false},
+		{[]string{"-9", "--check=sha256"}, false},
+		{[]string{"--x86", "--lzma2=dict=32MiB", "--check=none"}, false},
+		{[]string{"--lzma2=preset=0,dict=65MiB"}, true},
+		{[]string{"--lzma2=preset=0,dict=1536MiB"}, true},
+	} {
+		cmd := exec.Command("xz", append([]string{"--stdout", "--threads=1"}, row.options...)...)
+		cmd.Stdin = strings.NewReader("a module")
+		packed, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		b, err := Decompress("x.ko.xz", packed)
+		runtime.ReadMemStats(&after)
+		if row.fails != (err != nil) || err == nil && string(b) != "a module" {
+			t.Errorf("xz %q: %q, %v", row.options, b, err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 2*maxDict {
+			t.Errorf("xz %q: it takes %d MiB of memory", row.options, used>>20)
+		}
+	}
 }
