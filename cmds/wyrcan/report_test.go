@@ -82,7 +82,9 @@ func TestColours(t *testing.T) {
 	warned := onDisk(t, imagetest.Image(t, imagetest.Files(faulty()...)))
 	broken := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("init"),
 		imagetest.Whiteout("bin/init"))))
-	able := map[string]string{"TERM": "xterm-256color", "LANG": "de_DE.UTF-8", "NO_COLOR": "", "LC_ALL": "", "LC_CTYPE": ""}
+	able := map[string]string{
+		"TERM": "xterm-256color", "LANG": "de_DE.UTF-8", "NO_COLOR": "", "LC_ALL": "", "LC_CTYPE": "",
+	}
 	for name, row := range map[string]struct {
 		img    string
 		change map[string]string

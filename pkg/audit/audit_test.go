@@ -33,8 +33,10 @@ func good() []imagetest.Entry {
 		imagetest.File("usr/sbin/agetty", "getty").Mode(0o755), imagetest.File("usr/bin/login", "login").Mode(0o755),
 		imagetest.File(system+"getty@.service", "[Service]\nExecStart=-/sbin/agetty - $TERM\n"),
 		imagetest.Symlink("etc/systemd/system/getty.target.wants/getty@tty1.service", "/lib/systemd/system/getty@.service"),
-		imagetest.File(system+"systemd-networkd.service", "[Service]\n"), wants("multi-user.target", "systemd-networkd.service"),
-		imagetest.File(system+"systemd-resolved.service", "[Service]\n"), wants("sysinit.target", "systemd-resolved.service"),
+		imagetest.File(system+"systemd-networkd.service", "[Service]\n"),
+		wants("multi-user.target", "systemd-networkd.service"),
+		imagetest.File(system+"systemd-resolved.service", "[Service]\n"),
+		wants("sysinit.target", "systemd-resolved.service"),
 		imagetest.File("etc/systemd/network/80-ether.network", "[Match]\nType=ether\n"),
 		imagetest.Symlink("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
 		imagetest.File("etc/hosts", "# names\n127.0.0.1 localhost\n"),
@@ -136,16 +138,27 @@ func aboutNames() map[string]change {
 			without: foreign, with: file(resolv, "nameserver 192.0.2.1\n"), want: one(ResolvConf), says: "192.0.2.1",
 		},
 		"the same through a link": {
-			without: foreign, with: append(link(resolv, "resolv.conf.build"), file("etc/resolv.conf.build", "nameserver 192.0.2.1")...),
-			want: one(ResolvConf), says: "192.0.2.1",
+			without: foreign,
+			with:    append(link(resolv, "resolv.conf.build"), file("etc/resolv.conf.build", "nameserver 192.0.2.1")...),
+			want:    one(ResolvConf), says: "192.0.2.1",
 		},
 		"it is empty": {without: foreign, with: file(resolv, ""), want: one(ResolvConf), says: "is empty"},
 		"it has comments": {
 			without: foreign, with: file(resolv, "# by a builder\n"), want: one(ResolvConf), says: "is empty",
 		},
-		"it is missing":       {without: foreign, want: one(ResolvConf), says: "is missing"},
-		"a link to nowhere":   {without: foreign, with: link(resolv, "/run/gone"), want: one(ResolvConf), says: "leads nowhere"},
-		"a link in a circle":  {without: foreign, with: link(resolv, "resolv.conf"), want: one(ResolvConf), says: "leads nowhere"},
+		"it is missing": {without: foreign, want: one(ResolvConf), says: "is missing"},
+		"a link to nowhere": {
+			without: foreign,
+			with:    link(resolv, "/run/gone"),
+			want:    one(ResolvConf),
+			says:    "leads nowhere",
+		},
+		"a link in a circle": {
+			without: foreign,
+			with:    link(resolv, "resolv.conf"),
+			want:    one(ResolvConf),
+			says:    "leads nowhere",
+		},
 		"an absolute link":    {without: foreign, with: link(resolv, "/run/systemd/resolve/resolv.conf")},
 		"a link by /var/run":  {without: foreign, with: link(resolv, "/var/run/systemd/resolve/stub-resolv.conf")},
 		"the static stub":     {without: foreign, with: link(resolv, "../usr/lib/systemd/resolv.conf")},
@@ -157,6 +170,12 @@ func aboutNames() map[string]change {
 		"tmpfiles does not replace it": {
 			without: foreign, with: append(file(resolv, "nameserver 192.0.2.1\n"),
 				file("usr/lib/tmpfiles.d/x.conf", "L! /etc/resolv.conf - - - - ../run/systemd/resolve/stub-resolv.conf\n")...),
+			want: one(ResolvConf),
+		},
+		"tmpfiles replaces it in a line too late": {
+			without: foreign, with: append(append(file(resolv, "nameserver 192.0.2.1\n"),
+				file("usr/lib/tmpfiles.d/a.conf", "L! /etc/resolv.conf - - - - ../run/x\n")...),
+				file("etc/tmpfiles.d/b.conf", "L+ /etc/resolv.conf - - - - ../run/systemd/resolve/stub-resolv.conf\n")...),
 			want: one(ResolvConf),
 		},
 		"tmpfiles makes it": {
@@ -184,7 +203,8 @@ func aboutNames() map[string]change {
 		},
 		"networkd and a unit of the image's maker": {
 			without: []string{resolv, resolved},
-			with:    file("etc/systemd/system/names.service", "ExecStart=/bin/sh -c 'echo nameserver 192.0.2.1 > /etc/resolv.conf'"),
+			with: file("etc/systemd/system/names.service", "ExecStart=/bin/sh -c 'echo nameserver 192.0.2.1 > "+
+				"/etc/resolv.conf'"),
 		},
 		"NetworkManager writes it": {
 			without: []string{resolv, resolved, networkd}, with: enabled("NetworkManager.service", ""),
@@ -192,9 +212,14 @@ func aboutNames() map[string]change {
 		"units by presets": {
 			without: []string{resolv, resolved, "etc/machine-id"},
 		},
-		"no hosts":         {without: []string{"etc/hosts"}, want: one(Hosts), says: "is missing"},
-		"empty hosts":      {without: []string{"etc/hosts"}, with: file("etc/hosts", ""), want: one(Hosts), says: "is empty"},
-		"hosts without it": {without: []string{"etc/hosts"}, with: file("etc/hosts", "192.0.2.1 a # localhost\n"), want: one(Hosts), says: "no localhost"},
+		"no hosts":    {without: []string{"etc/hosts"}, want: one(Hosts), says: "is missing"},
+		"empty hosts": {without: []string{"etc/hosts"}, with: file("etc/hosts", ""), want: one(Hosts), says: "is empty"},
+		"hosts without it": {
+			without: []string{"etc/hosts"},
+			with:    file("etc/hosts", "192.0.2.1 a # localhost\n"),
+			want:    one(Hosts),
+			says:    "no localhost",
+		},
 		"tmpfiles makes hosts": {
 			without: []string{"etc/hosts"}, with: file("etc/tmpfiles.d/hosts.conf", "C /etc/hosts - - - - /usr/share/hosts\n"),
 		},
@@ -206,18 +231,26 @@ func aboutIdentity() map[string]change {
 	const key = "etc/ssh/ssh_host_ed25519_key"
 	ssh := enabled("ssh.service", "ExecStartPre=/usr/sbin/sshd -t\n")
 	return map[string]change{
-		"host keys":         {with: append(file(key, "secret"), file(key+".pub", "public")...), want: one(HostKeys), says: key},
-		"a public key":      {with: file(key+".pub", "public")},
-		"dropbear's":        {with: file("etc/dropbear/dropbear_rsa_host_key", "secret"), want: one(HostKeys)},
-		"an empty key":      {with: file(key, "")},
-		"no keys":           {with: ssh, want: one(NoHostKeys)},
-		"Debian 13, keygen": {with: append(slices.Clone(ssh), enabled("sshd-keygen.service", "[Unit]\nConditionFirstBoot=yes\n")...), want: one(NoHostKeys)},
+		"host keys": {
+			with: append(file(key, "secret"), file(key+".pub", "public")...),
+			want: one(HostKeys),
+			says: key,
+		},
+		"a public key": {with: file(key+".pub", "public")},
+		"dropbear's":   {with: file("etc/dropbear/dropbear_rsa_host_key", "secret"), want: one(HostKeys)},
+		"an empty key": {with: file(key, "")},
+		"no keys":      {with: ssh, want: one(NoHostKeys)},
+		"Debian 13, keygen": {
+			with: append(slices.Clone(ssh), enabled("sshd-keygen.service", "[Unit]\nConditionFirstBoot=yes\n")...),
+			want: one(NoHostKeys),
+		},
 		"Debian 13, a true first boot": {
 			without: []string{"etc/machine-id"},
 			with:    append(slices.Clone(ssh), enabled("sshd-keygen.service", "[Unit]\nConditionFirstBoot=yes\n")...),
 		},
 		"a part of the unit makes them": {
-			with: append(slices.Clone(ssh), file("usr/lib/systemd/system/ssh.service.d/x.conf", "ExecStartPre=ssh-keygen -A")...),
+			with: append(slices.Clone(ssh),
+				file("usr/lib/systemd/system/ssh.service.d/x.conf", "ExecStartPre=ssh-keygen -A")...),
 		},
 		"another unit makes them": {
 			with: append(slices.Clone(ssh), file("etc/systemd/system/keys.service", "ExecStart=/usr/bin/ssh-keygen -A")...),
@@ -240,16 +273,31 @@ func aboutServices() map[string]change {
 		"the unit is masked": {with: masks("systemd-networkd.service"), want: one(NoNetwork)},
 		"the kernel does it": {without: []string{networkd, ether}, cmdline: "ip=dhcp"},
 		"networkd has no file": {
-			without: []string{ether}, with: file("usr/lib/systemd/network/80-vm-vt.network", "x"), want: one(NoNetwork), says: "no .network file",
+			without: []string{ether},
+			with:    file("usr/lib/systemd/network/80-vm-vt.network", "x"),
+			want:    one(NoNetwork),
+			says:    "no .network file",
 		},
-		"ifupdown":           {without: []string{networkd, ether}, with: enabled("networking.service", "")},
-		"dhcpcd of a link":   {without: []string{networkd}, with: append(file("usr/lib/systemd/system/dhcpcd@.service", ""), link("etc/systemd/system/multi-user.target.wants/dhcpcd@eth0.service", "x")...)},
-		"netplan":            {without: []string{networkd, ether}, with: append(file("etc/netplan/x.yaml", ""), file("usr/lib/systemd/system-generators/netplan", "")...)},
-		"a unit of its own":  {without: []string{networkd, ether}, with: file("etc/systemd/system/net.service", "ExecStart=udhcpc -i eth0\nExecStartPre=ip link set eth0 up")},
-		"presets":            {without: []string{networkd, ether, "etc/machine-id"}},
-		"no udev":            {without: []string{"usr/lib/systemd/systemd-udevd"}, want: one(NoUdev)},
-		"no udev, no module": {without: []string{"usr/lib/systemd/systemd-udevd", "usr/lib/modules/" + version + "/kernel/x.ko"}},
-		"udev is masked":     {with: masks("systemd-udevd.service"), want: one(Masked), says: "no driver"},
+		"ifupdown": {without: []string{networkd, ether}, with: enabled("networking.service", "")},
+		"dhcpcd of a link": {
+			without: []string{networkd},
+			with: append(file("usr/lib/systemd/system/dhcpcd@.service", ""),
+				link("etc/systemd/system/multi-user.target.wants/dhcpcd@eth0.service", "x")...),
+		},
+		"netplan": {
+			without: []string{networkd, ether},
+			with:    append(file("etc/netplan/x.yaml", ""), file("usr/lib/systemd/system-generators/netplan", "")...),
+		},
+		"a unit of its own": {
+			without: []string{networkd, ether},
+			with:    file("etc/systemd/system/net.service", "ExecStart=udhcpc -i eth0\nExecStartPre=ip link set eth0 up"),
+		},
+		"presets": {without: []string{networkd, ether, "etc/machine-id"}},
+		"no udev": {without: []string{"usr/lib/systemd/systemd-udevd"}, want: one(NoUdev)},
+		"no udev, no module": {
+			without: []string{"usr/lib/systemd/systemd-udevd", "usr/lib/modules/" + version + "/kernel/x.ko"},
+		},
+		"udev is masked": {with: masks("systemd-udevd.service"), want: one(Masked), says: "no driver"},
 		"a container's base": {
 			with: masks("systemd-remount-fs.service", "dev-hugepages.mount", "sys-fs-fuse-connections.mount",
 				"systemd-logind.service", "getty.target", "console-getty.service"),
@@ -259,12 +307,26 @@ func aboutServices() map[string]change {
 		"masked by an empty file":    {with: file("etc/systemd/system/systemd-udevd.service", ""), want: one(Masked)},
 		"no agetty":                  {without: []string{"usr/sbin/agetty"}, want: one(NoGetty), says: "agetty"},
 		"no login":                   {without: []string{"usr/bin/login"}, want: one(NoGetty), says: "login"},
-		"another getty":              {without: []string{"usr/sbin/agetty"}, with: file("etc/systemd/system/getty@.service", "ExecStart=/x"), want: one(NoGetty)},
-		"from docker":                {with: file(".dockerenv", ""), want: one(DockerEnv)},
-		"told that it is not":        {with: file(".dockerenv", ""), cmdline: "container="},
-		"root in fstab":              {without: []string{"etc/fstab"}, with: file("etc/fstab", "UUID=1-2 / ext4 defaults 0 1\n"), want: one(Fstab)},
-		"data in fstab":              {without: []string{"etc/fstab"}, with: file("etc/fstab", "LABEL=data /data ext4 nofail 0 2\n#/dev/sda1 / ext4\n")},
-		"tmpfs in fstab":             {without: []string{"etc/fstab"}, with: file("etc/fstab", "tmpfs / tmpfs defaults 0 0\n")},
+		"another getty": {
+			without: []string{"usr/sbin/agetty"},
+			with:    file("etc/systemd/system/getty@.service", "ExecStart=/x"),
+			want:    one(NoGetty),
+		},
+		"from docker":         {with: file(".dockerenv", ""), want: one(DockerEnv)},
+		"told that it is not": {with: file(".dockerenv", ""), cmdline: "container="},
+		"root in fstab": {
+			without: []string{"etc/fstab"},
+			with:    file("etc/fstab", "UUID=1-2 / ext4 defaults 0 1\n"),
+			want:    one(Fstab),
+		},
+		"data in fstab": {
+			without: []string{"etc/fstab"},
+			with:    file("etc/fstab", "LABEL=data /data ext4 nofail 0 2\n#/dev/sda1 / ext4\n"),
+		},
+		"tmpfs in fstab": {
+			without: []string{"etc/fstab"},
+			with:    file("etc/fstab", "tmpfs / tmpfs defaults 0 0\n"),
+		},
 	}
 }
 
@@ -284,7 +346,10 @@ func aboutSELinux() map[string]change {
 		"another is wanted": {with: config("selinux"), cmdline: "lsm=apparmor"},
 		"no policy":         {with: append(config("selinux")[2:], policy[0])},
 		"permissive":        {with: append(config("selinux")[1:], file("etc/selinux/config", "SELINUX=permissive\n")...)},
-		"another place":     {with: append(config("selinux"), file("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=../../x\n")...), want: one(SELinux)},
+		"another place": {
+			with: append(config("selinux"), file("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=../../x\n")...),
+			want: one(SELinux),
+		},
 		"labels": {
 			without: []string{"usr/lib/systemd/systemd"},
 			with: append(config("selinux"), imagetest.File("usr/lib/systemd/systemd", "init").Mode(0o755).
@@ -307,7 +372,11 @@ func aboutSpace() map[string]change {
 		"openSUSE's":             {with: file("usr/lib/modules/"+version+"/initrd", large), want: one(BootFiles)},
 		"bootc's":                {with: file("usr/lib/modules/"+version+"/initramfs.img", large), want: one(BootFiles)},
 		"of kernel-install":      {with: file("boot/0123456789abcdef/"+version+"/initrd", large), want: one(BootFiles)},
-		"entries":                {with: file("boot/loader/entries/x.conf", "title x"), want: one(BootFiles), says: "/boot/loader"},
+		"entries": {
+			with: file("boot/loader/entries/x.conf", "title x"),
+			want: one(BootFiles),
+			says: "/boot/loader",
+		},
 		"kdump's": {
 			with: file("boot/initramfs-"+version+"kdump.img", large), cmdline: "crashkernel=256M",
 		},
@@ -335,9 +404,12 @@ func aboutSpace() map[string]change {
 			with: append(file("var/cache/pacman/pkg/x.pkg.tar.zst", "x"), file("var/lib/pacman/sync/core.db", "x")...),
 			want: one(PackageCaches), says: "/var/cache/pacman/pkg: 1 B; /var/lib/pacman/sync: 1 B",
 		},
-		"apk":            {with: file("var/cache/apk/APKINDEX.1.tar.gz", "x"), want: one(PackageCaches)},
-		"zypper":         {with: file("var/cache/zypp/solv/repo/solv", "x"), want: one(PackageCaches)},
-		"through a link": {with: append(link("var/cache/dnf", "../lib/x"), file("var/lib/x/y.rpm", "x")...), want: one(PackageCaches)},
+		"apk":    {with: file("var/cache/apk/APKINDEX.1.tar.gz", "x"), want: one(PackageCaches)},
+		"zypper": {with: file("var/cache/zypp/solv/repo/solv", "x"), want: one(PackageCaches)},
+		"through a link": {
+			with: append(link("var/cache/dnf", "../lib/x"), file("var/lib/x/y.rpm", "x")...),
+			want: one(PackageCaches),
+		},
 	}
 }
 
@@ -380,7 +452,10 @@ func TestOtherInit(t *testing.T) {
 		"OpenRC": {append(slices.Clone(openrc), link("etc/runlevels/boot/networking", "/etc/init.d/networking")...),
 			[]string{}},
 		"OpenRC with its own script": {append(slices.Clone(openrc), link("etc/runlevels/default/local", "x")...), []string{}},
-		"lo is no network":           {append(slices.Clone(openrc), link("etc/runlevels/boot/net.lo", "x")...), one(NoNetwork)},
+		"lo is no network": {
+			append(slices.Clone(openrc), link("etc/runlevels/boot/net.lo", "x")...),
+			one(NoNetwork),
+		},
 	} {
 		v := look(t, "", c.entries...)
 		v.Init = "bin/busybox"
@@ -404,9 +479,11 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// Links in circles, names without end and directories in the place of files are no reason to fail, and none to take long.
+// Links in circles, names without end and directories in the place of files are no reason to fail, and none to take
+// long.
 func TestHostileTree(t *testing.T) {
-	hostile := append(without(good(), resolv, "etc/hosts", "etc/os-release", "usr/lib/os-release", "etc/machine-id", ether),
+	hostile := append(
+		without(good(), resolv, "etc/hosts", "etc/os-release", "usr/lib/os-release", "etc/machine-id", ether),
 		imagetest.Dir("usr/lib/os-release/x"), imagetest.Symlink("etc/os-release", "os-release"),
 		imagetest.Symlink("etc/resolv.conf", "hosts"), imagetest.Symlink("etc/hosts", "resolv.conf"),
 		imagetest.Symlink("var/cache/dnf", "/"), imagetest.Symlink("var/cache/apk", "apk"),
@@ -447,7 +524,8 @@ func TestFirmware(t *testing.T) {
 	for osRelease, want := range map[string]string{
 		"ID=debian\n": "Broadcom NetXtreme II, 10 Gbit/s (bnx2x: firmware-bnx2x), " +
 			"QLogic and Marvell FastLinQ (qed: firmware-qlogic)",
-		"ID=ubuntu\nID_LIKE=debian\n":            "(bnx2x: linux-firmware), QLogic and Marvell FastLinQ (qed: linux-firmware)",
+		"ID=ubuntu\nID_LIKE=debian\n": "(bnx2x: linux-firmware), QLogic and Marvell FastLinQ (qed: " +
+			"linux-firmware)",
 		"ID=fedora\n":                            "(qed: qed-firmware)",
 		"ID=\"centos\"\nID_LIKE=\"rhel fedora\"": "(bnx2x: linux-firmware)",
 		"ID=arch\n":                              "(bnx2x: linux-firmware-broadcom)",

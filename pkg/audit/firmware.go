@@ -12,7 +12,8 @@ type card struct {
 	packages map[family]string
 }
 
-// cards lists them. Drivers that merely name firmware are not here: most of these have a copy in the card's flash memory
+// cards lists them. Drivers that merely name firmware are not here: most of these have a copy in the card's flash
+// memory
 // (tg3, cxgb4, nfp of some boards), or work without (r8169, ice).
 var cards = []card{
 	{"bnx2", "Broadcom NetXtreme II, 1 Gbit/s", map[family]string{
@@ -68,7 +69,8 @@ func (v *View) Firmware(drivers []string) *Finding {
 	if f == debian {
 		mend = "# The packages are in non-free-firmware:\n" + nonFree + "\n" + mend
 	}
-	return &Finding{NICFirmware, "these network cards do not work, because their firmware is missing; each with its driver, " +
+	return &Finding{NICFirmware, "these network cards do not work, because their firmware is missing; each with its " +
+		"driver, " +
 		"and the package that has it: " + strings.Join(names, ", "), mend}
 }
 

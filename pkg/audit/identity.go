@@ -62,7 +62,8 @@ func hostKeys(v *View) *Finding {
 	if len(keys) == 0 {
 		return nil
 	}
-	return &Finding{HostKeys, "the image has SSH host keys (" + list(keys) + "): all machines share them, and whoever can " +
+	return &Finding{HostKeys, "the image has SSH host keys (" + list(keys) + "): all machines share them, and whoever " +
+		"can " +
 		"pull the image can pretend to be one", "# In the RUN that installs the SSH server, at its end:\n" +
 		"RUN rm -f /etc/ssh/ssh_host_* /etc/dropbear/dropbear_*_host_key" + v.makeKeys("\n")}
 }
@@ -122,8 +123,10 @@ func randomSeed(v *View) *Finding {
 	if len(seeds) == 0 {
 		return nil
 	}
-	return &Finding{RandomSeed, "the image has a random seed (" + list(seeds) + "), which is the same for all machines at " +
+	return &Finding{RandomSeed, "the image has a random seed (" + list(seeds) + "), which is the same for all " +
+		"machines at " +
 		"every boot, and known to whoever can pull the image",
-		"# In the last RUN:\nRUN rm -f /var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/seedrng/seed.* \\\n" +
+		"# In the last RUN:\nRUN rm -f /var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/seedrng/seed.* " +
+			"\\\n" +
 			"      /var/lib/misc/random-seed /boot/loader/random-seed"}
 }

@@ -44,8 +44,8 @@ func resolvConf(v *View) *Finding {
 	if p := v.family.resolved(); p != "" && !v.units.has("systemd-resolved.service") {
 		mend = v.family.install(p) + "\n" + mend
 	}
-	return &Finding{ResolvConf, "/etc/resolv.conf " + v.state(resolvConfPath) + ", and nothing makes it: systemd-networkd " +
-		"leaves that to systemd-resolved, which is not enabled, so no name will be found", mend}
+	return &Finding{ResolvConf, "/etc/resolv.conf " + v.state(resolvConfPath) + ", and nothing makes it: " +
+		"systemd-networkd leaves that to systemd-resolved, which is not enabled, so no name will be found", mend}
 }
 
 // linkResolvConf mends it for systemd-resolved. Builders mount their own file there, so no RUN can replace it.
@@ -116,10 +116,17 @@ func hosts(v *View) *Finding {
 		how = v.state(file)
 	}
 	return &Finding{Hosts, "/etc/hosts " + how + ", so programs that read it themselves do not find localhost: builders " +
-		"mount their own file while they run commands, and leave an empty one",
-		"# In a file hosts beside the Containerfile: 127.0.0.1 localhost\n" +
-			"#                                           ::1 localhost\n" +
-			"# After the last RUN:\nCOPY hosts /etc/hosts"}
+		"mount their own file while they run commands, and leave an empty one", v.makeHosts()}
+}
+
+// makeHosts returns the lines that give a machine a hosts file. No RUN can write it, because builders mount their own.
+func (v *View) makeHosts() string {
+	if v.systemd() {
+		// dash's echo would make two lines of it; systemd-tmpfiles is to do that.
+		return `RUN printf '%s\n' 'f+ /etc/hosts - - - - 127.0.0.1 localhost\n::1 localhost' \
+      > /usr/lib/tmpfiles.d/00-hosts.conf`
+	}
+	return "# In a file hosts beside the Containerfile: 127.0.0.1 localhost\n# After the last RUN:\nCOPY hosts /etc/hosts"
 }
 
 // hostsHas reports whether a hosts(5) has a name.

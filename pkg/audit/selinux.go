@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// selinux looks for a policy that the system would load and enforce while no file has a label, since images seldom carry
+// selinux looks for a policy that the system would load and enforce while no file has a label, since images seldom
+// carry
 // them: then the policy refuses nearly everything.
 func selinux(v *View) *Finding {
 	if !v.systemd() || !v.hasSELinux() {
@@ -23,7 +24,8 @@ func selinux(v *View) *Finding {
 	if n, err := v.Tree.Lookup(v.Init); err != nil || n.Xattrs["security.selinux"] != "" {
 		return nil
 	}
-	return &Finding{SELinux, "/etc/selinux/config says enforcing, and the files of the image have no labels, so the policy " +
+	return &Finding{SELinux, "/etc/selinux/config says enforcing, and the files of the image have no labels, so the " +
+		"policy " +
 		"refuses nearly everything and the system does not start", "RUN echo selinux=0 >> /boot/wyrcan.cmdline"}
 }
 

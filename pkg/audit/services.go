@@ -43,12 +43,14 @@ func (v *View) noNetworkUnit() *Finding {
 			"/lib/systemd/system-generators/netplan") {
 		return nil
 	}
-	const file = `RUN printf '[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n' > /etc/systemd/network/80-ether.network`
+	const file = `RUN mkdir -p /etc/systemd/network \
+ && printf '[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n' > /etc/systemd/network/80-ether.network`
 	if enabled {
-		return &Finding{NoNetwork, "systemd-networkd is enabled, and no .network file is for Ethernet links, so the network " +
+		return &Finding{NoNetwork, "systemd-networkd is enabled, and no .network file is for Ethernet links, so the " +
+			"network " +
 			"stays down unless the machine is booted with wyr.net.keep=yes", file}
 	}
-	mend := "RUN systemctl enable systemd-networkd systemd-resolved\n" + file
+	mend := "RUN systemctl enable systemd-networkd systemd-resolved\n" + file + "\n" + linkResolvConf
 	switch {
 	case v.family == rhel:
 		mend = v.family.install("NetworkManager") + "\nRUN systemctl enable NetworkManager"
@@ -72,7 +74,8 @@ func (v *View) only(name string) bool {
 	return true
 }
 
-// hasNetworkFile reports whether systemd-networkd has a file that is not one of systemd's own, which are for containers,
+// hasNetworkFile reports whether systemd-networkd has a file that is not one of systemd's own, which are for
+// containers,
 // virtual machines, Wi-Fi and tunnels.
 func (v *View) hasNetworkFile() bool {
 	stock := []string{
@@ -192,10 +195,13 @@ func dockerEnv(v *View) *Finding {
 		return nil
 	}
 	// detect_container in src/basic/virt.c of systemd
-	return &Finding{DockerEnv, "the image has /.dockerenv, so systemd believes that it runs in Docker: it loads no drivers " +
+	return &Finding{DockerEnv, "the image has /.dockerenv, so systemd believes that it runs in Docker: it loads no " +
+		"drivers " +
 		"and leaves the hardware alone",
-		"# docker commit and docker export leave the file; a build does not. In a build on this image with buildah or podman:\n" +
-			"RUN rm -f /.dockerenv\n# With Docker, which has the file there in each RUN, tell systemd that it is in no container:\n" +
+		"# docker commit and docker export leave the file; a build does not. In a build on this image with buildah or " +
+			"podman:\n" +
+			"RUN rm -f /.dockerenv\n# With Docker, which has the file there in each RUN, tell systemd that it is in no " +
+			"container:\n" +
 			"RUN echo container= >> /boot/wyrcan.cmdline"}
 }
 
@@ -207,7 +213,8 @@ func fstab(v *View) *Finding {
 	if source == "" {
 		return nil
 	}
-	return &Finding{Fstab, "/etc/fstab says that / is on " + source + ": the root is in memory, so systemd-remount-fs fails",
+	return &Finding{Fstab, "/etc/fstab says that / is on " + source + ": the root is in memory, so systemd-remount-fs " +
+		"fails",
 		"RUN sed -i '/^[^#[:space:]]\\+[[:space:]]\\+\\/[[:space:]]/d' /etc/fstab"}
 }
 

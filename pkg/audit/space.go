@@ -116,7 +116,8 @@ func bootFiles(v *View) *Finding {
 	if len(loader) > 0 {
 		names = append(names, "/boot/loader")
 	}
-	return &Finding{BootFiles, units.Bytes(size) + " you could drop: Wyrcan uses neither an initramfs nor the entries of " +
+	return &Finding{BootFiles, units.Bytes(size) + " you could drop: Wyrcan uses neither an initramfs nor the entries " +
+		"of " +
 		"a boot loader (" + some(names) + ")", v.family.noInitramfs()}
 }
 
@@ -182,7 +183,8 @@ func otherKernels(v *View) *Finding {
 	if len(all) == 0 {
 		return nil
 	}
-	return &Finding{OtherKernels, units.Bytes(size) + " you could drop: the machine boots /" + v.Kernel + " (" + v.Version +
+	return &Finding{OtherKernels, units.Bytes(size) + " you could drop: the machine boots /" + v.Kernel + " " +
+		"(" + v.Version +
 		"), and the image has more kernels than that (" + some(names) + ")",
 		"# In the RUN that installs the kernel, so that no layer has them:\nRUN rm -rf " + quoted(names)}
 }
@@ -218,7 +220,8 @@ func packageCaches(v *View) *Finding {
 	if len(all) == 0 {
 		return nil
 	}
-	return &Finding{PackageCaches, units.Bytes(size) + " you could drop: lists and packages that were downloaded for the " +
+	return &Finding{PackageCaches, units.Bytes(size) + " you could drop: lists and packages that were downloaded for " +
+		"the " +
 		"build (" + strings.Join(what, "; ") + ")", v.family.clean()}
 }
 

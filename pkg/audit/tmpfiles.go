@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -13,20 +14,21 @@ var tmpfileDirs = []string{"/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/local/lib
 // tmpfile is a line that makes something.
 type tmpfile struct{ kind, path, argument string }
 
-// tmpfilesAt returns the lines for a path.
+// tmpfilesAt returns the lines for a path, in the order of the names of their files.
 func (v *View) tmpfilesAt(at string) []tmpfile {
-	var all []tmpfile
-	seen := map[string]bool{}
+	files := map[string]string{}
 	for _, dir := range tmpfileDirs {
 		for _, name := range v.names(dir) {
-			if !strings.HasSuffix(name, ".conf") || seen[name] {
-				continue
+			if strings.HasSuffix(name, ".conf") && files[name] == "" {
+				files[name] = dir + "/" + name
 			}
-			seen[name] = true
-			for _, t := range parseTmpfiles(v.text(dir + "/" + name)) {
-				if t.path == at {
-					all = append(all, t)
-				}
+		}
+	}
+	var all []tmpfile
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		for _, t := range parseTmpfiles(v.text(files[name])) {
+			if t.path == at {
+				all = append(all, t)
 			}
 		}
 	}
@@ -50,15 +52,22 @@ func parseTmpfiles(text string) []tmpfile {
 	return all
 }
 
-// makes reports whether the line makes a file or a link, replace that it replaces what is there.
-func (t tmpfile) makes(replace bool) bool {
-	if t.kind == "" || !strings.ContainsRune("LfFCw", rune(t.kind[0])) {
-		return false
-	}
-	return !replace || t.kind[0] == 'F' || strings.Contains(t.kind, "+")
+// makes reports whether the line makes a file or a link.
+func (t tmpfile) makes() bool { return t.kind != "" && strings.ContainsRune("LfFCw", rune(t.kind[0])) }
+
+// replaces reports whether it does so where something is already.
+func (t tmpfile) replaces() bool {
+	return t.makes() && (t.kind[0] == 'F' || strings.Contains(t.kind, "+"))
 }
 
 // made reports whether systemd-tmpfiles makes a file at each boot: where something is, only a line that replaces it.
+// The
+// first line counts; systemd-tmpfiles calls the others duplicates.
 func (v *View) made(at string) bool {
-	return v.systemd() && slices.ContainsFunc(v.tmpfilesAt(at), func(t tmpfile) bool { return t.makes(!v.missing(at)) })
+	if !v.systemd() {
+		return false
+	}
+	lines := v.tmpfilesAt(at)
+	i := slices.IndexFunc(lines, tmpfile.makes)
+	return i >= 0 && (v.missing(at) || lines[i].replaces())
 }
