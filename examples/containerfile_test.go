@@ -145,7 +145,13 @@ func problems(steps []instruction, context string) (all []string) {
 	say := func(s instruction, format string, args ...any) {
 		all = append(all, fmt.Sprintf("line %d: ", s.line)+fmt.Sprintf(format, args...))
 	}
-	for _, s := range steps {
+	last := 0 // the stage that becomes the image
+	for i, s := range steps {
+		if s.name == "FROM" {
+			last = i
+		}
+	}
+	for i, s := range steps {
 		if m := secret.FindString(s.text); m != "" {
 			say(s, "it has a secret, or the place for one: %q", m)
 		}
@@ -158,7 +164,9 @@ func problems(steps []instruction, context string) (all []string) {
 			}
 		case "RUN":
 			for _, text := range leftovers(s.text) {
-				say(s, "%s", text)
+				if i > last {
+					say(s, "%s", text)
+				}
 			}
 		case "ADD":
 			say(s, "ADD fetches and unpacks; use COPY")
@@ -215,6 +223,7 @@ func TestProblems(t *testing.T) {
 		"FROM a\nCOPY common/root/ /\nCOPY --from=x /nothing /\n":     "",
 		"FROM a\nRUN echo root:x | chpasswd\n":                        "secret",
 		"FROM a\nENV REGISTRY_TOKEN=x\n":                              "secret",
+		"FROM a AS b\nRUN apt-get install x\nFROM scratch\n":          "",
 		"FROM a\nRUN apt-get update && apt-get install -y x\n":        "apt-get install without",
 		"FROM a\nRUN dnf install -y --setopt=install_weak_deps=False": "without dnf clean all",
 		"FROM a\nRUN pacman -Syu --noconfirm x && pacman -Scc":        "without rm -rf",
