@@ -44,6 +44,9 @@ const (
 	agetty        = "\n\t!usr/sbin/agetty getty\n\t!usr/bin/login login\n"
 )
 
+// dbusID is what the installation of dbus leaves.
+const dbusID = "#! echo 0123456789abcdef0123456789abcdef > /var/lib/dbus/machine-id"
+
 // none is a package that the tests need nothing of.
 const none = ""
 
@@ -53,7 +56,7 @@ func debians(osRelease string, kernels map[string]string) distribution {
 		"aardvark-dns": none, "ca-certificates": none, "crun": none, "iproute2": none, "iptables": none,
 		"iputils-ping": none, "kmod": none, "libcap2-bin": none, "libnss-myhostname": none, "libnss-resolve": none,
 		"netavark": none, "nftables": none,
-		"dbus": "#! echo 0123456789abcdef0123456789abcdef > /var/lib/dbus/machine-id",
+		"dbus": dbusID,
 		"podman": `
 			usr/lib/systemd/system/podman-auto-update.timer unit timers.target
 			#! systemctl enable podman-auto-update.timer`,
@@ -64,7 +67,7 @@ func debians(osRelease string, kernels map[string]string) distribution {
 				echo secret > /etc/ssh/ssh_host_${k}_key; echo public > /etc/ssh/ssh_host_${k}_key.pub
 			done
 			systemctl enable ssh`,
-		"systemd-resolved": resolvedUnit + "#! systemctl enable systemd-resolved",
+		"systemd-resolved": resolvedUnit + dbusID + "; systemctl enable systemd-resolved", // it depends on dbus
 		"systemd-sysv": systemd + getty + `
 			usr/sbin/init -> ../lib/systemd/systemd
 			` + networkdUnit + `

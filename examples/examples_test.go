@@ -112,7 +112,7 @@ RUN apt-get clean
 RUN mkdir -p /etc/systemd/network && printf '[Match]\nType=ether\n' > /etc/systemd/network/a.network
 RUN systemctl enable systemd-networkd
 RUN : > /etc/machine-id
-`, "boot/vmlinuz-6.8.0-90-generic", []string{"resolv-conf", "hosts", "initramfs", "package-caches"}},
+`, "boot/vmlinuz-6.8.0-90-generic", []string{"machine-id", "resolv-conf", "hosts", "initramfs", "package-caches"}},
 		"Fedora": {fedora(), `
 FROM fedora
 RUN dnf install -y kernel-core kernel-modules kernel-modules-core systemd systemd-udev util-linux
@@ -192,8 +192,13 @@ func TestFaultsAndMends(t *testing.T) {
 			if diff := cmp.Diff(c.want, kinds(found)); diff != "" {
 				t.Fatalf("warnings (-want +got):\n%s\n%q", diff, found)
 			}
-			for _, f := range found {
-				run("FROM x\n" + f.Mend)
+			const last = "# In the last RUN:"
+			for _, behind := range []bool{false, true} {
+				for _, f := range found {
+					if strings.HasPrefix(f.Mend, last) == behind {
+						run("FROM x\n" + f.Mend)
+					}
+				}
 			}
 			plan, left := b.examine()
 			if len(left) > 0 {

@@ -12,9 +12,9 @@ type card struct {
 	packages map[family]string
 }
 
-// cards lists them. Drivers that merely name firmware are not here: most of these have a copy in the card's flash
-// memory
-// (tg3, cxgb4, nfp of some boards), or work without (r8169, ice).
+// cards lists them. Drivers that merely name firmware are not here: their cards have a copy in flash memory (tg3,
+// cxgb4,
+// nfp, liquidio), or work without (r8169, ice).
 var cards = []card{
 	{"bnx2", "Broadcom NetXtreme II, 1 Gbit/s", map[family]string{
 		debian: "firmware-bnx2", fedora: "linux-firmware", rhel: "linux-firmware", arch: "linux-firmware-broadcom",
@@ -28,13 +28,8 @@ var cards = []card{
 		debian: "firmware-qlogic", fedora: "qed-firmware", arch: "linux-firmware-qlogic",
 		suse: "kernel-firmware-qlogic", alpine: "linux-firmware-qed",
 	}},
-	{"nfp", "Netronome Agilio", map[family]string{
-		debian: "firmware-netronome", fedora: "netronome-firmware", rhel: "netronome-firmware", arch: "linux-firmware-nfp",
-		suse: "kernel-firmware-nfp", alpine: "linux-firmware-netronome",
-	}},
-	{"liquidio", "Cavium LiquidIO", map[family]string{
-		debian: "firmware-cavium", fedora: "liquidio-firmware", arch: "linux-firmware-liquidio",
-		suse: "kernel-firmware-liquidio", alpine: "linux-firmware-liquidio",
+	{"bna", "Brocade and QLogic BR-Series", map[family]string{
+		debian: "firmware-qlogic", fedora: "linux-firmware", rhel: "linux-firmware", arch: "linux-firmware-qlogic",
 	}},
 	{"tehuti", "Tehuti Networks, 10 Gbit/s", map[family]string{
 		debian: "firmware-misc-nonfree", fedora: "linux-firmware", rhel: "linux-firmware", arch: "linux-firmware-other",
