@@ -217,13 +217,13 @@ PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server
   iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
   unsquashfs=squashfs-tools grub-script-check=grub-common curl=curl jq=jq podman=podman buildah=buildah \
-  dockerd=docker.io zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
+  dockerd=docker.io busybox=busybox-static zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
 lint:
 	tools/need shellcheck=shellcheck
-	@files=$$(gofmt -l cmds pkg tools integration); test -z "$$files" || { echo "gofmt -w is needed:" $$files; exit 1; }
+	@files=$$(gofmt -l cmds pkg tools integration examples); test -z "$$files" || { echo "gofmt -w is needed:" $$files; exit 1; }
 	go vet -tags slow ./...
 	go tool staticcheck -tags slow ./...
 	shellcheck $(SCRIPTS)

@@ -64,6 +64,20 @@ type driverSet struct {
 	damaged  []string // sentences
 }
 
+// withoutAny returns the names of the network drivers that lack all their firmware.
+func (s *driverSet) withoutAny() []string {
+	var names []string
+	if s == nil {
+		return nil
+	}
+	for _, d := range s.missing {
+		if d.Kind == network && d.lacksAll() {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
 // maxDriver limits the size of a module, which is read into memory. It is more than any module has with all its
 // symbols.
 const maxDriver = 512 << 20

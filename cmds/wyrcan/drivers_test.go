@@ -112,13 +112,15 @@ func TestCheckFirmware(t *testing.T) {
 	}
 	const damaged = "the driver /usr/lib/modules/" + release +
 		"/kernel/drivers/net/broken.ko is damaged: not a kernel module: EOF"
+	const another = "295 B you could drop: the machine boots /boot/vmlinuz (" + release + "), and the image has more " +
+		"kernels than that (/usr/lib/modules/another)"
 	want := []string{
 		"17 modules, 8 firmware files",
 		"missing for 9 network drivers: bnx2, e100, many0, many1, many2 and 4 more",
 		"missing for 1 storage driver: qla2xxx",
 		"missing for 1 driver of other kinds (1 wireless)",
 		"missing in part for 1 driver (-v names all drivers and files)",
-		damaged,
+		damaged, another,
 	}
 	if diff := cmp.Diff(want, about(check())); diff != "" {
 		t.Errorf("the report about drivers (-want +got):\n%s", diff)
@@ -136,7 +138,7 @@ func TestCheckFirmware(t *testing.T) {
 	for _, d := range missing {
 		want = append(want, "missing for "+d.Name+" ("+d.Kind+"): "+strings.Join(d.Missing, ", "))
 	}
-	want = append(want, damaged)
+	want = append(want, damaged, another)
 	if diff := cmp.Diff(want, about(check("-v"))); diff != "" {
 		t.Errorf("the report of -v about drivers (-want +got):\n%s", diff)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/audit"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 )
 
@@ -39,13 +40,14 @@ func TestStrangersText(t *testing.T) {
 // A name in an image cannot add a line to the report.
 func TestReportOfStrangers(t *testing.T) {
 	r := report{Image: "x", Bootable: true, Kernel: "/boot/\x1b[2Jk", Version: "6.1\nbootable      no",
-		Warnings: []string{"file a\u202eb\nwarning c"}}
+		Warnings: []audit.Finding{{ID: "x", Text: "file a\u202eb\nwarning c", Mend: "RUN a\x1b[2Jb"}}}
 	var out bytes.Buffer
-	if err := r.print(&out, true); err != nil {
+	if err := r.print(&out, style{verbose: true, explain: true}); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(out.String()) {
-		if line = strings.TrimSuffix(line, "\n"); printable.Clip(line, printable.Long) != line ||
+		// Lines of a mend are indented.
+		if line = strings.TrimLeft(strings.TrimSuffix(line, "\n"), " "); printable.Clip(line, printable.Long) != line ||
 			strings.HasPrefix(line, "bootable      no") {
 			t.Errorf("the report has the line %q", line)
 		}

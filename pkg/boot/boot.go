@@ -125,7 +125,7 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 		b.logf("chosen: %s", plan.Chosen)
 	}
 	for _, w := range plan.Warnings {
-		b.logf("%s", strings.TrimSpace(w))
+		b.logf("%s", strings.TrimSpace(w.Text))
 	}
 	return plan.Make(ctx)
 }

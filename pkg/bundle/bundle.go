@@ -68,7 +68,7 @@ type Plan struct {
 	Init     string // the same for the init
 	Chosen   string // which kernel and init were chosen and why, a sentence; "" if the image says it itself
 	Packing  initrd.Compression
-	Warnings []string // sentences about what will not work as the image's maker may expect
+	Warnings []Warning
 	Stat     rootfs.Stat
 
 	opt     Options

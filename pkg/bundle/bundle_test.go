@@ -242,6 +242,15 @@ func TestLargePages(t *testing.T) {
 	}
 }
 
+// texts returns what warnings say.
+func texts(list []Warning) string {
+	var all []string
+	for _, w := range list {
+		all = append(all, w.Text)
+	}
+	return strings.Join(all, "\n")
+}
+
 func TestWarnings(t *testing.T) {
 	for name, c := range map[string]struct {
 		entry imagetest.Entry
@@ -271,13 +280,13 @@ func TestWarnings(t *testing.T) {
 		"wyrinit's dir": {imagetest.File(".wyrcan/x", "x"), Options{Wyrinit: []byte("w")}, "boots without wyrinit"},
 	} {
 		p := inspect(t, c.opt, bootable(c.entry)...)
-		if got := strings.Join(p.Warnings, "\n"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+		if got := texts(p.Warnings); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: warnings %q, want %q", name, got, c.want)
 		}
 	}
 	modules := bootable()
 	p := inspect(t, Options{}, modules[:len(modules)-1]...)
-	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "no /lib/modules/"+version) {
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0].Text, "no /lib/modules/"+version) {
 		t.Errorf("without modules: warnings %q", p.Warnings)
 	}
 }

@@ -32,6 +32,8 @@ func (f firmware) Read(path string, limit int64) ([]byte, error) {
 func (p *Plan) findMicrocode(ctx context.Context) error {
 	set, troubles, err := p.Microcode(ctx, p.opt.Microcode)
 	p.early = set.Archive()
-	p.Warnings = append(p.Warnings, troubles...)
+	for _, t := range troubles {
+		p.Warnings = append(p.Warnings, Warning{Microcode, t})
+	}
 	return err
 }

@@ -93,7 +93,7 @@ func TestMicrocode(t *testing.T) {
 		for _, memory := range []Room{{}, room(4<<30, 4<<30)} { // packed, and as it is
 			c.opt.Room, c.opt.Single = memory, memory.Total == 0
 			p := inspect(t, c.opt, c.entries...)
-			if said := strings.Join(p.Warnings, "\n"); said != "" != (c.warning != "") || !strings.Contains(said, c.warning) {
+			if said := texts(p.Warnings); said != "" != (c.warning != "") || !strings.Contains(said, c.warning) {
 				t.Errorf("%s: %q, want a warning with %q", name, p.Warnings, c.warning)
 			}
 			b, err := p.Make(t.Context())

@@ -177,7 +177,7 @@ func TestSearch(t *testing.T) {
 			!strings.HasSuffix(p.Chosen, "; init /sbin/init, because there is no /init") {
 			t.Errorf("%s: the kernel is %s, chosen %q, want %s, %q", name, p.File, p.Chosen, c.file, c.why)
 		}
-		if got := strings.Join(p.Warnings, "\n"); (got == "") != (c.warning == "") || !strings.Contains(got, c.warning) {
+		if got := texts(p.Warnings); (got == "") != (c.warning == "") || !strings.Contains(got, c.warning) {
 			t.Errorf("%s: warnings %q, want %q", name, got, c.warning)
 		}
 	}
@@ -278,7 +278,7 @@ func TestManyKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if p.File != "k/9999" || len(strings.Join(p.Warnings, "")) > 1000 {
+	if p.File != "k/9999" || len(texts(p.Warnings)) > 1000 {
 		t.Errorf("the kernel is %s, warnings %q", p.File, p.Warnings)
 	}
 	if d := time.Since(began); d > 20*time.Second {
@@ -483,7 +483,7 @@ func TestKernelUnder(t *testing.T) {
 		if p.File != "boot/vmlinuz-6.2" || p.Kernel.Version != "6.2" {
 			t.Errorf("%s: the kernel is %s %s", name, p.File, p.Kernel.Version)
 		}
-		if got := strings.Join(p.Warnings, "\n"); (got == "") != (c.warning == "") || !strings.Contains(got, c.warning) {
+		if got := texts(p.Warnings); (got == "") != (c.warning == "") || !strings.Contains(got, c.warning) {
 			t.Errorf("%s: warnings %q, want %q", name, got, c.warning)
 		}
 		want := p.Stat
