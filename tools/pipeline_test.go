@@ -184,7 +184,7 @@ func TestPipelines(t *testing.T) {
 		tt.variables["CI_DEFAULT_BRANCH"] = "main"
 		var got []string
 		for job, j := range p.jobs {
-			if !hidden(job) && runs(t, p.rules, tt.variables) && (j.Rules == nil || runs(t, j.Rules, tt.variables)) {
+			if !hidden(job) && admits(t, p.rules, tt.variables) && (j.Rules == nil || admits(t, j.Rules, tt.variables)) {
 				got = append(got, job)
 			}
 		}
@@ -204,8 +204,8 @@ func TestPipelines(t *testing.T) {
 	}
 }
 
-// runs reports whether rules let a job into a pipeline with these variables.
-func runs(t *testing.T, rules []rule, variables map[string]string) bool {
+// admits reports whether rules let a job into a pipeline with these variables.
+func admits(t *testing.T, rules []rule, variables map[string]string) bool {
 	t.Helper()
 	for _, r := range rules {
 		if r.If == "" || holds(t, r.If, variables) {
@@ -261,7 +261,7 @@ func TestDownloadLinks(t *testing.T) {
 				t.Errorf("%s: the link %s: the artefacts are %q", name, m[0], j.Artifacts.Paths)
 			}
 			on := map[string]string{"CI_COMMIT_BRANCH": branch, "CI_DEFAULT_BRANCH": "main"}
-			if !runs(t, p.rules, on) || j.Rules != nil && !runs(t, j.Rules, on) {
+			if !admits(t, p.rules, on) || j.Rules != nil && !admits(t, j.Rules, on) {
 				t.Errorf("%s: the link %s: the job does not run for that branch", name, m[0])
 			}
 		}
