@@ -23,6 +23,7 @@ var standIns = map[string]string{
 	"qemu-system-x86_64":  "TestDocumentedMachines of integration starts it",
 	"qemu-system-aarch64": "TestDocumentedMachines of integration starts it",
 	"wyrnet":              "it prints the links of the machine; integration/network runs it",
+	"apt":                 "it would install a package here; TestDeb unpacks it",
 	"sudo":                "a test asks for no password",
 	"git":                 "a clone needs the network",
 	"curl":                "it needs the network; what it fetches is made by the CI",
@@ -148,7 +149,7 @@ func newShop(t *testing.T) *shop {
 		}
 	}
 	for _, name := range []string{"Makefile", "go.mod", "go.sum", "cmds", "pkg", "tools", "integration",
-		"examples", "uroot-template.yaml", "docs"} {
+		"examples", "uroot-template.yaml", "docs", "README.md"} {
 		if err := os.Symlink(filepath.Join(top, name), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
