@@ -56,7 +56,7 @@ func debians(osRelease string, kernels map[string]string) distribution {
 		"aardvark-dns": none, "ca-certificates": none, "crun": none, "iproute2": none, "iptables": none,
 		"iputils-ping": none, "kmod": none, "libcap2-bin": none, "libnss-myhostname": none, "libnss-resolve": none,
 		"netavark": none, "nftables": none,
-		"dbus": dbusID,
+		"dbus": dbusID, "login": "!usr/bin/login login", "util-linux": "!usr/sbin/agetty getty",
 		"podman": `
 			usr/lib/systemd/system/podman-auto-update.timer unit timers.target
 			#! systemctl enable podman-auto-update.timer`,

@@ -104,6 +104,24 @@ RUN rm /etc/machine-id && touch /etc/machine-id
 			"machine-id", "no-udev", "no-network", "resolv-conf", "hosts",
 			"ssh-no-host-keys",
 		}},
+		"Debian 12 of a disk, by docker export": {debian12(), `
+FROM scratch
+ENV INITRD=No
+RUN apt-get update
+RUN apt-get install -y linux-image-amd64 systemd-resolved systemd-sysv udev
+RUN apt-get clean && rm -rf /var/lib/apt/lists/*
+RUN printf 'UUID=1-2 / ext4 defaults 0 1\nLABEL=data /data ext4 nofail 0 2\n' > /etc/fstab
+RUN touch /.dockerenv /etc/initrd-release && mkdir /.wyrcan
+RUN echo 'quiet root=UUID=1-2 ro rootfstype=ext4 console=ttyS0' > /boot/wyrcan.cmdline
+RUN rm /lib && mkdir -p /lib && ln -s ../usr/lib/systemd /lib/systemd
+RUN echo seed > /var/lib/systemd/random-seed
+RUN mkdir -p /etc/systemd/network && printf '[Match]\nType=ether\n' > /etc/systemd/network/a.network
+RUN systemctl enable systemd-networkd && rm -f /usr/bin/login
+RUN ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+`, "boot/vmlinuz-6.1.0-40-amd64", []string{
+			"initrd-release", "ramfs-root", "modules-elsewhere", "machine-id", "wyrinit-path",
+			"hosts", "no-getty", "fstab", "dockerenv", "random-seed",
+		}},
 		"Ubuntu 24.04": {ubuntu2404(), `
 FROM ubuntu:24.04
 RUN apt-get update

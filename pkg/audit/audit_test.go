@@ -209,6 +209,14 @@ func aboutNames() map[string]change {
 		"NetworkManager writes it": {
 			without: []string{resolv, resolved, networkd}, with: enabled("NetworkManager.service", ""),
 		},
+		"NetworkManager rewrites it": {
+			without: foreign, with: append(enabled("NetworkManager.service", ""), file(resolv, "nameserver 192.0.2.1\n")...),
+		},
+		"resolvconf writes it": {without: foreign, with: file("sbin/resolvconf", "openresolv")},
+		"resolvectl does not": {
+			without: foreign, want: one(ResolvConf),
+			with: append(file("usr/bin/resolvectl", "x"), link("usr/sbin/resolvconf", "../bin/resolvectl")...),
+		},
 		"units by presets": {
 			without: []string{resolv, resolved, "etc/machine-id"},
 		},
