@@ -446,6 +446,21 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// A mend does not repeat what the image has.
+func TestMendOfKeys(t *testing.T) {
+	keys := append(good(), file("etc/ssh/ssh_host_rsa_key", "secret")...)
+	keys = append(keys, enabled("ssh.service", "x")...)
+	for has, entries := range map[bool][]imagetest.Entry{
+		true:  keys,
+		false: append(slices.Clone(keys), file("usr/lib/systemd/system/ssh.service.d/k.conf", "ssh-keygen -A")...),
+	} {
+		all := findings(t, look(t, "", entries...))
+		if len(all) != 1 || strings.Contains(all[0].Mend, "ssh-keygen -A") != has {
+			t.Errorf("%q", all)
+		}
+	}
+}
+
 // Another init than systemd has the findings that do not depend on systemd.
 func TestOtherInit(t *testing.T) {
 	entries := append(without(good(), resolv, networkd, "usr/lib/systemd/systemd-udevd"), file(resolv, "")...)

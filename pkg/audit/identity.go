@@ -67,10 +67,10 @@ func hostKeys(v *View) *Finding {
 		"RUN rm -f /etc/ssh/ssh_host_* /etc/dropbear/dropbear_*_host_key" + v.makeKeys("\n")}
 }
 
-// makeKeys returns the lines that have a machine make its keys at boot, after a separator; nothing where the
-// distribution's own units do.
+// makeKeys returns the lines that have a machine make its keys at boot, after a separator; nothing where a unit
+// does so already.
 func (v *View) makeKeys(separator string) string {
-	if !v.family.apt() {
+	if !v.family.apt() || v.units.says("ssh.service", "ssh-keygen") {
 		return ""
 	}
 	return separator + `RUN mkdir -p /etc/systemd/system/ssh.service.d \

@@ -114,12 +114,12 @@ func hosts(v *View) *Finding {
 	if hostsHas(v.text(file), "localhost") || v.made(file) || v.missing(file) && !v.distribution {
 		return nil
 	}
-	how := "has no localhost"
+	how, why := "has no localhost", ""
 	if len(fields(v.text(file))) == 0 {
-		how = v.state(file)
+		how, why = v.state(file), ": builders mount their own file while they run commands, and leave an empty one"
 	}
-	return &Finding{Hosts, "/etc/hosts " + how + ", so programs that read it themselves do not find localhost: builders " +
-		"mount their own file while they run commands, and leave an empty one", v.makeHosts()}
+	return &Finding{Hosts, "/etc/hosts " + how + ", so programs that read it themselves do not find localhost" + why,
+		v.makeHosts()}
 }
 
 // makeHosts returns the lines that give a machine a hosts file. No RUN can write it, because builders mount their own.
