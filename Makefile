@@ -165,6 +165,22 @@ out/debian.oci: tools/debian-image
 	tools/need debootstrap=debootstrap umoci=umoci
 	tools/debian-image $@ runc libcap2-bin iputils-ping busybox-static
 
+# The images of examples/ for the releases of Debian, as out/examples/NAME-RELEASE.oci. Those of bookworm have the kernel
+# for virtual machines, which is a fifth of the other one. The tests log in with the key.
+EXAMPLE = tools/need mmdebstrap=mmdebstrap buildah=buildah && tools/example $@
+.PRECIOUS: out/examples/debian-%.oci
+out/examples/debian-bookworm.oci: SMALL = KERNEL=linux-image-cloud-$(HOST)
+out/examples/debian-%.oci: tools/example $(shell find examples/debian examples/common -type f)
+	$(EXAMPLE) $* debian $(SMALL)
+out/examples/server-%.oci: out/examples/debian-%.oci out/examples/key $(shell find examples/server -type f)
+	$(EXAMPLE) $< server KEYS="$$(cat out/examples/key.pub)"
+out/examples/containers-%.oci: out/examples/debian-%.oci $(shell find examples/containers -type f)
+	$(EXAMPLE) $< containers
+out/examples/key:
+	tools/need ssh-keygen=openssh-client
+	mkdir -p $(@D)
+	ssh-keygen -q -t ed25519 -N '' -C test -f $@
+
 QEMU := qemu-system-x86_64=qemu-system-x86 /usr/lib/ipxe/qemu/efi-virtio.rom=ipxe-qemu \
   /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
 
