@@ -174,8 +174,12 @@ out/examples/debian-%.oci: tools/example $(shell find examples/debian examples/c
 	$(EXAMPLE) $* debian $(SMALL)
 out/examples/server-%.oci: out/examples/debian-%.oci out/examples/key $(shell find examples/server -type f)
 	$(EXAMPLE) $< server KEYS="$$(cat out/examples/key.pub)"
-out/examples/containers-%.oci: out/examples/debian-%.oci $(shell find examples/containers -type f)
+out/examples/containers-%.oci: out/examples/server-%.oci $(shell find examples/containers -type f)
 	$(EXAMPLE) $< containers
+out/examples/disk-%.oci: out/examples/containers-%.oci $(shell find examples/disk -type f)
+	$(EXAMPLE) $< disk
+out/examples/minimal-%.oci: out/examples/debian-%.oci out/examples/key $(shell find examples/minimal -type f)
+	$(EXAMPLE) $< minimal KERNEL=linux-image-cloud-$(HOST) KEYS="$$(cat out/examples/key.pub)"
 out/examples/key:
 	tools/need ssh-keygen=openssh-client
 	mkdir -p $(@D)
