@@ -3,39 +3,19 @@
 package examples
 
 import (
-	"os"
-	"os/exec"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-
-	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 // offersContainers starts docker's registry at the site, with an image that has nothing but a busybox.
 func (s site) offersContainers(t *testing.T) {
 	t.Helper()
-	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	path, err := layout.Write(dir, empty.Index)
-	if err == nil {
-		err = path.AppendImage(imagetest.Image(t, imagetest.Files(
-			imagetest.Dir("bin"), imagetest.Dir("etc"), imagetest.File("bin/busybox", string(busybox)).Mode(0o755),
-			imagetest.Symlink("bin/sh", "busybox"), imagetest.Symlink("bin/wget", "busybox"),
-		)))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	registry := imagetest.Distribution{}.Start(t).Host
-	if out, err := exec.Command(vm.Artefact(t, "wyrcan"), "push", dir, registry+"/box").CombinedOutput(); err != nil {
-		t.Fatalf("wyrcan push = %v: %s", err, out)
-	}
+	push(t, imagetest.Image(t, imagetest.Files(
+		imagetest.Dir("bin"), imagetest.Dir("etc"), imagetest.File("bin/busybox", read(t, "/bin/busybox")).Mode(0o755),
+		imagetest.Symlink("bin/sh", "busybox"), imagetest.Symlink("bin/wget", "busybox"),
+	)), registry+"/box:latest")
 	s.forward(t, "5001", registry)
 }
 

@@ -23,7 +23,7 @@ import (
 func TestSlowDisk(t *testing.T) {
 	t.Parallel()
 	imagetest.NeedsRoot(t, "for a network of its own")
-	warned(t, "disk-bookworm")
+	clean(t, "disk-bookworm")
 	registry := imagetest.Serve(t)
 	registry.Push(t, "disk", withTestFiles(t, built(t, vm.Artefact(t, "examples/disk-bookworm.oci"))))
 	site := newSite(t, registry.Host)
@@ -57,7 +57,7 @@ func TestSlowDisk(t *testing.T) {
 	})
 	v.Step(t, "reboot", func(t *testing.T) {
 		site.ssh(t, "systemctl reboot")
-		v.Wait(`wyrboot: Wyrcan `, enough)
+		v.Wait(`wyrboot: Wyrcan `, patience)
 		site.wants(t, `systemctl is-system-running --wait; systemctl --failed --no-legend; cat /srv/kept`,
 			`^running\nkept$`)
 	})

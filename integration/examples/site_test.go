@@ -1,7 +1,8 @@
+//go:build slow
+
 package examples
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -101,7 +102,7 @@ func (s site) wants(t *testing.T, script string, patterns ...string) string {
 func (s site) ssh(t *testing.T, script string) (key, said string) {
 	t.Helper()
 	known := filepath.Join(t.TempDir(), "known")
-	for deadline := time.Now().Add(enough); ; time.Sleep(time.Second) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Second) {
 		c := exec.Command("ip", "netns", "exec", s.name, "ssh", "-i", vm.Artefact(t, "examples/key"), "-T",
 			"-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+known,
 			"-o", "HashKnownHosts=no", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5", "root@"+machineAddress, "sh")
@@ -135,18 +136,4 @@ func built(t *testing.T, path string) v1.Image {
 		t.Fatal(err)
 	}
 	return img
-}
-
-// warned fails the test if the host tool has a warning about an example that make built.
-func warned(t *testing.T, name string) {
-	t.Helper()
-	out, err := exec.Command(vm.Artefact(t, "wyrcan"), "check", "-json", vm.Artefact(t, "examples/"+name+".oci")).Output()
-	var found struct {
-		Warnings []string `json:"warnings"`
-		Memory   int64    `json:"memoryBytes"`
-	}
-	if err != nil || json.Unmarshal(out, &found) != nil || len(found.Warnings) != 0 {
-		t.Errorf("wyrcan check = %v: %s", err, out)
-	}
-	t.Logf("%s boots with %d MiB", name, found.Memory>>20)
 }
