@@ -56,8 +56,7 @@ func TestSlowDisk(t *testing.T) {
 			`^prepared: 0$`, `^/dev/vda1 +9\d\d`, `is left alone, because something is on it: .*PTTYPE=gpt`)
 	})
 	v.Step(t, "reboot", func(t *testing.T) {
-		site.ssh(t, "systemctl reboot")
-		v.Wait(`wyrboot: Wyrcan `, patience)
+		site.reboot(t, v)
 		site.wants(t, `systemctl is-system-running --wait; systemctl --failed --no-legend; cat /srv/kept`,
 			`^running\nkept$`)
 	})
@@ -78,7 +77,7 @@ func (s site) swapsItsRoot(t *testing.T) {
 		sums
 		show before
 		free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
-		head -c $((free + 204800))K /dev/zero | tail | { read -r _; }
+		head -c $((free + 307200))K /dev/zero | tail > /dev/null
 		show after
 		sums
 		show read`)

@@ -49,8 +49,7 @@ func TestSlowMinimal(t *testing.T) {
 	}
 	v.Step(t, "works", comesUp)
 	v.Step(t, "reboot", func(t *testing.T) {
-		site.ssh(t, "reboot")
-		v.Wait(`wyrboot: Wyrcan `, patience)
+		site.reboot(t, v)
 		comesUp(t)
 		if names[0] == names[1] || keys[0] == keys[1] {
 			t.Errorf("two boots have the names %q and the host keys %q", names, keys)

@@ -120,6 +120,13 @@ func (s site) ssh(t *testing.T, script string) (key, said string) {
 	}
 }
 
+// reboot has the machine reboot, once it has answered, and waits until Wyrcan runs.
+func (s site) reboot(t *testing.T, v *vm.VM) {
+	t.Helper()
+	s.ssh(t, "{ sleep 1; reboot; } > /dev/null 2>&1 &")
+	v.Wait(`wyrboot: Wyrcan `, patience)
+}
+
 // built returns the image of an example.
 func built(t *testing.T, path string) v1.Image {
 	t.Helper()
