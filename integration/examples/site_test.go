@@ -124,6 +124,7 @@ func (s site) ssh(t *testing.T, script string) (key, said string) {
 func (s site) reboot(t *testing.T, v *vm.VM) {
 	t.Helper()
 	s.ssh(t, "{ sleep 1; reboot; } > /dev/null 2>&1 &")
+	v.Wait(`reboot: Restarting system$`, patience) // not what the boot before this one said
 	v.Wait(`wyrboot: Wyrcan `, patience)
 }
 
