@@ -4,6 +4,8 @@
 package examples
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,10 @@ func TestSlowUpdate(t *testing.T) {
 func fromDrive(t *testing.T, arguments string) (*vm.VM, host) {
 	t.Helper()
 	at := newHost(t)
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(arguments), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	v := vm.Machine{
 		Long: true, Reboots: true, NICs: []string{},
 		Firmware: []string{"-machine", "q35",
@@ -59,7 +65,7 @@ func fromDrive(t *testing.T, arguments string) (*vm.VM, host) {
 			"-drive", "if=none,id=medium,format=raw,readonly=on,media=cdrom,file=" + vm.Artefact(t, "wyrcan.iso"),
 			"-device", "ide-cd,drive=medium,bootindex=1"},
 		QEMU: []string{"-netdev", "user,id=net," + at.forward(), "-device", "virtio-net-pci,netdev=net,romfile=",
-			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.config,string=" + arguments},
+			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.config,file=" + file},
 	}.Start(t)
 	return v, at
 }
