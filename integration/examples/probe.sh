@@ -33,7 +33,7 @@ say myself "$(getent -s myhostname hosts "$(hostname)" | grep -c .)"
 say ntp "$(timedatectl show --property NTP --value) $(systemctl is-active systemd-timesyncd)"
 say journal "$(journalctl --header | sed -n 's/^File path: //p' | cut -d / -f 2-4 | sort -u | tr '\n' ' ')"
 say getty "$(systemctl is-active serial-getty@ttyS0)"
-say timers "$(systemctl list-timers --all --no-legend | grep -o '[a-z0-9@-]*\.timer' | sort | tr '\n' ' ')"
+say timers "$(systemctl list-timers --no-legend | grep -o '[^ ]*\.timer' | sort | tr '\n' ' ')"
 say builder "$(test -z "$builder" || grep -rIlF -e "$builder" /etc | tr '\n' ' ')"
 say lists "$(find /var/lib/apt/lists /var/cache/apt/archives -type f ! -name lock | wc -l)"
 

@@ -146,8 +146,7 @@ func (h host) probe(t *testing.T, v *vm.VM, nameServer string) map[string]string
 		if out, err = h.ssh(ctx, t, read(t, "probe.sh"), "sh", "-s", named, fromGuest(nameServer), builder(t)); err == nil {
 			break
 		}
-		t.Log(err) // sshd may start after the prompt is there
-		select {
+		select { // sshd may be ready later than the prompt
 		case <-ctx.Done():
 			t.Fatal(err)
 		case <-time.After(2 * time.Second):

@@ -4,6 +4,9 @@
 package examples
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +35,7 @@ func TestSlowUpdate(t *testing.T) {
 
 	dns := nameServer(t)
 	before := at.probe(t, v, dns)
-	sound(t, before, map[string]string{"release": "trixie", "cmdline": before["cmdline"], "status": "0", "second": ""})
+	sound(t, before, map[string]string{"release": "trixie", "cmdline": "console=ttyS0", "status": "0", "second": ""})
 
 	next := push(t, server(t, "trixie", imagetest.File("etc/second", "yes\n")), registry.Host+"/debian:next")
 	if next == old {
@@ -50,6 +53,10 @@ func TestSlowUpdate(t *testing.T) {
 func fromDrive(t *testing.T, arguments string) (*vm.VM, host) {
 	t.Helper()
 	at := newHost(t)
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(arguments), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	v := vm.Machine{
 		Long: true, Reboots: true, NICs: []string{},
 		Firmware: []string{"-machine", "q35",
@@ -58,9 +65,23 @@ func fromDrive(t *testing.T, arguments string) (*vm.VM, host) {
 			"-drive", "if=none,id=medium,format=raw,readonly=on,media=cdrom,file=" + vm.Artefact(t, "wyrcan.iso"),
 			"-device", "ide-cd,drive=medium,bootindex=1"},
 		QEMU: []string{"-netdev", "user,id=net," + at.forward(), "-device", "virtio-net-pci,netdev=net,romfile=",
-			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.config,string=" + arguments},
+			"-fw_cfg", "name=opt/io.systemd.credentials/wyr.config,file=" + file},
 	}.Start(t)
 	return v, at
+}
+
+// documented returns the command line with a quoted argument that docs/booting.md has for Wyrcan by Wyrcan.
+func documented(t *testing.T) string {
+	t.Helper()
+	_, section, _ := strings.Cut(read(t, "../../docs/booting.md"), "\n## Wyrcan by Wyrcan\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "    ") && strings.Contains(line, `wyr.arg=wyr.arg="`) {
+			return strings.TrimSpace(line)
+		}
+	}
+	t.Fatal("docs/booting.md has no such line")
+	return ""
 }
 
 // TestSlowTwoMachines boots one image of Debian 12 twice: once directly, once by way of the Wyrcan that is a container.
@@ -74,20 +95,21 @@ func TestSlowTwoMachines(t *testing.T) {
 	push(t, server(t, "bookworm"), stable)
 	skopeo(t, "oci:"+vm.Artefact(t, "wyrcan.oci"), "docker://"+wyrcan)
 
+	chain := strings.NewReplacer("registry.example/wyrcan", fromGuest(wyrcan), "registry.example/debian",
+		fromGuest(stable)).Replace(documented(t))
+	chain += " wyr.insecure=" + fromGuest(registry.Host) + " wyr.arg=wyr.insecure=" + fromGuest(registry.Host) +
+		" wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0"
 	facts := make([]map[string]string, 2)
 	t.Run("machines", func(t *testing.T) {
-		for i, line := range []string{
-			vm.Boot(fromGuest(stable)) + " wyr.arg=console=ttyS0",
-			vm.Boot(fromGuest(wyrcan)) + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.img=" +
-				fromGuest(stable) + " wyr.arg=wyr.insecure=" + fromGuest(registry.Host),
-		} {
+		for i, line := range []string{vm.Boot(fromGuest(stable)) + " wyr.arg=console=ttyS0", chain} {
 			t.Run([]string{"direct", "chained"}[i], func(t *testing.T) {
 				t.Parallel()
 				at := newHost(t)
 				v := vm.Machine{Kernel: vm.Unpacked(t), Long: true, Cmdline: line,
 					NICs: []string{vm.UserNIC("virtio-net-pci", at.forward())}}.Start(t)
 				facts[i] = at.probe(t, v, dns)
-				sound(t, facts[i], map[string]string{"release": "bookworm", "status": "0", "image": fromGuest(stable)})
+				sound(t, facts[i], map[string]string{"release": "bookworm", "status": "0", "image": fromGuest(stable),
+					"cmdline": []string{"console=ttyS0", "quiet loglevel=3 console=ttyS0"}[i]})
 			})
 		}
 	})
