@@ -252,7 +252,7 @@ test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
   out/examples/server-bookworm.oci out/examples/server-trixie.oci \
   out/examples/minimal-bookworm.oci out/examples/disk-bookworm.oci \
   $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec $(SECURE))
-	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
+	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS) busybox=busybox-static
 	rm -rf out/again
 	mkdir out/again
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
