@@ -19,15 +19,17 @@ func TestExamples(t *testing.T) {
 		example string
 		of      distribution
 		kernel  string
+		init    string
 	}{
-		"Debian 12":          {"debian", debian12(), "boot/vmlinuz-6.1.0-40-amd64"},
-		"Debian 13":          {"debian", debian13(), "boot/vmlinuz-6.12.48+deb13-amd64"},
-		"Debian 13 on arm64": {"debian", debianArm64(), "boot/vmlinuz-6.12.48+deb13-arm64"},
-		"Ubuntu 24.04":       {"ubuntu", ubuntu2404(), "boot/vmlinuz-6.8.0-90-generic"},
-		"Fedora":             {"fedora", fedora(), "usr/lib/modules/6.17.8-300.fc43.x86_64/vmlinuz"},
-		"Fedora on arm64":    {"fedora", fedoraArm64(), "usr/lib/modules/6.17.8-300.fc43.aarch64/vmlinuz"},
-		"CentOS Stream 10":   {"centos", centos10(), "usr/lib/modules/6.12.0-150.el10.x86_64/vmlinuz"},
-		"Arch Linux":         {"archlinux", archLinux(), "usr/lib/modules/6.17.8-arch1-1/vmlinuz"},
+		"Debian 12":          {"debian", debian12(), "boot/vmlinuz-6.1.0-40-amd64", systemd},
+		"Debian 13":          {"debian", debian13(), "boot/vmlinuz-6.12.48+deb13-amd64", systemd},
+		"Debian 13 on arm64": {"debian", debianArm64(), "boot/vmlinuz-6.12.48+deb13-arm64", systemd},
+		"Ubuntu 24.04":       {"ubuntu", ubuntu2404(), "boot/vmlinuz-6.8.0-90-generic", systemd},
+		"Fedora":             {"fedora", fedora(), "usr/lib/modules/6.17.8-300.fc43.x86_64/vmlinuz", systemd},
+		"Fedora on arm64":    {"fedora", fedoraArm64(), "usr/lib/modules/6.17.8-300.fc43.aarch64/vmlinuz", systemd},
+		"CentOS Stream 10":   {"centos", centos10(), "usr/lib/modules/6.12.0-150.el10.x86_64/vmlinuz", systemd},
+		"Arch Linux":         {"archlinux", archLinux(), "usr/lib/modules/6.17.8-arch1-1/vmlinuz", systemd},
+		"Alpine Linux":       {"alpine", alpine(), "boot/vmlinuz-lts", "bin/busybox"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBuild(t, c.of)
@@ -37,7 +39,7 @@ func TestExamples(t *testing.T) {
 				t.Errorf("warnings: %q", found)
 			}
 			// The image itself says what it boots, so nothing was chosen.
-			if plan.File != c.kernel || plan.Init != systemd || plan.Chosen != "" {
+			if plan.File != c.kernel || plan.Init != c.init || plan.Chosen != "" {
 				t.Errorf("it boots %s and %s (%s), want %s", plan.File, plan.Init, plan.Chosen, c.kernel)
 			}
 			// Without the links the same kernel and init are found.
@@ -47,7 +49,7 @@ func TestExamples(t *testing.T) {
 				}
 			}
 			plan, found = b.examine()
-			if plan.File != c.kernel || plan.Init != systemd || plan.Chosen == "" || len(found) > 0 {
+			if plan.File != c.kernel || plan.Init != c.init || plan.Chosen == "" || len(found) > 0 {
 				t.Errorf("without the links it boots %s and %s (%s), warnings %q", plan.File, plan.Init, plan.Chosen, found)
 			}
 		})
@@ -59,7 +61,7 @@ func TestDerivedExamples(t *testing.T) {
 	all := recipes(t)
 	for _, of := range []distribution{debian12(), debian13()} {
 		for example, args := range map[string]map[string]string{
-			"server": {"KEYS": "ssh-ed25519 AAAA somebody"}, "containers": nil,
+			"server": {"KEYS": "ssh-ed25519 AAAA somebody"}, "containers": nil, "disk": nil,
 		} {
 			b := newBuild(t, of)
 			b.run(all["debian"], ".", nil)
