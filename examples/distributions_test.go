@@ -53,7 +53,8 @@ const none = ""
 // debians is Debian and Ubuntu, which differ in little. kernels are the packages of the kernel.
 func debians(osRelease string, kernels map[string]string) distribution {
 	packages := map[string]string{
-		"aardvark-dns": none, "ca-certificates": none, "crun": none, "e2fsprogs": none, "fdisk": none, "iproute2": none, "iptables": none,
+		"aardvark-dns": none, "ca-certificates": none, "crun": none, "e2fsprogs": none, "fdisk": none,
+		"iproute2": none, "iptables": none,
 		"iputils-ping": none, "kmod": none, "libcap2-bin": none, "libnss-myhostname": none, "libnss-resolve": none,
 		"netavark": none, "nftables": none,
 		"dbus": dbusID, "login": "!usr/bin/login login", "util-linux": "!usr/sbin/agetty getty",

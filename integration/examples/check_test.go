@@ -20,7 +20,7 @@ func clean(t *testing.T, name string) {
 	}
 	var said struct {
 		Bootable bool
-		Warnings []string
+		Warnings []struct{ ID, Text string }
 	}
 	if err := json.Unmarshal(out, &said); err != nil {
 		t.Fatal(err)
