@@ -166,10 +166,28 @@ $O/kernel.oci: $(KERNEL) $(MODULES) $O/choice $(wildcard tools/oci/*.go)
 	tools/need depmod=kmod
 	go run ./tools/oci -kernel $(KERNEL) -modules $(MODULES) -arch $(ARCH) -o $@
 
-# The tests boot this Debian, whose layers debootstrap and apt make.
-out/debian.oci: tools/debian-image
-	tools/need debootstrap=debootstrap umoci=umoci
-	tools/debian-image $@ runc libcap2-bin iputils-ping busybox-static
+# The images of examples/ for the releases of Debian, as out/examples/NAME-RELEASE.oci. Those of bookworm have the kernel
+# for virtual machines, which is a fifth of the other one. The tests log in with the key.
+EXAMPLE = tools/need mmdebstrap=mmdebstrap buildah=buildah && tools/example $@
+.PRECIOUS: out/examples/debian-%.oci
+out/examples/debian-bookworm.oci: SMALL = KERNEL=linux-image-cloud-$(HOST)
+out/examples/debian-%.oci: tools/example $(shell find examples/debian examples/common -type f)
+	$(EXAMPLE) $* debian $(SMALL)
+out/examples/server-%.oci: out/examples/debian-%.oci out/examples/key $(shell find examples/server -type f)
+	$(EXAMPLE) $< server KEYS="$$(cat out/examples/key.pub)"
+out/examples/containers-%.oci: out/examples/server-%.oci $(shell find examples/containers -type f)
+	$(EXAMPLE) $< containers
+out/examples/disk-%.oci: out/examples/containers-%.oci $(shell find examples/disk -type f)
+	$(EXAMPLE) $< disk
+out/examples/minimal-%.oci: out/examples/debian-%.oci out/examples/key $(shell find examples/minimal -type f)
+	$(EXAMPLE) $< minimal KERNEL=linux-image-cloud-$(HOST) KEYS="$$(cat out/examples/key.pub)"
+# The tests boot this Debian most.
+out/debian.oci: out/examples/debian-bookworm.oci integration/debian/Containerfile
+	$(EXAMPLE) $< integration/debian
+out/examples/key:
+	tools/need ssh-keygen=openssh-client
+	mkdir -p $(@D)
+	ssh-keygen -q -t ed25519 -N '' -C test -f $@
 
 QEMU := qemu-system-x86_64=qemu-system-x86 /usr/lib/ipxe/qemu/efi-virtio.rom=ipxe-qemu \
   /usr/share/OVMF/OVMF_CODE_4M.fd=ovmf
@@ -212,12 +230,12 @@ test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci
 
 # The programs that the tests use as peers, and to make images.
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
-  /lib/systemd/systemd-networkd=systemd \
+  /lib/systemd/systemd-networkd=systemd busybox=busybox-static \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
-  unsquashfs=squashfs-tools grub-script-check=grub-common curl=curl jq=jq podman=podman buildah=buildah \
-  dockerd=docker.io busybox=busybox-static zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
+  unsquashfs=squashfs-tools grub-script-check=grub-common curl=curl jq=jq ssh=openssh-client podman=podman \
+  buildah=buildah dockerd=docker.io busybox=busybox-static zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
@@ -239,8 +257,10 @@ AGAIN  = $(if $(FOREIGN),out/$(OTHER)/busybox.cpio out/$(OTHER)/modules.cpio)
 # A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
 # out.
 test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
+  out/examples/server-bookworm.oci out/examples/server-trixie.oci \
+  out/examples/minimal-bookworm.oci out/examples/disk-bookworm.oci \
   $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec $(SECURE))
-	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
+	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS) busybox=busybox-static
 	rm -rf out/again
 	mkdir out/again
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
@@ -264,7 +284,7 @@ docs/wyrcan.svg: all out/debian.oci FORCE
 
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci
-	tools/need $(QEMU) debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
+	tools/need $(QEMU) buildah=buildah docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
 	  zstd=zstd bsdtar=libarchive-tools mksquashfs=squashfs-tools
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...

@@ -53,10 +53,11 @@ const none = ""
 // debians is Debian and Ubuntu, which differ in little. kernels are the packages of the kernel.
 func debians(osRelease string, kernels map[string]string) distribution {
 	packages := map[string]string{
-		"aardvark-dns": none, "ca-certificates": none, "crun": none, "iproute2": none, "iptables": none,
+		"aardvark-dns": none, "ca-certificates": none, "crun": none, "e2fsprogs": none, "fdisk": none,
+		"iproute2": none, "iptables": none,
 		"iputils-ping": none, "kmod": none, "libcap2-bin": none, "libnss-myhostname": none, "libnss-resolve": none,
 		"netavark": none, "nftables": none,
-		"dbus": dbusID,
+		"dbus": dbusID, "login": "!usr/bin/login login", "util-linux": "!usr/sbin/agetty getty",
 		"podman": `
 			usr/lib/systemd/system/podman-auto-update.timer unit timers.target
 			#! systemctl enable podman-auto-update.timer`,
@@ -234,26 +235,34 @@ func suse() distribution {
 func alpine() distribution {
 	const version = "6.12.59-0-lts"
 	return distribution{osRelease: `ID=alpine\nVERSION_ID=3.23.0`, manager: "apk", base: `
-		!bin/busybox busybox
+		!bin/busybox #!/bin/sh
 		bin/sh -> busybox
 		!lib/ld-musl-x86_64.so.1 linker
 		etc/network/
 		boot/
 		root/
+		etc/inittab ::sysinit:/sbin/openrc sysinit\n#ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100
 	`, packages: map[string]string{
+		"alpine-base":         openrc,
+		"dhcpcd":              "etc/init.d/dhcpcd x",
+		"linux-firmware-none": none,
 		"linux-lts": "boot/vmlinuz-lts @bzImage " + version + `
 			lib/modules/` + version + `/kernel/drivers/net/virtio_net.ko @module
-			#! echo initramfs > /boot/initramfs-lts`,
-		"alpine-base": none,
-		"openrc": `
-			!sbin/openrc openrc
-			!sbin/init #!/bin/sh
-			etc/runlevels/boot/
-			etc/runlevels/default/
-			etc/init.d/networking x`,
-		"ifupdown-ng": none,
+			#! if ! grep -qs '^disable_trigger=yes' /etc/mkinitfs/mkinitfs.conf; then
+				echo initramfs > /boot/initramfs-lts
+			fi`,
+		"openrc": openrc,
 	}}
 }
+
+// openrc is OpenRC with busybox as the init.
+const openrc = `
+	!sbin/openrc openrc
+	sbin/init -> /bin/busybox
+	etc/runlevels/boot/
+	etc/runlevels/default/
+	etc/init.d/networking x
+`
 
 // bootc is an image as bootc wants it: all in /usr, and the kernel's arguments in files.
 func bootc() distribution {

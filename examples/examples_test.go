@@ -19,15 +19,17 @@ func TestExamples(t *testing.T) {
 		example string
 		of      distribution
 		kernel  string
+		init    string
 	}{
-		"Debian 12":          {"debian", debian12(), "boot/vmlinuz-6.1.0-40-amd64"},
-		"Debian 13":          {"debian", debian13(), "boot/vmlinuz-6.12.48+deb13-amd64"},
-		"Debian 13 on arm64": {"debian", debianArm64(), "boot/vmlinuz-6.12.48+deb13-arm64"},
-		"Ubuntu 24.04":       {"ubuntu", ubuntu2404(), "boot/vmlinuz-6.8.0-90-generic"},
-		"Fedora":             {"fedora", fedora(), "usr/lib/modules/6.17.8-300.fc43.x86_64/vmlinuz"},
-		"Fedora on arm64":    {"fedora", fedoraArm64(), "usr/lib/modules/6.17.8-300.fc43.aarch64/vmlinuz"},
-		"CentOS Stream 10":   {"centos", centos10(), "usr/lib/modules/6.12.0-150.el10.x86_64/vmlinuz"},
-		"Arch Linux":         {"archlinux", archLinux(), "usr/lib/modules/6.17.8-arch1-1/vmlinuz"},
+		"Debian 12":          {"debian", debian12(), "boot/vmlinuz-6.1.0-40-amd64", systemd},
+		"Debian 13":          {"debian", debian13(), "boot/vmlinuz-6.12.48+deb13-amd64", systemd},
+		"Debian 13 on arm64": {"debian", debianArm64(), "boot/vmlinuz-6.12.48+deb13-arm64", systemd},
+		"Ubuntu 24.04":       {"ubuntu", ubuntu2404(), "boot/vmlinuz-6.8.0-90-generic", systemd},
+		"Fedora":             {"fedora", fedora(), "usr/lib/modules/6.17.8-300.fc43.x86_64/vmlinuz", systemd},
+		"Fedora on arm64":    {"fedora", fedoraArm64(), "usr/lib/modules/6.17.8-300.fc43.aarch64/vmlinuz", systemd},
+		"CentOS Stream 10":   {"centos", centos10(), "usr/lib/modules/6.12.0-150.el10.x86_64/vmlinuz", systemd},
+		"Arch Linux":         {"archlinux", archLinux(), "usr/lib/modules/6.17.8-arch1-1/vmlinuz", systemd},
+		"Alpine Linux":       {"alpine", alpine(), "boot/vmlinuz-lts", "bin/busybox"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBuild(t, c.of)
@@ -37,7 +39,7 @@ func TestExamples(t *testing.T) {
 				t.Errorf("warnings: %q", found)
 			}
 			// The image itself says what it boots, so nothing was chosen.
-			if plan.File != c.kernel || plan.Init != systemd || plan.Chosen != "" {
+			if plan.File != c.kernel || plan.Init != c.init || plan.Chosen != "" {
 				t.Errorf("it boots %s and %s (%s), want %s", plan.File, plan.Init, plan.Chosen, c.kernel)
 			}
 			// Without the links the same kernel and init are found.
@@ -47,7 +49,7 @@ func TestExamples(t *testing.T) {
 				}
 			}
 			plan, found = b.examine()
-			if plan.File != c.kernel || plan.Init != systemd || plan.Chosen == "" || len(found) > 0 {
+			if plan.File != c.kernel || plan.Init != c.init || plan.Chosen == "" || len(found) > 0 {
 				t.Errorf("without the links it boots %s and %s (%s), warnings %q", plan.File, plan.Init, plan.Chosen, found)
 			}
 		})
@@ -59,7 +61,7 @@ func TestDerivedExamples(t *testing.T) {
 	all := recipes(t)
 	for _, of := range []distribution{debian12(), debian13()} {
 		for example, args := range map[string]map[string]string{
-			"server": {"KEYS": "ssh-ed25519 AAAA somebody"}, "containers": nil,
+			"server": {"KEYS": "ssh-ed25519 AAAA somebody"}, "containers": nil, "disk": nil,
 		} {
 			b := newBuild(t, of)
 			b.run(all["debian"], ".", nil)
@@ -103,6 +105,24 @@ RUN rm /etc/machine-id && touch /etc/machine-id
 `, "boot/vmlinuz-6.12.48+deb13-amd64", []string{
 			"machine-id", "no-udev", "no-network", "resolv-conf", "hosts",
 			"ssh-no-host-keys",
+		}},
+		"Debian 12 of a disk, by docker export": {debian12(), `
+FROM scratch
+ENV INITRD=No
+RUN apt-get update
+RUN apt-get install -y linux-image-amd64 systemd-resolved systemd-sysv udev
+RUN apt-get clean && rm -rf /var/lib/apt/lists/*
+RUN printf 'UUID=1-2 / ext4 defaults 0 1\nLABEL=data /data ext4 nofail 0 2\n' > /etc/fstab
+RUN touch /.dockerenv /etc/initrd-release && mkdir /.wyrcan
+RUN echo 'quiet root=UUID=1-2 ro rootfstype=ext4 console=ttyS0' > /boot/wyrcan.cmdline
+RUN rm /lib && mkdir -p /lib && ln -s ../usr/lib/systemd /lib/systemd
+RUN echo seed > /var/lib/systemd/random-seed
+RUN mkdir -p /etc/systemd/network && printf '[Match]\nType=ether\n' > /etc/systemd/network/a.network
+RUN systemctl enable systemd-networkd && rm -f /usr/bin/login
+RUN ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+`, "boot/vmlinuz-6.1.0-40-amd64", []string{
+			"initrd-release", "ramfs-root", "modules-elsewhere", "machine-id", "wyrinit-path",
+			"hosts", "no-getty", "fstab", "dockerenv", "random-seed",
 		}},
 		"Ubuntu 24.04": {ubuntu2404(), `
 FROM ubuntu:24.04

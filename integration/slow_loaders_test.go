@@ -53,18 +53,3 @@ func itself(t *testing.T) string {
 	}
 	return fromGuest(imagetest.Serve(t).Push(t, "wyrcan", index))
 }
-
-// Wyrcan boots Wyrcan, which boots the container: three kernels run. The last one gets the quoted argument.
-func TestSlowChain(t *testing.T) {
-	t.Parallel()
-	image, wyrcan := demo(t), itself(t)
-	line := documented(t, "Wyrcan by Wyrcan", "wyr.arg=wyr.arg", docImage, image+" wyr.arg=wyr.insecure="+
-		registryOf(image),
-		"registry.example/wyrcan", allowed(wyrcan), "\n", "")
-	m := vm.Machine{Cmdline: line + " wyr.arg=console=ttyS0 wyr.arg=wyr.arg=console=ttyS0 wyr.arg=wyr.arg=demo=once"}
-	v := m.Start(t)
-	v.Wait(`wyrboot: starts kernel \S+ of `+wyrcan, vm.Patience)
-	if line := spoke(t, v); line != "quiet loglevel=3 console=ttyS0 demo=once" {
-		t.Errorf("the container's command line is %q", line)
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/audit"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
@@ -174,6 +175,9 @@ func TestReportIsDocumented(t *testing.T) {
 	} {
 		for _, k := range constants(t, file, first) {
 			kinds[k] = true
+			if first == "KernelPassedOver" && new(audit.View).Mend(k) == "" {
+				t.Errorf("-explain does not say how to mend %s", k)
+			}
 		}
 	}
 	same(t, "kinds of warnings", kinds, table("### Warnings"))

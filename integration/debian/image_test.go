@@ -20,7 +20,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 )
 
-// debian returns the image of tools/debian-image with a layer of these tests on top. That layer has the witness in
+// debian returns the Debian that make builds from the Containerfile here with a layer of these tests on top. That layer has the witness in
 // place of /init, a unit that prints a report at the end of the boot, and a program with a file capability. A last
 // layer lists the files that umoci unpacks, so that the witness can compare them with those of the booted system.
 func debian(t testing.TB) v1.Image {
@@ -37,8 +37,8 @@ func debian(t testing.TB) v1.Image {
 	return onTop(t, img, imagetest.Files(imagetest.File("usr/lib/witness/expected", list.String())))
 }
 
-// made returns the image of tools/debian-image without a login prompt, which could appear in the middle of a line that
-// the tests wait for.
+// made returns the Debian that make builds, without a login prompt, which could appear in the middle of a line that the
+// tests wait for.
 func made(t testing.TB) v1.Image {
 	t.Helper()
 	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "debian.oci"))

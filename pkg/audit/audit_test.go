@@ -209,6 +209,14 @@ func aboutNames() map[string]change {
 		"NetworkManager writes it": {
 			without: []string{resolv, resolved, networkd}, with: enabled("NetworkManager.service", ""),
 		},
+		"NetworkManager rewrites it": {
+			without: foreign, with: append(enabled("NetworkManager.service", ""), file(resolv, "nameserver 192.0.2.1\n")...),
+		},
+		"resolvconf writes it": {without: foreign, with: file("sbin/resolvconf", "openresolv")},
+		"resolvectl does not": {
+			without: foreign, want: one(ResolvConf),
+			with: append(file("usr/bin/resolvectl", "x"), link("usr/sbin/resolvconf", "../bin/resolvectl")...),
+		},
 		"units by presets": {
 			without: []string{resolv, resolved, "etc/machine-id"},
 		},
@@ -434,6 +442,21 @@ func TestFindings(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// A mend does not repeat what the image has.
+func TestMendOfKeys(t *testing.T) {
+	keys := append(good(), file("etc/ssh/ssh_host_rsa_key", "secret")...)
+	keys = append(keys, enabled("ssh.service", "x")...)
+	for has, entries := range map[bool][]imagetest.Entry{
+		true:  keys,
+		false: append(slices.Clone(keys), file("usr/lib/systemd/system/ssh.service.d/k.conf", "ssh-keygen -A")...),
+	} {
+		all := findings(t, look(t, "", entries...))
+		if len(all) != 1 || strings.Contains(all[0].Mend, "ssh-keygen -A") != has {
+			t.Errorf("%q", all)
 		}
 	}
 }

@@ -13,8 +13,7 @@ type card struct {
 }
 
 // cards lists them. Drivers that merely name firmware are not here: their cards have a copy in flash memory (tg3,
-// cxgb4,
-// nfp, liquidio), or work without (r8169, ice).
+// cxgb4, nfp, liquidio), or work without (r8169, ice).
 var cards = []card{
 	{"bnx2", "Broadcom NetXtreme II, 1 Gbit/s", map[family]string{
 		debian: "firmware-bnx2", fedora: "linux-firmware", rhel: "linux-firmware", arch: "linux-firmware-broadcom",
@@ -65,8 +64,7 @@ func (v *View) Firmware(drivers []string) *Finding {
 		mend = "# The packages are in non-free-firmware:\n" + nonFree + "\n" + mend
 	}
 	return &Finding{NICFirmware, "these network cards do not work, because their firmware is missing; each with its " +
-		"driver, " +
-		"and the package that has it: " + strings.Join(names, ", "), mend}
+		"driver, and the package that has it: " + strings.Join(names, ", "), mend}
 }
 
 // nonFree has apt read the part of Debian with firmware, in both forms of its list of sources.

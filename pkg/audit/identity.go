@@ -63,15 +63,14 @@ func hostKeys(v *View) *Finding {
 		return nil
 	}
 	return &Finding{HostKeys, "the image has SSH host keys (" + list(keys) + "): all machines share them, and whoever " +
-		"can " +
-		"pull the image can pretend to be one", "# In the RUN that installs the SSH server, at its end:\n" +
+		"can pull the image can pretend to be one", "# In the RUN that installs the SSH server, at its end:\n" +
 		"RUN rm -f /etc/ssh/ssh_host_* /etc/dropbear/dropbear_*_host_key" + v.makeKeys("\n")}
 }
 
-// makeKeys returns the lines that have a machine make its keys at boot, after a separator; nothing where the
-// distribution's own units do.
+// makeKeys returns the lines that have a machine make its keys at boot, after a separator; nothing where a unit
+// does so already.
 func (v *View) makeKeys(separator string) string {
-	if !v.family.apt() {
+	if !v.family.apt() || v.units.says("ssh.service", "ssh-keygen") {
 		return ""
 	}
 	return separator + `RUN mkdir -p /etc/systemd/system/ssh.service.d \
@@ -124,9 +123,7 @@ func randomSeed(v *View) *Finding {
 		return nil
 	}
 	return &Finding{RandomSeed, "the image has a random seed (" + list(seeds) + "), which is the same for all " +
-		"machines at " +
-		"every boot, and known to whoever can pull the image",
+		"machines at every boot, and known to whoever can pull the image",
 		"# In the last RUN:\nRUN rm -f /var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/seedrng/seed.* " +
-			"\\\n" +
-			"      /var/lib/misc/random-seed /boot/loader/random-seed"}
+			"\\\n      /var/lib/misc/random-seed /boot/loader/random-seed"}
 }

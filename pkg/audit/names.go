@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"path"
 	"slices"
 	"strings"
 )
@@ -17,7 +18,7 @@ var stubs = []string{
 const resolvConfPath = "/etc/resolv.conf"
 
 func resolvConf(v *View) *Finding {
-	if !v.systemd() || v.made(resolvConfPath) {
+	if !v.systemd() || v.made(resolvConfPath) || v.hasWriter() {
 		return nil
 	}
 	resolved := v.units.enabled("systemd-resolved.service")
@@ -36,8 +37,8 @@ func resolvConf(v *View) *Finding {
 	case resolved:
 		return &Finding{ResolvConf, "/etc/resolv.conf " + v.state(resolvConfPath) + ", and nothing makes it the link to " +
 			"systemd-resolved's: programs that read it find no name server", linkResolvConf}
-	case len(servers) > 0, v.units.preset && v.units.has("systemd-resolved.service"), !v.onlyNetworkd(),
-		v.units.own("resolv"):
+	case len(servers) > 0, v.units.preset && v.units.has("systemd-resolved.service"),
+		!v.units.enabled("systemd-networkd.service"), v.units.own("resolv"):
 		return nil
 	}
 	mend := "RUN systemctl enable systemd-resolved\n" + linkResolvConf
@@ -61,31 +62,33 @@ func (f family) resolved() string {
 }
 
 // state says what is wrong with a file that names nothing.
-func (v *View) state(path string) string {
-	_, link := v.target(path)
+func (v *View) state(file string) string {
+	_, link := v.target(file)
 	switch {
-	case v.missing(path):
+	case v.missing(file):
 		return "is missing"
-	case link && !v.exists(path):
+	case link && !v.exists(file):
 		return "is a link that leads nowhere"
-	case len(fields(v.text(path))) > 0:
+	case len(fields(v.text(file))) > 0:
 		return "has no name server"
 	}
 	return "is empty"
 }
 
-// onlyNetworkd reports whether systemd-networkd brings the network up and nothing that writes /etc/resolv.conf is
-// there.
-func (v *View) onlyNetworkd() bool {
-	if !v.units.enabled("systemd-networkd.service") {
-		return false
-	}
+// hasWriter reports whether something besides systemd brings the network up. All of that writes /etc/resolv.conf, and
+// NetworkManager does so next to systemd-resolved too, unless that is a link to the latter's.
+func (v *View) hasWriter() bool {
 	for _, m := range managers {
-		if m != "systemd-networkd.service" && v.units.enabled(m) {
-			return false
+		if !strings.HasPrefix(m, "systemd-networkd") && v.units.enabled(m) {
+			return true
 		}
 	}
-	return !v.anyOf("/usr/sbin/resolvconf", "/sbin/resolvconf", "/usr/bin/resolvconf", "/usr/bin/cloud-init")
+	for _, program := range []string{"/usr/sbin/resolvconf", "/sbin/resolvconf", "/usr/bin/resolvconf"} {
+		if n, err := v.Tree.Lookup(program); err == nil && path.Base(n.Path) != "resolvectl" {
+			return true
+		}
+	}
+	return false
 }
 
 // nameServers returns the servers in a resolv.conf(5).
@@ -111,12 +114,12 @@ func hosts(v *View) *Finding {
 	if hostsHas(v.text(file), "localhost") || v.made(file) || v.missing(file) && !v.distribution {
 		return nil
 	}
-	how := "has no localhost"
+	how, why := "has no localhost", ""
 	if len(fields(v.text(file))) == 0 {
-		how = v.state(file)
+		how, why = v.state(file), ": builders mount their own file while they run commands, and leave an empty one"
 	}
-	return &Finding{Hosts, "/etc/hosts " + how + ", so programs that read it themselves do not find localhost: builders " +
-		"mount their own file while they run commands, and leave an empty one", v.makeHosts()}
+	return &Finding{Hosts, "/etc/hosts " + how + ", so programs that read it themselves do not find localhost" + why,
+		v.makeHosts()}
 }
 
 // makeHosts returns the lines that give a machine a hosts file. No RUN can write it, because builders mount their own.

@@ -25,8 +25,7 @@ func selinux(v *View) *Finding {
 		return nil
 	}
 	return &Finding{SELinux, "/etc/selinux/config says enforcing, and the files of the image have no labels, so the " +
-		"policy " +
-		"refuses nearly everything and the system does not start", "RUN echo selinux=0 >> /boot/wyrcan.cmdline"}
+		"policy refuses nearly everything and the system does not start", "RUN echo selinux=0 >> /boot/wyrcan.cmdline"}
 }
 
 // hasSELinux reports whether the kernel uses SELinux with this command line: security/selinux/hooks.c and

@@ -47,8 +47,7 @@ func (v *View) noNetworkUnit() *Finding {
  && printf '[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n' > /etc/systemd/network/80-ether.network`
 	if enabled {
 		return &Finding{NoNetwork, "systemd-networkd is enabled, and no .network file is for Ethernet links, so the " +
-			"network " +
-			"stays down unless the machine is booted with wyr.net.keep=yes", file}
+			"network stays down unless the machine is booted with wyr.net.keep=yes", file}
 	}
 	mend := "RUN systemctl enable systemd-networkd systemd-resolved\n" + file + "\n" + linkResolvConf
 	switch {
@@ -75,8 +74,7 @@ func (v *View) only(name string) bool {
 }
 
 // hasNetworkFile reports whether systemd-networkd has a file that is not one of systemd's own, which are for
-// containers,
-// virtual machines, Wi-Fi and tunnels.
+// containers, virtual machines, Wi-Fi and tunnels.
 func (v *View) hasNetworkFile() bool {
 	stock := []string{
 		"80-container-", "80-vm-", "80-namespace-ns", "80-6rd-tunnel", "80-wifi-", "80-auto-link-local", "80-iwd",
@@ -196,12 +194,10 @@ func dockerEnv(v *View) *Finding {
 	}
 	// detect_container in src/basic/virt.c of systemd
 	return &Finding{DockerEnv, "the image has /.dockerenv, so systemd believes that it runs in Docker: it loads no " +
-		"drivers " +
-		"and leaves the hardware alone",
-		"# docker commit and docker export leave the file; a build does not. In a build on this image with buildah or " +
-			"podman:\n" +
-			"RUN rm -f /.dockerenv\n# With Docker, which has the file there in each RUN, tell systemd that it is in no " +
-			"container:\n" +
+		"drivers and leaves the hardware alone",
+		"# docker commit and docker export leave the file; a build does not. In a build with buildah or podman:\n" +
+			"RUN rm -f /.dockerenv\n" +
+			"# Docker has the file there in each RUN; tell systemd that it is in no container:\n" +
 			"RUN echo container= >> /boot/wyrcan.cmdline"}
 }
 

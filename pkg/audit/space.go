@@ -117,8 +117,7 @@ func bootFiles(v *View) *Finding {
 		names = append(names, "/boot/loader")
 	}
 	return &Finding{BootFiles, units.Bytes(size) + " you could drop: Wyrcan uses neither an initramfs nor the entries " +
-		"of " +
-		"a boot loader (" + some(names) + ")", v.family.noInitramfs()}
+		"of a boot loader (" + some(names) + ")", v.family.noInitramfs()}
 }
 
 // noInitramfs returns the lines that keep an initramfs from being built.
@@ -183,9 +182,8 @@ func otherKernels(v *View) *Finding {
 	if len(all) == 0 {
 		return nil
 	}
-	return &Finding{OtherKernels, units.Bytes(size) + " you could drop: the machine boots /" + v.Kernel + " " +
-		"(" + v.Version +
-		"), and the image has more kernels than that (" + some(names) + ")",
+	return &Finding{OtherKernels, units.Bytes(size) + " you could drop: the machine boots /" + v.Kernel + " (" +
+		v.Version + "), and the image has more kernels than that (" + some(names) + ")",
 		"# In the RUN that installs the kernel, so that no layer has them:\nRUN rm -rf " + quoted(names)}
 }
 
@@ -221,8 +219,7 @@ func packageCaches(v *View) *Finding {
 		return nil
 	}
 	return &Finding{PackageCaches, units.Bytes(size) + " you could drop: lists and packages that were downloaded for " +
-		"the " +
-		"build (" + strings.Join(what, "; ") + ")", v.family.clean()}
+		"the build (" + strings.Join(what, "; ") + ")", v.family.clean()}
 }
 
 // housekeeping reports whether a package manager leaves a file of that name when it has cleaned up.

@@ -8,18 +8,18 @@
 //
 // Description:
 //
-//	A bootable Debian of several layers is made once, in DIR, and served by docker's registry on loopback. Then each
-//	way has a turn, N times in rotation, so that other work of the machine slows all ways alike. Medians go to
-//	standard output as a table, with their ratios to the floor. The floor is the time to download, hash and decompress
-//	the layers, all at once, and do nothing with them; -floor does that. It uses the fastest decompressor for Go that
-//	we know. A second floor uses our own, which shows how much that saves.
+//	A bootable Debian of several layers is made once, in DIR, of the example that make has built, and served by docker's
+//	registry on loopback. Then each way has a turn, N times in rotation, so that other work of the machine slows all
+//	ways alike. Medians go to standard output as a table, with their ratios to the floor. The floor is the time to
+//	download, hash and decompress the layers, all at once, and do nothing with them; -floor does that. It uses the
+//	fastest decompressor for Go that we know. A second floor uses our own, which shows how much that saves.
 //
 //	With -kernel it then measures times in QEMU, under emulation: how long the boot environment that make built takes
 //	to load the image's kernel and to start it, with kexec_load and with kexec_file_load, and how long that kernel
 //	takes to unpack each form of initramfs.
 //
-//	Bench needs root, and Debian's packages debootstrap, docker-registry, skopeo, umoci, cpio, zstd, libarchive-tools
-//	and squashfs-tools.
+//	Bench needs root, and Debian's packages buildah, docker-registry, skopeo, umoci, cpio, zstd, libarchive-tools and
+//	squashfs-tools.
 //
 // Options:
 //
@@ -127,8 +127,7 @@ func (c *cmd) run(ctx context.Context) error {
 	}
 	layout := filepath.Join(dir, "oci")
 	if _, err := os.Stat(layout); err != nil {
-		if err := run("tools/debian-image", layout, "openssh-server", "iputils-ping", "libcap2-bin", "perl",
-			"python3"); err != nil {
+		if err := run("tools/example", layout, "out/examples/debian-bookworm.oci", "tools/bench"); err != nil {
 			return err
 		}
 	}
@@ -141,7 +140,7 @@ func (c *cmd) run(ctx context.Context) error {
 	}
 	defer stop()
 	ref := host + "/debian:1"
-	err = run("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "oci:"+layout+":debian",
+	err = run("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "oci:"+layout,
 		"docker://"+ref)
 	if err != nil {
 		return err
