@@ -77,7 +77,8 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all other trixie kernel-image run demo lint test test-unit test-machines test-slow bench push clean FORCE
+.PHONY: all other trixie kernel-image reproduced run demo lint test test-unit test-machines test-slow bench push clean \
+  FORCE
 
 all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
@@ -114,13 +115,13 @@ PROGRAM = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buil
 EMBEDDED = "cmds/wyrcan/wyrinit/$(ARCH)": "$O/wyrinit", \
   "cmds/wyrcan/wyrinit/$(OTHER)": "$(call place,$(OTHER))/wyrinit"
 TOOL     = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.seconds=$(SOURCE_DATE_EPOCH)
-$O/wyrinit: $(SOURCES)
+$O/wyrinit: $(SOURCES) | $O/version
 	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
 # The host tool also makes initrds for machines of the other architecture.
 $(call place,$(OTHER))/wyrinit: $(SOURCES)
 	mkdir -p $(@D)
 	GOARCH=$(OTHER) $(PROGRAM) ./cmds/wyrinit
-$O/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
+$O/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go) | $O/version
 	GOARCH=$(ARCH) $(PROGRAM) ./integration/payload
 $O/wyrcan: $(SOURCES) $O/version $O/wyrinit $(call place,$(OTHER))/wyrinit
 	echo '{"Replace": {$(EMBEDDED)}}' > $O/embedded.json
@@ -141,7 +142,7 @@ $O/busybox.cpio: $(SOURCES) $O/wyrinit uroot-template.yaml tools/resolv.conf $O/
 # xz and is unpacked in a third of the time.
 $O/%.cpio.zst: $O/%.cpio
 	tools/need zstd=zstd
-	zstd -19 -T0 -q -f $< -o $@
+	tools/compress $< $@
 
 # If somebody appends a further archive, the kernel expects it at a multiple of four bytes. A machine's firmware that
 # loads the initrd over the network is slow, and some has little memory for it.
@@ -190,8 +191,8 @@ out/kexec-tools/kexec:
 
 # A newer kernel than this release's, with firmware, for the tests.
 trixie: all
-	$(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
-	  out/trixie/wyrcan.kernel out/trixie/wyrcan.initrd
+	nice $(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' \
+	  MODULES='$$(PACKAGES)/modules' out/trixie/wyrcan.kernel out/trixie/wyrcan.initrd
 
 run: all out/wyrcan.demo
 	tools/need $(QEMU)
@@ -201,13 +202,19 @@ demo: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan demo -once
 
+# With make -j2, as .ci/run does it, the builds for test-slow take the time in which the machines of test wait. The
+# machines of both take turns all the same: a busy host makes some of them hang. A test that runs make itself has no part
+# in the jobs of this one.
+TURN = $(ALONE) flock -o Makefile
+ALONE = env -u MAKEFLAGS -u MFLAGS
+
 # Go runs the tests again if one of the files that they open has changed. At most two machines run at the same time. Two
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
 # starts as soon as another has ended.
 test: test-unit test-machines
-test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci
+test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(filter test-machines,$(MAKECMDGOALS)),,test-unit)
 	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) busybox=busybox-static
-	$(GOTEST) -p 2 -timeout 60m ./integration/...
+	$(TURN) $(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.
 PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
@@ -228,30 +235,33 @@ lint:
 
 test-unit: lint
 	tools/need $(PEERS)
-	$(GOTEST) $$(go list ./... | grep -v /integration)
+	$(ALONE) $(GOTEST) $$(go list ./... | grep -v /integration)
 
 # What of the other architecture is built twice, too. The rest is made of it, by the programs that make it here.
 THEIRS = $(call place,$(OTHER))/kernel$(DIST:%=-%)
 AGAIN  = $(if $(FOREIGN),out/$(OTHER)/busybox.cpio out/$(OTHER)/modules.cpio)
 
-# A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
-# out.
-test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
-  $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec $(SECURE))
-	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
+# A second build, of a copy in another directory, must give the same bytes.
+reproduced: all $(FOREIGN) out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
 	rm -rf out/again
 	mkdir out/again
+	cp go.mod out/again # first: without it go list ./... takes the copy for a part of this module
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(if $(FOREIGN),cp --parents out/secureboot/*.efi out/again)
-	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
+	nice $(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' REBUILD=true \
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) EFI=$(abspath $(EFI)) \
 	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
-	$(if $(FOREIGN),$(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
+	$(if $(FOREIGN),nice $(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' REBUILD=true \
 	  KERNEL=$(abspath $(THEIRS)/vmlinuz) MODULES=$(abspath $(THEIRS)/modules) $(AGAIN))
 	for f in out/wyrcan* out/$(OTHER)/wyrinit $(AGAIN) $(if $(FOREIGN),$(SECURE)); do \
 	  diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
-	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
+
+# The tests that make test leaves out.
+test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie reproduced \
+  $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec)
+	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
+	$(TURN) $(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci
