@@ -4,7 +4,8 @@
 # make lint       gofmt, go vet, staticcheck and shellcheck
 # make test-unit  make lint, and the tests that boot no machine
 # make test       make test-unit and make test-machines: the tests that boot machines in QEMU
-# make test-slow  the tests that take long
+# make reproduced builds everything a second time, in another directory: it must be the same
+# make test-slow  make reproduced, and the tests that take long
 # make other      builds for the other architecture, too, as the tests need it
 # make trixie     builds what test-slow boots of another release of Debian
 # make bench      measures time and memory
@@ -202,11 +203,10 @@ demo: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan demo -once
 
-# With make -j2, as .ci/run does it, the builds for test-slow take the time in which the machines of test wait. The
-# machines of both take turns all the same: a busy host makes some of them hang. A test that runs make itself has no part
-# in the jobs of this one.
-TURN = $(ALONE) flock -o Makefile
-ALONE = env -u MAKEFLAGS -u MFLAGS
+# With make -j2, as .ci/run does it, the builds for test-slow take the time in which the machines of test wait. The tests
+# themselves take turns all the same: a busy host makes some machines hang. A test that runs make has no part in the jobs
+# of this one.
+TURN = env -u MAKEFLAGS -u MFLAGS flock -o Makefile
 
 # Go runs the tests again if one of the files that they open has changed. At most two machines run at the same time. Two
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
@@ -235,7 +235,7 @@ lint:
 
 test-unit: lint
 	tools/need $(PEERS)
-	$(ALONE) $(GOTEST) $$(go list ./... | grep -v /integration)
+	$(TURN) $(GOTEST) $$(go list ./... | grep -v /integration)
 
 # What of the other architecture is built twice, too. The rest is made of it, by the programs that make it here.
 THEIRS = $(call place,$(OTHER))/kernel$(DIST:%=-%)
