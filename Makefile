@@ -217,12 +217,13 @@ test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(filter test-
 	$(TURN) $(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.
-PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
+PEERS := curl=curl jq=jq ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd \
+  kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
   /lib/systemd/systemd-networkd=systemd \
   /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
   iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
-  unsquashfs=squashfs-tools curl=curl jq=jq
+  unsquashfs=squashfs-tools
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
