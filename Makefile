@@ -4,7 +4,8 @@
 # make lint       gofmt, go vet, staticcheck and shellcheck
 # make test-unit  make lint, and the tests that boot no machine
 # make test       make test-unit and make test-machines: the tests that boot machines in QEMU
-# make test-slow  the tests that take long
+# make reproduced builds everything a second time, in another directory: it must be the same
+# make test-slow  make reproduced, and the tests that take long
 # make other      builds for the other architecture, too, as the tests need it
 # make trixie     builds what test-slow boots of another release of Debian
 # make bench      measures time and memory
@@ -77,7 +78,8 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all other trixie kernel-image run demo lint test test-unit test-machines test-slow bench push clean FORCE
+.PHONY: all other trixie kernel-image reproduced run demo lint test test-unit test-machines test-slow bench push clean \
+  FORCE
 
 all: $O/wyrcan.kernel $O/wyrcan.initrd $O/wyrcan $O/wyrcan.oci $(call place,$(OTHER))/wyrinit
 
@@ -115,13 +117,13 @@ PROGRAM = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w -buil
 EMBEDDED = "cmds/wyrcan/wyrinit/$(ARCH)": "$O/wyrinit", \
   "cmds/wyrcan/wyrinit/$(OTHER)": "$(call place,$(OTHER))/wyrinit"
 TOOL     = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.seconds=$(SOURCE_DATE_EPOCH)
-$O/wyrinit: $(SOURCES)
+$O/wyrinit: $(SOURCES) | $O/version
 	GOARCH=$(ARCH) $(PROGRAM) ./cmds/wyrinit
 # The host tool also makes initrds for machines of the other architecture.
 $(call place,$(OTHER))/wyrinit: $(SOURCES)
 	mkdir -p $(@D)
 	GOARCH=$(OTHER) $(PROGRAM) ./cmds/wyrinit
-$O/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go)
+$O/wyrcan.demo: go.mod go.sum $(wildcard integration/payload/*.go) | $O/version
 	GOARCH=$(ARCH) $(PROGRAM) ./integration/payload
 $O/wyrcan: $(SOURCES) $O/version $O/wyrinit $(call place,$(OTHER))/wyrinit
 	echo '{"Replace": {$(EMBEDDED)}}' > $O/embedded.json
@@ -142,7 +144,7 @@ $O/busybox.cpio: $(SOURCES) $O/wyrinit uroot-template.yaml tools/resolv.conf $O/
 # xz and is unpacked in a third of the time.
 $O/%.cpio.zst: $O/%.cpio
 	tools/need zstd=zstd
-	zstd -19 -T0 -q -f $< -o $@
+	tools/compress $< $@
 
 # If somebody appends a further archive, the kernel expects it at a multiple of four bytes. A machine's firmware that
 # loads the initrd over the network is slow, and some has little memory for it.
@@ -209,8 +211,8 @@ out/kexec-tools/kexec:
 
 # A newer kernel than this release's, with firmware, for the tests.
 trixie: all
-	$(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' MODULES='$$(PACKAGES)/modules' \
-	  out/trixie/wyrcan.kernel out/trixie/wyrcan.initrd
+	nice $(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' \
+	  MODULES='$$(PACKAGES)/modules' out/trixie/wyrcan.kernel out/trixie/wyrcan.initrd
 
 run: all out/wyrcan.demo
 	tools/need $(QEMU)
@@ -220,22 +222,28 @@ demo: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan demo -once
 
+# With make -j2, as .ci/run does it, the builds for test-slow take the time in which the machines of test wait. The tests
+# themselves take turns all the same: a busy host makes some machines hang. A test that runs make has no part in the jobs
+# of this one.
+TURN = env -u MAKEFLAGS -u MFLAGS flock -o Makefile
+
 # Go runs the tests again if one of the files that they open has changed. At most two machines run at the same time. Two
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
 # starts as soon as another has ended.
 test: test-unit test-machines
-test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci
+test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(if $(filter test-machines,$(MAKECMDGOALS)),,test-unit)
 	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) busybox=busybox-static
-	$(GOTEST) -p 2 -timeout 60m ./integration/...
+	$(TURN) $(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.
-PEERS := ip=iproute2 dnsmasq=dnsmasq-base radvd=radvd kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
-  /lib/systemd/systemd-networkd=systemd busybox=busybox-static \
-  /lib/systemd/systemd-udevd=udev ethtool=ethtool docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
-  iucode_tool=iucode-tool depmod=kmod xz=xz-utils zstd=zstd gpg=gnupg mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso \
+PEERS := curl=curl jq=jq ip=iproute2 ssh=openssh-client dnsmasq=dnsmasq-base radvd=radvd \
+  kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
+  /lib/systemd/systemd-networkd=systemd /lib/systemd/systemd-udevd=udev ethtool=ethtool \
+  docker-registry=docker-registry skopeo=skopeo umoci=umoci podman=podman buildah=buildah dockerd=docker.io \
+  iucode_tool=iucode-tool depmod=kmod cpio=cpio xz=xz-utils zstd=zstd gpg=gnupg busybox=busybox-static \
+  mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso unsquashfs=squashfs-tools grub-script-check=grub-common \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
-  unsquashfs=squashfs-tools grub-script-check=grub-common curl=curl jq=jq ssh=openssh-client podman=podman \
-  buildah=buildah dockerd=docker.io busybox=busybox-static zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
+  zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
 
 # staticcheck is the version in go.mod. Shell scripts are what begins with #! and names a shell.
 SCRIPTS = $(shell grep -rlE '^\#! ?/.*\b(ba|da)?sh\b' .ci tools examples integration --exclude='*.go' --exclude='*.md')
@@ -248,32 +256,35 @@ lint:
 
 test-unit: lint
 	tools/need $(PEERS)
-	$(GOTEST) $$(go list ./... | grep -v /integration)
+	$(TURN) $(GOTEST) $$(go list ./... | grep -v /integration)
 
 # What of the other architecture is built twice, too. The rest is made of it, by the programs that make it here.
 THEIRS = $(call place,$(OTHER))/kernel$(DIST:%=-%)
 AGAIN  = $(if $(FOREIGN),out/$(OTHER)/busybox.cpio out/$(OTHER)/modules.cpio)
 
-# A second build, of a copy in another directory, must give the same bytes. Then come the tests that make test leaves
-# out.
-test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie \
-  out/examples/server-bookworm.oci out/examples/server-trixie.oci \
-  out/examples/minimal-bookworm.oci out/examples/disk-bookworm.oci \
-  $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec $(SECURE))
-	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS) busybox=busybox-static
+# A second build, of a copy in another directory, must give the same bytes.
+reproduced: all $(FOREIGN) out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
 	rm -rf out/again
 	mkdir out/again
+	cp go.mod out/again # first: without it go list ./... takes the copy for a part of this module
 	tar -c --exclude=./out --exclude='./.*' . | tar -x -C out/again
 	$(if $(FOREIGN),cp --parents out/secureboot/*.efi out/again)
-	$(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
+	nice $(MAKE) -C out/again VERSION='$(VERSION)' COMMIT='$(COMMIT)' REBUILD=true \
 	  KERNEL=$(abspath $(KERNEL)) MODULES=$(abspath $(MODULES)) EFI=$(abspath $(EFI)) \
 	  $(if $(FILES),FIRMWARE=$(abspath $(FILES))) all out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
-	$(if $(FOREIGN),$(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' \
+	$(if $(FOREIGN),nice $(MAKE) -C out/again ARCH=$(OTHER) VERSION='$(VERSION)' COMMIT='$(COMMIT)' REBUILD=true \
 	  KERNEL=$(abspath $(THEIRS)/vmlinuz) MODULES=$(abspath $(THEIRS)/modules) $(AGAIN))
 	for f in out/wyrcan* out/$(OTHER)/wyrinit $(AGAIN) $(if $(FOREIGN),$(SECURE)); do \
 	  diff -r $$f out/again/$$f || exit; done
 	rm -rf out/again
-	$(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
+
+# The tests that make test leaves out.
+test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie reproduced \
+  out/examples/server-bookworm.oci out/examples/server-trixie.oci \
+  out/examples/minimal-bookworm.oci out/examples/disk-bookworm.oci \
+  $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec)
+	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) $(PEERS)
+	$(TURN) $(GOTEST) -p 2 -timeout 75m -tags slow -run '^TestSlow' ./integration/...
 
 # The recording in README.md. It is made when somebody asks for it: the run of a machine differs each time.
 docs/wyrcan.svg: all out/debian.oci FORCE

@@ -63,13 +63,20 @@ type summary struct {
 	out   io.Writer
 }
 
+// begin matches the begin of an event. With make -j another program may have written half a line before it.
+var begin = regexp.MustCompile(`\{"(Time|ImportPath|Action)":"`)
+
 func run(in io.Reader, out io.Writer) error {
 	s := &summary{tests: make(map[string]*test), out: out}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadString('\n')
 		var e event
-		if strings.HasPrefix(line, `{"`) && json.Unmarshal([]byte(line), &e) == nil && e.Action != "" {
+		if at := begin.FindStringIndex(line); at != nil && json.Unmarshal([]byte(line[at[0]:]), &e) == nil &&
+			e.Action != "" {
+			if at[0] > 0 {
+				s.print(line[:at[0]] + "\n")
+			}
 			s.event(e)
 		} else if line != "" {
 			s.print(line)

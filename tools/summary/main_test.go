@@ -119,3 +119,15 @@ func TestRunNothing(t *testing.T) {
 		t.Errorf("run says %q, want %q", &out, want)
 	}
 }
+
+// TestRunHalf reads an event that comes behind half a line of another program: make -j lets both write at the same time.
+func TestRunHalf(t *testing.T) {
+	var out bytes.Buffer
+	in := `I: Retrie{"Time":"x","Action":"output","Package":"p","Output":"FAIL\tp\t1.0s\n"}` + "\nving dash\n"
+	if err := run(strings.NewReader(in), &out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "I: Retrie\nFAIL\tp\t1.0s\nving dash\n\n== summary\nFAIL\tp\t1.0s\n"; out.String() != want {
+		t.Errorf("run says %q, want %q", &out, want)
+	}
+}
