@@ -104,10 +104,16 @@ func tree(t *testing.T, dir string) []string {
 	return list
 }
 
-// make install puts everything below PREFIX in DESTDIR, from where it works, and make uninstall removes all of it and
-// nothing else.
+// TestInstall installs what make has built, as a package and without one.
 func TestInstall(t *testing.T) {
 	out := built(t)
+	t.Run("package", func(t *testing.T) { testDeb(t, out) })
+	t.Run("make", func(t *testing.T) { testMake(t, out) })
+}
+
+// make install puts everything below PREFIX in DESTDIR, from where it works, and make uninstall removes all of it and
+// nothing else.
+func testMake(t *testing.T, out string) {
 	root := filepath.Join(t.TempDir(), "a root")
 	target := func(name string) string {
 		t.Helper()
@@ -184,12 +190,11 @@ func TestDebVersion(t *testing.T) {
 }
 
 // The package is the same each time, lintian has nothing to say, and what dpkg installs works.
-func TestDeb(t *testing.T) {
+func testDeb(t *testing.T, out string) {
 	if testing.Short() {
 		t.Skip("-short: nfpm comes from the network")
 	}
 	imagetest.NeedsRoot(t, "dpkg --root")
-	out := built(t)
 	pack := func(arch string, env ...string) string {
 		t.Helper()
 		p := exec.Command("tools/deb", out, arch, "v1.2.3")

@@ -60,6 +60,7 @@ func fake(t *testing.T, script string) {
 
 // What docker says becomes one line, and what a person can do follows it. Nothing is left of a copy.
 func TestSays(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	for _, row := range []struct{ says, want string }{
 		{"Error response from daemon: No such image: x:latest", "docker has no image of that name; docker images lists"},
 		{"Error response from daemon: reference does not exist", "docker has no image of that name"},
@@ -73,7 +74,7 @@ func TestSays(t *testing.T) {
 		{"a\033[2Jb", `docker says: a [2Jb`},
 		{"", "docker says: nothing, but it failed"},
 	} {
-		fake(t, "printf 'half of it'; echo \""+row.says+"\" >&2; exit 1")
+		fake(t, "printf 'half of it'; echo x >$TMPDIR/more; echo \""+row.says+"\" >&2; exit 1")
 		c, err := Fetch(context.Background(), Docker+":x", t.Logf)
 		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%q: %v, want %q", row.says, err, row.want)
@@ -112,7 +113,7 @@ func TestEndless(t *testing.T) {
 	defer f.Close()
 	room := int64(10 << 20)
 	p := programs(Docker)[0]
-	err = p.run(context.Background(), &limited{w: f, left: room, err: &fullError{room}}, []string{"save"})
+	err = p.run(context.Background(), &limited{w: f, left: room, err: &fullError{room}}, "", []string{"save"})
 	info, _ := f.Stat()
 	if !errors.As(err, new(*fullError)) || !strings.Contains(err.Error(), "let TMPDIR name") || info.Size() > room {
 		t.Errorf("%d bytes, %v", info.Size(), err)

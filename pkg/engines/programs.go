@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,18 +113,22 @@ func (p program) copy(ctx context.Context, w wanted, to string) (string, error) 
 		}
 	}
 	args := p.save(w, to)
-	if p.isList != nil && p.run(ctx, nil, p.isList(w)) == nil {
+	if p.isList != nil && p.run(ctx, nil, "", p.isList(w)) == nil {
 		args = p.saveAll(w, to)
 	}
-	if err := p.run(ctx, out, args); err != nil {
+	if err := p.run(ctx, out, filepath.Dir(to), args); err != nil {
 		return "", p.explain(ctx, w, err)
 	}
 	return name, nil
 }
 
-// run runs the program, and returns an error with what it said.
-func (p program) run(ctx context.Context, out io.Writer, args []string) error {
+// run runs the program, and returns an error with what it said. temp is for its temporary files, "" is TMPDIR.
+func (p program) run(ctx context.Context, out io.Writer, temp string, args []string) error {
 	cmd := exec.CommandContext(ctx, p.name, args...)
+	// podman leaves blobs there if the disk is full. Without XDG_RUNTIME_DIR it has its state in TMPDIR as well.
+	if temp != "" && (os.Geteuid() == 0 || os.Getenv("XDG_RUNTIME_DIR") != "") {
+		cmd.Env = append(os.Environ(), "TMPDIR="+temp)
+	}
 	// It removes what it has begun.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -189,7 +194,7 @@ func Names(ctx context.Context, form string) []string {
 		}
 		const most = 1 << 20
 		var out bytes.Buffer
-		if p.run(ctx, &limited{w: &out, left: most, err: errors.New("it says too much")}, p.list) != nil {
+		if p.run(ctx, &limited{w: &out, left: most, err: errors.New("it says too much")}, "", p.list) != nil {
 			return nil
 		}
 		// Images without a name are <none>:<none>.
