@@ -6,6 +6,7 @@ say() { printf '%s: %s\n' "$1" "$2"; }
 
 say system "$(systemctl is-system-running --wait)"
 say failed "$(systemctl --failed --no-legend --plain | tr '\n' ';')"
+# shellcheck source=/dev/null
 . /etc/os-release
 say release "$VERSION_CODENAME"
 say cmdline "$(cat /proc/cmdline)"
@@ -17,7 +18,7 @@ say name "$(hostname)"
 say key "$(cut -d ' ' -f 2 /etc/ssh/ssh_host_ed25519_key.pub)"
 
 say ping "$(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all ping -c 1 -W 20 10.0.2.2 2>&1 |
-	grep -o '1 received')"
+	tail -n 2 | tr '\n' ' ' | sed 's/.* \(1 received\),.*/\1/')"
 
 # Names: resolved's stub answers both to the resolver of the C library, for what reads resolv.conf, and to nss-resolve.
 say resolv "$(readlink /etc/resolv.conf)"
@@ -37,8 +38,10 @@ say timers "$(systemctl list-timers --no-legend | grep -o '[^ ]*\.timer' | sort 
 say builder "$(test -z "$builder" || grep -rIlF -e "$builder" /etc | tr '\n' ' ')"
 say lists "$(find /var/lib/apt/lists /var/cache/apt/archives -type f ! -name lock | wc -l)"
 
-# The tool, by the unit of examples/status.
+# The tool, as it is and by the unit of examples/status.
+wyrcan status -tls-verify=false >/dev/null 2>&1
+say status $?
 systemctl start wyrcan-status
-say status "$(systemctl show --property ExecMainStatus --value wyrcan-status)"
+say unit "$? $(journalctl --unit wyrcan-status --output cat | grep -c '^tag ')"
 say image "$(wyrcan status -offline | sed -n 's/^image  *//p')"
 say second "$(cat /etc/second 2>/dev/null)"

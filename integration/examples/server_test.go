@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -161,16 +162,18 @@ func (h host) probe(t *testing.T, v *vm.VM, nameServer string) map[string]string
 	return facts
 }
 
-// reboot has the machine ask its registry, expects this exit status and this text, and reboots it.
-func (h host) reboot(t *testing.T, status, text string) {
+// reboots has the machine see that its registry has the image next, by the tool and by its unit, and reboots it.
+func (h host) reboots(t *testing.T, next string) {
 	t.Helper()
-	const script = "systemctl start wyrcan-status\n" +
-		"systemctl show --property ExecMainStatus --value wyrcan-status\n" +
-		"journalctl --unit wyrcan-status --output cat\n" +
+	const script = "wyrcan status -tls-verify=false | grep ^tag\n" +
+		"wyrcan status -tls-verify=false >/dev/null 2>&1\n" +
+		"echo status $?\n" +
+		"systemctl start wyrcan-status && journalctl --unit wyrcan-status --output cat | grep ^tag | tail -n 1\n" +
 		"systemctl reboot\n"
 	out, err := h.ssh(t.Context(), t, script, "sh", "-s")
-	if !strings.HasPrefix(out, status+"\n") || !strings.Contains(out, text) {
-		t.Fatalf("wyrcan status said %q, want %q and %q (%v)", out, status, text, err) // the reboot may end the connection
+	tag := regexp.MustCompile(`(?m)^tag +newer: ` + regexp.QuoteMeta(next) + `; a reboot boots it$`)
+	if len(tag.FindAllString(out, -1)) != 2 || !strings.Contains(out, "\nstatus 10\n") {
+		t.Fatalf("the machine said %q (%v), want that %s is newer, twice, and status 10", out, err, next)
 	}
 }
 
@@ -193,7 +196,7 @@ func sound(t *testing.T, facts, more map[string]string) {
 	want := map[string]string{
 		"system": "running", "failed": "", "ping": "1 received", "resolv": "../run/systemd/resolve/stub-resolv.conf",
 		"stub": address, "nss": address, "localhost": "127.0.0.1", "ntp": "yes active", "journal": "run/log/journal",
-		"getty": "active", "link": "routable configured", "builder": "", "lists": "0",
+		"getty": "active", "status": "0", "unit": "0 1", "link": "routable configured", "builder": "", "lists": "0",
 		"timers": "systemd-tmpfiles-clean.timer", "name": facts["prompt"], "prompt": "wyrcan-" + first(facts["id"], 8),
 	}
 	for key, value := range more {
