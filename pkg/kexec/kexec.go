@@ -37,6 +37,20 @@ func Load(kernel, initrd *os.File, cmdline string) (Result, error) {
 	return load(kernel, initrd, cmdline)
 }
 
+// LoadImage does the same as Load, and leaves image, a file system image, in memory as well: the next kernel finds it as
+// a block device, without a copy, and package pram finds the device. The memory is the image's as long as that kernel
+// runs. The next kernel needs the drivers nd_e820 and nd_pmem.
+//
+// It uses kexec_load and nothing else. If it returns an error, nothing is loaded, and the files are as they were. One
+// more copy of the image is in memory until the jump.
+func LoadImage(kernel, initrd, image *os.File, cmdline string) error {
+	return loadImage(kernel, initrd, image, cmdline)
+}
+
+// CanLeaveImage returns nil if LoadImage can work on this machine, else why not. The sizes of the files may still be too
+// large for the machine: kexec takes no more than half of its memory.
+func CanLeaveImage() error { return canLeaveImage() }
+
 // Copies returns how often the running kernel holds an initrd in memory while it loads it, besides the file: once where
 // kexec_load puts it straight into the pages of the next kernel, twice where kexec_file_load reads the file first.
 func Copies() int {

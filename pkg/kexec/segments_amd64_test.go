@@ -72,8 +72,8 @@ func fake(t testing.TB, efi bool) *machine {
 	return m
 }
 
-// bzImage is the smallest kernel that can be laid out.
-func bzImage() []byte {
+// testKernel is the smallest kernel that can be laid out.
+func testKernel() []byte {
 	b := bytes.Repeat([]byte{0xcc}, 2*512+5000)
 	b[setupSects] = 1
 	b[jumpOffset] = 0x6a
@@ -82,6 +82,7 @@ func bzImage() []byte {
 	b[relocatable] = 1
 	le.PutUint16(b[xloadFlags:], 0x7f)
 	le.PutUint32(b[initSize:], 40<<20)
+	le.PutUint64(b[prefAddress:], 16<<20)
 	return b
 }
 
@@ -108,7 +109,7 @@ func TestLay(t *testing.T) {
 	for _, efi := range []bool{false, true} {
 		m := fake(t, efi)
 		initrd := bytes.Repeat([]byte("initrd"), 1000)
-		start, segments, err := m.lay(bzImage(), initrd, "console=ttyS0 quiet")
+		start, segments, err := m.lay(next{kernel: testKernel(), initrd: initrd, cmdline: "console=ttyS0 quiet"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +242,7 @@ func TestLayNot(t *testing.T) {
 		"no room":        func(b []byte) []byte { le.PutUint32(b[initSize:], 4096); return b },
 		"too much room":  func(b []byte) []byte { le.PutUint32(b[initSize:], 3<<30); return b },
 	} {
-		if _, _, err := m.lay(change(bzImage()), []byte("initrd"), ""); err == nil {
+		if _, _, err := m.lay(next{kernel: change(testKernel()), initrd: []byte("initrd")}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -252,9 +253,9 @@ func TestLayNot(t *testing.T) {
 
 // TestNoSectors has a kernel from before the field with the number of sectors.
 func TestNoSectors(t *testing.T) {
-	b := bzImage()
+	b := testKernel()
 	b[setupSects] = 0
-	_, segments, err := fake(t, false).lay(b, []byte("initrd"), "")
+	_, segments, err := fake(t, false).lay(next{kernel: b, initrd: []byte("initrd")})
 	if err != nil || len(segments[0].Buf) != len(b)-5*512 {
 		t.Errorf("lay = %v, %v", segments, err)
 	}
@@ -267,13 +268,13 @@ func TestSegmentSize(t *testing.T) {
 }
 
 func FuzzLay(f *testing.F) {
-	f.Add(bzImage(), 100, 20)
+	f.Add(testKernel(), 100, 20)
 	m := fake(f, true)
 	f.Fuzz(func(t *testing.T, image []byte, initrd, line int) {
 		if initrd <= 0 || initrd > 1<<20 || line < 0 || line > 1<<16 {
 			return
 		}
-		start, segments, err := m.lay(image, make([]byte, initrd), strings.Repeat("x", line))
+		start, segments, err := m.lay(next{kernel: image, initrd: make([]byte, initrd), cmdline: strings.Repeat("x", line)})
 		if err != nil {
 			return
 		}
