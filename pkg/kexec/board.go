@@ -116,7 +116,7 @@ func (b *board) lay(n next) (uintptr, kexec.Segments, error) {
 		at, ok = b.find(i, size, b.ram)
 	}
 	if !ok {
-		return 0, nil, noRoom()
+		return 0, nil, noRoom(n)
 	}
 	kernelAt, blockAt := at.kernel.from+i.offset, at.block.from
 	tree, err := b.tell(at.initrd.from, size, n.cmdline)

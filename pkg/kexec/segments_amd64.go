@@ -81,7 +81,7 @@ func (m *machine) find(k *bzImage, n next, block int) (at layout, err error) {
 	at.initrd, ok[2] = free.take(initrd, memory.Page)
 	at.block, ok[3] = free.take(uint64(block), memory.Page)
 	if ok != [4]bool{true, true, true, true} {
-		return at, noRoom()
+		return at, noRoom(n)
 	}
 	return at, nil
 }
