@@ -41,11 +41,17 @@ func Load(kernel, initrd *os.File, cmdline string) (Result, error) {
 // a block device, without a copy, and package pram finds the device. The memory is the image's as long as that kernel
 // runs. The next kernel needs the drivers nd_e820 and nd_pmem.
 //
-// It uses kexec_load and nothing else. If it returns an error, nothing is loaded, and the files are as they were. One
-// more copy of the image is in memory until the jump.
+// It uses kexec_load and nothing else. If initrd and image are open for writing and in memory, they are given back while
+// they are copied, so that no more than a MiB of them is there twice. Afterwards they are empty. If that cannot be, as on
+// kernels without userfaultfd(2), one more copy of both is in memory until the jump.
+//
+// If LoadImage returns an error, nothing is loaded; and the files are as they were, unless the error is ErrSpent.
 func LoadImage(kernel, initrd, image *os.File, cmdline string) error {
 	return loadImage(kernel, initrd, image, cmdline)
 }
+
+// ErrSpent is part of the error if a part of the initrd or of the image is gone, because the kernel had begun to copy.
+var ErrSpent = errors.New("the initrd and the file system image are used up in part, so they have to be made again")
 
 // CanLeaveImage returns nil if LoadImage can work on this machine, else why not. The sizes of the files may still be too
 // large for the machine: kexec takes no more than half of its memory.

@@ -46,9 +46,10 @@ func segmentsAllowed() bool {
 // But the initrd is not held in memory one more time, and nobody computes its SHA-256: kexec_file_load has that done
 // twice on amd64, while it loads and between the two kernels, in code that uses no SHA instructions.
 //
-// image is nil if there is none.
+// image is nil if there is none. With one, initrd and image are given back while the kernel copies them.
 func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 	n := next{cmdline: cmdline}
+	var spent []mapping
 	for _, m := range []struct {
 		from *os.File
 		to   *[]byte
@@ -62,6 +63,9 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 		}
 		defer unix.Munmap(content)
 		*m.to = content
+		if image != nil && m.from != kernel { // which may be no file of ours
+			spent = append(spent, mapping{m.from, content})
+		}
 	}
 	entry, segments, err := lay(n)
 	if err != nil {
@@ -72,7 +76,12 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 			return err
 		}
 	}
-	return submit(entry, segments)
+	s := newSpender(segments, spent)
+	err = submit(entry, segments)
+	if gone := s.end(err == nil); gone && err != nil {
+		return fmt.Errorf("%w; %w", err, ErrSpent)
+	}
+	return err
 }
 
 // half returns an error if segments need more than half of the memory, for kexec takes no more: kernel/kexec_core.c,
