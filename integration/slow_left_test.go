@@ -15,7 +15,7 @@ func TestSlowLeft(t *testing.T) {
 	t.Run("again and again", func(t *testing.T) {
 		t.Parallel()
 		m := vm.Machine{Memory: "1G", Kernel: vm.Unpacked(t), Long: true}
-		leave(t, m, 300<<20, "leave", "leave", "leave", "leave", "plain")
+		leave(t, m, 200<<20, "leave", "leave", "leave", "leave", "plain")
 	})
 	t.Run("EFI", func(t *testing.T) {
 		t.Parallel()

@@ -41,9 +41,9 @@ func Load(kernel, initrd *os.File, cmdline string) (Result, error) {
 // a block device, without a copy, and package pram finds the device. The memory is the image's as long as that kernel
 // runs. The next kernel needs the drivers nd_e820 and nd_pmem.
 //
-// It uses kexec_load and nothing else. If initrd and image are open for writing and in memory, they are given back while
-// they are copied, so that no more than a MiB of them is there twice. Afterwards they are empty. If that cannot be, as on
-// kernels without userfaultfd(2), one more copy of both is in memory until the jump.
+// It uses kexec_load and nothing else. Where the memory is too little for a second copy, initrd and image are given back
+// while they are copied, so that no more than a MiB of them is there twice, and afterwards they are empty. For that they
+// must be in memory and open for writing, and the kernel needs userfaultfd(2).
 //
 // If LoadImage returns an error, nothing is loaded; and the files are as they were, unless the error is ErrSpent.
 func LoadImage(kernel, initrd, image *os.File, cmdline string) error {

@@ -46,10 +46,10 @@ func segmentsAllowed() bool {
 // But the initrd is not held in memory one more time, and nobody computes its SHA-256: kexec_file_load has that done
 // twice on amd64, while it loads and between the two kernels, in code that uses no SHA instructions.
 //
-// image is nil if there is none. With one, initrd and image are given back while the kernel copies them.
+// image is nil if there is none. With one, initrd and image may be given back while the kernel copies them.
 func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 	n := next{cmdline: cmdline}
-	var spent []mapping
+	var files []mapping
 	for _, m := range []struct {
 		from *os.File
 		to   *[]byte
@@ -63,8 +63,13 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 		}
 		defer unix.Munmap(content)
 		*m.to = content
-		if image != nil && m.from != kernel { // which may be no file of ours
-			spent = append(spent, mapping{m.from, content})
+		files = append(files, mapping{m.from, content})
+	}
+	var spent []mapping
+	if image != nil {
+		var err error
+		if spent, err = toSpend(&n, files[1:]); err != nil { // the kernel's file may be nobody's to empty
+			return err
 		}
 	}
 	entry, segments, err := lay(n)
@@ -72,7 +77,7 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 		return err
 	}
 	if image != nil {
-		if err := half(segments, "/proc/meminfo"); err != nil {
+		if err := half(segments, meminfo); err != nil {
 			return err
 		}
 	}
@@ -84,10 +89,41 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 	return err
 }
 
+const meminfo = "/proc/meminfo"
+
+// toSpend returns those of the files that are to be given back while they are copied, and puts their page frames into n:
+// all, or none if there is memory enough for a second copy. Then the load takes a fraction of the time, because the
+// kernel gets no pages that are destinations: see usable.
+func toSpend(n *next, files []mapping) ([]mapping, error) {
+	m, err := memory.Read(meminfo)
+	if err != nil {
+		return nil, err
+	}
+	const kernels = 128 << 20 // what the next kernel needs to start, twice as much as Debian's, and some for this one
+	need := int64(kernels)
+	for _, f := range files {
+		need += int64(len(f.bytes))
+	}
+	if need <= m.Available {
+		return nil, nil
+	}
+	for _, f := range files {
+		of, err := frames(f.bytes)
+		if errors.Is(err, unix.EINVAL) {
+			return nil, nil // a kernel before Linux 5.14
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell where in memory %s is: %w", f.file.Name(), err)
+		}
+		n.frames = append(n.frames, of...)
+	}
+	return files, nil
+}
+
 // half returns an error if segments need more than half of the memory, for kexec takes no more: kernel/kexec_core.c,
 // sanity_check_segment_list.
-func half(segments kexec.Segments, meminfo string) error {
-	m, err := memory.Read(meminfo)
+func half(segments kexec.Segments, file string) error {
+	m, err := memory.Read(file)
 	if err != nil {
 		return err
 	}

@@ -317,7 +317,8 @@ func FuzzLay(f *testing.F) {
 		if initrd <= 0 || initrd > 1<<20 || line < 0 || line > 1<<16 || image < 0 || image > 5<<20 {
 			return
 		}
-		start, segments, err := m.lay(next{kernel, make([]byte, initrd), make([]byte, image), strings.Repeat("x", line)})
+		start, segments, err := m.lay(next{kernel: kernel, initrd: make([]byte, initrd), image: make([]byte, image),
+			cmdline: strings.Repeat("x", line)})
 		if err != nil {
 			return
 		}

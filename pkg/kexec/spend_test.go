@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
 	"golang.org/x/sys/unix"
@@ -179,5 +181,39 @@ func TestSpendStops(t *testing.T) {
 		if !bytes.Equal(got[gone:], want[gone:]) || !bytes.Equal(got[:gone], make([]byte, gone)) {
 			t.Errorf("%d bytes copied: not just the first %d are gone", copied, gone)
 		}
+	}
+}
+
+// TestFrames finds the pages of a file in memory, of which each has its own frame, and leaves none of them mapped.
+func TestFrames(t *testing.T) {
+	image, _ := inMemory(t, 100*memory.Page+1, 5)
+	all, err := frames(image.bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		if len(all) != 0 {
+			t.Errorf("somebody else than root sees %d frames", len(all))
+		}
+		return
+	}
+	different := map[uint64]bool{}
+	for _, n := range all {
+		different[n] = true
+	}
+	if len(all) != 101 || len(different) != 101 {
+		t.Errorf("%d frames, %d of them different, want 101", len(all), len(different))
+	}
+	pagemap, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("%x-", unsafe.Pointer(unsafe.SliceData(image.bytes)))
+	_, rest, ok := strings.Cut(string(pagemap), at)
+	if !ok {
+		t.Fatalf("no mapping begins at %s", at)
+	}
+	if _, rest, _ = strings.Cut(rest, "Rss:"); strings.Fields(rest)[0] != "0" {
+		t.Errorf("%s kB are mapped", strings.Fields(rest)[0])
 	}
 }
