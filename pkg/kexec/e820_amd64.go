@@ -18,8 +18,8 @@ type region struct {
 	kind uint32
 }
 
-// Kinds of regions: arch/x86/include/asm/e820/types.h. The kernel leaves legacy persistent memory alone (E820_TYPE_PRAM):
-// to the kernel it is no RAM. The driver nd_e820 makes a block device of each such region.
+// Kinds of regions: arch/x86/include/asm/e820/types.h. The kernel leaves legacy persistent memory alone
+// (E820_TYPE_PRAM): to the kernel it is no RAM. The driver nd_e820 makes a block device of each such region.
 const (
 	systemRAM  = 1
 	reserved   = 2

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// frames returns the numbers of the page frames in which a mapping is. It leaves the mapping without pages, so that each
-// use of one is a page fault.
+// frames returns the numbers of the page frames in which a mapping is. It leaves the mapping without pages, so that
+// each use of one is a page fault.
 func frames(b []byte) ([]uint64, error) {
 	if err := unix.Madvise(b, unix.MADV_POPULATE_READ); err != nil { // since Linux 5.14, as the faults of a spender
 		return nil, fmt.Errorf("madvise: %w", err)

@@ -74,8 +74,8 @@ func holds(content []byte, s kexec.Segment) bool {
 	return len(s.Buf) > 0 && bytes.Contains(content, s.Buf)
 }
 
-// TestImageInParts has memory of which nearly every page is idle in another way. Image and initrd are cut into parts, of
-// which there are no more than the kernel takes.
+// TestImageInParts has memory of which nearly every page is idle in another way. Image and initrd are cut into parts,
+// of which there are no more than the kernel takes.
 func TestImageInParts(t *testing.T) {
 	image, initrd := make([]byte, 200<<20), make([]byte, 30<<20)
 	for i := range image {

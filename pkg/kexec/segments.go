@@ -91,8 +91,8 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 
 const meminfo = "/proc/meminfo"
 
-// toSpend returns those of the files that are to be given back while they are copied, and puts their page frames into n:
-// all, or none if there is memory enough for a second copy. Then the load takes a fraction of the time, because the
+// toSpend returns those of the files that are to be given back while they are copied, and puts their page frames into
+// n: all, or none if there is memory enough for a second copy. Then the load takes a fraction of the time, because the
 // kernel gets no pages that are destinations: see usable.
 func toSpend(n *next, files []mapping) ([]mapping, error) {
 	m, err := memory.Read(meminfo)

@@ -14,8 +14,8 @@ import (
 
 // kexec_load copies each segment, page by page and one segment after the other (kernel/kexec_core.c,
 // kimage_load_normal_segment). What it has copied is needed no more. So a file in memory is given back while it is
-// copied, and there is never more of it twice than a portion: the kernel has to ask for each portion, by a page fault that
-// it waits in until it is answered (userfaultfd(2), minor faults, since Linux 5.14).
+// copied, and there is never more of it twice than a portion: the kernel has to ask for each portion, by a page fault
+// that it waits in until it is answered (userfaultfd(2), minor faults, since Linux 5.14).
 
 // portion is how much of a file the kernel gets at a time.
 const portion = 1 << 20
@@ -55,8 +55,8 @@ const (
 	uffdFaultAddress = 16 // its offset in that
 )
 
-// newSpender returns the spender for what segments are made of. It is nil if nothing of that can be given back: not every
-// kernel has such faults, and the files must be open for writing, and in memory.
+// newSpender returns the spender for what segments are made of. It is nil if nothing of that can be given back: not
+// every kernel has such faults, and the files must be open for writing, and in memory.
 func newSpender(segments kexec.Segments, files []mapping) *spender {
 	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|unix.O_NONBLOCK, 0, 0)
 	if errno != 0 {
@@ -118,9 +118,9 @@ func (s *spender) serve(fd uintptr) {
 	}
 }
 
-// answer lets the kernel have the portion that begins with the page at an address, and gives back the portion before: the
-// kernel copies in order, so it has that whole. A portion ends with its part at the latest, because what is behind it is
-// not copied next.
+// answer lets the kernel have the portion that begins with the page at an address, and gives back the portion before:
+// the kernel copies in order, so it has that whole. A portion ends with its part at the latest, because what is behind
+// it is not copied next.
 func (s *spender) answer(fd, address uintptr) bool {
 	page := uintptr(os.Getpagesize())
 	address &^= page - 1
