@@ -42,8 +42,8 @@ func Load(kernel, initrd *os.File, cmdline string) (Result, error) {
 // kernel runs. The next kernel needs the drivers nd_e820 and nd_pmem.
 //
 // It uses kexec_load and nothing else. Where the memory is too little for a second copy, initrd and image are given
-// back while they are copied, so that no more than a MiB of them is there twice, and afterwards they are empty. For
-// that they must be in memory and open for writing, and the kernel needs userfaultfd(2).
+// back while they are copied, and afterwards they are empty. For that they must be in memory and open for writing, and
+// the kernel needs userfaultfd(2).
 //
 // If LoadImage returns an error, nothing is loaded; and the files are as they were, unless the error is ErrSpent.
 func LoadImage(kernel, initrd, image *os.File, cmdline string) error {

@@ -15,7 +15,6 @@ const maxSegments = 16
 type next struct {
 	kernel, initrd, image []byte
 	cmdline               string
-	frames                []uint64 // the page frames of files that are given back while they are copied
 }
 
 // newSegment puts content at an address, with zeros behind it up to room.

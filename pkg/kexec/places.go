@@ -47,22 +47,6 @@ func places(ram []span, size, page uint64) usable {
 	return all
 }
 
-// avoiding returns all places as if nothing but certain page frames were idle: those that the kernel will allocate,
-// because they are given back while it loads.
-func avoiding(ram []span, frames []uint64, page uint64) usable {
-	var all usable
-	for _, s := range ram {
-		p := place{span: s, page: page, idle: make([]bool, (s.to-s.from)/page)}
-		for _, n := range frames {
-			if at := n * page; at >= s.from && at < s.to {
-				p.idle[(at-s.from)/page] = true
-			}
-		}
-		all = append(all, p)
-	}
-	return all
-}
-
 // idle reads /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst): the first page of a free block has the flag
 // BUDDY, the others have no flag at all.
 func idle(flags *os.File, s span, page uint64) []bool {

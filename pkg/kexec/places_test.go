@@ -124,24 +124,3 @@ func TestStretches(t *testing.T) {
 		t.Errorf("a place of which nothing is known is cut into %v", got)
 	}
 }
-
-// TestAvoiding takes places where as few as possible of some frames are.
-func TestAvoiding(t *testing.T) {
-	ram := []span{{0x100000, 0x110000}, {0x200000, 0x210000}}
-	var frames []uint64
-	for n := range uint64(16) {
-		if n != 3 && n != 4 && n != 5 {
-			frames = append(frames, 0x100+n)
-		}
-		if n%2 == 0 {
-			frames = append(frames, 0x200+n)
-		}
-	}
-	for pages, want := range map[uint64]uint64{1: 0x20f000, 3: 0x103000, 8: 0x208000, 17: 0} {
-		free := avoiding(ram, append(frames, 0, 0x999), memory.Page)
-		got, ok := free.take(pages*memory.Page, memory.Page)
-		if ok != (want != 0) || got.from != want {
-			t.Errorf("%d pages are taken at %#x, %v, want %#x", pages, got.from, ok, want)
-		}
-	}
-}

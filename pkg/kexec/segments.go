@@ -65,13 +65,6 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 		*m.to = content
 		files = append(files, mapping{m.from, content})
 	}
-	var spent []mapping
-	if image != nil {
-		var err error
-		if spent, err = toSpend(&n, files[1:]); err != nil { // the kernel's file may be nobody's to empty
-			return err
-		}
-	}
 	entry, segments, err := lay(n)
 	if err != nil {
 		return err
@@ -81,7 +74,10 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 			return err
 		}
 	}
-	s := newSpender(segments, spent)
+	var s *spender
+	if image != nil {
+		s = newSpender(segments, files[1:], scarce) // without the kernel: its file may be nobody's to empty
+	}
 	err = submit(entry, segments)
 	if gone := s.end(err == nil); gone && err != nil {
 		return fmt.Errorf("%w; %w", err, ErrSpent)
@@ -91,33 +87,11 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 
 const meminfo = "/proc/meminfo"
 
-// toSpend returns those of the files that are to be given back while they are copied, and puts their page frames into
-// n: all, or none if there is memory enough for a second copy. Then the load takes a fraction of the time, because the
-// kernel gets no pages that are destinations: see usable.
-func toSpend(n *next, files []mapping) ([]mapping, error) {
+// scarce reports whether so little memory is left that the running kernel would soon end a process.
+func scarce() bool {
+	const reserve = 48 << 20
 	m, err := memory.Read(meminfo)
-	if err != nil {
-		return nil, err
-	}
-	const kernels = 128 << 20 // what the next kernel needs to start, twice as much as Debian's, and some for this one
-	need := int64(kernels)
-	for _, f := range files {
-		need += int64(len(f.bytes))
-	}
-	if need <= m.Available {
-		return nil, nil
-	}
-	for _, f := range files {
-		of, err := frames(f.bytes)
-		if errors.Is(err, unix.EINVAL) {
-			return nil, nil // a kernel before Linux 5.14
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot tell where in memory %s is: %w", f.file.Name(), err)
-		}
-		n.frames = append(n.frames, of...)
-	}
-	return files, nil
+	return err != nil || m.Available < reserve
 }
 
 // half returns an error if segments need more than half of the memory, for kexec takes no more: kernel/kexec_core.c,

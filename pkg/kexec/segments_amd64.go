@@ -75,16 +75,7 @@ func (m *machine) find(k *bzImage, n next, block int) (at layout, err error) {
 	free := places(m.ram, k.room+initrd+image, memory.Page)
 	ok := [4]bool{true, true, true, true}
 	if image > 0 { // which needs the longest stretch, so it comes first
-		inside := span{0, 1 << 63}
-		if len(n.frames) > 0 {
-			few := avoiding(m.ram, n.frames, memory.Page)
-			best, ok := few.take(image, pram.Unit)
-			if !ok {
-				return at, noRoom(n)
-			}
-			inside = best.span
-		}
-		at.image, ok[0] = free.takeInside(image, pram.Unit, inside)
+		at.image, ok[0] = free.take(image, pram.Unit)
 	}
 	at.kernel, ok[1] = free.takeInside(k.room, k.align, span{k.lowest, 1 << 63})
 	at.initrd, ok[2] = free.take(initrd, memory.Page)

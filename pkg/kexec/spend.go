@@ -13,9 +13,12 @@ import (
 )
 
 // kexec_load copies each segment, page by page and one segment after the other (kernel/kexec_core.c,
-// kimage_load_normal_segment). What it has copied is needed no more. So a file in memory is given back while it is
-// copied, and there is never more of it twice than a portion: the kernel has to ask for each portion, by a page fault
-// that it waits in until it is answered (userfaultfd(2), minor faults, since Linux 5.14).
+// kimage_load_normal_segment). What it has copied is needed no more. So if memory becomes scarce, what was copied of a
+// file in memory is given back. The kernel waits for that: it has to ask for each portion of the file, by a page fault
+// (userfaultfd(2), minor faults, since Linux 5.14).
+//
+// Nothing is given back before that. The pages would be the next that the kernel allocates, and the place of the
+// segments is chosen so that most destinations are pages in use, such as these: see usable.
 
 // portion is how much of a file the kernel gets at a time.
 const portion = 1 << 20
@@ -37,7 +40,9 @@ type part struct {
 type spender struct {
 	faults *os.File      // the userfaultfd
 	parts  []part        // no two of them overlap
+	scarce func() bool   // whether something has to be given back
 	last   part          // what the kernel has got last, and copies now; empty at first
+	copied []part        // what it has copied before, and is still there
 	done   chan struct{} // closed when no more faults are answered
 	spent  bool          // whether something was given back
 }
@@ -57,14 +62,14 @@ const (
 
 // newSpender returns the spender for what segments are made of. It is nil if nothing of that can be given back: not
 // every kernel has such faults, and the files must be open for writing, and in memory.
-func newSpender(segments kexec.Segments, files []mapping) *spender {
+func newSpender(segments kexec.Segments, files []mapping, scarce func() bool) *spender {
 	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|unix.O_NONBLOCK, 0, 0)
 	if errno != 0 {
 		return nil
 	}
 	// Before this call poll(2) reports an error, which Go's poller would keep.
 	ok := uffd(fd, uffdioAPI, []uint64{uffdVersion, uffdMinorShmem, 0})
-	s := &spender{faults: os.NewFile(fd, "userfaultfd"), done: make(chan struct{})}
+	s := &spender{faults: os.NewFile(fd, "userfaultfd"), scarce: scarce, done: make(chan struct{})}
 	for _, f := range files {
 		at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(f.bytes))))
 		size := uint64(wholePages(len(f.bytes)))
@@ -118,17 +123,19 @@ func (s *spender) serve(fd uintptr) {
 	}
 }
 
-// answer lets the kernel have the portion that begins with the page at an address, and gives back the portion before:
-// the kernel copies in order, so it has that whole. A portion ends with its part at the latest, because what is behind
-// it is not copied next.
+// answer lets the kernel have the portion that begins with the page at an address. The kernel copies in order, so it
+// has copied the portion before that. A portion ends with its part at the latest, because what is behind it is not
+// copied next.
 func (s *spender) answer(fd, address uintptr) bool {
-	page := uintptr(os.Getpagesize())
-	address &^= page - 1
+	address &^= uintptr(os.Getpagesize()) - 1
 	for _, p := range s.parts {
 		if address < p.from || address >= p.to {
 			continue
 		}
-		if !s.giveBack() {
+		if s.last.file != nil {
+			s.copied = append(s.copied, s.last)
+		}
+		if s.scarce() && !s.giveBack() {
 			return false
 		}
 		s.last = part{address, min(p.to, address+portion), p.file, p.offset + int64(address-p.from)}
@@ -139,15 +146,16 @@ func (s *spender) answer(fd, address uintptr) bool {
 	return false
 }
 
-// giveBack gives back what the kernel has got last.
+// giveBack gives back what the kernel has copied.
 func (s *spender) giveBack() bool {
-	l := s.last
-	if l.file == nil {
-		return true
+	for _, p := range s.copied {
+		s.spent = true
+		if err := memory.GiveBack(p.file, p.offset, p.offset+int64(p.to-p.from)); err != nil {
+			return false
+		}
 	}
-	s.last = part{}
-	s.spent = true
-	return memory.GiveBack(l.file, l.offset, l.offset+int64(l.to-l.from)) == nil
+	s.copied = nil
+	return true
 }
 
 // end ends the giving back, after the kernel has copied everything, or has stopped before. It reports whether something
@@ -158,11 +166,8 @@ func (s *spender) end(copied bool) bool {
 	}
 	s.faults.Close()
 	<-s.done
-	if !copied {
-		return s.spent
-	}
-	for _, p := range s.parts {
-		s.last = p
+	if copied {
+		s.copied = s.parts
 		s.giveBack()
 	}
 	return s.spent

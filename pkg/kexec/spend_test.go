@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
 	"golang.org/x/sys/unix"
@@ -72,7 +70,7 @@ func TestSpend(t *testing.T) {
 	image, wantImage := inMemory(t, 10*portion+1234, 1)
 	initrd, wantInitrd := inMemory(t, 3*portion/2, 2)
 	segments := segmentsOf(image, initrd)
-	s := newSpender(segments, []mapping{image, initrd})
+	s := newSpender(segments, []mapping{image, initrd}, always)
 	if s == nil {
 		t.Skip("this kernel has no minor faults of userfaultfd(2), or not for this user: nothing is given back")
 	}
@@ -117,6 +115,42 @@ func TestSpend(t *testing.T) {
 	}
 }
 
+func always() bool { return true }
+
+// TestSpendLate has memory that becomes scarce at some time: what was copied before stays until then.
+func TestSpendLate(t *testing.T) {
+	image, _ := inMemory(t, 8*portion, 6)
+	segments := kexec.Segments{newSegment(0, 0, image.bytes)}
+	asked := 0
+	s := newSpender(segments, []mapping{image}, func() bool {
+		asked++
+		return asked == 6 // when five portions were copied
+	})
+	if s == nil {
+		t.Skip("this kernel has no minor faults of userfaultfd(2), or not for this user: nothing is given back")
+	}
+	to, err := memory.File("copy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	for at := 0; at < len(image.bytes); at += memory.Page {
+		if _, err := unix.Write(int(to.Fd()), image.bytes[at:at+memory.Page]); err != nil {
+			t.Fatal(err)
+		}
+		want := int64(8 * portion)
+		if at/portion >= 5 {
+			want = 3 * portion
+		}
+		if got := pages(t, image.file); got != want {
+			t.Fatalf("%d bytes are there after %d were copied, want %d", got, at+memory.Page, want)
+		}
+	}
+	if !s.end(true) || pages(t, image.file) != 0 || asked != 8 {
+		t.Errorf("%d bytes are left, and there were %d faults, want 8", pages(t, image.file), asked)
+	}
+}
+
 // TestSpendNot has files that cannot be given back: the kernel copies them all the same, and they stay as they are.
 func TestSpendNot(t *testing.T) {
 	image, want := inMemory(t, 2*portion, 3)
@@ -136,7 +170,7 @@ func TestSpendNot(t *testing.T) {
 	defer onDisk.Close()
 	for _, f := range []mapping{mapFile(t, readOnly), mapFile(t, onDisk)} {
 		segments := segmentsOf(f)
-		if s := newSpender(segments, []mapping{f}); s != nil {
+		if s := newSpender(segments, []mapping{f}, always); s != nil {
 			t.Errorf("%s would be given back", f.file.Name())
 			s.end(false)
 		}
@@ -153,7 +187,7 @@ func TestSpendStops(t *testing.T) {
 	for _, copied := range []int{0, 1, portion, 3*portion + 1} {
 		image, want := inMemory(t, 6*portion, 4)
 		segments := kexec.Segments{newSegment(0, 0, image.bytes)}
-		s := newSpender(segments, []mapping{image})
+		s := newSpender(segments, []mapping{image}, always)
 		if s == nil {
 			t.Skip("this kernel has no minor faults of userfaultfd(2), or not for this user: nothing is given back")
 		}
@@ -181,39 +215,5 @@ func TestSpendStops(t *testing.T) {
 		if !bytes.Equal(got[gone:], want[gone:]) || !bytes.Equal(got[:gone], make([]byte, gone)) {
 			t.Errorf("%d bytes copied: not just the first %d are gone", copied, gone)
 		}
-	}
-}
-
-// TestFrames finds the pages of a file in memory, of which each has its own frame, and leaves none of them mapped.
-func TestFrames(t *testing.T) {
-	image, _ := inMemory(t, 100*memory.Page+1, 5)
-	all, err := frames(image.bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if os.Geteuid() != 0 {
-		if len(all) != 0 {
-			t.Errorf("somebody else than root sees %d frames", len(all))
-		}
-		return
-	}
-	different := map[uint64]bool{}
-	for _, n := range all {
-		different[n] = true
-	}
-	if len(all) != 101 || len(different) != 101 {
-		t.Errorf("%d frames, %d of them different, want 101", len(all), len(different))
-	}
-	pagemap, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := fmt.Sprintf("%x-", unsafe.Pointer(unsafe.SliceData(image.bytes)))
-	_, rest, ok := strings.Cut(string(pagemap), at)
-	if !ok {
-		t.Fatalf("no mapping begins at %s", at)
-	}
-	if _, rest, _ = strings.Cut(rest, "Rss:"); strings.Fields(rest)[0] != "0" {
-		t.Errorf("%s kB are mapped", strings.Fields(rest)[0])
 	}
 }
