@@ -218,11 +218,14 @@ func pass(step string, size int64, line string) error {
 	if err != nil {
 		return err
 	}
+	image, err := makeImage(0)
+	if err != nil {
+		return err
+	}
 	var load func() error
 	switch step {
 	case "leave":
-		image, err := makeImage(size)
-		if err != nil {
+		if image, err = makeImage(size); err != nil {
 			return err
 		}
 		load = func() error { return kexec.LoadImage(kernel, initrd, image, line) }
@@ -246,8 +249,13 @@ func pass(step string, size int64, line string) error {
 	if err := load(); err != nil {
 		return err
 	}
-	say("loaded in %d ms; of %d kB available, %d kB were left", time.Since(begin).Milliseconds(),
-		before.Available>>10, least()>>10)
+	took := time.Since(begin)
+	var st unix.Stat_t
+	if err := unix.Fstat(int(image.Fd()), &st); err != nil {
+		return err
+	}
+	say("loaded in %d ms; of %d kB available, %d kB were left, and %d kB of the image's file", took.Milliseconds(),
+		before.Available>>10, least()>>10, st.Blocks/2)
 	guest.Drain()
 	return kexec.Jump()
 }
