@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -17,9 +16,9 @@ var ErrNoDigest = errors.New("the registry does not say which digest that is")
 // document is read, so nothing is verified. Registries that count how many images a machine pulls do not count this.
 // ctx bounds the request.
 func (s *Source) Head(ctx context.Context, ref string) (v1.Hash, error) {
-	parsed, err := name.ParseReference(ref)
+	parsed, err := parseName(ref)
 	if err != nil {
-		return v1.Hash{}, notAName(ref)
+		return v1.Hash{}, err
 	}
 	list, err := s.places(parsed)
 	if err != nil {

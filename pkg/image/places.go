@@ -60,9 +60,9 @@ func fullName(ref name.Reference) string {
 
 // RegistryOf returns the registry of the image that ref names, "docker.io" for a name without a host.
 func RegistryOf(ref string) (string, error) {
-	parsed, err := name.ParseReference(ref)
+	parsed, err := parseName(ref)
 	if err != nil {
-		return "", notAName(ref)
+		return "", err
 	}
 	host, _, _ := strings.Cut(fullName(parsed), "/")
 	return host, nil

@@ -22,15 +22,31 @@ import (
 // configuration. ctx bounds Resolve only; opening a layer takes a context of its own. Errors say what is wrong but not
 // the image's name, which the caller adds: "cannot get NAME: registry HOST does not have it".
 func (s *Source) Resolve(ctx context.Context, ref string) (*Image, error) {
-	parsed, err := name.ParseReference(ref)
+	parsed, err := parseName(ref)
 	if err != nil {
-		return nil, notAName(ref)
+		return nil, err
 	}
 	return s.resolve(ctx, parsed)
 }
 
-func notAName(ref string) error {
-	return permanent("%q is not the name of an image: want [registry/]name[:tag][@digest]", ref)
+// parseName parses the name of an image at a registry. Other programs give such names a transport
+// (containers-transports(5)). A registry's images have docker:// there. The storage of podman or docker is one machine's:
+// without this, its names would be those of images of docker.io.
+func parseName(ref string) (name.Reference, error) {
+	if rest, ok := strings.CutPrefix(ref, "docker://"); ok {
+		return nil, permanent("%q is not the name of an image: leave out docker://, as in %s", ref, rest)
+	}
+	for _, storage := range []string{"containers-storage:", "docker-daemon:"} {
+		if strings.HasPrefix(ref, storage) {
+			return nil, permanent("%q is an image that one machine has in its storage: push it to a registry, and name it "+
+				"as it is named there", ref)
+		}
+	}
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return nil, permanent("%q is not the name of an image: want [registry/]name[:tag][@digest]", ref)
+	}
+	return parsed, nil
 }
 
 func (s *Source) resolve(ctx context.Context, ref name.Reference) (*Image, error) {

@@ -200,6 +200,9 @@ func TestRefused(t *testing.T) {
 		{"UPPER/case", "is not the name of an image"},
 		{"", "is not the name of an image"},
 		{"https://" + host + "/arm:1", "is not the name of an image"},
+		{"docker://" + host + "/arm:1", "leave out docker://, as in " + host + "/arm:1"},
+		{"containers-storage:arm", "push it to a registry"},
+		{"docker-daemon:arm:1", "push it to a registry"},
 	} {
 		_, err := fast(t).Resolve(context.Background(), row.ref)
 		if err == nil || !strings.Contains(err.Error(), row.want) || Heals(err) {
