@@ -81,6 +81,8 @@ func witness(t testing.TB) imagetest.Layer {
 		imagetest.File("usr/lib/witness/report", string(script)).Mode(0o755),
 		imagetest.File("usr/lib/witness/clock", "#!/bin/sh\n").Mode(0o750).Owner(12, 34).Xattr("security.capability",
 			capability(unix.CAP_SYS_TIME)),
+		// Builders such as buildah keep no ACLs, so the layers below have none.
+		imagetest.File("usr/lib/witness/acl", "").Mode(0o640).Xattr("system.posix_acl_access", acl(12)),
 		imagetest.File("usr/lib/systemd/system/report.service", unit),
 		imagetest.Symlink("usr/lib/systemd/system/multi-user.target.wants/report.service", "../report.service"),
 		imagetest.Symlink("init", "usr/lib/witness/witness"),
@@ -94,6 +96,22 @@ func capability(bit uint) string {
 	data := make([]byte, 20)
 	binary.LittleEndian.PutUint32(data, revision|effective)
 	binary.LittleEndian.PutUint32(data[4:], 1<<bit)
+	return string(data)
+}
+
+// acl returns the extended attribute for a file of mode 0640 that one more user may read: struct posix_acl_xattr_header
+// of linux/posix_acl_xattr.h, and an entry for the owner, this user, the group, the mask, and the others.
+func acl(user uint32) string {
+	const version, nobody = 2, 0xffffffff
+	data := binary.LittleEndian.AppendUint32(nil, version)
+	for _, e := range []struct {
+		tag, bits uint16
+		id        uint32
+	}{{0x01, 6, nobody}, {0x02, 4, user}, {0x04, 4, nobody}, {0x10, 4, nobody}, {0x20, 0, nobody}} {
+		data = binary.LittleEndian.AppendUint16(data, e.tag)
+		data = binary.LittleEndian.AppendUint16(data, e.bits)
+		data = binary.LittleEndian.AppendUint32(data, e.id)
+	}
 	return string(data)
 }
 

@@ -39,7 +39,7 @@ func TestSlowDebian(t *testing.T) {
 	})
 
 	// The control test: without wyrinit its features are missing, and wyrboot says so. The capabilities are lost, and
-	// so is the ACL of systemd's package for the journal. There is enough memory here.
+	// so is the ACL. There is enough memory here.
 	t.Run("wyr.root=initramfs", func(t *testing.T) {
 		t.Parallel()
 		log := vm.Machine{
