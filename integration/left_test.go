@@ -16,11 +16,10 @@ import (
 )
 
 // TestLeft leaves a file system image in memory for the next kernel, which finds it as a block device and has less
-// memory; the kernel after that one has all of it again. The image is so large that memory becomes scarce when it is
-// loaded.
+// memory; the kernel after that one has all of it again.
 func TestLeft(t *testing.T) {
 	t.Parallel()
-	leave(t, vm.Machine{Memory: "512M", CPUs: 1, Kernel: vm.Unpacked(t)}, 148<<20+12345, "leave", "plain")
+	leave(t, vm.Machine{Memory: "512M", CPUs: 1, Kernel: vm.Unpacked(t)}, 128<<20+12345, "leave", "plain")
 }
 
 // leave boots a machine that goes through these steps of the program keeper, with an image of that size, and checks

@@ -9,13 +9,18 @@ import (
 )
 
 // TestSlowLeft leaves images in the memory of more machines: one image after the other, so that each has the memory of
-// the one before, and above 4 GiB, under EFI.
+// the one before; one that is so large that memory becomes scarce when it is loaded; and above 4 GiB, under EFI.
 func TestSlowLeft(t *testing.T) {
 	t.Parallel()
 	t.Run("again and again", func(t *testing.T) {
 		t.Parallel()
 		m := vm.Machine{Memory: "1G", Kernel: vm.Unpacked(t), Long: true}
 		leave(t, m, 200<<20, "leave", "leave", "leave", "leave", "plain")
+	})
+	t.Run("scarce", func(t *testing.T) {
+		t.Parallel()
+		m := vm.Machine{Memory: "512M", CPUs: 1, Kernel: vm.Unpacked(t), Long: true}
+		leave(t, m, 148<<20+12345, "leave", "plain")
 	})
 	t.Run("EFI", func(t *testing.T) {
 		t.Parallel()
