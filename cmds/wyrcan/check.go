@@ -43,6 +43,7 @@ type report struct {
 	Cmdline  string   `json:"cmdline"`
 	Ucode    int64    `json:"microcodeBytes,omitempty"` // for all processors; a machine takes that of its own
 	Initrd   int64    `json:"initrdBytes,omitempty"`
+	Root     string   `json:"root,omitempty"`
 	Packing  string   `json:"initrdPacking,omitempty"`
 	Memory   int64    `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
 	Warnings []string `json:"warnings,omitempty"`
@@ -92,7 +93,7 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	b := c.newBoot()
-	b.Target = &opt.Room
+	b.Target, b.Root = &opt.Room, bundle.Root(r.root)
 	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return unexamined(err)
@@ -161,7 +162,8 @@ func examine(
 	defer plan.Close()
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
-	r.Packing, r.Warnings, r.Chosen = plan.Packing.String(), plan.Warnings, plan.Chosen
+	r.Root, r.Packing = string(plan.Root), plan.Packing.String()
+	r.Warnings, r.Chosen = plan.Warnings, plan.Chosen
 	r.Kept, r.kept = plan.Kept()
 	if err := r.countMicrocode(ctx, plan); err != nil {
 		return r, err
@@ -275,6 +277,7 @@ func (r *report) print(w io.Writer, verbose bool) error {
 	if r.Bootable {
 		rows = append(rows,
 			[2]string{"command line", cmp.Or(r.Cmdline, "(empty)")},
+			[2]string{"root", r.Root},
 			[2]string{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
 			[2]string{"memory", fmt.Sprintf("%d MiB at least", r.Memory>>20)},
 		)

@@ -21,7 +21,7 @@ func (p *Plan) warnings(ctx context.Context) []string {
 		say("the image has /etc/initrd-release, so its systemd believes that it runs in an initrd " +
 			"and ends in emergency mode: remove that file, or add wyr.arg=SYSTEMD_IN_INITRD=0")
 	}
-	if usesRamfs(p.cmdline) {
+	if usesRamfs(p.cmdline) && p.Root != SquashFS {
 		say("root= or rootfstype= is on the container kernel's command line, so / is a ramfs: " +
 			"without a size limit, without extended attributes, never swapped")
 	}
