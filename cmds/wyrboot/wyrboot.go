@@ -197,6 +197,7 @@ func (c *cmd) start(ctx context.Context) error {
 		Spare:  c.spare,
 
 		Policies: c.policies,
+		Root:     bundle.Root(c.config.Root),
 		// The host tool checks the layers' uncompressed digests. Here that would take half as long again on a processor
 		// without instructions for SHA-256. The manifest's digests are checked in any case.
 		SkipDiffIDs: true,
@@ -221,8 +222,11 @@ func (c *cmd) start(ctx context.Context) error {
 		return fmt.Errorf("cannot boot %s: %w", c.config.Image, err)
 	}
 	version := printable.Line(b.Version)
-	c.sayf("kernel %s, initrd of %s (compression: %v), command line %q",
-		version, units.Bytes(b.Size), b.Packing, b.Cmdline)
+	form := fmt.Sprintf("compression: %v", b.Packing)
+	if b.Root == bundle.SquashFS {
+		form = "SquashFS"
+	}
+	c.sayf("kernel %s, initrd of %s (%s), command line %q", version, units.Bytes(b.Size), form, b.Cmdline)
 	if b.Early > 0 {
 		c.sayf("its first %s are microcode for this processor", units.Bytes(b.Early))
 	}

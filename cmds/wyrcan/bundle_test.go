@@ -52,6 +52,8 @@ func TestCheck(t *testing.T) {
 	bare := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(imagetest.Whiteout("usr"))))
 	empty := onDisk(t, imagetest.Image(t,
 		imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+release))))
+	mountable := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(
+		imagetest.File("usr/lib/modules/"+release+"/modules.builtin", "loop.ko\nsquashfs.ko\noverlay.ko\n"))))
 	for _, row := range []struct {
 		name string
 		args []string
@@ -94,6 +96,15 @@ func TestCheck(t *testing.T) {
 				"warning       there are no modules in /lib/modules/" + release,
 				"drivers       0 modules, 1 firmware file\n",
 			},
+		},
+		{
+			"a root that is mounted", []string{mountable, "-root", "squashfs"}, 0,
+			[]string{"root          squashfs\n", "bootable      yes"},
+		},
+		{"the same, unpacked", []string{mountable, "-root", "tmpfs"}, 0, []string{"root          tmpfs\n"}},
+		{
+			"a root that is not", []string{good, "-root", "squashfs"}, 0,
+			[]string{"root          tmpfs\n", "warning       the root cannot be a SquashFS image", "bootable      yes"},
 		},
 		{"no image", []string{"oci:/nowhere"}, notExamined, nil},
 		{"wrong use", []string{good, "-root", "nfs"}, 2, nil},

@@ -55,7 +55,7 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	b := c.newBoot()
-	b.Target = &opt.Room
+	b.Target, b.Root = &opt.Room, bundle.Root(r.root)
 	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return unexamined(err)
@@ -126,7 +126,7 @@ func examine(
 	defer plan.Close()
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
-	r.Packing, r.Chosen = plan.Packing.String(), plan.Chosen
+	r.Root, r.Packing, r.Chosen = string(plan.Root), plan.Packing.String(), plan.Chosen
 	r.Kept, r.kept = plan.Kept()
 	if err := r.look(ctx, plan, tree, m); err != nil { // before Make, which takes the files' contents away
 		return r, err

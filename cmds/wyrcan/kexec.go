@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
@@ -126,7 +127,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 		}
 	}
 	b := c.newBoot()
-	b.Budget.Copies = kexec.Copies()
+	b.Budget.Copies, b.Root = kexec.Copies(), bundle.Root(r.root)
 	began := time.Now()
 	stack, tree, err := c.read(ctx, b, ref, r.further, "")
 	if err != nil {

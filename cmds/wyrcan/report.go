@@ -37,6 +37,7 @@ type report struct {
 	Cmdline  string          `json:"cmdline"`
 	Ucode    int64           `json:"microcodeBytes,omitempty"` // for all processors; a machine takes that of its own
 	Initrd   int64           `json:"initrdBytes,omitempty"`
+	Root     string          `json:"root,omitempty"` // its form: a value of wyr.root
 	Packing  string          `json:"initrdPacking,omitempty"`
 	Memory   int64           `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
 	Warnings []audit.Finding `json:"warnings"`              // for all machines
@@ -141,6 +142,7 @@ func (r *report) facts(verbose bool) []row {
 	if r.Bootable {
 		rows = append(rows,
 			row{"command line", cmp.Or(r.Cmdline, "(empty)")},
+			row{"root", r.Root},
 			row{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
 			row{"memory", fmt.Sprintf("%d MiB at least", r.Memory>>20)},
 		)

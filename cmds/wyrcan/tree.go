@@ -47,7 +47,9 @@ type recipe struct {
 func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.StringVar(&r.root, "root", "",
-		"with `initramfs`, start the image's /init directly, without wyrinit: no extended attributes, no pivot_root")
+		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory (the default); squashfs, an image of "+
+			"them that stays compressed there; initramfs, as tmpfs but without wyrinit: no extended attributes, "+
+			"no pivot_root")
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 	r.further.flags(f)
@@ -79,12 +81,12 @@ func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	if !ok {
 		return opt, usage("there are no bootable containers for -arch %s: want amd64 or arm64", r.arch)
 	}
-	switch r.root {
-	case "initramfs":
+	switch bundle.Root(r.root) {
+	case bundle.Initramfs:
 		return opt, nil
-	case "":
+	case "", bundle.Tmpfs, bundle.SquashFS:
 	default:
-		return opt, usage("-root is initramfs or nothing, not %q", r.root)
+		return opt, usage("-root is tmpfs, squashfs or initramfs, not %q", r.root)
 	}
 	if opt.Wyrinit = embeddedWyrinit(cmp.Or(r.arch, here).name()); r.wyrinit == "" && opt.Wyrinit != nil {
 		return opt, nil

@@ -11,19 +11,23 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 )
 
-// leaveRecord moves the record, if the initrd has one, to where the booted system finds it. root is "", or a directory
-// of a test.
+// readRecord returns the record, nil if the initrd has none. root is "", or a directory of a test.
+func readRecord(root string) ([]byte, error) {
+	content, err := os.ReadFile(root + handover.Record)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return content, err
+}
+
+// leaveRecord puts the record, if there is one, where the booted system finds it.
 //
 // systemd mounts a tmpfs on /run, which would hide the record, unless something is mounted there already (mount_one in
 // src/shared/mount-setup.c). Initrds of distributions rely on that too: they hand their /run over. So wyrinit mounts
 // the tmpfs first. Other inits behave alike, such as OpenRC.
-func leaveRecord(root string) error {
-	content, err := os.ReadFile(root + handover.Record)
-	if errors.Is(err, fs.ErrNotExist) {
+func leaveRecord(root string, content []byte) error {
+	if content == nil {
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	if err := os.Mkdir(root+runDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

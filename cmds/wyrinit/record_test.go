@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	unix.Umask(0o022) // as the kernel starts process 1
-	if err := leaveRecord(root); err != nil {
+	content, err := readRecord(root)
+	if err := cmp.Or(err, leaveRecord(root, content)); err != nil {
 		say(err.Error())
 	}
 	show(root)

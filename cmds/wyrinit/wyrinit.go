@@ -13,11 +13,15 @@
 //	/init back, removes itself and its list, and executes /init in the same process, with the same arguments and
 //	environment.
 //
+//	A bundle may have the container's files as one file system image instead. wyrinit then loads the kernel modules
+//	that it needs, and makes / of the image and of a tmpfs over it.
+//
 //	If a step fails, wyrinit says so on the console and the boot goes on, because many images do not need that step.
 //	But it does not start a container that is not complete.
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -69,9 +73,12 @@ func refuse(why string) {
 func run() string {
 	m, err := manifest()
 	if err != nil {
-		if _, e := os.Lstat(handover.Parts + "1-1"); e == nil {
-			refuse("cannot put large files together, so the container is not started: cannot read " +
-				handover.List + ": " + err.Error())
+		for path, what := range map[string]string{
+			handover.Parts + "1-1": "cannot put large files together", handover.Image: "cannot mount the container's files",
+		} {
+			if _, e := os.Lstat(path); e == nil {
+				refuse(what + ", so the container is not started: cannot read " + handover.List + ": " + err.Error())
+			}
 		}
 		say("extended attributes and file capabilities are lost: cannot read " + handover.List + ": " + err.Error())
 	}
@@ -81,12 +88,34 @@ func run() string {
 			refuse("cannot put " + strconv.Quote(j.Path) + " together, so the container is not started: " + err.Error())
 		}
 	}
-	restore(m.Xattrs, set, say)
-	if err := realRoot(); err != nil {
+	record, recordErr := readRecord("") // which the root of an image does not have
+	set := set
+	if m.Image {
+		if err := imageRoot(m.Modules); err != nil {
+			refuse("cannot mount the container's files, so it is not started: " + err.Error())
+		}
+		set = setAbove
+	} else if err := realRoot(); err != nil {
 		say("pivot_root will fail, so containers may not start here: " + err.Error())
 	}
-	if err := leaveRecord(""); err != nil {
+	restore(m.Xattrs, set, say)
+	if err := cmp.Or(recordErr, leaveRecord("", record)); err != nil {
 		say("the record of this boot is lost: " + err.Error())
+	}
+	init := finish(m)
+	if err := setTime("/", m.RootMTime); err != nil {
+		say("cannot set the time of /: " + err.Error())
+	}
+	return init
+}
+
+// finish makes the root as the image has it, and returns the path of the init.
+func finish(m handover.Manifest) string {
+	if m.Image {
+		if err := makeConsole(""); err != nil {
+			say("there is no /dev/console: " + err.Error())
+		}
+		return cmp.Or(m.Init, handover.Init)
 	}
 	init, err := restoreInit("", m)
 	switch {
@@ -98,9 +127,6 @@ func run() string {
 	}
 	if err := os.RemoveAll(handover.Dir); err != nil {
 		say("cannot clean up: " + err.Error())
-	}
-	if err := setTime("/", m.RootMTime); err != nil {
-		say("cannot set the time of /: " + err.Error())
 	}
 	return init
 }
@@ -218,13 +244,21 @@ func realRoot() error {
 	if err := unix.Mount("/", handover.NewRoot, "", unix.MS_BIND, ""); err != nil {
 		return &fs.PathError{Op: "bind / to", Path: handover.NewRoot, Err: err}
 	}
-	if err := unix.Chdir(handover.NewRoot); err != nil {
-		return &fs.PathError{Op: "chdir", Path: handover.NewRoot, Err: err}
-	}
-	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+	err := enter(handover.NewRoot)
+	if err != nil {
 		unix.Chdir("/")
 		unix.Unmount(handover.NewRoot, 0)
-		return &fs.PathError{Op: "move to /", Path: handover.NewRoot, Err: err}
+	}
+	return err
+}
+
+// enter moves the mount at a directory over /, and makes it the root of this process.
+func enter(dir string) error {
+	if err := unix.Chdir(dir); err != nil {
+		return &fs.PathError{Op: "chdir", Path: dir, Err: err}
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return &fs.PathError{Op: "move to /", Path: dir, Err: err}
 	}
 	if err := unix.Chroot("."); err != nil {
 		return &fs.PathError{Op: "chroot", Path: "/", Err: err}

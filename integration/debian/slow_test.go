@@ -13,7 +13,8 @@ import (
 
 func TestSlowDebian(t *testing.T) {
 	t.Parallel()
-	cmdline := arguments(imagetest.Serve(t).Push(t, "debian", debian(t)))
+	ref := imagetest.Serve(t).Push(t, "debian", debian(t))
+	cmdline := arguments(ref)
 
 	// Some of the files fit into memory uncompressed, and stay uncompressed. Without a record wyrinit leaves /run alone.
 	t.Run("some memory", func(t *testing.T) {
@@ -25,6 +26,24 @@ func TestSlowDebian(t *testing.T) {
 			`^wyrboot: kernel \S+, initrd of \S+ MB \(compression: mixed\), `: true,
 			`^witness: mount: .* /run |^report: (listed|record): `:            false,
 		})
+	})
+
+	// The files stay in an image that is mounted. With so little memory they cannot be unpacked.
+	t.Run("wyr.root=squashfs", func(t *testing.T) {
+		t.Parallel()
+		m := vm.Machine{Kernel: vm.Unpacked(t), Memory: "384M", Long: true, Cmdline: cmdline + " wyr.root=squashfs"}
+		log := m.Start(t).Until(over, patience)
+		mounted(t, log)
+		lines(t, log, map[string]bool{
+			`^wyrboot: kernel \S+, initrd of \S+ MB \(SquashFS\), command`: true,
+			`^report: record: +"root": "squashfs",$`:                       true,
+		})
+	})
+
+	// Any boot loader can start it with the image in the initrd.
+	t.Run("wyrcan morph -root squashfs", func(t *testing.T) {
+		t.Parallel()
+		mounted(t, morph(t, ref, "squashfs", "288M").Start(t).Until(over, patience))
 	})
 
 	// With EFI firmware the kernel finds SMBIOS by a table of the firmware, whose address it is told by whoever loads it:
@@ -56,6 +75,19 @@ func TestSlowDebian(t *testing.T) {
 			`^report: runc: a container speaks$`:                      false,
 			`^report: (listed|record): `:                              false,
 		})
+	})
+}
+
+// mounted fails the test unless the machine has all files of the container, in a root of an image and a tmpfs.
+func mounted(t *testing.T, log string) {
+	t.Helper()
+	complete(t, log)
+	lines(t, log, map[string]bool{
+		`^witness: mount: \d+ \d+ \d+:\d+ / / rw.* - overlay overlay `: true,
+		`^report: capability: /usr/lib/witness/clock cap_sys_time=ep$`: true,
+		`^report: capability: (/usr)?/bin/ping cap_net_raw=ep$`:        true,
+		`^report: runc: a container speaks$`:                           true,
+		`^report: runc: .*pivot_root`:                                  false,
 	})
 }
 

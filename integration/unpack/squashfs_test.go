@@ -70,7 +70,7 @@ func mounts(t *testing.T, opt squashfs.Options, layers []imagetest.Layer) {
 	want = want.Map(func(_ string, f *report.File) {
 		f.ModTime = time.Unix(min(max(f.ModTime.Unix(), 0), 1<<32-1), 0)
 	})
-	f, result, err := p.Image(t.Context(), tree, imagetest.Epoch)
+	f, result, err := p.Image(t.Context(), tree, imagetest.Epoch, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ func (v *View) Mend(id string) string {
 		return "RUN rm -rf /.wyrcan"
 	case bundle.AttributesLost:
 		return "# Build wyrcan with wyrinit (make), or boot without wyr.root=initramfs."
+	case bundle.RootUnpacked:
+		return "# Install a kernel that can mount it, with its modules, or boot without wyr.root=squashfs."
 	case bundle.Microcode:
 		return f.install(f.microcode()...)
 	}

@@ -29,6 +29,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/record"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
 // Boot is how a program boots images.
@@ -52,6 +53,8 @@ type Boot struct {
 	// that disk has free. Without them such contents are packed.
 	Overflow func() (*os.File, error)
 	Free     func() int64
+	// Root is the form of the booted root that is wanted. With bundle.SquashFS, Read packs the contents for it.
+	Root bundle.Root
 	// Store, if set, makes the place for the contents of a layer: see rootfs.Options.
 	Store func() (rootfs.Store, error)
 	// Spare, if set, gives up memory that the program can do without. Read calls it if the memory may be too little.
@@ -66,7 +69,9 @@ type Boot struct {
 	// Kernel loads; nil is the running kernel.
 	Kernel Kernel
 
-	signers []string // of the images that were read last, for the record
+	// Of the images that were read last: who has signed them, for the record, and what has packed them for the root.
+	signers []string
+	packer  *squashfs.Packer
 }
 
 // Kernel is what Load needs of the running kernel: package kexec has it.
@@ -88,7 +93,7 @@ func (b *Boot) logf(format string, args ...any) {
 	}
 }
 
-// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room and Grow.
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow and SquashFS.
 func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
 	if b.Target != nil {
 		opt.Room = *b.Target
@@ -98,7 +103,7 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 			return nil, err
 		}
 	}
-	opt.Grow = b.grow
+	opt.Grow, opt.SquashFS = b.grow, b.packer
 	return bundle.Inspect(ctx, tree, opt)
 }
 
@@ -127,6 +132,7 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	for _, w := range plan.Warnings {
 		b.logf("%s", strings.TrimSpace(w.Text))
 	}
+	b.packer = nil // with its buffers
 	return plan.Make(ctx)
 }
 

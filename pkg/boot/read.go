@@ -7,6 +7,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
 // maxBytes is how much the layers of an image may hold uncompressed where a disk has room for it.
@@ -33,6 +34,9 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 	}
 	opt := room.Reading(size)
 	opt.Grow, opt.Formats, opt.SkipDiffIDs, opt.Store = b.Budget.Enough, b.Formats, b.SkipDiffIDs, b.Store
+	if err := b.pack(&opt); err != nil {
+		return nil, err
+	}
 	var disk int64
 	if b.Overflow != nil {
 		disk = b.Free()
@@ -52,6 +56,20 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 		err = tooMuch(err, room, disk)
 	}
 	return tree, err
+}
+
+// pack has the contents packed as the root wants them.
+func (b *Boot) pack(opt *rootfs.Options) (err error) {
+	if b.packer = nil; b.Root != bundle.SquashFS {
+		return nil
+	}
+	// Kernels have been able to read zstd since Linux 4.14, and distributions enable it. Which kernel it will be is known
+	// when all layers were read: see bundle.Root for one that cannot.
+	b.packer, err = squashfs.New(squashfs.Options{Grow: opt.Grow})
+	if err == nil {
+		opt.Store = b.packer.Store
+	}
+	return err
 }
 
 // room returns how much memory there is for an image whose layers have size bytes, after Spare if that is little.

@@ -18,7 +18,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
+	"gitlab.com/wyrcan/wyrcan/pkg/modules"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
@@ -49,6 +51,10 @@ type Options struct {
 	// archive before it.
 	Single bool
 
+	// SquashFS, if set, is what has packed the contents of the tree. Then the root is an image of them, if the container's
+	// kernel can mount that. A kernel that cannot is a warning.
+	SquashFS *squashfs.Packer
+
 	// Record, if set, returns the record that wyrinit leaves in the booted system: see package record. Make calls it when
 	// everything else of the bundle is complete. nil leaves the record out, as Single does and as a container without
 	// wyrinit does.
@@ -67,6 +73,7 @@ type Plan struct {
 	File     string // the kernel's path in the tree, all links followed
 	Init     string // the same for the init
 	Chosen   string // which kernel and init were chosen and why, a sentence; "" if the image says it itself
+	Root     Root
 	Packing  initrd.Compression
 	Warnings []Warning
 	Stat     rootfs.Stat
@@ -85,6 +92,9 @@ type Plan struct {
 	split   map[string]string
 	joins   []handover.Join
 	plain   int64 // for initrd.Options
+
+	modules []modules.Module // that the kernel needs to mount the root
+	packed  *rootfs.Stat     // of an initrd that is not the root itself, once it is laid out
 }
 
 // Bundle is what kexec needs.
@@ -92,6 +102,7 @@ type Bundle struct {
 	Kernel, Initrd *os.File // without names, in memory
 	Cmdline        string
 	Version        string // of the kernel
+	Root           Root
 	Packing        initrd.Compression
 	Size           int64 // of the initrd in bytes
 	Early          int64 // of the archive with microcode in it, 0 if there is none
@@ -125,9 +136,15 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findCmdline(ctx); err != nil {
 		return nil, err
 	}
-	p.Warnings = p.warnings(ctx)
+	if err := p.findRoot(ctx); err != nil {
+		return nil, err
+	}
+	p.Warnings = append(p.warnings(ctx), p.Warnings...)
 	if err := p.findMicrocode(ctx); err != nil {
 		return nil, err
+	}
+	if p.Root == SquashFS {
+		return p, nil // how large it will be is known when it is made
 	}
 	if err := p.findLarge(ctx); err != nil {
 		return nil, err
@@ -166,7 +183,21 @@ func (p *Plan) findCmdline(ctx context.Context) error {
 
 // read returns a small file's content.
 func (p *Plan) read(ctx context.Context, path string, most int64) ([]byte, error) {
-	node, err := p.tree.Lookup(path)
+	return reader{ctx, p.tree}.Read(path, most)
+}
+
+// reader reads small files of a tree.
+type reader struct {
+	ctx  context.Context
+	tree *rootfs.Tree
+}
+
+// Names returns the names in a directory.
+func (r reader) Names(dir string) ([]string, error) { return r.tree.Names(dir) }
+
+// Read returns a small file's content.
+func (r reader) Read(path string, most int64) ([]byte, error) {
+	node, err := r.tree.Lookup(path)
 	if err != nil {
 		return nil, err
 	}
@@ -176,12 +207,12 @@ func (p *Plan) read(ctx context.Context, path string, most int64) ([]byte, error
 	if node.Size > most {
 		return nil, fmt.Errorf("/%s has %d bytes, more than the %d that are sensible", node.Path, node.Size, most)
 	}
-	r, err := p.tree.Open(ctx, node)
+	f, err := r.tree.Open(r.ctx, node)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return io.ReadAll(r)
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // Cmdline returns the container kernel's command line for an initrd of the given size on a machine with total bytes of
@@ -201,18 +232,11 @@ func usesRamfs(line string) bool { return has(line, "root") || has(line, "rootfs
 // Make makes the bundle in memory. The bundle takes the plan's kernel over. The tree keeps its names but loses its
 // contents: their memory is given back on the way, because the initrd needs it.
 func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
-	opt, err := p.initrdOptions(ctx)
+	f, err := p.makeInitrd(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f, _, err := initrd.Make(ctx, p.tree, opt)
-	if err == nil && p.Packing == initrd.Zstd && p.opt.Room.Total != 0 {
-		f, err = p.fit(ctx, f)
-	}
-	if err != nil {
-		return nil, err
-	}
-	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version, Packing: p.Packing,
+	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version, Root: p.Root, Packing: p.Packing,
 		Early: int64(len(p.early))}
 	err = p.finish(b)
 	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
@@ -224,6 +248,22 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	}
 	p.image = nil
 	return b, nil
+}
+
+// makeInitrd makes the initrd.
+func (p *Plan) makeInitrd(ctx context.Context) (*os.File, error) {
+	if p.Root == SquashFS {
+		return p.squash(ctx)
+	}
+	opt, err := p.initrdOptions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, _, err := initrd.Make(ctx, p.tree, opt)
+	if err == nil && p.Packing == initrd.Zstd && p.opt.Room.Total != 0 {
+		f, err = p.fit(ctx, f)
+	}
+	return f, err
 }
 
 func (p *Plan) finish(b *Bundle) error {

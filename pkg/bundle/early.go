@@ -12,20 +12,8 @@ func (p *Plan) Microcode(ctx context.Context, wanted microcode.Wanted) (microcod
 	if p.Kernel.Arch != "amd64" || wanted.None() {
 		return microcode.Set{}, nil, nil
 	}
-	set, troubles := microcode.Gather(firmware{ctx, p}, wanted)
+	set, troubles := microcode.Gather(reader{ctx, p.tree}, wanted)
 	return set, troubles, ctx.Err()
-}
-
-// firmware reads files of the image.
-type firmware struct {
-	ctx  context.Context
-	plan *Plan
-}
-
-func (f firmware) Names(dir string) ([]string, error) { return f.plan.tree.Names(dir) }
-
-func (f firmware) Read(path string, limit int64) ([]byte, error) {
-	return f.plan.read(f.ctx, path, limit)
 }
 
 // findMicrocode makes the archive that comes first in the initrd.

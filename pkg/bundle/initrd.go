@@ -44,10 +44,8 @@ func (p *Plan) fit(ctx context.Context, f *os.File) (*os.File, error) {
 	return f, err
 }
 
-// addWyrinit puts wyrinit in the place of /init, and adds the files of package handover. The list comes first in the
-// archive and the mark of completeness last, so that wyrinit notices if the kernel could not unpack the whole archive.
+// addWyrinit puts wyrinit in the place of /init, with a list of what newc cannot carry.
 func (p *Plan) addWyrinit(ctx context.Context, opt *initrd.Options) error {
-	var list bytes.Buffer
 	m, err := p.manifest(ctx)
 	if err != nil {
 		return err
@@ -55,18 +53,9 @@ func (p *Plan) addWyrinit(ctx context.Context, opt *initrd.Options) error {
 	if p.start != InitPath {
 		m.Init = p.start
 	}
-	if err := m.Write(&list); err != nil {
-		return err
-	}
 	opt.Split = p.split
 	opt.Move = map[string]string{inTree(handover.Init): inTree(handover.OriginalInit)}
-	opt.Extra = []initrd.File{
-		{Node: rootfs.Node{Path: inTree(handover.Dir), Mode: unix.S_IFDIR | 0o700, ModTime: time.Unix(0, 0)}},
-		file(handover.List, 0o600, list.Bytes()),
-		file(handover.Init, 0o755, p.opt.Wyrinit),
-	}
-	opt.Last = []initrd.File{file(handover.Complete, 0o600, nil)}
-	return nil
+	return p.addFiles(opt, m)
 }
 
 // inTree returns a path in the form of rootfs and initrd.

@@ -38,6 +38,18 @@ func (p *Plan) findPacking(ctx context.Context) error {
 // packings returns the forms of initramfs that the container's kernel can unpack, by its configuration where the image
 // has that, else by its version. Plain is always among them.
 func (p *Plan) packings(ctx context.Context) ([]initrd.Compression, error) {
+	config, err := p.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil {
+		return byVersion(p.Kernel.Version), nil
+	}
+	return byConfig(config), nil
+}
+
+// config returns the options of the kernel's configuration that are not off, nil if the image does not have it.
+func (p *Plan) config(ctx context.Context) (map[string]string, error) {
 	v := p.Kernel.Version
 	for _, path := range []string{
 		"/boot/config-" + v,
@@ -51,20 +63,29 @@ func (p *Plan) packings(ctx context.Context) ([]initrd.Compression, error) {
 		case err != nil:
 			return nil, err
 		}
-		return byConfig(text), nil
+		return options(text), nil
 	}
-	return byVersion(v), nil
+	return nil, nil
 }
 
-func byConfig(text []byte) []initrd.Compression {
-	known := []initrd.Compression{initrd.None}
+// options returns what a kernel's configuration says: "CONFIG_RD_ZSTD=y".
+func options(text []byte) map[string]string {
+	all := map[string]string{}
 	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
-		switch s.Text() {
-		case "CONFIG_RD_ZSTD=y":
-			known = append(known, initrd.Zstd, initrd.Mixed)
-		case "CONFIG_RD_GZIP=y":
-			known = append(known, initrd.Gzip)
+		if option, value, ok := strings.Cut(s.Text(), "="); ok {
+			all[option] = value
 		}
+	}
+	return all
+}
+
+func byConfig(config map[string]string) []initrd.Compression {
+	known := []initrd.Compression{initrd.None}
+	if config["CONFIG_RD_ZSTD"] == "y" {
+		known = append(known, initrd.Zstd, initrd.Mixed)
+	}
+	if config["CONFIG_RD_GZIP"] == "y" {
+		known = append(known, initrd.Gzip)
 	}
 	return known
 }

@@ -19,7 +19,7 @@ func TestSame(t *testing.T) {
 	}{
 		"with wyrinit": {
 			Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30)},
-			"0d45a035c47de455c0378470c8eea5baaaeb20c5bfcd5c97755ca75b3e4bc77d",
+			"b9aecbe26544472978469bd922234eb236430aa28b3e4ee7b1516bf5daf10a8a",
 		},
 		"without": {
 			Options{Room: room(4<<30, 4<<30)},

@@ -43,7 +43,7 @@ func uki(version, cmdline string) string {
 
 var someInit = imagetest.File("sbin/init", "#!/sbin/init\n").Mode(0o755)
 
-func modules(versions ...string) (list []imagetest.Entry) {
+func moduleDirs(versions ...string) (list []imagetest.Entry) {
 	for _, v := range versions {
 		list = append(list, imagetest.Dir("usr/lib/modules/"+v))
 	}
@@ -68,14 +68,14 @@ func TestSearch(t *testing.T) {
 			"",
 		},
 		"bootc before /boot": {
-			append(modules("7.0"), bzImage("usr/lib/modules/6.0/vmlinuz", "6.0"), bzImage("boot/vmlinuz-7.0", "7.0")),
+			append(moduleDirs("7.0"), bzImage("usr/lib/modules/6.0/vmlinuz", "6.0"), bzImage("boot/vmlinuz-7.0", "7.0")),
 			"usr/lib/modules/6.0/vmlinuz", "(the only one with its modules)", "",
 		},
 		"before /usr was merged": {
 			entries{bzImage("lib/modules/6.0/vmlinuz", "6.0")}, "lib/modules/6.0/vmlinuz", "the only one", "",
 		},
 		"a UKI on the boot partition": {
-			append(modules("6.2", "6.10"),
+			append(moduleDirs("6.2", "6.10"),
 				imagetest.File("boot/EFI/Linux/a-6.2.efi", uki("6.2", "a")),
 				imagetest.File("boot/EFI/Linux/b-6.10.efi", uki("6.10", "b")),
 				imagetest.File("boot/EFI/Linux/grub.efi", "MZ"),
@@ -83,23 +83,23 @@ func TestSearch(t *testing.T) {
 			"boot/EFI/Linux/b-6.10.efi", "newest of 2 with its modules", "",
 		},
 		"a UKI beside its modules": {
-			append(modules(), imagetest.File("usr/lib/modules/6.2/x.efi", uki("6.2", "a"))),
+			append(moduleDirs(), imagetest.File("usr/lib/modules/6.2/x.efi", uki("6.2", "a"))),
 			"usr/lib/modules/6.2/x.efi", "the only one with its modules", "",
 		},
 		"two in /boot": {
-			append(modules("6.1.0-9-amd64", "6.1.0-10-amd64"),
+			append(moduleDirs("6.1.0-9-amd64", "6.1.0-10-amd64"),
 				bzImage("boot/vmlinuz-6.1.0-9-amd64", "6.1.0-9-amd64"),
 				bzImage("boot/vmlinuz-6.1.0-10-amd64", "6.1.0-10-amd64")),
 			"boot/vmlinuz-6.1.0-10-amd64", "newest of 2", "",
 		},
 		"the newest has no modules": {
-			append(modules("6.1.0-9-amd64"),
+			append(moduleDirs("6.1.0-9-amd64"),
 				bzImage("boot/vmlinuz-6.1.0-9-amd64", "6.1.0-9-amd64"),
 				bzImage("boot/vmlinuz-6.1.0-10-amd64", "6.1.0-10-amd64")),
 			"boot/vmlinuz-6.1.0-9-amd64", "the only one with its modules", "",
 		},
 		"a release candidate": {
-			append(modules("6.7.0~rc3-1", "6.7.0-1"),
+			append(moduleDirs("6.7.0~rc3-1", "6.7.0-1"),
 				bzImage("boot/vmlinuz-6.7.0~rc3-1", "6.7.0~rc3-1"), bzImage("boot/vmlinuz-6.7.0-1", "6.7.0-1")),
 			"boot/vmlinuz-6.7.0-1", "newest of 2", "",
 		},
@@ -108,62 +108,62 @@ func TestSearch(t *testing.T) {
 			"boot/vmlinuz-6.10", "(the newest of 2 and none has its modules)", "no /lib/modules/6.10",
 		},
 		"modules matter more than the place": {
-			append(modules("6.2"), imagetest.File("boot/EFI/Linux/x.efi", uki("6.9", "")),
+			append(moduleDirs("6.2"), imagetest.File("boot/EFI/Linux/x.efi", uki("6.9", "")),
 				bzImage("boot/vmlinuz-6.2", "6.2")),
 			"boot/vmlinuz-6.2", "the only one with its modules", "",
 		},
 		"Arch Linux": {
-			append(modules("6.12.9-arch1-1"), bzImage("boot/vmlinuz-linux", "6.12.9-arch1-1"),
+			append(moduleDirs("6.12.9-arch1-1"), bzImage("boot/vmlinuz-linux", "6.12.9-arch1-1"),
 				imagetest.File("boot/initramfs-linux.img", "x")),
 			"boot/vmlinuz-linux", "the only one with its modules", "",
 		},
 		"two packages": {
-			append(modules("6.12.9-arch1-1", "6.6.70-1-lts"), bzImage("boot/vmlinuz-linux", "6.12.9-arch1-1"),
+			append(moduleDirs("6.12.9-arch1-1", "6.6.70-1-lts"), bzImage("boot/vmlinuz-linux", "6.12.9-arch1-1"),
 				bzImage("boot/vmlinuz-linux-lts", "6.6.70-1-lts")),
 			"boot/vmlinuz-linux", "newest of 2", "",
 		},
 		"a rescue kernel": { // as Fedora's, of a version that its name does not say
-			append(modules("6.6.1"), bzImage("boot/vmlinuz-6.6.1", "6.6.1"), bzImage("boot/vmlinuz-0-rescue-7f", "6.6.1")),
+			append(moduleDirs("6.6.1"), bzImage("boot/vmlinuz-6.6.1", "6.6.1"), bzImage("boot/vmlinuz-0-rescue-7f", "6.6.1")),
 			"boot/vmlinuz-6.6.1", "newest of 2", "",
 		},
 		"an old one that was kept": {
-			append(modules("6.6.1"), bzImage("boot/vmlinuz-6.6.1", "6.6.1"), bzImage("boot/vmlinuz-6.6.1.old", "6.5.0")),
+			append(moduleDirs("6.6.1"), bzImage("boot/vmlinuz-6.6.1", "6.6.1"), bzImage("boot/vmlinuz-6.6.1.old", "6.5.0")),
 			"boot/vmlinuz-6.6.1", "the only one with its modules", "",
 		},
 		"a link in /": {
-			append(modules("6.6.1"), imagetest.Symlink("vmlinuz", "srv/kernel"), bzImage("srv/kernel", "6.6.1")),
+			append(moduleDirs("6.6.1"), imagetest.Symlink("vmlinuz", "srv/kernel"), bzImage("srv/kernel", "6.6.1")),
 			"srv/kernel", "kernel /vmlinuz (the only one with its modules)", "",
 		},
 		"a link out of the tree": {
-			append(modules("6.6.1"), imagetest.Symlink("boot/vmlinuz", "../../../k"), bzImage("k", "6.6.1")),
+			append(moduleDirs("6.6.1"), imagetest.Symlink("boot/vmlinuz", "../../../k"), bzImage("k", "6.6.1")),
 			"k", "kernel /boot/vmlinuz", "",
 		},
 		"a link to nothing": {
-			append(modules("6.6.1"), imagetest.Symlink("boot/vmlinuz-9", "gone"), bzImage("vmlinuz", "6.6.1")),
+			append(moduleDirs("6.6.1"), imagetest.Symlink("boot/vmlinuz-9", "gone"), bzImage("vmlinuz", "6.6.1")),
 			"vmlinuz", "the only one", "",
 		},
 		"links in circles": {
-			append(modules("6.6.1"), imagetest.Symlink("boot/vmlinuz-9", "vmlinuz-8"),
+			append(moduleDirs("6.6.1"), imagetest.Symlink("boot/vmlinuz-9", "vmlinuz-8"),
 				imagetest.Symlink("boot/vmlinuz-8", "vmlinuz-9"), imagetest.Symlink("usr/lib/modules/loop", "loop"),
 				bzImage("vmlinuz", "6.6.1")),
 			"vmlinuz", "the only one", "",
 		},
 		"/boot leads nowhere": {
-			append(modules(), imagetest.Symlink("boot", "gone"), bzImage("usr/lib/modules/6.6.1/vmlinuz", "6.6.1")),
+			append(moduleDirs(), imagetest.Symlink("boot", "gone"), bzImage("usr/lib/modules/6.6.1/vmlinuz", "6.6.1")),
 			"usr/lib/modules/6.6.1/vmlinuz", "the only one", "",
 		},
 		"the newest is damaged": {
-			append(modules("6.2", "6.10"), bzImage("boot/vmlinuz-6.2", "6.2"), imagetest.File("boot/vmlinuz-6.10", "hello")),
+			append(moduleDirs("6.2", "6.10"), bzImage("boot/vmlinuz-6.2", "6.2"), imagetest.File("boot/vmlinuz-6.10", "hello")),
 			"boot/vmlinuz-6.2", "the only one with its modules",
 			"/boot/vmlinuz-6.10 cannot be used and /boot/vmlinuz-6.2 was taken: /boot/vmlinuz-6.10 is not a Linux kernel",
 		},
 		"the newest is for arm64": {
-			append(modules("6.2", "6.10"), bzImage("boot/vmlinuz-6.2", "6.2"),
+			append(moduleDirs("6.2", "6.10"), bzImage("boot/vmlinuz-6.2", "6.2"),
 				imagetest.File("boot/vmlinuz-6.10", string(imagetest.Arm64Image("6.10")))),
 			"boot/vmlinuz-6.2", "the only one", "/boot/vmlinuz-6.10 is a kernel for arm64",
 		},
 		"a directory": {
-			append(modules("6.2"), imagetest.Dir("boot/vmlinuz-6.10"), bzImage("boot/vmlinuz-6.2", "6.2")),
+			append(moduleDirs("6.2"), imagetest.Dir("boot/vmlinuz-6.10"), bzImage("boot/vmlinuz-6.2", "6.2")),
 			"boot/vmlinuz-6.2", "the only one", "",
 		},
 	} {
@@ -190,7 +190,7 @@ func TestSearchArm64(t *testing.T) {
 		"usr/lib/modules/6.4.0-1-default/Image", "usr/lib/modules/6.4.0-1-default/vmlinuz", "boot/Image-6.4.0-1-default",
 		"boot/vmlinuz-6.4.0-1-default", "boot/Image", "vmlinuz", "usr/lib/modules/6.4.0-1-default/vmlinuz.efi",
 	} {
-		entries := append(modules("6.4.0-1-default"), imagetest.File(file, image),
+		entries := append(moduleDirs("6.4.0-1-default"), imagetest.File(file, image),
 			imagetest.File("sbin/init", elfHeader(183)).Mode(0o755))
 		p, err := Inspect(t.Context(), tree(t, entries...), Options{Arch: "arm64"})
 		if err != nil {
@@ -263,7 +263,7 @@ func TestManyKernels(t *testing.T) {
 	link := func(dir string, i int) imagetest.Entry {
 		return imagetest.Symlink(fmt.Sprintf("%s/vmlinuz-6.%d-x", dir, i), fmt.Sprintf("/k/%d", i))
 	}
-	entries := append(modules("6.9999-x", "6.17"), someInit, bzImage("k/9999", "6.9999-x"), bzImage("vmlinuz", "6.17"))
+	entries := append(moduleDirs("6.9999-x", "6.17"), someInit, bzImage("k/9999", "6.9999-x"), bzImage("vmlinuz", "6.17"))
 	for i := range many {
 		entries = append(entries, link("boot", i))
 		if i < many-1 {
@@ -289,7 +289,7 @@ func TestManyKernels(t *testing.T) {
 // TestSearchEnds ends the search when the memory does: the kernel was not seen, and another one is not to be taken.
 func TestSearchEnds(t *testing.T) {
 	enough := errors.New("enough")
-	entries := append(modules("6.2", "6.10"), someInit, bzImage("boot/vmlinuz-6.2", "6.2"),
+	entries := append(moduleDirs("6.2", "6.10"), someInit, bzImage("boot/vmlinuz-6.2", "6.2"),
 		imagetest.File("boot/vmlinuz-6.10", string(imagetest.BzImage("6.10"))+strings.Repeat("x", 2<<20)))
 	p, err := Inspect(t.Context(), tree(t, entries...), Options{Grow: func() error { return enough }})
 	if !errors.Is(err, enough) {
@@ -318,7 +318,7 @@ func TestNamed(t *testing.T) {
 // TestKargs has the arguments of bootc's files.
 func TestKargs(t *testing.T) {
 	const dir = "usr/lib/bootc/kargs.d/"
-	base := append(modules(), someInit, bzImage("usr/lib/modules/6.2/vmlinuz", "6.2"),
+	base := append(moduleDirs(), someInit, bzImage("usr/lib/modules/6.2/vmlinuz", "6.2"),
 		imagetest.File(dir+"20.toml", "kargs = ['b', 'c=d']"),
 		imagetest.File(dir+"10.toml", "kargs = ['a']\nmatch-architectures = ['x86_64']"),
 		imagetest.File(dir+"30.toml", "kargs = ['arm']\nmatch-architectures = ['aarch64']"),
@@ -463,12 +463,12 @@ func TestKernelUnder(t *testing.T) {
 		inTree  bool // the kernel's file is not covered
 	}{
 		"no kernel":    {nil, Options{}, "", true},
-		"a newer one":  {append(modules("6.9"), bzImage("boot/vmlinuz-6.9", "6.9")), Options{}, "", true},
+		"a newer one":  {append(moduleDirs("6.9"), bzImage("boot/vmlinuz-6.9", "6.9")), Options{}, "", true},
 		"its own":      {[]imagetest.Entry{bzImage("boot/wyrcan.kernel", "6.9")}, Options{}, "", true},
 		"the same":     {[]imagetest.Entry{bzImage("boot/vmlinuz-6.2", "6.2")}, Options{}, "", false},
 		"no modules":   {[]imagetest.Entry{imagetest.Opaque("lib/modules")}, Options{}, "no /lib/modules/6.2", true},
 		"named":        {nil, Options{Kernel: "/boot/vmlinuz-6.2"}, "", true},
-		"a merged /us": {modules(), Options{}, "", true},
+		"a merged /us": {moduleDirs(), Options{}, "", true},
 	} {
 		layers := []rootfs.Layer{under.Blob(t), imagetest.Files(append(c.upper, someInit)...).Blob(t)}
 		tree, err := rootfs.Read(t.Context(), layers, rootfs.Options{Under: 1})
@@ -509,7 +509,7 @@ func TestKernelElsewhere(t *testing.T) {
 		file  string
 		stays string // a name with vmlinuz in it
 	}{
-		"a merged /usr":  {modules(), "usr/" + file, ""},
+		"a merged /usr":  {moduleDirs(), "usr/" + file, ""},
 		"a file over it": {[]imagetest.Entry{imagetest.File(file, "mine")}, file, file},
 		"it is removed":  {[]imagetest.Entry{imagetest.Whiteout(file)}, file, ""},
 	} {

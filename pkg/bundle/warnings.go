@@ -24,6 +24,7 @@ const (
 	MachineID        = "machine-id"
 	AttributesLost   = "attributes-lost"
 	WyrinitPath      = "wyrinit-path"
+	RootUnpacked     = "root-unpacked"
 	Microcode        = "microcode"
 )
 
@@ -39,15 +40,15 @@ func (p *Plan) warnings(ctx context.Context) []Warning {
 		say(InitrdRelease, "the image has /etc/initrd-release, so its systemd believes that it runs in an initrd "+
 			"and ends in emergency mode: remove that file, or add wyr.arg=SYSTEMD_IN_INITRD=0")
 	}
-	if usesRamfs(p.cmdline) {
+	if usesRamfs(p.cmdline) && p.Root != SquashFS {
 		say(RootIsRamfs, "root= or rootfstype= is on the container kernel's command line, so / is a ramfs: "+
 			"without a size limit, without extended attributes, never swapped")
 	}
 	switch v := p.Kernel.Version; {
 	case v == "" || p.exists("/lib/modules/"+v):
 	case p.exists("/usr/lib/modules/" + v):
-		say(ModulesElsewhere, "the image has its modules in /usr/lib/modules/%s, and programs look for them in /lib/modules: "+
-			"make /lib a link to usr/lib, or /lib/modules one to ../usr/lib/modules", v)
+		say(ModulesElsewhere, "the image has its modules in /usr/lib/modules/%s, and programs look for them in "+
+			"/lib/modules: make /lib a link to usr/lib, or /lib/modules one to ../usr/lib/modules", v)
 	default:
 		say(NoModules, "the image has no /lib/modules/%s, so its kernel %s has only the drivers that are built in", v, v)
 	}

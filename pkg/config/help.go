@@ -64,6 +64,9 @@ And, where you need them:
     wyr.efi=clear    forget them
                      Both ask, unless the value ends in ",yes"
 
+    wyr.root=squashfs
+                     keep the container's files compressed in memory, with
+                     what it writes in a tmpfs over them
     wyr.root=initramfs
                      start the container's /init on the initramfs itself
     wyr.debug=shell  let Enter open a shell when something fails

@@ -20,6 +20,9 @@ const (
 	NewRoot      = Dir + "/newroot"  // an empty directory: where / is bound before it is moved over /
 	Complete     = Dir + "/complete" // the last file of the image: if it is missing, the kernel ran out of room
 	Record       = Dir + "/record"   // the record of this boot: see package record; it comes after Complete
+
+	Image   = Dir + "/root.squashfs" // the file system that the root is made of, if the archive is not the root itself
+	Modules = Dir + "/module-"       // begins the names of kernel modules: module-1 is loaded first
 )
 
 // BootRecord is where wyrinit leaves the record in the booted system.
@@ -46,15 +49,20 @@ type Manifest struct {
 	Joins     []Join
 	Xattrs    []Xattr
 	Init      string // the program to start, an absolute path; "" for the image's /init
+
+	// Image says that the root is the file system in the file Image, of the kind SquashFS, and a tmpfs over it for what is
+	// written. The kernel needs so many Modules for that. Xattrs then has what such an image cannot hold.
+	Image   bool
+	Modules int64
 }
 
 // magic begins a manifest, and tells its version.
-const magic = "wyrcan2\n"
+const magic = "wyrcan3\n"
 
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
 // Write encodes m: the magic, RootMTime, the number of joins and the fields of each, then the same for the attributes,
-// and Init unless it is "". Numbers are varints; a string follows its length.
+// Init, and with Image 1 + Modules, else 0. Numbers are varints; a string follows its length.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
 	b = binary.AppendUvarint(b, uint64(len(m.Joins)))
@@ -66,9 +74,12 @@ func (m Manifest) Write(w io.Writer) error {
 	for _, x := range m.Xattrs {
 		b = appendText(b, x.Path, x.Name, x.Value)
 	}
-	if m.Init != "" {
-		b = appendText(b, m.Init)
+	b = appendText(b, m.Init)
+	modules := int64(0)
+	if m.Image {
+		modules = 1 + m.Modules
 	}
+	b = binary.AppendVarint(b, modules)
 	_, err := w.Write(b)
 	return err
 }
@@ -94,9 +105,10 @@ func Parse(b []byte) (Manifest, error) {
 	for n := d.count(); n > 0 && !d.bad; n-- {
 		m.Xattrs = append(m.Xattrs, Xattr{Path: d.text(), Name: d.text(), Value: d.text()})
 	}
-	if len(d.b) > 0 {
-		m.Init = d.text()
-		d.bad = d.bad || m.Init == ""
+	m.Init = d.text()
+	if modules := d.number(); modules != 0 {
+		m.Image, m.Modules = true, modules-1
+		d.bad = d.bad || modules < 0
 	}
 	if d.bad || len(d.b) != 0 {
 		return Manifest{}, errBad

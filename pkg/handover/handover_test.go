@@ -19,6 +19,8 @@ func TestParse(t *testing.T) {
 		{},
 		{RootMTime: -5},
 		{Init: "/sbin/init"},
+		{Image: true},
+		{Init: "/sbin/init", Image: true, Modules: 3},
 		{Joins: []Join{{"/srv/model", Parts + "1-", 5 << 30, -1}, {"/b", Parts + "2-", 1 << 50, 1}}},
 		{RootMTime: 1 << 33, Xattrs: []Xattr{
 			{"/bin/ping", "security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00"},
@@ -38,8 +40,8 @@ func TestParseRefuses(t *testing.T) {
 		"empty":           nil,
 		"other magic":     []byte("wyrcan1\n\x00\x00\x00"),
 		"trailing":        append(bytes.Clone(good), 0),
-		"no init":         append(bytes.Clone(good), 0),
 		"init and more":   append(encode(t, Manifest{Init: "/a"}), 1, 'b'),
+		"modules below 0": append([]byte(magic), 0, 0, 0, 0, 1),
 		"count too large": append([]byte(magic), 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
 		"length too large": append([]byte(magic), 0, 0, 1,
 			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
@@ -61,6 +63,8 @@ func FuzzParse(f *testing.F) {
 		Joins:     []Join{{"/d", Parts, 5 << 30, 3}},
 		Xattrs:    []Xattr{{"/a", "user.b", "c"}},
 		Init:      "/sbin/init",
+		Image:     true,
+		Modules:   3,
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)

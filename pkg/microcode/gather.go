@@ -1,18 +1,14 @@
 package microcode
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/therootcompany/xz"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/small"
 	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
@@ -28,7 +24,6 @@ type Image interface {
 const (
 	maxFile = 16 << 20
 	maxAll  = 64 << 20
-	maxDict = 16 << 20 // of a file that is compressed with xz
 )
 
 // folders are where distributions have firmware. Only the first of them that has anything counts.
@@ -128,18 +123,7 @@ func (g *gatherer) content(file string) ([]byte, error) {
 	if err != nil {
 		return nil, smallfile.Cause(err)
 	}
-	r, _, err := compression.NewReader(bytes.NewReader(b), compression.Format{
-		Name: compression.XZ,
-		Reader: func(r io.Reader) (io.ReadCloser, error) {
-			zr, err := xz.NewReader(r, maxDict)
-			return io.NopCloser(zr), err
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("it %w", err)
-	}
-	defer r.Close()
-	return smallfile.All(r, maxFile)
+	return small.Unpack(b, maxFile)
 }
 
 // room returns an error if there is too much with one more file.

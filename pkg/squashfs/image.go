@@ -17,9 +17,12 @@ type Result struct {
 	Inodes int
 }
 
-// Image makes the image of a tree whose contents are in this packer's layers. The image says when it was made. No
-// content can be read any more. The caller closes the file, which was one of the layers', and the tree.
-func (p *Packer) Image(ctx context.Context, tree *rootfs.Tree, made time.Time) (*os.File, Result, error) {
+// Image makes the image of a tree whose contents are in this packer's layers. The image says when it was made. skip
+// reports whether a path, which is not a directory, is left out; nil leaves nothing out. No content can be read any
+// more. The caller closes the file, which was one of the layers', and the tree.
+func (p *Packer) Image(
+	ctx context.Context, tree *rootfs.Tree, made time.Time, skip func(*rootfs.Node) bool,
+) (*os.File, Result, error) {
 	var layers []*Layer
 	for _, s := range tree.Stores() {
 		l, ok := s.(*Layer)
@@ -28,14 +31,14 @@ func (p *Packer) Image(ctx context.Context, tree *rootfs.Tree, made time.Time) (
 		}
 		layers = append(layers, l)
 	}
-	f, r, err := p.image(ctx, tree, layers, made)
+	f, r, err := p.image(ctx, &choice{tree, skip, nil}, layers, made)
 	if err != nil {
 		return nil, Result{}, fmt.Errorf("cannot make a SquashFS image: %w", err)
 	}
 	return f, r, nil
 }
 
-func (p *Packer) image(ctx context.Context, tree *rootfs.Tree, layers []*Layer, made time.Time) (
+func (p *Packer) image(ctx context.Context, tree *choice, layers []*Layer, made time.Time) (
 	*os.File, Result, error,
 ) {
 	if len(layers) == 0 { // an image without layers
@@ -75,7 +78,7 @@ type image struct {
 	super superblock
 }
 
-func (w *image) tables(ctx context.Context, tree *rootfs.Tree, layers []*Layer) error {
+func (w *image) tables(ctx context.Context, tree *choice, layers []*Layer) error {
 	s := &w.super
 	s.blockSize, s.compression = uint32(w.p.opt.BlockSize), w.p.codec.id()
 	s.flags = flagDuplicates

@@ -48,7 +48,7 @@ func check(t testing.TB, opt squashfs.Options, lookups bool, layers ...imagetest
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, r := write(t, p, tree)
+	file, r := write(t, p, tree, nil)
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func TestRandom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, _ := write(t, p, tree)
+		file, _ := write(t, p, tree, nil)
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -260,7 +260,7 @@ func TestHugeDirectory(t *testing.T) {
 		e = append(e, imagetest.Symlink(fmt.Sprintf("d/name-%d", i), "x"))
 	}
 	p, tree := read(t, squashfs.Options{}, imagetest.Files(e...))
-	file, r := write(t, p, tree)
+	file, r := write(t, p, tree, nil)
 	if r.Inodes != names+2 {
 		t.Errorf("the image has %d inodes, want %d", r.Inodes, names+2)
 	}
@@ -302,7 +302,7 @@ func TestXattrs(t *testing.T) {
 		imagetest.File("big", "").Xattr("user.big", strings.Repeat("b", 64<<10+1)),
 		imagetest.File("name", "").Xattr("user."+strings.Repeat("n", 251), "x"),
 		imagetest.File("empty", "").Xattr("user.", "x")))
-	file, _ := write(t, p, tree)
+	file, _ := write(t, p, tree, nil)
 	want := []lost{
 		{"acl", `the attribute "system.posix_acl_access": SquashFS has only user, trusted and security attributes`},
 		{"big", `the attribute "user.big": its value has 65537 bytes; Linux takes 65536`},
@@ -352,7 +352,7 @@ func TestRefused(t *testing.T) {
 				return
 			}
 			p, tree := read(t, squashfs.Options{}, imagetest.Files(c.entries...))
-			f, _, err := p.Image(t.Context(), tree, imagetest.Epoch)
+			f, _, err := p.Image(t.Context(), tree, imagetest.Epoch, nil)
 			if err == nil {
 				f.Close()
 			}
@@ -396,14 +396,14 @@ func TestTrouble(t *testing.T) {
 	p, tree := read(t, squashfs.Options{}, layer)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := p.Image(ctx, tree, imagetest.Epoch); !errors.Is(err, context.Canceled) {
+	if _, _, err := p.Image(ctx, tree, imagetest.Epoch, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context the error is %v", err)
 	}
 	other, err := squashfs.New(squashfs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := other.Image(t.Context(), tree, imagetest.Epoch); err == nil {
+	if _, _, err := other.Image(t.Context(), tree, imagetest.Epoch, nil); err == nil {
 		t.Error("an image of another packer's tree: want an error")
 	}
 }
@@ -439,7 +439,7 @@ func TestLargest(t *testing.T) {
 	t.Parallel()
 	const size = 1<<32 + 5
 	p, tree := read(t, squashfs.Options{}, imagetest.Files(imagetest.PAXSparse("f", "end", size-3, size)))
-	file, r := write(t, p, tree)
+	file, r := write(t, p, tree, nil)
 	if r.Size > 1<<20 {
 		t.Errorf("4 GiB of zeros become %d bytes", r.Size)
 	}
@@ -497,7 +497,7 @@ func FuzzImage(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, _ := write(t, p, tree)
+		file, _ := write(t, p, tree, nil)
 		image, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -7,19 +7,18 @@ import (
 	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
-	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // mark marks what the tree uses.
-func mark(ctx context.Context, tree *rootfs.Tree) error {
-	for n, err := range tree.All(ctx) {
+func mark(ctx context.Context, tree *choice) error {
+	for n, err := range tree.all(ctx) {
 		if err != nil {
 			return err
 		}
 		if !n.Regular() || n.Size == 0 {
 			continue
 		}
-		l, c, err := layerOf(tree, n)
+		l, c, err := layerOf(tree.Tree, n)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,147 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/modules"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/versions"
+)
+
+// Root is what the booted container has as its root, by the values of wyr.root.
+type Root string
+
+// The forms of a root.
+const (
+	// Initramfs is the kernel's first root, into which it has unpacked the files. Without wyrinit it is left as it is.
+	Initramfs Root = "initramfs"
+	// Tmpfs is the same as a mount of its own, which wyrinit has completed.
+	Tmpfs Root = "tmpfs"
+	// SquashFS is an image of the files, which stays compressed in memory, with a tmpfs over it for what is written.
+	SquashFS Root = "squashfs"
+)
+
+// parts are what a kernel needs to mount a SquashFS image with a tmpfs over it: the modules, and the options that build
+// them into the kernel.
+var parts = []struct{ module, option string }{
+	{"loop", "CONFIG_BLK_DEV_LOOP"}, {"squashfs", "CONFIG_SQUASHFS"}, {"overlay", "CONFIG_OVERLAY_FS"},
+}
+
+// features are options without which such a root would lack something: its contents, attributes of files.
+var features = []string{
+	"CONFIG_SQUASHFS_ZSTD", "CONFIG_SQUASHFS_XATTR", "CONFIG_TMPFS_XATTR", "CONFIG_DEVTMPFS",
+}
+
+// oldest is the first version of Linux whose overlay has all options that wyrinit uses. SquashFS has had zstd for
+// longer.
+const oldest = "4.17"
+
+// findRoot decides about the form of the root. What was asked for and cannot be is a warning: the container boots with
+// its files in memory, if they fit.
+func (p *Plan) findRoot(ctx context.Context) error {
+	p.Root = Tmpfs
+	if !p.wyrinit {
+		p.Root = Initramfs
+	}
+	if p.opt.SquashFS == nil {
+		return nil
+	}
+	config, err := p.config(ctx)
+	if err != nil {
+		return err
+	}
+	why := p.unmountable(config)
+	if why == nil {
+		why = p.findWhiteout(ctx)
+	}
+	if why == nil {
+		why = p.findModules(ctx, config)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case why != nil:
+		p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("the root cannot be a SquashFS image "+
+			"(wyr.root=squashfs), so its files are unpacked into memory: %v", why)})
+	default:
+		p.Root = SquashFS
+	}
+	return nil
+}
+
+// unmountable returns why the root cannot be a SquashFS image with a tmpfs over it, as far as the kernel's version and
+// configuration tell; nil if they do not. config is nil if the image does not have it.
+func (p *Plan) unmountable(config map[string]string) error {
+	switch v := p.Kernel.Version; {
+	case !p.wyrinit:
+		return errors.New("wyrinit, which mounts it, has no place in this container")
+	case v == "":
+		return errors.New("the kernel does not say its version")
+	case versions.Compare(v, oldest) < 0:
+		return fmt.Errorf("the kernel %s is older than %s", v, oldest)
+	}
+	for _, option := range features {
+		if config != nil && config[option] != "y" {
+			return fmt.Errorf("the kernel %s was built without %s", p.Kernel.Version, option)
+		}
+	}
+	return nil
+}
+
+// findWhiteout returns an error about the first file that means something to an overlay, and would be gone:
+// Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
+func (p *Plan) findWhiteout(ctx context.Context) error {
+	for n, err := range p.tree.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if n.Mode&unix.S_IFMT == unix.S_IFCHR && n.Major == 0 && n.Minor == 0 || forOverlay(n) {
+			return fmt.Errorf("%s is a part of an overlay itself, which cannot be in another one", rootfs.Quote(n.Path))
+		}
+	}
+	return nil
+}
+
+// forOverlay reports whether a file has an attribute by which an overlay treats it as another one.
+func forOverlay(n *rootfs.Node) bool {
+	for name := range n.Xattrs {
+		if strings.HasPrefix(name, "trusted.overlay.") {
+			return true
+		}
+	}
+	return false
+}
+
+// findModules finds the modules that the kernel needs to mount the root.
+func (p *Plan) findModules(ctx context.Context, config map[string]string) error {
+	var names []string
+	for _, part := range parts {
+		if config[part.option] != "y" {
+			names = append(names, part.module)
+		}
+	}
+	for _, dir := range []string{"/usr/lib/modules", "/lib/modules"} {
+		dir = path.Join(dir, p.Kernel.Version)
+		if _, err := p.from.Lookup(dir); err != nil {
+			continue
+		}
+		var err error
+		p.modules, err = modules.Find(reader{ctx, p.from}, dir, names...)
+		if missing := new(modules.Missing); errors.As(err, &missing) {
+			err = fmt.Errorf("the kernel %s has no module %s, neither built in nor in %s of the image",
+				p.Kernel.Version, missing.Name, dir)
+		}
+		return err
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("the image has no modules for its kernel %s, and so not %s", p.Kernel.Version,
+			strings.Join(names, ", "))
+	}
+	return nil
+}
