@@ -34,6 +34,7 @@ var standIns = map[string]string{
 	"sha256sum":           "the files of a release are not there",
 	"diff":                "the files of a release are not there",
 	"ssh":                 "the machines do not exist",
+	"apt":                 "it would install a package",
 	"dd":                  "it would write to a disk",
 	"systemctl":           "it would reboot this machine",
 	"kexec":               "it would reboot this machine",
