@@ -23,7 +23,6 @@ var standIns = map[string]string{
 	"qemu-system-x86_64":  "TestDocumentedMachines of integration starts it",
 	"qemu-system-aarch64": "TestDocumentedMachines of integration starts it",
 	"wyrnet":              "it prints the links of the machine; integration/network runs it",
-	"apt":                 "it would install a package here; TestInstall installs it elsewhere",
 	"sudo":                "a test asks for no password",
 	"git":                 "a clone needs the network",
 	"curl":                "it needs the network; what it fetches is made by the CI",
