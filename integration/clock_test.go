@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/u-root/u-root/pkg/cpio"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
@@ -102,31 +99,12 @@ func certified(t *testing.T, upstream string) (host, ca string) {
 // withFiles returns a copy of Wyrcan's initrd with more files, as an archive behind it.
 func withFiles(t *testing.T, files map[string]string) string {
 	t.Helper()
-	var more bytes.Buffer
-	w := cpio.Newc.Writer(&more)
-	made := map[string]bool{}
-	for name, content := range files {
-		for i := range len(name) {
-			if dir := name[:i]; name[i] == '/' && !made[dir] {
-				made[dir] = true
-				if err := w.WriteRecord(cpio.Directory(dir, 0o755)); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if err := w.WriteRecord(cpio.StaticFile(name, content, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		t.Fatal(err)
-	}
 	initrd, err := os.ReadFile(vm.Artefact(t, "wyrcan.initrd"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "initrd")
-	if err := os.WriteFile(file, append(initrd, more.Bytes()...), 0o600); err != nil {
+	if err := os.WriteFile(file, append(initrd, archive(t, files)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -1,16 +1,11 @@
 package integration
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/u-root/u-root/pkg/cpio"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 )
@@ -95,20 +90,7 @@ func keeper(t *testing.T) string {
 		}
 		files[fmt.Sprintf("modules/%d", i)] = string(read(t, found[0]))
 	}
-	records := []cpio.Record{cpio.Directory("modules", 0o755), cpio.Directory("dev", 0o755),
-		cpio.CharDev("dev/console", 0o600, 5, 1)}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		records = append(records, cpio.StaticFile(name, files[name], 0o755))
-	}
-	var b bytes.Buffer
-	w := cpio.Newc.Writer(&b)
-	if err := cpio.WriteRecords(w, records); err != nil {
-		t.Fatal(err)
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "initrd")
-	write(t, file, b.String())
+	write(t, file, string(archive(t, files, console()...)))
 	return file
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -233,23 +232,11 @@ func relay(t *testing.T) []byte {
 	tool := vm.Artefact(t, "kexec-tools/kexec")
 	files["sbin/kexec"] = string(read(t, tool))
 	addLibraries(t, files, filepath.Dir(tool), files["sbin/kexec"])
-	records := []cpio.Record{}
-	for _, dir := range []string{"lib", "sbin", "dev", "proc", "sys"} {
+	records := console()
+	for _, dir := range []string{"proc", "sys"} {
 		records = append(records, cpio.Directory(dir, 0o755))
 	}
-	records = append(records, cpio.CharDev("dev/console", 0o600, 5, 1))
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		records = append(records, cpio.StaticFile(name, files[name], 0o755))
-	}
-	var b bytes.Buffer
-	w := cpio.Newc.Writer(&b)
-	if err := cpio.WriteRecords(w, records); err != nil {
-		t.Fatal(err)
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return archive(t, files, records...)
 }
 
 // addLibraries adds the libraries of a program, and their libraries, which are anywhere below dir.

@@ -47,18 +47,7 @@ func TestExample(t *testing.T) {
 	}
 	built := func() string {
 		t.Helper()
-		index, err := layout.ImageIndexFromPath(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		manifest, err := index.IndexManifest()
-		if err != nil || len(manifest.Manifests) != 1 {
-			t.Fatalf("the layout has %+v, %v", manifest, err)
-		}
-		img, err := index.Image(manifest.Manifests[0].Digest)
-		if err != nil {
-			t.Fatal(err)
-		}
+		img := imagetest.Layout(t, out)
 		config, err := img.ConfigFile()
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +55,11 @@ func TestExample(t *testing.T) {
 		if config.Config.Labels["words"] != "one two" || len(config.RootFS.DiffIDs) < 2 {
 			t.Errorf("the image is %+v", config)
 		}
-		return manifest.Manifests[0].Digest.String()
+		digest, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return digest.String()
 	}
 	first := built()
 	if err := build("RUN [\"/nothing\"]\n"); err == nil {

@@ -41,18 +41,7 @@ func debian(t testing.TB) v1.Image {
 // tests wait for.
 func made(t testing.TB) v1.Image {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "debian.oci"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := imagetest.Layout(t, vm.Artefact(t, "debian.oci"))
 	return onTop(t, img, imagetest.Files(imagetest.Symlink("etc/systemd/system/serial-getty@.service", "/dev/null")))
 }
 

@@ -25,7 +25,7 @@ func TestSlowDisk(t *testing.T) {
 	imagetest.NeedsRoot(t, "for a network of its own")
 	clean(t, "disk-bookworm")
 	registry := imagetest.Serve(t)
-	registry.Push(t, "disk", withTestFiles(t, built(t, vm.Artefact(t, "examples/disk-bookworm.oci"))))
+	registry.Push(t, "disk", withTestFiles(t, imagetest.Layout(t, vm.Artefact(t, "examples/disk-bookworm.oci"))))
 	site := newSite(t, registry.Host)
 	site.offersContainers(t)
 	disk := filepath.Join(t.TempDir(), "disk")

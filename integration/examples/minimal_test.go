@@ -19,7 +19,7 @@ func TestSlowMinimal(t *testing.T) {
 	imagetest.NeedsRoot(t, "for a network of its own")
 	clean(t, "minimal-bookworm")
 	registry := imagetest.Serve(t)
-	registry.Push(t, "minimal", built(t, vm.Artefact(t, "examples/minimal-bookworm.oci")))
+	registry.Push(t, "minimal", imagetest.Layout(t, vm.Artefact(t, "examples/minimal-bookworm.oci")))
 	site := newSite(t, registry.Host)
 	monitor := filepath.Join(t.TempDir(), "monitor")
 	v := vm.Machine{

@@ -30,18 +30,7 @@ const patience = 15 * time.Minute
 // it, and more files.
 func server(t *testing.T, release string, more ...imagetest.Entry) v1.Image {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(vm.Artefact(t, "examples/server-"+release+".oci"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := imagetest.Layout(t, vm.Artefact(t, "examples/server-"+release+".oci"))
 	// The registry of the tests has no TLS.
 	const unit = "wyrcan-status.service"
 	const plain = "[Service]\nExecStart=\nExecStart=/usr/local/bin/wyrcan status -tls-verify=false\n"
@@ -50,7 +39,7 @@ func server(t *testing.T, release string, more ...imagetest.Entry) v1.Image {
 		imagetest.File("etc/systemd/system/"+unit+".d/plain.conf", plain),
 		imagetest.File("usr/local/bin/wyrcan", read(t, vm.Artefact(t, "wyrcan"))).Mode(0o755),
 		imagetest.File("etc/systemd/system/"+unit, read(t, "../../examples/status/"+unit)))
-	img, err = mutate.AppendLayers(img, imagetest.Files(files...).Blob(t))
+	img, err := mutate.AppendLayers(img, imagetest.Files(files...).Blob(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,9 +13,6 @@ import (
 	"testing"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
@@ -126,22 +123,4 @@ func (s site) reboot(t *testing.T, v *vm.VM) {
 	s.ssh(t, "{ sleep 1; reboot; } > /dev/null 2>&1 &")
 	v.Wait(`reboot: Restarting system$`, patience) // not what the boot before this one said
 	v.Wait(`wyrboot: Wyrcan `, patience)
-}
-
-// built returns the image of an example.
-func built(t *testing.T, path string) v1.Image {
-	t.Helper()
-	index, err := layout.ImageIndexFromPath(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
 }

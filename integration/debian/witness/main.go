@@ -13,9 +13,10 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
-	"golang.org/x/sys/unix"
 )
 
 const expected = "/usr/lib/witness/expected"
