@@ -9,6 +9,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
@@ -197,6 +198,17 @@ func TestSquashMemory(t *testing.T) {
 		}
 		if !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("with %s MiB: %q, want %q", strconv.FormatInt(total>>20, 10), got, want)
+		}
+	}
+}
+
+// TestSquashCap lifts the limit also where it would be enough by the numbers alone, but not on a machine of that size.
+func TestSquashCap(t *testing.T) {
+	p := &Plan{Root: SquashFS, packed: &rootfs.Stat{Pages: 88 << 20, Page: 4096, Inodes: 9}}
+	p.Kernel = &kernel.Kernel{MaxCmdline: 2047}
+	for total, want := range map[int64]string{0: "", 270 << 20: liftCap, 480 << 20: ""} {
+		if line, err := p.Cmdline(86<<20, total); line != want || err != nil {
+			t.Errorf("with %d MiB the command line is %q, %v, want %q", total>>20, line, err, want)
 		}
 	}
 }
