@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/integration/guest"
 )
 
 // The image's kernel, and the initrd for the second one. again is an argument of the second kernel.
@@ -19,34 +21,16 @@ const (
 	again  = "crasher=again"
 )
 
-func main() {
-	if os.Getpid() != 1 {
-		fmt.Fprintln(os.Stderr, "crasher: this is the first process of a test system, and of nothing else")
-		os.Exit(1)
-	}
-	if err := run(); err != nil {
-		say("%v", err)
-	}
-	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
-	select {}
-}
+func main() { guest.Main("crasher", run) }
 
 func say(format string, args ...any) { fmt.Printf("crasher: "+format+"\n", args...) }
 
 func run() error {
-	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}} {
-		if err := os.MkdirAll(m[1], 0o755); err != nil {
-			return err
-		}
-		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil {
-			return fmt.Errorf("cannot mount %s: %w", m[1], err)
-		}
-	}
-	line, err := os.ReadFile("/proc/cmdline")
+	words, err := guest.Words()
 	if err != nil {
 		return err
 	}
-	if slices.Contains(strings.Fields(string(line)), again) {
+	if slices.Contains(words, again) {
 		core, err := os.Stat("/proc/vmcore")
 		if err != nil {
 			return err
@@ -60,10 +44,7 @@ func run() error {
 	if err := load(); err != nil {
 		return err
 	}
-	// The serial line has what was said before the kernel says that it crashes: tcdrain(3).
-	if err := unix.IoctlSetInt(1, unix.TCSBRK, 1); err != nil {
-		return fmt.Errorf("cannot wait for the console: %w", err)
-	}
+	guest.Drain() // before the kernel says that it crashes
 	return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 }
 

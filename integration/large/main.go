@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gitlab.com/wyrcan/wyrcan/integration/guest"
 	"gitlab.com/wyrcan/wyrcan/integration/large/pattern"
 )
 
@@ -22,8 +23,8 @@ func main() {
 			fmt.Printf("large: %v\n", err)
 		}
 	}
-	unix.Sync()
-	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	err = guest.PowerOff()
+	fmt.Printf("large: cannot power off: %v\n", err)
 	select {}
 }
 

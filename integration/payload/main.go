@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/integration/guest"
 )
 
 type cmd struct {
@@ -37,7 +39,7 @@ func main() {
 	if os.Getpid() != 1 {
 		log.Fatal("payload: this program runs only as the first process of a container that Wyrcan boots")
 	}
-	c := &cmd{stdin: os.Stdin, stdout: os.Stdout, root: "/", prepare: mountAll, poweroff: func() error {
+	c := &cmd{stdin: os.Stdin, stdout: os.Stdout, root: "/", prepare: guest.Mount, poweroff: func() error {
 		unix.Sync()
 		return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	}}
@@ -63,19 +65,6 @@ func (c *cmd) run() error {
 		}
 	}
 	return c.poweroff()
-}
-
-// mountAll mounts the file systems that a program expects, unless the kernel or wyrinit has already mounted them.
-func mountAll() error {
-	for _, m := range []struct{ fs, dir string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
-		if err := os.MkdirAll(m.dir, 0o755); err != nil {
-			return err
-		}
-		if err := unix.Mount(m.fs, m.dir, m.fs, 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("cannot mount %s: %w", m.dir, err)
-		}
-	}
-	return nil
 }
 
 // report prints a description of the system and returns the words of the kernel's command line.

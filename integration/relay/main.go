@@ -11,45 +11,23 @@ package main
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io/fs"
-	"log"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
-	"github.com/u-root/u-root/pkg/cpio"
 	"golang.org/x/sys/unix"
 
+	"gitlab.com/wyrcan/wyrcan/integration/guest"
+	"gitlab.com/wyrcan/wyrcan/integration/guest/pack"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 )
 
-func main() {
-	if os.Getpid() != 1 {
-		log.Fatal("relay: this is the first process of a test system, and of nothing else")
-	}
-	if err := run(); err != nil {
-		fmt.Printf("relay: %v\n", err)
-	}
-	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
-		fmt.Printf("relay: %v\n", err)
-	}
-	select {}
-}
+func main() { guest.Main("relay", run) }
 
 func run() error {
-	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
-		if err := os.MkdirAll(m[1], 0o755); err != nil {
-			return err
-		}
-		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("cannot mount %s: %w", m[1], err)
-		}
-	}
 	// So that no message of the kernel comes between.
 	if err := os.WriteFile("/proc/sys/kernel/printk", []byte("1"), 0); err != nil {
 		return err
@@ -58,11 +36,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	line, err := os.ReadFile("/proc/cmdline")
+	words, err := guest.Words()
 	if err != nil {
 		return err
 	}
-	words := strings.Fields(string(line))
 	if err := tell(strings.TrimSpace(string(by))); err != nil {
 		return err
 	}
@@ -119,7 +96,11 @@ func kernelLog() []string {
 
 // pass has the machine run the kernel again.
 func pass(loader, line string) error {
-	if err := pack(loader, "/next"); err != nil {
+	// All names have the same length, so that all archives have.
+	if err := os.WriteFile("/loader", fmt.Appendf(nil, "%-8s", loader), 0o644); err != nil {
+		return err
+	}
+	if err := pack.System("/next"); err != nil {
 		return err
 	}
 	begin := time.Now()
@@ -158,41 +139,4 @@ func pass(loader, line string) error {
 		}
 	}
 	return kexec.Jump()
-}
-
-// pack writes the files of this system to an initramfs, and the loader's name.
-func pack(loader, name string) error {
-	// All names have the same length, so that all archives have.
-	if err := os.WriteFile("/loader", fmt.Appendf(nil, "%-8s", loader), 0o644); err != nil {
-		return err
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w, r := cpio.Newc.Writer(f), cpio.NewRecorder()
-	err = filepath.WalkDir("/", func(path string, e fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case path == name:
-			return nil
-		}
-		record, err := r.GetRecord(path)
-		if err != nil {
-			return err
-		}
-		if err := w.WriteRecord(cpio.MakeReproducible(record)); err != nil {
-			return err
-		}
-		if path == "/proc" || path == "/sys" || path == "/dev" {
-			return fs.SkipDir
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return cpio.WriteTrailer(w)
 }

@@ -15,44 +15,25 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/integration/guest"
 )
 
-func main() {
-	if os.Getpid() != 1 {
-		log.Fatal("seeker: this is the first process of a test system, and of nothing else")
-	}
-	if err := run(); err != nil {
-		fmt.Printf("seeker: %v\n", err)
-	}
-	unix.Sync()
-	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
-		fmt.Printf("seeker: %v\n", err)
-	}
-	select {}
-}
+func main() { guest.Main("seeker", run) }
 
 func run() error {
-	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
-		if err := os.MkdirAll(m[1], 0o755); err != nil {
-			return err
-		}
-		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("cannot mount %s: %w", m[1], err)
-		}
-	}
-	line, err := os.ReadFile("/proc/cmdline")
+	words, err := guest.Words()
 	if err != nil {
 		return err
 	}
 	s := &seeker{}
-	for _, word := range strings.Fields(string(line)) {
+	for _, word := range words {
 		if list, ok := strings.CutPrefix(word, "seek="); ok {
 			for _, text := range strings.Split(list, ",") {
 				b := []byte(text)

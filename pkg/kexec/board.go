@@ -102,20 +102,24 @@ func (b *board) parse(kernel []byte) (*image, error) {
 
 // lay lays out what the next kernel will find in memory, and returns the address that the running kernel has to jump
 // to. The segments are in the order in which they are best loaded.
-func (b *board) lay(kernel, initrd []byte, cmdline string) (uintptr, kexec.Segments, error) {
-	i, err := b.parse(kernel)
+func (b *board) lay(n next) (uintptr, kexec.Segments, error) {
+	if len(n.image) > 0 {
+		return 0, nil, errors.New("on arm64 no image can be left in memory")
+	}
+	i, err := b.parse(n.kernel)
 	if err != nil {
 		return 0, nil, err
 	}
-	at, ok := b.find(i, uint64(len(initrd)), b.sure)
+	size := uint64(len(n.initrd))
+	at, ok := b.find(i, size, b.sure)
 	if !ok {
-		at, ok = b.find(i, uint64(len(initrd)), b.ram)
+		at, ok = b.find(i, size, b.ram)
 	}
 	if !ok {
-		return 0, nil, noRoom()
+		return 0, nil, noRoom(n)
 	}
-	initrdAt, kernelAt, blockAt := at.initrd.from, at.kernel.from+i.offset, at.block.from
-	tree, err := b.tell(initrdAt, uint64(len(initrd)), cmdline)
+	kernelAt, blockAt := at.kernel.from+i.offset, at.block.from
+	tree, err := b.tell(at.initrd.from, size, n.cmdline)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -127,11 +131,8 @@ func (b *board) lay(kernel, initrd []byte, cmdline string) (uintptr, kexec.Segme
 		newSegment(kernelAt, roundUp(i.room, b.page), i.content),
 		newSegment(blockAt, roundUp(uint64(len(block)), b.page), block),
 	}
-	content := at.initrd.cut(initrdAt, initrdAt+roundUp(uint64(len(initrd)), b.page))
-	for _, p := range content.stretches(maxSegments - len(segments)) {
-		part := initrd[p.from-initrdAt : min(p.to-initrdAt, uint64(len(initrd)))]
-		segments = append(segments, newSegment(p.from, p.to-p.from, part))
-	}
+	content := at.initrd.cut(at.initrd.from, at.initrd.from+roundUp(size, b.page))
+	segments = append(segments, content.segments(n.initrd, maxSegments-len(segments))...)
 	return uintptr(blockAt + start), segments, nil
 }
 

@@ -196,7 +196,7 @@ func TestAdded(t *testing.T) {
 		t.Errorf("sure is %#x of %#x, want %#x", b.sure, b.ram, want)
 	}
 	for size, inside := range map[int]bool{100: true, 100 << 20: true, 127 << 20: false} {
-		_, segments, err := b.lay(arm64Image(), make([]byte, size), "")
+		_, segments, err := b.lay(next{kernel: arm64Image(), initrd: make([]byte, size)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestBoardLay(t *testing.T) {
 			for _, size := range []int{1, 5000, 1<<20 + 5, 100 << 20} {
 				kernel, initrd := arm64Image(), bytes.Repeat([]byte("i"), size)
 				le.PutUint64(kernel[textOffset:], offset)
-				entry, segments, err := b.lay(kernel, initrd, "console=ttyAMA0 quiet")
+				entry, segments, err := b.lay(next{kernel: kernel, initrd: initrd, cmdline: "console=ttyAMA0 quiet"})
 				if err == nil {
 					err = fitsBoard(b, entry, segments)
 				}
@@ -445,7 +445,7 @@ func TestBoardRefuses(t *testing.T) {
 		"64K on an Apple": {put(imageFlags, 3<<1|anyPlace), []string{"0x00000000611f0221"}, "pages of 64 KiB"},
 	} {
 		b := fakeBoard(t, "40000000-47ffffff : System RAM\n", plainTree(t), 4<<10, c.midr...)
-		_, _, err := b.lay(c.change(arm64Image()), []byte("initrd"), "")
+		_, _, err := b.lay(next{kernel: c.change(arm64Image()), initrd: []byte("initrd")})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", name, err, c.want)
 		}
@@ -463,7 +463,7 @@ func TestBoardRefuses(t *testing.T) {
 		"not told":              {anyPlace, []string{"0x00000000410fd083"}, 4 << 10},
 	} {
 		b := fakeBoard(t, plainMemory, plainTree(t), c.page, c.midr...)
-		if _, _, err := b.lay(put(imageFlags, c.flags)(arm64Image()), []byte("initrd"), ""); err != nil {
+		if _, _, err := b.lay(next{kernel: put(imageFlags, c.flags)(arm64Image()), initrd: []byte("initrd")}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -504,7 +504,7 @@ func FuzzBoardLay(f *testing.F) {
 			return
 		}
 		b := boards[plain]
-		entry, segments, err := b.lay(kernel, make([]byte, initrd), strings.Repeat("x", line))
+		entry, segments, err := b.lay(next{kernel: kernel, initrd: make([]byte, initrd), cmdline: strings.Repeat("x", line)})
 		if err != nil {
 			return
 		}

@@ -18,6 +18,23 @@
 //     takes it out; kexec may use that memory. It and MemoryMapFromSysfsMemmap read fixed paths only, so that no test
 //     can show them a machine.
 //
+// A file system image can be left in memory for the next kernel (LoadImage), on amd64: the e820 table says that its
+// memory is of type 12, legacy persistent memory. Then:
+//
+//   - Nothing else comes there. The next kernel uses as memory, and as a place for itself (KASLR), only what the table
+//     calls RAM.
+//   - The next kernel needs CONFIG_X86_PMEM_LEGACY and CONFIG_BLK_DEV_PMEM. Its driver nd_pmem has page structures made
+//     for the image's memory, 64 bytes for each 4 KiB, which for most of it were not made before (mm/memremap.c,
+//     pagemap_range). They are made for whole 2 MiB only, so the image begins and ends there: package pram, Unit.
+//   - This package makes RAM of the image's memory when another kernel is loaded from the booted system: the piece of
+//     setup data says that the memory is ours to give. kexec-tools and kexec_file_load hand the memory on as what it
+//     is, without that piece: then it stays an image until the firmware starts the machine.
+//   - A crash kernel that kexec_file_load has loaded knows nothing of the image: the kernel tells it of its reserved
+//     memory and of the firmware's tables only (arch/x86/kernel/crash.c, crash_setup_memmap_entries). In a dump there
+//     is no image, because it is no RAM.
+//   - Hibernation ends with the image: the kernel saves RAM only. After the firmware's start, it finds that the memory
+//     map is another one, and does not resume (arch/x86/power/hibernate.c, arch_hibernation_header_restore).
+//
 // On arm64 distributions build kernels without kexec_file_load (Debian does), so kexec_load is the only way, and:
 //
 //   - boot/linux.KexecLoad takes the memory from the device tree, which has none under UEFI with ACPI: "memory map is

@@ -70,9 +70,13 @@ func (e *Error) given() string {
 }
 
 // noRoom returns the error of a machine in whose memory there is no place.
-func noRoom() error {
-	return errors.New("there is no stretch of memory large enough for the container's kernel and initrd; " +
-		"use a smaller image or add memory")
+func noRoom(n next) error {
+	what := "kernel and initrd"
+	if len(n.image) > 0 {
+		what = "kernel, initrd and file system image"
+	}
+	return fmt.Errorf("there is no stretch of memory large enough for the container's %s; "+
+		"use a smaller image or add memory", what)
 }
 
 // busy says what EBUSY means. On arm64 the kernel also says it if it could not stop its other processors for the jump

@@ -7,10 +7,10 @@ import (
 )
 
 // lay lays out what the next kernel will find in memory, on the machine that /sys and /proc show.
-func lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segments, error) {
+func lay(n next) (uintptr, kexec.Segments, error) {
 	b, err := readBoard("/", uint64(os.Getpagesize()))
 	if err != nil {
 		return 0, nil, err
 	}
-	return b.lay(image, initrd, cmdline)
+	return b.lay(n)
 }

@@ -2,7 +2,10 @@
 
 package kexec
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // load uses kexec_file_load: kexec_load needs a layout for each architecture.
 func load(kernel, initrd *os.File, cmdline string) (Result, error) {
@@ -10,3 +13,9 @@ func load(kernel, initrd *os.File, cmdline string) (Result, error) {
 }
 
 func segmentsAllowed() bool { return false }
+
+func loadImage(_, _, _ *os.File, _ string) error { return canLeaveImage() }
+
+func canLeaveImage() error {
+	return errors.New("only on amd64 can a file system image be left in memory for the next kernel")
+}

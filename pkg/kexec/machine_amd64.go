@@ -2,21 +2,17 @@ package kexec
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strconv"
 	"strings"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 )
 
 // machine is what the running kernel knows about the machine and the next kernel must be told.
 type machine struct {
 	params   []byte   // boot_params as the running kernel was started with
-	memory   []region // the firmware's memory map
+	memory   []region // the firmware's memory map, with images given back
 	ram      []span   // memory that segments may be put into
 	efiMap   []byte   // the part of EFI's memory map that runtime services need; empty without EFI
 	efiSetup []byte   // addresses that SetVirtualAddressMap has changed in EFI's tables: struct efi_setup_data
@@ -24,12 +20,6 @@ type machine struct {
 
 // lowest is the lowest address for segments: firmware and kernels use the first MiB for fixed purposes.
 const lowest = 1 << 20
-
-// region is an entry of the e820 table.
-type region struct {
-	span
-	kind uint32
-}
 
 // efiDescriptor is the size of an EFI_MEMORY_DESCRIPTOR: UEFI 2.10, 7.2.3.
 const efiDescriptor = 40
@@ -51,7 +41,9 @@ func readMachine(root string) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.ram = whole(joined(ram), memory.Page)
+	if err := m.takeBack(root, ram); err != nil {
+		return nil, err
+	}
 	efi := filepath.Join(root, "sys/firmware/efi")
 	if _, err := os.Stat(efi); err == nil {
 		if err := m.readEFI(efi); err != nil {
@@ -59,66 +51,6 @@ func readMachine(root string) (*machine, error) {
 		}
 	}
 	return m, nil
-}
-
-// joined joins stretches of RAM that are beside each other. A boot loader's setup data is listed as a stretch of any
-// length between two others.
-func joined(ram []stretch) []stretch {
-	var all []stretch
-	for _, r := range ram {
-		if n := len(all); n > 0 && all[n-1].to == r.from {
-			all[n-1].to = r.to
-		} else {
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
-// e820Kinds are the types of memory by their names in /sys/firmware/memmap: e820_type_to_string in
-// arch/x86/kernel/e820.c. An unknown type is called reserved, there and here.
-var e820Kinds = map[string]uint32{
-	"System RAM":                 1,
-	"ACPI Tables":                3,
-	"ACPI Non-volatile Storage":  4,
-	"Unusable memory":            5,
-	"Persistent Memory":          7,
-	"Persistent Memory (legacy)": 12,
-	"Soft Reserved":              0xefffffff,
-}
-
-// readMemory reads the firmware's memory map: Documentation/ABI/testing/sysfs-firmware-memmap.
-func readMemory(dir string) ([]region, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var all []region
-	for _, e := range entries {
-		from, err := number(dir, e.Name(), "start")
-		if err != nil {
-			return nil, err
-		}
-		last, err := number(dir, e.Name(), "end")
-		if err != nil {
-			return nil, err
-		}
-		name, err := os.ReadFile(filepath.Join(dir, e.Name(), "type"))
-		if err != nil {
-			return nil, err
-		}
-		kind, ok := e820Kinds[strings.TrimSpace(string(name))]
-		if !ok {
-			kind = 2 // reserved
-		}
-		all = append(all, region{span{from, last + 1}, kind})
-	}
-	const room = 128 // entries in the zero page
-	if len(all) == 0 || len(all) > room {
-		return nil, fmt.Errorf("%d stretches of memory do not fit into the kernel's boot parameters", len(all))
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].from < all[j].from })
-	return all, nil
 }
 
 // readEFI reads what another kernel needs to call the firmware's runtime services. They were told their virtual
@@ -171,8 +103,8 @@ func (m *machine) readEFI(dir string) error {
 	}
 }
 
-// tell writes what a zero page says about the machine.
-func (m *machine) tell(params []byte, efiMapAt uint64) {
+// tell writes what a zero page says about the machine, whose memory these regions are.
+func (m *machine) tell(params []byte, regions []region, efiMapAt uint64) {
 	for _, same := range []span{
 		{screenInfo, screenInfoEnd}, {acpiRSDP, acpiRSDPEnd}, {eddCounts, eddCountsEnd}, {subarch, subarchEnd},
 		{mbrSignatures, mbrSignaturesEnd}, {eddBuf, eddBufEnd},
@@ -181,18 +113,15 @@ func (m *machine) tell(params []byte, efiMapAt uint64) {
 	}
 	// How much memory there is above 1 MiB, in two fields, one of 16 bits.
 	le.PutUint16(params[screenExtMemK:], 0)
-	for i, r := range m.memory {
-		e := params[e820Table+i*20:]
-		le.PutUint64(e, r.from)
-		le.PutUint64(e[8:], r.to-r.from)
-		le.PutUint32(e[16:], r.kind)
-		if r.kind == 1 && r.from <= 1<<20 && r.to > 1<<20 {
+	copy(params[e820Table:], e820(regions))
+	for _, r := range regions {
+		if r.kind == systemRAM && r.from <= 1<<20 && r.to > 1<<20 {
 			kib := (r.to - 1<<20) >> 10
 			le.PutUint16(params[screenExtMemK:], uint16(min(kib, 0xfc00)))
 			le.PutUint32(params[altMemK:], uint32(min(kib, 0xffffffff)))
 		}
 	}
-	params[e820Entries] = byte(len(m.memory))
+	params[e820Entries] = byte(len(regions))
 	if len(m.efiMap) == 0 {
 		return
 	}

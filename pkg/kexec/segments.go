@@ -11,6 +11,9 @@ import (
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // load tries kexec_load first, unless it is forbidden. If both calls fail, the error is that of kexec_file_load: only
@@ -21,7 +24,7 @@ func load(kernel, initrd *os.File, cmdline string) (Result, error) {
 			return Result{Method: Files}, err
 		}
 	}
-	why := loadSegments(kernel, initrd, cmdline)
+	why := loadSegments(kernel, initrd, nil, cmdline)
 	if why == nil {
 		return Result{Method: Segments}, nil
 	}
@@ -42,22 +45,91 @@ func segmentsAllowed() bool {
 // loadSegments loads with kexec_load(2). It tells the next kernel the same about the machine as kexec_file_load does.
 // But the initrd is not held in memory one more time, and nobody computes its SHA-256: kexec_file_load has that done
 // twice on amd64, while it loads and between the two kernels, in code that uses no SHA instructions.
-func loadSegments(kernel, initrd *os.File, cmdline string) error {
-	image, err := mapped(kernel)
+//
+// image is nil if there is none. With one, initrd and image may be given back while the kernel copies them.
+func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
+	n := next{cmdline: cmdline}
+	var files []mapping
+	for _, m := range []struct {
+		from *os.File
+		to   *[]byte
+	}{{kernel, &n.kernel}, {initrd, &n.initrd}, {image, &n.image}} {
+		if m.from == nil {
+			continue
+		}
+		content, err := mapped(m.from)
+		if err != nil {
+			return err
+		}
+		defer unix.Munmap(content)
+		*m.to = content
+		files = append(files, mapping{m.from, content})
+	}
+	entry, segments, err := lay(n)
 	if err != nil {
 		return err
 	}
-	defer unix.Munmap(image)
-	content, err := mapped(initrd)
+	if image != nil {
+		if err := half(segments, meminfo); err != nil {
+			return err
+		}
+	}
+	var s *spender
+	if image != nil {
+		s = newSpender(segments, files[1:], scarce) // without the kernel: its file may be nobody's to empty
+	}
+	err = submit(entry, segments)
+	if gone := s.end(err == nil); gone && err != nil {
+		return fmt.Errorf("%w; %w", err, ErrSpent)
+	}
+	return err
+}
+
+const meminfo = "/proc/meminfo"
+
+// scarce reports whether so little memory is left that the running kernel would soon end a process.
+func scarce() bool {
+	const reserve = 48 << 20
+	m, err := memory.Read(meminfo)
+	return err != nil || m.Available < reserve
+}
+
+// half returns an error if segments need more than half of the memory, for kexec takes no more: kernel/kexec_core.c,
+// sanity_check_segment_list.
+func half(segments kexec.Segments, file string) error {
+	m, err := memory.Read(file)
 	if err != nil {
 		return err
 	}
-	defer unix.Munmap(content)
-	entry, segments, err := lay(image, content, cmdline)
-	if err != nil {
+	var size int64
+	for _, s := range segments {
+		size += int64(s.Phys.Size)
+	}
+	if size > m.Total/2 {
+		return fmt.Errorf("the container's kernel, its initrd and its file system image need %s, and kexec takes no "+
+			"more than half of the %s of memory; use a smaller image or add memory", units.MiB(size), units.MiB(m.Total))
+	}
+	return nil
+}
+
+// loadImage leaves image in memory. Only kexec_load can, because it is told what is where in memory; kexec_file_load
+// finds out itself.
+func loadImage(kernel, initrd, image *os.File, cmdline string) error {
+	if err := canLeaveImage(); err != nil {
 		return err
 	}
-	return submit(entry, segments)
+	return loadSegments(kernel, initrd, image, cmdline)
+}
+
+func canLeaveImage() error {
+	if runtime.GOARCH != "amd64" {
+		return errors.New("only on amd64 can a file system image be left in memory for the next kernel")
+	}
+	if !segmentsAllowed() {
+		return errors.New("this kernel is locked down, as under Secure Boot, or has no kexec_load: so no file system " +
+			"image can be left in memory for the next kernel")
+	}
+	return nil
 }
 
 // rawSegment is struct kexec_segment of include/uapi/linux/kexec.h.

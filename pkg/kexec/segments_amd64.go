@@ -2,11 +2,11 @@ package kexec
 
 import (
 	"crypto/rand"
-	"errors"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/pram"
 )
 
 // Offsets in struct boot_params: Documentation/arch/x86/zero-page.rst, and boot.rst for the setup header in its middle.
@@ -38,6 +38,7 @@ const (
 	xloadFlags                = 0x236
 	subarch, subarchEnd       = 0x23c, 0x240
 	setupData                 = 0x250
+	prefAddress               = 0x258
 	initSize                  = 0x260
 	setupHeaderEnd            = 0x268 // as far as this file reads it: protocol 2.12
 	mbrSignatures             = 0x290
@@ -46,112 +47,132 @@ const (
 	eddBuf, eddBufEnd         = 0xd00, 0xeec
 )
 
-// able is what a kernel must be able to do (in xloadflags) to be started by the code here: take over at its 64-bit
-// entry, find its initrd above 4 GiB, and handle the paging that the running kernel leaves behind. Linux can since 5.3.
-const able = 1<<0 | 1<<1 | 1<<5 // XLF_KERNEL_64, XLF_CAN_BE_LOADED_ABOVE_4G, XLF_5LEVEL
-
-// entry64 is the offset of the 64-bit entry in a bzImage's protected-mode part: boot.rst, "64-bit Boot Protocol".
-const entry64 = 0x200
-
 // Types of struct setup_data: arch/x86/include/uapi/asm/setup_data.h. The kernel only keeps the memory of the first
-// from being used for something else: here that holds EFI's memory map.
+// from being used for something else, and shows it in /sys: here that is EFI's memory map, and where an image is.
 const (
-	setupNone = 0
-	setupEFI  = 4
-	setupRNG  = 9
+	setupNone   = 0
+	setupMemory = 1
+	setupEFI    = 4
+	setupRNG    = 9
 )
 
 // lay lays out what the next kernel will find in memory, on the machine that /sys and /proc show.
-func lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segments, error) {
+func lay(n next) (uintptr, kexec.Segments, error) {
 	m, err := readMachine("/")
 	if err != nil {
 		return 0, nil, err
 	}
-	return m.lay(image, initrd, cmdline)
+	return m.lay(n)
+}
+
+// layout is where everything goes. The block holds everything but the kernel, the initrd and the image: the zero page,
+// the trampoline, and what the zero page names.
+type layout struct{ kernel, initrd, image, block place }
+
+// find finds places for a kernel and what it is given, with a block of that many bytes.
+func (m *machine) find(k *bzImage, n next, block int) (at layout, err error) {
+	initrd, image := uint64(len(n.initrd)), roundUp(uint64(len(n.image)), pram.Unit)
+	free := places(m.ram, k.room+initrd+image, memory.Page)
+	ok := [4]bool{true, true, true, true}
+	if image > 0 { // which needs the longest stretch, so it comes first
+		at.image, ok[0] = free.take(image, pram.Unit)
+	}
+	at.kernel, ok[1] = free.takeInside(k.room, k.align, span{k.lowest, 1 << 63})
+	at.initrd, ok[2] = free.take(initrd, memory.Page)
+	at.block, ok[3] = free.take(uint64(block), memory.Page)
+	if ok != [4]bool{true, true, true, true} {
+		return at, noRoom(n)
+	}
+	return at, nil
 }
 
 // lay lays out what the next kernel will find in memory, and returns the address that the running kernel has to jump
 // to. The segments are in the order in which they are best loaded.
-func (m *machine) lay(image, initrd []byte, cmdline string) (uintptr, kexec.Segments, error) {
-	if len(image) < setupHeaderEnd || string(image[0x202:0x206]) != "HdrS" {
-		return 0, nil, errors.New("not a bzImage")
+func (m *machine) lay(n next) (uintptr, kexec.Segments, error) {
+	k, err := parseKernel(n.kernel)
+	if err != nil {
+		return 0, nil, err
 	}
-	if le.Uint16(image[xloadFlags:])&able != able || image[relocatable] == 0 {
-		return 0, nil, errors.New("a kernel that cannot be started in 64-bit mode at any place")
+	const small = 512 // for the setup data whose size does not change, and for what aligns them
+	at, err := m.find(k, n, zeroPage+trampolineSize+len(m.efiMap)+len(n.cmdline)+(len(m.memory)+2)*e820Entry+small)
+	if err != nil {
+		return 0, nil, err
 	}
-	sectors := int(image[setupSects])
-	if sectors == 0 {
-		sectors = 4 // boot.rst: kernels older than this field
-	}
-	code := (sectors + 1) * 512
-	headerEnd := 0x202 + int(image[jumpOffset])
-	room := roundUp(uint64(le.Uint32(image[initSize:])), memory.Page)
-	if code >= len(image) || len(image)-code > int(room) || headerEnd < setupHeaderEnd || headerEnd > mbrSignatures {
-		return 0, nil, errors.New("a bzImage with a damaged header")
-	}
-	// One block holds everything but the kernel and the initrd: the zero page, the trampoline, and what the zero page
-	// names.
-	block := make([]byte, zeroPage+trampolineSize)
-	free := places(m.ram, room+uint64(len(initrd)), memory.Page)
-	kernelPlace, ok1 := free.take(room, uint64(le.Uint32(image[kernelAlignment:])))
-	initrdPlace, ok2 := free.take(uint64(len(initrd)), memory.Page)
-	blockPlace, ok3 := free.take(uint64(len(block)+len(m.efiMap)+len(cmdline)+512), memory.Page)
-	if !ok1 || !ok2 || !ok3 {
-		return 0, nil, noRoom()
-	}
-	kernelAt, initrdAt, blockAt := kernelPlace.from, initrdPlace.from, blockPlace.from
-
-	var chain uint64 // the address of the last piece of setup data; each piece has the address of the one before it
-	setup := func(kind uint32, content []byte) uint64 {
-		at := blockAt + uint64(len(block))
-		block = le.AppendUint64(block, chain)
-		block = le.AppendUint32(block, kind)
-		block = le.AppendUint32(block, uint32(len(content)))
-		block = append(block, content...)
-		block = append(block, make([]byte, -len(block)&7)...)
-		chain = at
-		return at + 16
-	}
+	b := &block{at: at.block.from, bytes: make([]byte, zeroPage+trampolineSize)}
 	seed := make([]byte, 32)
 	rand.Read(seed)
-	setup(setupRNG, seed)
+	b.setup(setupRNG, seed)
 	var efiMapAt uint64
 	if len(m.efiMap) > 0 {
-		setup(setupEFI, m.efiSetup)
-		efiMapAt = setup(setupNone, m.efiMap)
+		b.setup(setupEFI, m.efiSetup)
+		efiMapAt = b.setup(setupNone, m.efiMap)
 	}
-	lineAt := blockAt + uint64(len(block))
-	block = append(append(block, cmdline...), 0)
+	regions := m.memory
+	if len(n.image) > 0 {
+		regions = with(regions, at.image.span, legacyPMEM)
+		left := pram.Image{From: at.image.from, Room: at.image.to - at.image.from, Size: uint64(len(n.image))}
+		b.setup(setupNone, left.Marshal())
+	}
+	few := min(len(regions), e820Room)
+	if more := regions[few:]; len(more) > 0 {
+		b.setup(setupMemory, e820(more))
+	}
+	lineAt := b.end()
+	b.bytes = append(append(b.bytes, n.cmdline...), 0)
 
-	params := block[:zeroPage]
-	copy(params[setupHeader:], image[setupHeader:headerEnd])
-	m.tell(params, efiMapAt)
+	params := b.bytes[:zeroPage]
+	copy(params[setupHeader:], k.header)
+	m.tell(params, regions[:few], efiMapAt)
 	params[typeOfLoader] = 0xd0 // kexec
 	params[loadFlags] = 0
-	le.PutUint64(params[setupData:], chain)
+	le.PutUint64(params[setupData:], b.chain)
 	for _, p := range []struct {
 		low, high int
 		value     uint64
 	}{
 		{cmdLinePtr, extCmdLinePtr, lineAt},
-		{ramdiskImage, extRamdiskImage, initrdAt},
-		{ramdiskSize, extRamdiskSize, uint64(len(initrd))},
+		{ramdiskImage, extRamdiskImage, at.initrd.from},
+		{ramdiskSize, extRamdiskSize, uint64(len(n.initrd))},
 	} {
 		le.PutUint32(params[p.low:], uint32(p.value))
 		le.PutUint32(params[p.high:], uint32(p.value>>32))
 	}
-	start := blockAt + zeroPage
-	copy(block[zeroPage:], trampoline(start, kernelAt+entry64, blockAt))
+	start := b.at + zeroPage
+	copy(b.bytes[zeroPage:], trampoline(start, at.kernel.from+entry64, b.at))
 
 	segments := kexec.Segments{
-		newSegment(kernelAt, room, image[code:]),
-		newSegment(blockAt, roundUp(uint64(len(block)), memory.Page), block),
+		newSegment(at.kernel.from, k.room, k.code),
+		newSegment(b.at, roundUp(uint64(len(b.bytes)), memory.Page), b.bytes),
 	}
-	for _, p := range initrdPlace.stretches(maxSegments - len(segments)) {
-		content := initrd[p.from-initrdAt : min(p.to-initrdAt, uint64(len(initrd)))]
-		segments = append(segments, newSegment(p.from, p.to-p.from, content))
+	if len(n.image) > 0 {
+		segments = append(segments, at.image.segments(n.image, maxSegments-len(segments)-fewParts)...)
 	}
+	segments = append(segments, at.initrd.segments(n.initrd, maxSegments-len(segments))...)
 	return uintptr(start), segments, nil
+}
+
+// fewParts is how many parts the initrd has at least if there is also an image, beside which it is small.
+const fewParts = 3
+
+// block is memory that is built up, and will lie at an address.
+type block struct {
+	at    uint64
+	bytes []byte
+	chain uint64 // the address of the last piece of setup data; each piece has the address of the one before it
+}
+
+func (b *block) end() uint64 { return b.at + uint64(len(b.bytes)) }
+
+// setup appends a piece of setup data, and returns the address of its content.
+func (b *block) setup(kind uint32, content []byte) uint64 {
+	at := b.end()
+	b.bytes = le.AppendUint64(b.bytes, b.chain)
+	b.bytes = le.AppendUint32(b.bytes, kind)
+	b.bytes = le.AppendUint32(b.bytes, uint32(len(content)))
+	b.bytes = append(b.bytes, content...)
+	b.bytes = append(b.bytes, make([]byte, -len(b.bytes)&7)...)
+	b.chain = at
+	return at + 16
 }
 
 // trampolineSize is the room for the trampoline and its stack.

@@ -14,11 +14,48 @@ import (
 	"github.com/u-root/u-root/pkg/boot/kexec"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/pram"
 )
 
 // fake is a machine with 1 GiB of memory below 4 GiB and one above, started by EFI. The files are those of Linux 6.1.
 func fake(t testing.TB, efi bool) *machine {
 	t.Helper()
+	return fakeOf(t, fakeFiles(efi))
+}
+
+func fakeOf(t testing.TB, files map[string]string) *machine {
+	t.Helper()
+	m, err := readMachine(writeAll(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// writeAll writes files to a new directory.
+func writeAll(t testing.TB, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, content := range files {
+		name = filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// addMemory adds an entry to the firmware's memory map.
+func addMemory(files map[string]string, name string, e [3]string) {
+	for i, part := range []string{"start", "end", "type"} {
+		files["sys/firmware/memmap/"+name+"/"+part] = e[i] + "\n"
+	}
+}
+
+func fakeFiles(efi bool) map[string]string {
 	params := make([]byte, zeroPage)
 	for i := range params {
 		params[i] = 0xee // must not be passed on
@@ -40,10 +77,7 @@ func fake(t testing.TB, efi bool) *machine {
 		"0x0 0x9ffff System RAM", "0x100000 0x3fffffff System RAM", "0x100000000 0x13fffffff System RAM",
 		"0x40000000 0x4000ffff ACPI Tables", "0xfe000000 0xfeffffff Reserved", "0x50000000 0x5000ffff a new kind",
 	} {
-		f := strings.SplitN(e, " ", 3)
-		for j, name := range []string{"start", "end", "type"} {
-			files[fmt.Sprintf("sys/firmware/memmap/%d/%s", i, name)] = f[j] + "\n"
-		}
+		addMemory(files, fmt.Sprint(i), [3]string(strings.SplitN(e, " ", 3)))
 	}
 	if efi {
 		files["sys/firmware/efi/fw_vendor"] = "0x3fbee098\n"
@@ -55,25 +89,11 @@ func fake(t testing.TB, efi bool) *machine {
 			}
 		}
 	}
-	root := t.TempDir()
-	for name, content := range files {
-		name = filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m, err := readMachine(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return files
 }
 
-// bzImage is the smallest kernel that can be laid out.
-func bzImage() []byte {
+// testKernel is the smallest kernel that can be laid out.
+func testKernel() []byte {
 	b := bytes.Repeat([]byte{0xcc}, 2*512+5000)
 	b[setupSects] = 1
 	b[jumpOffset] = 0x6a
@@ -82,6 +102,7 @@ func bzImage() []byte {
 	b[relocatable] = 1
 	le.PutUint16(b[xloadFlags:], 0x7f)
 	le.PutUint32(b[initSize:], 40<<20)
+	le.PutUint64(b[prefAddress:], 16<<20)
 	return b
 }
 
@@ -97,6 +118,38 @@ func (p physical) at(address, n uint64) []byte {
 	return nil
 }
 
+// table describes n entries of an e820 table.
+func (physical) table(b []byte, n int) string {
+	var all []string
+	for i := range n {
+		e := b[20*i:]
+		all = append(all, fmt.Sprintf("%x+%x:%d", le.Uint64(e), le.Uint64(e[8:]), le.Uint32(e[16:])))
+	}
+	return strings.Join(all, " ")
+}
+
+// setupData returns the setup data by its types.
+func (p physical) setupData(params []byte) (map[uint32][]byte, error) {
+	data := map[uint32][]byte{}
+	for at := le.Uint64(params[setupData:]); at != 0; {
+		head := p.at(at, 16)
+		if head == nil {
+			return nil, fmt.Errorf("setup data at %#x, where nothing is", at)
+		}
+		kind, content := le.Uint32(head[8:]), p.at(at+16, uint64(le.Uint32(head[12:])))
+		if image, ok := pram.Unmarshal(content); ok && kind == setupNone {
+			data[marker] = fmt.Appendf(nil, "%x+%x %d", image.From, image.Room, image.Size)
+		} else {
+			data[kind] = content
+		}
+		at = le.Uint64(head)
+	}
+	return data, nil
+}
+
+// marker stands for the type of setup data of package pram.
+const marker = 1 << 31
+
 func TestReadRAM(t *testing.T) {
 	want := []span{{0x100000, 0x30000000}, {0x34000000, 0x3ffff000}, {0x100000000, 0x140000000}}
 	if got := fake(t, false).ram; !slices.Equal(got, want) {
@@ -108,7 +161,7 @@ func TestLay(t *testing.T) {
 	for _, efi := range []bool{false, true} {
 		m := fake(t, efi)
 		initrd := bytes.Repeat([]byte("initrd"), 1000)
-		start, segments, err := m.lay(bzImage(), initrd, "console=ttyS0 quiet")
+		start, segments, err := m.lay(next{kernel: testKernel(), initrd: initrd, cmdline: "console=ttyS0 quiet"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,14 +192,9 @@ func TestLay(t *testing.T) {
 				t.Errorf("%#x holds %q, want %q", at, got, want)
 			}
 		}
-		var table []string
-		for i := range int(params[e820Entries]) {
-			e := params[e820Table+20*i:]
-			table = append(table, fmt.Sprintf("%x+%x:%d", le.Uint64(e), le.Uint64(e[8:]), le.Uint32(e[16:])))
-		}
 		const memoryMap = "0+a0000:1 100000+3ff00000:1 40000000+10000:3 " +
 			"50000000+10000:2 fe000000+1000000:2 100000000+40000000:1"
-		if got := strings.Join(table, " "); got != memoryMap {
+		if got := mem.table(params[e820Table:], int(params[e820Entries])); got != memoryMap {
 			t.Errorf("the memory is %s, want %s", got, memoryMap)
 		}
 		// Registers, from the instructions that set them.
@@ -158,14 +206,9 @@ func TestLay(t *testing.T) {
 			t.Errorf("the kernel starts at %#x, lies at %#x", got, segments[0].Phys.Start)
 		}
 
-		data := map[uint32][]byte{}
-		for at := le.Uint64(params[setupData:]); at != 0; {
-			head := mem.at(at, 16)
-			if head == nil {
-				t.Fatalf("setup data at %#x, where nothing is", at)
-			}
-			data[le.Uint32(head[8:])] = mem.at(at+16, uint64(le.Uint32(head[12:])))
-			at = le.Uint64(head)
+		data, err := mem.setupData(params)
+		if err != nil {
+			t.Fatal(err)
 		}
 		if seed := data[setupRNG]; len(seed) != 32 || bytes.Equal(seed, make([]byte, 32)) {
 			t.Errorf("the seed is %x", seed)
@@ -241,7 +284,7 @@ func TestLayNot(t *testing.T) {
 		"no room":        func(b []byte) []byte { le.PutUint32(b[initSize:], 4096); return b },
 		"too much room":  func(b []byte) []byte { le.PutUint32(b[initSize:], 3<<30); return b },
 	} {
-		if _, _, err := m.lay(change(bzImage()), []byte("initrd"), ""); err == nil {
+		if _, _, err := m.lay(next{kernel: change(testKernel()), initrd: []byte("initrd")}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -252,9 +295,9 @@ func TestLayNot(t *testing.T) {
 
 // TestNoSectors has a kernel from before the field with the number of sectors.
 func TestNoSectors(t *testing.T) {
-	b := bzImage()
+	b := testKernel()
 	b[setupSects] = 0
-	_, segments, err := fake(t, false).lay(b, []byte("initrd"), "")
+	_, segments, err := fake(t, false).lay(next{kernel: b, initrd: []byte("initrd")})
 	if err != nil || len(segments[0].Buf) != len(b)-5*512 {
 		t.Errorf("lay = %v, %v", segments, err)
 	}
@@ -267,13 +310,15 @@ func TestSegmentSize(t *testing.T) {
 }
 
 func FuzzLay(f *testing.F) {
-	f.Add(bzImage(), 100, 20)
+	f.Add(testKernel(), 100, 20, 0)
+	f.Add(testKernel(), 100, 20, 3<<20+1)
 	m := fake(f, true)
-	f.Fuzz(func(t *testing.T, image []byte, initrd, line int) {
-		if initrd <= 0 || initrd > 1<<20 || line < 0 || line > 1<<16 {
+	f.Fuzz(func(t *testing.T, kernel []byte, initrd, line, image int) {
+		if initrd <= 0 || initrd > 1<<20 || line < 0 || line > 1<<16 || image < 0 || image > 5<<20 {
 			return
 		}
-		start, segments, err := m.lay(image, make([]byte, initrd), strings.Repeat("x", line))
+		start, segments, err := m.lay(next{kernel: kernel, initrd: make([]byte, initrd), image: make([]byte, image),
+			cmdline: strings.Repeat("x", line)})
 		if err != nil {
 			return
 		}

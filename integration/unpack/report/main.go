@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
-	"golang.org/x/sys/unix"
-
+	"gitlab.com/wyrcan/wyrcan/integration/guest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 )
 
@@ -22,14 +20,8 @@ func main() {
 	if err := run(); err != nil {
 		fmt.Printf("report: %v\n", err)
 	}
-	// Wait until the serial line has sent everything: tcdrain(3).
-	if err := unix.IoctlSetInt(1, unix.TCSBRK, 1); err != nil {
-		time.Sleep(time.Second)
-	}
-	unix.Sync()
-	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
-		fmt.Printf("report: cannot power off: %v\n", err)
-	}
+	err := guest.PowerOff()
+	fmt.Printf("report: cannot power off: %v\n", err)
 }
 
 func run() error {
