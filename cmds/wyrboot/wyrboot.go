@@ -223,7 +223,10 @@ func (c *cmd) start(ctx context.Context) error {
 	}
 	version := printable.Line(b.Version)
 	form := fmt.Sprintf("compression: %v", b.Packing)
-	if b.Root == bundle.SquashFS {
+	switch {
+	case b.Beside > 0:
+		form = fmt.Sprintf("beside SquashFS of %s", units.Bytes(b.Beside))
+	case b.Root == bundle.SquashFS:
 		form = "SquashFS"
 	}
 	c.sayf("kernel %s, initrd of %s (%s), command line %q", version, units.Bytes(b.Size), form, b.Cmdline)

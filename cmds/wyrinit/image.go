@@ -5,26 +5,29 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
+	"gitlab.com/wyrcan/wyrcan/pkg/pram"
 )
 
 // Where the root is put together, in handover.Dir. The mount options of the root say the last three for as long as the
 // system runs.
 const (
 	devDir   = "dev"
+	sysDir   = "sys"
 	lowerDir = "image"
 	tmpDir   = "tmpfs"
 	upperDir = tmpDir + "/upper"
 	workDir  = tmpDir + "/work"
 )
 
-// imageRoot makes handover.Image the root, with a tmpfs over it for what is written. It removes what it has used from
-// the initramfs, to free the memory. The image stays there without a name: the loop device has it open.
-func imageRoot(modules int64) error {
-	for i := int64(1); i <= modules; i++ {
+// imageRoot makes a file system image the root, with a tmpfs over it for what is written. It removes what it has used
+// from the initramfs, to free the memory. handover.Image stays there without a name: the loop device has it open.
+func imageRoot(m handover.Manifest) error {
+	for i := int64(1); i <= m.Modules; i++ {
 		if err := loadModule(handover.Modules + strconv.FormatInt(i, 10)); err != nil {
 			return err
 		}
@@ -32,7 +35,7 @@ func imageRoot(modules int64) error {
 	if err := os.Chdir(handover.Dir); err != nil {
 		return err
 	}
-	for _, dir := range []string{devDir, lowerDir, tmpDir, handover.NewRoot} {
+	for _, dir := range []string{devDir, sysDir, lowerDir, tmpDir, handover.NewRoot} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
@@ -40,17 +43,19 @@ func imageRoot(modules int64) error {
 	if err := mount("devtmpfs", devDir, "devtmpfs", 0, ""); err != nil {
 		return err
 	}
-	device, err := attach(handover.Image)
+	device := attach
+	if m.Image == handover.InMemory {
+		device = inMemory
+	}
+	name, err := device()
 	if err != nil {
 		return err
 	}
-	if err := overlay(device); err != nil {
+	if err := overlay(devDir + "/" + name); err != nil {
 		return err
 	}
-	for _, path := range []string{handover.Image, handover.Init} {
-		if err := os.Remove(path); err != nil {
-			return err
-		}
+	if err := os.Remove(handover.Init); err != nil {
+		return err
 	}
 	return enter(handover.NewRoot)
 }
@@ -76,9 +81,9 @@ func loadModule(path string) error {
 	return os.Remove(path)
 }
 
-// attach makes a loop device of a file, and returns the device's path.
-func attach(path string) (string, error) {
-	file, err := os.Open(path)
+// attach makes a loop device of handover.Image, whose name is not needed any more then, and returns the device's name.
+func attach() (string, error) {
+	file, err := os.Open(handover.Image)
 	if err != nil {
 		return "", err
 	}
@@ -92,18 +97,42 @@ func attach(path string) (string, error) {
 	if err != nil {
 		return "", errors.New("there is no loop device: " + err.Error())
 	}
-	device := devDir + "/loop" + strconv.Itoa(number)
-	loop, err := os.Open(device)
+	name := "loop" + strconv.Itoa(number)
+	loop, err := os.Open(devDir + "/" + name)
 	if err != nil {
 		return "", err
 	}
 	defer loop.Close()
 	// Neither is open for writing, so the device is read-only: loop_configure in drivers/block/loop.c.
 	if err := unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_FD, int(file.Fd())); err != nil {
-		return "", errors.New("cannot make a loop device of " + path + ": " + err.Error())
+		return "", errors.New("cannot make a loop device of the image: " + err.Error())
 	}
-	return device, nil
+	return name, os.Remove(handover.Image)
 }
+
+// inMemory returns the name of the device that is the image beside the archive. The kernel needs a moment to make it.
+func inMemory() (string, error) {
+	if err := mount("sysfs", sysDir, "sysfs", 0, ""); err != nil {
+		return "", err
+	}
+	defer unix.Unmount(sysDir, unix.MNT_DETACH)
+	images, err := pram.Read(os.DirFS("."))
+	if err == nil && len(images) == 0 {
+		err = errors.New("no boot loader has left one in memory")
+	}
+	if err != nil {
+		return "", err
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		name, err := images[0].Device(os.DirFS("."))
+		if err == nil || time.Now().After(end) {
+			return name, err
+		}
+	}
+}
+
+// patience is how long the kernel may need to make a device. It was seen to need a tenth of a second.
+const patience = 30 * time.Second
 
 // overlay mounts the image in a device, and a tmpfs over it, at handover.NewRoot. An overlay has mounts of its own of
 // both, so those that were made for it can go.

@@ -90,8 +90,8 @@ func run() string {
 	}
 	record, recordErr := readRecord("") // which the root of an image does not have
 	set := set
-	if m.Image {
-		if err := imageRoot(m.Modules); err != nil {
+	if m.Image != handover.Nowhere {
+		if err := imageRoot(m); err != nil {
 			refuse("cannot mount the container's files, so it is not started: " + err.Error())
 		}
 		set = setAbove
@@ -111,7 +111,7 @@ func run() string {
 
 // finish makes the root as the image has it, and returns the path of the init.
 func finish(m handover.Manifest) string {
-	if m.Image {
+	if m.Image != handover.Nowhere {
 		if err := makeConsole(""); err != nil {
 			say("there is no /dev/console: " + err.Error())
 		}

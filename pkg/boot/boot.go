@@ -77,6 +77,9 @@ type Boot struct {
 // Kernel is what Load needs of the running kernel: package kexec has it.
 type Kernel interface {
 	Load(kernel, initrd *os.File, cmdline string) (kexec.Result, error)
+	// LoadImage loads with an image that stays in memory. CanLeaveImage returns nil if it can.
+	LoadImage(kernel, initrd, image *os.File, cmdline string) error
+	CanLeaveImage() error
 	Wait(ctx context.Context) error
 }
 
@@ -85,7 +88,19 @@ type running struct{}
 func (running) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, error) {
 	return kexec.Load(kernel, initrd, cmdline)
 }
+func (running) LoadImage(kernel, initrd, image *os.File, cmdline string) error {
+	return kexec.LoadImage(kernel, initrd, image, cmdline)
+}
+func (running) CanLeaveImage() error           { return kexec.CanLeaveImage() }
 func (running) Wait(ctx context.Context) error { return kexec.Wait(ctx) }
+
+// running returns the kernel that loads.
+func (b *Boot) running() Kernel {
+	if b.Kernel != nil {
+		return b.Kernel
+	}
+	return running{}
+}
 
 func (b *Boot) logf(format string, args ...any) {
 	if b.Logf != nil {
@@ -93,7 +108,7 @@ func (b *Boot) logf(format string, args ...any) {
 	}
 }
 
-// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow and SquashFS.
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, SquashFS and InPlace.
 func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
 	if b.Target != nil {
 		opt.Room = *b.Target
@@ -104,6 +119,8 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 		}
 	}
 	opt.Grow, opt.SquashFS = b.grow, b.packer
+	// Whoever makes a bundle for a boot loader or for another machine does not load it.
+	opt.InPlace = opt.SquashFS != nil && b.Budget.Copies > 0 && b.running().CanLeaveImage() == nil
 	return bundle.Inspect(ctx, tree, opt)
 }
 
@@ -151,11 +168,13 @@ func (b *Boot) Load(ctx context.Context, made *bundle.Bundle) error {
 	if err := ctx.Err(); err != nil { // the kernel cannot be interrupted
 		return err
 	}
-	kernel := b.Kernel
-	if kernel == nil {
-		kernel = running{}
+	kernel := b.running()
+	var how kexec.Result
+	if made.Image != nil {
+		err = kernel.LoadImage(made.Kernel, made.Initrd, made.Image, made.Cmdline)
+	} else {
+		how, err = kernel.Load(made.Kernel, made.Initrd, made.Cmdline)
 	}
-	how, err := kernel.Load(made.Kernel, made.Initrd, made.Cmdline)
 	if err != nil {
 		return err
 	}

@@ -57,8 +57,10 @@ type world struct {
 	// What the running kernel was given, and what it answers.
 	loads                   int
 	kernel, initrd, cmdline string
+	image                   string
 	how                     kexec.Result
 	refuses, notReady       error
+	leaves                  bool // it can leave an image in memory
 	ready                   int
 }
 
@@ -90,6 +92,21 @@ func (w *world) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, err
 	w.loads++
 	w.kernel, w.initrd, w.cmdline = content(w.t, kernel), content(w.t, initrd), cmdline
 	return w.how, nil
+}
+
+// LoadImage implements Kernel.
+func (w *world) LoadImage(kernel, initrd, image *os.File, cmdline string) error {
+	w.image = content(w.t, image)
+	_, err := w.Load(kernel, initrd, cmdline)
+	return err
+}
+
+// CanLeaveImage implements Kernel.
+func (w *world) CanLeaveImage() error {
+	if !w.leaves {
+		return errors.New("this machine has no such memory")
+	}
+	return nil
 }
 
 // Wait implements Kernel.

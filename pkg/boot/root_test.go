@@ -54,6 +54,39 @@ func TestSquashFS(t *testing.T) {
 	}
 }
 
+// TestInPlace leaves the image in memory where the running kernel can and the next one can use it, and else in the
+// initrd.
+func TestInPlace(t *testing.T) {
+	const drivers = "CONFIG_BLK_DEV_PMEM=y\nCONFIG_X86_PMEM_LEGACY=y\n"
+	for name, c := range map[string]struct {
+		leaves bool
+		config string
+		want   bool
+	}{
+		"both":                        {true, mounts + drivers, true},
+		"the running kernel does not": {false, mounts + drivers, false},
+		"the next one does not":       {true, mounts, false},
+	} {
+		w := newWorld(t, users()["wyrboot"])
+		w.Root, w.leaves = bundle.SquashFS, c.leaves
+		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
+		if step, err := w.run(t.Context(), w.push(bootable(imagetest.File("boot/config-"+version, c.config)))); err != nil {
+			t.Errorf("%s: %s = %v", name, step, err)
+			continue
+		}
+		left, in := strings.HasPrefix(w.image, "hsqs"), strings.Contains(w.initrd, "hsqs")
+		if left != c.want || in == c.want {
+			t.Errorf("%s: the image is in memory: %v, in the initrd: %v", name, left, in)
+		}
+		if small := len(w.initrd) < 1<<20; small != c.want {
+			t.Errorf("%s: the initrd has %d bytes", name, len(w.initrd))
+		}
+		if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != "squashfs" {
+			t.Errorf("%s: the record says that the root is %q", name, r.Initrd.Root)
+		}
+	}
+}
+
 // TestSquashFSMemory ends the packing when the memory does.
 func TestSquashFSMemory(t *testing.T) {
 	for name, budget := range users() {

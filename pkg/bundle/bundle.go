@@ -54,6 +54,9 @@ type Options struct {
 	// SquashFS, if set, is what has packed the contents of the tree. Then the root is an image of them, if the container's
 	// kernel can mount that. A kernel that cannot is a warning.
 	SquashFS *squashfs.Packer
+	// InPlace says that whoever loads the bundle can leave that image in memory beside the initrd: kexec.LoadImage. It
+	// does so if the container's kernel can use it there.
+	InPlace bool
 
 	// Record, if set, returns the record that wyrinit leaves in the booted system: see package record. Make calls it when
 	// everything else of the bundle is complete. nil leaves the record out, as Single does and as a container without
@@ -94,17 +97,21 @@ type Plan struct {
 	plain   int64 // for initrd.Options
 
 	modules []modules.Module // that the kernel needs to mount the root
+	place   handover.Place   // of the image of the root
 	packed  *rootfs.Stat     // of an initrd that is not the root itself, once it is laid out
+	beside  *os.File         // the image of the root if it is not in the initrd
 }
 
 // Bundle is what kexec needs.
 type Bundle struct {
 	Kernel, Initrd *os.File // without names, in memory
+	Image          *os.File // of the root, to be left in memory; nil if it is in the initrd
 	Cmdline        string
 	Version        string // of the kernel
 	Root           Root
 	Packing        initrd.Compression
 	Size           int64 // of the initrd in bytes
+	Beside         int64 // of the image in bytes, 0 if it is in the initrd
 	Early          int64 // of the archive with microcode in it, 0 if there is none
 	Memory         int64 // the least with which the container boots completely, in bytes
 
@@ -114,7 +121,11 @@ type Bundle struct {
 
 // Close frees the memory.
 func (b *Bundle) Close() error {
-	return errors.Join(b.Kernel.Close(), b.Initrd.Close())
+	errs := []error{b.Kernel.Close(), b.Initrd.Close()}
+	if b.Image != nil {
+		errs = append(errs, b.Image.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Inspect finds out whether the tree is a bootable container, and how to boot it. Its errors tell the maker of the
@@ -220,6 +231,11 @@ func (r reader) Read(path string, most int64) ([]byte, error) {
 // boot without.
 func (p *Plan) Cmdline(initrd, total int64) (string, error) {
 	line := p.cmdline
+	if p.Root == SquashFS {
+		// Nothing boots without that one file. How much memory a small machine needs for itself is an estimate: of
+		// 288 MiB the kernel had 239 when it made its root.
+		total -= total / 8
+	}
 	if total != 0 && !underCap(total, p.booted(), initrd) && !has(line, "initramfs_options") && !usesRamfs(line) {
 		line = join(line, liftCap)
 	}
@@ -236,7 +252,7 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Kernel: p.image, Initrd: f, Version: p.Kernel.Version, Root: p.Root, Packing: p.Packing,
+	b := &Bundle{Kernel: p.image, Initrd: f, Image: p.beside, Version: p.Kernel.Version, Root: p.Root, Packing: p.Packing,
 		Early: int64(len(p.early))}
 	err = p.finish(b)
 	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
@@ -246,7 +262,7 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 		f.Close()
 		return nil, err
 	}
-	p.image = nil
+	p.image, p.beside = nil, nil
 	return b, nil
 }
 
@@ -267,32 +283,55 @@ func (p *Plan) makeInitrd(ctx context.Context) (*os.File, error) {
 }
 
 func (p *Plan) finish(b *Bundle) error {
-	info, err := b.Initrd.Stat()
+	size, err := sizes(b.Kernel, b.Initrd, b.Image)
 	if err != nil {
 		return err
 	}
-	b.Size, b.Memory = info.Size(), needs(p.booted(), info.Size())
-	if info, err = b.Kernel.Stat(); err != nil {
-		return err
-	}
-	b.held = b.Size + max(info.Size(), p.Kernel.Room)
+	kernel, image := size[0], size[2]
+	b.Size, b.Beside = size[1], image
+	b.Memory = needs(p.booted(), b.Size) + image
+	b.held = b.Size + image + max(kernel, p.Kernel.Room)
 	b.loading = b.held
-	if p.opt.Room.Copies > 1 {
-		b.loading += b.Size + info.Size()
+	switch {
+	case b.Image != nil: // it and the initrd are given back while they are copied: kexec.LoadImage
+		b.loading -= b.Size + image
+	case p.opt.Room.Copies > 1:
+		b.loading += b.Size + kernel
 	}
-	if total := p.opt.Room.Total; total != 0 {
-		if err := canBoot(total, p.booted(), b.Size); err != nil {
+	total := p.opt.Room.Total
+	if total != 0 {
+		if err := canBoot(total, p.booted(), b.Size, image); err != nil {
 			return err
 		}
+		total -= image
 	}
-	b.Cmdline, err = p.Cmdline(b.Size, p.opt.Room.Total)
+	b.Cmdline, err = p.Cmdline(b.Size, total)
 	return err
+}
+
+// sizes returns how many bytes files have, 0 for one that is nil.
+func sizes(files ...*os.File) (list []int64, err error) {
+	for _, f := range files {
+		if f == nil {
+			list = append(list, 0)
+			continue
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, info.Size())
+	}
+	return list, nil
 }
 
 // Close frees what Make did not take over.
 func (p *Plan) Close() error {
-	if p.image == nil {
-		return nil
+	var errs []error
+	for _, f := range []*os.File{p.image, p.beside} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	return p.image.Close()
+	return errors.Join(errs...)
 }

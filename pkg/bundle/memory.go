@@ -95,12 +95,13 @@ func (b *Bundle) CanLoad(r Room) error {
 // larger is the remedy if the whole memory of a machine is too little, no matter how much of it is available.
 const larger = "use a smaller image or add memory"
 
-// canBoot refuses a container that would not boot completely on a machine with total bytes of memory.
-func canBoot(total int64, s rootfs.Stat, initrd int64) error {
-	if need := needs(s, initrd); need > total {
+// canBoot refuses a container that would not boot completely on a machine with total bytes of memory. image is the size
+// of an image of files that is left in memory.
+func canBoot(total int64, s rootfs.Stat, initrd, image int64) error {
+	if need := needs(s, initrd) + image; need > total {
 		return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd) "+
 			"and the machine has %s; %s",
-			units.MiB(need), units.MiB(s.Pages), units.MiB(initrd), units.MiB(total), larger)
+			units.MiB(need), units.MiB(s.Pages+image), units.MiB(initrd), units.MiB(total), larger)
 	}
 	return nil
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/modules"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/versions"
@@ -27,11 +29,16 @@ const (
 	SquashFS Root = "squashfs"
 )
 
-// parts are what a kernel needs to mount a SquashFS image with a tmpfs over it: the modules, and the options that build
-// them into the kernel.
-var parts = []struct{ module, option string }{
-	{"loop", "CONFIG_BLK_DEV_LOOP"}, {"squashfs", "CONFIG_SQUASHFS"}, {"overlay", "CONFIG_OVERLAY_FS"},
-}
+// part is a part of the kernel: its module, and the option that builds it in.
+type part struct{ module, option string }
+
+// What a kernel needs to mount a SquashFS image with a tmpfs over it; for the image in a file; for an image that was
+// left in memory: package pram.
+var (
+	overlay  = []part{{"squashfs", "CONFIG_SQUASHFS"}, {"overlay", "CONFIG_OVERLAY_FS"}}
+	attached = []part{{"loop", "CONFIG_BLK_DEV_LOOP"}}
+	inPlace  = []part{{"nd_pmem", "CONFIG_BLK_DEV_PMEM"}, {"nd_e820", "CONFIG_X86_PMEM_LEGACY"}}
+)
 
 // features are options without which such a root would lack something: its contents, attributes of files.
 var features = []string{
@@ -118,8 +125,22 @@ func forOverlay(n *rootfs.Node) bool {
 	return false
 }
 
-// findModules finds the modules that the kernel needs to mount the root.
+// findModules finds the modules that the kernel needs to mount the root, and decides where the image is.
 func (p *Plan) findModules(ctx context.Context, config map[string]string) error {
+	var err error
+	if p.opt.InPlace {
+		if p.modules, err = p.find(ctx, config, slices.Concat(inPlace, overlay)); err == nil {
+			p.place = handover.InMemory
+			return nil
+		}
+	}
+	p.place = handover.InFile
+	p.modules, err = p.find(ctx, config, slices.Concat(attached, overlay))
+	return err
+}
+
+// find finds the modules of parts that are not built into the kernel.
+func (p *Plan) find(ctx context.Context, config map[string]string, parts []part) ([]modules.Module, error) {
 	var names []string
 	for _, part := range parts {
 		if config[part.option] != "y" {
@@ -131,17 +152,16 @@ func (p *Plan) findModules(ctx context.Context, config map[string]string) error 
 		if _, err := p.from.Lookup(dir); err != nil {
 			continue
 		}
-		var err error
-		p.modules, err = modules.Find(reader{ctx, p.from}, dir, names...)
+		found, err := modules.Find(reader{ctx, p.from}, dir, names...)
 		if missing := new(modules.Missing); errors.As(err, &missing) {
 			err = fmt.Errorf("the kernel %s has no module %s, neither built in nor in %s of the image",
 				p.Kernel.Version, missing.Name, dir)
 		}
-		return err
+		return found, err
 	}
 	if len(names) > 0 {
-		return fmt.Errorf("the image has no modules for its kernel %s, and so not %s", p.Kernel.Version,
+		return nil, fmt.Errorf("the image has no modules for its kernel %s, and so not %s", p.Kernel.Version,
 			strings.Join(names, ", "))
 	}
-	return nil
+	return nil, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
@@ -125,6 +126,65 @@ func TestRoot(t *testing.T) {
 	}
 }
 
+// TestPlace leaves the image beside the initrd where somebody can leave it there, and the kernel can use it.
+func TestPlace(t *testing.T) {
+	const dir = "lib/modules/" + version + "/"
+	drivers := []imagetest.Entry{
+		imagetest.File(dir+"modules.dep", "loop.ko:\nsquashfs.ko:\nnd_pmem.ko: libnvdimm.ko\nlibnvdimm.ko:\n"+
+			"nd_e820.ko: libnvdimm.ko\n"),
+		imagetest.File(dir+"libnvdimm.ko", string(imagetest.Module())),
+		imagetest.File(dir+"nd_pmem.ko", string(imagetest.Module())),
+		imagetest.File(dir+"nd_e820.ko", string(imagetest.Module())),
+	}
+	noise := make([]byte, 8<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	data := imagetest.File("data", string(noise))
+	for name, c := range map[string]struct {
+		inPlace bool
+		entries []imagetest.Entry
+		modules string
+		beside  bool
+	}{
+		"both":          {true, append(drivers, data), "libnvdimm nd_pmem nd_e820 squashfs", true},
+		"nobody leaves": {false, append(drivers, data), "loop squashfs", false},
+		"no drivers":    {true, []imagetest.Entry{data}, "loop zstd squashfs", false},
+	} {
+		opt := Options{Wyrinit: []byte("wyrinit"), InPlace: c.inPlace, Room: room(1<<30, 1<<30)}
+		p, err := squashed(t, opt, mountable(c.entries...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, m := range p.modules {
+			names = append(names, m.Name)
+		}
+		if got := strings.Join(names, " "); got != c.modules {
+			t.Errorf("%s: the modules are %q, want %q", name, got, c.modules)
+		}
+		b, err := p.Make(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, contents := records(t, b.Initrd)
+		m, err := handover.Parse([]byte(contents[".wyrcan/list"]))
+		_, in := contents[".wyrcan/root.squashfs"]
+		if err != nil || (m.Image == handover.InMemory) != c.beside || in == c.beside || (b.Image != nil) != c.beside {
+			t.Errorf("%s: the list says %+v, %v; the initrd has the image: %v", name, m, err, in)
+		}
+		if small := b.Size < 1<<20; small != c.beside || b.Beside > 0 != c.beside {
+			t.Errorf("%s: the initrd has %d bytes, and %d are beside it", name, b.Size, b.Beside)
+		}
+		// In memory once, or twice.
+		image := max(b.Size, b.Beside)
+		if c.beside && b.Memory-image > kernelNeeds+processNeeds+1<<20 || b.Memory-image < kernelNeeds+processNeeds {
+			t.Errorf("%s: the container needs %d bytes of memory", name, b.Memory)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestSquash looks at all that is in the initrd.
 func TestSquash(t *testing.T) {
 	data := strings.Repeat("0123456789", 1<<20)
@@ -162,7 +222,7 @@ func TestSquash(t *testing.T) {
 		{Path: "/.", Name: "user.root", Value: "x"},
 		{Path: "/var", Name: "system.posix_acl_default", Value: "acl"},
 	}
-	if !m.Image || m.Modules != 3 || m.Init != "/bin/init" || m.RootMTime != imagetest.Epoch.Unix() ||
+	if m.Image != handover.InFile || m.Modules != 3 || m.Init != "/bin/init" || m.RootMTime != imagetest.Epoch.Unix() ||
 		len(m.Joins) > 0 || !slices.Equal(m.Xattrs, attributes) {
 		t.Errorf("the list is %+v", m)
 	}
@@ -197,6 +257,17 @@ func TestSquashMemory(t *testing.T) {
 		}
 		if !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("with %s MiB: %q, want %q", strconv.FormatInt(total>>20, 10), got, want)
+		}
+	}
+}
+
+// TestSquashCap lifts the limit also where it would be enough by the numbers alone, but not on a machine of that size.
+func TestSquashCap(t *testing.T) {
+	p := &Plan{Root: SquashFS, packed: &rootfs.Stat{Pages: 88 << 20, Page: 4096, Inodes: 9}}
+	p.Kernel = &kernel.Kernel{MaxCmdline: 2047}
+	for total, want := range map[int64]string{0: "", 270 << 20: liftCap, 480 << 20: ""} {
+		if line, err := p.Cmdline(86<<20, total); line != want || err != nil {
+			t.Errorf("with %d MiB the command line is %q, %v, want %q", total>>20, line, err, want)
 		}
 	}
 }

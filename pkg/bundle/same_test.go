@@ -19,7 +19,7 @@ func TestSame(t *testing.T) {
 	}{
 		"with wyrinit": {
 			Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30)},
-			"b9aecbe26544472978469bd922234eb236430aa28b3e4ee7b1516bf5daf10a8a",
+			"ed6ff981ffe8dac263c873a6f631a645b9d4864310631d5484dfce0b08d96fc4",
 		},
 		"without": {
 			Options{Room: room(4<<30, 4<<30)},

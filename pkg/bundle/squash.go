@@ -18,8 +18,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
-// squash makes an initrd that holds an image of the tree, and what wyrinit needs to mount it. It is not compressed: the
-// image is.
+// squash makes an image of the tree, and an initrd with what wyrinit needs to mount it. The image is in the initrd,
+// which is not compressed then, or beside it.
 func (p *Plan) squash(ctx context.Context) (*os.File, error) {
 	list, err := p.mounted(ctx)
 	if err != nil {
@@ -29,36 +29,50 @@ func (p *Plan) squash(ctx context.Context) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer image.Close()
-	info, err := image.Stat()
-	if err != nil {
-		return nil, err
-	}
-	file := file(handover.Image, 0o600, nil)
-	file.Node.Size, file.Content = info.Size(), drained{image}
 	opt := initrd.Options{
 		Skip:   func(*rootfs.Node) bool { return true },
 		Early:  p.early,
 		Single: true,
 		Grow:   p.opt.Grow,
 	}
-	if info.Size() > initrd.MaxSize {
-		parts := handover.Parts + "1-"
-		list.Joins = []handover.Join{{Path: handover.Image, Parts: parts, Size: info.Size()}}
-		opt.Split = map[string]string{file.Node.Path: inTree(parts)}
+	if p.place == handover.InMemory {
+		p.beside = image
+		err = p.addFiles(&opt, list)
+	} else {
+		defer image.Close()
+		err = p.addImage(&opt, list, image)
 	}
-	if err := p.addFiles(&opt, list); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	opt.Extra = append(opt.Extra, file)
 	p.packed = p.statOf(opt)
 	f, _, err := initrd.Make(ctx, p.tree, opt)
 	return f, err
 }
 
+// addImage adds the image to the initrd, in parts if it is too large for one file.
+func (p *Plan) addImage(opt *initrd.Options, list handover.Manifest, image *os.File) error {
+	info, err := image.Stat()
+	if err != nil {
+		return err
+	}
+	file := file(handover.Image, 0o600, nil)
+	file.Node.Size, file.Content = info.Size(), drained{image}
+	if info.Size() > initrd.MaxSize {
+		parts := handover.Parts + "1-"
+		list.Joins = []handover.Join{{Path: handover.Image, Parts: parts, Size: info.Size()}}
+		opt.Split = map[string]string{file.Node.Path: inTree(parts)}
+	}
+	if err := p.addFiles(opt, list); err != nil {
+		return err
+	}
+	opt.Extra = append(opt.Extra, file)
+	return nil
+}
+
 // mounted lists what wyrinit does with a root that it mounts.
 func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
-	m := handover.Manifest{Image: true, Modules: int64(len(p.modules))}
+	m := handover.Manifest{Image: p.place, Modules: int64(len(p.modules))}
 	if p.start != InitPath {
 		m.Init = p.start
 	}

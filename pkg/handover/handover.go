@@ -50,11 +50,22 @@ type Manifest struct {
 	Xattrs    []Xattr
 	Init      string // the program to start, an absolute path; "" for the image's /init
 
-	// Image says that the root is the file system in the file Image, of the kind SquashFS, and a tmpfs over it for what is
-	// written. The kernel needs so many Modules for that. Xattrs then has what such an image cannot hold.
-	Image   bool
+	// Image says where the root is, if the archive is not the root itself: a SquashFS image, over which a tmpfs lies for
+	// what is written. The kernel needs so many Modules for that. Xattrs then has what such an image cannot hold.
+	Image   Place
 	Modules int64
 }
+
+// Place is where a file system image is.
+type Place int64
+
+// The places of an image.
+const (
+	Nowhere  Place = iota // there is none
+	InFile                // in the file Image
+	InMemory              // beside the archive: see package pram
+	places
+)
 
 // magic begins a manifest, and tells its version.
 const magic = "wyrcan3\n"
@@ -62,7 +73,7 @@ const magic = "wyrcan3\n"
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
 // Write encodes m: the magic, RootMTime, the number of joins and the fields of each, then the same for the attributes,
-// Init, and with Image 1 + Modules, else 0. Numbers are varints; a string follows its length.
+// Init, Image and Modules. Numbers are varints; a string follows its length.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
 	b = binary.AppendUvarint(b, uint64(len(m.Joins)))
@@ -75,11 +86,7 @@ func (m Manifest) Write(w io.Writer) error {
 		b = appendText(b, x.Path, x.Name, x.Value)
 	}
 	b = appendText(b, m.Init)
-	modules := int64(0)
-	if m.Image {
-		modules = 1 + m.Modules
-	}
-	b = binary.AppendVarint(b, modules)
+	b = binary.AppendVarint(binary.AppendVarint(b, int64(m.Image)), m.Modules)
 	_, err := w.Write(b)
 	return err
 }
@@ -106,10 +113,8 @@ func Parse(b []byte) (Manifest, error) {
 		m.Xattrs = append(m.Xattrs, Xattr{Path: d.text(), Name: d.text(), Value: d.text()})
 	}
 	m.Init = d.text()
-	if modules := d.number(); modules != 0 {
-		m.Image, m.Modules = true, modules-1
-		d.bad = d.bad || modules < 0
-	}
+	m.Image, m.Modules = Place(d.number()), d.number()
+	d.bad = d.bad || m.Image < 0 || m.Image >= places || m.Modules < 0
 	if d.bad || len(d.b) != 0 {
 		return Manifest{}, errBad
 	}

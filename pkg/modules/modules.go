@@ -124,7 +124,11 @@ func (f *finder) add(file string) error {
 		return fmt.Errorf("more than %d modules depend on each other", maxCount)
 	}
 	f.done[file] = true
-	for _, other := range slices.Backward(f.needs[file]) {
+	needs := f.needs[file]
+	if other, ok := f.files[asked[name(file)]]; ok {
+		needs = append(slices.Clip(needs), other)
+	}
+	for _, other := range slices.Backward(needs) {
 		if err := f.add(other); err != nil {
 			return err
 		}
@@ -150,6 +154,10 @@ func (f *finder) add(file string) error {
 	f.found = append(f.found, Module{name(file), b})
 	return nil
 }
+
+// asked has the modules that another one asks the kernel for when it is loaded, which would start modprobe. modules.dep
+// does not say that. It needs none where the driver is built in.
+var asked = map[string]string{"libcrc32c": "crc32c_generic"}
 
 // name returns the name of the module in a file.
 func name(file string) string {

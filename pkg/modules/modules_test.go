@@ -80,6 +80,21 @@ func TestFind(t *testing.T) {
 			},
 			[]string{"nd_pmem", "nd_e820"}, "libnvdimm nd_btt nd_pmem nd_e820",
 		},
+		"asked for by another": {
+			files{
+				"modules.dep": "a.ko: lib/libcrc32c.ko\nlib/libcrc32c.ko:\ncrypto/crc32c_generic.ko:\n",
+				"a.ko":        module("a"), "lib/libcrc32c.ko": module("libcrc32c"),
+				"crypto/crc32c_generic.ko": module("crc32c_generic"),
+			},
+			[]string{"a"}, "crc32c_generic libcrc32c a",
+		},
+		"asked for, built in": {
+			files{
+				"modules.dep": "a.ko: libcrc32c.ko\nlibcrc32c.ko:\n", "modules.builtin": "crypto/crc32c_generic.ko\n",
+				"a.ko": module("a"), "libcrc32c.ko": module("libcrc32c"),
+			},
+			[]string{"a"}, "libcrc32c a",
+		},
 		"built in": {
 			files{"modules.builtin": "kernel/fs/squashfs/squashfs.ko\n", "modules.dep": "loop.ko:\n", "loop.ko": module("loop")},
 			[]string{"squashfs", "loop"}, "loop",

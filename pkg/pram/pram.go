@@ -9,7 +9,6 @@ package pram
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -113,6 +112,7 @@ func (i Image) Device(root fs.FS) (string, error) {
 			return d.Name(), nil
 		}
 	}
-	return "", fmt.Errorf("no block device is the memory at %#x, where the boot loader left a file system image; "+
-		"the kernel needs its modules nd_pmem and nd_e820 for that", i.From)
+	// Without package fmt, which would double the size of wyrinit.
+	return "", errors.New("no block device is the memory at 0x" + strconv.FormatUint(i.From, 16) +
+		", where the boot loader left a file system image; the kernel needs its modules nd_pmem and nd_e820 for that")
 }
