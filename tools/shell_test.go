@@ -27,7 +27,7 @@ var standIns = map[string]string{
 	"git":                 "a clone needs the network",
 	"curl":                "it needs the network; what it fetches is made by the CI",
 	"podman":              "images of distributions need the network, and a login a registry",
-	"docker":              "the registry's image needs the network; TestMirrorThroughProxy of integration runs docker's registry",
+	"docker":              "its image needs the network; TestMirrorThroughProxy of integration runs docker's registry",
 	"skopeo":              "it would copy between registries that do not exist",
 	"cosign":              "no package of Debian 12 has it; integration/cosign signs with it",
 	"sha256sum":           "the files of a release are not there",

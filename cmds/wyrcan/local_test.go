@@ -299,7 +299,8 @@ func dockerd(t *testing.T) string {
 	address := "unix://" + dir + "/sock"
 	var log bytes.Buffer
 	d := exec.Command("dockerd", "--log-level", "error", "--host", address, "--data-root", dir+"/data",
-		"--exec-root", dir+"/exec", "--pidfile", dir+"/pid", "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip6tables=false",
+		"--exec-root", dir+"/exec", "--pidfile", dir+"/pid", "--storage-driver", "vfs", "--bridge", "none",
+		"--iptables=false", "--ip6tables=false",
 		"--ip-forward=false", "--ip-masq=false")
 	d.Stdout, d.Stderr = &log, &log
 	if err := d.Start(); err != nil {

@@ -22,7 +22,8 @@ const over = `report: done|the machine reboots in|reboots in a minute|Kernel pan
 // patience is the maximum time of a machine: many times the usual time under plain emulation on an idle host.
 const patience = 15 * time.Minute
 
-// TestDebian boots the Debian of examples/debian, whose layers mmdebstrap, apt and buildah made, and checks its own report of its state.
+// TestDebian boots the Debian of examples/debian, whose layers mmdebstrap, apt and buildah made, and checks its own
+// report of its state.
 func TestDebian(t *testing.T) {
 	t.Parallel()
 	img := debian(t)

@@ -20,9 +20,10 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 )
 
-// debian returns the Debian that make builds from the Containerfile here with a layer of these tests on top. That layer has the witness in
-// place of /init, a unit that prints a report at the end of the boot, and a program with a file capability. A last
-// layer lists the files that umoci unpacks, so that the witness can compare them with those of the booted system.
+// debian returns the Debian that make builds from the Containerfile here with a layer of these tests on top. That layer
+// has the witness in place of /init, a unit that prints a report at the end of the boot, and a program with a file
+// capability. A last layer lists the files that umoci unpacks, so that the witness can compare them with those of the
+// booted system.
 func debian(t testing.TB) v1.Image {
 	t.Helper()
 	if os.Getuid() != 0 {
