@@ -34,9 +34,10 @@ comma    := ,
 empty    :=
 commas    = $(subst $(empty) $(empty),$(comma),$(strip $1))
 
-released: all $(KERNEL_LIST) $(FIRMWARE_LIST) $(BOOT_LIST) $(SECURE_LIST)
+released: all deb $(KERNEL_LIST) $(FIRMWARE_LIST) $(BOOT_LIST) $(SECURE_LIST)
 	mkdir -p $(OUT)/release
 	$(foreach e,$(ENDS),cp $O/wyrcan.$e $(RELEASED).$e &&) cp $O/wyrcan $(RELEASED)
+	cp $O/wyrcan_*.deb $(RELEASED).deb
 	tar -c --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w \
 	  -C $O/wyrcan.oci . > $(RELEASED).oci.tar
 	go run ./tools/sbom -version '$(VERSION)' -commit '$(COMMIT)' -arch $(ARCH) -tags goshsmall \
@@ -45,6 +46,7 @@ released: all $(KERNEL_LIST) $(FIRMWARE_LIST) $(BOOT_LIST) $(SECURE_LIST)
 	  -debian kernel=$(KERNEL_LIST) -debian boot=$(BOOT_LIST) \
 	  $(FIRMWARE_LIST:%=-debian firmware=%) $(SECURE_LIST:%=-debian boot=%) \
 	  $(RELEASED).kernel=kernel $(RELEASED)=tool \
+	  $(RELEASED).deb=tool,busybox,kernel,boot$(if $(FILES),$(comma)firmware) \
 	  $(foreach e,initrd oci.tar,$(RELEASED).$e=busybox,kernel$(if $(FILES),$(comma)firmware)) \
 	  $(foreach e,efi iso,$(RELEASED).$e=busybox,kernel,boot$(if $(FILES),$(comma)firmware))
 
