@@ -16,7 +16,8 @@ func TestSlowRelease(t *testing.T) {
 	ref := imagetest.Serve(t).Push(t, "debian", debian(t))
 	log := vm.Machine{
 		Kernel: vm.Artefact(t, "trixie/wyrcan.kernel"), Initrd: vm.Artefact(t, "trixie/wyrcan.initrd"),
-		NICs: []string{vm.UserNIC("e1000e")}, Memory: "1G", Long: true, Cmdline: arguments(ref),
+		NICs: []string{vm.UserNIC("e1000e")}, Memory: "1G", CPUs: 1, Long: true,
+		Cmdline: arguments(ref),
 	}.Start(t).Until(over, patience)
 	complete(t, log)
 	lines(t, log, map[string]bool{

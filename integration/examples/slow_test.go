@@ -58,7 +58,7 @@ func fromDrive(t *testing.T, arguments string) (*vm.VM, host) {
 		t.Fatal(err)
 	}
 	v := vm.Machine{
-		Long: true, Reboots: true, NICs: []string{},
+		CPUs: 1, Long: true, Reboots: true, NICs: []string{},
 		Firmware: []string{"-machine", "q35",
 			"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
 			"-drive", "if=pflash,format=raw,unit=1,file=" + variables(t),
