@@ -77,7 +77,7 @@ func (s site) swapsItsRoot(t *testing.T) {
 		sums
 		show before
 		free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
-		head -c $((free + 307200))K /dev/zero | tail > /dev/null
+		head -c $((free + 409600))K /dev/zero | tail > /dev/null
 		show after
 		sums
 		show read`)
@@ -98,7 +98,9 @@ func (s site) swapsItsRoot(t *testing.T) {
 		}
 		return n
 	}
-	const least = 100 << 10
+	// The kernel chooses between the root and the program's own memory: of the root were seen 87 to 156 MiB, with 300 MiB
+	// more than was free.
+	const least = 50 << 10
 	root := kib("before", "Shmem") - kib("after", "Shmem")
 	swap := kib("before", "SwapFree") - kib("after", "SwapFree")
 	if root < least || swap < least {
