@@ -136,9 +136,7 @@ func TestPipeline(t *testing.T) {
 			}
 		}
 		for _, values := range j.Parallel.Matrix {
-			for _, example := range values["EXAMPLE"] {
-				published = append(published, example)
-			}
+			published = append(published, values["EXAMPLE"]...)
 		}
 	}
 	slices.Sort(published)
