@@ -44,6 +44,9 @@ func Mount() error {
 	return nil
 }
 
+// Silence keeps the kernel's messages off the console, where one could come between two words of the program.
+func Silence() error { return os.WriteFile("/proc/sys/kernel/printk", []byte("1"), 0) }
+
 // PowerOff powers the machine off, as soon as the serial line has sent everything. It returns only on failure.
 func PowerOff() error {
 	Drain()

@@ -34,8 +34,7 @@ func main() { guest.Main("keeper", run) }
 func say(format string, args ...any) { fmt.Printf("keeper: "+format+"\n", args...) }
 
 func run() error {
-	// So that no message of the kernel comes between.
-	if err := os.WriteFile("/proc/sys/kernel/printk", []byte("1"), 0); err != nil {
+	if err := guest.Silence(); err != nil {
 		return err
 	}
 	if err := tell(); err != nil {

@@ -28,8 +28,7 @@ import (
 func main() { guest.Main("relay", run) }
 
 func run() error {
-	// So that no message of the kernel comes between.
-	if err := os.WriteFile("/proc/sys/kernel/printk", []byte("1"), 0); err != nil {
+	if err := guest.Silence(); err != nil {
 		return err
 	}
 	by, err := os.ReadFile("/loader")

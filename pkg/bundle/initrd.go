@@ -50,9 +50,6 @@ func (p *Plan) addWyrinit(ctx context.Context, opt *initrd.Options) error {
 	if err != nil {
 		return err
 	}
-	if p.start != InitPath {
-		m.Init = p.start
-	}
 	opt.Split = p.split
 	opt.Move = map[string]string{inTree(handover.Init): inTree(handover.OriginalInit)}
 	return p.addFiles(opt, m)

@@ -73,9 +73,6 @@ func (p *Plan) addImage(opt *initrd.Options, list handover.Manifest, image *os.F
 // mounted lists what wyrinit does with a root that it mounts.
 func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
 	m := handover.Manifest{Image: p.place, Modules: int64(len(p.modules))}
-	if p.start != InitPath {
-		m.Init = p.start
-	}
 	for n, err := range p.tree.All(ctx) {
 		if err != nil {
 			return m, err
@@ -100,6 +97,9 @@ func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
 // first in the archive and the mark of completeness last, so that wyrinit notices if the kernel could not unpack the
 // whole archive.
 func (p *Plan) addFiles(opt *initrd.Options, list handover.Manifest) error {
+	if p.start != InitPath {
+		list.Init = p.start
+	}
 	var b bytes.Buffer
 	if err := list.Write(&b); err != nil {
 		return err

@@ -29,13 +29,7 @@ func TestLayImage(t *testing.T) {
 			m := fake(t, efi)
 			content := bytes.Repeat([]byte{0xab}, c.size)
 			n := next{kernel: testKernel(), initrd: []byte("initrd"), image: content, cmdline: "quiet"}
-			start, segments, err := m.lay(n)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := fits(m, start, segments); err != nil {
-				t.Error(err)
-			}
+			start, segments := laid(t, m, n)
 			mem := physical(segments)
 			params := mem.at(uint64(start)-zeroPage, zeroPage)
 			if got := mem.table(params[e820Table:], int(params[e820Entries])); got != c.want {
@@ -68,6 +62,19 @@ func TestLayImage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// laid returns what a machine lays out, which has to fit.
+func laid(t *testing.T, m *machine, n next) (uintptr, kexec.Segments) {
+	t.Helper()
+	start, segments, err := m.lay(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fits(m, start, segments); err != nil {
+		t.Error(err)
+	}
+	return start, segments
 }
 
 func holds(content []byte, s kexec.Segment) bool {
@@ -160,13 +167,7 @@ func TestTakeBack(t *testing.T) {
 			t.Errorf("%s: the memory is\n%s, want\n%s", name, got, c.table)
 		}
 		// And once more with another image.
-		start, segments, err := m.lay(next{kernel: testKernel(), initrd: []byte("initrd"), image: []byte("image")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := fits(m, start, segments); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+		laid(t, m, next{kernel: testKernel(), initrd: []byte("initrd"), image: []byte("image")})
 	}
 }
 
@@ -180,13 +181,7 @@ func TestManyRegions(t *testing.T) {
 	}
 	m := fakeOf(t, files)
 	n := next{kernel: testKernel(), initrd: []byte("initrd"), image: []byte("image"), cmdline: strings.Repeat("x", 2000)}
-	start, segments, err := m.lay(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := fits(m, start, segments); err != nil {
-		t.Error(err)
-	}
+	start, segments := laid(t, m, n)
 	mem := physical(segments)
 	params := mem.at(uint64(start)-zeroPage, zeroPage)
 	if n := int(params[e820Entries]); n != 128 {

@@ -72,7 +72,7 @@ func newSpender(segments kexec.Segments, files []mapping, scarce func() bool) *s
 	s := &spender{faults: os.NewFile(fd, "userfaultfd"), scarce: scarce, done: make(chan struct{})}
 	for _, f := range files {
 		at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(f.bytes))))
-		size := uint64(wholePages(len(f.bytes)))
+		size := wholePages(len(f.bytes))
 		if ok && size > 0 && uffd(fd, uffdioRegister, []uint64{at, size, uffdModeMinor, 0}) {
 			s.parts = append(s.parts, partsOf(segments, f)...)
 		}
@@ -139,7 +139,7 @@ func (s *spender) answer(fd, address uintptr) bool {
 			return false
 		}
 		s.last = part{address, min(p.to, address+portion), p.file, p.offset + int64(address-p.from)}
-		arg := []uint64{uint64(address), uint64(wholePages(int(s.last.to - address))), 0, 0}
+		arg := []uint64{uint64(address), wholePages(int(s.last.to - address)), 0, 0}
 		// Where the file has a hole there is nothing to be had, and the kernel does without asking.
 		return uffd(fd, uffdioContinue, arg) || int64(arg[3]) > 0
 	}
@@ -174,7 +174,4 @@ func (s *spender) end(copied bool) bool {
 }
 
 // wholePages rounds up to whole pages.
-func wholePages(n int) int {
-	page := os.Getpagesize()
-	return (n + page - 1) / page * page
-}
+func wholePages(n int) uint64 { return roundUp(uint64(n), uint64(os.Getpagesize())) }

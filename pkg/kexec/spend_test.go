@@ -53,6 +53,16 @@ func mapFile(t *testing.T, f *os.File) mapping {
 	return mapping{f, b}
 }
 
+// spending returns a spender. It skips the test where the kernel offers none.
+func spending(t *testing.T, segments kexec.Segments, files []mapping, scarce func() bool) *spender {
+	t.Helper()
+	s := newSpender(segments, files, scarce)
+	if s == nil {
+		t.Skip("this kernel has no minor faults of userfaultfd(2), or not for this user: nothing is given back")
+	}
+	return s
+}
+
 // segmentsOf cuts files into segments, and puts them into an order that is not that of their contents.
 func segmentsOf(files ...mapping) kexec.Segments {
 	var all kexec.Segments
@@ -70,10 +80,7 @@ func TestSpend(t *testing.T) {
 	image, wantImage := inMemory(t, 10*portion+1234, 1)
 	initrd, wantInitrd := inMemory(t, 3*portion/2, 2)
 	segments := segmentsOf(image, initrd)
-	s := newSpender(segments, []mapping{image, initrd}, always)
-	if s == nil {
-		t.Skip("this kernel has no minor faults of userfaultfd(2), or not for this user: nothing is given back")
-	}
+	s := spending(t, segments, []mapping{image, initrd}, always)
 	var got []byte
 	for _, segment := range segments {
 		to, err := memory.File("copy")
@@ -122,13 +129,10 @@ func TestSpendLate(t *testing.T) {
 	image, _ := inMemory(t, 8*portion, 6)
 	segments := kexec.Segments{newSegment(0, 0, image.bytes)}
 	asked := 0
-	s := newSpender(segments, []mapping{image}, func() bool {
+	s := spending(t, segments, []mapping{image}, func() bool {
 		asked++
 		return asked == 6 // when five portions were copied
 	})
-	if s == nil {
-		t.Skip("this kernel has no minor faults of userfaultfd(2), or not for this user: nothing is given back")
-	}
 	to, err := memory.File("copy")
 	if err != nil {
 		t.Fatal(err)
@@ -187,10 +191,7 @@ func TestSpendStops(t *testing.T) {
 	for _, copied := range []int{0, 1, portion, 3*portion + 1} {
 		image, want := inMemory(t, 6*portion, 4)
 		segments := kexec.Segments{newSegment(0, 0, image.bytes)}
-		s := newSpender(segments, []mapping{image}, always)
-		if s == nil {
-			t.Skip("this kernel has no minor faults of userfaultfd(2), or not for this user: nothing is given back")
-		}
+		s := spending(t, segments, []mapping{image}, always)
 		to, err := memory.File("copy")
 		if err != nil {
 			t.Fatal(err)

@@ -167,3 +167,12 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// Between two paragraphs there is a blank line, and no request for it is seen.
+func TestProse(t *testing.T) {
+	r := newPage("X", 7, footer{"2023-11-14", "v"})
+	r.prose([]string{"one", ".two"})
+	if want := "\none\n.PP\n\\&.two\n"; !strings.HasSuffix(r.String(), want) {
+		t.Errorf("the page is %q, want %q at its end", r.String(), want)
+	}
+}

@@ -138,23 +138,13 @@ func cmdline(t table, f footer) string {
 	r := newPage("WYRCAN.CMDLINE", 7, f)
 	r.name("wyrcan.cmdline", "the arguments that Wyrcan takes from the command line of its kernel")
 	r.section("DESCRIPTION")
-	for i, p := range t.before {
-		if i > 0 {
-			r.line(".PP")
-		}
-		r.line(inline(p))
-	}
+	r.prose(t.before)
 	r.section("ARGUMENTS")
 	for _, row := range t.rows {
 		r.item(inline(row[0]), inline(row[1]))
 	}
 	r.section("NOTES")
-	for i, p := range t.after {
-		if i > 0 {
-			r.line(".PP")
-		}
-		r.line(inline(p))
-	}
+	r.prose(t.after)
 	r.section("SEE ALSO")
 	r.line(bold("wyrcan") + "(1), " + bold("systemd.network") + "(5)")
 	return r.String()

@@ -63,6 +63,16 @@ func (r *roff) paragraphs(list []string) {
 	}
 }
 
+// prose writes paragraphs of Markdown.
+func (r *roff) prose(list []string) {
+	for i, p := range list {
+		if i > 0 {
+			r.WriteString(".PP\n")
+		}
+		r.line(inline(p))
+	}
+}
+
 // escape makes text stand for itself.
 func escape(text string) string {
 	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`, "'", `\(aq`,
