@@ -169,17 +169,13 @@ func noGetty(v *View) *Finding {
 	if !strings.Contains(unit, "/agetty") {
 		return nil
 	}
-	packages := map[string]string{}
-	for _, f := range []family{debian, ubuntu} {
-		packages["agetty"+string(f)], packages["login"+string(f)] = "util-linux", "login"
-	}
 	for _, program := range []string{"agetty", "login"} {
 		if v.anyOf("/sbin/"+program, "/usr/sbin/"+program, "/bin/"+program, "/usr/bin/"+program) {
 			continue
 		}
-		name := packages[program+string(v.family)]
-		if name == "" {
-			name = "util-linux"
+		name := "util-linux"
+		if program == "login" && v.family.apt() {
+			name = "login"
 		}
 		return &Finding{NoGetty, "the consoles' login prompt does not start: " + program + " is not in the image",
 			v.family.install(name)}

@@ -69,13 +69,11 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 	if err != nil {
 		return err
 	}
+	var s *spender
 	if image != nil {
 		if err := half(segments, meminfo); err != nil {
 			return err
 		}
-	}
-	var s *spender
-	if image != nil {
 		s = newSpender(segments, files[1:], scarce) // without the kernel: its file may be nobody's to empty
 	}
 	err = submit(entry, segments)
