@@ -52,7 +52,8 @@ type Boot struct {
 	// that disk has free. Without them such contents are packed.
 	Overflow func() (*os.File, error)
 	Free     func() int64
-	// Root is the form of the booted root that is wanted. If it is an image, Read packs the contents for it.
+	// Root is the form of the booted root that is wanted. If it is an image, or bundle.Auto expects one, Read packs the
+	// contents for it.
 	Root bundle.Root
 	// Store, if set, makes the place for the contents of a layer: see rootfs.Options.
 	Store func() (rootfs.Store, error)
@@ -107,7 +108,8 @@ func (b *Boot) logf(format string, args ...any) {
 	}
 }
 
-// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Packer and InPlace.
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Root, Packer, Repack, and
+// InPlace if the running kernel is to load it.
 func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
 	if b.Target != nil {
 		opt.Room = *b.Target
@@ -117,9 +119,12 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 			return nil, err
 		}
 	}
-	opt.Grow, opt.Packer = b.grow, b.packer
+	opt.Grow, opt.Root, opt.Packer = b.grow, b.Root, b.packer
+	opt.Repack = func(root bundle.Root) (bundle.Packer, error) { return newPacker(root, b.grow) }
 	// Whoever makes a bundle for a boot loader or for another machine does not load it.
-	opt.InPlace = opt.Packer != nil && b.Budget.Copies > 0 && b.running().CanLeaveImage() == nil
+	if b.Budget.Copies > 0 {
+		opt.InPlace = b.running().CanLeaveImage() == nil
+	}
 	return bundle.Inspect(ctx, tree, opt)
 }
 
@@ -144,6 +149,9 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	defer plan.Close()
 	if plan.Chosen != "" {
 		b.logf("chosen: %s", plan.Chosen)
+	}
+	if plan.Root.IsImage() && plan.Why != "" {
+		b.logf("the files stay packed in memory (%s), because %s", plan.Root.Name(), plan.Why)
 	}
 	for _, w := range plan.Warnings {
 		b.logf("%s", strings.TrimSpace(w.Text))

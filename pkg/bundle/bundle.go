@@ -50,6 +50,10 @@ type Options struct {
 	// archive before it.
 	Single bool
 
+	// Root is the form of the root. With Auto the memory and the container decide, and Repack makes what packs contents
+	// that wait in another form than theirs. With any other, Packer decides.
+	Root   Root
+	Repack func(Root) (Packer, error)
 	// Packer, if set, is what has packed the contents of the tree. Then the root is an image of them, if the container's
 	// kernel can mount that. A kernel that cannot is a warning.
 	Packer Packer
@@ -76,6 +80,7 @@ type Plan struct {
 	Init     string // the same for the init
 	Chosen   string // which kernel and init were chosen and why, a sentence; "" if the image says it itself
 	Root     Root
+	Why      string // Auto has chosen this root, a part of a sentence behind "because"; "" if it was asked for
 	Packing  initrd.Compression
 	Warnings []Warning
 	Stat     rootfs.Stat
@@ -99,6 +104,8 @@ type Plan struct {
 	place   handover.Place   // of the image of the root
 	packed  *rootfs.Stat     // of an initrd that is not the root itself, once it is laid out
 	beside  *os.File         // the image of the root if it is not in the initrd
+
+	unmounted error // why the root is not the image that it was to be
 }
 
 // Bundle is what kexec needs.
@@ -164,9 +171,9 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	}
 	// The initrd has at least a fifth of its files' size; Make checks the true size.
 	if total, least := opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
-		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
+		return nil, p.tooLarge(fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
 			"and the machine has %s; %s",
-			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger)
+			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger))
 	}
 	return p, nil
 }
@@ -300,7 +307,7 @@ func (p *Plan) finish(b *Bundle) error {
 	total := p.opt.Room.Total
 	if total != 0 {
 		if err := canBoot(total, p.booted(), b.Size, image); err != nil {
-			return err
+			return p.tooLarge(err)
 		}
 		total -= image
 	}

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,31 +54,58 @@ func (p *Plan) findRoot(ctx context.Context) error {
 	if !p.wyrinit {
 		p.Root = Initramfs
 	}
-	if p.opt.Packer == nil {
+	forms := p.wanted()
+	if !forms[0].IsImage() {
 		return nil
 	}
-	root := Root(p.opt.Packer.Kind())
 	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
-	why := p.unmountable(root, config)
-	if why == nil {
-		why = p.findWhiteout(ctx)
+	var first error
+	for _, root := range forms {
+		if !root.IsImage() {
+			break
+		}
+		why := p.canMount(ctx, root, config)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if why == nil {
+			p.Root = root
+			return nil
+		}
+		first = cmp.Or(first, why)
 	}
-	if why == nil {
-		why = p.findModules(ctx, root, config)
+	p.unmounted = first
+	cannot := fmt.Sprintf("the root cannot be %s image", a(forms[0].Name()))
+	if p.opt.Root == Auto {
+		p.Why = "the kernel cannot mount an image of them"
+		cannot += ", so its files are unpacked into memory, of which they leave less than half free"
+	} else {
+		cannot += fmt.Sprintf(" (wyr.root=%s), so its files are unpacked into memory", forms[0])
 	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case why != nil:
-		p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("the root cannot be %s image "+
-			"(wyr.root=%s), so its files are unpacked into memory: %v", a(root.Name()), root, why)})
-	default:
-		p.Root = root
-	}
+	p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("%s: %v", cannot, first)})
 	return nil
+}
+
+// canMount returns why the kernel cannot have that root, and finds the modules that it needs for it.
+func (p *Plan) canMount(ctx context.Context, root Root, config map[string]string) error {
+	if err := p.unmountable(root, config); err != nil {
+		return err
+	}
+	if err := p.findWhiteout(ctx); err != nil {
+		return err
+	}
+	return p.findModules(ctx, root, config)
+}
+
+// tooLarge adds to the error about unpacked files that the memory is too little for why they are unpacked.
+func (p *Plan) tooLarge(err error) error {
+	if p.unmounted == nil {
+		return err
+	}
+	return fmt.Errorf("%w; its kernel cannot keep the files packed: %w", err, p.unmounted)
 }
 
 // a returns a name behind its article.

@@ -20,11 +20,15 @@ import (
 // squash makes an image of the tree, and an initrd with what wyrinit needs to mount it. The image is in the initrd,
 // which is not compressed then, or beside it.
 func (p *Plan) squash(ctx context.Context) (*os.File, error) {
-	list, err := p.mounted(ctx)
+	packer, err := p.packer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	image, err := p.opt.Packer.Image(ctx, p.tree, time.Unix(0, 0), p.leavesOut)
+	list, err := p.mounted(ctx, packer)
+	if err != nil {
+		return nil, err
+	}
+	image, err := packer.Image(ctx, p.tree, time.Unix(0, 0), p.leavesOut)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +74,7 @@ func (p *Plan) addImage(opt *initrd.Options, list handover.Manifest, image *os.F
 }
 
 // mounted lists what wyrinit does with a root that it mounts.
-func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
+func (p *Plan) mounted(ctx context.Context, packer Packer) (handover.Manifest, error) {
 	m := handover.Manifest{Image: p.place, Kind: string(p.Root), Modules: int64(len(p.modules))}
 	for n, err := range p.tree.All(ctx) {
 		if err != nil {
@@ -84,7 +88,7 @@ func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
-			if root || !p.opt.Packer.Holds(name) {
+			if root || !packer.Holds(name) {
 				m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
 			}
 		}
