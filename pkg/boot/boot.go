@@ -18,6 +18,8 @@ package boot
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -160,6 +162,27 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	return plan.Make(ctx)
 }
 
+// loadInFile loads a bundle with the image of its root in the initrd, where the running kernel has refused to leave the
+// image in memory, and nothing of that is used up.
+func (b *Boot) loadInFile(ctx context.Context, made *bundle.Bundle, refused error) (how kexec.Result, err error) {
+	err = made.InFile(ctx)
+	if err == nil {
+		b.logf("the image of the root goes into the initrd: %v", refused)
+		debug.FreeOSMemory()
+		var room bundle.Room
+		if room, err = b.Budget.Room(); err == nil {
+			err = made.CanLoad(room)
+		}
+	}
+	if err == nil {
+		how, err = b.running().Load(made.Kernel, made.Initrd, made.Cmdline)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; and with the image of the root in the initrd: %w", refused, err)
+	}
+	return how, err
+}
+
 // Load makes the running kernel load the bundle, and returns when that kernel is ready to be started. It closes the
 // bundle: the running kernel has copies.
 func (b *Boot) Load(ctx context.Context, made *bundle.Bundle) error {
@@ -179,6 +202,9 @@ func (b *Boot) Load(ctx context.Context, made *bundle.Bundle) error {
 	var how kexec.Result
 	if made.Image != nil {
 		err = kernel.LoadImage(made.Kernel, made.Initrd, made.Image, made.Cmdline)
+		if err != nil && !errors.Is(err, kexec.ErrSpent) && ctx.Err() == nil {
+			how, err = b.loadInFile(ctx, made, err)
+		}
 	} else {
 		how, err = kernel.Load(made.Kernel, made.Initrd, made.Cmdline)
 	}

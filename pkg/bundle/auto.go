@@ -25,9 +25,9 @@ func prefer(total int64, s Sizes, engine string) (forms []Root, why string) {
 	switch {
 	case total == 0:
 		return []Root{Tmpfs}, "the memory of the machine is not known"
-	case s.resident(Tmpfs)+kernelNeeds <= total/2:
+	case s.resident(Tmpfs)+kernelNeeds <= total/2 && s.boots(Tmpfs) <= total:
 		return []Root{Tmpfs}, "they leave at least half of the memory free"
-	case engine != "" && s.boots(Tmpfs) <= total:
+	case engine != "" && s.least(Tmpfs) <= total:
 		return []Root{Tmpfs}, "the image has " + engine + ", which cannot keep its images on an overlay"
 	}
 	// A form that takes as much memory as unpacked files do, an image that is not compressed, has no place before

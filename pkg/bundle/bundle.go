@@ -18,7 +18,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
-	"gitlab.com/wyrcan/wyrcan/pkg/modules"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
@@ -100,12 +99,11 @@ type Plan struct {
 	joins   []handover.Join
 	plain   int64 // for initrd.Options
 
-	modules []modules.Module // that the kernel needs to mount the root
-	place   handover.Place   // of the image of the root
-	packed  *rootfs.Stat     // of an initrd that is not the root itself, once it is laid out
-	beside  *os.File         // the image of the root if it is not in the initrd
-
-	unmounted error // why the root is not the image that it was to be
+	mounts                      // how the kernel gets the root, if that is an image
+	list      handover.Manifest // for wyrinit, then
+	packed    *rootfs.Stat      // of an initrd that is not the root itself, once it is laid out
+	beside    *os.File          // the image of the root if it is not in the initrd
+	unmounted error             // why the root is not the image that it was to be
 }
 
 // Bundle is what kexec needs.
@@ -123,6 +121,8 @@ type Bundle struct {
 
 	loading int64 // bytes that a running kernel needs to load it
 	held    int64 // the part of these that it keeps until it jumps
+
+	plan *Plan
 }
 
 // Close frees the memory.
@@ -259,17 +259,22 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 		return nil, err
 	}
 	b := &Bundle{Kernel: p.image, Initrd: f, Image: p.beside, Version: p.Kernel.Version, Root: p.Root, Packing: p.Packing,
-		Early: int64(len(p.early))}
-	err = p.finish(b)
-	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
-		err = p.leave(b)
-	}
-	if err != nil {
+		Early: int64(len(p.early)), plan: p}
+	if err := p.complete(b); err != nil {
 		f.Close()
 		return nil, err
 	}
 	p.image, p.beside = nil, nil
 	return b, nil
+}
+
+// complete adds what depends on the sizes of the bundle's files.
+func (p *Plan) complete(b *Bundle) error {
+	err := p.finish(b)
+	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
+		err = p.leave(b)
+	}
+	return err
 }
 
 // makeInitrd makes the initrd.

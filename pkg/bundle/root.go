@@ -67,12 +67,12 @@ func (p *Plan) findRoot(ctx context.Context) error {
 		if !root.IsImage() {
 			break
 		}
-		why := p.canMount(ctx, root, config)
+		m, why := p.mount(ctx, root, config)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if why == nil {
-			p.Root = root
+			p.Root, p.mounts = root, m
 			return nil
 		}
 		first = cmp.Or(first, why)
@@ -89,15 +89,33 @@ func (p *Plan) findRoot(ctx context.Context) error {
 	return nil
 }
 
-// canMount returns why the kernel cannot have that root, and finds the modules that it needs for it.
-func (p *Plan) canMount(ctx context.Context, root Root, config map[string]string) error {
+// mounts is how the kernel mounts an image as the root.
+type mounts struct {
+	place   handover.Place
+	modules []modules.Module
+	file    []modules.Module // for the image in a file, if it is in memory
+	other   error            // why it cannot be in a file; nil if it is, or can be
+}
+
+// mount finds out how the kernel mounts such a root. Its error says why the kernel cannot.
+func (p *Plan) mount(ctx context.Context, root Root, config map[string]string) (m mounts, err error) {
 	if err := p.unmountable(root, config); err != nil {
-		return err
+		return m, err
 	}
 	if err := p.findWhiteout(ctx); err != nil {
-		return err
+		return m, err
 	}
-	return p.findModules(ctx, root, config)
+	mount := []part{filesystems[root].part, overlay}
+	m.place = handover.InFile
+	m.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
+	if !p.opt.InPlace {
+		return m, err
+	}
+	left, no := p.find(ctx, config, slices.Concat(inPlace, mount))
+	if no != nil {
+		return m, err
+	}
+	return mounts{handover.InMemory, left, m.modules, err}, nil
 }
 
 // tooLarge adds to the error about unpacked files that the memory is too little for why they are unpacked.
@@ -162,21 +180,6 @@ func forOverlay(n *rootfs.Node) bool {
 		}
 	}
 	return false
-}
-
-// findModules finds the modules that the kernel needs to mount the root, and decides where the image is.
-func (p *Plan) findModules(ctx context.Context, root Root, config map[string]string) error {
-	var err error
-	mount := []part{filesystems[root].part, overlay}
-	if p.opt.InPlace {
-		if p.modules, err = p.find(ctx, config, slices.Concat(inPlace, mount)); err == nil {
-			p.place = handover.InMemory
-			return nil
-		}
-	}
-	p.place = handover.InFile
-	p.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
-	return err
 }
 
 // find finds the modules of parts that are not built into the kernel.

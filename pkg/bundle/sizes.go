@@ -1,6 +1,11 @@
 package bundle
 
-import "gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+import (
+	"context"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
 
 // Sizes are what a container has to keep in memory, in bytes. What is 0 is not known, and estimated.
 type Sizes struct {
@@ -40,13 +45,13 @@ func (s Sizes) boots(root Root) int64 {
 	return needs(s.Files, s.initrd())
 }
 
-// What Wyrcan itself takes of a machine's memory, as measured: docs/benchmarks.md, Memory.
+// What Wyrcan itself takes of the memory, as measured: docs/benchmarks.md, Memory.
 const (
-	environment = 97 << 20 // what is not free before the download: the kernel, the programs, the drivers in use
+	environment = 81 << 20 // of what its kernel can use, what is not free before the download: the programs, the drivers
 	kernelLoads = 40 << 20 // the container's kernel, where it unpacks itself, and what the running kernel keeps back
 )
 
-// loads returns how much of a machine's memory Wyrcan needs until the container's kernel starts: for the layers while
+// loads returns how much memory Wyrcan needs until the container's kernel starts: for the layers while
 // they arrive, or for what is loaded. An initrd is there a second time while it is loaded. An image is given back on the
 // way to its place.
 func (s Sizes) loads(root Root) int64 {
@@ -64,15 +69,60 @@ func Usable(machine int64) int64 { return machine / 16 * 15 }
 // machineWith returns the memory of the smallest machine, in whole MiB, whose kernel can use that much.
 func machineWith(usable int64) int64 { return ((usable+14)/15*16 + 1<<20 - 1) &^ (1<<20 - 1) }
 
+// least returns how much memory a kernel has to be able to use.
+func (s Sizes) least(root Root) int64 { return max(s.loads(root), s.boots(root)) }
+
 // Least returns the memory of the smallest machine that boots the container with that root, in whole MiB.
 func (s Sizes) Least(root Root) int64 {
-	return max(machineWith(s.boots(root)), (s.loads(root)+1<<20-1)&^(1<<20-1))
+	return machineWith(s.least(root))
 }
 
-// Need is what one form of the root needs.
+// threshold returns the memory of the smallest machine on which Auto unpacks the files.
+func (s Sizes) threshold(engine bool) int64 {
+	least := s.Least(Tmpfs)
+	if engine {
+		return least
+	}
+	return max(least, machineWith(2*(s.resident(Tmpfs)+kernelNeeds)))
+}
+
+// Need is what one form of the root needs, in bytes.
 type Need struct {
 	Root     Root
 	Least    int64 // the memory of the smallest machine that boots the container so
 	Resident int64 // the part of it that the files take for as long as the container runs
+	Auto     int64 // the memory of the smallest machine on which Auto takes this form, 0 if it does on none
 	Why      error // why it cannot be; nil if it can
+}
+
+// Needs returns what each form needs that the container can have as its root. stored is the size of its layers. With
+// made, the bundle that was made of it, the numbers are its own as far as it has them, and else estimates.
+func (p *Plan) Needs(ctx context.Context, stored int64, made *Bundle) ([]Need, error) {
+	config, err := p.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := Sizes{Stored: stored, Files: p.files()}
+	switch {
+	case made == nil:
+	case made.Root.IsImage():
+		s.Image = max(made.Beside, made.Size)
+	case made.Packing == initrd.Zstd:
+		s.Initrd = made.Size
+	}
+	unpacked := Need{Root: Tmpfs, Least: s.Least(Tmpfs), Resident: s.resident(Tmpfs), Auto: s.threshold(p.engine() != "")}
+	list := []Need{unpacked}
+	for _, root := range []Root{SquashFS} {
+		n := Need{Root: root, Least: s.Least(root), Resident: s.resident(root)}
+		n.Auto = n.Least
+		_, n.Why = p.mount(ctx, root, config)
+		switch {
+		case n.Why != nil:
+			n.Auto, list[0].Auto = 0, unpacked.Least
+		case n.Least >= unpacked.Auto:
+			n.Auto = 0
+		}
+		list = append(list, n)
+	}
+	return list, ctx.Err()
 }
