@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
-	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/u-root/uio/uio"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 )
 
 // morph is "wyrcan morph".

@@ -50,10 +50,7 @@ type recipe struct {
 func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	r.root = rootForm(bundle.Auto)
-	f.Var(&r.root, "root",
-		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory; squashfs, an image of them that stays "+
-			"compressed there; auto, tmpfs where the memory is plenty and else squashfs; initramfs, as tmpfs but "+
-			"without wyrinit: no extended attributes, no pivot_root")
+	r.root.flag(f)
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 	r.further.flags(f)
@@ -63,6 +60,14 @@ func (r *recipe) flags(f *flagSet) {
 
 // rootForm is an option with a value of wyr.root.
 type rootForm bundle.Root
+
+// flag adds the option.
+func (r *rootForm) flag(f *flagSet) {
+	f.Var(r, "root",
+		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory; squashfs, an image of them that stays "+
+			"compressed there; auto, tmpfs where the memory is plenty and else squashfs; initramfs, as tmpfs but "+
+			"without wyrinit: no extended attributes, no pivot_root")
+}
 
 func (r *rootForm) form() bundle.Root { return bundle.Root(*r) }
 func (r *rootForm) String() string    { return string(*r) }

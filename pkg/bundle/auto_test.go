@@ -70,7 +70,8 @@ func TestNeeds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := p.Needs(t.Context(), 100<<20, nil)
+		forms, err := p.Forms(t.Context())
+		list := p.Needs(forms, p.Sizes(100<<20, nil))
 		if err != nil || len(list) != 2 || list[0].Root != Tmpfs || list[1].Root != SquashFS {
 			t.Fatalf("%s: %+v, %v", name, list, err)
 		}
@@ -103,9 +104,9 @@ func TestNeeds(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer made.Close()
-		again, err := p.Needs(t.Context(), 0, made)
-		if err != nil || again[1].Resident > 2<<20 || again[1].Least >= image.Least {
-			t.Errorf("%s: with the true size %+v, %v", name, again, err)
+		again := p.Needs(forms, p.Sizes(0, made))
+		if again[1].Resident > 2<<20 || again[1].Least >= image.Least {
+			t.Errorf("%s: with the true size %+v", name, again)
 		}
 	}
 }
@@ -121,6 +122,22 @@ func TestEngines(t *testing.T) {
 		}
 		if got := p.engine(); got != want {
 			t.Errorf("of %s it says %q, want %q", path, got, want)
+		}
+	}
+}
+
+// TestUsable is true of the machines that were measured, and of one with next to none.
+func TestUsable(t *testing.T) {
+	for machine, most := range map[int64]int64{288: 239, 448: 405, 32: 0} {
+		got := Usable(machine << 20)
+		if got>>20 > most || got>>20 < most-8 || got < 1 {
+			t.Errorf("of %d MiB a kernel has %d, want about %d", machine, got>>20, most)
+		}
+	}
+	for usable := int64(0); usable < 4<<30; usable += 7<<20 + 12345 {
+		m := machineWith(usable)
+		if Usable(m) < usable || m > 1<<20 && Usable(m-1<<20) >= usable && usable > 0 {
+			t.Errorf("for %d bytes it says %d, of which a kernel has %d", usable, m, Usable(m))
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (s Sizes) boots(root Root) int64 {
 
 // What Wyrcan itself takes of the memory, as measured: docs/benchmarks.md, Memory.
 const (
-	environment = 81 << 20 // of what its kernel can use, what is not free before the download: the programs, the drivers
+	environment = 49 << 20 // of what its kernel can use, what is not free before the download: programs, drivers
 	kernelLoads = 40 << 20 // the container's kernel, where it unpacks itself, and what the running kernel keeps back
 )
 
@@ -62,12 +62,20 @@ func (s Sizes) loads(root Root) int64 {
 	return environment + max(s.Stored+reserve, load)
 }
 
-// Usable returns how much of a machine's memory a kernel can use: it takes the rest for itself and its page tables, and
-// the firmware some.
-func Usable(machine int64) int64 { return machine / 16 * 15 }
+// Usable returns how much of a machine's memory a kernel can use: MemTotal. It takes the rest for itself, with its pages'
+// structures of 64 bytes each, and the firmware some. Debian's had 405 of 448 MiB, and 239 of 288. It returns 0, as Room
+// has it, only if the machine's memory is not known.
+func Usable(machine int64) int64 {
+	if machine == 0 {
+		return 0
+	}
+	return max(1, machine-machine/64-hidden)
+}
+
+const hidden = 44 << 20
 
 // machineWith returns the memory of the smallest machine, in whole MiB, whose kernel can use that much.
-func machineWith(usable int64) int64 { return ((usable+14)/15*16 + 1<<20 - 1) &^ (1<<20 - 1) }
+func machineWith(usable int64) int64 { return ((usable+hidden+62)/63*64 + 1<<20 - 1) &^ (1<<20 - 1) }
 
 // least returns how much memory a kernel has to be able to use.
 func (s Sizes) least(root Root) int64 { return max(s.loads(root), s.boots(root)) }
@@ -86,22 +94,29 @@ func (s Sizes) threshold(engine bool) int64 {
 	return max(least, machineWith(2*(s.resident(Tmpfs)+kernelNeeds)))
 }
 
-// Need is what one form of the root needs, in bytes.
-type Need struct {
-	Root     Root
-	Least    int64 // the memory of the smallest machine that boots the container so
-	Resident int64 // the part of it that the files take for as long as the container runs
-	Auto     int64 // the memory of the smallest machine on which Auto takes this form, 0 if it does on none
-	Why      error // why it cannot be; nil if it can
+// A Form is one that the container's root can have, or why it cannot.
+type Form struct {
+	Root Root
+	Why  error
 }
 
-// Needs returns what each form needs that the container can have as its root. stored is the size of its layers. With
-// made, the bundle that was made of it, the numbers are its own as far as it has them, and else estimates.
-func (p *Plan) Needs(ctx context.Context, stored int64, made *Bundle) ([]Need, error) {
+// Forms returns the forms between which Auto chooses. Tmpfs is the first.
+func (p *Plan) Forms(ctx context.Context) ([]Form, error) {
 	config, err := p.config(ctx)
 	if err != nil {
 		return nil, err
 	}
+	list := []Form{{Root: Tmpfs}}
+	for _, root := range []Root{SquashFS} {
+		_, why := p.mount(ctx, root, config)
+		list = append(list, Form{root, why})
+	}
+	return list, ctx.Err()
+}
+
+// Sizes returns the sizes of the container, whose layers have stored bytes. With made, the bundle that was made of it,
+// they are the true ones as far as that has them.
+func (p *Plan) Sizes(stored int64, made *Bundle) Sizes {
 	s := Sizes{Stored: stored, Files: p.files()}
 	switch {
 	case made == nil:
@@ -110,19 +125,35 @@ func (p *Plan) Needs(ctx context.Context, stored int64, made *Bundle) ([]Need, e
 	case made.Packing == initrd.Zstd:
 		s.Initrd = made.Size
 	}
-	unpacked := Need{Root: Tmpfs, Least: s.Least(Tmpfs), Resident: s.resident(Tmpfs), Auto: s.threshold(p.engine() != "")}
-	list := []Need{unpacked}
-	for _, root := range []Root{SquashFS} {
-		n := Need{Root: root, Least: s.Least(root), Resident: s.resident(root)}
-		n.Auto = n.Least
-		_, n.Why = p.mount(ctx, root, config)
+	return s
+}
+
+// Need is what a form needs, in bytes.
+type Need struct {
+	Form
+	Least    int64 // the memory of the smallest machine that boots the container so
+	Resident int64 // the part of it that the files take for as long as the container runs
+	Auto     int64 // the memory of the smallest machine on which Auto takes this form, 0 if it does on none
+}
+
+// Needs returns what each form needs.
+func (p *Plan) Needs(forms []Form, s Sizes) (list []Need) {
+	another := false // can be the root
+	for _, f := range forms {
+		another = another || f.Root != Tmpfs && f.Why == nil
+	}
+	for _, f := range forms {
+		n := Need{Form: f, Least: s.Least(f.Root), Resident: s.resident(f.Root)}
 		switch {
-		case n.Why != nil:
-			n.Auto, list[0].Auto = 0, unpacked.Least
-		case n.Least >= unpacked.Auto:
+		case f.Root == Tmpfs && another:
+			n.Auto = s.threshold(p.engine() != "")
+		case f.Why == nil:
+			n.Auto = n.Least
+		}
+		if len(list) > 0 && n.Auto >= list[0].Auto {
 			n.Auto = 0
 		}
 		list = append(list, n)
 	}
-	return list, ctx.Err()
+	return list
 }
