@@ -61,6 +61,8 @@ type Boot struct {
 	Store func() (rootfs.Store, error)
 	// Spare, if set, gives up memory that the program can do without. Read calls it if the memory may be too little.
 	Spare func()
+	// Again, if set, is told how many bytes of layers Read downloads once more: see rootfs.Options.Twice.
+	Again func(bytes int64)
 	// Grown, if set, is called for each MiB or so that Convert makes.
 	Grown func()
 

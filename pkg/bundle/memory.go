@@ -61,7 +61,11 @@ func (r Room) Reading(size int64) rootfs.Options {
 	if size < most/real {
 		bytes = min(most, max(r.Available, real*size))
 	}
-	return rootfs.Options{Memory: r.spool(size), MaxBytes: bytes}
+	opt := rootfs.Options{Memory: r.spool(size), MaxBytes: bytes}
+	if r.Tight(size) {
+		opt.AtOnce = 2
+	}
+	return opt
 }
 
 // CanDownload refuses an image that this machine cannot hold even as it is stored, before anything is downloaded. size

@@ -51,15 +51,14 @@ const (
 	kernelLoads = 40 << 20 // the container's kernel, where it unpacks itself, and what the running kernel keeps back
 )
 
-// loads returns how much memory Wyrcan needs until the container's kernel starts: for the layers while
-// they arrive, or for what is loaded. An initrd is there a second time while it is loaded. An image is given back on the
-// way to its place.
+// loads returns how much memory Wyrcan needs until the container's kernel starts: for what waits while the layers
+// arrive, or for what is loaded. All layers wait for an initramfs, which is there a second time while it is loaded. For
+// an image nothing waits that it does not have, and it is given back on the way to its place.
 func (s Sizes) loads(root Root) int64 {
-	load := kernelLoads + 2*s.initrd()
 	if root.IsImage() {
-		load = kernelLoads + s.image()
+		return environment + s.image() + max(reserve, kernelLoads)
 	}
-	return environment + max(s.Stored+reserve, load)
+	return environment + max(s.Stored+reserve, 2*s.initrd()+kernelLoads)
 }
 
 // Usable returns how much of a machine's memory a kernel can use: MemTotal. It takes the rest for itself, with its pages'
