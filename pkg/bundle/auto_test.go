@@ -94,7 +94,10 @@ func TestNeeds(t *testing.T) {
 		for memory, want := range map[int64]Root{unpacked.Auto: Tmpfs, unpacked.Auto - 2<<20: SquashFS} {
 			q, err := squashed(t, Options{Root: Auto, Wyrinit: []byte("wyrinit"), Room: room(Usable(memory), 4<<30)},
 				c.entries...)
-			if err != nil || q.Root != want && image.Auto != 0 {
+			if c.engine && want == SquashFS {
+				continue // the layers might not even arrive
+			}
+			if err != nil || q.Root != want {
 				t.Errorf("%s: with %d MiB the root is %v, %v, want %s", name, memory>>20, q.Root, err, want)
 			}
 		}
