@@ -136,6 +136,7 @@ func (b *Boot) grow() error {
 // Convert turns the tree into what kexec needs, and tells the warnings. It closes the tree.
 func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Bundle, error) {
 	defer tree.Close()
+	debug.FreeOSMemory() // of what has read the layers
 	if b.Record != nil {
 		opt.Record = b.record
 	}
