@@ -2,15 +2,14 @@ package boot
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
-	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/record"
 )
@@ -90,8 +89,8 @@ func TestInPlace(t *testing.T) {
 	}
 }
 
-// TestRefusedInPlace puts the image into the initrd where the running kernel refuses to leave it in memory, unless parts
-// of it are gone, or the next kernel has no loop device.
+// TestRefusedInPlace puts the image into the initrd where the running kernel refuses to leave it in memory, unless the
+// next kernel has no loop device.
 func TestRefusedInPlace(t *testing.T) {
 	const drivers = "CONFIG_BLK_DEV_PMEM=y\nCONFIG_X86_PMEM_LEGACY=y\n"
 	refused := errors.New("no place is large enough for the image")
@@ -99,11 +98,11 @@ func TestRefusedInPlace(t *testing.T) {
 		refused error
 		config  string
 		memory  int64 // that is left
+		holds   bool  // a load without copies is tried, too
 		err     string
 	}{
-		"refused": {refused: refused, config: mounts + drivers},
-		"spent": {refused: fmt.Errorf("%w; %w", refused, kexec.ErrSpent), config: mounts + drivers,
-			err: "no place is large enough for the image; the initrd and the file system image are used up in part"},
+		"refused":       {refused: refused, config: mounts + drivers},
+		"refused twice": {refused: refused, config: mounts + drivers, holds: true},
 		"no loop device": {refused: refused,
 			config: strings.Replace(mounts, "CONFIG_BLK_DEV_LOOP=y\n", "", 1) + drivers,
 			err: "no place is large enough for the image; and with the image of the root in the initrd: the kernel " +
@@ -114,6 +113,9 @@ func TestRefusedInPlace(t *testing.T) {
 		w := newWorld(t, users()["wyrboot"])
 		w.Root, w.leaves, w.refusesImage = bundle.SquashFS, true, c.refused
 		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
+		if c.holds {
+			w.Hold = func(_, _, image *os.File, _ string) (func() error, error) { return nil, refused }
+		}
 		if c.memory > 0 {
 			w.beforeLoad = func() { w.available.Store(c.memory) }
 		}
