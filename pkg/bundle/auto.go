@@ -30,8 +30,8 @@ func prefer(total int64, s Sizes, engine string) (forms []Root, why string) {
 	case engine != "" && s.least(Tmpfs) <= total:
 		return []Root{Tmpfs}, "the image has " + engine + ", which cannot keep its images on an overlay"
 	}
-	// A form that takes as much memory as unpacked files do, an image that is not compressed, has no place before
-	// SquashFS: where it would leave half of the memory, unpacked files do so, too.
+	// EROFS is not among them: its image is as large as the unpacked files. Where that would leave half of the memory,
+	// these do so, too.
 	return []Root{SquashFS, Tmpfs}, fmt.Sprintf("unpacked files would leave less than half of the %s of memory free",
 		units.MiB(total))
 }
