@@ -19,7 +19,7 @@ func TestSame(t *testing.T) {
 	}{
 		"with wyrinit": {
 			Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30)},
-			"ed6ff981ffe8dac263c873a6f631a645b9d4864310631d5484dfce0b08d96fc4",
+			"9476c90b033027fc4a831ed2a1f687c90316df4c06418133824aa9fc3ecdfa0e",
 		},
 		"without": {
 			Options{Room: room(4<<30, 4<<30)},

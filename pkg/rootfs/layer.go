@@ -236,8 +236,7 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 			return fmt.Errorf("is %w", b.pass(b.MaxBytes))
 		}
 		if e.size > 0 {
-			f := spool.File{Path: e.path, Mode: e.mode, UID: e.uid, GID: e.gid, ModTime: e.sec, Size: e.size}
-			if e.off, err = s.content.Add(f, r); err != nil {
+			if e.off, err = s.content.Add(e.file(), r); err != nil {
 				return broken("breaks off", err)
 			}
 		}
