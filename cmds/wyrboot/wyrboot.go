@@ -198,6 +198,7 @@ func (c *cmd) start(ctx context.Context) error {
 
 		Policies: c.policies,
 		Root:     bundle.Root(c.config.Root),
+		Verity:   c.config.Verity,
 		// The host tool checks the layers' uncompressed digests. Here that would take half as long again on a processor
 		// without instructions for SHA-256. The manifest's digests are checked in any case.
 		SkipDiffIDs: true,

@@ -55,7 +55,7 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	b := c.newBoot()
-	b.Target, b.Root = &opt.Room, bundle.Root(r.root)
+	b.Target, b.Root, b.Verity = &opt.Room, bundle.Root(r.root), r.verity
 	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return unexamined(err)
@@ -143,6 +143,7 @@ func examine(
 	if err := r.signature(made.Kernel); err != nil {
 		return r, err
 	}
+	r.RootHash = made.RootHash
 	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, made.Cmdline, made.Size, machineWith(made.Memory)
 	return r, nil
 }

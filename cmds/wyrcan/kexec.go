@@ -127,7 +127,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 		}
 	}
 	b := c.newBoot()
-	b.Budget.Copies, b.Root = kexec.Copies(), bundle.Root(r.root)
+	b.Budget.Copies, b.Root, b.Verity = kexec.Copies(), bundle.Root(r.root), r.verity
 	began := time.Now()
 	stack, tree, err := c.read(ctx, b, ref, r.further, "")
 	if err != nil {

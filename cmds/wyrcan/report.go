@@ -37,7 +37,8 @@ type report struct {
 	Cmdline  string          `json:"cmdline"`
 	Ucode    int64           `json:"microcodeBytes,omitempty"` // for all processors; a machine takes that of its own
 	Initrd   int64           `json:"initrdBytes,omitempty"`
-	Root     string          `json:"root,omitempty"` // its form: a value of wyr.root
+	Root     string          `json:"root,omitempty"`     // its form: a value of wyr.root
+	RootHash string          `json:"rootHash,omitempty"` // by which the kernel checks the root's image
 	Packing  string          `json:"initrdPacking,omitempty"`
 	Memory   int64           `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
 	Warnings []audit.Finding `json:"warnings"`              // for all machines
@@ -97,6 +98,14 @@ func (r *report) print(w io.Writer, s style) error {
 	return errors.Join(errs...)
 }
 
+// rootText describes the root.
+func (r *report) rootText() string {
+	if r.RootHash == "" {
+		return r.Root
+	}
+	return r.Root + ", which the kernel checks: root hash " + r.RootHash
+}
+
 // facts returns the lines about what the image is.
 func (r *report) facts(verbose bool) []row {
 	rows := []row{
@@ -142,7 +151,7 @@ func (r *report) facts(verbose bool) []row {
 	if r.Bootable {
 		rows = append(rows,
 			row{"command line", cmp.Or(r.Cmdline, "(empty)")},
-			row{"root", r.Root},
+			row{"root", r.rootText()},
 			row{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
 			row{"memory", fmt.Sprintf("%d MiB at least", r.Memory>>20)},
 		)

@@ -7,6 +7,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
@@ -36,6 +37,7 @@ func (c *cmd) packing(what string, b *boot.Boot) *meter {
 type recipe struct {
 	args    list
 	root    string
+	verity  string // "yes", "no", or "": see boot.Boot
 	wyrinit string
 	further further
 	keep    bool // the kernel's file stays in the root
@@ -50,6 +52,9 @@ func (r *recipe) flags(f *flagSet) {
 		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory (the default); squashfs, an image of "+
 			"them that stays compressed there; initramfs, as tmpfs but without wyrinit: no extended attributes, "+
 			"no pivot_root")
+	f.StringVar(&r.verity, "verity", "",
+		"`yes`: the container's kernel checks the image that is the root each time that it reads a part of it; "+
+			"no: it does not (default: yes where -policy asks for a signature and the kernel can)")
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 	r.further.flags(f)
@@ -80,6 +85,9 @@ func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]
 	if !ok {
 		return opt, usage("there are no bootable containers for -arch %s: want amd64 or arm64", r.arch)
+	}
+	if !slices.Contains([]string{"", "yes", "no"}, r.verity) {
+		return opt, usage("-verity is yes or no, not %q", r.verity)
 	}
 	switch bundle.Root(r.root) {
 	case bundle.Initramfs:

@@ -28,6 +28,10 @@ func (p *Plan) squash(ctx context.Context) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.seal(ctx, image, &list); err != nil {
+		image.Close()
+		return nil, err
+	}
 	opt := initrd.Options{
 		Skip:   func(*rootfs.Node) bool { return true },
 		Early:  p.early,

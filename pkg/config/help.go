@@ -67,6 +67,9 @@ And, where you need them:
     wyr.root=squashfs
                      keep the container's files compressed in memory, with
                      what it writes in a tmpfs over them
+    wyr.verity=yes   have the container's kernel check that image each time
+                     that it reads a part of it, which is the default for
+                     images that a policy wants signed; no turns that off
     wyr.root=initramfs
                      start the container's /init on the initramfs itself
     wyr.debug=shell  let Enter open a shell when something fails

@@ -162,15 +162,13 @@ func unexpected(err error) error {
 	return err
 }
 
-// superblock returns what veritysetup reads: struct verity_sb in cryptsetup's lib/verity/verity.c. Its UUID is taken
-// from the salt.
+// superblock returns what veritysetup reads: struct verity_sb in cryptsetup's lib/verity/verity.c. Its UUID is the
+// beginning of the salt.
 func (s *Seal) superblock() []byte {
 	b := append(make([]byte, 0, Block), "verity\x00\x00"...)
 	b = binary.LittleEndian.AppendUint32(b, 1) // version of the superblock
 	b = binary.LittleEndian.AppendUint32(b, 1) // version of the tree: the salt comes first
-	uuid := slices.Clone(s.Salt[:16])
-	uuid[6], uuid[8] = uuid[6]&0x0f|0x80, uuid[8]&0x3f|0x80 // version 8, of one's own making: RFC 9562
-	b = append(b, uuid...)
+	b = append(b, s.Salt[:16]...)
 	algorithm := [32]byte{}
 	copy(algorithm[:], "sha256")
 	b = append(b, algorithm[:]...)
