@@ -64,13 +64,19 @@ func (p *Plan) findVerity(ctx context.Context) error {
 			"root while the system runs (wyr.verity): %v", err)})
 		return nil
 	}
-	for _, m := range found {
-		if !slices.ContainsFunc(p.modules, func(o modules.Module) bool { return o.Name == m.Name }) {
-			p.modules = append(p.modules, m)
-		}
-	}
+	p.modules, p.file = union(p.modules, found), union(p.file, found)
 	p.checked = true
 	return fits(p.sealed(strings.Repeat("0", 64)), p.Kernel.MaxCmdline)
+}
+
+// union returns the modules of both lists, in their order.
+func union(list, more []modules.Module) []modules.Module {
+	for _, m := range more {
+		if !slices.ContainsFunc(list, func(o modules.Module) bool { return o.Name == m.Name }) {
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 // whyUnpacked returns why the root is no image.

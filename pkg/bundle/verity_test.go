@@ -64,7 +64,7 @@ func TestVerity(t *testing.T) {
 			"nothing checks the root while the system runs (wyr.verity): the kernel " + version + " has no module dm_verity"},
 		"no SHA-256": {checkable(imagetest.File(dir+"modules.builtin", "overlay.ko\n"),
 			only("squashfs.ko:\nloop.ko:\ndm-verity.ko:\n")), Checked, "", "has no module sha256_generic", ""},
-		"one is missing": {checkable(imagetest.Whiteout(dir + "dm-bufio.ko"), imagetest.File(dir+"dm-bufio.ko", "text")),
+		"one is missing": {checkable(imagetest.Whiteout(dir+"dm-bufio.ko"), imagetest.File(dir+"dm-bufio.ko", "text")),
 			Checked, "", dir + "dm-bufio.ko is no module", ""},
 		"unpacked": {bootable(), Checked, "", "wyr.verity=yes asks the kernel to check the root's image, and the root is " +
 			"none: the root cannot be a SquashFS image (wyr.root=squashfs), so its files are unpacked into memory: the kernel " +

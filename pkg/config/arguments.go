@@ -37,6 +37,9 @@ var yesNo = []string{"yes", "no", "true", "false", "on", "off", "1", "0"}
 
 func isYes(v string) bool { return slices.Contains([]string{"yes", "true", "on", "1"}, v) }
 
+// Roots are the values of wyr.root.
+var Roots = []string{"auto", "tmpfs", "squashfs", "initramfs"}
+
 var options = []option{
 	{"efi", []string{"write", "clear", "write,yes", "clear,yes"},
 		func(c Config) string {
@@ -49,7 +52,7 @@ var options = []option{
 			v, c.EFIYes = strings.CutSuffix(v, yesToo)
 			c.EFI = EFI(v)
 		}, nil},
-	{"root", []string{"auto", "tmpfs", "squashfs", "initramfs"},
+	{"root", Roots,
 		func(c Config) string { return c.Root },
 		func(c *Config, v string) { c.Root = v }, nil},
 	{"verity", yesNo,
