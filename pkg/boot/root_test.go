@@ -97,8 +97,7 @@ func TestRefusedInPlace(t *testing.T) {
 	for name, c := range map[string]struct {
 		refused error
 		config  string
-		memory  int64 // that is left
-		holds   bool  // a load without copies is tried, too
+		holds   bool // a load without copies is tried, too
 		err     string
 	}{
 		"refused":       {refused: refused, config: mounts + drivers},
@@ -107,17 +106,12 @@ func TestRefusedInPlace(t *testing.T) {
 			config: strings.Replace(mounts, "CONFIG_BLK_DEV_LOOP=y\n", "", 1) + drivers,
 			err: "no place is large enough for the image; and with the image of the root in the initrd: the kernel " +
 				version + " has no module loop"},
-		"no memory": {refused: refused, config: mounts + drivers, memory: 20 << 20,
-			err: "and with the image of the root in the initrd: cannot write \".wyrcan/root.image\": too little memory"},
 	} {
 		w := newWorld(t, users()["wyrboot"])
 		w.Root, w.leaves, w.refusesImage = bundle.SquashFS, true, c.refused
 		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
 		if c.holds {
 			w.Hold = func(_, _, image *os.File, _ string) (func() error, error) { return nil, refused }
-		}
-		if c.memory > 0 {
-			w.beforeLoad = func() { w.available.Store(c.memory) }
 		}
 		img := w.push(bootable(imagetest.File("boot/config-"+version, c.config)))
 		switch step, err := w.run(t.Context(), img); {
