@@ -197,6 +197,7 @@ func (c *cmd) start(ctx context.Context) error {
 
 		Policies: c.policies,
 		Root:     cmp.Or(bundle.Root(c.config.Root), bundle.Auto),
+		Verity:   c.config.Verity,
 		// The host tool checks the layers' uncompressed digests. Here that would take half as long again on a processor
 		// without instructions for SHA-256. The manifest's digests are checked in any case.
 		SkipDiffIDs: true,

@@ -56,7 +56,7 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	b := c.newBoot()
-	b.Target, b.Root = &opt.Room, r.root.form()
+	b.Target, b.Root, b.Verity = &opt.Room, r.root.form(), r.verity
 	opt.InPlace = r.arch.name() == "amd64" // what Wyrcan does there: kexec.CanLeaveImage
 	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
@@ -151,7 +151,7 @@ func examine(
 		return r, err
 	}
 	r.weigh(plan.Needs(forms, plan.Sizes(r.Download, made)), plan.Root)
-	r.Cmdline, r.Initrd, r.Beside = made.Cmdline, made.Size, made.Beside
+	r.Cmdline, r.Initrd, r.Beside, r.RootHash = made.Cmdline, made.Size, made.Beside, made.RootHash
 	if total := opt.Room.Total; total != 0 && bundle.Usable(r.least(plan.Root)) > total {
 		r.Reason = fmt.Sprintf("too little memory: Wyrcan needs %s to boot it, and the machine has less; use a smaller "+
 			"image or add memory", units.MiB(r.least(plan.Root)))

@@ -126,7 +126,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 		}
 	}
 	b := c.newBoot()
-	b.Budget.Copies, b.Root = kexec.Copies(), r.root.form()
+	b.Budget.Copies, b.Root, b.Verity = kexec.Copies(), r.root.form(), r.verity
 	began := time.Now()
 	stack, tree, err := c.read(ctx, b, ref, r.further, "")
 	if err != nil {

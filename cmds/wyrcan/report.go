@@ -42,6 +42,7 @@ type report struct {
 	Root     string          `json:"root,omitempty"`           // its form: a value of wyr.root
 	RootWhy  string          `json:"rootReason,omitempty"`     // why auto has chosen it
 	Forms    []rootNeed      `json:"rootForms,omitempty"`
+	RootHash string          `json:"rootHash,omitempty"` // by which the kernel checks the image that is the root
 	Packing  string          `json:"initrdPacking,omitempty"`
 	Memory   int64           `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
 	Warnings []audit.Finding `json:"warnings"`              // for all machines
@@ -164,7 +165,11 @@ func (r *report) facts(verbose bool) []row {
 		}
 		rows = append(rows,
 			row{"command line", cmp.Or(r.Cmdline, "(empty)")},
-			row{"root", r.root()},
+			row{"root", r.root()})
+		if r.RootHash != "" {
+			rows = append(rows, row{"root hash", r.RootHash})
+		}
+		rows = append(rows,
 			row{"initrd", size},
 			row{"memory", fmt.Sprintf("%d MiB at least", r.Memory>>20)},
 		)

@@ -217,6 +217,7 @@ func facts(r record.Record) []fact {
 	add("booted by", strings.TrimSpace(r.By+" "+r.Wyrcan))
 	add("booted at", r.Time.UTC().Format(time.RFC3339))
 	add("initrd", fmt.Sprintf("%s (%s)", units.Bytes(r.Initrd.Bytes), r.Initrd.Packing))
+	add("root hash", r.Initrd.RootHash)
 	add("memory", fmt.Sprintf("%s, %s free at the end of the boot; the container needs %s to boot",
 		units.MiB(r.Memory.Total), units.MiB(r.Memory.Available), units.MiB(r.Memory.Needed)))
 	for _, s := range r.Stages {

@@ -18,6 +18,7 @@ import (
 const (
 	devDir   = "dev"
 	sysDir   = "sys"
+	procDir  = "proc"
 	lowerDir = "image"
 	tmpDir   = "tmpfs"
 	upperDir = tmpDir + "/upper"
@@ -35,7 +36,7 @@ func imageRoot(m handover.Manifest) error {
 	if err := os.Chdir(handover.Dir); err != nil {
 		return err
 	}
-	for _, dir := range []string{devDir, sysDir, lowerDir, tmpDir, handover.NewRoot} {
+	for _, dir := range []string{devDir, sysDir, procDir, lowerDir, tmpDir, handover.NewRoot} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
@@ -48,6 +49,9 @@ func imageRoot(m handover.Manifest) error {
 		device = inMemory
 	}
 	name, err := device()
+	if err == nil && m.Verity.Blocks > 0 {
+		name, err = checked(name, m.Verity)
+	}
 	if err != nil {
 		return err
 	}
@@ -68,14 +72,15 @@ func mount(source, target, kind string, flags uintptr, options string) error {
 	return nil
 }
 
-// loadModule loads a kernel module, and removes its file.
+// loadModule loads a kernel module, and removes its file. A driver for instructions that the processor does not have
+// says that there is no such device.
 func loadModule(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST {
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST && err != unix.ENODEV {
 		return errors.New("cannot load the kernel module " + path + ": " + err.Error())
 	}
 	return os.Remove(path)

@@ -57,6 +57,9 @@ type Boot struct {
 	// Root is the form of the booted root that is wanted. If it is an image, or bundle.Auto expects one, Read packs the
 	// contents for it.
 	Root bundle.Root
+	// Verity says whether the container's kernel checks that image: "yes", "no", or "" for yes if a policy has asked for
+	// a signature and the kernel can.
+	Verity string
 	// Store, if set, makes the place for the contents of a layer: see rootfs.Options.
 	Store func() (rootfs.Store, error)
 	// Spare, if set, gives up memory that the program can do without. Read calls it if the memory may be too little.
@@ -80,6 +83,7 @@ type Boot struct {
 
 	// Of the images that were read last: who has signed them, for the record, and what has packed them for the root.
 	signers []string
+	signed  bool // a policy has asked for a signature of one of them
 	packer  bundle.Packer
 }
 
@@ -117,8 +121,8 @@ func (b *Boot) logf(format string, args ...any) {
 	}
 }
 
-// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Root, Packer, Repack, and
-// InPlace if the running kernel is to load it.
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Root, Packer, Repack,
+// Verity, and InPlace if the running kernel is to load it.
 func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
 	if b.Target != nil {
 		opt.Room = *b.Target
@@ -131,10 +135,23 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	opt.Grow, opt.Root, opt.Packer = b.grow, b.Root, b.packer
 	opt.Repack = func(root bundle.Root) (bundle.Packer, error) { return newPacker(root, b.grow) }
 	// Whoever makes a bundle for a boot loader or for another machine does not load it.
+	opt.Verity = b.verity()
 	if b.Budget.Copies > 0 || b.Hold != nil {
 		opt.InPlace = b.running().CanLeaveImage() == nil
 	}
 	return bundle.Inspect(ctx, tree, opt)
+}
+
+// verity says whether the kernel checks the image of the root. Who wants to know who has made the system wants it to
+// stay that.
+func (b *Boot) verity() bundle.Verity {
+	switch {
+	case b.Verity == "yes":
+		return bundle.Checked
+	case b.Verity == "" && b.signed:
+		return bundle.CheckedIfPossible
+	}
+	return bundle.Unchecked
 }
 
 // grow says whether Convert may go on.

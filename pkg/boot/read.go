@@ -65,7 +65,11 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 func (b *Boot) pack(opt *rootfs.Options, room bundle.Room, size int64) (err error) {
 	b.packer = nil
 	root := b.Root
-	if root == bundle.Auto {
+	switch {
+	case root != bundle.Auto:
+	case b.Verity == "yes": // of which unpacked files have nothing
+		root = bundle.SquashFS
+	default:
 		if b.Target != nil {
 			room = *b.Target
 		}

@@ -28,7 +28,8 @@ func (b *Boot) record(made *bundle.Bundle) []byte {
 	r := b.Record()
 	r.Signers = b.signers
 	r.Time = time.Now()
-	r.Initrd = record.Initrd{Root: string(made.Root), Packing: made.Packing.String(), Bytes: made.Size}
+	r.Initrd = record.Initrd{Root: string(made.Root), RootHash: made.RootHash,
+		Packing: made.Packing.String(), Bytes: made.Size}
 	r.Memory.Needed = made.Memory
 	if room, err := b.Budget.Room(); err == nil {
 		r.Memory.Total, r.Memory.Available = room.Total, room.Available

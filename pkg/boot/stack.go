@@ -74,7 +74,7 @@ func (s Stack) Describe(r *record.Record) {
 
 // check checks that all policies accept each image, and remembers who has signed the image.
 func (b *Boot) check(ctx context.Context, s Stack) error {
-	b.signers = nil
+	b.signers, b.signed = nil, false
 	list, names := s.parts()
 	for i, p := range list {
 		verdict, err := b.Policies.Check(ctx, p.Image)
@@ -87,6 +87,7 @@ func (b *Boot) check(ctx context.Context, s Stack) error {
 		if err != nil {
 			return err
 		}
+		b.signed = b.signed || verdict.Signed
 		if verdict.Signed {
 			what := names[i]
 			if what == "" {

@@ -68,6 +68,10 @@ func (p *Plan) wanted() []Root {
 	case p.opt.Root != Auto || !p.wyrinit:
 		return []Root{Tmpfs}
 	}
+	if p.opt.Verity == Checked {
+		p.Why = "wyr.verity=yes has the kernel check an image of them"
+		return []Root{SquashFS, Tmpfs}
+	}
 	var forms []Root
 	forms, p.Why = prefer(p.opt.Room.Total, Sizes{Files: p.booted()}, p.engine())
 	return forms

@@ -59,6 +59,8 @@ type Options struct {
 	// InPlace says that whoever loads the bundle can leave that image in memory beside the initrd: kexec.LoadImage. It
 	// does so if the container's kernel can use it there.
 	InPlace bool
+	// Verity says whether the container's kernel checks that image while it reads it.
+	Verity Verity
 
 	// Record, if set, returns the record that wyrinit leaves in the booted system: see package record. Make calls it when
 	// everything else of the bundle is complete. nil leaves the record out, as Single does and as a container without
@@ -104,6 +106,9 @@ type Plan struct {
 	packed    *rootfs.Stat      // of an initrd that is not the root itself, once it is laid out
 	beside    *os.File          // the image of the root if it is not in the initrd
 	unmounted error             // why the root is not the image that it was to be
+
+	checked  bool   // the kernel checks the image of the root
+	rootHash string // of its hash tree, once that is made
 }
 
 // Bundle is what kexec needs.
@@ -113,6 +118,7 @@ type Bundle struct {
 	Cmdline        string
 	Version        string // of the kernel
 	Root           Root
+	RootHash       string // of the image, in hexadecimal, if the kernel checks it
 	Packing        initrd.Compression
 	Size           int64 // of the initrd in bytes
 	Beside         int64 // of the image in bytes, 0 if it is in the initrd
@@ -154,6 +160,9 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 		return nil, err
 	}
 	if err := p.findRoot(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.findVerity(ctx); err != nil {
 		return nil, err
 	}
 	p.Warnings = append(p.warnings(ctx), p.Warnings...)
@@ -236,7 +245,7 @@ func (r reader) Read(path string, most int64) ([]byte, error) {
 // memory, 0 if that is unknown. It changes nothing that the image and the arguments say; it adds what the image cannot
 // boot without.
 func (p *Plan) Cmdline(initrd, total int64) (string, error) {
-	line := p.cmdline
+	line := p.sealed(p.rootHash)
 	if p.Root.IsImage() {
 		// Nothing boots without that one file. How much memory a small machine needs for itself is an estimate: of
 		// 288 MiB the kernel had 239 when it made its root.
@@ -258,8 +267,8 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Kernel: p.image, Initrd: f, Image: p.beside, Version: p.Kernel.Version, Root: p.Root, Packing: p.Packing,
-		Early: int64(len(p.early)), plan: p}
+	b := &Bundle{Kernel: p.image, Initrd: f, Image: p.beside, Version: p.Kernel.Version, Root: p.Root, RootHash: p.rootHash,
+		Packing: p.Packing, Early: int64(len(p.early)), plan: p}
 	if err := p.complete(b); err != nil {
 		f.Close()
 		return nil, err

@@ -33,6 +33,10 @@ func (p *Plan) squash(ctx context.Context) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.seal(ctx, image, &list); err != nil {
+		image.Close()
+		return nil, err
+	}
 	p.opt.Packer, p.list = nil, list // without its buffers
 	return p.mounting(ctx, image)
 }

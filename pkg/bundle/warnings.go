@@ -25,6 +25,7 @@ const (
 	AttributesLost   = "attributes-lost"
 	WyrinitPath      = "wyrinit-path"
 	RootUnpacked     = "root-unpacked"
+	RootUnchecked    = "root-unchecked"
 	Microcode        = "microcode"
 )
 

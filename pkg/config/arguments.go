@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 )
 
 // option is an argument that takes one of a few values, or those that check accepts. The empty value is the default.
@@ -54,6 +55,14 @@ var options = []option{
 	{"root", Roots,
 		func(c Config) string { return c.Root },
 		func(c *Config, v string) { c.Root = v }, nil},
+	{"verity", yesNo,
+		func(c Config) string { return c.Verity },
+		func(c *Config, v string) {
+			c.Verity = v
+			if v != "" {
+				c.Verity = map[bool]string{true: "yes", false: "no"}[isYes(v)]
+			}
+		}, nil},
 	{"debug", []string{"shell"},
 		func(c Config) string { return c.Debug },
 		func(c *Config, v string) { c.Debug = v }, nil},
@@ -218,6 +227,9 @@ func (l *arguments) argument(name string, a cmdline.Arg, net *network) error {
 	path, isNet := strings.CutPrefix(name, "net.")
 	switch {
 	case !slices.Contains([]string{"img", "arg", "config", "proxy"}, name) && i < 0 && j < 0 && !isNet:
+		if a.Key == handover.RootHash {
+			return nil // it is for wyrinit, which has started this Wyrcan
+		}
 		return unknown(name)
 	case !a.HasValue:
 		return fmt.Errorf("it needs a value, as in %s=VALUE", a.Key)

@@ -23,6 +23,7 @@ type Config struct {
 	EFI     EFI            // wyr.efi; never stored
 	EFIYes  bool           // wyr.efi=write,yes or clear,yes: nobody is asked; never stored
 	Root    string         // wyr.root: "", one of Roots; "" means auto
+	Verity  string         // wyr.verity: "", "yes" or "no"
 	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes
 

@@ -104,6 +104,12 @@ func TestLoadArguments(t *testing.T) {
 			warnings: []string{"wyr.img= is ignored: it names no image"}},
 		{name: "last option wins", line: `wyr.img=x wyr.efi=write wyr.efi=clear`, want: Config{Image: "x", EFI: EFIClear},
 			warnings: []string{`"clear" takes the place of "write"`}},
+		{name: "verity", line: `wyr.img=x wyr.root=squashfs wyr.verity=on`,
+			want: Config{Image: "x", Root: "squashfs", Verity: "yes"}},
+		{name: "no verity", line: `wyr.img=x wyr.verity=0`, want: Config{Image: "x", Verity: "no"}},
+		{name: "verity undone", line: `wyr.img=x wyr.verity=yes wyr.verity=`, want: Config{Image: "x"},
+			warnings: []string{"wyr.verity is given more than once"}},
+		{name: "booted by another Wyrcan", line: `wyr.roothash=0123 wyr.img=x`, want: Config{Image: "x"}},
 		{name: "option undone", line: `wyr.img=x wyr.root=initramfs wyr.root=`, want: Config{Image: "x"},
 			warnings: []string{`"" takes the place of "initramfs"`}},
 		{name: "insecure", line: `wyr.img=x wyr.insecure=10.0.0.1:5000 wyr.insecure=registry.lab ` +

@@ -70,5 +70,8 @@ And, where you need them:
     wyr.root=erofs   the same, not compressed: fast, with memory to spare
     wyr.root=initramfs
                      start the container's /init on the initramfs itself
+    wyr.verity=yes   have the container's kernel check that image each time
+                     that it reads a part of it, which is the default for
+                     images that a policy wants signed; no turns that off
     wyr.debug=shell  let Enter open a shell when something fails
 `

@@ -23,6 +23,7 @@ type storedConfig struct {
 	Cmdline []string `json:"cmdline"`
 	Image   string   `json:"image"`
 	Root    string   `json:"root,omitempty"`
+	Verity  string   `json:"verity,omitempty"`
 	NetKeep bool     `json:"net.keep,omitempty"`
 
 	Kernel   string   `json:"kernel,omitempty"`
@@ -79,8 +80,8 @@ func (c Config) marshal(version string) ([]byte, error) {
 	}
 	args := append([]string{}, c.Args...)
 	data, err := json.Marshal(storedConfig{
-		Network: files, Cmdline: args, Image: c.Image, File: c.File, Root: c.Root, NetKeep: c.NetKeep, Insecure: c.Insecure,
-		Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
+		Network: files, Cmdline: args, Image: c.Image, File: c.File, Root: c.Root, Verity: c.Verity, NetKeep: c.NetKeep,
+		Insecure: c.Insecure, Mirrors: c.Mirrors, Proxy: c.Proxy, NoProxy: c.NoProxy, NTP: c.NTP,
 		Kernel: c.Kernel, Init: c.Init, Overlays: c.Overlays, NoUcode: c.NoMicrocode,
 		Fail: c.Fail, Deadline: written(c.Deadline), NoRecord: c.NoRecord, Version: version,
 	})
@@ -115,11 +116,12 @@ func Unmarshal(data []byte) (Config, error) {
 		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP, NoRecord: in.NoRecord,
 		Kernel: in.Kernel, Init: in.Init, Overlays: in.Overlays, NoMicrocode: in.NoUcode,
 	}
-	for name, v := range map[string]string{"root": c.Root, "kernel": c.Kernel, "init": c.Init} {
+	for name, v := range map[string]string{"root": c.Root, "verity": in.Verity, "kernel": c.Kernel, "init": c.Init} {
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		if err := options[i].accepts(name, v); err != nil {
 			return Config{}, fmt.Errorf("%s: %w", name, err)
 		}
+		options[i].set(&c, v)
 	}
 	for _, l := range lists {
 		for _, v := range *l.of(&c) {

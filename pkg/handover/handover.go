@@ -56,6 +56,36 @@ type Manifest struct {
 	Image   Place
 	Kind    string
 	Modules int64
+	// Verity has the kernel check the image while it reads it.
+	Verity Verity
+}
+
+// Verity describes the hash tree of an image: see package verity. Its hash is not here. It is what the image has to be,
+// and so it is where people see it and boot loaders sign it: on the kernel's command line, as the first RootHash.
+type Verity struct {
+	Blocks int64  // of the image; a superblock and the tree follow; 0: the image is not checked
+	Salt   string // raw bytes
+}
+
+// RootHash is the argument of the kernel's command line that has the hash in hexadecimal. The kernel itself passes over
+// a name with a dot (init/main.c, unknown_bootoption), and systemd-veritysetup-generator(8) knows another name.
+const RootHash = "wyr.roothash"
+
+// BlockSize is the size of an image's blocks in bytes, where it has a hash tree.
+const BlockSize = 4096
+
+// What the kernel takes at most: a device has 2^63 bytes, and cryptsetup's superblock holds 256 bytes of salt.
+const (
+	maxBlocks = 1 << 50
+	maxSalt   = 256
+)
+
+// valid reports whether an image in that place can have such a tree.
+func (v Verity) valid(image Place) bool {
+	if v.Blocks == 0 {
+		return v.Salt == ""
+	}
+	return image != Nowhere && v.Blocks > 0 && v.Blocks <= maxBlocks && len(v.Salt) <= maxSalt
 }
 
 // Place is where a file system image is.
@@ -75,7 +105,7 @@ const magic = "wyrcan4\n"
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
 // Write encodes m: the magic, RootMTime, the number of joins and the fields of each, then the same for the attributes,
-// Init, Kind, Image and Modules. Numbers are varints; a string follows its length.
+// Init, Kind, Image, Modules, and the fields of Verity. Numbers are varints; a string follows its length.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
 	b = binary.AppendUvarint(b, uint64(len(m.Joins)))
@@ -89,6 +119,7 @@ func (m Manifest) Write(w io.Writer) error {
 	}
 	b = appendText(b, m.Init, m.Kind)
 	b = binary.AppendVarint(binary.AppendVarint(b, int64(m.Image)), m.Modules)
+	b = appendText(binary.AppendVarint(b, m.Verity.Blocks), m.Verity.Salt)
 	_, err := w.Write(b)
 	return err
 }
@@ -116,7 +147,8 @@ func Parse(b []byte) (Manifest, error) {
 	}
 	m.Init, m.Kind = d.text(), d.text()
 	m.Image, m.Modules = Place(d.number()), d.number()
-	d.bad = d.bad || m.Image < 0 || m.Image >= places || m.Modules < 0
+	m.Verity = Verity{Blocks: d.number(), Salt: d.text()}
+	d.bad = d.bad || m.Image < 0 || m.Image >= places || m.Modules < 0 || !m.Verity.valid(m.Image)
 	if d.bad || len(d.b) != 0 {
 		return Manifest{}, errBad
 	}

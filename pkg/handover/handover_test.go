@@ -3,6 +3,7 @@ package handover
 import (
 	"bytes"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -21,6 +22,8 @@ func TestParse(t *testing.T) {
 		{Init: "/sbin/init"},
 		{Image: InFile},
 		{Init: "/sbin/init", Image: InMemory, Kind: "squashfs", Modules: 3},
+		{Image: InFile, Modules: 9, Verity: Verity{Blocks: maxBlocks, Salt: "\x00\xff salt"}},
+		{Image: InMemory, Verity: Verity{Blocks: 1}},
 		{Joins: []Join{{"/srv/model", Parts + "1-", 5 << 30, -1}, {"/b", Parts + "2-", 1 << 50, 1}}},
 		{RootMTime: 1 << 33, Xattrs: []Xattr{
 			{"/bin/ping", "security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00"},
@@ -37,13 +40,20 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	good := encode(t, Manifest{Joins: []Join{{"/d", Parts, 5 << 30, 300}}, Xattrs: []Xattr{{"/a", "user.b", "c"}}})
 	for name, b := range map[string][]byte{
-		"empty":           nil,
-		"other magic":     []byte("wyrcan1\n\x00\x00\x00"),
-		"trailing":        append(bytes.Clone(good), 0),
-		"init and more":   append(encode(t, Manifest{Init: "/a"}), 1, 'b'),
-		"modules below 0": append([]byte(magic), 0, 0, 0, 0, 0, 2, 1),
-		"place below 0":   append([]byte(magic), 0, 0, 0, 0, 0, 1, 2),
-		"no such place":   append([]byte(magic), 0, 0, 0, 0, 0, 6, 2),
+		"empty":              nil,
+		"other magic":        []byte("wyrcan1\n\x00\x00\x00"),
+		"trailing":           append(bytes.Clone(good), 0),
+		"init and more":      append(encode(t, Manifest{Init: "/a"}), 1, 'b'),
+		"modules below 0":    append([]byte(magic), 0, 0, 0, 0, 0, 2, 1, 0, 0),
+		"place below 0":      append([]byte(magic), 0, 0, 0, 0, 0, 1, 2, 0, 0),
+		"no such place":      append([]byte(magic), 0, 0, 0, 0, 0, 6, 2, 0, 0),
+		"blocks below 0":     append([]byte(magic), 0, 0, 0, 0, 0, 2, 2, 1, 0),
+		"no verity":          append([]byte(magic), 0, 0, 0, 0, 0, 2, 2),
+		"blocks of no image": encode(t, Manifest{Verity: Verity{Blocks: 1}}),
+		"salt of no tree":    encode(t, Manifest{Image: InFile, Verity: Verity{Salt: "x"}}),
+		"too many blocks":    encode(t, Manifest{Image: InFile, Verity: Verity{Blocks: maxBlocks + 1}}),
+		"too much salt": encode(t, Manifest{Image: InFile,
+			Verity: Verity{Blocks: 1, Salt: strings.Repeat("x", maxSalt+1)}}),
 		"count too large": append([]byte(magic), 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
 		"length too large": append([]byte(magic), 0, 0, 1,
 			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
@@ -68,6 +78,7 @@ func FuzzParse(f *testing.F) {
 		Image:     InFile,
 		Kind:      "squashfs",
 		Modules:   3,
+		Verity:    Verity{Blocks: 300, Salt: "salt"},
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)

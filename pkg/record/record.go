@@ -109,6 +109,9 @@ type Initrd struct {
 	// Root is what the root of the booted system is: "tmpfs", files that were unpacked into memory, or "squashfs" or "erofs",
 	// an image of them with a tmpfs over it. It is empty in a record of a Wyrcan that knew only the first.
 	Root string `json:"root,omitempty"`
+	// RootHash is what the kernel checks that image by, in hexadecimal: the root hash of dm-verity. It is missing if nothing
+	// checks the root.
+	RootHash string `json:"rootHash,omitempty"`
 	// Packing is how it is compressed: "none", "gzip", "zstd", or "mixed" for zstd of a part.
 	Packing string `json:"packing"`
 	// Bytes is its size in bytes, without the record.
@@ -230,6 +233,9 @@ func Parse(b []byte) (Record, error) {
 		if d != "" && !isDigest(d) {
 			return Record{}, fmt.Errorf("%.80q in it is not a digest", d)
 		}
+	}
+	if h := r.Initrd.RootHash; h != "" && !isDigest("sha256:"+h) {
+		return Record{}, fmt.Errorf("%.80q in it is not a root hash", h)
 	}
 	r.fill()
 	return r, nil
