@@ -225,9 +225,9 @@ func (c *cmd) start(ctx context.Context) error {
 	form := fmt.Sprintf("compression: %v", b.Packing)
 	switch {
 	case b.Beside > 0:
-		form = fmt.Sprintf("beside SquashFS of %s", units.Bytes(b.Beside))
-	case b.Root == bundle.SquashFS:
-		form = "SquashFS"
+		form = fmt.Sprintf("beside %s of %s", b.Root.Name(), units.Bytes(b.Beside))
+	case b.Root.IsImage():
+		form = b.Root.Name()
 	}
 	c.sayf("kernel %s, initrd of %s (%s), command line %q", version, units.Bytes(b.Size), form, b.Cmdline)
 	if b.Early > 0 {

@@ -51,7 +51,7 @@ func imageRoot(m handover.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := overlay(devDir + "/" + name); err != nil {
+	if err := overlay(devDir+"/"+name, m.Kind); err != nil {
 		return err
 	}
 	if err := os.Remove(handover.Init); err != nil {
@@ -136,8 +136,8 @@ const patience = 30 * time.Second
 
 // overlay mounts the image in a device, and a tmpfs over it, at handover.NewRoot. An overlay has mounts of its own of
 // both, so those that were made for it can go.
-func overlay(device string) error {
-	if err := mount(device, lowerDir, "squashfs", unix.MS_RDONLY, ""); err != nil {
+func overlay(device, kind string) error {
+	if err := mount(device, lowerDir, kind, unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
 	if err := mount("tmpfs", tmpDir, "tmpfs", 0, "mode=0755"); err != nil {

@@ -29,7 +29,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/record"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
 // Boot is how a program boots images.
@@ -53,7 +52,7 @@ type Boot struct {
 	// that disk has free. Without them such contents are packed.
 	Overflow func() (*os.File, error)
 	Free     func() int64
-	// Root is the form of the booted root that is wanted. With bundle.SquashFS, Read packs the contents for it.
+	// Root is the form of the booted root that is wanted. If it is an image, Read packs the contents for it.
 	Root bundle.Root
 	// Store, if set, makes the place for the contents of a layer: see rootfs.Options.
 	Store func() (rootfs.Store, error)
@@ -71,7 +70,7 @@ type Boot struct {
 
 	// Of the images that were read last: who has signed them, for the record, and what has packed them for the root.
 	signers []string
-	packer  *squashfs.Packer
+	packer  bundle.Packer
 }
 
 // Kernel is what Load needs of the running kernel: package kexec has it.
@@ -108,7 +107,7 @@ func (b *Boot) logf(format string, args ...any) {
 	}
 }
 
-// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, SquashFS and InPlace.
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Packer and InPlace.
 func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
 	if b.Target != nil {
 		opt.Room = *b.Target
@@ -118,9 +117,9 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 			return nil, err
 		}
 	}
-	opt.Grow, opt.SquashFS = b.grow, b.packer
+	opt.Grow, opt.Packer = b.grow, b.packer
 	// Whoever makes a bundle for a boot loader or for another machine does not load it.
-	opt.InPlace = opt.SquashFS != nil && b.Budget.Copies > 0 && b.running().CanLeaveImage() == nil
+	opt.InPlace = opt.Packer != nil && b.Budget.Copies > 0 && b.running().CanLeaveImage() == nil
 	return bundle.Inspect(ctx, tree, opt)
 }
 

@@ -60,12 +60,15 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 
 // pack has the contents packed as the root wants them.
 func (b *Boot) pack(opt *rootfs.Options) (err error) {
-	if b.packer = nil; b.Root != bundle.SquashFS {
+	b.packer = nil
+	switch b.Root {
+	case bundle.SquashFS:
+		// Kernels have been able to read zstd since Linux 4.14, and distributions enable it. Which kernel it will be is known
+		// when all layers were read: see bundle.Root for one that cannot.
+		b.packer, err = squashfs.New(squashfs.Options{Grow: opt.Grow})
+	default:
 		return nil
 	}
-	// Kernels have been able to read zstd since Linux 4.14, and distributions enable it. Which kernel it will be is known
-	// when all layers were read: see bundle.Root for one that cannot.
-	b.packer, err = squashfs.New(squashfs.Options{Grow: opt.Grow})
 	if err == nil {
 		opt.Store = b.packer.Store
 	}

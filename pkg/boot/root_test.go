@@ -40,7 +40,7 @@ func TestSquashFS(t *testing.T) {
 			if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != root {
 				t.Errorf("%s: the record says that the root is %q, want %s", name, r.Initrd.Root, root)
 			}
-			image := strings.Contains(w.initrd, ".wyrcan/root.squashfs")
+			image := strings.Contains(w.initrd, ".wyrcan/root.image")
 			if mounted := root == "squashfs"; image != mounted || strings.Contains(w.initrd, upper) == mounted {
 				t.Errorf("%s: %s: the initrd has an image: %v", name, root, image)
 			}

@@ -20,7 +20,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/modules"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
@@ -51,9 +50,9 @@ type Options struct {
 	// archive before it.
 	Single bool
 
-	// SquashFS, if set, is what has packed the contents of the tree. Then the root is an image of them, if the container's
+	// Packer, if set, is what has packed the contents of the tree. Then the root is an image of them, if the container's
 	// kernel can mount that. A kernel that cannot is a warning.
-	SquashFS *squashfs.Packer
+	Packer Packer
 	// InPlace says that whoever loads the bundle can leave that image in memory beside the initrd: kexec.LoadImage. It
 	// does so if the container's kernel can use it there.
 	InPlace bool
@@ -154,7 +153,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findMicrocode(ctx); err != nil {
 		return nil, err
 	}
-	if p.Root == SquashFS {
+	if p.Root.IsImage() {
 		return p, nil // how large it will be is known when it is made
 	}
 	if err := p.findLarge(ctx); err != nil {
@@ -231,7 +230,7 @@ func (r reader) Read(path string, most int64) ([]byte, error) {
 // boot without.
 func (p *Plan) Cmdline(initrd, total int64) (string, error) {
 	line := p.cmdline
-	if p.Root == SquashFS {
+	if p.Root.IsImage() {
 		// Nothing boots without that one file. How much memory a small machine needs for itself is an estimate: of
 		// 288 MiB the kernel had 239 when it made its root.
 		total -= total / 8
@@ -268,7 +267,7 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 
 // makeInitrd makes the initrd.
 func (p *Plan) makeInitrd(ctx context.Context) (*os.File, error) {
-	if p.Root == SquashFS {
+	if p.Root.IsImage() {
 		return p.squash(ctx)
 	}
 	opt, err := p.initrdOptions(ctx)

@@ -32,21 +32,18 @@ const (
 // part is a part of the kernel: its module, and the option that builds it in.
 type part struct{ module, option string }
 
-// What a kernel needs to mount a SquashFS image with a tmpfs over it; for the image in a file; for an image that was
-// left in memory: package pram.
+// What a kernel needs, besides the file system, to mount an image with a tmpfs over it; for the image in a file; for an
+// image that was left in memory: package pram.
 var (
-	overlay  = []part{{"squashfs", "CONFIG_SQUASHFS"}, {"overlay", "CONFIG_OVERLAY_FS"}}
+	overlay  = part{"overlay", "CONFIG_OVERLAY_FS"}
 	attached = []part{{"loop", "CONFIG_BLK_DEV_LOOP"}}
 	inPlace  = []part{{"nd_pmem", "CONFIG_BLK_DEV_PMEM"}, {"nd_e820", "CONFIG_X86_PMEM_LEGACY"}}
 )
 
-// features are options without which such a root would lack something: its contents, attributes of files.
-var features = []string{
-	"CONFIG_SQUASHFS_ZSTD", "CONFIG_SQUASHFS_XATTR", "CONFIG_TMPFS_XATTR", "CONFIG_DEVTMPFS",
-}
+// features are options without which such a root would lack something: attributes of files, devices.
+var features = []string{"CONFIG_TMPFS_XATTR", "CONFIG_DEVTMPFS"}
 
-// oldest is the first version of Linux whose overlay has all options that wyrinit uses. SquashFS has had zstd for
-// longer.
+// oldest is the first version of Linux whose overlay has all options that wyrinit uses.
 const oldest = "4.17"
 
 // findRoot decides about the form of the root. What was asked for and cannot be is a warning: the container boots with
@@ -56,35 +53,49 @@ func (p *Plan) findRoot(ctx context.Context) error {
 	if !p.wyrinit {
 		p.Root = Initramfs
 	}
-	if p.opt.SquashFS == nil {
+	if p.opt.Packer == nil {
 		return nil
 	}
+	root := Root(p.opt.Packer.Kind())
 	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
-	why := p.unmountable(config)
+	why := p.unmountable(root, config)
 	if why == nil {
 		why = p.findWhiteout(ctx)
 	}
 	if why == nil {
-		why = p.findModules(ctx, config)
+		why = p.findModules(ctx, root, config)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case why != nil:
-		p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("the root cannot be a SquashFS image "+
-			"(wyr.root=squashfs), so its files are unpacked into memory: %v", why)})
+		p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("the root cannot be %s image "+
+			"(wyr.root=%s), so its files are unpacked into memory: %v", a(root.Name()), root, why)})
 	default:
-		p.Root = SquashFS
+		p.Root = root
 	}
 	return nil
 }
 
-// unmountable returns why the root cannot be a SquashFS image with a tmpfs over it, as far as the kernel's version and
+// a returns a name behind its article.
+func a(name string) string {
+	if strings.ContainsRune("AEIOU", rune(name[0])) {
+		return "an " + name
+	}
+	return "a " + name
+}
+
+// unmountable returns why the root cannot be an image with a tmpfs over it, as far as the kernel's version and
 // configuration tell; nil if they do not. config is nil if the image does not have it.
-func (p *Plan) unmountable(config map[string]string) error {
+func (p *Plan) unmountable(root Root, config map[string]string) error {
+	fs := filesystems[root]
+	oldest := oldest
+	if fs.oldest != "" {
+		oldest = fs.oldest
+	}
 	switch v := p.Kernel.Version; {
 	case !p.wyrinit:
 		return errors.New("wyrinit, which mounts it, has no place in this container")
@@ -93,7 +104,7 @@ func (p *Plan) unmountable(config map[string]string) error {
 	case versions.Compare(v, oldest) < 0:
 		return fmt.Errorf("the kernel %s is older than %s", v, oldest)
 	}
-	for _, option := range features {
+	for _, option := range slices.Concat(fs.features, features) {
 		if config != nil && config[option] != "y" {
 			return fmt.Errorf("the kernel %s was built without %s", p.Kernel.Version, option)
 		}
@@ -126,16 +137,17 @@ func forOverlay(n *rootfs.Node) bool {
 }
 
 // findModules finds the modules that the kernel needs to mount the root, and decides where the image is.
-func (p *Plan) findModules(ctx context.Context, config map[string]string) error {
+func (p *Plan) findModules(ctx context.Context, root Root, config map[string]string) error {
 	var err error
+	mount := []part{filesystems[root].part, overlay}
 	if p.opt.InPlace {
-		if p.modules, err = p.find(ctx, config, slices.Concat(inPlace, overlay)); err == nil {
+		if p.modules, err = p.find(ctx, config, slices.Concat(inPlace, mount)); err == nil {
 			p.place = handover.InMemory
 			return nil
 		}
 	}
 	p.place = handover.InFile
-	p.modules, err = p.find(ctx, config, slices.Concat(attached, overlay))
+	p.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
 	return err
 }
 

@@ -15,7 +15,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
 // squash makes an image of the tree, and an initrd with what wyrinit needs to mount it. The image is in the initrd,
@@ -25,7 +24,7 @@ func (p *Plan) squash(ctx context.Context) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, _, err := p.opt.SquashFS.Image(ctx, p.tree, time.Unix(0, 0), p.leavesOut)
+	image, err := p.opt.Packer.Image(ctx, p.tree, time.Unix(0, 0), p.leavesOut)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +71,7 @@ func (p *Plan) addImage(opt *initrd.Options, list handover.Manifest, image *os.F
 
 // mounted lists what wyrinit does with a root that it mounts.
 func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
-	m := handover.Manifest{Image: p.place, Modules: int64(len(p.modules))}
+	m := handover.Manifest{Image: p.place, Kind: string(p.Root), Modules: int64(len(p.modules))}
 	for n, err := range p.tree.All(ctx) {
 		if err != nil {
 			return m, err
@@ -85,7 +84,7 @@ func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
-			if root || !squashfs.Holds(name) {
+			if root || !p.opt.Packer.Holds(name) {
 				m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
 			}
 		}

@@ -40,6 +40,15 @@ func New(opt Options) (*Packer, error) {
 		extra: make(chan struct{}, workers)}, nil
 }
 
+// Kind returns the name of the file system, as mount(2) knows it.
+func (p *Packer) Kind() string { return "squashfs" }
+
+// Holds reports whether an image can hold an extended attribute of that name.
+func (p *Packer) Holds(name string) bool {
+	_, _, err := xattrType(name)
+	return err == nil
+}
+
 // Store makes a place for the contents of one layer: see rootfs.Options. A packer's layers can become only one image.
 func (p *Packer) Store() (rootfs.Store, error) {
 	open := p.opt.File

@@ -23,12 +23,6 @@ func newXattrs(c codec) *xattrs {
 	return &xattrs{lists: newTable(c), ids: newTable(c), known: map[string]uint32{}, values: map[string]uint64{}}
 }
 
-// Holds reports whether an image can hold an attribute of that name.
-func Holds(name string) bool {
-	_, _, err := xattrType(name)
-	return err == nil
-}
-
 // xattrType returns the number of an attribute's namespace, and its name there. The format has three namespaces.
 func xattrType(name string) (kind uint16, rest string, err error) {
 	for i, prefix := range []string{"user.", "trusted.", "security."} {
