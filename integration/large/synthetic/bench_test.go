@@ -55,12 +55,11 @@ func BenchmarkLarge(b *testing.B) {
 	rows = append(rows,
 		row{"small/1000MB", synthetic.Shape{Small: 1 * gb}},
 		row{"small/5000MB", synthetic.Shape{Small: 5 * gb}},
-		row{"small/10000MB", synthetic.Shape{Small: 10 * gb}},
-		row{"small/20000MB", synthetic.Shape{Small: 20 * gb}},
+		row{"small/20000MB", synthetic.Shape{Small: 20 * gb, Of: synthetic.Text}},
 		row{"large/5000MB", synthetic.Shape{Large: 5 * gb, Each: 1 * gb}},
-		row{"large/20000MB", synthetic.Shape{Large: 20 * gb, Each: 7 * gb}},
+		row{"large/20000MB", synthetic.Shape{Large: 20 * gb, Each: 7 * gb, Of: synthetic.Text}},
 		row{"one/6000MB", synthetic.Shape{Large: 6 * gb, Each: 6 * gb}},
-		row{"noise/5000MB", synthetic.Shape{Small: 1 * gb, Large: 4 * gb, Each: 4 * gb, Noise: true}},
+		row{"noise/5000MB", synthetic.Shape{Small: 1 * gb, Large: 4 * gb, Each: 4 * gb, Of: synthetic.Noise}},
 	)
 	program := vm.Artefact(b, "wyrcan")
 	for _, root := range []string{"squashfs"} {

@@ -18,27 +18,32 @@ type Shape struct {
 	Small int64 // bytes in small files, of 1 to 19 KB
 	Large int64 // bytes in large files
 	Each  int64 // bytes of a large file; the last one may have less
-	Noise bool  // nothing can be compressed; else about half of the bytes remain
+	Of    Kind  // what the contents are like; with Any, kinds take turns
 }
 
 // Mixed is like a real image: half of the bytes are in small files, the other half in eight large ones.
-func Mixed(bytes int64) Shape { return Shape{Small: bytes / 2, Large: bytes / 2, Each: max(1, bytes/16)} }
+func Mixed(bytes int64) Shape {
+	return Shape{Small: bytes / 2, Large: bytes / 2, Each: max(1, bytes/16)}
+}
 
 // A File is a file of a layer. Its content is known from these three alone.
 type File struct {
 	Path string
 	Size int64
 	seed uint64
-	kind kind
+	kind Kind
 }
 
-// kind is what a content is like.
-type kind uint64
+// Kind is what a content is like.
+type Kind int
 
+// Kinds of contents.
 const (
-	text    kind = iota // a third of it remains
-	program             // text and noise in turn
-	noise               // all of it remains
+	Any     Kind = iota
+	Text         // two fifths of it remain
+	Program      // text and noise in turn
+	Noise        // nothing can be compressed
+	kinds
 )
 
 // Files yields the files in the order of the archive.
@@ -46,9 +51,9 @@ func (s Shape) Files() iter.Seq[File] {
 	return func(yield func(File) bool) {
 		seed := uint64(0)
 		next := func(path string, size int64) bool {
-			f := File{path, size, seed, kind(seed % 3)}
-			if s.Noise {
-				f.kind = noise
+			f := File{path, size, seed, s.Of}
+			if f.kind == Any {
+				f.kind = Text + Kind(seed%uint64(kinds-Text))
 			}
 			seed++
 			return yield(f)
@@ -92,12 +97,12 @@ func (s Shape) Write(w io.Writer) error {
 const poolSize = 4<<20 + 4<<10
 
 // pools are bytes of each kind.
-var pools = sync.OnceValue(func() [3][]byte {
-	var p [3][]byte
-	for i := range p {
+var pools = sync.OnceValue(func() [kinds][]byte {
+	var p [kinds][]byte
+	for i := Text; i < kinds; i++ {
 		p[i] = make([]byte, poolSize)
 	}
-	rand.NewChaCha8([32]byte{}).Read(p[noise])
+	rand.NewChaCha8([32]byte{}).Read(p[Noise])
 	random := rand.New(rand.NewPCG(3, 4))
 	var words [4096][]byte
 	for i := range words {
@@ -107,14 +112,17 @@ var pools = sync.OnceValue(func() [3][]byte {
 		}
 	}
 	often := rand.NewZipf(random, 1.1, 2, uint64(len(words)-1))
-	for rest := p[text]; len(rest) > 0; {
+	for rest := p[Text]; len(rest) > 0; {
 		rest = rest[copy(rest, words[often.Uint64()]):]
 		rest = rest[copy(rest, " "):]
 	}
 	const run = 1000
 	for at := 0; at < poolSize; at += run {
-		from := p[at/run%2*int(noise)]
-		copy(p[program][at:min(at+run, poolSize)], from[at:])
+		from := p[Text]
+		if at/run%2 == 1 {
+			from = p[Noise]
+		}
+		copy(p[Program][at:min(at+run, poolSize)], from[at:])
 	}
 	return p
 })
