@@ -37,21 +37,23 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 	if err := b.pack(&opt); err != nil {
 		return nil, err
 	}
+	r := &reading{size: size, room: room}
+	for _, l := range s.Layers() {
+		r.layers, r.sizes = append(r.layers, l), append(r.sizes, l.Size)
+	}
+	r.layers = append(r.layers, own...)
 	var disk int64
 	if b.Overflow != nil {
 		disk = b.Free()
 		opt.Overflow, opt.MaxBytes = b.Overflow, min(max(opt.Memory+disk, 1), maxBytes)
-	} else if err := room.CanDownload(size); err != nil {
+	} else if err := b.canDownload(r); err != nil {
 		return nil, err
-	}
-	var layers []rootfs.Layer
-	for _, l := range s.Layers() {
-		layers = append(layers, l)
 	}
 	if k := s.Kernel.Image; k != nil {
 		opt.Under = len(k.Layers)
 	}
-	tree, err := rootfs.Read(ctx, append(layers, own...), opt)
+	r.opt = opt
+	tree, err := b.tree(ctx, r)
 	if rootfs.TooMuch(err) {
 		err = tooMuch(err, room, disk)
 	}

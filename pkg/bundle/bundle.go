@@ -114,8 +114,8 @@ type Bundle struct {
 	Early          int64 // of the archive with microcode in it, 0 if there is none
 	Memory         int64 // the least with which the container boots completely, in bytes
 
-	loading int64 // bytes that a running kernel needs to load it
-	held    int64 // the part of these that it keeps until it jumps
+	kernel int64 // its size in bytes
+	held   int64 // bytes that the next kernel finds in its memory, with the room that it needs for itself
 }
 
 // Close frees the memory.
@@ -289,14 +289,7 @@ func (p *Plan) finish(b *Bundle) error {
 	kernel, image := size[0], size[2]
 	b.Size, b.Beside = size[1], image
 	b.Memory = needs(p.booted(), b.Size) + image
-	b.held = b.Size + image + max(kernel, p.Kernel.Room)
-	b.loading = b.held
-	switch {
-	case b.Image != nil: // it and the initrd are given back while they are copied: kexec.LoadImage
-		b.loading -= b.Size + image
-	case p.opt.Room.Copies > 1:
-		b.loading += b.Size + kernel
-	}
+	b.kernel, b.held = kernel, b.Size+image+max(kernel, p.Kernel.Room)
 	total := p.opt.Room.Total
 	if total != 0 {
 		if err := canBoot(total, p.booted(), b.Size, image); err != nil {

@@ -46,10 +46,9 @@ type Options struct {
 	Store func() (Store, error)
 	// Twice, if set, has the layers read twice, so that contents that upper layers hide are never kept. What is hidden is
 	// certain only when the names in all layers are known, because a path may lead through a link of any layer. So Read
-	// keeps no content at first. When it knows the tree, it calls Twice with it, and with the numbers of the layers that
-	// it opens again for the contents that the tree has. No content can be read before Read returns. It returns the error
-	// of Twice.
-	Twice func(tree *Tree, again []int) error
+	// keeps no content at first. When it knows the tree, it calls Twice, and returns its error. Then it opens the layers
+	// again that have a content of the tree.
+	Twice func(First) error
 	// AtOnce is how many layers are read at the same time; 0 is as many as there are processors, and at least 4. Each
 	// takes some MiB for what is on its way.
 	AtOnce int

@@ -36,7 +36,7 @@ var forms = []struct {
 }
 
 // anyway has layers read twice.
-func anyway(*rootfs.Tree, []int) error { return nil }
+func anyway(rootfs.First) error { return nil }
 
 // unnamed makes a file without a name.
 func unnamed() (*os.File, error) {

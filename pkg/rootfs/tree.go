@@ -95,7 +95,7 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 		err = t.merge(ctx, b)
 	}
 	if err == nil && b.Twice != nil {
-		err = t.readAgain(ctx, layers, opt)
+		err = t.readAgain(ctx, layers, b)
 	}
 	if err != nil {
 		t.Close()

@@ -11,6 +11,13 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
+// First is what is known when the layers were read for their names.
+type First struct {
+	Tree  *Tree // without contents: none can be read before Read has returned
+	Bytes int64 // that the layers hold uncompressed
+	Again []int // the layers that have a content of the tree
+}
+
 // nowhere is the store of a layer that is read for its names.
 type nowhere struct{}
 
@@ -33,18 +40,18 @@ var (
 )
 
 // readAgain reads the layers a second time, for the contents that the tree has.
-func (t *Tree) readAgain(ctx context.Context, layers []Layer, opt Options) error {
+func (t *Tree) readAgain(ctx context.Context, layers []Layer, first *bounds) error {
 	wanted := t.wanted()
-	var again []int
+	known := First{Tree: t, Bytes: first.bytes.Load()}
 	for i := range layers {
 		if len(wanted[i]) > 0 {
-			again = append(again, i)
+			known.Again = append(known.Again, i)
 		}
 	}
-	if err := opt.Twice(t, again); err != nil {
+	if err := first.Twice(known); err != nil {
 		return err
 	}
-	b := newBounds(opt)
+	b := newBounds(first.Options)
 	return b.each(ctx, layers, func(ctx context.Context, i int) (err error) {
 		s := t.layers[i]
 		if s.content, err = b.store(); err != nil {

@@ -70,8 +70,11 @@ func TestTwiceKeepsWhatIsThere(t *testing.T) {
 		}
 		var again []int
 		tree, err := rootfs.Read(t.Context(), stack(t, layers), rootfs.Options{Store: twice.make, AtOnce: 1,
-			Twice: func(tree *rootfs.Tree, layers []int) error {
-				again = layers
+			Twice: func(first rootfs.First) error {
+				again = first.Again
+				if first.Bytes < first.Tree.Stat().Bytes {
+					t.Errorf("%d bytes of layers hold a tree of %d", first.Bytes, first.Tree.Stat().Bytes)
+				}
 				if n := len(twice.list); n > 0 {
 					t.Errorf("%d stores were made before the tree was known", n)
 				}
@@ -132,8 +135,9 @@ func TestTwiceRefused(t *testing.T) {
 	no := errors.New("too little memory")
 	once := 0
 	_, err := rootfs.Read(t.Context(), []rootfs.Layer{layer}, rootfs.Options{
-		Twice: func(tree *rootfs.Tree, again []int) error {
+		Twice: func(first rootfs.First) error {
 			once = layer.n
+			tree := first.Tree
 			n, err := tree.Lookup("f")
 			if err != nil {
 				t.Fatal(err)
