@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,6 +57,7 @@ this program and 3 if the image could not be read.
 	}
 	b := c.newBoot()
 	b.Target, b.Root = &opt.Room, bundle.Root(r.root)
+	opt.InPlace = b.Root == bundle.EROFS && cmp.Or(r.arch, here).name() == "amd64" // as wyrboot will
 	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return unexamined(err)

@@ -48,8 +48,8 @@ func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	f.StringVar(&r.root, "root", "",
 		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory (the default); squashfs, an image of "+
-			"them that stays compressed there; initramfs, as tmpfs but without wyrinit: no extended attributes, "+
-			"no pivot_root")
+			"them that stays compressed there; erofs, an image that is not compressed and is used where kexec leaves it; "+
+			"initramfs, as tmpfs but without wyrinit: no extended attributes, no pivot_root")
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 	r.further.flags(f)
@@ -84,9 +84,9 @@ func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	switch bundle.Root(r.root) {
 	case bundle.Initramfs:
 		return opt, nil
-	case "", bundle.Tmpfs, bundle.SquashFS:
+	case "", bundle.Tmpfs, bundle.SquashFS, bundle.EROFS:
 	default:
-		return opt, usage("-root is tmpfs, squashfs or initramfs, not %q", r.root)
+		return opt, usage("-root is tmpfs, squashfs, erofs or initramfs, not %q", r.root)
 	}
 	if opt.Wyrinit = embeddedWyrinit(cmp.Or(r.arch, here).name()); r.wyrinit == "" && opt.Wyrinit != nil {
 		return opt, nil

@@ -115,7 +115,8 @@ func (b *Boot) logf(format string, args ...any) {
 	}
 }
 
-// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Packer and InPlace.
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Packer and,
+// if the bundle is for the running kernel, InPlace.
 func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
 	if b.Target != nil {
 		opt.Room = *b.Target
@@ -127,8 +128,9 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	}
 	opt.Grow, opt.Packer = b.grow, b.packer
 	// Whoever makes a bundle for a boot loader or for another machine does not load it.
-	loads := b.Budget.Copies > 0 || b.Hold != nil
-	opt.InPlace = opt.Packer != nil && loads && b.running().CanLeaveImage() == nil
+	if b.Budget.Copies > 0 || b.Hold != nil {
+		opt.InPlace = opt.Packer != nil && b.running().CanLeaveImage() == nil
+	}
 	return bundle.Inspect(ctx, tree, opt)
 }
 

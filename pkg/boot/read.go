@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
@@ -68,6 +69,8 @@ func (b *Boot) pack(opt *rootfs.Options) (err error) {
 		// Kernels have been able to read zstd since Linux 4.14, and distributions enable it. Which kernel it will be is known
 		// when all layers were read: see bundle.Root for one that cannot.
 		b.packer, err = squashfs.New(squashfs.Options{Grow: opt.Grow})
+	case bundle.EROFS:
+		b.packer = erofs.New(erofs.Options{Grow: opt.Grow})
 	default:
 		return nil
 	}

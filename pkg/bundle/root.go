@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ const (
 	Tmpfs Root = "tmpfs"
 	// SquashFS is an image of the files, which stays compressed in memory, with a tmpfs over it for what is written.
 	SquashFS Root = "squashfs"
+	// EROFS is an image of the files that is not compressed, and that the kernel uses where kexec has left it.
+	EROFS Root = "erofs"
 )
 
 // part is a part of the kernel: its module, and the option that builds it in.
@@ -139,17 +142,25 @@ func forOverlay(n *rootfs.Node) bool {
 // findModules finds the modules that the kernel needs to mount the root, and decides where the image is.
 func (p *Plan) findModules(ctx context.Context, root Root, config map[string]string) error {
 	var err error
-	mount := []part{filesystems[root].part, overlay}
+	fs := filesystems[root]
+	mount := []part{fs.part, overlay}
 	if p.opt.InPlace {
 		if p.modules, err = p.find(ctx, config, slices.Concat(inPlace, mount)); err == nil {
 			p.place = handover.InMemory
 			return nil
 		}
 	}
+	if fs.inPlace {
+		return cmp.Or(err, errNotLeft)
+	}
 	p.place = handover.InFile
 	p.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
 	return err
 }
+
+// errNotLeft is why an image has no use that is not compressed.
+var errNotLeft = errors.New("it would have to stay in memory where the running kernel puts it, and only kexec_load on " +
+	"amd64 does that: in the initrd it would be in memory twice")
 
 // find finds the modules of parts that are not built into the kernel.
 func (p *Plan) find(ctx context.Context, config map[string]string, parts []part) ([]modules.Module, error) {

@@ -83,10 +83,12 @@ func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
 		if p.leavesOut(n) {
 			continue
 		}
-		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
-			if root || !p.opt.Packer.Holds(name) {
-				m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
-			}
+		lost := p.opt.Packer.Lost(n)
+		if root {
+			lost = slices.Sorted(maps.Keys(n.Xattrs))
+		}
+		for _, name := range lost {
+			m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
 		}
 	}
 	return m, nil

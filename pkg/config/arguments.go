@@ -48,7 +48,7 @@ var options = []option{
 			v, c.EFIYes = strings.CutSuffix(v, yesToo)
 			c.EFI = EFI(v)
 		}, nil},
-	{"root", []string{"initramfs", "tmpfs", "squashfs"},
+	{"root", []string{"initramfs", "tmpfs", "squashfs", "erofs"},
 		func(c Config) string { return c.Root },
 		func(c *Config, v string) { c.Root = v }, nil},
 	{"debug", []string{"shell"},

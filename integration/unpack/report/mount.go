@@ -7,9 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mount mounts /image, by a loop device, and returns where. The kernel modules for that are in /.
+// mount mounts /image, by a loop device, and returns where. /kind names the file system, and the kernel modules for that
+// are /1.ko to /3.ko.
 func mount() (string, error) {
-	for _, name := range []string{"loop", "squashfs"} {
+	for _, name := range []string{"1", "2", "3"} {
 		b, err := os.ReadFile("/" + name + ".ko")
 		if err != nil {
 			return "", err
@@ -17,6 +18,14 @@ func mount() (string, error) {
 		if err := unix.InitModule(b, ""); err != nil {
 			return "", fmt.Errorf("cannot load %s: %w", name, err)
 		}
+	}
+	kind, err := os.ReadFile("/kind")
+	if err != nil {
+		return "", err
+	}
+	options := ""
+	if string(kind) == "squashfs" {
+		options = "errors=panic"
 	}
 	const at = "/mnt"
 	for _, dir := range []string{"/dev", at} {
@@ -42,7 +51,7 @@ func mount() (string, error) {
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {
 		return "", fmt.Errorf("cannot set up a loop device: %w", err)
 	}
-	if err := unix.Mount("/dev/loop0", at, "squashfs", unix.MS_RDONLY, "errors=panic"); err != nil {
+	if err := unix.Mount("/dev/loop0", at, string(kind), unix.MS_RDONLY, options); err != nil {
 		return "", fmt.Errorf("cannot mount the image: %w", err)
 	}
 	return at, nil
