@@ -134,8 +134,8 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	}
 	opt.Grow, opt.Root, opt.Packer = b.grow, b.Root, b.packer
 	opt.Repack = func(root bundle.Root) (bundle.Packer, error) { return newPacker(root, b.grow) }
-	// Whoever makes a bundle for a boot loader or for another machine does not load it.
 	opt.Verity = b.verity()
+	// Whoever makes a bundle for a boot loader or for another machine does not load it.
 	if b.Budget.Copies > 0 || b.Hold != nil {
 		opt.InPlace = b.running().CanLeaveImage() == nil
 	}

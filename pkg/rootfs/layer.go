@@ -39,7 +39,7 @@ type Options struct {
 	// MaxBytes is how many bytes all layers together may hold uncompressed; 0 is 64 GiB. It stops a decompression bomb.
 	MaxBytes int64
 	// MaxEntries is how many files the tree may have at any time, and how many members each layer may have; 0 is 1 <<
-	// 20. The index takes less than 1 KiB for each, and the name.
+	// 23. The index and the tree take some 300 bytes for each, and the name; Grow is asked about these, too.
 	MaxEntries int
 	// Store makes the place for the contents of a layer; nil is a spool. Memory and Overflow are about spools, and so is
 	// Grow.
@@ -67,7 +67,7 @@ func (o Options) withDefaults() Options {
 		o.MaxBytes = 64 << 30
 	}
 	if o.MaxEntries == 0 {
-		o.MaxEntries = 1 << 20
+		o.MaxEntries = 1 << 23
 	}
 	if o.AtOnce == 0 {
 		o.AtOnce = max(4, runtime.GOMAXPROCS(0))
@@ -87,6 +87,7 @@ type bounds struct {
 	contents spool.Room
 	bytes    atomic.Int64
 	text     atomic.Int64
+	entries  atomic.Int64
 }
 
 // newBounds returns bounds of which nothing is used yet.
@@ -118,6 +119,18 @@ func (b *bounds) pass(n int64) error {
 	if b.bytes.Add(n) > b.MaxBytes {
 		return fmt.Errorf("%w: the layers of the image hold more than %d MiB uncompressed, the limit for them",
 			errTooMuch, b.MaxBytes>>20)
+	}
+	return nil
+}
+
+// entry counts an entry of a layer, or a name of the tree, and asks now and then whether there is memory for more.
+func (b *bounds) entry() error {
+	const often = 1 << 12 // about a megabyte
+	if b.contents.Grow == nil || b.entries.Add(1)%often != 0 {
+		return nil
+	}
+	if err := b.contents.Grow(); err != nil {
+		return fmt.Errorf("cannot be kept: %w", err)
 	}
 	return nil
 }
@@ -255,6 +268,9 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 	e.layer, e.seq = number, seq
 	if s.index.count == b.MaxEntries {
 		return fmt.Errorf("is %w: the layer has more than %d entries", errTooMuch, b.MaxEntries)
+	}
+	if err := b.entry(); err != nil {
+		return err
 	}
 	if b.text.Add(e.weight()) > maxText {
 		return fmt.Errorf("is %w: names and attributes take more than %d MiB", errTooMuch, maxText>>20)

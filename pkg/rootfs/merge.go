@@ -55,7 +55,8 @@ type merger struct {
 	resolver
 	names int // in the tree
 	max   int
-	paths int64 // the lengths of all paths of the tree together
+	paths int64        // the lengths of all paths of the tree together
+	grow  func() error // is called for each new name, and says whether there is memory for it; nil always says yes
 
 	layer   int32
 	pending []*dentry         // hard links of this layer that came before their targets
@@ -150,6 +151,11 @@ func (m *merger) add(at *dentry, name string, ino *inode) (*dentry, error) {
 	}
 	if m.names++; m.names > m.max {
 		return nil, fmt.Errorf("is %w: the image has more than %d entries", errTooMuch, m.max)
+	}
+	if m.grow != nil {
+		if err := m.grow(); err != nil {
+			return nil, err
+		}
 	}
 	if at.depth == maxDepth {
 		return nil, fmt.Errorf("lies deeper than %d directories", maxDepth)

@@ -273,6 +273,40 @@ func TestGrow(t *testing.T) {
 	}
 }
 
+// TestGrowNames has files without contents, whose names take memory: while layers are read, and in the tree. A
+// few paths can stand for many directories.
+func TestGrowNames(t *testing.T) {
+	full := errors.New("too little memory")
+	var files, deep []imagetest.Entry
+	for i := range 5000 {
+		files = append(files, imagetest.File(fmt.Sprint("f", i), ""))
+	}
+	long := strings.Repeat("d/", 1000)
+	for i := range 8 {
+		deep = append(deep, imagetest.File(fmt.Sprint(i, "/", long, "f"), ""))
+	}
+	for _, tc := range []struct {
+		name    string
+		entries []imagetest.Entry
+		calls   int
+	}{{"while a layer is read", files, 1}, {"in the tree", files, 2}, {"directories that no layer has", deep, 1}} {
+		calls := 0
+		tree, err := rootfs.Read(t.Context(), []rootfs.Layer{imagetest.Files(tc.entries...).Blob(t)},
+			rootfs.Options{Grow: func() error {
+				if calls++; calls == tc.calls {
+					return full
+				}
+				return nil
+			}})
+		if err == nil {
+			tree.Close()
+		}
+		if !errors.Is(err, full) || rootfs.TooMuch(err) || !strings.Contains(err.Error(), "cannot be kept: too little") {
+			t.Errorf("%s: Read = %v, want the error of Grow at call %d", tc.name, err, tc.calls)
+		}
+	}
+}
+
 // counting counts the bytes that are read of a layer.
 type counting struct {
 	rootfs.Layer

@@ -92,7 +92,7 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 		return err
 	})
 	if err == nil {
-		err = t.merge(ctx, b.MaxEntries, b.Under)
+		err = t.merge(ctx, b)
 	}
 	if err == nil && b.Twice != nil {
 		err = t.readAgain(ctx, layers, b)
@@ -130,8 +130,9 @@ func TooMuch(err error) bool {
 }
 
 // merge makes one tree of the layers, of which the lowest are those of an image under the others.
-func (t *Tree) merge(ctx context.Context, maxEntries, under int) error {
-	m := newMerger(ctx, maxEntries)
+func (t *Tree) merge(ctx context.Context, b *bounds) error {
+	m, under := newMerger(ctx, b.MaxEntries), b.Under
+	m.grow = b.entry
 	if under > 0 {
 		if err := t.layUnder(m, under); err != nil {
 			return err

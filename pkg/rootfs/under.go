@@ -15,6 +15,7 @@ func (t *Tree) Under() *Tree { return t.under }
 // So the directories of the lower image are where the upper one, by itself, has them.
 func (t *Tree) layUnder(m *merger, under int) error {
 	alone, above := newMerger(m.ctx, m.max), newMerger(m.ctx, m.max)
+	alone.grow, above.grow = m.grow, m.grow
 	if err := alone.applyAll(t.layers[:under], 0); err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package squashfs
 
 import (
 	"bytes"
-	"hash/maphash"
 	"io"
 	"os"
 
@@ -23,11 +22,11 @@ type Layer struct {
 	extents  []extent
 	frags    []fragment
 
-	tail   *job   // the fragment that is being filled; nil if none is
-	jobs   []*job // blocks that are not written yet, in order
-	known  map[sum]int32
-	cursor *Cursor // compares with what was written
-	taken  bool    // f has become the image
+	tail  *job   // the fragment that is being filled; nil if none is
+	jobs  []*job // blocks that are not written yet, in order
+	known map[sum]int32
+	tags  []byte // scratch
+	taken bool   // f has become the image
 }
 
 // content is a file's content. A small one is a part of a fragment, a larger one is an extent.
@@ -67,16 +66,8 @@ type piece struct {
 	live        bool // it is in the image
 }
 
-// sum tells contents apart. That two have the same one does not mean that they are equal.
-type sum struct {
-	hash uint64
-	size int64
-}
-
 func newLayer(p *Packer, f *os.File) *Layer {
-	l := &Layer{p: p, f: f, pos: superSize, known: map[sum]int32{}}
-	l.cursor = l.newCursor()
-	return l
+	return &Layer{p: p, f: f, pos: superSize, known: map[sum]int32{}}
 }
 
 // Add appends a file and returns where its content is in the stream. It reads f.Size bytes of the content.
@@ -102,16 +93,11 @@ func (l *Layer) addSmall(c *content, r io.Reader) error {
 	if _, err := io.ReadFull(r, raw); err != nil {
 		return err
 	}
-	key := sum{maphash.Bytes(l.p.seed, raw), c.size}
+	l.tags = l.p.sums.add(l.tags[:0], raw)
+	key := l.p.sums.of(l.tags, c.size)
 	if i, ok := l.known[key]; ok {
-		same, err := l.sameSmall(&l.contents[i], raw)
-		if err != nil {
-			return err
-		}
-		if same {
-			c.first, c.where = i, l.contents[i].where
-			return nil
-		}
+		c.first, c.where = i, l.contents[i].where
+		return nil
 	}
 	l.known[key] = c.first
 	c.where = l.use(raw)
@@ -141,23 +127,6 @@ func (l *Layer) use(raw []byte) where {
 	return where{none, l.tail.fragment, uint32(begin)}
 }
 
-// sameSmall reports whether a content that was added before is equal to raw.
-func (l *Layer) sameSmall(c *content, raw []byte) (bool, error) {
-	from, to := c.at, c.at+uint32(c.size)
-	if c.fragment == l.tail.fragment {
-		return bytes.Equal(l.tail.raw[from:to], raw), nil
-	}
-	for _, j := range l.jobs {
-		if j.fragment == c.fragment {
-			return bytes.Equal(j.raw[from:to], raw), nil
-		}
-	}
-	if err := l.cursor.load(none, c.fragment, 0, l.frags[c.fragment].start, l.frags[c.fragment].block); err != nil {
-		return false, err
-	}
-	return bytes.Equal(l.cursor.data[from:to], raw), nil
-}
-
 // endFragment hands the fragment over that was filled.
 func (l *Layer) endFragment() error {
 	j := l.tail
@@ -176,8 +145,7 @@ func (l *Layer) addLarge(c *content, r io.Reader) error {
 	l.extents = append(l.extents, extent{})
 	e := &l.extents[number]
 	e.blocks = make([]uint32, 0, min((c.size-1)/int64(l.p.opt.BlockSize)+1, 1<<16)) // the size may be a lie
-	var hash maphash.Hash
-	hash.SetSeed(l.p.seed)
+	l.tags = l.tags[:0]
 	for left := c.size; left > 0; {
 		j := l.p.job()
 		j.raw = j.raw[:min(left, int64(cap(j.raw)))]
@@ -185,7 +153,7 @@ func (l *Layer) addLarge(c *content, r io.Reader) error {
 			return err
 		}
 		left -= int64(len(j.raw))
-		hash.Write(j.raw) // a hash takes everything
+		l.tags = l.p.sums.add(l.tags, j.raw)
 		e.blocks = append(e.blocks, 0)
 		if zero(j.raw) {
 			e.sparse += int64(len(j.raw))
@@ -197,52 +165,21 @@ func (l *Layer) addLarge(c *content, r io.Reader) error {
 			return err
 		}
 	}
-	key := sum{hash.Sum64(), c.size}
+	key := l.p.sums.of(l.tags, c.size)
 	if i, ok := l.known[key]; ok {
-		same, err := l.sameLarge(l.contents[i].extent, number)
-		if err != nil {
+		if err := l.write(0); err != nil { // so that it is known where they are
 			return err
 		}
-		if same {
-			if e.size > 0 {
-				l.pos = e.start
-			}
-			l.extents = l.extents[:number]
-			c.first, c.where = i, l.contents[i].where
-			return nil
+		if e.size > 0 {
+			l.pos = e.start
 		}
+		l.extents = l.extents[:number]
+		c.first, c.where = i, l.contents[i].where
+		return nil
 	}
 	l.known[key] = c.first
 	c.where = where{number, none, 0}
 	return nil
-}
-
-// sameLarge reports whether two extents are equal. The same blocks are the same compressed.
-func (l *Layer) sameLarge(i, k int32) (bool, error) {
-	if err := l.write(0); err != nil {
-		return false, err
-	}
-	a, b := &l.extents[i], &l.extents[k]
-	for n := range a.blocks {
-		if a.blocks[n] != b.blocks[n] {
-			return false, nil
-		}
-	}
-	const step = 64 << 10
-	var one, other [step]byte
-	for done := int64(0); done < a.size; done += step {
-		n := min(a.size-done, step)
-		if _, err := l.f.ReadAt(one[:n], a.start+done); err != nil {
-			return false, err
-		}
-		if _, err := l.f.ReadAt(other[:n], b.start+done); err != nil {
-			return false, err
-		}
-		if !bytes.Equal(one[:n], other[:n]) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // zero reports whether p holds zeros only: its first byte is zero, and each byte is equal to the next.
@@ -311,8 +248,7 @@ func (l *Layer) Seal() error {
 			return err
 		}
 	}
-	l.known = nil
-	l.cursor = nil
+	l.known, l.tags = nil, nil
 	return l.write(0)
 }
 

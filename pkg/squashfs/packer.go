@@ -2,7 +2,6 @@ package squashfs
 
 import (
 	"fmt"
-	"hash/maphash"
 	"maps"
 	"os"
 	"runtime"
@@ -17,7 +16,7 @@ import (
 type Packer struct {
 	opt   Options
 	codec codec
-	seed  maphash.Seed // of the hashes that find duplicates
+	sums  summer // finds duplicates
 	free  chan *job
 	extra chan struct{} // a place for each block that a layer has on its way beyond own
 	grown atomic.Int64
@@ -38,7 +37,11 @@ func New(opt Options) (*Packer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Packer{opt: opt, codec: c, seed: maphash.MakeSeed(), free: make(chan *job, 2*workers),
+	sums, err := newSummer()
+	if err != nil {
+		return nil, err
+	}
+	return &Packer{opt: opt, codec: c, sums: sums, free: make(chan *job, 2*workers),
 		extra: make(chan struct{}, workers)}, nil
 }
 
