@@ -49,7 +49,9 @@ func BenchmarkRoot(b *testing.B) {
 	}
 	for b.Loop() {
 		for _, root := range []string{"tmpfs", "squashfs"} {
-			log := morph(b, ref, root, "640M").Start(b).Until(over, patience)
+			m := morph(b, ref, root, "640M")
+			m.CPUs = 2
+			log := m.Start(b).Until(over, patience)
 			complete(b, log)
 			b.ReportMetric(number(log, `^\[ *(\d+\.\d+)\] Run /init as init process`), root+"-s")
 			used := number(log, `^report: memory: MemTotal: +(\d+) kB`) - number(log, `^report: memory: MemAvailable: +(\d+) kB`)
