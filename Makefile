@@ -214,6 +214,14 @@ trixie: all
 	nice $(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' \
 	  MODULES='$$(PACKAGES)/modules' out/trixie/wyrcan.kernel out/trixie/wyrcan.initrd
 
+# More kernels of Debian, by RELEASE-NAME, where the package is linux-image-NAME: the tests boot them in all forms of the
+# root. Those in clouds are small.
+KERNELS := $(if $(filter amd64,$(HOST)),bookworm-cloud-amd64 trixie-cloud-amd64 trixie-cloud-arm64)
+KERNELS := $(KERNELS:%=out/kernels/%/vmlinuz)
+$(KERNELS): out/kernels/%/vmlinuz:
+	tools/kernel $(lastword $(subst -, ,$*)) $(firstword $(subst -, ,$*)) $(@D) \
+	  linux-image-$(patsubst $(firstword $(subst -, ,$*))-%,%,$*)
+
 run: all out/wyrcan.demo
 	tools/need $(QEMU)
 	out/wyrcan $(if $(IMG),run $(IMG),demo)
@@ -280,7 +288,7 @@ reproduced: all $(FOREIGN) out/wyrcan.demo $(if $(FOREIGN),$(SECURE))
 	rm -rf out/again
 
 # The tests that make test leaves out.
-test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie reproduced \
+test-slow: all $(FOREIGN) out/wyrcan.demo out/debian.oci trixie reproduced $(KERNELS) \
   out/examples/server-bookworm.oci out/examples/server-trixie.oci \
   out/examples/minimal-bookworm.oci out/examples/disk-bookworm.oci \
   $(if $(FOREIGN),payload out/payload/coreboot.rom out/kexec-tools/kexec)

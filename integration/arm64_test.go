@@ -38,6 +38,13 @@ func kernelForARM(t *testing.T) []byte {
 	return read(t, vm.Artefact(t, "arm64/wyrcan.kernel"))
 }
 
+// mountable returns the modules for a root that is an image, of a kernel that make has downloaded, and more files.
+func mountable(t *testing.T, kernel string, more ...imagetest.Entry) []imagetest.Entry {
+	t.Helper()
+	s := ship(t, kernel)
+	return append(s.entries(t, s.needed(t)), more...)
+}
+
 // packed returns a kernel as Image.gz, which distributions have for boot loaders that unpack it.
 func packed(t *testing.T, kernel []byte) []byte {
 	t.Helper()
@@ -56,15 +63,16 @@ func packed(t *testing.T, kernel []byte) []byte {
 }
 
 // TestARM64 boots a machine for arm64 that describes itself by a device tree. The image comes out of an index that has
-// one for amd64 as well. The kernel is an Image, as Debian has it.
+// one for amd64 as well. The kernel is an Image, as Debian has it. The root is an image in the initrd.
 func TestARM64(t *testing.T) {
 	t.Parallel()
 	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "amd64"},
 		Layers: []imagetest.Layer{kernelLayer(t), initLayer(t)}}.Image(t)
-	mine := demoForARM(t, kernelForARM(t), imagetest.File("boot/wyrcan.cmdline", "console=ttyAMA0\n\tpanic=-1"))
+	mine := demoForARM(t, kernelForARM(t), mountable(t, "arm64/kernel",
+		imagetest.File("boot/wyrcan.cmdline", "console=ttyAMA0\n\tpanic=-1"))...)
 	ref := fromGuest(imagetest.Serve(t).Push(t, "demo:1", imagetest.Index(t, other, mine)))
 
-	const arguments = ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`
+	const arguments = ` wyr.root=squashfs wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`
 	v := vm.Machine{Arch: "arm64", CPUs: 1, Cmdline: vm.Boot(ref) + arguments}.Start(t)
 	v.Wait(`^wyrboot: Wyrcan `+regexp.QuoteMeta(vm.Version(t))+`, the container bootloader$`, bootTime)
 	v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
@@ -76,6 +84,7 @@ func TestARM64(t *testing.T) {
 	if got := v.Wait(`^`+words+`command line +(.*)\n`, stepTime)[1]; got != line {
 		t.Errorf("the container's command line is %q, want %q", got, line)
 	}
+	v.Wait(`^`+words+`root +overlay$`, stepTime)
 	v.Wait(`^`+words+`the container's own words`, stepTime)
 	v.Exit(stepTime)
 	v.Never(`wyrinit: |without a driver|cannot load driver`)

@@ -83,6 +83,7 @@ func TestBoot(t *testing.T) {
 	ref := fromGuest(registry.Push(t, "bootable:1", imagetest.Index(t, other, mine)))
 
 	v := vm.Machine{
+		CPUs:    2,
 		QEMU:    vm.Max,
 		Cmdline: `quiet ` + vm.Boot(ref) + ` wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`,
 	}.Start(t)

@@ -105,18 +105,24 @@ func TestSlowARM64ISO(t *testing.T) {
 	}
 }
 
-// TestSlowARM64UKI boots the unified kernel image over HTTP. SMBIOS names the image, whose kernel is an Image.gz.
+// TestSlowARM64UKI boots the unified kernel image over HTTP. SMBIOS names the image, whose kernel is an Image.gz of Debian
+// 13. Its root is an image in the initrd: the machine has ACPI, which cannot tell of one that was left in memory.
 func TestSlowARM64UKI(t *testing.T) {
 	t.Parallel()
-	image := servedForARM(t, packed(t, kernelForARM(t)))
+	const newer = "kernels/trixie-cloud-arm64"
+	kernel := packed(t, read(t, vm.Artefact(t, newer+"/vmlinuz")))
+	image := servedForARM(t, kernel, mountable(t, newer)...)
 	dir := bootDir(t, map[string]string{"wyrcan.efi": vm.Artefact(t, "arm64/wyrcan.efi")})
 	const messaging, uri = 3, 24
 	entry := bootEntry(messaging, uri, []byte("http://"+serveDir(t, dir)+"/wyrcan.efi"), "")
 	v := armNVRAM(t, entry...).fromARM("-smbios",
-		"type=11,value=io.systemd.credential:wyr.config=wyr.arg=demo=once wyr.img="+allowed(image)).Start(t)
+		"type=11,value=io.systemd.credential:wyr.config=wyr.root=squashfs wyr.arg=demo=once wyr.img="+allowed(image)).Start(t)
 	v.Wait(`^wyrboot: configuration: .*SMBIOS`, vm.Patience)
 	onACPI(t, v)
 	spoke(t, v)
+	if !regexp.MustCompile(words + `root +overlay\n`).MatchString(v.Said()) {
+		t.Error("the root is no overlay of an image")
+	}
 }
 
 // TestSlowARM64NVRAM shows that EFI's runtime services work after kexec: Wyrcan, booted as a container, finds its image
@@ -129,7 +135,7 @@ func TestSlowARM64NVRAM(t *testing.T) {
 		t.Fatal(err)
 	}
 	wyrcan := fromGuest(imagetest.Serve(t).Push(t, "wyrcan", index))
-	m := vm.Machine{Arch: "arm64", NoRNG: true, Cmdline: vm.Boot(wyrcan) + " wyr.arg=console=ttyAMA0",
+	m := vm.Machine{Arch: "arm64", CPUs: 2, NoRNG: true, Cmdline: vm.Boot(wyrcan) + " wyr.arg=console=ttyAMA0",
 		QEMU: armNVRAM(t, configured(t, image)).aavmf()}
 	v := m.Start(t)
 	v.Step(t, "DHCP without random numbers", func(*testing.T) {

@@ -74,7 +74,7 @@ func kexecs(t *testing.T, by way) {
 
 	// Nothing else may print in the middle of a line. The kernel prints nothing once the server runs.
 	const silence = " systemd.show_status=no systemd.mask=serial-getty@ttyS0.service"
-	v := vm.Machine{Memory: memory, Long: true, Kernel: kernel, Initrd: initrd,
+	v := vm.Machine{Memory: memory, CPUs: 2, Long: true, Kernel: kernel, Initrd: initrd,
 		Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container +
 			" server.option=" + by.option}.Start(t)
 	v.Exit(patience)

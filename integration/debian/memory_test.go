@@ -35,6 +35,7 @@ func boots(b *testing.B, mib int, ref string) bool {
 	b.Helper()
 	log := vm.Machine{
 		Memory:  fmt.Sprint(mib, "M"),
+		CPUs:    2,
 		Cmdline: "panic=-1 " + vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
 	}.Start(b).Until(over, patience)
 	refused := regexp.MustCompile(`(?m)^wyrboot: .*(too little|not enough) memory.*$`)

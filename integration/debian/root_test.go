@@ -38,7 +38,9 @@ func BenchmarkRoot(b *testing.B) {
 	ref := imagetest.Serve(b).Push(b, "debian", debian(b))
 	for b.Loop() {
 		for _, root := range []string{"tmpfs", "squashfs"} {
-			log := morph(b, ref, root, "640M").Start(b).Until(over, patience)
+			m := morph(b, ref, root, "640M")
+			m.CPUs = 2
+			log := m.Start(b).Until(over, patience)
 			complete(b, log)
 			b.ReportMetric(number(b, log, `^\[ *(\d+\.\d+)\] Run /init as init process`), root+"-s")
 			b.ReportMetric(used(b, log), root+"-MiB")

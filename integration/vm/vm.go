@@ -39,7 +39,7 @@ type Machine struct {
 	Initrd  string   // a file; "" is out/wyrcan.initrd
 	Cmdline string   // kernel arguments, after the console's
 	Memory  string   // the value of -m; "" is 1G
-	CPUs    int      // 0 is 2; with 1 an emulated boot takes an eighth less of the host's time
+	CPUs    int      // 0 is 1; with 2 an emulated boot takes a third more of the host's time
 	NICs    []string // values of -nic; nil is one virtio card in the user network
 	QEMU    []string // further options
 	Reboots bool     // the machine really reboots; otherwise a reboot ends it
@@ -81,6 +81,7 @@ type VM struct {
 	more chan struct{} // closed, and made anew, when there is more text
 	at   int           // match looks from here on
 	path trace
+	cost cost
 	free func() // lets another machine run; nil when this one has ended
 }
 
@@ -147,9 +148,10 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 		return nil, err
 	}
 	v.log = v.file.Name()
+	v.cost.pidFile = filepath.Join(t.TempDir(), "pid")
 
 	on := boards()[cmp.Or(m.Arch, "amd64")]
-	args := []string{"-m", cmp.Or(m.Memory, "1G"), "-smp", strconv.Itoa(cmp.Or(m.CPUs, 2))}
+	args := []string{"-m", cmp.Or(m.Memory, "1G"), "-smp", strconv.Itoa(cmp.Or(m.CPUs, 1)), "-pidfile", v.cost.pidFile}
 	if !m.NoRNG {
 		args = append(args, "-device", "virtio-rng-pci")
 	}
@@ -201,7 +203,7 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	}
 	t.Cleanup(func() {
 		v.Stop()
-		t.Logf("seconds since power-on: %v", &v.path)
+		t.Logf("seconds since power-on: %v; %.1f seconds of this host's processors", &v.path, v.cost.seconds)
 		switch {
 		case t.Failed():
 			t.Logf("the text of the serial line is in %s; the command was\n%s", v.log, v.qemu.CmdlineQuoted())
@@ -213,7 +215,12 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 }
 
 // Stop ends the machine. It may be called again.
-func (v *VM) Stop() { v.stop() }
+func (v *VM) Stop() {
+	v.mu.Lock()
+	v.cost.look(time.Now())
+	v.mu.Unlock()
+	v.stop()
+}
 
 // Step runs a subtest, which is the one that fails if the machine fails in it. The steps are those of one machine, so
 // the test ends with the first one that fails.
@@ -263,6 +270,7 @@ func (v *VM) Write(p []byte) (int, error) {
 	}
 	v.text = v.esc.strip(v.text, p)
 	v.path.see(v.text)
+	v.cost.look(time.Now())
 	close(v.more)
 	v.more = make(chan struct{})
 	return len(p), nil

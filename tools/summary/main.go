@@ -10,8 +10,9 @@
 //	printed as they are. Of the tests it prints what "go test" prints without -v: one line for each package, and all
 //	that a test has said that failed.
 //
-//	The summary has one line for each package, for each test that failed and for each target that make gave up, and
-//	the ten tests that took longest. The time that a test waited for its turn to start a machine does not count.
+//	The summary has one line for each package, for each test that failed and for each target that make gave up, the
+//	ten tests that took longest, and the ten whose machines took most of the host's processors. The time that a test
+//	waited for its turn to start a machine does not count.
 package main
 
 import (
@@ -50,8 +51,9 @@ type test struct {
 	said    strings.Builder
 	waited  float64
 	elapsed float64
-	alone   bool // it ran in its parent's time, as a subtest does that calls no t.Parallel
-	group   bool // it has subtests that did not
+	cost    float64 // of its machines, in seconds of the host's processors
+	alone   bool    // it ran in its parent's time, as a subtest does that calls no t.Parallel
+	group   bool    // it has subtests that did not
 }
 
 // counts reports whether the time of the test is one that nobody else has told already.
@@ -106,6 +108,9 @@ func (s *summary) print(text string) {
 // waited matches what package integration/vm says when other machines had to end first.
 var waited = regexp.MustCompile(`: waited ([0-9.]+) s for other machines`)
 
+// cost matches what package integration/vm says when a machine has ended.
+var cost = regexp.MustCompile(`; ([0-9.]+) seconds of this host's processors`)
+
 func (s *summary) event(e event) {
 	if e.Test == "" {
 		if e.Output != "" && e.Output != "PASS\n" && e.Output != "FAIL\n" {
@@ -121,6 +126,10 @@ func (s *summary) event(e event) {
 		}
 		if m := waited.FindStringSubmatch(e.Output); m != nil {
 			t.wait(m[1])
+		}
+		if m := cost.FindStringSubmatch(e.Output); m != nil {
+			seconds, _ := strconv.ParseFloat(m[1], 64) // some other text that looks like it counts as nothing
+			t.cost += seconds
 		}
 	case "pause":
 		t.alone = false
@@ -163,8 +172,11 @@ func (s *summary) test(pkg, name string) *test {
 
 // end prints the summary. A test that has begun and not ended was cut off with its package, and is printed as well.
 func (s *summary) end() {
-	var tests []*test
+	var tests, machines []*test
 	for _, t := range s.tests {
+		if t.cost > 0 {
+			machines = append(machines, t)
+		}
 		if t.said.Len() > 0 {
 			s.print(t.said.String())
 		}
@@ -187,5 +199,24 @@ func (s *summary) end() {
 	}
 	for _, t := range tests[:min(longest, len(tests))] {
 		fmt.Fprintf(s.out, "%6.1f s  %s\n", t.elapsed-t.waited, t.name)
+	}
+	s.costs(machines)
+}
+
+// costs prints which tests have the machines that cost most.
+func (s *summary) costs(tests []*test) {
+	if len(tests) == 0 {
+		return
+	}
+	var all float64
+	for _, t := range tests {
+		all += t.cost
+	}
+	fmt.Fprintf(s.out, "\n== the machines of %d tests took %.0f s of processors, most those of these\n", len(tests), all)
+	slices.SortFunc(tests, func(a, b *test) int {
+		return cmp.Or(cmp.Compare(b.cost, a.cost), cmp.Compare(a.name, b.name))
+	})
+	for _, t := range tests[:min(longest, len(tests))] {
+		fmt.Fprintf(s.out, "%6.1f s  %s\n", t.cost, t.name)
 	}
 }

@@ -21,6 +21,8 @@ var programs = map[string]string{
 			for _, name := range strings.Fields("one two three") {
 				t.Run(name, func(t *testing.T) {
 					t.Log("waited 0.1 s for other machines to end")
+					t.Log("seconds since power-on: the end 9.0; 1.5 seconds of this host's processors")
+					t.Log("seconds since power-on: the end 9.0; 2.0 seconds of this host's processors")
 					time.Sleep(600 * time.Millisecond)
 				})
 			}
@@ -34,6 +36,7 @@ var programs = map[string]string{
 	"bad": `
 		func TestParent(t *testing.T) {
 			t.Log("a word of the parent")
+			t.Log("seconds since power-on: the end 9.0; 20.5 seconds of this host's processors")
 			t.Run("good", func(t *testing.T) { t.Log("a word that nobody needs") })
 			t.Run("bad", func(t *testing.T) { t.Log("first word"); t.Error("second word") })
 		}
@@ -97,6 +100,15 @@ func TestRun(t *testing.T) {
 		if !strings.Contains("\n"+summary, "\n"+want) {
 			t.Errorf("no line %q in the summary\n%s", want, summary)
 		}
+	}
+	longest, machines, _ := strings.Cut(longest, "\n== ")
+	const costs = "the machines of 4 tests took 31 s of processors, most those of these\n" +
+		"  20.5 s  example.com/m/bad TestParent\n" +
+		"   3.5 s  example.com/m/good TestSteps/one\n" +
+		"   3.5 s  example.com/m/good TestSteps/three\n" +
+		"   3.5 s  example.com/m/good TestSteps/two\n"
+	if machines != costs {
+		t.Errorf("the machines are\n%s", machines)
 	}
 	var names []string
 	for line := range strings.Lines(longest) {
