@@ -56,31 +56,83 @@ func (p *Plan) findRoot(ctx context.Context) error {
 	if !p.wyrinit {
 		p.Root = Initramfs
 	}
-	if p.opt.Packer == nil {
+	forms := p.wanted()
+	if !forms[0].IsImage() {
 		return nil
 	}
-	root := Root(p.opt.Packer.Kind())
 	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
-	why := p.unmountable(root, config)
-	if why == nil {
-		why = p.findWhiteout(ctx)
+	var first error
+	for _, root := range forms {
+		if !root.IsImage() {
+			break
+		}
+		m, why := p.mount(ctx, root, config)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if why == nil {
+			p.Root, p.mounts = root, m
+			return nil
+		}
+		first = cmp.Or(first, why)
 	}
-	if why == nil {
-		why = p.findModules(ctx, root, config)
+	p.unmounted = first
+	cannot := fmt.Sprintf("the root cannot be %s image", a(forms[0].Name()))
+	if p.opt.Root == Auto {
+		p.Why = "the kernel cannot mount an image of them"
+		cannot += ", so its files are unpacked into memory, of which they leave less than half free"
+	} else {
+		cannot += fmt.Sprintf(" (wyr.root=%s), so its files are unpacked into memory", forms[0])
 	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case why != nil:
-		p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("the root cannot be %s image "+
-			"(wyr.root=%s), so its files are unpacked into memory: %v", a(root.Name()), root, why)})
-	default:
-		p.Root = root
-	}
+	p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("%s: %v", cannot, first)})
 	return nil
+}
+
+// mounts is how the kernel mounts an image as the root.
+type mounts struct {
+	place   handover.Place
+	modules []modules.Module
+	file    []modules.Module // for the image in a file, if it is in memory
+	other   error            // why it cannot be in a file; nil if it is, or can be
+}
+
+// mount finds out how the kernel mounts such a root. Its error says why the kernel cannot.
+func (p *Plan) mount(ctx context.Context, root Root, config map[string]string) (m mounts, err error) {
+	if err := p.unmountable(root, config); err != nil {
+		return m, err
+	}
+	if err := p.findWhiteout(ctx); err != nil {
+		return m, err
+	}
+	fs := filesystems[root]
+	if fs.inPlace && !p.opt.InPlace {
+		return m, errNotLeft
+	}
+	mount := []part{fs.part, overlay}
+	m.place = handover.InFile
+	m.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
+	if !p.opt.InPlace {
+		return m, err
+	}
+	left, no := p.find(ctx, config, slices.Concat(inPlace, mount))
+	if no != nil {
+		if fs.inPlace {
+			err = no
+		}
+		return m, err
+	}
+	return mounts{handover.InMemory, left, m.modules, err}, nil
+}
+
+// tooLarge adds to the error about unpacked files that the memory is too little for why they are unpacked.
+func (p *Plan) tooLarge(err error) error {
+	if p.unmounted == nil {
+		return err
+	}
+	return fmt.Errorf("%w; its kernel cannot keep the files packed: %w", err, p.unmounted)
 }
 
 // a returns a name behind its article.
@@ -137,25 +189,6 @@ func forOverlay(n *rootfs.Node) bool {
 		}
 	}
 	return false
-}
-
-// findModules finds the modules that the kernel needs to mount the root, and decides where the image is.
-func (p *Plan) findModules(ctx context.Context, root Root, config map[string]string) error {
-	var err error
-	fs := filesystems[root]
-	mount := []part{fs.part, overlay}
-	if p.opt.InPlace {
-		if p.modules, err = p.find(ctx, config, slices.Concat(inPlace, mount)); err == nil {
-			p.place = handover.InMemory
-			return nil
-		}
-	}
-	if fs.inPlace {
-		return cmp.Or(err, errNotLeft)
-	}
-	p.place = handover.InFile
-	p.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
-	return err
 }
 
 // errNotLeft is why an image has no use that is not compressed.

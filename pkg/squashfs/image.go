@@ -43,6 +43,11 @@ func (p *Packer) image(ctx context.Context, tree *rootfs.Choice, layers []*Layer
 	if err := mark(ctx, tree); err != nil {
 		return nil, err
 	}
+	for _, l := range layers { // before anything grows
+		if err := l.releaseGaps(); err != nil {
+			return nil, err
+		}
+	}
 	for _, l := range layers {
 		if err := l.repack(ctx); err != nil {
 			return nil, err
