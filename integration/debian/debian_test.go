@@ -34,9 +34,8 @@ func TestDebian(t *testing.T) {
 		t.Parallel()
 		registry := imagetest.Serve(t, login)
 		ref := registry.Push(t, "debian", img)
-		m := vm.Machine{Memory: "480M", CPUs: 2, Long: true, Cmdline: arguments(ref) + unpacks, Initrd: 
-			Initrd: withLogin(t, registry.Host),
-			QEMU: handedOver}
+		m := vm.Machine{Memory: "480M", CPUs: 2, Long: true, Cmdline: arguments(ref) + unpacks,
+			Initrd: withLogin(t, registry.Host), QEMU: handedOver}
 		log := m.Start(t).Until(over, patience)
 		complete(t, log)
 		checkRecord(t, log, img, ref)
