@@ -120,7 +120,7 @@ func (s *shipped) check(t *testing.T) {
 		}
 		defer tree.Close()
 		plan, err := bundle.Inspect(t.Context(), tree, bundle.Options{Wyrinit: []byte("wyrinit"), Arch: s.arch,
-			SquashFS: packer, InPlace: asked.place == handover.InMemory})
+			Packer: packer, InPlace: asked.place == handover.InMemory})
 		if err != nil {
 			t.Fatal(err)
 		}
