@@ -71,6 +71,13 @@ func tell() error {
 		return err
 	}
 	say("begin with %d kB in all", m.Total>>10)
+	flags, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return err
+	}
+	if bytes.Contains(flags, []byte(" la57")) { // the kernel only says that of a processor whose mode it is
+		say("its page tables have five levels")
+	}
 	for _, name := range []string{"/proc/iomem", "/sys/firmware/memmap/*/type"} {
 		n, err := persistent(name)
 		if err != nil {

@@ -2,7 +2,6 @@ package kexec
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -241,9 +240,8 @@ func (u *usable) without(contents []content) usable {
 		}
 	}
 	held = union(held)
-	places := slices.SortedFunc(slices.Values(*u), func(a, b place) int { return cmp.Compare(a.from, b.from) })
 	var all []span
-	for _, p := range places {
+	for _, p := range *u { // which are in order
 		at := p.from
 		for len(held) > 0 && held[0].to <= at {
 			held = held[1:]

@@ -1,9 +1,8 @@
 package kexec
 
 import (
-	"cmp"
 	"errors"
-	"slices"
+	"sort"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
 )
@@ -58,7 +57,10 @@ type purgatory struct {
 func (m *machine) reach() []span {
 	var all []span
 	add := func(s span) {
-		all = append(all, span{s.from &^ (largePage - 1), roundUp(s.to, largePage)})
+		s = span{s.from &^ (largePage - 1), roundUp(s.to, largePage)}
+		if s.from < s.to && s.to <= tableLimit {
+			all = append(all, s)
+		}
 	}
 	for _, r := range m.memory {
 		switch r.kind {
@@ -74,13 +76,12 @@ func (m *machine) reach() []span {
 			add(span{at, at + le.Uint64(b[24:])*frameSize})
 		}
 	}
-	all = slices.DeleteFunc(all, func(s span) bool { return s.from >= s.to || s.to > tableLimit })
 	return union(all)
 }
 
 // union sorts stretches and unites those that overlap or are beside each other.
 func union(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	sort.Slice(spans, func(i, j int) bool { return spans[i].from < spans[j].from })
 	var all []span
 	for _, s := range spans {
 		if n := len(all); n > 0 && all[n-1].to >= s.from {
@@ -135,15 +136,15 @@ func inside(moves []move, reach []span) bool {
 			return true
 		}
 		s := span{frame * frameSize, (frame + n) * frameSize}
-		i, found := slices.BinarySearchFunc(reach, s.from, func(r span, at uint64) int { return cmp.Compare(r.from, at) })
-		if !found {
-			i--
-		}
-		return i >= 0 && s.to <= reach[i].to
+		i := sort.Search(len(reach), func(i int) bool { return s.from < reach[i].to })
+		return i < len(reach) && reach[i].from <= s.from && s.to <= reach[i].to
 	}
-	return !slices.ContainsFunc(moves, func(m move) bool {
-		return !mapped(m.to, uint64(m.frames)) || !m.zeros && !mapped(m.from, uint64(m.frames))
-	})
+	for _, m := range moves {
+		if !mapped(m.to, uint64(m.frames)) || !m.zeros && !mapped(m.from, uint64(m.frames)) {
+			return false
+		}
+	}
+	return true
 }
 
 // takeParts takes places for a list of n entries: one place if there is a stretch that is long enough, else at most most
