@@ -10,8 +10,8 @@ import (
 )
 
 // TestSlowLeft leaves images in the memory of more machines: one image after the other, so that each has the memory of
-// the one before; one that is larger than half of the memory; one that the running kernel copies; and above 4 GiB, under
-// EFI, with page tables of five levels.
+// the one before; one that is larger than half of the memory; one that the running kernel copies; and above 4 GiB,
+// under EFI, with page tables of five levels.
 func TestSlowLeft(t *testing.T) {
 	t.Parallel()
 	t.Run("again and again", func(t *testing.T) {

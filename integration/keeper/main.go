@@ -5,8 +5,9 @@
 //
 //	The word keeper=STEP,STEP… of the kernel's command line says how to go on: "leave" starts the next kernel with an
 //	image of keeper.size= bytes, "plain" starts it without; "copy" is "leave" by way of copies in the running kernel. The
-//	next system gets the rest of the list. After the last one the machine is powered off. The file /kernel is the kernel, the files in /modules are the drivers for the image,
-//	to be loaded in the order of their names, and the initramfs is what keeper finds in its own.
+//	next system gets the rest of the list. After the last one the machine is powered off. The file /kernel is the kernel,
+//	the files in /modules are the drivers for the image, to be loaded in the order of their names, and the initramfs is
+//	what keeper finds in its own.
 package main
 
 import (

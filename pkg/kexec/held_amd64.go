@@ -79,8 +79,8 @@ func canHold() error {
 }
 
 // encryption returns by what the machine's memory may be encrypted, as its processors tell. Then page tables have a bit
-// for that, which ours do not have: arch/x86/mm/mem_encrypt*.c, arch/x86/coco. The processor flag sme only says that the
-// firmware allows it; whether the kernel does it, it tells nobody.
+// for that, which ours do not have: arch/x86/mm/mem_encrypt*.c, arch/x86/coco. The processor flag sme only says that
+// the firmware allows it; whether the kernel does it, it tells nobody.
 func encryption(cpuinfo []byte) string {
 	for line := range bytes.Lines(cpuinfo) {
 		if !bytes.HasPrefix(line, []byte("flags")) {

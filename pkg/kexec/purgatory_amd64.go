@@ -7,27 +7,27 @@ import (
 	"github.com/u-root/u-root/pkg/boot/kexec"
 )
 
-// The purgatory is what runs between two kernels if contents lie in pages of this process (Hold): it moves them to their
-// places. It comes into memory as segments of kexec_load do, into stretches of RAM in which neither pages of ours lie
-// nor something has its place: the running kernel fills its segments before our code runs, and our code must not
+// The purgatory is what runs between two kernels if contents lie in pages of this process (Hold): it moves them to
+// their places. It comes into memory as segments of kexec_load do, into stretches of RAM in which neither pages of ours
+// lie nor something has its place: the running kernel fills its segments before our code runs, and our code must not
 // overwrite itself.
 //
 // How the running kernel leaves the machine to it: relocate_kernel_64.S and machine_kexec_64.c in arch/x86/kernel of
 // Linux 6.1 and 6.12.
 //
-//   - One processor runs, in 64-bit mode, with interrupts off and without tables for interrupts and segments. CR4 has no
-//     more bits than PAE, LA57 as before, and MCE in a TDX guest; in CR0, WP is off. So there are no global pages, and no
-//     PCIDs: a new CR3 is all that new page tables take.
+//   - One processor runs, in 64-bit mode, with interrupts off and without tables for interrupts and segments. CR4 has
+//     no more bits than PAE, LA57 as before, and MCE in a TDX guest; in CR0, WP is off. So there are no global pages,
+//     and no PCIDs: a new CR3 is all that new page tables take.
 //   - Its page tables map all RAM and all segments to the same addresses (init_pgtable). But they lie in pages of its
-//     choice, as its code and its stack do (control pages: kimage_alloc_normal_control_pages in kernel/kexec_core.c keeps
-//     them out of the segments' places, and knows nothing of ours). So the purgatory has page tables, a stack and a GDT
-//     of its own.
+//     choice, as its code and its stack do (control pages: kimage_alloc_normal_control_pages in kernel/kexec_core.c
+//     keeps them out of the segments' places, and knows nothing of ours). So the purgatory has page tables, a stack and
+//     a GDT of its own.
 //
 // Page tables, spare frame and list:
 //
-//   - The tables map what may hold RAM, in pages of 2 MiB, which all processors have. Pages of 1 GiB would save 4 KiB for
-//     1 GiB of RAM, and map what is not RAM too: that stops some machines, whose processors read ahead there (Linux,
-//     "x86/mm/ident_map: Use gbpages only where full GB page should be mapped").
+//   - The tables map what may hold RAM, in pages of 2 MiB, which all processors have. Pages of 1 GiB would save 4 KiB
+//     for 1 GiB of RAM, and map what is not RAM too: that stops some machines, whose processors read ahead there
+//     (Linux, "x86/mm/ident_map: Use gbpages only where full GB page should be mapped").
 //   - The next kernel runs with them until it has made its own. Before that, kernels up to 5.9 read EFI's and ACPI's
 //     tables, so these are mapped.
 //   - With LA57 on, a table of the fifth level is above them. A kernel that wants the other paging mode finds what it
@@ -147,8 +147,8 @@ func inside(moves []move, reach []span) bool {
 	return true
 }
 
-// takeParts takes places for a list of n entries: one place if there is a stretch that is long enough, else at most most
-// ones.
+// takeParts takes places for a list of n entries: one place if there is a stretch that is long enough, else at most
+// most ones.
 func (u *usable) takeParts(n uint64, most int) ([]place, bool) {
 	var all []place
 	for range most {
@@ -170,7 +170,7 @@ func (u *usable) takeParts(n uint64, most int) ([]place, bool) {
 	return nil, false
 }
 
-// list writes moves for the purgatory, as segments for its parts. An entry has two words: the address to copy from and
+// segments writes the list of moves, as segments for its parts. An entry has two words: the address to copy from and
 // the number of frames; the address to copy to, and a bit that says that zeros are to come there. Without a number of
 // frames, the second word is the address of the next entry, or 0 at the end.
 func (p *purgatory) segments(moves []move, spareAt uint64) kexec.Segments {
