@@ -144,26 +144,34 @@ func modules() error {
 	return nil
 }
 
-// look compares the image in memory with what it was, once its device is there.
-func look(image pram.Image) error {
-	var device string
+// open opens the image's device, once it is there.
+func open(image pram.Image) (*os.File, error) {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		var err error
-		if device, err = image.Device(os.DirFS("/")); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			return err
+		device, err := image.Device(os.DirFS("/"))
+		if err == nil {
+			var f *os.File
+			if f, err = os.Open("/dev/" + device); err == nil {
+				return f, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return nil, err
 		}
 	}
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
-		return err
-	}
-	f, err := os.Open("/dev/" + device)
+}
+
+// look compares the image in memory with what it was, once its device is there.
+func look(image pram.Image) error {
+	f, err := open(image)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return err
+	}
+	device := filepath.Base(f.Name())
 	room, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
