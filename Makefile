@@ -300,7 +300,7 @@ bench: all out/debian.oci
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
 	go run ./tools/bench -kernel
-	go test -run '^$$' -bench Memory -benchtime 1x -timeout 90m ./integration/debian
+	go test -run '^$$' -bench 'Forms|Memory' -benchtime 1x -timeout 150m ./integration/debian
 
 clean:
 	rm -rf out
