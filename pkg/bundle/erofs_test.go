@@ -101,3 +101,33 @@ func TestEROFS(t *testing.T) {
 		b.Close()
 	}
 }
+
+// TestEROFSNeeds says how much memory such a root takes: that of all files, whose image is as large as they are.
+func TestEROFSNeeds(t *testing.T) {
+	const dir = "lib/modules/" + version + "/"
+	files := bootable(
+		imagetest.File(dir+"modules.builtin", "nd_pmem.ko\nnd_e820.ko\nerofs.ko\noverlay.ko\n"),
+		imagetest.File("data", strings.Repeat("0123456789abcdef", 64<<16))) // 64 MiB
+	p := kept(t, Options{InPlace: true}, files...)
+	forms, err := p.Forms(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.Close()
+	for name, s := range map[string]Sizes{"estimated": p.Sizes(1<<20, nil), "true": p.Sizes(1<<20, made)} {
+		n := p.Needs(forms, s)[2]
+		if n.Root != EROFS || n.Why != nil || n.Auto != 0 || n.Resident < 65<<20 || n.Resident > 67<<20 ||
+			n.Least < n.Resident+reserve+environment {
+			t.Errorf("%s: %+v", name, n)
+		}
+	}
+	unpacked := p.Needs(forms, p.Sizes(1<<20, made))[0]
+	if unpacked.Auto != unpacked.Least {
+		t.Errorf("no SquashFS can be mounted, and unpacked files are chosen from %d bytes on, not from %d", unpacked.Auto,
+			unpacked.Least)
+	}
+}

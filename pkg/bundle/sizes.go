@@ -13,7 +13,8 @@ type Sizes struct {
 	Stored int64       // its layers, as a registry has them
 	Files  rootfs.Stat // in the root
 	Initrd int64       // a compressed initramfs of these files
-	Image  int64       // a SquashFS image of these
+	Image  int64       // a SquashFS image of them
+	EROFS  int64       // an EROFS image of them
 }
 
 // packs is how many times smaller compressed files are: 3.2 for the Debian of the tests, in either form.
@@ -21,10 +22,11 @@ const packs = 3
 
 func (s Sizes) initrd() int64 { return known(s.Initrd, s.Files.Bytes/packs) }
 
-// image returns the size of a file system image.
+// image returns how much memory an image takes. One that is not compressed is as large as the files, and has a page
+// structure of 64 bytes for each page, because it is used as memory.
 func (s Sizes) image(root Root) int64 {
-	if root == EROFS { // its files are whole pages, and not compressed
-		return s.Files.Pages
+	if root == EROFS {
+		return known(s.EROFS, s.Files.Pages) * 65 / 64
 	}
 	return known(s.Image, s.Files.Bytes/packs)
 }
@@ -107,7 +109,7 @@ type Form struct {
 	Why  error
 }
 
-// Forms returns the forms with wyrinit. Tmpfs is the first.
+// Forms returns the forms between which Auto chooses, Tmpfs first, and EROFS, which it does not choose.
 func (p *Plan) Forms(ctx context.Context) ([]Form, error) {
 	config, err := p.config(ctx)
 	if err != nil {
@@ -127,7 +129,9 @@ func (p *Plan) Sizes(stored int64, made *Bundle) Sizes {
 	s := Sizes{Stored: stored, Files: p.files()}
 	switch {
 	case made == nil:
-	case made.Root == SquashFS:
+	case made.Root == EROFS:
+		s.EROFS = made.Beside
+	case made.Root.IsImage():
 		s.Image = max(made.Beside, made.Size)
 	case made.Packing == initrd.Zstd:
 		s.Initrd = made.Size
