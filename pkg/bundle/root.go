@@ -80,14 +80,14 @@ func (p *Plan) findRoot(ctx context.Context) error {
 		first = cmp.Or(first, why)
 	}
 	p.unmounted = first
-	cannot := fmt.Sprintf("the root cannot be %s image", a(forms[0].Name()))
+	text := fmt.Sprintf("the root cannot be %s image (wyr.root=%s), so its files are unpacked into memory: %v",
+		a(forms[0].Name()), forms[0], first)
 	if p.opt.Root == Auto {
 		p.Why = "the kernel cannot mount an image of them"
-		cannot += ", so its files are unpacked into memory, of which they leave less than half free"
-	} else {
-		cannot += fmt.Sprintf(" (wyr.root=%s), so its files are unpacked into memory", forms[0])
+		text = fmt.Sprintf("the root cannot be %s image, so its files are unpacked into memory, of which they leave less "+
+			"than half free: %v", a(forms[0].Name()), first)
 	}
-	p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("%s: %v", cannot, first)})
+	p.Warnings = append(p.Warnings, Warning{RootUnpacked, text})
 	return nil
 }
 
@@ -108,23 +108,22 @@ func (p *Plan) mount(ctx context.Context, root Root, config map[string]string) (
 		return m, err
 	}
 	fs := filesystems[root]
-	if fs.inPlace && !p.opt.InPlace {
-		return m, errNotLeft
-	}
 	mount := []part{fs.part, overlay}
-	m.place = handover.InFile
-	m.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
-	if !p.opt.InPlace {
-		return m, err
+	no := errNotLeft
+	if p.opt.InPlace {
+		m.place = handover.InMemory
+		m.modules, no = p.find(ctx, config, slices.Concat(inPlace, mount))
 	}
-	left, no := p.find(ctx, config, slices.Concat(inPlace, mount))
-	if no != nil {
-		if fs.inPlace {
-			err = no
-		}
-		return m, err
+	if fs.inPlace {
+		m.other = errNotLeft
+		return m, no
 	}
-	return mounts{handover.InMemory, left, m.modules, err}, nil
+	file, err := p.find(ctx, config, slices.Concat(attached, mount))
+	if no == nil {
+		m.file, m.other = file, err
+		return m, nil
+	}
+	return mounts{place: handover.InFile, modules: file}, err
 }
 
 // tooLarge adds to the error about unpacked files that the memory is too little for why they are unpacked.

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"context"
+	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
@@ -149,20 +150,14 @@ type Need struct {
 
 // Needs returns what each form needs.
 func (p *Plan) Needs(forms []Form, s Sizes) (list []Need) {
-	another := false // can be the root
-	for _, f := range forms {
-		another = another || f.Root == SquashFS && f.Why == nil
-	}
+	packed := slices.ContainsFunc(forms, func(f Form) bool { return f.Root == SquashFS && f.Why == nil })
 	for _, f := range forms {
 		n := Need{Form: f, Least: s.Least(f.Root), Resident: s.resident(f.Root)}
 		switch {
-		case f.Root == Tmpfs && another:
+		case f.Root == Tmpfs && packed:
 			n.Auto = s.threshold(p.engine() != "")
-		case f.Root != EROFS && f.Why == nil:
+		case f.Root == Tmpfs, f.Root == SquashFS && packed && n.Least < list[0].Auto:
 			n.Auto = n.Least
-		}
-		if len(list) > 0 && n.Auto >= list[0].Auto {
-			n.Auto = 0
 		}
 		list = append(list, n)
 	}
