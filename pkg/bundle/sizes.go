@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -22,11 +23,11 @@ const packs = 3
 
 func (s Sizes) initrd() int64 { return known(s.Initrd, s.Files.Bytes/packs) }
 
-// image returns how much memory an image takes. One that is not compressed is as large as the files, and has a page
-// structure of 64 bytes for each page, because it is used as memory.
+// image returns how much memory an image takes. One that is not compressed is as large as the files.
 func (s Sizes) image(root Root) int64 {
 	if root == EROFS {
-		return known(s.EROFS, s.Files.Pages) * 65 / 64
+		size := known(s.EROFS, s.Files.Pages)
+		return size + size*pageStructure/memory.Page
 	}
 	return known(s.Image, s.Files.Bytes/packs)
 }
