@@ -10,13 +10,13 @@ import (
 )
 
 // BenchmarkMemory finds the smallest machine that boots the Debian completely, in steps of 16 MiB: with each kernel that
-// Wyrcan may have, in two forms of the root. Each machine must either have all files with their contents, or refuse
+// Wyrcan may have, in each form of the root. Each machine must either have all files with their contents, or refuse
 // with a message of wyrboot. Anything else is a failure.
 func BenchmarkMemory(b *testing.B) {
 	registry := imagetest.Serve(b)
 	ref := registry.Push(b, "debian", debian(b))
 	for _, k := range kernels {
-		for _, root := range []string{"tmpfs", "squashfs"} {
+		for _, root := range []string{"tmpfs", "squashfs", "erofs"} {
 			b.Run(k.name+", "+root, func(b *testing.B) {
 				for b.Loop() {
 					const step = 16

@@ -107,11 +107,15 @@ func mounts(t *testing.T, p bundle.Packer, layers []imagetest.Layer) {
 	none := read(t, 0)
 	defer none.Close()
 	file := filepath.Join(t.TempDir(), "initrd")
-	save(t, none, file, initrd.Options{Single: true, Extra: []initrd.File{
-		extra("init", vm.Program(t, "./report")), extra("expected", text(t, want)), extra("image", image),
-		extra("kind", []byte(p.Kind())), extra("1.ko", module(t, "drivers/block/loop")),
-		extra("2.ko", module(t, "lib/libcrc32c")), extra("3.ko", module(t, "fs/"+p.Kind()+"/"+p.Kind())),
-	}})
+	files := []initrd.File{extra("init", vm.Program(t, "./report")), extra("expected", text(t, want)),
+		extra("image", image), extra("kind", []byte(p.Kind()))}
+	for i, name := range map[string][]string{
+		"squashfs": {"drivers/block/loop", "fs/squashfs/squashfs"},
+		"erofs":    {"drivers/block/loop", "crypto/crc32c_generic", "lib/libcrc32c", "fs/erofs/erofs"},
+	}[p.Kind()] {
+		files = append(files, extra(fmt.Sprintf("%d.ko", i+1), module(t, name)))
+	}
+	save(t, none, file, initrd.Options{Single: true, Extra: files})
 	reports(t, file, len(want), "1500M")
 }
 

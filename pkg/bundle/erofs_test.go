@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"encoding/binary"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
+	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -99,5 +102,57 @@ func TestEROFS(t *testing.T) {
 			t.Errorf("%s: the initrd has %d bytes, and %d are beside it", name, b.Size, b.Beside)
 		}
 		b.Close()
+	}
+}
+
+// TestEROFSNeeds says how much memory such a root takes: that of all files, whose image is as large as they are.
+func TestEROFSNeeds(t *testing.T) {
+	const dir = "lib/modules/" + version + "/"
+	files := bootable(
+		imagetest.File(dir+"modules.builtin", "nd_pmem.ko\nnd_e820.ko\nerofs.ko\noverlay.ko\n"),
+		imagetest.File("data", strings.Repeat("0123456789abcdef", 64<<16))) // 64 MiB
+	p := kept(t, Options{InPlace: true}, files...)
+	forms, err := p.Forms(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.Close()
+	for name, s := range map[string]Sizes{"estimated": p.Sizes(1<<20, nil), "true": p.Sizes(1<<20, made)} {
+		n := p.Needs(forms, s)[2]
+		if n.Root != EROFS || n.Why != nil || n.Auto != 0 || n.Resident < 65<<20 || n.Resident > 67<<20 ||
+			n.Least < n.Resident+reserve+environment {
+			t.Errorf("%s: %+v", name, n)
+		}
+	}
+	unpacked := p.Needs(forms, p.Sizes(1<<20, made))[0]
+	if unpacked.Auto != unpacked.Least {
+		t.Errorf("no SquashFS can be mounted, and unpacked files are chosen from %d bytes on, not from %d", unpacked.Auto,
+			unpacked.Least)
+	}
+}
+
+// TestPageStructures counts the structure that the kernel has for each page of an image that is left in memory.
+func TestPageStructures(t *testing.T) {
+	for size, want := range map[int64]int64{0: 0, 1 << 30: 16 << 20, 20 << 30: 320 << 20} {
+		p := &Plan{Root: EROFS, packed: &rootfs.Stat{Page: 4096}, Kernel: &kernel.Kernel{MaxCmdline: 2047}}
+		b := &Bundle{}
+		for _, f := range []**os.File{&b.Kernel, &b.Initrd, &b.Image} {
+			var err error
+			if *f, err = memory.File("test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer b.Close()
+		if err := b.Image.Truncate(size); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.finish(b); err != nil || b.Memory != kernelNeeds+processNeeds+size+want {
+			t.Errorf("an image of %d MiB needs %d bytes more, %v, want %d", size>>20, b.Memory-size-kernelNeeds-processNeeds,
+				err, want)
+		}
 	}
 }

@@ -80,14 +80,14 @@ func (p *Plan) findRoot(ctx context.Context) error {
 		first = cmp.Or(first, why)
 	}
 	p.unmounted = first
-	cannot := fmt.Sprintf("the root cannot be %s image", a(forms[0].Name()))
+	text := fmt.Sprintf("the root cannot be %s image (wyr.root=%s), so its files are unpacked into memory: %v",
+		a(forms[0].Name()), forms[0], first)
 	if p.opt.Root == Auto {
 		p.Why = "the kernel cannot mount an image of them"
-		cannot += ", so its files are unpacked into memory, of which they leave less than half free"
-	} else {
-		cannot += fmt.Sprintf(" (wyr.root=%s), so its files are unpacked into memory", forms[0])
+		text = fmt.Sprintf("the root cannot be %s image, so its files are unpacked into memory, of which they leave less "+
+			"than half free: %v", a(forms[0].Name()), first)
 	}
-	p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("%s: %v", cannot, first)})
+	p.Warnings = append(p.Warnings, Warning{RootUnpacked, text})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -13,7 +14,8 @@ type Sizes struct {
 	Stored int64       // its layers, as a registry has them
 	Files  rootfs.Stat // in the root
 	Initrd int64       // a compressed initramfs of these files
-	Image  int64       // a SquashFS image of these
+	Image  int64       // a SquashFS image of them
+	EROFS  int64       // an EROFS image of them
 }
 
 // packs is how many times smaller compressed files are: 3.2 for the Debian of the tests, in either form.
@@ -21,10 +23,11 @@ const packs = 3
 
 func (s Sizes) initrd() int64 { return known(s.Initrd, s.Files.Bytes/packs) }
 
-// image returns the size of a file system image.
+// image returns how much memory an image takes. One that is not compressed is as large as the files.
 func (s Sizes) image(root Root) int64 {
-	if root == EROFS { // its files are whole pages, and not compressed
-		return s.Files.Pages
+	if root == EROFS {
+		size := known(s.EROFS, s.Files.Pages)
+		return size + size*pageStructure/memory.Page
 	}
 	return known(s.Image, s.Files.Bytes/packs)
 }
@@ -107,7 +110,7 @@ type Form struct {
 	Why  error
 }
 
-// Forms returns the forms with wyrinit. Tmpfs is the first.
+// Forms returns the forms between which Auto chooses, Tmpfs first, and EROFS, which it does not choose.
 func (p *Plan) Forms(ctx context.Context) ([]Form, error) {
 	config, err := p.config(ctx)
 	if err != nil {
@@ -127,7 +130,9 @@ func (p *Plan) Sizes(stored int64, made *Bundle) Sizes {
 	s := Sizes{Stored: stored, Files: p.files()}
 	switch {
 	case made == nil:
-	case made.Root == SquashFS:
+	case made.Root == EROFS:
+		s.EROFS = made.Beside
+	case made.Root.IsImage():
 		s.Image = max(made.Beside, made.Size)
 	case made.Packing == initrd.Zstd:
 		s.Initrd = made.Size

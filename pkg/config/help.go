@@ -64,6 +64,8 @@ And, where you need them:
     wyr.efi=clear    forget them
                      Both ask, unless the value ends in ",yes"
 
+    wyr.root=tmpfs   unpack the container's files into memory, as it is done
+                     by default where that leaves half of it free
     wyr.root=squashfs
                      keep the container's files compressed in memory, with
                      what it writes in a tmpfs over them

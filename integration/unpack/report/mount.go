@@ -1,21 +1,27 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // mount mounts /image, by a loop device, and returns where. /kind names the file system, and the kernel modules for that
-// are /1.ko to /3.ko.
+// are /1.ko, /2.ko and so on.
 func mount() (string, error) {
-	for _, name := range []string{"1", "2", "3"} {
-		b, err := os.ReadFile("/" + name + ".ko")
-		if err != nil {
-			return "", err
+	for i := 1; ; i++ {
+		name := fmt.Sprintf("/%d.ko", i)
+		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
 		}
-		if err := unix.InitModule(b, ""); err != nil {
+		if err == nil {
+			err = unix.InitModule(b, "")
+		}
+		if err != nil {
 			return "", fmt.Errorf("cannot load %s: %w", name, err)
 		}
 	}
