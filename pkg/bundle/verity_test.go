@@ -66,9 +66,9 @@ func TestVerity(t *testing.T) {
 			only("squashfs.ko:\nloop.ko:\ndm-verity.ko:\n")), Checked, "", "has no module sha256_generic", ""},
 		"one is missing": {checkable(imagetest.Whiteout(dir+"dm-bufio.ko"), imagetest.File(dir+"dm-bufio.ko", "text")),
 			Checked, "", dir + "dm-bufio.ko is no module", ""},
-		"unpacked": {bootable(), Checked, "", "wyr.verity=yes asks the kernel to check the root's image, and the root is " +
-			"none: the root cannot be a SquashFS image (wyr.root=squashfs), so its files are unpacked into memory: the kernel " +
-			version + " has no module loop", ""},
+		"unpacked": {bootable(), Checked, "", "the root cannot be an image, which wyr.verity=yes asks the kernel to " +
+			"check: the kernel " + version + " has no module loop, neither built in nor in /lib/modules/" + version +
+			" of the image; use a kernel that can mount one, with its modules, or leave wyr.verity=yes out", ""},
 		"unpacked, by default": {bootable(), CheckedIfPossible, "", "", "so its files are unpacked into memory"},
 		"room for the hash":    {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-78))), Checked, all, "", ""},
 		"no room": {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-77))), Checked, "",
@@ -117,8 +117,8 @@ func TestVerityUnasked(t *testing.T) {
 	for root, wyrinit := range map[Root][]byte{Tmpfs: []byte("wyrinit"), Initramfs: nil} {
 		tree := tree(t, checkable()...)
 		_, err := Inspect(t.Context(), tree, Options{Wyrinit: wyrinit, Verity: Checked})
-		if want := "its files are unpacked into memory (wyr.root=" + string(root) + "), where nothing checks them; add " +
-			"wyr.root=squashfs"; err == nil || !strings.Contains(err.Error(), want) {
+		if want := "the root is " + string(root) + ": files that are unpacked into memory, where nothing checks " +
+			"them; use wyr.root=squashfs"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Inspect = %v, want %q", err, want)
 		}
 		p, err := Inspect(t.Context(), tree, Options{Wyrinit: wyrinit, Verity: CheckedIfPossible})
@@ -129,6 +129,25 @@ func TestVerityUnasked(t *testing.T) {
 			t.Errorf("%s: the warnings are %q", root, texts(p.Warnings))
 		}
 		p.Close()
+	}
+}
+
+// TestVerityAuto has an image to check where unpacked files would be the root.
+func TestVerityAuto(t *testing.T) {
+	for wanted, root := range map[Verity]Root{Checked: SquashFS, CheckedIfPossible: Tmpfs, Unchecked: Tmpfs} {
+		p, err := squashed(t, Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30), Verity: wanted, Root: Auto},
+			checkable(imagetest.File("usr/bin/podman", ""))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Root != root || p.checked != (wanted == Checked) {
+			t.Errorf("%d: the root is %s, because %s; it is checked: %v", wanted, p.Root, p.Why, p.checked)
+		}
+	}
+	_, err := squashed(t, Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30), Verity: Checked, Root: Auto},
+		bootable()...)
+	if err == nil || !strings.HasPrefix(err.Error(), "the root cannot be an image, which wyr.verity=yes asks") {
+		t.Errorf("Inspect = %v", err)
 	}
 }
 
@@ -180,9 +199,34 @@ func TestSealed(t *testing.T) {
 		}
 	}
 
+	// An image that was to stay beside the initrd goes into it, as it is.
+	opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, InPlace: true}
+	p, err := squashed(t, opt, entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	before := b.Cmdline
+	if err := b.InFile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	names, contents := records(t, b.Initrd)
+	m, err := handover.Parse([]byte(contents[".wyrcan/list"]))
+	if err != nil || m.Verity.Blocks == 0 || m.Image != handover.InFile || b.Cmdline != before {
+		t.Errorf("the list is %+v, %v, the command line %q and before %q", m, err, b.Cmdline, before)
+	}
+	if modules := len(slices.DeleteFunc(names, func(n string) bool { return !strings.Contains(n, "module-") })); modules !=
+		int(m.Modules) || modules != 8 {
+		t.Errorf("the initrd has %d modules, and the list says %d", modules, m.Modules)
+	}
+
 	full := errors.New("the memory is full")
-	opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, Grow: func() error { return full }}
-	p, err := squashed(t, opt, checkable(imagetest.File("data", string(noise)))...)
+	opt.InPlace, opt.Grow = false, func() error { return full }
+	p, err = squashed(t, opt, checkable(imagetest.File("data", string(noise)))...)
 	if err != nil {
 		t.Fatal(err)
 	}
