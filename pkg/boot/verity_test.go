@@ -32,7 +32,7 @@ func TestVerity(t *testing.T) {
 		"a policy asks":          {bundle.SquashFS, "", true, checks, true, ""},
 		"a policy, and it is no": {bundle.SquashFS, "no", true, checks, false, ""},
 		"a policy, and a kernel that cannot": {bundle.SquashFS, "", true, mounts, false,
-			"the image is signed, but nothing checks the root while the system runs (wyr.verity): the image has no modules"},
+			"the image is signed, but nothing checks the root while the system runs (wyr.verity): the kernel "},
 		"a policy, and it is unpacked": {bundle.Tmpfs, "", true, checks, false, ""},
 		"it cannot":                    {bundle.SquashFS, "yes", false, mounts, false, "the kernel cannot check the root's image"},
 		"it is unpacked":               {bundle.Tmpfs, "yes", false, checks, false, "the root is tmpfs: files that are unpacked"},
