@@ -35,7 +35,8 @@ func TestVerity(t *testing.T) {
 			"the image is signed, but nothing checks the root while the system runs (wyr.verity): the kernel "},
 		"a policy, and it is unpacked": {bundle.Tmpfs, "", true, checks, false, ""},
 		"it cannot":                    {bundle.SquashFS, "yes", false, mounts, false, "the kernel cannot check the root's image"},
-		"it is unpacked":               {bundle.Tmpfs, "yes", false, checks, false, "the root is tmpfs: files that are unpacked"},
+		"it is unpacked": {bundle.Tmpfs, "yes", false, checks, false,
+			"the root is tmpfs: files that are unpacked"},
 	} {
 		w := newWorld(t, users()["wyrboot"])
 		w.Root, w.Verity = c.root, c.verity

@@ -70,7 +70,8 @@ func TestVerity(t *testing.T) {
 			"check: the kernel " + version + " has no module loop, neither built in nor in /lib/modules/" + version +
 			" of the image; use a kernel that can mount one, with its modules, or leave wyr.verity=yes out", ""},
 		"unpacked, by default": {bootable(), CheckedIfPossible, "", "", "so its files are unpacked into memory"},
-		"room for the hash":    {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-78))), Checked, all, "", ""},
+		"room for the hash": {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-78))),
+			Checked, all, "", ""},
 		"no room": {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-77))), Checked, "",
 			"takes a command line of at most 2047 bytes and this one has 2048", ""},
 	} {
@@ -152,7 +153,7 @@ func TestVerityAuto(t *testing.T) {
 }
 
 // TestSealed has veritysetup check the image of a bundle, in the initrd and beside it, by nothing but the hash on the
-// command line; and an image that memory is too little for is none.
+// command line, which is the same for the same image; and ends when the memory does.
 func TestSealed(t *testing.T) {
 	imagetest.NeedsPrograms(t, "veritysetup")
 	const dir = "lib/modules/" + version + "/"
@@ -160,6 +161,7 @@ func TestSealed(t *testing.T) {
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	entries := checkable(imagetest.File("data", string(noise)),
 		imagetest.File(dir+"modules.builtin", "overlay.ko\nsha256_generic.ko\nnd_pmem.ko\nnd_e820.ko\n"))
+	seen := map[string]bool{}
 	for _, inPlace := range []bool{false, true} {
 		opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, InPlace: inPlace,
 			Args: []string{"console=ttyS0", `open="quote`}}
@@ -194,9 +196,14 @@ func TestSealed(t *testing.T) {
 		if err != nil || hash != b.RootHash || rest != `console=ttyS0 open="quote` {
 			t.Errorf("veritysetup: %v: %s; the command line is %q", err, out, b.Cmdline)
 		}
+		seen[hash] = true
 		if n := int64(len(image)) - m.Verity.Blocks*handover.BlockSize; n > int64(len(image))/100 {
 			t.Errorf("the tree has %d of %d bytes", n, len(image))
 		}
+	}
+
+	if len(seen) != 1 {
+		t.Errorf("the same image has %d hashes", len(seen))
 	}
 
 	// An image that was to stay beside the initrd goes into it, as it is.
