@@ -47,8 +47,8 @@ func TestVerity(t *testing.T) {
 	v.Never(`is another file|^wyrinit: `)
 }
 
-// TestVerityMorph starts such a container as a boot loader does, with the image in the initrd. A bit was changed before:
-// the kernel never sees another root than the one that the command line names.
+// TestVerityMorph starts such a container as a boot loader does, with the image in the initrd. A bit was changed before
+// that: nobody reads another file than what the command line stands for.
 func TestVerityMorph(t *testing.T) {
 	t.Parallel()
 	c := checkedRoot(t)

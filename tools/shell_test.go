@@ -41,6 +41,7 @@ var standIns = map[string]string{
 	"cbfstool":            "TestSlowCoreboot of integration makes and boots such a ROM",
 	"vpd":                 "no package of Debian has it",
 	"utk":                 "no package of Debian has it",
+	"veritysetup":         "it is for a machine that was booted so; tests of pkg/verity and pkg/bundle run it",
 	"go":                  "go run is done, go test looked up; go get needs the network",
 	"make":                "make -n is run: the targets exist, and so does all that they need",
 }

@@ -53,7 +53,8 @@ func TestCheck(t *testing.T) {
 	empty := onDisk(t, imagetest.Image(t,
 		imagetest.Files(bootable()...), imagetest.Files(imagetest.Opaque("usr/lib/modules/"+release))))
 	mountable := onDisk(t, imagetest.Image(t, imagetest.Files(bootable()...), imagetest.Files(
-		imagetest.File("usr/lib/modules/"+release+"/modules.builtin", "loop.ko\nsquashfs.ko\noverlay.ko\n"))))
+		imagetest.File("usr/lib/modules/"+release+"/modules.builtin", "loop.ko\nsquashfs.ko\noverlay.ko\ndm-verity.ko\n"+
+			"sha256_generic.ko\n"))))
 	for _, row := range []struct {
 		name string
 		args []string
@@ -106,6 +107,16 @@ func TestCheck(t *testing.T) {
 			"a root that is not", []string{good, "-root", "squashfs"}, 0,
 			[]string{"root          tmpfs\n", "warning       the root cannot be a SquashFS image", "bootable      yes"},
 		},
+		{
+			"a root that is checked", []string{mountable, "-verity", "yes"}, 0,
+			[]string{"\ncommand line  wyr.roothash=", "\nroot          squashfs\nroot hash     ", "bootable      yes"},
+		},
+		{
+			"a root that cannot be checked", []string{good, "-verity", "yes"}, notBootable,
+			[]string{"bootable      no: the root cannot be an image, which wyr.verity=yes asks the kernel to check: "},
+		},
+		{"a root that need not be checked", []string{good, "-verity", "no"}, 0, []string{"bootable      yes"}},
+		{"neither yes nor no", []string{good, "-verity", "maybe"}, 2, nil},
 		{"no image", []string{"oci:/nowhere"}, notExamined, nil},
 		{"wrong use", []string{good, "-root", "nfs"}, 2, nil},
 	} {

@@ -33,7 +33,8 @@ func booted(t *testing.T, asked string) record.Record {
 	}
 	return record.Record{
 		Wyrcan: "3.0", By: record.Wyrboot, Time: time.Unix(1e9, 0), Image: boot.Describe(img, asked),
-		Initrd: record.Initrd{Packing: "zstd", Bytes: 88e6}, Memory: record.Memory{Total: 4 << 30, Available: 2 << 30},
+		Initrd: record.Initrd{RootHash: strings.Repeat("e", 64), Packing: "zstd", Bytes: 88e6},
+		Memory: record.Memory{Total: 4 << 30, Available: 2 << 30},
 		Stages: []record.Stage{{Name: "pull", Seconds: 1.5}},
 		Network: []record.Link{{
 			Name: "eth0", MAC: "52:54:00:12:34:56", Driver: "virtio_net", File: "lan", Carrier: true,

@@ -1,5 +1,5 @@
-// Flipper is the /init of a container whose kernel checks the root by dm-verity. It says what the root is, and reads all
-// files that /sums lists. With the word flip=FILE on the kernel's command line it then changes one bit of that file in
+// Flipper is the /init of a container whose kernel checks the root by dm-verity. It says what the root is, and reads
+// all files that /sums lists. With the word flip=FILE on the kernel's command line it then changes one bit of that file in
 // the memory that the root's image is in, and reads them all again.
 package main
 

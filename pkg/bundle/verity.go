@@ -49,8 +49,7 @@ func (p *Plan) findVerity(ctx context.Context) error {
 		return nil
 	}
 	if !p.Root.IsImage() {
-		return fmt.Errorf("wyr.verity=yes asks the kernel to check the root's image, and the root is none: %s; "+
-			"add wyr.root=squashfs where the kernel can mount that, %s", p.whyUnpacked(), ways)
+		return p.noImage()
 	}
 	found, err := p.findChecks(ctx)
 	switch {
@@ -79,14 +78,14 @@ func union(list, more []modules.Module) []modules.Module {
 	return list
 }
 
-// whyUnpacked returns why the root is no image.
-func (p *Plan) whyUnpacked() string {
-	for _, w := range p.Warnings {
-		if w.ID == RootUnpacked {
-			return w.Text
-		}
+// noImage returns the error about a root that is no image.
+func (p *Plan) noImage() error {
+	if p.unmounted != nil {
+		return fmt.Errorf("the root cannot be an image, which wyr.verity=yes asks the kernel to check: %w; "+
+			"use a kernel that can mount one, with its modules, %s", p.unmounted, ways)
 	}
-	return fmt.Sprintf("its files are unpacked into memory (wyr.root=%s), where nothing checks them", p.Root)
+	return fmt.Errorf("wyr.verity=yes asks the kernel to check the root's image, and the root is %s: files that are "+
+		"unpacked into memory, where nothing checks them; use wyr.root=squashfs, %s", p.Root, ways)
 }
 
 // findChecks finds the modules with which the kernel checks an image.

@@ -66,11 +66,12 @@ func TestVerity(t *testing.T) {
 			only("squashfs.ko:\nloop.ko:\ndm-verity.ko:\n")), Checked, "", "has no module sha256_generic", ""},
 		"one is missing": {checkable(imagetest.Whiteout(dir+"dm-bufio.ko"), imagetest.File(dir+"dm-bufio.ko", "text")),
 			Checked, "", dir + "dm-bufio.ko is no module", ""},
-		"unpacked": {bootable(), Checked, "", "wyr.verity=yes asks the kernel to check the root's image, and the root is " +
-			"none: the root cannot be a SquashFS image (wyr.root=squashfs), so its files are unpacked into memory: the kernel " +
-			version + " has no module loop", ""},
+		"unpacked": {bootable(), Checked, "", "the root cannot be an image, which wyr.verity=yes asks the kernel to " +
+			"check: the kernel " + version + " has no module loop, neither built in nor in /lib/modules/" + version +
+			" of the image; use a kernel that can mount one, with its modules, or leave wyr.verity=yes out", ""},
 		"unpacked, by default": {bootable(), CheckedIfPossible, "", "", "so its files are unpacked into memory"},
-		"room for the hash":    {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-78))), Checked, all, "", ""},
+		"room for the hash": {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-78))),
+			Checked, all, "", ""},
 		"no room": {checkable(small, imagetest.File("boot/wyrcan.cmdline", strings.Repeat("x", 2047-77))), Checked, "",
 			"takes a command line of at most 2047 bytes and this one has 2048", ""},
 	} {
@@ -117,8 +118,8 @@ func TestVerityUnasked(t *testing.T) {
 	for root, wyrinit := range map[Root][]byte{Tmpfs: []byte("wyrinit"), Initramfs: nil} {
 		tree := tree(t, checkable()...)
 		_, err := Inspect(t.Context(), tree, Options{Wyrinit: wyrinit, Verity: Checked})
-		if want := "its files are unpacked into memory (wyr.root=" + string(root) + "), where nothing checks them; add " +
-			"wyr.root=squashfs"; err == nil || !strings.Contains(err.Error(), want) {
+		if want := "the root is " + string(root) + ": files that are unpacked into memory, where nothing checks " +
+			"them; use wyr.root=squashfs"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Inspect = %v, want %q", err, want)
 		}
 		p, err := Inspect(t.Context(), tree, Options{Wyrinit: wyrinit, Verity: CheckedIfPossible})
@@ -132,8 +133,27 @@ func TestVerityUnasked(t *testing.T) {
 	}
 }
 
+// TestVerityAuto has an image to check where unpacked files would be the root.
+func TestVerityAuto(t *testing.T) {
+	for wanted, root := range map[Verity]Root{Checked: SquashFS, CheckedIfPossible: Tmpfs, Unchecked: Tmpfs} {
+		p, err := squashed(t, Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30), Verity: wanted, Root: Auto},
+			checkable(imagetest.File("usr/bin/podman", ""))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Root != root || p.checked != (wanted == Checked) {
+			t.Errorf("%d: the root is %s, because %s; it is checked: %v", wanted, p.Root, p.Why, p.checked)
+		}
+	}
+	_, err := squashed(t, Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30), Verity: Checked, Root: Auto},
+		bootable()...)
+	if err == nil || !strings.HasPrefix(err.Error(), "the root cannot be an image, which wyr.verity=yes asks") {
+		t.Errorf("Inspect = %v", err)
+	}
+}
+
 // TestSealed has veritysetup check the image of a bundle, in the initrd and beside it, by nothing but the hash on the
-// command line; and an image that memory is too little for is none.
+// command line, which is the same for the same image; and ends when the memory does.
 func TestSealed(t *testing.T) {
 	imagetest.NeedsPrograms(t, "veritysetup")
 	const dir = "lib/modules/" + version + "/"
@@ -141,6 +161,7 @@ func TestSealed(t *testing.T) {
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	entries := checkable(imagetest.File("data", string(noise)),
 		imagetest.File(dir+"modules.builtin", "overlay.ko\nsha256_generic.ko\nnd_pmem.ko\nnd_e820.ko\n"))
+	seen := map[string]bool{}
 	for _, inPlace := range []bool{false, true} {
 		opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, InPlace: inPlace,
 			Args: []string{"console=ttyS0", `open="quote`}}
@@ -175,14 +196,44 @@ func TestSealed(t *testing.T) {
 		if err != nil || hash != b.RootHash || rest != `console=ttyS0 open="quote` {
 			t.Errorf("veritysetup: %v: %s; the command line is %q", err, out, b.Cmdline)
 		}
+		seen[hash] = true
 		if n := int64(len(image)) - m.Verity.Blocks*handover.BlockSize; n > int64(len(image))/100 {
 			t.Errorf("the tree has %d of %d bytes", n, len(image))
 		}
 	}
 
+	if len(seen) != 1 {
+		t.Errorf("the same image has %d hashes", len(seen))
+	}
+
+	// An image that was to stay beside the initrd goes into it, as it is.
+	opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, InPlace: true}
+	p, err := squashed(t, opt, entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	before := b.Cmdline
+	if err := b.InFile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	names, contents := records(t, b.Initrd)
+	m, err := handover.Parse([]byte(contents[".wyrcan/list"]))
+	if err != nil || m.Verity.Blocks == 0 || m.Image != handover.InFile || b.Cmdline != before {
+		t.Errorf("the list is %+v, %v, the command line %q and before %q", m, err, b.Cmdline, before)
+	}
+	if modules := len(slices.DeleteFunc(names, func(n string) bool { return !strings.Contains(n, "module-") })); modules !=
+		int(m.Modules) || modules != 8 {
+		t.Errorf("the initrd has %d modules, and the list says %d", modules, m.Modules)
+	}
+
 	full := errors.New("the memory is full")
-	opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, Grow: func() error { return full }}
-	p, err := squashed(t, opt, checkable(imagetest.File("data", string(noise)))...)
+	opt.InPlace, opt.Grow = false, func() error { return full }
+	p, err = squashed(t, opt, checkable(imagetest.File("data", string(noise)))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func whole() Record {
 			Index: digest("a"), Manifest: digest("b"), Config: digest("c"), Platform: "linux/amd64",
 		},
 		Signers: []string{digest("d")},
-		Initrd:  Initrd{Packing: "zstd", Bytes: 5 << 30},
+		Initrd:  Initrd{RootHash: strings.Repeat("e", 64), Packing: "zstd", Bytes: 5 << 30},
 		Memory:  Memory{Total: 1 << 40, Available: 1 << 30, Needed: 1 << 20},
 		Stages:  []Stage{{"network", 1.25}, {"pull", 3}},
 		Network: []Link{{
@@ -142,6 +142,7 @@ func TestRefuses(t *testing.T) {
 		"not hex":            {replaced(digest("a"), "sha256:"+strings.Repeat("G", 64)), "not a digest"},
 		"no algorithm":       {replaced(digest("c"), strings.Repeat("c", 64)), "not a digest"},
 		"a strange kind":     {replaced(digest("c"), "md5:"+strings.Repeat("c", 32)), "not a digest"},
+		"no root hash":       {replaced(strings.Repeat("e", 64), "e"), `"e" in it is not a root hash`},
 		"a bad signer":       {replaced(digest("d"), "me"), `"me" in it is not a digest`},
 		"not UTF-8":          {replaced("eth0", "eth\xff"), "not UTF-8"},
 		"giant":              {strings.Repeat(" ", MaxSize) + string(good), "at most 1048576"},
