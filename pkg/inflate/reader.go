@@ -23,6 +23,9 @@ type Reader struct {
 	sum    uint32
 	size   uint32
 
+	ahead *ahead // nil if all is decoded here
+	piece piece  // what is left of the one that is taken
+
 	step func(*Reader) error // what comes next
 	err  error
 }
@@ -75,8 +78,11 @@ func (z *Reader) member() error {
 	return nil
 }
 
-// block reads the header of a block.
+// block reads the header of a block, or takes some blocks that were decoded already.
 func (z *Reader) block() error {
+	if z.ahead != nil && z.given() {
+		return nil
+	}
 	z.step = (*Reader).body
 	return z.stream.block()
 }
