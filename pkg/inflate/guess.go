@@ -42,16 +42,20 @@ type guesser struct {
 }
 
 // guess decodes pieces of data, and of next, which follows it, from the first place in data that can be the beginning
-// of a block up to the first one in next. at is where data begin in the source. look is called with the bit up to which
+// of a block up to the first one in next. Where it cannot go on, it
+// looks for another beginning. at is where data begin in the source. look is called with the bit up to which
 // no block was found, and whether one was found there.
 func (g *guesser) guess(data, next []byte, at int64, look func(bit int64, found bool)) []piece {
-	g.pieces = nil
-	g.room = maxPages
-	most := min(searchMost, (len(data)-findMargin)*8)
-	for bit := 0; bit < most && g.room > 0 && !g.stop.Load(); bit++ {
+	g.pieces, g.room = nil, maxPages
+	first, end := at*8, (at+int64(len(data)))*8
+	for bit, most := 0, searchMost; g.room > 0 && !g.stop.Load(); bit++ {
+		most = min(most, (len(data)-findMargin)*8)
 		to := min(bit+searchStep, most)
+		if bit >= to {
+			break
+		}
 		if bit = g.finder.find(data, bit, to); bit == to {
-			look(at*8+int64(bit), false)
+			look(first+int64(bit), false)
 			bit--
 			continue
 		}
@@ -61,17 +65,17 @@ func (g *guesser) guess(data, next []byte, at int64, look func(bit int64, found 
 		if _, err := g.take(uint64(bit & 7)); err != nil || g.block() != nil {
 			continue
 		}
-		look(at*8+int64(bit), true)
-		g.piece, g.open = piece{begin: at*8 + int64(bit)}, piece{}
-		g.begin()
-		g.blocks((at + int64(len(data))) * 8)
-		if len(g.pieces) > 0 {
-			return g.pieces
+		look(first+int64(bit), true)
+		g.begin(first + int64(bit))
+		if g.blocks(end) {
+			break
 		}
-		g.pages.free()
-		look(at*8+int64(bit), false)
+		// It was no block, or one of another file that is in this one. What follows can be right.
+		bit = max(bit, int(g.piece.end-first)-1)
+		most = bit + searchMost
+		look(first+int64(bit), false)
 	}
-	return nil
+	return g.pieces
 }
 
 const (
@@ -80,8 +84,9 @@ const (
 	maxPages   = 48        // of bytes that one guess may write, 13 MiB; one of numbers is as large as two
 )
 
-// begin begins with a window of numbers.
-func (g *guesser) begin() {
+// begin begins a piece, with a window of numbers.
+func (g *guesser) begin(bit int64) {
+	g.piece, g.open = piece{begin: bit, end: bit}, piece{}
 	g.wide, g.narrow, g.from = g.newWide(), nil, window
 	for i := range window {
 		g.wide.out[i] = uint16(unknown + i)
@@ -89,28 +94,35 @@ func (g *guesser) begin() {
 	g.wide.write, g.wide.begin = window, 0
 }
 
-// blocks decodes blocks up to the first one behind end that a search would find. It ends before that at what it cannot
-// decode; only what is right is kept.
-func (g *guesser) blocks(end int64) {
-	for {
-		if !g.body() {
-			break
-		}
+// blocks decodes blocks up to the first one behind end that a search would find. It reports whether it came to that or
+// to the end of the source. If not, there is something else behind the blocks that were decoded.
+func (g *guesser) blocks(end int64) bool {
+	for g.body() {
 		g.keep()
 		if g.piece.last = g.last; g.last {
-			g.pieces = append(g.pieces, g.piece)
-			g.piece = piece{}
+			g.add()
 			if !g.member() {
-				return
+				return g.eof
 			}
 		}
-		if g.block() != nil || g.piece.end >= end && g.coded && !g.fixed && !g.last {
+		if g.block() != nil {
 			break
 		}
+		if g.piece.end >= end && g.coded && !g.fixed && !g.last {
+			g.add()
+			return true
+		}
 	}
+	g.add()
+	return false
+}
+
+// add adds the piece to the pieces.
+func (g *guesser) add() {
 	if g.piece.end > g.piece.begin {
 		g.pieces = append(g.pieces, g.piece)
 	}
+	g.piece = piece{begin: g.piece.end, end: g.piece.end}
 }
 
 // body decodes a block.
