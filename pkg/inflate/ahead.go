@@ -2,8 +2,11 @@ package inflate
 
 import (
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 )
 
 const (
@@ -38,7 +41,7 @@ type chunk struct {
 // ahead reads the source of a Reader ahead, and guesses what the chunks hold that the Reader has not come to yet.
 type ahead struct {
 	src         io.Reader
-	cores       *Cores
+	cores       *cores.Cores
 	first, size int // of chunks: the first one, and up to how much they grow
 	most        int // chunks
 	mu          sync.Mutex
@@ -53,8 +56,8 @@ type ahead struct {
 	bytes       [1 << 16]byte // those that the numbers of a piece stand for
 }
 
-func newAhead(src io.Reader, cores *Cores, first, size int) *ahead {
-	a := &ahead{src: src, cores: cores, most: min(mostGuesses, cores.n-1) + spare, busy: 1, pool: newPool(size),
+func newAhead(src io.Reader, cores *cores.Cores, first, size int) *ahead {
+	a := &ahead{src: src, cores: cores, most: min(mostGuesses, cores.Number()-1) + spare, busy: 1, pool: newPool(size),
 		first: first, size: size}
 	a.change.L = &a.mu
 	go a.fill()
@@ -117,7 +120,7 @@ func (a *ahead) start() {
 		if c.taken {
 			continue
 		}
-		if a.closed || a.guess == a.most-spare || !a.cores.take() {
+		if a.closed || a.guess == a.most-spare || !a.cores.Take() {
 			return
 		}
 		c.taken, c.guessed, c.searched = true, true, c.at*8
@@ -149,7 +152,6 @@ func (a *ahead) decode(c, next *chunk) {
 	defer a.mu.Unlock()
 	c.pieces, c.done = pieces, true
 	a.pool.guessers.Put(g)
-	a.cores.give()
 	a.busy--
 	a.guess--
 	a.leave(c)
@@ -165,6 +167,9 @@ func (a *ahead) leave(c *chunk) {
 	if c.users--; c.users == 0 {
 		a.pool.buffers.Put(c.buffer)
 		c.pages.free()
+		if c.guessed {
+			a.cores.Give()
+		}
 	}
 }
 
@@ -202,6 +207,7 @@ func (a *ahead) pass(at int64) {
 		a.chunks[0].stop.Store(true)
 		a.leave(a.chunks[0])
 		a.chunks = a.chunks[1:]
+		a.start()
 		a.change.Broadcast()
 	}
 }
@@ -235,11 +241,10 @@ func (a *ahead) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
-	for _, c := range a.chunks {
-		c.stop.Store(true)
-	}
+	a.pass(math.MaxInt64)
 	a.change.Broadcast()
 	for a.busy > 0 {
 		a.change.Wait()
 	}
+	a.pass(math.MaxInt64) // what was read meanwhile
 }

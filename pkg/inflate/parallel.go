@@ -1,6 +1,10 @@
 package inflate
 
-import "io"
+import (
+	"io"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cores"
+)
 
 // NewParallel returns a reader of the gzip file src that uses several processors, at least where cores has some free
 // and src is faster than one. It reads what NewReader reads, with the same errors. Each processor takes up to 15 MiB,
@@ -10,8 +14,8 @@ import "io"
 // A goroutine of its own guesses what a part of the file holds that the Reader has not come to (see guesser). When the
 // Reader comes to the beginning of a block, and a guess begins there too, it takes what was guessed. All else it
 // decodes itself: what no guess was right about, what the guesses left out, and what is damaged.
-func NewParallel(src io.Reader, cores *Cores) *Reader {
-	cores.free.Add(-1) // for this one, which waits for no other
+func NewParallel(src io.Reader, cores *cores.Cores) *Reader {
+	cores.Use() // for this one, which waits for no other
 	z := NewReader(nil)
 	z.ahead = newAhead(src, cores, firstSize, chunkSize)
 	z.src = z.ahead
@@ -22,7 +26,7 @@ func NewParallel(src io.Reader, cores *Cores) *Reader {
 func (z *Reader) Close() error {
 	if z.ahead != nil && !z.ahead.closed {
 		z.ahead.close()
-		z.ahead.cores.give()
+		z.ahead.cores.Give()
 	}
 	return nil
 }

@@ -12,12 +12,14 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 )
 
 // small returns a parallel reader with chunks of size bytes.
 func small(src io.Reader, size int) *Reader {
 	z := NewReader(nil)
-	z.ahead = newAhead(src, NewCores(9), size, size)
+	z.ahead = newAhead(src, cores.New(9), size, size)
 	z.src = z.ahead
 	return z
 }
@@ -68,8 +70,7 @@ func same(t *testing.T, file []byte, size int) (taken int) {
 
 func TestParallel(t *testing.T) {
 	for name, content := range contents() {
-		for _, level := range []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, flate.DefaultCompression,
-			flate.BestCompression} {
+		for _, level := range []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, flate.DefaultCompression} {
 			packed := pack(t, content, level)
 			for _, size := range []int{1000, 20_000, 100_000, chunkSize} {
 				taken := same(t, packed, size)
@@ -143,7 +144,7 @@ func TestParallelNested(t *testing.T) {
 // TestParallelBomb has content that is a thousand times as large as the file. A guess ends at a bound.
 func TestParallelBomb(t *testing.T) {
 	bomb := pack(t, make([]byte, 300<<20), 9)
-	z := NewParallel(bytes.NewReader(bomb), NewCores(9))
+	z := NewParallel(bytes.NewReader(bomb), cores.New(9))
 	defer z.Close()
 	var before, now runtime.MemStats
 	runtime.GC()
@@ -191,10 +192,10 @@ func TestParallelFails(t *testing.T) {
 // TestParallelClose closes readers at any time. Nothing goes on then, and all processors are free.
 func TestParallelClose(t *testing.T) {
 	packed := pack(t, bytes.Repeat(contents()["text"], 10), 6)
-	cores := NewCores(4)
+	four := cores.New(4)
 	before := runtime.NumGoroutine()
 	for n := range 30 {
-		z := NewParallel(bytes.NewReader(packed), cores)
+		z := NewParallel(bytes.NewReader(packed), four)
 		if _, err := io.CopyN(io.Discard, z, int64(n)*100_000); err != nil {
 			t.Fatal(err)
 		}
@@ -204,8 +205,12 @@ func TestParallelClose(t *testing.T) {
 	for i := 0; runtime.NumGoroutine() > before && i < 100; i++ {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := runtime.NumGoroutine(); n > before || cores.free.Load() != 4 {
-		t.Errorf("%d goroutines, before there were %d; %d processors are free, want 4", n, before, cores.free.Load())
+	free := 0
+	for four.Take() {
+		free++
+	}
+	if n := runtime.NumGoroutine(); n > before || free != 4 {
+		t.Errorf("%d goroutines, before there were %d; %d processors are free, want 4", n, before, free)
 	}
 }
 

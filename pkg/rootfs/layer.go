@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
@@ -48,6 +49,9 @@ type Options struct {
 	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The
 	// check costs a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
 	SkipDiffIDs bool
+	// Cores is how many processors the layers share that are decompressed by several; each may take 15 MiB. With fewer
+	// than four, each layer is decompressed by one.
+	Cores int
 	// Under is how many of the lowest layers are those of an image that is laid under another one. Their files are where
 	// the links of the upper image lead: see Tree.Under.
 	Under int
@@ -73,6 +77,7 @@ var errTooMuch = errors.New("too much")
 type bounds struct {
 	Options
 	contents spool.Room
+	cores    *cores.Cores // nil if each layer has one
 	bytes    atomic.Int64
 	text     atomic.Int64
 }
@@ -177,7 +182,7 @@ func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored
 func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
 	raw := readAhead(in, rawChunk, rawChunks, nil)
 	defer raw.Close()
-	archive, format, err := compression.NewReader(raw, b.Formats...)
+	archive, format, err := compression.Open(raw, b.cores, b.Formats...)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
@@ -82,6 +83,9 @@ var pageSizes = [...]int64{memory.Page, 16 << 10, 64 << 10}
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	b := &bounds{Options: opt.withDefaults()}
 	b.contents.Limit, b.contents.Overflow = b.Memory, b.Overflow
+	if b.Cores >= cores.Least {
+		b.cores = cores.New(b.Cores)
+	}
 	if b.Grow != nil {
 		b.contents.Grow = func() error {
 			if err := b.Grow(); err != nil {
