@@ -9,8 +9,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-
 	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 	"gitlab.com/wyrcan/wyrcan/pkg/inflate"
 )
@@ -86,12 +84,12 @@ func Open(r io.Reader, c *cores.Cores, more ...Format) (io.ReadCloser, string, e
 		}
 		return io.NopCloser(inflate.NewReader(br)), name, nil
 	case Zstd:
-		zr, err := zstd.NewReader(br,
-			zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, "", err
+		if c != nil {
+			zr, err := newFrames(br, c)
+			return zr, name, err
 		}
-		return zr.IOReadCloser(), name, nil
+		zr, err := newZstd(br)
+		return zr, name, err
 	}
 	for _, f := range more {
 		if f.Name == name {
