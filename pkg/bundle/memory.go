@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"runtime"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -65,11 +66,22 @@ func (r Room) Reading(size int64) rootfs.Options {
 	if size < most/real {
 		bytes = min(most, max(r.Available, real*size))
 	}
-	opt := rootfs.Options{Memory: r.spool(size), MaxBytes: bytes}
+	opt := rootfs.Options{Memory: r.spool(size), MaxBytes: bytes, Cores: r.cores(size)}
 	if r.Tight(size) {
 		opt.AtOnce = 2
 	}
 	return opt
+}
+
+// cores returns how many processors may decompress layers of size bytes together. Each takes up to 16 MiB of Go's heap,
+// which may have as much garbage. All of them take an eighth of the memory, if the files of real layers, three to four
+// times as large, can be kept uncompressed. Loading the result takes more than that.
+func (r Room) cores(size int64) int {
+	const each = 32 << 20
+	if r.spool(size)/4 < size {
+		return 0
+	}
+	return int(min(int64(runtime.GOMAXPROCS(0)), r.Available/8/each))
 }
 
 // CanDownload refuses an image that this machine cannot hold even as it is stored, before anything is downloaded. size

@@ -9,8 +9,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
-
+	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 	"gitlab.com/wyrcan/wyrcan/pkg/inflate"
 )
 
@@ -65,6 +64,11 @@ func Identify(head []byte) string {
 // joins several gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3). The error continues a
 // sentence that begins with the stream's name: "is compressed with lz4, ...".
 func NewReader(r io.Reader, more ...Format) (io.ReadCloser, string, error) {
+	return Open(r, nil, more...)
+}
+
+// Open is NewReader for a stream that several processors may decompress, nil for one.
+func Open(r io.Reader, c *cores.Cores, more ...Format) (io.ReadCloser, string, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(headSize)
 	if err != nil && err != io.EOF {
@@ -75,14 +79,17 @@ func NewReader(r io.Reader, more ...Format) (io.ReadCloser, string, error) {
 	case "":
 		return io.NopCloser(br), "", nil
 	case Gzip:
+		if c != nil {
+			return inflate.NewParallel(br, c), name, nil
+		}
 		return io.NopCloser(inflate.NewReader(br)), name, nil
 	case Zstd:
-		zr, err := zstd.NewReader(br,
-			zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, "", err
+		if c != nil {
+			zr, err := newFrames(br, c)
+			return zr, name, err
 		}
-		return zr.IOReadCloser(), name, nil
+		zr, err := newZstd(br)
+		return zr, name, err
 	}
 	for _, f := range more {
 		if f.Name == name {

@@ -1,77 +1,44 @@
 package inflate
 
-import (
-	"fmt"
-	"io"
-)
+import "fmt"
 
 // block reads the beginning of a block: RFC 1951, section 3.2.3.
-func (z *Reader) block() error {
-	b, err := z.take(3)
+func (s *stream) block() error {
+	b, err := s.take(3)
 	if err != nil {
 		return err
 	}
-	z.last = b&1 != 0
+	s.last = b&1 != 0
 	switch b >> 1 {
 	case 0:
-		z.drop(z.n & 7)
-		b, err := z.take(32)
+		s.drop(s.n & 7)
+		b, err := s.take(32)
 		if err != nil {
 			return err
 		}
 		if uint16(b) != ^uint16(b>>16) {
 			return fmt.Errorf("%w: a block's length differs from its check", ErrCorrupt)
 		}
-		z.stored, z.step = int(uint16(b)), (*Reader).copyStored
+		s.coded, s.stored = false, int(uint16(b))
 		return nil
 	case 1:
-		z.fixedCode()
-		z.step = (*Reader).decode
+		s.coded = true
+		s.fixedCode()
 		return nil
 	case 2:
-		z.step = (*Reader).decode
-		return z.describedCode()
+		s.coded = true
+		return s.describedCode()
 	}
 	return fmt.Errorf("%w: a block has an unknown type", ErrCorrupt)
 }
 
-// finish sets what comes after a block.
-func (z *Reader) finish() {
-	if z.step = (*Reader).block; z.last {
-		z.step = (*Reader).trailer
-	}
-}
-
-// copyStored copies a block that is not compressed, as far as there is room. No bits are loaded: the block's length
-// has used all of them.
-func (z *Reader) copyStored() error {
-	for z.stored > 0 && z.write <= full {
-		if z.pos == z.end {
-			if z.eof {
-				return io.ErrUnexpectedEOF
-			}
-			if err := z.fill(); err != nil {
-				return err
-			}
-		}
-		n := copy(z.out[z.write:], z.in[z.pos:min(z.end, z.pos+z.stored)])
-		z.pos += n
-		z.write += n
-		z.stored -= n
-	}
-	if z.stored == 0 {
-		z.finish()
-	}
-	return nil
-}
-
 // fixedCode makes the tables of the fixed code: RFC 1951, section 3.2.6. They stay until a block describes another
 // code.
-func (z *Reader) fixedCode() {
-	if z.fixed {
+func (s *stream) fixedCode() {
+	if s.fixed {
 		return
 	}
-	z.fixed = true
+	s.fixed = true
 	var l [288]uint8
 	for i := range l {
 		switch {
@@ -85,19 +52,19 @@ func (z *Reader) fixedCode() {
 			l[i] = 8
 		}
 	}
-	build(z.literals[:], literalBits, l[:], literalEntry)
+	build(s.literals[:], literalBits, l[:], literalEntry)
 	for i := range 32 {
 		l[i] = 5
 	}
-	build(z.distances[:], distanceBits, l[:32], distanceEntry)
+	build(s.distances[:], distanceBits, l[:32], distanceEntry)
 }
 
 // order is the order in which the lengths of the code for code lengths are stored: RFC 1951, section 3.2.7.
 var order = [numLengths]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // describedCode reads the description of a block's code: RFC 1951, section 3.2.7.
-func (z *Reader) describedCode() error {
-	b, err := z.take(14)
+func (s *stream) describedCode() error {
+	b, err := s.take(14)
 	if err != nil {
 		return err
 	}
@@ -107,7 +74,7 @@ func (z *Reader) describedCode() error {
 	}
 	var l [numLiterals + numDistances]uint8
 	for _, symbol := range order[:n] {
-		b, err := z.take(3)
+		b, err := s.take(3)
 		if err != nil {
 			return err
 		}
@@ -120,7 +87,7 @@ func (z *Reader) describedCode() error {
 	clear(l[:numLengths])
 
 	for i := 0; i < literals+distances; {
-		symbol, err := z.codeLength(&table)
+		symbol, err := s.codeLength(&table)
 		if err != nil {
 			return err
 		}
@@ -137,13 +104,13 @@ func (z *Reader) describedCode() error {
 				return fmt.Errorf("%w: the first code length repeats one before it", ErrCorrupt)
 			}
 			value = l[i-1]
-			b, err = z.take(2)
+			b, err = s.take(2)
 			again = 3 + b
 		case 17:
-			b, err = z.take(3)
+			b, err = s.take(3)
 			again = 3 + b
 		default:
-			b, err = z.take(7)
+			b, err = s.take(7)
 			again = 11 + b
 		}
 		if err != nil {
@@ -161,23 +128,23 @@ func (z *Reader) describedCode() error {
 	if l[256] == 0 {
 		return fmt.Errorf("%w: a block has no end", ErrCorrupt)
 	}
-	z.fixed = false
-	if !build(z.literals[:], literalBits, l[:literals], literalEntry) ||
-		!build(z.distances[:], distanceBits, l[literals:literals+distances], distanceEntry) {
+	s.fixed = false
+	if !build(s.literals[:], literalBits, l[:literals], literalEntry) ||
+		!build(s.distances[:], distanceBits, l[literals:literals+distances], distanceEntry) {
 		return fmt.Errorf("%w: a block has no code", ErrCorrupt)
 	}
 	return nil
 }
 
 // codeLength reads a symbol of the code for code lengths. It uses no more bits than the symbol has.
-func (z *Reader) codeLength(table *[1 << lengthBits]entry) (int, error) {
+func (s *stream) codeLength(table *[1 << lengthBits]entry) (int, error) {
 	for n := uint64(1); ; n++ {
-		if err := z.need(n); err != nil {
+		if err := s.need(n); err != nil {
 			return 0, err
 		}
-		e := table[z.bits&(1<<lengthBits-1)]
-		if n := bitsOf(e); n != 0 && e&special == 0 && n <= z.n {
-			z.drop(n)
+		e := table[s.bits&(1<<lengthBits-1)]
+		if n := bitsOf(e); n != 0 && e&special == 0 && n <= s.n {
+			s.drop(n)
 			return int(e >> 16), nil
 		}
 		if n >= lengthBits {

@@ -2,7 +2,6 @@ package inflate
 
 import (
 	"hash/crc32"
-	"io"
 )
 
 // Bits of a member's header: RFC 1952, section 2.3.1.
@@ -14,12 +13,17 @@ const (
 	reserved = 0xe0
 )
 
-// member reads the header of a member.
-func (z *Reader) member() error {
-	z.sum = 0
+// header reads the header of a member.
+func (s *stream) header() error {
+	var sum uint32
+	next := func() (byte, error) {
+		b, err := s.take(8)
+		sum = crc32.Update(sum, crc32.IEEETable, []byte{byte(b)})
+		return byte(b), err
+	}
 	var h [10]byte
 	for i := range h {
-		b, err := z.headerByte()
+		b, err := next()
 		if err != nil {
 			return err
 		}
@@ -30,79 +34,60 @@ func (z *Reader) member() error {
 		return ErrHeader
 	}
 	if flags&hasExtra != 0 {
-		low, err := z.headerByte()
+		low, err := next()
 		if err != nil {
 			return err
 		}
-		high, err := z.headerByte()
+		high, err := next()
 		if err != nil {
 			return err
 		}
 		for range int(high)<<8 | int(low) {
-			if _, err := z.headerByte(); err != nil {
+			if _, err := next(); err != nil {
 				return err
 			}
 		}
 	}
 	for _, text := range []byte{hasName, hasComment} {
 		for more := flags&text != 0; more; {
-			b, err := z.headerByte()
+			b, err := next()
 			if err != nil {
 				return err
 			}
 			more = b != 0
 		}
 	}
-	if flags&hasSum != 0 {
-		want := uint16(z.sum)
-		got, err := z.take(16)
-		if err != nil {
-			return err
-		}
-		if uint16(got) != want {
-			return ErrHeader
-		}
+	if flags&hasSum == 0 {
+		return nil
 	}
-	z.sum, z.size, z.begin, z.step = 0, 0, z.write, (*Reader).block
-	return nil
+	want := uint16(sum)
+	got, err := s.take(16)
+	if err == nil && uint16(got) != want {
+		err = ErrHeader
+	}
+	return err
 }
 
-// headerByte reads a byte of a header and adds it to the header's checksum.
-func (z *Reader) headerByte() (byte, error) {
-	b, err := z.take(8)
-	z.sum = crc32.Update(z.sum, crc32.IEEETable, []byte{byte(b)})
-	return byte(b), err
-}
-
-// trailer reads the end of a member.
-func (z *Reader) trailer() error {
-	z.check()
-	z.drop(z.n & 7)
-	sum, err := z.take(32)
+// trailer reads the end of a member: the checksum and the size of its content.
+func (s *stream) trailer() (sum, size uint32, err error) {
+	s.drop(s.n & 7)
+	a, err := s.take(32)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	size, err := z.take(32)
-	if err != nil {
-		return err
-	}
-	if uint32(sum) != z.sum || uint32(size) != z.size {
-		return ErrChecksum
-	}
-	z.step = (*Reader).another
-	return nil
+	b, err := s.take(32)
+	return uint32(a), uint32(b), err
 }
 
-// another finds out whether the file has another member. z.n is 0, as it is at the end of each member.
-func (z *Reader) another() error {
-	for z.pos == z.end {
-		if z.eof {
-			return io.EOF
+// more reports whether anything follows. n is 0, as it is at the end of each member.
+func (s *stream) more() (bool, error) {
+	for s.pos == s.end {
+		if s.eof {
+			return false, nil
 		}
-		if err := z.fill(); err != nil {
-			return err
+		if err := s.fill(); err != nil {
+			return false, err
 		}
 	}
-	z.step = (*Reader).member
-	return nil
+	return true, nil
 }

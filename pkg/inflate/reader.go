@@ -13,51 +13,27 @@ var (
 	ErrChecksum = errors.New("gzip: the content has another checksum or size than the file says")
 )
 
-const (
-	window = 32 << 10 // how far back a copy may reach
-
-	inSize = 64 << 10
-	// slack is how many zeros follow the end of the source in the buffer: the decoder reads words.
-	slack = 32
-
-	outSize = window + 256<<10
-	// full is up to where out has room for one turn of the decoder: literals, a copy, and what words write beyond its
-	// end.
-	full = outSize - 3 - 258 - 16
-)
-
 // Reader reads the content of a gzip file. Several members in a row are one content (RFC 1952, section 2.2). It reads
 // ahead, and reads its source to the end.
 type Reader struct {
-	src  io.Reader
-	eof  bool // src has ended
-	pos  int  // up to end: the part of in that was not loaded yet
-	end  int
-	bits uint64 // loaded and not used yet, the next one lowest; n of them
-	n    uint64
-
+	stream
+	content[byte]
 	read   int // up to write: the part of out that Read has not given yet
-	write  int
 	summed int // up to where sum and size count
-	begin  int // where this member begins in out; 0 if its beginning is gone
 	sum    uint32
 	size   uint32
 
-	step   func(*Reader) error // what comes next
-	stored int                 // bytes left of a block that is not compressed
-	last   bool                // the block that is being read is the member's last one
-	err    error
+	ahead *ahead // nil if all is decoded here
+	piece piece  // what is left of the one that is taken
 
-	literals  [literalSize]entry // tables of the block that is being read
-	distances [distanceSize]entry
-	fixed     bool // the tables are those of the fixed code
-
-	in  [inSize + slack]byte
-	out [outSize]byte
+	step func(*Reader) error // what comes next
+	err  error
 }
 
 // NewReader returns a reader of the gzip file src.
-func NewReader(src io.Reader) *Reader { return &Reader{src: src, step: (*Reader).member} }
+func NewReader(src io.Reader) *Reader {
+	return &Reader{stream: stream{src: src}, step: (*Reader).member}
+}
 
 // Read implements io.Reader. What was read before an error is not verified; only io.EOF says that the checksums are
 // right.
@@ -93,55 +69,57 @@ func (z *Reader) check() {
 	z.summed = z.write
 }
 
-// fill reads more of the source into in, behind what is left there. At the end of the source it writes zeros.
-func (z *Reader) fill() error {
-	z.end = copy(z.in[:], z.in[z.pos:z.end])
-	z.pos = 0
-	for range 100 {
-		n, err := z.src.Read(z.in[z.end:inSize])
-		z.end += n
-		if err == io.EOF {
-			z.eof = true
-			clear(z.in[z.end : z.end+slack])
-			return nil
-		}
-		if n > 0 || err != nil {
-			return err
-		}
+// member reads the header of a member.
+func (z *Reader) member() error {
+	if err := z.header(); err != nil {
+		return err
 	}
-	return io.ErrNoProgress
-}
-
-// need loads bits until there are at least n, up to 57.
-func (z *Reader) need(n uint64) error {
-	for z.n < n {
-		for z.pos == z.end {
-			if z.eof {
-				return io.ErrUnexpectedEOF
-			}
-			if err := z.fill(); err != nil {
-				return err
-			}
-		}
-		z.bits |= uint64(z.in[z.pos]) << z.n
-		z.pos++
-		z.n += 8
-	}
+	z.sum, z.size, z.begin, z.step = 0, 0, z.write, (*Reader).block
 	return nil
 }
 
-// drop uses n of the loaded bits.
-func (z *Reader) drop(n uint64) uint64 {
-	b := z.bits & (1<<n - 1)
-	z.bits >>= n
-	z.n -= n
-	return b
+// block reads the header of a block, or takes some blocks that were decoded already.
+func (z *Reader) block() error {
+	if z.ahead != nil && z.given() {
+		return nil
+	}
+	z.step = (*Reader).body
+	return z.stream.block()
 }
 
-// take loads and uses n bits, up to 57, the first one lowest.
-func (z *Reader) take(n uint64) (uint64, error) {
-	if err := z.need(n); err != nil {
-		return 0, err
+// body reads what a block holds.
+func (z *Reader) body() error {
+	ended, err := z.content.block(&z.stream)
+	if ended {
+		z.finish()
 	}
-	return z.drop(n), nil
+	return err
+}
+
+// finish sets what comes after a block.
+func (z *Reader) finish() {
+	if z.step = (*Reader).block; z.last {
+		z.step = (*Reader).trailer
+	}
+}
+
+// trailer reads the end of a member.
+func (z *Reader) trailer() error {
+	z.check()
+	sum, size, err := z.stream.trailer()
+	if err == nil && (sum != z.sum || size != z.size) {
+		err = ErrChecksum
+	}
+	z.step = (*Reader).another
+	return err
+}
+
+// another finds out whether the file has another member.
+func (z *Reader) another() error {
+	z.step = (*Reader).member
+	more, err := z.more()
+	if err == nil && !more {
+		err = io.EOF
+	}
+	return err
 }

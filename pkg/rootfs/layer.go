@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
+	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
@@ -57,6 +58,9 @@ type Options struct {
 	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The
 	// check costs a second hash, over more bytes than the first (docs/benchmarks.md has numbers).
 	SkipDiffIDs bool
+	// Cores is how many processors the layers share that are decompressed by several; each may take 15 MiB. With fewer
+	// than four, each layer is decompressed by one.
+	Cores int
 	// Under is how many of the lowest layers are those of an image that is laid under another one. Their files are where
 	// the links of the upper image lead: see Tree.Under.
 	Under int
@@ -85,6 +89,7 @@ var errTooMuch = errors.New("too much")
 type bounds struct {
 	Options
 	contents spool.Room
+	cores    *cores.Cores // nil if each layer has one
 	bytes    atomic.Int64
 	text     atomic.Int64
 	entries  atomic.Int64
@@ -94,6 +99,9 @@ type bounds struct {
 func newBounds(opt Options) *bounds {
 	b := &bounds{Options: opt.withDefaults()}
 	b.contents.Limit, b.contents.Overflow = b.Memory, b.Overflow
+	if b.Cores >= cores.Least {
+		b.cores = cores.New(b.Cores)
+	}
 	if b.Grow != nil {
 		b.contents.Grow = func() error {
 			if err := b.Grow(); err != nil {
@@ -224,7 +232,7 @@ type eachMember func(content io.Reader, h *tar.Header, seq int32) error
 func (s *stored) take(in io.Reader, sums sums, b *bounds, member eachMember) error {
 	raw := readAhead(in, rawChunk, rawChunks, nil)
 	defer raw.Close()
-	archive, format, err := compression.NewReader(raw, b.Formats...)
+	archive, format, err := compression.Open(raw, b.cores, b.Formats...)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ var forms = []struct {
 	{"plenty", rootfs.Options{}},
 	{"tight", rootfs.Options{Memory: 1}},
 	{"some memory", rootfs.Options{Memory: 20 << 10}},
+	{"several processors", rootfs.Options{Cores: 4}},
 	{"on a disk", rootfs.Options{Memory: 1 << 10, Overflow: unnamed}},
 	{"twice", rootfs.Options{Twice: anyway}},
 	{"twice, tight", rootfs.Options{Twice: anyway, Memory: 1, AtOnce: 1}},
