@@ -301,7 +301,7 @@ bench: all out/debian.oci
 	go test -run '^$$' -bench . ./pkg/...
 	go run ./tools/bench -kernel
 	go test -run '^$$' -bench Memory -benchtime 1x -timeout 90m ./integration/debian
-	go test -run '^$$' -bench Large/.*/mixed -benchtime 1x -timeout 90m ./integration/large/synthetic
+	go test -run '^$$' -bench Large/mixed -benchtime 1x -timeout 90m ./integration/large/synthetic
 
 clean:
 	rm -rf out

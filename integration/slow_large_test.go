@@ -57,7 +57,7 @@ func TestSlowLarge(t *testing.T) {
 			t.Fatal(err)
 		}
 		bootsLarge(t, vm.Machine{Memory: "10G", CPUs: 1, Kernel: vm.Unpacked(t),
-			Cmdline: "wyr.arg=console=ttyS0 wyr.root=" + inPlaceRoot}, img, size, `[\d.]+ .B`)
+			Cmdline: "wyr.arg=console=ttyS0 wyr.root=" + inPlaceRoot}, img, size, `[\d.]+ .B \(beside EROFS of 4\.8\d GB\)`)
 	})
 	// A file that just needs parts, in a machine that has to pack some of it. The host has no memory for both machines at
 	// a time.
