@@ -70,19 +70,24 @@ func BenchmarkLarge(b *testing.B) {
 			if bytes := r.shape.Small + r.shape.Large; info.Available < bytes+1<<30 {
 				b.Skipf("%d MB are available", info.Available/1e6)
 			}
-			registry := imagetest.Serve(b)
-			layer := synthetic.New(b, r.shape)
-			registry.Stream(b, layer)
-			img, err := mutate.AppendLayers(imagetest.Image(b, kernel()), layer)
-			if err != nil {
-				b.Fatal(err)
-			}
-			ref := registry.Push(b, "large", img)
+			ref := serve(b, r.shape)
 			for b.Loop() {
 				morph(b, program, ref)
 			}
 		})
 	}
+}
+
+// serve starts a registry that makes an image with a layer of that shape while it is read, and returns its name.
+func serve(t testing.TB, s synthetic.Shape) string {
+	t.Helper()
+	registry, layer := imagetest.Serve(t), synthetic.New(t, s)
+	registry.Stream(t, layer)
+	img, err := mutate.AppendLayers(imagetest.Image(t, kernel()), layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return registry.Push(t, "large", img)
 }
 
 // morph runs wyrcan morph and reports what it took.
