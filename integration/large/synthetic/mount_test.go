@@ -16,6 +16,8 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/integration/large/synthetic"
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -39,31 +41,33 @@ func shape() synthetic.Shape {
 	return s
 }
 
-// TestMounted has this machine's kernel mount an image, and compares every file.
+// TestMounted has this machine's kernel mount images of both kinds, and compares every file.
 func TestMounted(t *testing.T) {
 	imagetest.NeedsRoot(t, "to mount")
 	imagetest.NeedsPrograms(t, "losetup")
-	s := shape()
-	p, err := squashfs.New(squashfs.Options{})
+	squash, err := squashfs.New(squashfs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	tree, err := rootfs.Read(t.Context(), []rootfs.Layer{synthetic.Unknown(s)}, rootfs.Options{Store: p.Store})
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range []bundle.Packer{squash, erofs.New(erofs.Options{})} {
+		t.Run(p.Kind(), func(t *testing.T) {
+			s, began := shape(), time.Now()
+			tree, err := rootfs.Read(t.Context(), []rootfs.Layer{synthetic.Unknown(s)}, rootfs.Options{Store: p.Store})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tree.Close()
+			read := time.Since(began)
+			image, err := p.Image(t.Context(), tree, time.Unix(0, 0), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer image.Close()
+			t.Logf("%d paths: read in %v, all in %v; the image has %d bytes", tree.Stat().Entries, read,
+				time.Since(began), size(t, image))
+			compare(t, mount(t, image, p.Kind()), s)
+		})
 	}
-	defer tree.Close()
-	read := time.Since(began)
-	f, err := p.Image(t.Context(), tree, time.Unix(0, 0), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	t.Logf("%d paths: read in %v, all in %v; the image has %d bytes", tree.Stat().Entries, read, time.Since(began),
-		size(t, f))
-	dir := mount(t, f, "squashfs")
-	compare(t, dir, s)
 }
 
 // TestMorphed has this machine's kernel mount the image that wyrcan morph has put into an initrd: as one file, or in
