@@ -311,7 +311,7 @@ bench: all out/debian.oci payload
 	go run ./tools/bench -kernel
 	go test -run '^$$' -bench Forms -benchtime 1x -timeout 30m ./integration/debian
 	go test -run '^$$' -bench Memory -benchtime 1x -timeout 180m ./integration/debian
-	go test -run '^$$' -bench Large/.*/mixed -benchtime 1x -timeout 90m ./integration/large/synthetic
+	go test -run '^$$' -bench Large/mixed -benchtime 1x -timeout 90m ./integration/large/synthetic
 
 clean:
 	rm -rf out

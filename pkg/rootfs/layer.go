@@ -138,7 +138,7 @@ func (b *bounds) entry() error {
 		return nil
 	}
 	if err := b.contents.Grow(); err != nil {
-		return fmt.Errorf("cannot be kept: %w", err)
+		return broken("", err)
 	}
 	return nil
 }

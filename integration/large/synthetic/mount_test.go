@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/integration/large/synthetic"
+	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
-// What TestMounted makes an image of, in bytes: by hand more than a test of every day.
+// What these tests make an image of, in bytes: by hand more than every day.
 var (
 	small = flag.Int64("small", 16e6, "bytes in small files")
 	large = flag.Int64("large", 16e6, "bytes in large files")
@@ -27,37 +32,114 @@ var (
 	noise = flag.Bool("noise", false, "nothing can be compressed")
 )
 
-// TestMounted has this machine's kernel mount an image, and compares every file.
-func TestMounted(t *testing.T) {
-	imagetest.NeedsRoot(t, "to mount")
-	imagetest.NeedsPrograms(t, "losetup")
+// shape returns the shape of the layer.
+func shape() synthetic.Shape {
 	s := synthetic.Shape{Small: *small, Large: *large, Each: *each}
 	if *noise {
 		s.Of = synthetic.Noise
 	}
-	p, err := squashfs.New(squashfs.Options{})
+	return s
+}
+
+// TestMounted has this machine's kernel mount images of both kinds, and compares every file.
+func TestMounted(t *testing.T) {
+	imagetest.NeedsRoot(t, "to mount")
+	imagetest.NeedsPrograms(t, "losetup")
+	squash, err := squashfs.New(squashfs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	tree, err := rootfs.Read(t.Context(), []rootfs.Layer{synthetic.Unknown(s)}, rootfs.Options{Store: p.Store})
+	for _, p := range []bundle.Packer{squash, erofs.New(erofs.Options{})} {
+		t.Run(p.Kind(), func(t *testing.T) {
+			s, began := shape(), time.Now()
+			tree, err := rootfs.Read(t.Context(), []rootfs.Layer{synthetic.Unknown(s)}, rootfs.Options{Store: p.Store})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tree.Close()
+			read := time.Since(began)
+			image, err := p.Image(t.Context(), tree, time.Unix(0, 0), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer image.Close()
+			t.Logf("%d paths: read in %v, all in %v; the image has %d bytes", tree.Stat().Entries, read,
+				time.Since(began), size(t, image))
+			compare(t, mount(t, image, p.Kind()), s)
+		})
+	}
+}
+
+// TestMorphed has this machine's kernel mount the image that wyrcan morph has put into an initrd: as one file, or in
+// parts if it is larger than 2 GiB, which are joined here as wyrinit does it.
+func TestMorphed(t *testing.T) {
+	imagetest.NeedsRoot(t, "to mount")
+	imagetest.NeedsPrograms(t, "losetup", "cpio")
+	program, s, dir := vm.Artefact(t, "wyrcan"), shape(), t.TempDir()
+	ref := serve(t, s)
+	morph := exec.Command(program, "morph", "-root", "squashfs", "-kernel", filepath.Join(dir, "kernel"),
+		"-cmdline", filepath.Join(dir, "cmdline"), "-initrd", "-", ref)
+	unpack := exec.Command("cpio", "--extract", "--quiet", "--make-directories", "--no-absolute-filenames")
+	unpack.Dir = dir
+	var err error
+	if unpack.Stdin, err = morph.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := morph.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("cpio: %v: %s", err, out)
+	}
+	if err := morph.Wait(); err != nil {
+		t.Fatalf("wyrcan morph: %v", err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, handover.List))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tree.Close()
-	read := time.Since(began)
-	f, err := p.Image(t.Context(), tree, time.Unix(0, 0), nil)
+	m, err := handover.Parse(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	image, err := os.OpenFile(filepath.Join(dir, handover.Image), os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	for _, j := range m.Joins {
+		for n := 1; size(t, image) < j.Size; n++ {
+			part := filepath.Join(dir, j.Parts+strconv.Itoa(n))
+			b, err := os.ReadFile(part)
+			if err == nil {
+				_, err = image.Write(b)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			os.Remove(part)
+		}
+	}
+	t.Logf("the image has %d bytes and %d files in parts", size(t, image), len(m.Joins))
+	if large := size(t, image) > 1<<31; large != (len(m.Joins) > 0) {
+		t.Errorf("%d files come in parts", len(m.Joins))
+	}
+	compare(t, mount(t, image, m.Kind), s)
+}
+
+// size returns how many bytes a file has.
+func size(t *testing.T, f *os.File) int64 {
+	t.Helper()
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d paths: read in %v, all in %v; the image has %d bytes", tree.Stat().Entries, read, time.Since(began),
-		info.Size())
-	dir := mount(t, f, "squashfs")
+	return info.Size()
+}
+
+// compare compares every file of a layer.
+func compare(t *testing.T, dir string, s synthetic.Shape) {
+	t.Helper()
 	files := 0
 	for f := range s.Files() {
 		got, err := os.Open(filepath.Join(dir, f.Path))
