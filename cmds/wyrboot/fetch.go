@@ -84,12 +84,14 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 		return nil, err
 	}
 	c.stack = stack
-	total := stack.Size()
+	var total atomic.Int64
+	total.Store(stack.Size())
+	c.boot.Again = func(n int64) { total.Add(n) }
 	progress, stop := context.WithCancel(ctx)
 	shown := make(chan struct{})
 	go func() {
 		defer close(shown)
-		read := func() (int64, int64) { return done.Load(), total }
+		read := func() (int64, int64) { return done.Load(), total.Load() }
 		hold := func() bool { return c.trouble.Last() != "" }
 		console.Progress{Out: c.console, Label: "wyrboot: pull", Read: read, Hold: hold}.Run(progress)
 	}()
@@ -104,7 +106,7 @@ func (c *cmd) pull(ctx context.Context, source *image.Source) (*rootfs.Tree, err
 	}
 	tree, err := c.boot.ReadStack(ctx, stack, own...)
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%s of %s have arrived", units.Bytes(done.Load()), units.Bytes(total))
+		err = fmt.Errorf("%s of %s have arrived", units.Bytes(done.Load()), units.Bytes(total.Load()))
 	}
 	return tree, err
 }

@@ -16,12 +16,25 @@ const modules = "/lib/modules"
 // budget returns the memory that an image may use: all of it but a reserve for the kernel, because nothing else runs
 // here.
 func budget() bundle.Budget {
+	copies := 0
+	if kexec.CanHold() != nil {
+		copies = kexec.Copies()
+	}
 	return bundle.Budget{
 		Read:    available,
-		Copies:  kexec.Copies(),
+		Copies:  copies,
 		Reserve: 24 << 20,
 		Remedy:  "use a smaller image or add memory",
 	}
+}
+
+// hold loads a kernel without a copy, for the boot that starts it right away.
+func hold(kernel, initrd, image *os.File, cmdline string) (jump func() error, err error) {
+	h, err := kexec.Hold(kernel, initrd, image, cmdline)
+	if err != nil {
+		return nil, err
+	}
+	return h.Jump, nil
 }
 
 func available() (memory.Info, error) { return memory.Read("/proc/meminfo") }

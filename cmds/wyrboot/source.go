@@ -53,14 +53,15 @@ func addMirrors(places *registries.Config, conf config.Config) error {
 	return nil
 }
 
-// ahead returns how much of large layers may wait in memory: little of a little.
+// ahead returns how much of large layers may wait in memory. On a machine with little of it there is something better to
+// keep there, so each layer comes by one connection.
 func ahead() int64 {
-	const least = 4 << 20
+	const none, little = 1, 256 << 20
 	mem, err := available()
 	if err != nil {
-		return least
+		return none
 	}
-	return max(least, mem.Available/16)
+	return max(none, min(mem.Available/16, (mem.Available-little)/4))
 }
 
 // useProxy has all connections to registries go by way of wyr.proxy. Package http reads the environment once, before

@@ -50,7 +50,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/console"
 	"gitlab.com/wyrcan/wyrcan/pkg/credentials"
 	"gitlab.com/wyrcan/wyrcan/pkg/efivar"
-	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/network"
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
@@ -197,10 +196,13 @@ func (c *cmd) start(ctx context.Context) error {
 		Spare:  c.spare,
 
 		Policies: c.policies,
-		Root:     bundle.Root(c.config.Root),
+		Root:     cmp.Or(bundle.Root(c.config.Root), bundle.Auto),
 		// The host tool checks the layers' uncompressed digests. Here that would take half as long again on a processor
 		// without instructions for SHA-256. The manifest's digests are checked in any case.
 		SkipDiffIDs: true,
+	}
+	if c.boot.Budget.Copies == 0 {
+		c.boot.Hold = hold
 	}
 	if !c.config.NoRecord {
 		c.boot.Record = c.record
@@ -225,9 +227,9 @@ func (c *cmd) start(ctx context.Context) error {
 	form := fmt.Sprintf("compression: %v", b.Packing)
 	switch {
 	case b.Beside > 0:
-		form = fmt.Sprintf("beside SquashFS of %s", units.Bytes(b.Beside))
-	case b.Root == bundle.SquashFS:
-		form = "SquashFS"
+		form = fmt.Sprintf("beside %s of %s", b.Root.Name(), units.Bytes(b.Beside))
+	case b.Root.IsImage():
+		form = b.Root.Name()
 	}
 	c.sayf("kernel %s, initrd of %s (%s), command line %q", version, units.Bytes(b.Size), form, b.Cmdline)
 	if b.Early > 0 {
@@ -242,7 +244,7 @@ func (c *cmd) start(ctx context.Context) error {
 	}
 	c.sayf("starts kernel %s of %s after %.1f s", version, c.config.Image, uptime().Seconds())
 	c.console.Flush(2 * time.Second)
-	return kexec.Jump()
+	return c.boot.Jump()
 }
 
 // drivers loads the drivers of the present hardware, and in the background those of hardware that appears later. It

@@ -13,6 +13,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
 // Exit statuses of check, besides 0 for a bootable image and 2 for a wrong use.
@@ -55,7 +56,8 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	b := c.newBoot()
-	b.Target, b.Root = &opt.Room, bundle.Root(r.root)
+	b.Target, b.Root = &opt.Room, r.root.form()
+	opt.InPlace = r.arch.name() == "amd64" // what Wyrcan does there: kexec.CanLeaveImage
 	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return unexamined(err)
@@ -97,7 +99,7 @@ func examine(
 	r := &report{
 		Image: img.Name, Digest: img.Digest.String(), Platform: img.Platform.String(),
 		Layers: len(layers), Download: stack.Size(), Files: stat.Entries, Unpacked: stat.Bytes,
-		Warnings: []audit.Finding{}, Hardware: []audit.Finding{},
+		Warnings: []audit.Finding{}, Hardware: []audit.Finding{}, asked: b.Root, known: opt.Room.Total != 0,
 	}
 	if stack.Kernel.Image != nil {
 		k := describe(stack.Kernel)
@@ -126,11 +128,16 @@ func examine(
 	defer plan.Close()
 	k := plan.Kernel
 	r.Kernel, r.Format, r.Version, r.Init = "/"+plan.File, k.Format, k.Version, "/"+plan.Init
-	r.Root, r.Packing, r.Chosen = string(plan.Root), plan.Packing.String(), plan.Chosen
+	r.Root, r.RootWhy, r.Packing, r.Chosen = string(plan.Root), plan.Why, plan.Packing.String(), plan.Chosen
 	r.Kept, r.kept = plan.Kept()
 	if err := r.look(ctx, plan, tree, m); err != nil { // before Make, which takes the files' contents away
 		return r, err
 	}
+	forms, err := plan.Forms(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.weigh(plan.Needs(forms, plan.Sizes(r.Download, nil)), plan.Root)
 	made, err := plan.Make(ctx)
 	if short(err) {
 		return r, err
@@ -143,8 +150,46 @@ func examine(
 	if err := r.signature(made.Kernel); err != nil {
 		return r, err
 	}
-	r.Bootable, r.Cmdline, r.Initrd, r.Memory = true, made.Cmdline, made.Size, machineWith(made.Memory)
+	r.weigh(plan.Needs(forms, plan.Sizes(r.Download, made)), plan.Root)
+	r.Cmdline, r.Initrd, r.Beside = made.Cmdline, made.Size, made.Beside
+	if total := opt.Room.Total; total != 0 && bundle.Usable(r.least(plan.Root)) > total {
+		r.Reason = fmt.Sprintf("too little memory: Wyrcan needs %s to boot it, and the machine has less; use a smaller "+
+			"image or add memory", units.MiB(r.least(plan.Root)))
+		return r, nil
+	}
+	r.Bootable = true
 	return r, nil
+}
+
+// weigh notes what each form of the root needs, and the memory of the smallest machine that boots the image.
+func (r *report) weigh(needs []bundle.Need, root bundle.Root) {
+	r.Forms = nil
+	for _, n := range needs {
+		f := rootNeed{Root: string(n.Root), Memory: n.Least, Resident: n.Resident, Auto: n.Auto}
+		if n.Why != nil {
+			f = rootNeed{Root: f.Root, Reason: n.Why.Error()}
+		}
+		r.Forms = append(r.Forms, f)
+	}
+	r.Memory = r.least(root)
+	if r.asked != bundle.Auto {
+		return
+	}
+	for _, f := range r.Forms {
+		if f.Auto != 0 {
+			r.Memory = min(r.Memory, f.Memory)
+		}
+	}
+}
+
+// least returns the memory of the smallest machine that boots the image with that root.
+func (r *report) least(root bundle.Root) int64 {
+	for _, f := range r.Forms {
+		if f.Root == string(root) {
+			return f.Memory
+		}
+	}
+	return r.Forms[0].Memory // initramfs, which takes what tmpfs does
 }
 
 // look counts the microcode, the firmware files and the drivers for the kernel, and finds what is wrong with the image.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/engines"
 )
 
@@ -179,6 +180,10 @@ func argument(ctx context.Context, kind, typed string) (found choices) {
 	case kind == "ARCHITECTURE":
 		found.add("amd64", "")
 		found.add("arm64", "")
+	case kind == "FORM":
+		for _, root := range config.Roots {
+			found.add(root, "")
+		}
 	case strings.Contains(kind, "FILE"), strings.Contains(kind, "DIR"):
 		found.files = true
 	case kind == "bash|zsh|fish":

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
-	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/kexec"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
@@ -127,7 +126,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 		}
 	}
 	b := c.newBoot()
-	b.Budget.Copies, b.Root = kexec.Copies(), bundle.Root(r.root)
+	b.Budget.Copies, b.Root = kexec.Copies(), r.root.form()
 	began := time.Now()
 	stack, tree, err := c.read(ctx, b, ref, r.further, "")
 	if err != nil {

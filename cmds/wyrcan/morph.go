@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/u-root/uio/uio"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 )
 
 // morph is "wyrcan morph".
@@ -55,7 +53,7 @@ of the initramfs, not compressed, where the kernel looks for it.
 	opt.Single = true // so that lsinitramfs and cpio can read it
 	opt.Microcode.All = r.ucode
 	b := c.newBoot()
-	b.Target, b.Root = &opt.Room, bundle.Root(r.root)
+	b.Target, b.Root = &opt.Room, r.root.form()
 	_, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/audit"
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/printable"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
@@ -37,7 +38,10 @@ type report struct {
 	Cmdline  string          `json:"cmdline"`
 	Ucode    int64           `json:"microcodeBytes,omitempty"` // for all processors; a machine takes that of its own
 	Initrd   int64           `json:"initrdBytes,omitempty"`
-	Root     string          `json:"root,omitempty"` // its form: a value of wyr.root
+	Beside   int64           `json:"rootImageBytes,omitempty"` // of a root that stays an image, beside the initrd
+	Root     string          `json:"root,omitempty"`           // its form: a value of wyr.root
+	RootWhy  string          `json:"rootReason,omitempty"`     // why auto has chosen it
+	Forms    []rootNeed      `json:"rootForms,omitempty"`
 	Packing  string          `json:"initrdPacking,omitempty"`
 	Memory   int64           `json:"memoryBytes,omitempty"` // of the smallest machine that boots the whole image
 	Warnings []audit.Finding `json:"warnings"`              // for all machines
@@ -46,9 +50,20 @@ type report struct {
 	KernelImage *another  `json:"kernelImage,omitempty"`
 	Overlays    []another `json:"overlays,omitempty"`
 
+	asked   bundle.Root // the form of the root
+	known   bool        // the memory of the machine
 	drivers *driverSet
 	signed  string // about the kernel's signature, for people
 	kept    string // why the kernel's file stays
+}
+
+// rootNeed is what one form of the root needs, in bytes.
+type rootNeed struct {
+	Root     string `json:"root"`
+	Memory   int64  `json:"memoryBytes,omitempty"`     // of the smallest machine that boots the image so
+	Resident int64  `json:"residentBytes,omitempty"`   // what the files take of it in the booted system
+	Auto     int64  `json:"autoMemoryBytes,omitempty"` // of the smallest machine where auto chooses it
+	Reason   string `json:"reason,omitempty"`          // why it cannot be
 }
 
 // style is how a report is written.
@@ -140,12 +155,47 @@ func (r *report) facts(verbose bool) []row {
 		}
 	}
 	if r.Bootable {
+		size := fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)
+		if bundle.Root(r.Root).IsImage() {
+			size = fmt.Sprintf("%.1f MB", float64(r.Initrd)/1e6)
+		}
+		if r.Beside > 0 {
+			size += fmt.Sprintf(", and an image of %.1f MB beside it", float64(r.Beside)/1e6)
+		}
 		rows = append(rows,
 			row{"command line", cmp.Or(r.Cmdline, "(empty)")},
-			row{"root", r.Root},
-			row{"initrd", fmt.Sprintf("%.1f MB (%s)", float64(r.Initrd)/1e6, r.Packing)},
+			row{"root", r.root()},
+			row{"initrd", size},
 			row{"memory", fmt.Sprintf("%d MiB at least", r.Memory>>20)},
 		)
 	}
+	for _, f := range r.Forms {
+		rows = append(rows, row{"as " + f.Root, f.text()})
+	}
 	return rows
+}
+
+// root returns the form of the root, and why auto has chosen it: for a machine whose memory is known, else for all.
+func (r *report) root() string {
+	if r.RootWhy == "" {
+		return r.Root
+	}
+	if !r.known {
+		text := r.Root
+		for i, f := range r.Forms {
+			if i > 0 && f.Auto != 0 {
+				text += fmt.Sprintf("; %s where a machine has less than %d MiB", f.Root, r.Forms[i-1].Auto>>20)
+			}
+		}
+		return text
+	}
+	return r.Root + ", because " + r.RootWhy
+}
+
+// text returns what the form needs, for people.
+func (n rootNeed) text() string {
+	if n.Reason != "" {
+		return "not possible: " + n.Reason
+	}
+	return fmt.Sprintf("%d MiB at least, %d MiB of them for the files", n.Memory>>20, n.Resident>>20)
 }

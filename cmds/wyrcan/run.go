@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
 	"gitlab.com/wyrcan/wyrcan/pkg/cmdline"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
@@ -157,6 +158,8 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 2 for wrong usage. With -until it is 0 as soon as the console shows the text.
 `)
 	s.flags(f)
+	root := rootForm(bundle.Auto)
+	root.flag(f)
 	more.flags(f)
 	f.registry()
 	f.trust()
@@ -175,6 +178,9 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 	m, err := s.machine(c, guests[0].name)
 	if err != nil {
 		return err
+	}
+	if root.form() != bundle.Auto {
+		m.args = append(m.args, cmdline.Arg{Key: "wyr.root", Value: root.String(), HasValue: true})
 	}
 	for _, g := range guests[1:] {
 		m.boots(c, g.argument, g.name)

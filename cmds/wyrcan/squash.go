@@ -82,7 +82,7 @@ func (c *cmd) squash(ctx context.Context, s *squash, ref, file string, machine a
 		return err
 	}
 	defer tree.Close()
-	made, _, err := p.Image(ctx, tree, stack.Image.Image.Config.Created.Time, nil)
+	made, err := p.Image(ctx, tree, stack.Image.Image.Config.Created.Time, nil)
 	if err != nil {
 		return fmt.Errorf("cannot unpack %s: %w", ref, err)
 	}

@@ -7,9 +7,12 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/boot"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/config"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
@@ -35,7 +38,7 @@ func (c *cmd) packing(what string, b *boot.Boot) *meter {
 // A recipe has the options of the commands that make a bundle.
 type recipe struct {
 	args    list
-	root    string
+	root    rootForm
 	wyrinit string
 	further further
 	keep    bool // the kernel's file stays in the root
@@ -46,15 +49,36 @@ type recipe struct {
 
 func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
-	f.StringVar(&r.root, "root", "",
-		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory (the default); squashfs, an image of "+
-			"them that stays compressed there; initramfs, as tmpfs but without wyrinit: no extended attributes, "+
-			"no pivot_root")
+	r.root = rootForm(bundle.Auto)
+	r.root.flag(f)
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 	r.further.flags(f)
 	f.BoolVar(&r.keep, "keep-kernel", false,
 		"leave the kernel's file in the root, as crashkernel= among the kernel's arguments does, for kdump")
+}
+
+// rootForm is an option with a value of wyr.root.
+type rootForm bundle.Root
+
+// flag adds the option.
+func (r *rootForm) flag(f *flagSet) {
+	f.Var(r, "root",
+		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory; squashfs, an image of them that stays "+
+			"compressed there; erofs, one that is not compressed and stays where kexec leaves it; auto, tmpfs where the memory is plenty and else squashfs; initramfs, as tmpfs but "+
+			"without wyrinit: no extended attributes, no pivot_root")
+}
+
+func (r *rootForm) form() bundle.Root { return bundle.Root(*r) }
+func (r *rootForm) String() string    { return string(*r) }
+
+// Set implements flag.Value. "" is the default.
+func (r *rootForm) Set(text string) error {
+	if text != "" && !slices.Contains(config.Roots, text) {
+		return fmt.Errorf("want %s", strings.Join(config.Roots, ", "))
+	}
+	*r = rootForm(cmp.Or(text, string(bundle.Auto)))
+	return nil
 }
 
 // machine adds the options that describe the machine that will boot, if it is not this one.
@@ -64,29 +88,18 @@ func (r *recipe) machine(f *flagSet) {
 	f.Var(&r.memory, "m", "for a machine with memory of this `SIZE`: 512M, 4G; a number alone is MiB, as for QEMU")
 }
 
-// found returns how much of a machine's memory its kernel can use: the kernel itself, its page tables and the firmware
-// take the rest.
-func found(machine int64) int64 { return machine / 16 * 15 }
-
-// machineWith returns the memory of the smallest machine, in whole MiB, whose kernel can use that much.
-func machineWith(memory int64) int64 { return ((memory+14)/15*16 + 1<<20 - 1) &^ (1<<20 - 1) }
-
 // options returns the options of a bundle.
 func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	opt := bundle.Options{Args: r.args, Arch: r.arch.name(), KeepKernel: r.keep}
 	r.further.in(&opt)
-	opt.Room.Total = found(int64(r.memory))
+	opt.Room.Total = bundle.Usable(int64(r.memory))
 	opt.Room.Available = opt.Room.Total
 	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]
 	if !ok {
 		return opt, usage("there are no bootable containers for -arch %s: want amd64 or arm64", r.arch)
 	}
-	switch bundle.Root(r.root) {
-	case bundle.Initramfs:
+	if r.root.form() == bundle.Initramfs {
 		return opt, nil
-	case "", bundle.Tmpfs, bundle.SquashFS:
-	default:
-		return opt, usage("-root is tmpfs, squashfs or initramfs, not %q", r.root)
 	}
 	if opt.Wyrinit = embeddedWyrinit(cmp.Or(r.arch, here).name()); r.wyrinit == "" && opt.Wyrinit != nil {
 		return opt, nil

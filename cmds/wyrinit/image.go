@@ -51,7 +51,7 @@ func imageRoot(m handover.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := overlay(devDir + "/" + name); err != nil {
+	if err := overlay(devDir+"/"+name, m.Kind); err != nil {
 		return err
 	}
 	if err := os.Remove(handover.Init); err != nil {
@@ -136,8 +136,8 @@ const patience = 30 * time.Second
 
 // overlay mounts the image in a device, and a tmpfs over it, at handover.NewRoot. An overlay has mounts of its own of
 // both, so those that were made for it can go.
-func overlay(device string) error {
-	if err := mount(device, lowerDir, "squashfs", unix.MS_RDONLY, ""); err != nil {
+func overlay(device, kind string) error {
+	if err := mountImage(device, kind); err != nil {
 		return err
 	}
 	if err := mount("tmpfs", tmpDir, "tmpfs", 0, "mode=0755"); err != nil {
@@ -158,6 +158,15 @@ func overlay(device string) error {
 		}
 	}
 	return nil
+}
+
+// mountImage mounts an image. What EROFS has in memory is used there if the kernel can (CONFIG_FS_DAX): otherwise each
+// page of a file is copied when it is used.
+func mountImage(device, kind string) error {
+	if kind == "erofs" && unix.Mount(device, lowerDir, kind, unix.MS_RDONLY, "dax") == nil {
+		return nil
+	}
+	return mount(device, lowerDir, kind, unix.MS_RDONLY, "")
 }
 
 // makeUpper makes the directories of the overlay. The root has the owner and the mode of the upper one.

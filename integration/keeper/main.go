@@ -4,8 +4,8 @@
 // Description:
 //
 //	The word keeper=STEP,STEP… of the kernel's command line says how to go on: "leave" starts the next kernel with an
-//	image of keeper.size= bytes, "plain" starts it without. The next system gets the rest of the list. After the last
-//	one the machine is powered off. The file /kernel is the kernel, the files in /modules are the drivers for the image,
+//	image of keeper.size= bytes, "plain" starts it without; "copy" is "leave" by way of copies in the running kernel. The
+//	next system gets the rest of the list. After the last one the machine is powered off. The file /kernel is the kernel, the files in /modules are the drivers for the image,
 //	to be loaded in the order of their names, and the initramfs is what keeper finds in its own.
 package main
 
@@ -217,27 +217,11 @@ func pass(step string, size int64, line string) error {
 	if err != nil {
 		return err
 	}
-	image, err := makeImage(0)
-	if err != nil {
-		return err
-	}
-	var load func() error
-	switch step {
-	case "leave":
+	var image *os.File
+	if step != "plain" {
 		if image, err = makeImage(size); err != nil {
 			return err
 		}
-		load = func() error { return kexec.LoadImage(kernel, initrd, image, line) }
-	case "plain":
-		load = func() error {
-			how, err := kexec.Load(kernel, initrd, line)
-			if err == nil && how.Method != kexec.Segments {
-				err = fmt.Errorf("loaded with %s: %w", how.Method, how.Why)
-			}
-			return err
-		}
-	default:
-		return fmt.Errorf("no step is called %s", step)
 	}
 	before, err := memory.Read("/proc/meminfo")
 	if err != nil {
@@ -245,18 +229,29 @@ func pass(step string, size int64, line string) error {
 	}
 	least := watch()
 	begin := time.Now()
-	if err := load(); err != nil {
+	jump, err := load(step, kernel, initrd, image, line)
+	if err != nil {
 		return err
 	}
 	took := time.Since(begin)
-	var st unix.Stat_t
-	if err := unix.Fstat(int(image.Fd()), &st); err != nil {
-		return err
-	}
-	say("loaded in %d ms; of %d kB available, %d kB were left, and %d kB of the image's file", took.Milliseconds(),
-		before.Available>>10, least()>>10, st.Blocks/2)
+	say("loaded in %d ms; of %d kB available, %d kB were left", took.Milliseconds(), before.Available>>10, least()>>10)
 	guest.Drain()
-	return kexec.Jump()
+	return jump()
+}
+
+// load loads the kernel, and returns what starts it.
+func load(step string, kernel, initrd, image *os.File, line string) (jump func() error, err error) {
+	switch step {
+	case "leave", "plain":
+		h, err := kexec.Hold(kernel, initrd, image, line)
+		if err != nil {
+			return nil, err
+		}
+		return h.Jump, nil
+	case "copy":
+		return kexec.Jump, kexec.LoadImage(kernel, initrd, image, line)
+	}
+	return nil, fmt.Errorf("no step is called %s", step)
 }
 
 // watch watches how much memory is available, until the function that it returns is called, which returns the least.

@@ -12,12 +12,14 @@
 // beginning of Read, where the image's digest is known and no layer was read; further images, and a machine's own
 // layers, in Read's list of layers; another form of root in Convert, between the tree and the bundle.
 //
-// The package finds no images and starts no kernel: see packages image and kexec. It does not retry; the caller may
-// call Read again.
+// Jump starts that kernel, for a program that does so itself.
+//
+// The package finds no images: see package image. It does not retry; the caller may call Read again.
 package boot
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -29,7 +31,6 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/policy"
 	"gitlab.com/wyrcan/wyrcan/pkg/record"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
 // Boot is how a program boots images.
@@ -53,12 +54,15 @@ type Boot struct {
 	// that disk has free. Without them such contents are packed.
 	Overflow func() (*os.File, error)
 	Free     func() int64
-	// Root is the form of the booted root that is wanted. With bundle.SquashFS, Read packs the contents for it.
+	// Root is the form of the booted root that is wanted. If it is an image, or bundle.Auto expects one, Read packs the
+	// contents for it.
 	Root bundle.Root
 	// Store, if set, makes the place for the contents of a layer: see rootfs.Options.
 	Store func() (rootfs.Store, error)
 	// Spare, if set, gives up memory that the program can do without. Read calls it if the memory may be too little.
 	Spare func()
+	// Again, if set, is told how many bytes of layers Read downloads once more: see rootfs.Options.Twice.
+	Again func(bytes int64)
 	// Grown, if set, is called for each MiB or so that Convert makes.
 	Grown func()
 
@@ -68,10 +72,15 @@ type Boot struct {
 
 	// Kernel loads; nil is the running kernel.
 	Kernel Kernel
+	// Hold is kexec.Hold, for a program that calls Jump right after Load: then the running kernel gets no copies. It
+	// returns what starts the kernel. image may be nil. If Hold is nil or fails, Kernel loads.
+	Hold func(kernel, initrd, image *os.File, cmdline string) (jump func() error, err error)
+
+	jump func() error // what Hold has returned
 
 	// Of the images that were read last: who has signed them, for the record, and what has packed them for the root.
 	signers []string
-	packer  *squashfs.Packer
+	packer  bundle.Packer
 }
 
 // Kernel is what Load needs of the running kernel: package kexec has it.
@@ -108,7 +117,8 @@ func (b *Boot) logf(format string, args ...any) {
 	}
 }
 
-// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, SquashFS and InPlace.
+// Inspect finds out how the tree boots. It sets what of opt the Boot knows: Room, Grow, Root, Packer, Repack, and
+// InPlace if the running kernel is to load it.
 func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Plan, error) {
 	if b.Target != nil {
 		opt.Room = *b.Target
@@ -118,9 +128,12 @@ func (b *Boot) Inspect(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 			return nil, err
 		}
 	}
-	opt.Grow, opt.SquashFS = b.grow, b.packer
+	opt.Grow, opt.Root, opt.Packer = b.grow, b.Root, b.packer
+	opt.Repack = func(root bundle.Root) (bundle.Packer, error) { return newPacker(root, b.grow) }
 	// Whoever makes a bundle for a boot loader or for another machine does not load it.
-	opt.InPlace = opt.SquashFS != nil && b.Budget.Copies > 0 && b.running().CanLeaveImage() == nil
+	if b.Budget.Copies > 0 || b.Hold != nil {
+		opt.InPlace = b.running().CanLeaveImage() == nil
+	}
 	return bundle.Inspect(ctx, tree, opt)
 }
 
@@ -135,6 +148,7 @@ func (b *Boot) grow() error {
 // Convert turns the tree into what kexec needs, and tells the warnings. It closes the tree.
 func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Options) (*bundle.Bundle, error) {
 	defer tree.Close()
+	debug.FreeOSMemory() // of what has read the layers
 	if b.Record != nil {
 		opt.Record = b.record
 	}
@@ -146,6 +160,9 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	if plan.Chosen != "" {
 		b.logf("chosen: %s", plan.Chosen)
 	}
+	if plan.Root.IsImage() && plan.Why != "" {
+		b.logf("the files stay packed in memory (%s), because %s", plan.Root.Name(), plan.Why)
+	}
 	for _, w := range plan.Warnings {
 		b.logf("%s", strings.TrimSpace(w.Text))
 	}
@@ -153,35 +170,90 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	return plan.Make(ctx)
 }
 
-// Load makes the running kernel load the bundle, and returns when that kernel is ready to be started. It closes the
-// bundle: the running kernel has copies.
+// Load makes the running kernel load the bundle, and returns when that kernel is ready to be started. Then it closes the
+// bundle. If it fails, the bundle may be of no use.
 func (b *Boot) Load(ctx context.Context, made *bundle.Bundle) error {
-	defer made.Close()
 	debug.FreeOSMemory() // of what made the bundle
-	room, err := b.Budget.Room()
-	if err != nil {
-		return err
-	}
-	if err := made.CanLoad(room); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil { // the kernel cannot be interrupted
-		return err
-	}
-	kernel := b.running()
-	var how kexec.Result
-	if made.Image != nil {
-		err = kernel.LoadImage(made.Kernel, made.Initrd, made.Image, made.Cmdline)
-	} else {
-		how, err = kernel.Load(made.Kernel, made.Initrd, made.Cmdline)
-	}
+	how, err := b.load(ctx, made)
 	if err != nil {
 		return err
 	}
 	if how.Why != nil {
 		b.logf("loaded the kernel with %s, which takes longer: %v", how.Method, how.Why)
 	}
+	made.Close() // the running kernel has copies, or what Hold has mapped stays
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return kernel.Wait(ctx)
+	return b.running().Wait(ctx)
+}
+
+// load loads with Hold or, if there is none or it fails, with copies.
+func (b *Boot) load(ctx context.Context, made *bundle.Bundle) (how kexec.Result, err error) {
+	room, err := b.Budget.Room()
+	if err != nil {
+		return how, err
+	}
+	if b.Hold != nil {
+		room.Copies = 0
+		if err = canLoad(ctx, made, room); err != nil {
+			return how, err
+		}
+		if b.jump, err = b.Hold(made.Kernel, made.Initrd, made.Image, made.Cmdline); err == nil {
+			return how, nil
+		}
+		b.logf("cannot load the kernel without a second copy of everything, so there will be one: %v", err)
+		room.Copies = kexec.Copies()
+	}
+	room.Copies = max(room.Copies, 1)
+	if err := canLoad(ctx, made, room); err != nil {
+		return how, err
+	}
+	if made.Image == nil {
+		return b.running().Load(made.Kernel, made.Initrd, made.Cmdline)
+	}
+	err = b.running().LoadImage(made.Kernel, made.Initrd, made.Image, made.Cmdline)
+	if err == nil || ctx.Err() != nil {
+		return how, err
+	}
+	return b.loadInFile(ctx, made, room, err)
+}
+
+// loadInFile loads a bundle with the image of its root in the initrd, where the running kernel has refused to leave the
+// image in memory. room is the memory before it was.
+func (b *Boot) loadInFile(
+	ctx context.Context, made *bundle.Bundle, room bundle.Room, refused error,
+) (how kexec.Result, err error) {
+	err = made.InFile(ctx)
+	if err == nil {
+		b.logf("the image of the root goes into the initrd: %v", refused)
+		debug.FreeOSMemory()
+		copies := room.Copies
+		if room, err = b.Budget.Room(); err == nil {
+			room.Copies = copies
+			err = canLoad(ctx, made, room)
+		}
+	}
+	if err == nil {
+		how, err = b.running().Load(made.Kernel, made.Initrd, made.Cmdline)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; and with the image of the root in the initrd: %w", refused, err)
+	}
+	return how, err
+}
+
+// canLoad says whether to begin with a load, in which the kernel cannot be interrupted.
+func canLoad(ctx context.Context, made *bundle.Bundle, room bundle.Room) error {
+	if err := made.CanLoad(room); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// Jump starts the kernel that Load has loaded. It returns only on failure.
+func (b *Boot) Jump() error {
+	if b.jump != nil {
+		return b.jump()
+	}
+	return kexec.Jump()
 }

@@ -60,7 +60,8 @@ type world struct {
 	image                   string
 	how                     kexec.Result
 	refuses, notReady       error
-	leaves                  bool // it can leave an image in memory
+	refusesImage            error // beside the initrd
+	leaves                  bool  // it can leave an image in memory
 	ready                   int
 }
 
@@ -96,6 +97,9 @@ func (w *world) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, err
 
 // LoadImage implements Kernel.
 func (w *world) LoadImage(kernel, initrd, image *os.File, cmdline string) error {
+	if w.refusesImage != nil {
+		return w.refusesImage
+	}
 	w.image = content(w.t, image)
 	_, err := w.Load(kernel, initrd, cmdline)
 	return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
@@ -34,42 +35,62 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 	}
 	opt := room.Reading(size)
 	opt.Grow, opt.Formats, opt.SkipDiffIDs, opt.Store = b.Budget.Enough, b.Formats, b.SkipDiffIDs, b.Store
-	if err := b.pack(&opt); err != nil {
+	if err := b.pack(&opt, room, size); err != nil {
 		return nil, err
 	}
+	r := &reading{size: size, room: room}
+	for _, l := range s.Layers() {
+		r.layers, r.sizes = append(r.layers, l), append(r.sizes, l.Size)
+	}
+	r.layers = append(r.layers, own...)
 	var disk int64
 	if b.Overflow != nil {
 		disk = b.Free()
 		opt.Overflow, opt.MaxBytes = b.Overflow, min(max(opt.Memory+disk, 1), maxBytes)
-	} else if err := room.CanDownload(size); err != nil {
+	} else if err := b.canDownload(r); err != nil {
 		return nil, err
-	}
-	var layers []rootfs.Layer
-	for _, l := range s.Layers() {
-		layers = append(layers, l)
 	}
 	if k := s.Kernel.Image; k != nil {
 		opt.Under = len(k.Layers)
 	}
-	tree, err := rootfs.Read(ctx, append(layers, own...), opt)
+	r.opt = opt
+	tree, err := b.tree(ctx, r)
 	if rootfs.TooMuch(err) {
 		err = tooMuch(err, room, disk)
 	}
 	return tree, err
 }
 
-// pack has the contents packed as the root wants them.
-func (b *Boot) pack(opt *rootfs.Options) (err error) {
-	if b.packer = nil; b.Root != bundle.SquashFS {
+// pack has the contents of layers of so many bytes packed as the root wants them.
+func (b *Boot) pack(opt *rootfs.Options, room bundle.Room, size int64) (err error) {
+	b.packer = nil
+	root := b.Root
+	if root == bundle.Auto {
+		if b.Target != nil {
+			room = *b.Target
+		}
+		root = room.Expect(size)
+	}
+	if !root.IsImage() {
 		return nil
 	}
-	// Kernels have been able to read zstd since Linux 4.14, and distributions enable it. Which kernel it will be is known
-	// when all layers were read: see bundle.Root for one that cannot.
-	b.packer, err = squashfs.New(squashfs.Options{Grow: opt.Grow})
-	if err == nil {
+	if b.packer, err = newPacker(root, opt.Grow); err == nil {
 		opt.Store = b.packer.Store
 	}
 	return err
+}
+
+// newPacker returns what packs contents for a root that is an image.
+func newPacker(root bundle.Root, grow func() error) (bundle.Packer, error) {
+	switch root {
+	case bundle.SquashFS:
+		// Kernels have been able to read zstd since Linux 4.14, and distributions enable it. Which kernel it will be is known
+		// when all layers were read: see bundle.Root for one that cannot.
+		return squashfs.New(squashfs.Options{Grow: grow})
+	case bundle.EROFS:
+		return erofs.New(erofs.Options{Grow: grow}), nil
+	}
+	return nil, fmt.Errorf("nothing makes a root of the form %q", root)
 }
 
 // room returns how much memory there is for an image whose layers have size bytes, after Spare if that is little.

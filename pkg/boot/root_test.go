@@ -2,6 +2,8 @@ package boot
 
 import (
 	"errors"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +42,7 @@ func TestSquashFS(t *testing.T) {
 			if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != root {
 				t.Errorf("%s: the record says that the root is %q, want %s", name, r.Initrd.Root, root)
 			}
-			image := strings.Contains(w.initrd, ".wyrcan/root.squashfs")
+			image := strings.Contains(w.initrd, ".wyrcan/root.image")
 			if mounted := root == "squashfs"; image != mounted || strings.Contains(w.initrd, upper) == mounted {
 				t.Errorf("%s: %s: the initrd has an image: %v", name, root, image)
 			}
@@ -87,22 +89,165 @@ func TestInPlace(t *testing.T) {
 	}
 }
 
-// TestSquashFSMemory ends the packing when the memory does.
-func TestSquashFSMemory(t *testing.T) {
-	for name, budget := range users() {
-		w := newWorld(t, budget)
-		w.Root = bundle.SquashFS
-		img := w.push(bootable(imagetest.File("boot/config-"+version, mounts)))
-		reads := 0
-		w.Budget.Read = func() (memory.Info, error) {
-			if reads++; reads > 3 {
-				return memory.Info{Total: 2 << 30, Available: 1 << 20}, nil
-			}
-			return memory.Info{Total: 2 << 30, Available: 1 << 30}, nil
+// TestRefusedInPlace puts the image into the initrd where the running kernel refuses to leave it in memory, unless the
+// next kernel has no loop device.
+func TestRefusedInPlace(t *testing.T) {
+	const drivers = "CONFIG_BLK_DEV_PMEM=y\nCONFIG_X86_PMEM_LEGACY=y\n"
+	refused := errors.New("no place is large enough for the image")
+	for name, c := range map[string]struct {
+		refused error
+		config  string
+		holds   bool // a load without copies is tried, too
+		err     string
+	}{
+		"refused":       {refused: refused, config: mounts + drivers},
+		"refused twice": {refused: refused, config: mounts + drivers, holds: true},
+		"no loop device": {refused: refused,
+			config: strings.Replace(mounts, "CONFIG_BLK_DEV_LOOP=y\n", "", 1) + drivers,
+			err: "no place is large enough for the image; and with the image of the root in the initrd: the kernel " +
+				version + " has no module loop"},
+	} {
+		w := newWorld(t, users()["wyrboot"])
+		w.Root, w.leaves, w.refusesImage = bundle.SquashFS, true, c.refused
+		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
+		if c.holds {
+			w.Hold = func(_, _, image *os.File, _ string) (func() error, error) { return nil, refused }
 		}
-		_, err := w.Read(t.Context(), img)
-		if shortage := new(bundle.Shortage); !errors.As(err, &shortage) || !strings.Contains(err.Error(), budget.Remedy) {
-			t.Errorf("%s: Read = %v, want a refusal with the remedy", name, err)
+		img := w.push(bootable(imagetest.File("boot/config-"+version, c.config)))
+		switch step, err := w.run(t.Context(), img); {
+		case c.err != "":
+			if err == nil || step != "load" || !strings.Contains(err.Error(), c.err) || w.loads > 0 {
+				t.Errorf("%s: %s = %v, want %q", name, step, err, c.err)
+			}
+		case err != nil:
+			t.Errorf("%s: %s = %v", name, step, err)
+		default:
+			if w.loads != 1 || w.image != "" || !strings.Contains(w.initrd, "hsqs") {
+				t.Errorf("%s: %d loads, an image of %d bytes beside an initrd of %d", name, w.loads, len(w.image),
+					len(w.initrd))
+			}
+			if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != "squashfs" || r.Initrd.Bytes < 12<<20 {
+				t.Errorf("%s: the record says %+v", name, r.Initrd)
+			}
+			if !slices.Contains(w.said, "the image of the root goes into the initrd: "+refused.Error()) {
+				t.Errorf("%s: it said %q", name, w.said)
+			}
+		}
+	}
+}
+
+func random(size int) []byte {
+	b := make([]byte, size)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// TestAuto chooses the form by the memory, whatever form was expected by the size of the layers, and by the kernel.
+func TestAuto(t *testing.T) {
+	zeros := imagetest.Files(imagetest.File("zeros", strings.Repeat("0", 200<<20))) // 200 kB as they are stored
+	noise := imagetest.Files(imagetest.File("more", string(random(24<<20))))        // there are 12 MiB already
+	noise.Compression = imagetest.Plain
+	little := []imagetest.Layer{noise}
+	for name, c := range map[string]struct {
+		config   string
+		more     []imagetest.Layer
+		total    int64 // of the memory
+		expected bool  // to be an image
+		want     string
+		says     string
+		err      string
+	}{
+		"plenty": {mounts, nil, 2 << 30, false, "tmpfs", "", ""},
+		"little": {mounts, little, 150 << 20, true, "squashfs", "the files stay packed in memory (SquashFS)", ""},
+		"little, for that kernel": {"CONFIG_SQUASHFS=y\n", little, 150 << 20, true, "tmpfs",
+			"the root cannot be a SquashFS image, so its files are unpacked into memory, of which they leave less than " +
+				"half free: the kernel " + version + " was built without CONFIG_SQUASHFS_ZSTD", ""},
+		"more than it seemed": {mounts, []imagetest.Layer{zeros}, 400 << 20, false, "squashfs",
+			"the files stay packed in memory (SquashFS), because unpacked files would leave less than half of the " +
+				"400 MiB of memory free", ""},
+		"more than it seemed, for that kernel": {"", []imagetest.Layer{zeros}, 240 << 20, false, "", "",
+			"too little memory: the container needs more than 31"},
+		"less than it seemed": {mounts, []imagetest.Layer{imagetest.Files(imagetest.Whiteout("noise"))}, 120 << 20, true,
+			"tmpfs", "", ""},
+		"an engine": {mounts, append(little, imagetest.Files(imagetest.File("usr/bin/podman", "x"))), 150 << 20, true,
+			"tmpfs", "", ""},
+	} {
+		w := newWorld(t, users()["wyrboot"])
+		w.Root = bundle.Auto
+		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
+		w.Budget.Read = func() (memory.Info, error) {
+			return memory.Info{Total: c.total, Available: 2 << 30}, nil
+		}
+		img := w.push(append([]imagetest.Layer{bootable(imagetest.File("boot/config-"+version, c.config))},
+			c.more...)...)
+		tree, err := w.Read(t.Context(), img)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if packed := len(tree.Spools()) == 0; packed != c.expected {
+			t.Errorf("%s: the contents wait packed for an image: %v", name, packed)
+		}
+		made, err := w.Convert(t.Context(), tree, bundle.Options{Wyrinit: []byte("wyrinit")})
+		if err != nil {
+			if c.err == "" || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v, want %q", name, err, c.err)
+			}
+			continue
+		}
+		said := strings.Join(w.said, "\n")
+		if string(made.Root) != c.want || !strings.Contains(said, c.says) || c.says == "" && said != "" {
+			t.Errorf("%s: the root is %s, and it said %q; want %s, %q", name, made.Root, said, c.want, c.says)
+		}
+		if err := w.Boot.Load(t.Context(), made); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if image := strings.Contains(w.initrd, "hsqs"); image != (c.want == "squashfs") {
+			t.Errorf("%s: the initrd has an image: %v", name, image)
+		}
+	}
+}
+
+// TestEROFS leaves the image in memory, and has the files unpacked if nobody can.
+func TestEROFS(t *testing.T) {
+	const config = mounts + "CONFIG_BLK_DEV_PMEM=y\nCONFIG_X86_PMEM_LEGACY=y\nCONFIG_EROFS_FS=y\n" +
+		"CONFIG_EROFS_FS_XATTR=y\nCONFIG_EROFS_FS_POSIX_ACL=y\nCONFIG_EROFS_FS_SECURITY=y\n"
+	data := strings.Repeat("the data of a file ", 1000)
+	for leaves, root := range map[bool]string{true: "erofs", false: "tmpfs"} {
+		w := newWorld(t, users()["wyrboot"])
+		w.Root, w.leaves = bundle.EROFS, leaves
+		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
+		img := w.push(bootable(imagetest.File("boot/config-"+version, config)), imagetest.Files(imagetest.File("data", data)))
+		if step, err := w.run(t.Context(), img); err != nil {
+			t.Errorf("%s: %s = %v", root, step, err)
+			continue
+		}
+		if strings.Contains(w.image, data) != leaves || strings.Contains(w.initrd, data) == leaves {
+			t.Errorf("%s: the image has %d bytes, the initrd %d", root, len(w.image), len(w.initrd))
+		}
+		if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != root {
+			t.Errorf("%s: the record says that the root is %q", root, r.Initrd.Root)
+		}
+	}
+}
+
+// TestImageMemory ends the packing when the memory does.
+func TestImageMemory(t *testing.T) {
+	for name, budget := range users() {
+		for _, root := range []bundle.Root{bundle.SquashFS, bundle.EROFS} {
+			w := newWorld(t, budget)
+			w.Root = root
+			img := w.push(bootable(imagetest.File("boot/config-"+version, mounts)))
+			reads := 0
+			w.Budget.Read = func() (memory.Info, error) {
+				if reads++; reads > 3 {
+					return memory.Info{Total: 2 << 30, Available: 1 << 20}, nil
+				}
+				return memory.Info{Total: 2 << 30, Available: 1 << 30}, nil
+			}
+			_, err := w.Read(t.Context(), img)
+			if shortage := new(bundle.Shortage); !errors.As(err, &shortage) || !strings.Contains(err.Error(), budget.Remedy) {
+				t.Errorf("%s: Read = %v, want a refusal with the remedy", name, err)
+			}
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 type Budget struct {
 	// Read returns how much memory there is now.
 	Read func() (memory.Info, error)
-	// Copies is how often the running kernel will hold the initrd while it loads it: kexec.Copies; 0 if it will not.
+	// Copies is how often the running kernel will hold the initrd while it loads it: kexec.Copies; 0 if it will not, as
+	// with kexec.Hold.
 	Copies int
 	// Reserve is how many bytes must stay available while an image grows. With less, the kernel would soon end a
 	// process.

@@ -17,10 +17,9 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
-	"gitlab.com/wyrcan/wyrcan/pkg/modules"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
 )
 
@@ -51,9 +50,13 @@ type Options struct {
 	// archive before it.
 	Single bool
 
-	// SquashFS, if set, is what has packed the contents of the tree. Then the root is an image of them, if the container's
+	// Root is the form of the root. With Auto the memory and the container decide, and Repack makes what packs contents
+	// that wait in another form than theirs. With any other, Packer decides.
+	Root   Root
+	Repack func(Root) (Packer, error)
+	// Packer, if set, is what has packed the contents of the tree. Then the root is an image of them, if the container's
 	// kernel can mount that. A kernel that cannot is a warning.
-	SquashFS *squashfs.Packer
+	Packer Packer
 	// InPlace says that whoever loads the bundle can leave that image in memory beside the initrd: kexec.LoadImage. It
 	// does so if the container's kernel can use it there.
 	InPlace bool
@@ -77,6 +80,7 @@ type Plan struct {
 	Init     string // the same for the init
 	Chosen   string // which kernel and init were chosen and why, a sentence; "" if the image says it itself
 	Root     Root
+	Why      string // Auto has chosen this root, a part of a sentence behind "because"; "" if it was asked for
 	Packing  initrd.Compression
 	Warnings []Warning
 	Stat     rootfs.Stat
@@ -96,10 +100,11 @@ type Plan struct {
 	joins   []handover.Join
 	plain   int64 // for initrd.Options
 
-	modules []modules.Module // that the kernel needs to mount the root
-	place   handover.Place   // of the image of the root
-	packed  *rootfs.Stat     // of an initrd that is not the root itself, once it is laid out
-	beside  *os.File         // the image of the root if it is not in the initrd
+	mounts                      // how the kernel gets the root, if that is an image
+	list      handover.Manifest // for wyrinit, then
+	packed    *rootfs.Stat      // of an initrd that is not the root itself, once it is laid out
+	beside    *os.File          // the image of the root if it is not in the initrd
+	unmounted error             // why the root is not the image that it was to be
 }
 
 // Bundle is what kexec needs.
@@ -115,8 +120,10 @@ type Bundle struct {
 	Early          int64 // of the archive with microcode in it, 0 if there is none
 	Memory         int64 // the least with which the container boots completely, in bytes
 
-	loading int64 // bytes that a running kernel needs to load it
-	held    int64 // the part of these that it keeps until it jumps
+	kernel int64 // its size in bytes
+	held   int64 // bytes that the next kernel finds in its memory, with the room that it needs for itself
+
+	plan *Plan
 }
 
 // Close frees the memory.
@@ -154,7 +161,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findMicrocode(ctx); err != nil {
 		return nil, err
 	}
-	if p.Root == SquashFS {
+	if p.Root.IsImage() {
 		return p, nil // how large it will be is known when it is made
 	}
 	if err := p.findLarge(ctx); err != nil {
@@ -165,9 +172,9 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	}
 	// The initrd has at least a fifth of its files' size; Make checks the true size.
 	if total, least := opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
-		return nil, fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
+		return nil, p.tooLarge(fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
 			"and the machine has %s; %s",
-			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger)
+			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger))
 	}
 	return p, nil
 }
@@ -231,7 +238,7 @@ func (r reader) Read(path string, most int64) ([]byte, error) {
 // boot without.
 func (p *Plan) Cmdline(initrd, total int64) (string, error) {
 	line := p.cmdline
-	if p.Root == SquashFS {
+	if p.Root.IsImage() {
 		// Nothing boots without that one file. How much memory a small machine needs for itself is an estimate: of
 		// 288 MiB the kernel had 239 when it made its root.
 		total -= total / 8
@@ -253,12 +260,8 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 		return nil, err
 	}
 	b := &Bundle{Kernel: p.image, Initrd: f, Image: p.beside, Version: p.Kernel.Version, Root: p.Root, Packing: p.Packing,
-		Early: int64(len(p.early))}
-	err = p.finish(b)
-	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
-		err = p.leave(b)
-	}
-	if err != nil {
+		Early: int64(len(p.early)), plan: p}
+	if err := p.complete(b); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -266,9 +269,18 @@ func (p *Plan) Make(ctx context.Context) (*Bundle, error) {
 	return b, nil
 }
 
+// complete adds what depends on the sizes of the bundle's files.
+func (p *Plan) complete(b *Bundle) error {
+	err := p.finish(b)
+	if err == nil && p.wyrinit && p.opt.Record != nil && !p.opt.Single {
+		err = p.leave(b)
+	}
+	return err
+}
+
 // makeInitrd makes the initrd.
 func (p *Plan) makeInitrd(ctx context.Context) (*os.File, error) {
-	if p.Root == SquashFS {
+	if p.Root.IsImage() {
 		return p.squash(ctx)
 	}
 	opt, err := p.initrdOptions(ctx)
@@ -289,19 +301,13 @@ func (p *Plan) finish(b *Bundle) error {
 	}
 	kernel, image := size[0], size[2]
 	b.Size, b.Beside = size[1], image
+	b.kernel, b.held = kernel, b.Size+image+max(kernel, p.Kernel.Room)
+	image += image * pageStructure / memory.Page
 	b.Memory = needs(p.booted(), b.Size) + image
-	b.held = b.Size + image + max(kernel, p.Kernel.Room)
-	b.loading = b.held
-	switch {
-	case b.Image != nil: // it and the initrd are given back while they are copied: kexec.LoadImage
-		b.loading -= b.Size + image
-	case p.opt.Room.Copies > 1:
-		b.loading += b.Size + kernel
-	}
 	total := p.opt.Room.Total
 	if total != 0 {
 		if err := canBoot(total, p.booted(), b.Size, image); err != nil {
-			return err
+			return p.tooLarge(err)
 		}
 		total -= image
 	}

@@ -310,7 +310,8 @@ func TestMemory(t *testing.T) {
 			t.Errorf("CanDownload(%d) = %v, want %q", size, got, want)
 		}
 	}
-	b := &Bundle{held: 220 << 20, loading: 440 << 20}
+	b := &Bundle{held: 220 << 20, Size: 200 << 20, kernel: 20 << 20}
+	half.Copies = 2
 	if err := b.CanLoad(half); err != nil {
 		t.Errorf("CanLoad = %v", err)
 	}
@@ -319,11 +320,29 @@ func TestMemory(t *testing.T) {
 	if err := b.CanLoad(half); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("CanLoad = %v, want a refusal", err)
 	}
+	half.Copies = 1 // 220 MiB and what the kernel keeps free
+	if err := b.CanLoad(half); err != nil {
+		t.Errorf("CanLoad with one copy = %v", err)
+	}
+	half.Available = 235 << 20
+	if err := b.CanLoad(half); err == nil {
+		t.Error("CanLoad has taken less than one copy")
+	}
 	small := room(430<<20, 1<<30)
+	small.Copies = 1
 	want = "take 220 MiB, and a kernel loads no more than half of the 430 MiB of this machine; " +
 		"use a smaller image or add memory" // to close a program would not help
 	if err := b.CanLoad(small); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("CanLoad = %v, want a refusal", err)
+	}
+	// Without a copy there is no such limit, and hardly any memory is needed.
+	without := room(230<<20, 20<<20)
+	if err := b.CanLoad(without); err != nil {
+		t.Errorf("CanLoad without a copy = %v", err)
+	}
+	without.Available = 18 << 20
+	if err := b.CanLoad(without); err == nil {
+		t.Error("CanLoad has taken no memory at all")
 	}
 }
 
@@ -357,6 +376,7 @@ func TestSpool(t *testing.T) {
 		{250 << 20, 120 << 20, 2, 22 << 20},
 		{198 << 20, 100 << 20, 1, 1},
 		{100 << 20, 100 << 20, 1, 1},
+		{1 << 30, 100 << 20, 0, 960 << 20 * 2 / 3},
 	} {
 		r := room(2<<30, c.available)
 		r.Copies = c.copies

@@ -36,12 +36,17 @@ func (p *Plan) leavesOut(n *rootfs.Node) bool {
 	return p.there && n.Path == p.File && !p.opt.KeepKernel && !p.crashes()
 }
 
-// booted sums up what the kernel unpacks: everything but a kernel that is left out, and one part of a large file
-// besides the file that wyrinit appends it to.
+// booted sums up what the kernel unpacks.
 func (p *Plan) booted() rootfs.Stat {
 	if p.packed != nil {
 		return *p.packed
 	}
+	return p.files()
+}
+
+// files sums up unpacked files: everything but a kernel that is left out, and one part of a large file besides the file
+// that wyrinit appends it to.
+func (p *Plan) files() rootfs.Stat {
 	s := p.Stat
 	if kept, _ := p.Kept(); kept == 0 && p.there {
 		s.Inodes--

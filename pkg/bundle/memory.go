@@ -12,6 +12,10 @@ const (
 	kernelNeeds  = 40 << 20 // the kernel, out of MemTotal, until its first process runs
 	processNeeds = 64 << 20 // the processes of a small system, later, in the memory that the initrd has left
 	inodeNeeds   = 1 << 10  // shmem_inode_cache and dentry, for every file, directory and link
+
+	// pageStructure is struct page, which the kernel has for each page of an image that is left in memory, too:
+	// ND_REGION_PAGEMAP in drivers/nvdimm/e820.c.
+	pageStructure = 64
 )
 
 // needs returns the least memory with which the container boots completely: the whole initrd stays in memory until it
@@ -40,7 +44,7 @@ const reserve = 48 << 20
 // Tight reports whether the memory may be too little for an image whose layers have size bytes: they are held while the
 // initrd is made of them. The initrd is seldom larger than they are, and the loading kernel holds Copies of it.
 func (r Room) Tight(size int64) bool {
-	return r.Available < int64(r.Copies+1)*size+reserve
+	return r.Available < int64(r.Copies+1)*size+2*reserve
 }
 
 // spool returns how many bytes of an image's files may be kept uncompressed while its layers of size bytes are read: so
@@ -61,7 +65,11 @@ func (r Room) Reading(size int64) rootfs.Options {
 	if size < most/real {
 		bytes = min(most, max(r.Available, real*size))
 	}
-	return rootfs.Options{Memory: r.spool(size), MaxBytes: bytes}
+	opt := rootfs.Options{Memory: r.spool(size), MaxBytes: bytes}
+	if r.Tight(size) {
+		opt.AtOnce = 2
+	}
+	return opt
 }
 
 // CanDownload refuses an image that this machine cannot hold even as it is stored, before anything is downloaded. size
@@ -76,20 +84,32 @@ func (r Room) CanDownload(size int64) error {
 
 // CanLoad refuses a bundle that the running kernel could not load: it copies kernel and initrd into the pages where the
 // next kernel will find them, and uses no more than half of the memory for that (kernel/kexec_core.c,
-// sanity_check_segment_list).
+// sanity_check_segment_list). With no copies (kexec.Hold) there is no such limit.
 func (b *Bundle) CanLoad(r Room) error {
 	const kernels = 16 << 20 // what the kernel keeps free for itself, and the page tables
-	if need := b.loading + kernels; need > r.Available {
+	if need := b.loading(r.Copies) + kernels; need > r.Available {
 		return short("too little memory: to load the container's kernel and initrd takes %s "+
 			"and this machine has %s free; %s",
 			units.MiB(need), units.MiB(r.Available), r.Remedy)
 	}
-	if b.held > r.Total/2 {
+	if r.Copies > 0 && b.held > r.Total/2 {
 		return short("too little memory: the container's kernel and initrd take %s, "+
 			"and a kernel loads no more than half of the %s of this machine; %s",
 			units.MiB(b.held), units.MiB(r.Total), larger)
 	}
 	return nil
+}
+
+// loading returns how many bytes a running kernel needs to load the bundle, if it holds so many copies of the initrd.
+func (b *Bundle) loading(copies int) int64 {
+	switch copies {
+	case 0:
+		const list = 64 // for 4 KiB, at most: where they are, the list of moves, and its copy
+		return (b.kernel + b.Size + b.Beside) / 4096 * list
+	case 1:
+		return b.held
+	}
+	return b.held + b.Size + b.kernel
 }
 
 // larger is the remedy if the whole memory of a machine is too little, no matter how much of it is available.

@@ -145,10 +145,12 @@ func (r Room) plainShare(s rootfs.Stat, w waiting) int64 {
 		return 0
 	}
 	limit := min(
-		r.Total-r.Total/64-needs(s, 0)+processNeeds, // to boot
-		r.Total/2-slack, // to be loaded, besides the kernel: see CanLoad
+		r.Total-r.Total/64-needs(s, 0)+processNeeds,          // to boot
 		(r.Available+w.held-slack-slack/2)/int64(1+r.Copies), // to be there and to be loaded
 	)
+	if r.Copies > 0 {
+		limit = min(limit, r.Total/2-slack) // to be loaded, besides the kernel: see CanLoad
+	}
 	const packs = 2 // zstd's fastest level makes an image's contents at least this many times smaller
 	plain := min(w.loose, (limit-w.packed-w.loose/packs)*packs/(packs-1))
 	if plain < w.loose/8 {

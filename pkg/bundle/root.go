@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,26 +28,25 @@ const (
 	Tmpfs Root = "tmpfs"
 	// SquashFS is an image of the files, which stays compressed in memory, with a tmpfs over it for what is written.
 	SquashFS Root = "squashfs"
+	// EROFS is an image of the files that is not compressed, and that the kernel uses where kexec has left it.
+	EROFS Root = "erofs"
 )
 
 // part is a part of the kernel: its module, and the option that builds it in.
 type part struct{ module, option string }
 
-// What a kernel needs to mount a SquashFS image with a tmpfs over it; for the image in a file; for an image that was
-// left in memory: package pram.
+// What a kernel needs, besides the file system, to mount an image with a tmpfs over it; for the image in a file; for an
+// image that was left in memory: package pram.
 var (
-	overlay  = []part{{"squashfs", "CONFIG_SQUASHFS"}, {"overlay", "CONFIG_OVERLAY_FS"}}
+	overlay  = part{"overlay", "CONFIG_OVERLAY_FS"}
 	attached = []part{{"loop", "CONFIG_BLK_DEV_LOOP"}}
 	inPlace  = []part{{"nd_pmem", "CONFIG_BLK_DEV_PMEM"}, {"nd_e820", "CONFIG_X86_PMEM_LEGACY"}}
 )
 
-// features are options without which such a root would lack something: its contents, attributes of files.
-var features = []string{
-	"CONFIG_SQUASHFS_ZSTD", "CONFIG_SQUASHFS_XATTR", "CONFIG_TMPFS_XATTR", "CONFIG_DEVTMPFS",
-}
+// features are options without which such a root would lack something: attributes of files, devices.
+var features = []string{"CONFIG_TMPFS_XATTR", "CONFIG_DEVTMPFS"}
 
-// oldest is the first version of Linux whose overlay has all options that wyrinit uses. SquashFS has had zstd for
-// longer.
+// oldest is the first version of Linux whose overlay has all options that wyrinit uses.
 const oldest = "4.17"
 
 // findRoot decides about the form of the root. What was asked for and cannot be is a warning: the container boots with
@@ -56,35 +56,101 @@ func (p *Plan) findRoot(ctx context.Context) error {
 	if !p.wyrinit {
 		p.Root = Initramfs
 	}
-	if p.opt.SquashFS == nil {
+	forms := p.wanted()
+	if !forms[0].IsImage() {
 		return nil
 	}
 	config, err := p.config(ctx)
 	if err != nil {
 		return err
 	}
-	why := p.unmountable(config)
-	if why == nil {
-		why = p.findWhiteout(ctx)
+	var first error
+	for _, root := range forms {
+		if !root.IsImage() {
+			break
+		}
+		m, why := p.mount(ctx, root, config)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if why == nil {
+			p.Root, p.mounts = root, m
+			return nil
+		}
+		first = cmp.Or(first, why)
 	}
-	if why == nil {
-		why = p.findModules(ctx, config)
+	p.unmounted = first
+	cannot := fmt.Sprintf("the root cannot be %s image", a(forms[0].Name()))
+	if p.opt.Root == Auto {
+		p.Why = "the kernel cannot mount an image of them"
+		cannot += ", so its files are unpacked into memory, of which they leave less than half free"
+	} else {
+		cannot += fmt.Sprintf(" (wyr.root=%s), so its files are unpacked into memory", forms[0])
 	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case why != nil:
-		p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("the root cannot be a SquashFS image "+
-			"(wyr.root=squashfs), so its files are unpacked into memory: %v", why)})
-	default:
-		p.Root = SquashFS
-	}
+	p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("%s: %v", cannot, first)})
 	return nil
 }
 
-// unmountable returns why the root cannot be a SquashFS image with a tmpfs over it, as far as the kernel's version and
+// mounts is how the kernel mounts an image as the root.
+type mounts struct {
+	place   handover.Place
+	modules []modules.Module
+	file    []modules.Module // for the image in a file, if it is in memory
+	other   error            // why it cannot be in a file; nil if it is, or can be
+}
+
+// mount finds out how the kernel mounts such a root. Its error says why the kernel cannot.
+func (p *Plan) mount(ctx context.Context, root Root, config map[string]string) (m mounts, err error) {
+	if err := p.unmountable(root, config); err != nil {
+		return m, err
+	}
+	if err := p.findWhiteout(ctx); err != nil {
+		return m, err
+	}
+	fs := filesystems[root]
+	if fs.inPlace && !p.opt.InPlace {
+		return m, errNotLeft
+	}
+	mount := []part{fs.part, overlay}
+	m.place = handover.InFile
+	m.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
+	if !p.opt.InPlace {
+		return m, err
+	}
+	left, no := p.find(ctx, config, slices.Concat(inPlace, mount))
+	if no != nil {
+		if fs.inPlace {
+			err = no
+		}
+		return m, err
+	}
+	return mounts{handover.InMemory, left, m.modules, err}, nil
+}
+
+// tooLarge adds to the error about unpacked files that the memory is too little for why they are unpacked.
+func (p *Plan) tooLarge(err error) error {
+	if p.unmounted == nil {
+		return err
+	}
+	return fmt.Errorf("%w; its kernel cannot keep the files packed: %w", err, p.unmounted)
+}
+
+// a returns a name behind its article.
+func a(name string) string {
+	if strings.ContainsRune("AEIOU", rune(name[0])) {
+		return "an " + name
+	}
+	return "a " + name
+}
+
+// unmountable returns why the root cannot be an image with a tmpfs over it, as far as the kernel's version and
 // configuration tell; nil if they do not. config is nil if the image does not have it.
-func (p *Plan) unmountable(config map[string]string) error {
+func (p *Plan) unmountable(root Root, config map[string]string) error {
+	fs := filesystems[root]
+	oldest := oldest
+	if fs.oldest != "" {
+		oldest = fs.oldest
+	}
 	switch v := p.Kernel.Version; {
 	case !p.wyrinit:
 		return errors.New("wyrinit, which mounts it, has no place in this container")
@@ -93,7 +159,7 @@ func (p *Plan) unmountable(config map[string]string) error {
 	case versions.Compare(v, oldest) < 0:
 		return fmt.Errorf("the kernel %s is older than %s", v, oldest)
 	}
-	for _, option := range features {
+	for _, option := range slices.Concat(fs.features, features) {
 		if config != nil && config[option] != "y" {
 			return fmt.Errorf("the kernel %s was built without %s", p.Kernel.Version, option)
 		}
@@ -125,19 +191,9 @@ func forOverlay(n *rootfs.Node) bool {
 	return false
 }
 
-// findModules finds the modules that the kernel needs to mount the root, and decides where the image is.
-func (p *Plan) findModules(ctx context.Context, config map[string]string) error {
-	var err error
-	if p.opt.InPlace {
-		if p.modules, err = p.find(ctx, config, slices.Concat(inPlace, overlay)); err == nil {
-			p.place = handover.InMemory
-			return nil
-		}
-	}
-	p.place = handover.InFile
-	p.modules, err = p.find(ctx, config, slices.Concat(attached, overlay))
-	return err
-}
+// errNotLeft is why an image has no use that is not compressed.
+var errNotLeft = errors.New("it would have to stay in memory where the running kernel puts it, and only kexec_load on " +
+	"amd64 does that: in the initrd it would be in memory twice")
 
 // find finds the modules of parts that are not built into the kernel.
 func (p *Plan) find(ctx context.Context, config map[string]string, parts []part) ([]modules.Module, error) {

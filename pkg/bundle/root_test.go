@@ -27,7 +27,7 @@ func squashed(t *testing.T, opt Options, entries ...imagetest.Entry) (*Plan, err
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tree.Close() })
-	opt.SquashFS = p
+	opt.Packer = p
 	plan, err := Inspect(t.Context(), tree, opt)
 	if err == nil {
 		t.Cleanup(func() { plan.Close() })
@@ -167,7 +167,7 @@ func TestPlace(t *testing.T) {
 		}
 		_, contents := records(t, b.Initrd)
 		m, err := handover.Parse([]byte(contents[".wyrcan/list"]))
-		_, in := contents[".wyrcan/root.squashfs"]
+		_, in := contents[".wyrcan/root.image"]
 		if err != nil || (m.Image == handover.InMemory) != c.beside || in == c.beside || (b.Image != nil) != c.beside {
 			t.Errorf("%s: the list says %+v, %v; the initrd has the image: %v", name, m, err, in)
 		}
@@ -204,14 +204,14 @@ func TestSquash(t *testing.T) {
 	defer b.Close()
 	names, contents := records(t, b.Initrd)
 	want := []string{".", ".wyrcan", ".wyrcan/list", "init", ".wyrcan/module-1", ".wyrcan/module-2", ".wyrcan/module-3",
-		".wyrcan/root.squashfs", ".wyrcan/complete"}
+		".wyrcan/root.image", ".wyrcan/complete"}
 	if !slices.Equal(names, want) {
 		t.Fatalf("the initrd has %q, want %q", names, want)
 	}
 	if contents["init"] != "wyrinit" || !strings.Contains(contents[".wyrcan/module-2"], "name=zstd") {
 		t.Errorf("the initrd has /init %q and the second module %q", contents["init"], contents[".wyrcan/module-2"])
 	}
-	if image := contents[".wyrcan/root.squashfs"]; !strings.HasPrefix(image, "hsqs") || len(image)%4096 != 0 {
+	if image := contents[".wyrcan/root.image"]; !strings.HasPrefix(image, "hsqs") || len(image)%4096 != 0 {
 		t.Errorf("the image has %d bytes and begins with %.4q", len(image), image)
 	}
 	m, err := handover.Parse([]byte(contents[".wyrcan/list"]))

@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -15,26 +16,37 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
-	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
 )
 
 // squash makes an image of the tree, and an initrd with what wyrinit needs to mount it. The image is in the initrd,
 // which is not compressed then, or beside it.
 func (p *Plan) squash(ctx context.Context) (*os.File, error) {
-	list, err := p.mounted(ctx)
+	packer, err := p.packer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	image, _, err := p.opt.SquashFS.Image(ctx, p.tree, time.Unix(0, 0), p.leavesOut)
+	list, err := p.mounted(ctx, packer)
 	if err != nil {
 		return nil, err
 	}
+	image, err := packer.Image(ctx, p.tree, time.Unix(0, 0), p.leavesOut)
+	if err != nil {
+		return nil, err
+	}
+	p.opt.Packer, p.list = nil, list // without its buffers
+	return p.mounting(ctx, image)
+}
+
+// mounting makes the initrd that mounts an image. It takes the image over.
+func (p *Plan) mounting(ctx context.Context, image *os.File) (_ *os.File, err error) {
 	opt := initrd.Options{
 		Skip:   func(*rootfs.Node) bool { return true },
 		Early:  p.early,
 		Single: true,
 		Grow:   p.opt.Grow,
 	}
+	list := p.list
+	list.Image, list.Modules = p.place, int64(len(p.modules))
 	if p.place == handover.InMemory {
 		p.beside = image
 		err = p.addFiles(&opt, list)
@@ -48,6 +60,28 @@ func (p *Plan) squash(ctx context.Context) (*os.File, error) {
 	p.packed = p.statOf(opt)
 	f, _, err := initrd.Make(ctx, p.tree, opt)
 	return f, err
+}
+
+// InFile puts the image that was to be left in memory into the initrd, for a running kernel that has refused to load it
+// otherwise. After an error the bundle is of no use.
+func (b *Bundle) InFile(ctx context.Context) error {
+	p := b.plan
+	switch {
+	case b.Image == nil:
+		return errors.New("no image is to be left in memory")
+	case p.other != nil:
+		return p.other
+	}
+	p.mounts = mounts{place: handover.InFile, modules: p.file}
+	image := b.Image
+	b.Image = nil
+	f, err := p.mounting(ctx, image)
+	if err != nil {
+		return err
+	}
+	b.Initrd.Close()
+	b.Initrd = f
+	return p.complete(b)
 }
 
 // addImage adds the image to the initrd, in parts if it is too large for one file.
@@ -71,8 +105,8 @@ func (p *Plan) addImage(opt *initrd.Options, list handover.Manifest, image *os.F
 }
 
 // mounted lists what wyrinit does with a root that it mounts.
-func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
-	m := handover.Manifest{Image: p.place, Modules: int64(len(p.modules))}
+func (p *Plan) mounted(ctx context.Context, packer Packer) (handover.Manifest, error) {
+	m := handover.Manifest{Kind: string(p.Root)}
 	for n, err := range p.tree.All(ctx) {
 		if err != nil {
 			return m, err
@@ -84,10 +118,12 @@ func (p *Plan) mounted(ctx context.Context) (handover.Manifest, error) {
 		if p.leavesOut(n) {
 			continue
 		}
-		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
-			if root || !squashfs.Holds(name) {
-				m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
-			}
+		lost := packer.Lost(n)
+		if root {
+			lost = slices.Sorted(maps.Keys(n.Xattrs))
+		}
+		for _, name := range lost {
+			m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
 		}
 	}
 	return m, nil

@@ -40,7 +40,7 @@ func (p *Plan) warnings(ctx context.Context) []Warning {
 		say(InitrdRelease, "the image has /etc/initrd-release, so its systemd believes that it runs in an initrd "+
 			"and ends in emergency mode: remove that file, or add wyr.arg=SYSTEMD_IN_INITRD=0")
 	}
-	if usesRamfs(p.cmdline) && p.Root != SquashFS {
+	if usesRamfs(p.cmdline) && !p.Root.IsImage() {
 		say(RootIsRamfs, "root= or rootfstype= is on the container kernel's command line, so / is a ramfs: "+
 			"without a size limit, without extended attributes, never swapped")
 	}

@@ -36,6 +36,9 @@ var yesNo = []string{"yes", "no", "true", "false", "on", "off", "1", "0"}
 
 func isYes(v string) bool { return slices.Contains([]string{"yes", "true", "on", "1"}, v) }
 
+// Roots are the values of wyr.root.
+var Roots = []string{"auto", "tmpfs", "squashfs", "erofs", "initramfs"}
+
 var options = []option{
 	{"efi", []string{"write", "clear", "write,yes", "clear,yes"},
 		func(c Config) string {
@@ -48,7 +51,7 @@ var options = []option{
 			v, c.EFIYes = strings.CutSuffix(v, yesToo)
 			c.EFI = EFI(v)
 		}, nil},
-	{"root", []string{"initramfs", "tmpfs", "squashfs"},
+	{"root", Roots,
 		func(c Config) string { return c.Root },
 		func(c *Config, v string) { c.Root = v }, nil},
 	{"debug", []string{"shell"},

@@ -67,6 +67,7 @@ And, where you need them:
     wyr.root=squashfs
                      keep the container's files compressed in memory, with
                      what it writes in a tmpfs over them
+    wyr.root=erofs   the same, not compressed: fast, with memory to spare
     wyr.root=initramfs
                      start the container's /init on the initramfs itself
     wyr.debug=shell  let Enter open a shell when something fails

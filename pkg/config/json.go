@@ -110,15 +110,12 @@ func Unmarshal(data []byte) (Config, error) {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return Config{}, err
 	}
-	if in.Root != "" && in.Root != "initramfs" {
-		return Config{}, fmt.Errorf("root: %q is not a known value", in.Root)
-	}
 	c := Config{
 		Image: in.Image, File: in.File, Root: in.Root, NetKeep: in.NetKeep, Insecure: in.Insecure,
 		Mirrors: in.Mirrors, Proxy: in.Proxy, NoProxy: in.NoProxy, NTP: in.NTP, NoRecord: in.NoRecord,
 		Kernel: in.Kernel, Init: in.Init, Overlays: in.Overlays, NoMicrocode: in.NoUcode,
 	}
-	for name, v := range map[string]string{"kernel": c.Kernel, "init": c.Init} {
+	for name, v := range map[string]string{"root": c.Root, "kernel": c.Kernel, "init": c.Init} {
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		if err := options[i].accepts(name, v); err != nil {
 			return Config{}, fmt.Errorf("%s: %w", name, err)

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,8 @@ func TestJSON(t *testing.T) {
 			`"cmdline":[],"image":"x"}`},
 		{"ours", Config{Image: "x", Root: "initramfs", NetKeep: true, Insecure: []string{"a:1", "b"}},
 			`{"network":{},"cmdline":[],"image":"x","root":"initramfs","net.keep":true,"insecure":["a:1","b"]}`},
+		{"a root that stays an image", Config{Image: "x", Root: "squashfs"},
+			`{"network":{},"cmdline":[],"image":"x","root":"squashfs"}`},
 		{"no record", Config{Image: "x", NoRecord: true},
 			`{"network":{},"cmdline":[],"image":"x","norecord":true}`},
 		{"the hand-over", Config{Image: "x", Kernel: "keep", NoMicrocode: true},
@@ -191,4 +194,25 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Errorf("Marshal() = %s, then %s, %v", first, second, err)
 		}
 	})
+}
+
+// TestValuesAreStored stores each value of the options that are stored.
+func TestValuesAreStored(t *testing.T) {
+	for _, o := range options {
+		for _, v := range o.values {
+			if o.name == "efi" || o.name == "debug" || v == "shell" {
+				continue // of one boot alone
+			}
+			want := Config{Image: "x"}
+			o.set(&want, v)
+			data, err := want.Marshal()
+			if err != nil {
+				t.Errorf("wyr.%s=%s: %v", o.name, v, err)
+				continue
+			}
+			if got, err := Unmarshal(data); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("wyr.%s=%s is stored as %s, which is %+v, %v", o.name, v, data, got, err)
+			}
+		}
+	}
 }

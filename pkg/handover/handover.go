@@ -21,8 +21,8 @@ const (
 	Complete     = Dir + "/complete" // the last file of the image: if it is missing, the kernel ran out of room
 	Record       = Dir + "/record"   // the record of this boot: see package record; it comes after Complete
 
-	Image   = Dir + "/root.squashfs" // the file system that the root is made of, if the archive is not the root itself
-	Modules = Dir + "/module-"       // begins the names of kernel modules: module-1 is loaded first
+	Image   = Dir + "/root.image" // the file system that the root is made of, if the archive is not the root itself
+	Modules = Dir + "/module-"    // begins the names of kernel modules: module-1 is loaded first
 )
 
 // BootRecord is where wyrinit leaves the record in the booted system.
@@ -50,9 +50,11 @@ type Manifest struct {
 	Xattrs    []Xattr
 	Init      string // the program to start, an absolute path; "" for the image's /init
 
-	// Image says where the root is, if the archive is not the root itself: a SquashFS image, over which a tmpfs lies for
-	// what is written. The kernel needs so many Modules for that. Xattrs then has what such an image cannot hold.
+	// Image says where the root is, if the archive is not the root itself: an image of a file system of that Kind, by its
+	// name for mount(2), over which a tmpfs lies for what is written. The kernel needs so many Modules for that. Xattrs
+	// then has what such an image cannot hold.
 	Image   Place
+	Kind    string
 	Modules int64
 }
 
@@ -68,12 +70,12 @@ const (
 )
 
 // magic begins a manifest, and tells its version.
-const magic = "wyrcan3\n"
+const magic = "wyrcan4\n"
 
 var errBad = errors.New("not a list that a Wyrcan bundle wrote")
 
 // Write encodes m: the magic, RootMTime, the number of joins and the fields of each, then the same for the attributes,
-// Init, Image and Modules. Numbers are varints; a string follows its length.
+// Init, Kind, Image and Modules. Numbers are varints; a string follows its length.
 func (m Manifest) Write(w io.Writer) error {
 	b := binary.AppendVarint([]byte(magic), m.RootMTime)
 	b = binary.AppendUvarint(b, uint64(len(m.Joins)))
@@ -85,7 +87,7 @@ func (m Manifest) Write(w io.Writer) error {
 	for _, x := range m.Xattrs {
 		b = appendText(b, x.Path, x.Name, x.Value)
 	}
-	b = appendText(b, m.Init)
+	b = appendText(b, m.Init, m.Kind)
 	b = binary.AppendVarint(binary.AppendVarint(b, int64(m.Image)), m.Modules)
 	_, err := w.Write(b)
 	return err
@@ -112,7 +114,7 @@ func Parse(b []byte) (Manifest, error) {
 	for n := d.count(); n > 0 && !d.bad; n-- {
 		m.Xattrs = append(m.Xattrs, Xattr{Path: d.text(), Name: d.text(), Value: d.text()})
 	}
-	m.Init = d.text()
+	m.Init, m.Kind = d.text(), d.text()
 	m.Image, m.Modules = Place(d.number()), d.number()
 	d.bad = d.bad || m.Image < 0 || m.Image >= places || m.Modules < 0
 	if d.bad || len(d.b) != 0 {

@@ -20,7 +20,7 @@ func TestParse(t *testing.T) {
 		{RootMTime: -5},
 		{Init: "/sbin/init"},
 		{Image: InFile},
-		{Init: "/sbin/init", Image: InMemory, Modules: 3},
+		{Init: "/sbin/init", Image: InMemory, Kind: "squashfs", Modules: 3},
 		{Joins: []Join{{"/srv/model", Parts + "1-", 5 << 30, -1}, {"/b", Parts + "2-", 1 << 50, 1}}},
 		{RootMTime: 1 << 33, Xattrs: []Xattr{
 			{"/bin/ping", "security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00"},
@@ -41,9 +41,9 @@ func TestParseRefuses(t *testing.T) {
 		"other magic":     []byte("wyrcan1\n\x00\x00\x00"),
 		"trailing":        append(bytes.Clone(good), 0),
 		"init and more":   append(encode(t, Manifest{Init: "/a"}), 1, 'b'),
-		"modules below 0": append([]byte(magic), 0, 0, 0, 0, 2, 1),
-		"place below 0":   append([]byte(magic), 0, 0, 0, 0, 1, 2),
-		"no such place":   append([]byte(magic), 0, 0, 0, 0, 6, 2),
+		"modules below 0": append([]byte(magic), 0, 0, 0, 0, 0, 2, 1),
+		"place below 0":   append([]byte(magic), 0, 0, 0, 0, 0, 1, 2),
+		"no such place":   append([]byte(magic), 0, 0, 0, 0, 0, 6, 2),
 		"count too large": append([]byte(magic), 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
 		"length too large": append([]byte(magic), 0, 0, 1,
 			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
@@ -66,6 +66,7 @@ func FuzzParse(f *testing.F) {
 		Xattrs:    []Xattr{{"/a", "user.b", "c"}},
 		Init:      "/sbin/init",
 		Image:     InFile,
+		Kind:      "squashfs",
 		Modules:   3,
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {

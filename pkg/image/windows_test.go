@@ -226,6 +226,21 @@ func TestWindowsSmall(t *testing.T) {
 	}
 }
 
+// TestWindowsNone: where nothing may wait, a large blob costs one request, too.
+func TestWindowsNone(t *testing.T) {
+	st := &storage{blob: largeRandom(largeBlob + 1)}
+	s := fast(t)
+	s.Ahead = 1
+	rc, err := st.open(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	if n, err := io.Copy(io.Discard, rc); n != largeBlob+1 || err != nil || st.requests != 1 {
+		t.Errorf("read %d bytes, %v, by %d requests", n, err, st.requests)
+	}
+}
+
 // TestWindowsWait: no more is fetched than may wait, however slow the reader is.
 func TestWindowsWait(t *testing.T) {
 	var mu sync.Mutex

@@ -21,17 +21,19 @@ type region struct {
 // Kinds of regions: arch/x86/include/asm/e820/types.h. The kernel leaves legacy persistent memory alone
 // (E820_TYPE_PRAM): to the kernel it is no RAM. The driver nd_e820 makes a block device of each such region.
 const (
-	systemRAM  = 1
-	reserved   = 2
-	legacyPMEM = 12
+	systemRAM   = 1
+	reserved    = 2
+	acpiTables  = 3
+	acpiStorage = 4
+	legacyPMEM  = 12
 )
 
 // e820Kinds are the types of memory by their names in /sys/firmware/memmap: e820_type_to_string in
 // arch/x86/kernel/e820.c. An unknown type is called reserved, there and here.
 var e820Kinds = map[string]uint32{
 	"System RAM":                 systemRAM,
-	"ACPI Tables":                3,
-	"ACPI Non-volatile Storage":  4,
+	"ACPI Tables":                acpiTables,
+	"ACPI Non-volatile Storage":  acpiStorage,
 	"Unusable memory":            5,
 	"Persistent Memory":          7,
 	"Persistent Memory (legacy)": legacyPMEM,

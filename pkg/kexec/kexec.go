@@ -39,26 +39,31 @@ func Load(kernel, initrd *os.File, cmdline string) (Result, error) {
 
 // LoadImage does the same as Load, and leaves image, a file system image, in memory as well: the next kernel finds it
 // as a block device, without a copy, and package pram finds the device. The memory is the image's as long as that
-// kernel runs. The next kernel needs the drivers nd_e820 and nd_pmem.
-//
-// It uses kexec_load and nothing else. Where the memory is too little for a second copy, initrd and image are given
-// back while they are copied, and afterwards they are empty. For that they must be in memory and open for writing, and
-// the kernel needs userfaultfd(2).
-//
-// If LoadImage returns an error, nothing is loaded; and the files are as they were, unless the error is ErrSpent.
+// kernel runs. The next kernel needs the drivers nd_e820 and nd_pmem. It uses kexec_load and nothing else.
 func LoadImage(kernel, initrd, image *os.File, cmdline string) error {
 	return loadImage(kernel, initrd, image, cmdline)
 }
 
-// ErrSpent is part of the error if a part of the initrd or of the image is gone, because the kernel had begun to copy.
-var ErrSpent = errors.New("the initrd and the file system image are used up in part, so they have to be made again")
+// Hold does the same as Load or, with an image, as LoadImage; image may be nil. But the running kernel gets no copies:
+// everything stays in the pages of this process, and comes to its place between the two kernels. So only this process
+// can start the kernel, with Jump of what is returned, and it must not end before. Nothing may write to the files until
+// then; they may be closed.
+//
+// If Hold returns an error, nothing is loaded, and the files are as they were: Load and LoadImage may still work.
+func Hold(kernel, initrd, image *os.File, cmdline string) (*Held, error) {
+	return holdKernel(kernel, initrd, image, cmdline)
+}
+
+// CanHold returns nil if Hold can work on this machine, else why not.
+func CanHold() error { return canHold() }
 
 // CanLeaveImage returns nil if LoadImage can work on this machine, else why not. The sizes of the files may still be
-// too large for the machine: kexec takes no more than half of its memory.
+// too large for the machine: kexec_load takes no more than half of its memory.
 func CanLeaveImage() error { return canLeaveImage() }
 
 // Copies returns how often the running kernel holds an initrd in memory while it loads it, besides the file: once where
-// kexec_load puts it straight into the pages of the next kernel, twice where kexec_file_load reads the file first.
+// kexec_load puts it straight into the pages of the next kernel, twice where kexec_file_load reads the file first. With
+// Hold it holds none.
 func Copies() int {
 	if segmentsAllowed() {
 		return 1

@@ -46,10 +46,9 @@ func segmentsAllowed() bool {
 // But the initrd is not held in memory one more time, and nobody computes its SHA-256: kexec_file_load has that done
 // twice on amd64, while it loads and between the two kernels, in code that uses no SHA instructions.
 //
-// image is nil if there is none. With one, initrd and image may be given back while the kernel copies them.
+// image is nil if there is none.
 func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 	n := next{cmdline: cmdline}
-	var files []mapping
 	for _, m := range []struct {
 		from *os.File
 		to   *[]byte
@@ -63,34 +62,20 @@ func loadSegments(kernel, initrd, image *os.File, cmdline string) error {
 		}
 		defer unix.Munmap(content)
 		*m.to = content
-		files = append(files, mapping{m.from, content})
 	}
 	entry, segments, err := lay(n)
 	if err != nil {
 		return err
 	}
-	var s *spender
 	if image != nil {
 		if err := half(segments, meminfo); err != nil {
 			return err
 		}
-		s = newSpender(segments, files[1:], scarce) // without the kernel: its file may be nobody's to empty
 	}
-	err = submit(entry, segments)
-	if gone := s.end(err == nil); gone && err != nil {
-		return fmt.Errorf("%w; %w", err, ErrSpent)
-	}
-	return err
+	return submit(entry, segments)
 }
 
 const meminfo = "/proc/meminfo"
-
-// scarce reports whether so little memory is left that the running kernel would soon end a process.
-func scarce() bool {
-	const reserve = 48 << 20
-	m, err := memory.Read(meminfo)
-	return err != nil || m.Available < reserve
-}
 
 // half returns an error if segments need more than half of the memory, for kexec takes no more: kernel/kexec_core.c,
 // sanity_check_segment_list.

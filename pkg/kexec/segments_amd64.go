@@ -69,21 +69,21 @@ func lay(n next) (uintptr, kexec.Segments, error) {
 // the trampoline, and what the zero page names.
 type layout struct{ kernel, initrd, image, block place }
 
-// find finds places for a kernel and what it is given, with a block of that many bytes.
-func (m *machine) find(k *bzImage, n next, block int) (at layout, err error) {
-	initrd, image := uint64(len(n.initrd)), roundUp(uint64(len(n.image)), pram.Unit)
-	free := places(m.ram, k.room+initrd+image, memory.Page)
-	ok := [4]bool{true, true, true, true}
-	if image > 0 { // which needs the longest stretch, so it comes first
-		at.image, ok[0] = free.take(image, pram.Unit)
+// find finds places for a kernel and what it is given; not yet for the block.
+func (free *usable) find(k *bzImage, n next) (at layout, ok bool) {
+	found := [3]bool{true, true, true}
+	if image := roundUp(uint64(len(n.image)), pram.Unit); image > 0 { // which needs the longest stretch, so it comes first
+		at.image, found[0] = free.take(image, pram.Unit)
 	}
-	at.kernel, ok[1] = free.takeInside(k.room, k.align, span{k.lowest, 1 << 63})
-	at.initrd, ok[2] = free.take(initrd, memory.Page)
-	at.block, ok[3] = free.take(uint64(block), memory.Page)
-	if ok != [4]bool{true, true, true, true} {
-		return at, noRoom(n)
-	}
-	return at, nil
+	at.kernel, found[1] = free.takeInside(k.room, k.align, span{k.lowest, 1 << 63})
+	at.initrd, found[2] = free.take(uint64(len(n.initrd)), memory.Page)
+	return at, found == [3]bool{true, true, true}
+}
+
+// blockSize returns how many bytes the block has at most.
+func (m *machine) blockSize(n next) uint64 {
+	const small = 512 // for the setup data whose size does not change, and for what aligns them
+	return uint64(zeroPage + trampolineSize + len(m.efiMap) + len(n.cmdline) + (len(m.memory)+2)*e820Entry + small)
 }
 
 // lay lays out what the next kernel will find in memory, and returns the address that the running kernel has to jump
@@ -93,11 +93,29 @@ func (m *machine) lay(n next) (uintptr, kexec.Segments, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	const small = 512 // for the setup data whose size does not change, and for what aligns them
-	at, err := m.find(k, n, zeroPage+trampolineSize+len(m.efiMap)+len(n.cmdline)+(len(m.memory)+2)*e820Entry+small)
-	if err != nil {
-		return 0, nil, err
+	free := places(m.ram, k.room+uint64(len(n.initrd))+roundUp(uint64(len(n.image)), pram.Unit), memory.Page)
+	at, ok := free.find(k, n)
+	if ok {
+		at.block, ok = free.take(m.blockSize(n), memory.Page)
 	}
+	if !ok {
+		return 0, nil, noRoom(n)
+	}
+	b, start := m.block(k, n, at, nil)
+	segments := kexec.Segments{
+		newSegment(at.kernel.from, k.room, k.code),
+		newSegment(b.at, roundUp(uint64(len(b.bytes)), memory.Page), b.bytes),
+	}
+	if len(n.image) > 0 {
+		segments = append(segments, at.image.segments(n.image, maxSegments-len(segments)-fewParts)...)
+	}
+	segments = append(segments, at.initrd.segments(n.initrd, maxSegments-len(segments))...)
+	return start, segments, nil
+}
+
+// block makes the block, and returns the address in it that the running kernel has to jump to. before is code that runs
+// before the next kernel.
+func (m *machine) block(k *bzImage, n next, at layout, before []byte) (*block, uintptr) {
 	b := &block{at: at.block.from, bytes: make([]byte, zeroPage+trampolineSize)}
 	seed := make([]byte, 32)
 	rand.Read(seed)
@@ -138,17 +156,8 @@ func (m *machine) lay(n next) (uintptr, kexec.Segments, error) {
 		le.PutUint32(params[p.high:], uint32(p.value>>32))
 	}
 	start := b.at + zeroPage
-	copy(b.bytes[zeroPage:], trampoline(start, at.kernel.from+entry64, b.at))
-
-	segments := kexec.Segments{
-		newSegment(at.kernel.from, k.room, k.code),
-		newSegment(b.at, roundUp(uint64(len(b.bytes)), memory.Page), b.bytes),
-	}
-	if len(n.image) > 0 {
-		segments = append(segments, at.image.segments(n.image, maxSegments-len(segments)-fewParts)...)
-	}
-	segments = append(segments, at.initrd.segments(n.initrd, maxSegments-len(segments))...)
-	return uintptr(start), segments, nil
+	copy(b.bytes[zeroPage:], trampoline(start, at.kernel.from+entry64, b.at, before))
+	return b, uintptr(start)
 }
 
 // fewParts is how many parts the initrd has at least if there is also an image, beside which it is small.
@@ -181,14 +190,14 @@ const trampolineSize = 4096
 // trampoline returns the code, to lie at the address at, that jumps into a kernel. The running kernel jumps to it in
 // 64-bit mode with all memory mapped one to one, but without usable segments and with nothing in the registers
 // (arch/x86/kernel/relocate_kernel_64.S). The next kernel needs the segments 0x10 and 0x18, and its zero page's address
-// in RSI.
-func trampoline(at, entry, params uint64) []byte {
-	const gdt, size, stack = 0x50, 4 * 8, trampolineSize
-	b := []byte{
-		0x0f, 0x01, 0x15, gdt + size - 7, 0, 0, 0, // lgdt gdt+size(%rip)
+// in RSI. before runs between the two: it may use all registers.
+func trampoline(at, entry, params uint64, before []byte) []byte {
+	const gdt, size, stack = 0x200, 4 * 8, trampolineSize
+	b := le.AppendUint32([]byte{0x0f, 0x01, 0x15}, gdt+size-7) // lgdt gdt+size(%rip)
+	b = append(b,
 		0xb8, 0x18, 0, 0, 0, // mov $0x18, %eax
 		0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x8e, 0xe0, 0x8e, 0xe8, // mov %eax, %ds; %es; %ss; %fs; %gs
-	}
+	)
 	b = le.AppendUint64(append(b, 0x48, 0xbc), at+stack) // movabs $stack, %rsp
 	b = append(b,
 		0x6a, 0x10, // push $0x10
@@ -196,6 +205,7 @@ func trampoline(at, entry, params uint64) []byte {
 		0x50,       // push %rax
 		0x48, 0xcb, // lretq
 	)
+	b = append(b, before...)
 	b = le.AppendUint64(append(b, 0x48, 0xbe), params) // movabs $params, %rsi
 	b = le.AppendUint64(append(b, 0x48, 0xb8), entry)  // movabs $entry, %rax
 	b = append(b, 0xff, 0xe0)                          // jmp *%rax

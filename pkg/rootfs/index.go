@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/spool"
 )
 
 // inode is what hard links share.
@@ -27,6 +29,11 @@ type inode struct {
 	seq   int32  // the number of its entry in that layer's archive
 	links int32  // names in the merged tree
 	off   int64  // of a regular file's content, in the layer's spool
+}
+
+// file is what a store has to know of a regular file.
+func (i *inode) file() spool.File {
+	return spool.File{Path: i.path, Mode: i.mode, UID: i.uid, GID: i.gid, ModTime: i.sec, Size: i.size}
 }
 
 // entry is one member of a layer's archive.

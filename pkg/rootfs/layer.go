@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync/atomic"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
@@ -43,6 +44,14 @@ type Options struct {
 	// Store makes the place for the contents of a layer; nil is a spool. Memory and Overflow are about spools, and so is
 	// Grow.
 	Store func() (Store, error)
+	// Twice, if set, has the layers read twice, so that contents that upper layers hide are never kept. What is hidden is
+	// certain only when the names in all layers are known, because a path may lead through a link of any layer. So Read
+	// keeps no content at first. When it knows the tree, it calls Twice, and returns its error. Then it opens the layers
+	// again that have a content of the tree.
+	Twice func(First) error
+	// AtOnce is how many layers are read at the same time; 0 is as many as there are processors, and at least 4. Each
+	// takes some MiB for what is on its way.
+	AtOnce int
 	// Formats are further compressions that layers may have, besides gzip and zstd.
 	Formats []compression.Format
 	// SkipDiffIDs leaves out the check that a decompressed layer has the digest in the image's configuration. The
@@ -60,6 +69,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 1 << 20
 	}
+	if o.AtOnce == 0 {
+		o.AtOnce = max(4, runtime.GOMAXPROCS(0))
+	}
 	return o
 }
 
@@ -75,6 +87,21 @@ type bounds struct {
 	contents spool.Room
 	bytes    atomic.Int64
 	text     atomic.Int64
+}
+
+// newBounds returns bounds of which nothing is used yet.
+func newBounds(opt Options) *bounds {
+	b := &bounds{Options: opt.withDefaults()}
+	b.contents.Limit, b.contents.Overflow = b.Memory, b.Overflow
+	if b.Grow != nil {
+		b.contents.Grow = func() error {
+			if err := b.Grow(); err != nil {
+				return &outgrown{err}
+			}
+			return nil
+		}
+	}
+	return b
 }
 
 // store makes the place for the contents of a layer.
@@ -142,24 +169,28 @@ const (
 	archiveChunk, archiveChunks = 256 << 10, 3
 )
 
-// readLayer reads one layer. One goroutine receives and hashes it, a second one decompresses it, a third one hashes the
-// archive. The caller's goroutine indexes the archive and keeps the contents.
-func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored, err error) {
-	s := &stored{name: l.String()}
-	if s.content, err = b.store(); err != nil {
+// readLayer reads one layer and keeps its contents in a store.
+func readLayer(ctx context.Context, l Layer, number int32, b *bounds, content Store) (*stored, error) {
+	s := &stored{name: l.String(), content: content}
+	err := s.read(ctx, l, b, func(r io.Reader, h *tar.Header, seq int32) error {
+		return s.member(r, h, number, seq, b)
+	})
+	if err != nil {
+		content.Close()
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			s.content.Close()
-		}
-	}()
+	return s, nil
+}
+
+// read reads a layer. One goroutine receives and hashes it, a second one decompresses it, a third one hashes the
+// archive. The caller's goroutine calls member for each member of the archive, and seals the store.
+func (s *stored) read(ctx context.Context, l Layer, b *bounds, member eachMember) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
 	rc, err := l.Open(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rc.Close()
 	src := &source{ctx: ctx, r: rc}
@@ -167,14 +198,17 @@ func readLayer(ctx context.Context, l Layer, number int32, b *bounds) (_ *stored
 	if sums.stored, sums.archive = l.Digests(); b.SkipDiffIDs {
 		sums.archive = ""
 	}
-	if err := s.take(src, sums, number, b); err != nil {
-		return nil, src.cause(err)
+	if err := s.take(src, sums, b, member); err != nil {
+		return src.cause(err)
 	}
-	return s, s.content.Seal()
+	return s.content.Seal()
 }
 
+// eachMember is called for each member of an archive, with its content, and with its number in the archive.
+type eachMember func(content io.Reader, h *tar.Header, seq int32) error
+
 // take reads the layer from in, to its end, even if the archive ends before.
-func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
+func (s *stored) take(in io.Reader, sums sums, b *bounds, member eachMember) error {
 	raw := readAhead(in, rawChunk, rawChunks, nil)
 	defer raw.Close()
 	archive, format, err := compression.NewReader(raw, b.Formats...)
@@ -199,7 +233,7 @@ func (s *stored) take(in io.Reader, sums sums, number int32, b *bounds) error {
 		if err != nil {
 			return broken("is no intact tar archive", err)
 		}
-		if err := s.member(tr, h, number, seq, b); err != nil {
+		if err := member(tr, h, seq); err != nil {
 			return fmt.Errorf("%s %w", Quote(h.Name), err)
 		}
 	}
@@ -236,13 +270,20 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 			return fmt.Errorf("is %w", b.pass(b.MaxBytes))
 		}
 		if e.size > 0 {
-			f := spool.File{Path: e.path, Mode: e.mode, UID: e.uid, GID: e.gid, ModTime: e.sec, Size: e.size}
-			if e.off, err = s.content.Add(f, r); err != nil {
-				return broken("breaks off", err)
+			if err := s.keep(&e.inode, r); err != nil {
+				return err
 			}
 		}
 	}
 	s.index.add(e)
+	return nil
+}
+
+// keep adds the content of a file to the store.
+func (s *stored) keep(i *inode, content io.Reader) (err error) {
+	if i.off, err = s.content.Add(i.file(), content); err != nil {
+		return broken("breaks off", err)
+	}
 	return nil
 }
 

@@ -31,7 +31,12 @@ var forms = []struct {
 	{"tight", rootfs.Options{Memory: 1}},
 	{"some memory", rootfs.Options{Memory: 20 << 10}},
 	{"on a disk", rootfs.Options{Memory: 1 << 10, Overflow: unnamed}},
+	{"twice", rootfs.Options{Twice: anyway}},
+	{"twice, tight", rootfs.Options{Twice: anyway, Memory: 1, AtOnce: 1}},
 }
+
+// anyway has layers read twice.
+func anyway(rootfs.First) error { return nil }
 
 // unnamed makes a file without a name.
 func unnamed() (*os.File, error) {

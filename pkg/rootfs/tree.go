@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -80,39 +79,44 @@ var pageSizes = [...]int64{memory.Page, 16 << 10, 64 << 10}
 // Read reads all layers, lowest first, and merges them. An error names the layer, and the path if there is one. The
 // caller closes the tree.
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
-	b := &bounds{Options: opt.withDefaults()}
-	b.contents.Limit, b.contents.Overflow = b.Memory, b.Overflow
-	if b.Grow != nil {
-		b.contents.Grow = func() error {
-			if err := b.Grow(); err != nil {
-				return &outgrown{err}
-			}
-			return nil
-		}
-	}
+	b := newBounds(opt)
 	t := &Tree{layers: make([]*stored, len(layers))}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
-	for i, l := range layers {
-		g.Go(func() error {
-			s, err := readLayer(gctx, l, int32(i), b)
-			if err != nil {
-				return fmt.Errorf("%s: %w", l, err)
+	err := b.each(ctx, layers, func(ctx context.Context, i int) (err error) {
+		var content Store = nowhere{}
+		if b.Twice == nil {
+			if content, err = b.store(); err != nil {
+				return err
 			}
-			t.layers[i] = s
-			return nil
-		})
+		}
+		t.layers[i], err = readLayer(ctx, layers[i], int32(i), b, content)
+		return err
+	})
+	if err == nil {
+		err = t.merge(ctx, b.MaxEntries, b.Under)
 	}
-	if err := g.Wait(); err != nil {
-		t.Close()
-		return nil, err
+	if err == nil && b.Twice != nil {
+		err = t.readAgain(ctx, layers, b)
 	}
-
-	if err := t.merge(ctx, b.MaxEntries, b.Under); err != nil {
+	if err != nil {
 		t.Close()
 		return nil, err
 	}
 	return t, nil
+}
+
+// each calls read with the number of each layer, of several at the same time.
+func (b *bounds) each(ctx context.Context, layers []Layer, read func(ctx context.Context, number int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.AtOnce)
+	for i, l := range layers {
+		g.Go(func() error {
+			if err := read(ctx, i); err != nil {
+				return fmt.Errorf("%s: %w", l, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // outgrown is the error of Options.Grow. It ends reading as a bound does: the rest of the layer is not read.

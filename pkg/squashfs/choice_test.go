@@ -51,11 +51,11 @@ func TestSkip(t *testing.T) {
 				t.Errorf("%s: the image has %s: %v", name, path, there)
 			}
 		}
-		if small := r.Size < kernel; small != left["boot/kernel"] {
-			t.Errorf("%s: the image has %d bytes", name, r.Size)
+		if small := r.size < kernel; small != left["boot/kernel"] {
+			t.Errorf("%s: the image has %d bytes", name, r.size)
 		}
-		if small := r.Size < kernel+200<<10; name != "a file" && small != (name == "all names") {
-			t.Errorf("%s: the image has %d bytes", name, r.Size)
+		if small := r.size < kernel+200<<10; name != "a file" && small != (name == "all names") {
+			t.Errorf("%s: the image has %d bytes", name, r.size)
 		}
 	}
 }

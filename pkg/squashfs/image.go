@@ -11,62 +11,59 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// Result says what an image holds.
-type Result struct {
-	Size   int64 // in bytes; the file may be a little longer
-	Inodes int
-}
-
 // Image makes the image of a tree whose contents are in this packer's layers. The image says when it was made. skip
 // reports whether a path, which is not a directory, is left out; nil leaves nothing out. No content can be read any
 // more. The caller closes the file, which was one of the layers', and the tree.
 func (p *Packer) Image(
 	ctx context.Context, tree *rootfs.Tree, made time.Time, skip func(*rootfs.Node) bool,
-) (*os.File, Result, error) {
+) (*os.File, error) {
 	var layers []*Layer
 	for _, s := range tree.Stores() {
 		l, ok := s.(*Layer)
 		if !ok || l.p != p {
-			return nil, Result{}, errors.New("cannot make a SquashFS image: the contents were not packed for it")
+			return nil, errors.New("cannot make a SquashFS image: the contents were not packed for it")
 		}
 		layers = append(layers, l)
 	}
-	f, r, err := p.image(ctx, &choice{tree, skip, nil}, layers, made)
+	f, err := p.image(ctx, &rootfs.Choice{Tree: tree, Skip: skip}, layers, made)
 	if err != nil {
-		return nil, Result{}, fmt.Errorf("cannot make a SquashFS image: %w", err)
+		return nil, fmt.Errorf("cannot make a SquashFS image: %w", err)
 	}
-	return f, r, nil
+	return f, nil
 }
 
-func (p *Packer) image(ctx context.Context, tree *choice, layers []*Layer, made time.Time) (
-	*os.File, Result, error,
-) {
+func (p *Packer) image(ctx context.Context, tree *rootfs.Choice, layers []*Layer, made time.Time) (*os.File, error) {
 	if len(layers) == 0 { // an image without layers
 		s, err := p.Store()
 		if err != nil {
-			return nil, Result{}, err
+			return nil, err
 		}
 		layers = append(layers, s.(*Layer))
 	}
 	if err := mark(ctx, tree); err != nil {
-		return nil, Result{}, err
+		return nil, err
+	}
+	for _, l := range layers { // before anything grows
+		if err := l.releaseGaps(); err != nil {
+			return nil, err
+		}
 	}
 	for _, l := range layers {
 		if err := l.repack(ctx); err != nil {
-			return nil, Result{}, err
+			return nil, err
 		}
 	}
 	base, end, err := gather(ctx, layers)
 	if err != nil {
-		return nil, Result{}, err
+		return nil, err
 	}
 	w := &image{p: p, f: base.f, pos: end}
 	w.super.time = seconds(made.Unix())
 	if err := w.tables(ctx, tree, layers); err != nil {
-		return nil, Result{}, err
+		return nil, err
 	}
 	base.taken = true
-	return base.f, Result{Size: w.pos, Inodes: int(w.super.inodes)}, nil
+	return base.f, nil
 }
 
 // image writes what comes behind the blocks of the contents. The order of the tables is not free: the kernel compares
@@ -78,7 +75,7 @@ type image struct {
 	super superblock
 }
 
-func (w *image) tables(ctx context.Context, tree *choice, layers []*Layer) error {
+func (w *image) tables(ctx context.Context, tree *rootfs.Choice, layers []*Layer) error {
 	s := &w.super
 	s.blockSize, s.compression = uint32(w.p.opt.BlockSize), w.p.codec.id()
 	s.flags = flagDuplicates

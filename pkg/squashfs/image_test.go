@@ -41,7 +41,7 @@ func forms() []squashfs.Options {
 }
 
 // check makes an image of layers, reads it and compares every path.
-func check(t testing.TB, opt squashfs.Options, lookups bool, layers ...imagetest.Layer) ([]byte, squashfs.Result) {
+func check(t testing.TB, opt squashfs.Options, lookups bool, layers ...imagetest.Layer) ([]byte, result) {
 	t.Helper()
 	p, tree := read(t, opt, layers...)
 	want, err := report.FromTree(t.Context(), tree)
@@ -261,8 +261,8 @@ func TestHugeDirectory(t *testing.T) {
 	}
 	p, tree := read(t, squashfs.Options{}, imagetest.Files(e...))
 	file, r := write(t, p, tree, nil)
-	if r.Inodes != names+2 {
-		t.Errorf("the image has %d inodes, want %d", r.Inodes, names+2)
+	if r.inodes != names+2 {
+		t.Errorf("the image has %d inodes, want %d", r.inodes, names+2)
 	}
 	out, err := exec.Command("unsquashfs", "-ls", file).Output()
 	if n := bytes.Count(out, []byte("squashfs-root/d/name-")); n != names || err != nil {
@@ -352,7 +352,7 @@ func TestRefused(t *testing.T) {
 				return
 			}
 			p, tree := read(t, squashfs.Options{}, imagetest.Files(c.entries...))
-			f, _, err := p.Image(t.Context(), tree, imagetest.Epoch, nil)
+			f, err := p.Image(t.Context(), tree, imagetest.Epoch, nil)
 			if err == nil {
 				f.Close()
 			}
@@ -396,14 +396,14 @@ func TestTrouble(t *testing.T) {
 	p, tree := read(t, squashfs.Options{}, layer)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := p.Image(ctx, tree, imagetest.Epoch, nil); !errors.Is(err, context.Canceled) {
+	if _, err := p.Image(ctx, tree, imagetest.Epoch, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context the error is %v", err)
 	}
 	other, err := squashfs.New(squashfs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := other.Image(t.Context(), tree, imagetest.Epoch, nil); err == nil {
+	if _, err := other.Image(t.Context(), tree, imagetest.Epoch, nil); err == nil {
 		t.Error("an image of another packer's tree: want an error")
 	}
 }
@@ -440,8 +440,8 @@ func TestLargest(t *testing.T) {
 	const size = 1<<32 + 5
 	p, tree := read(t, squashfs.Options{}, imagetest.Files(imagetest.PAXSparse("f", "end", size-3, size)))
 	file, r := write(t, p, tree, nil)
-	if r.Size > 1<<20 {
-		t.Errorf("4 GiB of zeros become %d bytes", r.Size)
+	if r.size > 1<<20 {
+		t.Errorf("4 GiB of zeros become %d bytes", r.size)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -7,11 +7,12 @@ import (
 	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // mark marks what the tree uses.
-func mark(ctx context.Context, tree *choice) error {
-	for n, err := range tree.all(ctx) {
+func mark(ctx context.Context, tree *rootfs.Choice) error {
+	for n, err := range tree.Chosen(ctx) {
 		if err != nil {
 			return err
 		}
@@ -51,6 +52,18 @@ func (l *Layer) pieces() []*piece {
 	}
 	slices.SortFunc(list, func(a, b *piece) int { return cmp.Compare(a.start, b.start) })
 	return list
+}
+
+// releaseGaps gives back the memory of what the image does not have.
+func (l *Layer) releaseGaps() error {
+	end := int64(superSize)
+	for _, p := range l.pieces() {
+		if err := l.release(end, p.start); err != nil {
+			return err
+		}
+		end = p.start + p.size
+	}
+	return l.release(end, l.pos)
 }
 
 // gather puts what the image has of all layers into the file of the largest one, without gaps, and returns where it
@@ -119,7 +132,11 @@ func (m *mover) move(from *Layer, start, size, to int64) error {
 			return err
 		}
 		n := int64(len(part))
-		if err := m.release(from, start, start+n); err != nil {
+		begin := start
+		if from == m.to {
+			begin = max(start, to+n) // what is before that is written already
+		}
+		if err := from.release(begin, start+n); err != nil {
 			return err
 		}
 		start, to, size = start+n, to+n, size-n
@@ -127,10 +144,10 @@ func (m *mover) move(from *Layer, start, size, to int64) error {
 	return nil
 }
 
-// release gives the memory of another layer back, but only whole pages: others still hold something.
-func (m *mover) release(from *Layer, begin, end int64) error {
-	if from == m.to || from.p.opt.File != nil {
+// release gives memory back that is not needed any more, but only whole pages: others still hold something.
+func (l *Layer) release(begin, end int64) error {
+	if l.p.opt.File != nil {
 		return nil
 	}
-	return memory.GiveBack(from.f, begin, end&^(memory.Page-1))
+	return memory.GiveBack(l.f, begin, end&^(memory.Page-1))
 }

@@ -3,10 +3,12 @@ package squashfs
 import "context"
 
 // repack moves small contents out of fragments in which upper layers have replaced much. The new fragments are at the
-// end of the layer; the old ones become gaps.
+// end of the layer; the old ones become gaps. Contents are in the order of their fragments, so the memory of a fragment
+// is given back as soon as one of the next is moved.
 func (l *Layer) repack(ctx context.Context) error {
 	old := len(l.frags)
 	c := l.newCursor()
+	last := int32(none)
 	for i := range l.contents {
 		file := &l.contents[i]
 		if !file.live || file.fragment == none || !l.frags[file.fragment].worn() {
@@ -15,6 +17,13 @@ func (l *Layer) repack(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if last != none && last != file.fragment {
+			f := &l.frags[last]
+			if err := l.release(f.start, f.start+f.size); err != nil {
+				return err
+			}
+		}
+		last = file.fragment
 		raw, err := l.room(file.size)
 		if err != nil {
 			return err

@@ -1,0 +1,170 @@
+package bundle
+
+import (
+	"context"
+
+	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
+)
+
+// Sizes are what a container has to keep in memory, in bytes. What is 0 is not known, and estimated.
+type Sizes struct {
+	Stored int64       // its layers, as a registry has them
+	Files  rootfs.Stat // in the root
+	Initrd int64       // a compressed initramfs of these files
+	Image  int64       // a SquashFS image of them
+	EROFS  int64       // an EROFS image of them
+}
+
+// packs is how many times smaller compressed files are: 3.2 for the Debian of the tests, in either form.
+const packs = 3
+
+func (s Sizes) initrd() int64 { return known(s.Initrd, s.Files.Bytes/packs) }
+
+// image returns how much memory an image takes. One that is not compressed is as large as the files.
+func (s Sizes) image(root Root) int64 {
+	if root == EROFS {
+		size := known(s.EROFS, s.Files.Pages)
+		return size + size*pageStructure/memory.Page
+	}
+	return known(s.Image, s.Files.Bytes/packs)
+}
+
+func known(n, estimate int64) int64 {
+	if n != 0 {
+		return n
+	}
+	return estimate
+}
+
+// resident returns how much memory the files take for as long as the container runs. More comes on top where it writes,
+// and for a compressed image where it reads, but the kernel gives that back where something needs it.
+func (s Sizes) resident(root Root) int64 {
+	if root.IsImage() {
+		return s.image(root)
+	}
+	return s.Files.Pages + int64(s.Files.Inodes)*inodeNeeds
+}
+
+// boots returns how much memory the container's kernel needs until the root is complete.
+func (s Sizes) boots(root Root) int64 {
+	if root.IsImage() {
+		return needs(rootfs.Stat{}, 0) + s.image(root)
+	}
+	return needs(s.Files, s.initrd())
+}
+
+// What Wyrcan itself takes of the memory, as measured: docs/benchmarks.md, Memory.
+const (
+	environment = 49 << 20 // of what its kernel can use, what is not free before the download: programs, drivers
+	kernelLoads = 40 << 20 // the container's kernel, where it unpacks itself, and what the running kernel keeps back
+)
+
+// loads returns how much memory Wyrcan needs until the container's kernel starts: for what waits while the layers
+// arrive, or for what is loaded. All layers wait for an initramfs, which is there a second time while it is loaded. For
+// an image nothing waits that it does not have, and it is given back on the way to its place.
+func (s Sizes) loads(root Root) int64 {
+	if root.IsImage() {
+		return environment + s.image(root) + max(reserve, kernelLoads)
+	}
+	return environment + max(s.Stored+reserve, 2*s.initrd()+kernelLoads)
+}
+
+// Usable returns how much of a machine's memory a kernel can use: MemTotal. It takes the rest for itself, with its pages'
+// structures of 64 bytes each, and the firmware some. Debian's had 405 of 448 MiB, and 239 of 288. It returns 0, as Room
+// has it, only if the machine's memory is not known.
+func Usable(machine int64) int64 {
+	if machine == 0 {
+		return 0
+	}
+	return max(1, machine-machine/64-hidden)
+}
+
+const hidden = 44 << 20
+
+// machineWith returns the memory of the smallest machine, in whole MiB, whose kernel can use that much.
+func machineWith(usable int64) int64 { return ((usable+hidden+62)/63*64 + 1<<20 - 1) &^ (1<<20 - 1) }
+
+// least returns how much memory a kernel has to be able to use.
+func (s Sizes) least(root Root) int64 { return max(s.loads(root), s.boots(root)) }
+
+// Least returns the memory of the smallest machine that boots the container with that root, in whole MiB.
+func (s Sizes) Least(root Root) int64 {
+	return machineWith(s.least(root))
+}
+
+// threshold returns the memory of the smallest machine on which Auto unpacks the files.
+func (s Sizes) threshold(engine bool) int64 {
+	least := s.Least(Tmpfs)
+	if engine {
+		return least
+	}
+	return max(least, machineWith(2*(s.resident(Tmpfs)+kernelNeeds)))
+}
+
+// A Form is one that the container's root can have, or why it cannot.
+type Form struct {
+	Root Root
+	Why  error
+}
+
+// Forms returns the forms between which Auto chooses, Tmpfs first, and EROFS, which it does not choose.
+func (p *Plan) Forms(ctx context.Context) ([]Form, error) {
+	config, err := p.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []Form{{Root: Tmpfs}}
+	for _, root := range []Root{SquashFS, EROFS} {
+		_, why := p.mount(ctx, root, config)
+		list = append(list, Form{root, why})
+	}
+	return list, ctx.Err()
+}
+
+// Sizes returns the sizes of the container, whose layers have stored bytes. With made, the bundle that was made of it,
+// they are the true ones as far as that has them.
+func (p *Plan) Sizes(stored int64, made *Bundle) Sizes {
+	s := Sizes{Stored: stored, Files: p.files()}
+	switch {
+	case made == nil:
+	case made.Root == EROFS:
+		s.EROFS = made.Beside
+	case made.Root.IsImage():
+		s.Image = max(made.Beside, made.Size)
+	case made.Packing == initrd.Zstd:
+		s.Initrd = made.Size
+	}
+	return s
+}
+
+// Need is what a form needs, in bytes.
+type Need struct {
+	Form
+	Least    int64 // the memory of the smallest machine that boots the container so
+	Resident int64 // the part of it that the files take for as long as the container runs
+	Auto     int64 // the memory of the smallest machine on which Auto takes this form, 0 if it does on none
+}
+
+// Needs returns what each form needs.
+func (p *Plan) Needs(forms []Form, s Sizes) (list []Need) {
+	another := false // can be the root
+	for _, f := range forms {
+		another = another || f.Root == SquashFS && f.Why == nil
+	}
+	for _, f := range forms {
+		n := Need{Form: f, Least: s.Least(f.Root), Resident: s.resident(f.Root)}
+		switch {
+		case f.Root == Tmpfs && another:
+			n.Auto = s.threshold(p.engine() != "")
+		case f.Root != EROFS && f.Why == nil:
+			n.Auto = n.Least
+		}
+		if len(list) > 0 && n.Auto >= list[0].Auto {
+			n.Auto = 0
+		}
+		list = append(list, n)
+	}
+	return list
+}
