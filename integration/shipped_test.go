@@ -164,17 +164,24 @@ type form struct {
 var forms = []form{
 	{bundle.SquashFS, handover.InFile, []string{"loop", "squashfs", "overlay"}},
 	{bundle.SquashFS, handover.InMemory, []string{"nd_pmem", "nd_e820", "squashfs", "overlay"}},
+	{bundle.EROFS, handover.InMemory, []string{"nd_pmem", "nd_e820", "erofs", "overlay"}},
 }
 
-// on returns the form that a kernel of an architecture has, where this one was asked for.
+// on returns the form that a kernel of an architecture has, where this one was asked for. Where the memory map is not
+// ours to write, an image in memory is in a file instead, or the files are unpacked.
 func (f form) on(arch string) form {
-	if f.place == handover.InMemory && arch != "amd64" { // where the memory map is not ours to write
-		return forms[slices.IndexFunc(forms, func(o form) bool { return o.root == f.root && o.place == handover.InFile })]
+	if f.place != handover.InMemory || arch == "amd64" {
+		return f
 	}
-	return f
+	for _, other := range forms {
+		if other.root == f.root && other.place == handover.InFile {
+			return other
+		}
+	}
+	return form{root: bundle.Tmpfs}
 }
 
-// place returns how hopper names the place.
+// at returns how hopper names the place.
 func (f form) at() string {
 	if f.place == handover.InMemory {
 		return "memory"

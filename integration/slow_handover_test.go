@@ -25,13 +25,13 @@ func TestSlowHandover(t *testing.T) {
 	second = newc.Trailer(newc.Pad(append(second, program...), int64(len(program))))
 	// 06-3c-04 is the processor that QEMU calls Haswell.
 	const revision = 0x7654
-	ref := fromGuest(imagetest.Serve(t).Push(t, "crasher", imagetest.Image(t, kernelLayer(t), imagetest.Files(
+	ref := fromGuest(imagetest.Serve(t).Push(t, "crasher", imagetest.Image(t, layerOf(t, "wyrcan.kernel"), imagetest.Files(
 		imagetest.File("init", program).Mode(0o755),
 		imagetest.File("boot/second.initrd", string(second)),
 		imagetest.File("usr/lib/firmware/intel-ucode/06-3c-04", string(imagetest.Microcode(0x306c4, revision))),
 	))))
 	v := vm.Machine{
-		Kernel: vm.Unpacked(t), QEMU: []string{"-cpu", "Haswell,-hypervisor"},
+		Kernel: vm.Unpacked(t), CPUs: 2, QEMU: []string{"-cpu", "Haswell,-hypervisor"},
 		Cmdline: vm.Boot(ref) + " wyr.arg=console=ttyS0 wyr.arg=crashkernel=256M",
 	}.Start(t)
 	v.Wait(`^wyrboot: its first 2\.56 kB are microcode for this processor$`, bootTime+4*stepTime)
