@@ -16,7 +16,7 @@ func TestSlowLeft(t *testing.T) {
 	t.Parallel()
 	t.Run("again and again", func(t *testing.T) {
 		t.Parallel()
-		m := vm.Machine{Memory: "1G", Kernel: vm.Unpacked(t), Long: true}
+		m := vm.Machine{Memory: "1G", CPUs: 2, Kernel: vm.Unpacked(t), Long: true}
 		leave(t, m, 200<<20, "leave", "leave", "copy", "leave", "plain")
 	})
 	t.Run("more than half", func(t *testing.T) {
