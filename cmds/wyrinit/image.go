@@ -125,10 +125,23 @@ func inMemory() (string, error) {
 	}
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		name, err := images[0].Device(os.DirFS("."))
+		if err == nil {
+			err = opens(devDir + "/" + name)
+		}
 		if err == nil || time.Now().After(end) {
 			return name, err
 		}
 	}
+}
+
+// opens returns nil if a device can be opened. /sys has a device a moment before it can: block/genhd.c,
+// device_add_disk, where the call of bdev_add comes late.
+func opens(device string) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // patience is how long the kernel may need to make a device. It was seen to need a tenth of a second.
