@@ -295,13 +295,14 @@ docs/wyrcan.svg: all out/debian.oci FORCE
 	  -title 'Wyrcan checks a container image and boots it' ../../tools/cast/demo.cast
 
 # This needs root, because it unpacks a Debian.
-bench: all out/debian.oci
+bench: all out/debian.oci payload
 	tools/need $(QEMU) buildah=buildah docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
 	  zstd=zstd bsdtar=libarchive-tools mksquashfs=squashfs-tools
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
 	go run ./tools/bench -kernel
-	go test -run '^$$' -bench Memory -benchtime 1x -timeout 90m ./integration/debian
+	go test -run '^$$' -bench Forms -benchtime 1x -timeout 30m ./integration/debian
+	go test -run '^$$' -bench Memory -benchtime 1x -timeout 180m ./integration/debian
 
 clean:
 	rm -rf out

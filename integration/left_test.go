@@ -18,8 +18,8 @@ func TestLeft(t *testing.T) {
 }
 
 // leave boots a machine that goes through these steps of the program keeper, with an image of that size, and checks
-// what each kernel finds.
-func leave(t *testing.T, m vm.Machine, size int64, steps ...string) {
+// what each kernel finds. It returns the machine's text.
+func leave(t *testing.T, m vm.Machine, size int64, steps ...string) string {
 	t.Helper()
 	m.Initrd = keeper(t)
 	m.NICs = []string{"none"}
@@ -84,6 +84,7 @@ func leave(t *testing.T, m vm.Machine, size int64, steps ...string) {
 	}
 	v.Wait(`^keeper: done$`, stepTime)
 	v.Exit(stepTime)
+	return v.Said()
 }
 
 // keeper returns a file with an initramfs that has the program keeper, Wyrcan's kernel and the drivers of images.

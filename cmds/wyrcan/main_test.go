@@ -193,7 +193,8 @@ func TestMeter(t *testing.T) {
 		{150_000_000, 150_000_000, 5 * time.Second, "x: 150.0 of 150.0 MB, 30.0 MB/s"},
 		{50_000_000, 0, 5 * time.Second, "x: 50.0 MB, 10.0 MB/s"},
 	} {
-		m := &meter{what: "x", done: row.done, total: row.total}
+		m := &meter{what: "x", done: row.done, total: row.total / 2}
+		m.more(row.total - row.total/2) // of layers that are read again
 		if got := m.line(row.after); got != row.want {
 			t.Errorf("%d of %d after %v: %q, want %q", row.done, row.total, row.after, got, row.want)
 		}

@@ -161,6 +161,13 @@ func (m *meter) add(n int) {
 	}
 }
 
+// more notes that there are so many bytes more than were known.
+func (m *meter) more(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total += n
+}
+
 // line returns the text of the meter after some time.
 func (m *meter) line(after time.Duration) string {
 	var b strings.Builder

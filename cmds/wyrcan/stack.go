@@ -120,6 +120,7 @@ func (c *cmd) read(
 	}
 	m = c.meter("reading "+ref, s.Size())
 	defer m.end()
+	b.Again = m.more
 	tree, err := b.ReadStack(ctx, s)
 	if policy.Refused(err) {
 		return s, nil, refusal(ref, err)

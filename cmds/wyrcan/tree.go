@@ -69,8 +69,9 @@ type rootForm bundle.Root
 func (r *rootForm) flag(f *flagSet) {
 	f.Var(r, "root",
 		"what the booted root is, a `FORM`: tmpfs, files unpacked into memory; squashfs, an image of them that stays "+
-			"compressed there; auto, tmpfs where the memory is plenty and else squashfs; initramfs, as tmpfs but "+
-			"without wyrinit: no extended attributes, no pivot_root")
+			"compressed there; erofs, one that is not compressed and is used where kexec leaves it; auto, tmpfs where the "+
+			"memory is plenty and else squashfs; initramfs, as tmpfs but without wyrinit: no extended attributes, no "+
+			"pivot_root")
 }
 
 func (r *rootForm) form() bundle.Root { return bundle.Root(*r) }

@@ -130,10 +130,23 @@ func inMemory() (string, error) {
 	}
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		name, err := images[0].Device(os.DirFS("."))
+		if err == nil {
+			err = opens(devDir + "/" + name)
+		}
 		if err == nil || time.Now().After(end) {
 			return name, err
 		}
 	}
+}
+
+// opens returns nil if a device can be opened. /sys has a device a moment before it can: block/genhd.c,
+// device_add_disk, where the call of bdev_add comes late.
+func opens(device string) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // patience is how long the kernel may need to make a device. It was seen to need a tenth of a second.
@@ -142,7 +155,7 @@ const patience = 30 * time.Second
 // overlay mounts the image in a device, and a tmpfs over it, at handover.NewRoot. An overlay has mounts of its own of
 // both, so those that were made for it can go.
 func overlay(device, kind string) error {
-	if err := mount(device, lowerDir, kind, unix.MS_RDONLY, ""); err != nil {
+	if err := mountImage(device, kind); err != nil {
 		return err
 	}
 	if err := mount("tmpfs", tmpDir, "tmpfs", 0, "mode=0755"); err != nil {
@@ -163,6 +176,15 @@ func overlay(device, kind string) error {
 		}
 	}
 	return nil
+}
+
+// mountImage mounts an image. What EROFS has in memory is used there if the kernel can (CONFIG_FS_DAX): otherwise each
+// page of a file is copied when it is used.
+func mountImage(device, kind string) error {
+	if kind == "erofs" && unix.Mount(device, lowerDir, kind, unix.MS_RDONLY, "dax") == nil {
+		return nil
+	}
+	return mount(device, lowerDir, kind, unix.MS_RDONLY, "")
 }
 
 // makeUpper makes the directories of the overlay. The root has the owner and the mode of the upper one.

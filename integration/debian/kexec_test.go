@@ -18,6 +18,7 @@ import (
 // A way is how a server is told to start the container, and what its machine then says.
 type way struct {
 	option string
+	again  bool // first the server starts itself once more, with another form of root
 	want   map[string]bool
 }
 
@@ -27,7 +28,7 @@ const words = `^wyrcan-demo: the container's own words`
 // TestKexec has systemd stop the services. That it is told not to wait for them is a slow test.
 func TestKexec(t *testing.T) {
 	t.Parallel()
-	kexecs(t, way{"", map[string]bool{
+	kexecs(t, way{"", false, map[string]bool{
 		`^wyrcan: systemd stops the services and starts it$`: true,
 		`^server: stopped in order$`:                         true,
 		`wyrcan: starting it at once`:                        false,
@@ -35,8 +36,9 @@ func TestKexec(t *testing.T) {
 	}})
 }
 
-// kexecs reboots a Debian server into a container from docker's registry, with wyrcan kexec.
-func kexecs(t *testing.T, by way) {
+// kexecs reboots a Debian server into a container from docker's registry, with wyrcan kexec, and returns what the machine
+// said.
+func kexecs(t *testing.T, by way) string {
 	t.Helper()
 	vm.Long(t)
 	registry := imagetest.Distribution{}.Start(t).Host
@@ -56,12 +58,13 @@ func kexecs(t *testing.T, by way) {
 		}
 		return ref
 	}
-	container := strings.Replace(push("container", demo(t)), "127.0.0.1:", "10.0.2.2:", 1)
+	inGuest := func(ref string) string { return strings.Replace(ref, "127.0.0.1:", "10.0.2.2:", 1) }
+	container, itself := inGuest(push("container", demo(t))), push("server", server(t))
 
 	dir := t.TempDir()
 	kernel, initrd, cmdline := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd"), filepath.Join(dir, "cmdline")
 	const memory = "1200M"
-	out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", push("server", server(t)), "-m", memory,
+	out, err := exec.Command(vm.Artefact(t, "wyrcan"), "morph", itself, "-m", memory,
 		"-kernel", kernel, "-initrd", initrd, "-cmdline", cmdline, "-wyrinit",
 		vm.Artefact(t, "wyrinit")).CombinedOutput()
 	if err != nil {
@@ -74,9 +77,11 @@ func kexecs(t *testing.T, by way) {
 
 	// Nothing else may print in the middle of a line. The kernel prints nothing once the server runs.
 	const silence = " systemd.show_status=no systemd.mask=serial-getty@ttyS0.service"
-	v := vm.Machine{Memory: memory, Long: true, Kernel: kernel, Initrd: initrd,
-		Cmdline: strings.TrimSpace(string(line)) + silence + " server.image=" + container +
-			" server.option=" + by.option}.Start(t)
+	words := strings.TrimSpace(string(line)) + silence + " server.image=" + container + " server.option=" + by.option
+	if by.again {
+		words += " server.next=" + inGuest(itself)
+	}
+	v := vm.Machine{Memory: memory, Long: true, Kernel: kernel, Initrd: initrd, Cmdline: words}.Start(t)
 	v.Exit(patience)
 	log := v.Said()
 	lines(t, log, by.want)
@@ -88,6 +93,7 @@ func kexecs(t *testing.T, by way) {
 		`^wyrcan-demo: command line +console=ttyS0 quiet panic=-1 demo=once$`: true,
 		`^server: wyrcan has failed`:                                          false,
 	})
+	return log
 }
 
 // demo returns a minimal container that only shows that it runs. It has a kernel, an /init and its own command line.
@@ -108,9 +114,9 @@ func demo(t *testing.T) v1.Image {
 	))
 }
 
-// server returns a Debian with the host tool and a unit that runs it when the system is up: first the unit loads and
-// unloads the container, then it uses the option on the kernel's command line. Another unit prints a line when it is
-// stopped.
+// server returns a Debian with the host tool and a unit that runs it when the system is up. The unit starts the image
+// server.next of the kernel's command line, if there is one. Else it first loads and unloads the container, and then
+// uses the option on the command line. Another unit prints a line when it is stopped.
 func server(t *testing.T) v1.Image {
 	t.Helper()
 	const onConsole = "StandardOutput=tty\nStandardError=inherit\nTTYPath=/dev/console\n"
@@ -118,6 +124,13 @@ func server(t *testing.T) v1.Image {
 for word in $(cat /proc/cmdline); do
 	case $word in server.*) eval "${word#server.}" ;; esac
 done
+echo "server: / is $(findmnt -n -o FSTYPE /), memory $(sed -n 's/^MemTotal: *//p' /proc/meminfo)"
+if test "$next"; then
+	wyrcan kexec -force -root squashfs -tls-verify=false "$next" -arg "console=ttyS0 panic=-1" \
+		-arg "systemd.show_status=no systemd.mask=serial-getty@ttyS0.service" \
+		-arg "server.image=$image server.option=$option" || echo "server: wyrcan has failed: $?"
+	systemctl poweroff --force --force
+fi
 state() { cat /sys/kernel/kexec_loaded; }
 wyrcan kexec -load -tls-verify=false "$image"
 loaded=$(state)

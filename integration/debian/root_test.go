@@ -1,6 +1,8 @@
 package debian
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,28 +34,120 @@ func morph(t testing.TB, ref, root, memory string) vm.Machine {
 		Cmdline: strings.TrimSpace(string(cmdline))}
 }
 
-// BenchmarkRoot compares the forms of a root, in turn: how long the kernel takes to the first process, by its own clock,
-// and how much memory is in use when the system runs.
-func BenchmarkRoot(b *testing.B) {
-	ref := imagetest.Serve(b).Push(b, "debian", debian(b))
-	number := func(log, pattern string) float64 {
-		found := regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(log)
-		if found == nil {
-			b.Fatalf("the machine did not say %q", pattern)
-		}
-		n, err := strconv.ParseFloat(found[1], 64)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return n
-	}
+// A measured form is one row of the table of forms.
+type measured struct {
+	name   string
+	root   string // for wyr.root
+	memory string
+	loop   bool // the kernel cannot use an image that was left in memory
+	want   string
+}
+
+// BenchmarkForms compares the forms of a root on the whole way, and prints a table: how large what the next kernel gets
+// is, how long Wyrcan takes for it, when the kernel's first process runs and when the root is there, by that kernel's
+// own clock, how long it takes to read and hash all files, and how much memory is in use when the system runs. The first
+// form has as little memory as makes Wyrcan compress everything.
+func BenchmarkForms(b *testing.B) {
+	img := debian(b)
+	registry := imagetest.Serve(b)
+	ref := registry.Push(b, "debian", img)
+	version, least := checked(b, ref)
+	without := registry.Push(b, "without", onTop(b, img, imagetest.Files(
+		imagetest.Whiteout("usr/lib/modules/"+version+"/kernel/drivers/nvdimm/nd_e820.ko"))))
 	for b.Loop() {
-		for _, root := range []string{"tmpfs", "squashfs"} {
-			log := morph(b, ref, root, "640M").Start(b).Until(over, patience)
-			complete(b, log)
-			b.ReportMetric(number(log, `^\[ *(\d+\.\d+)\] Run /init as init process`), root+"-s")
-			used := number(log, `^report: memory: MemTotal: +(\d+) kB`) - number(log, `^report: memory: MemAvailable: +(\d+) kB`)
-			b.ReportMetric(used/1024, root+"-MiB")
+		table := "\n| form | `-m` | MB | pull and convert | load | to /init | to the root | to read all | in use | least |\n" +
+			"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+		for _, f := range []measured{
+			{"tmpfs, zstd", "tmpfs", "464M", false, `\(compression: zstd\)`},
+			{"tmpfs, not compressed", "tmpfs", "1G", false, `\(compression: none\)`},
+			{"squashfs, loop", "squashfs", "1G", true, `\(SquashFS\)`},
+			{"squashfs, in place", "squashfs", "1G", false, `\(beside SquashFS of ([0-9.]+) MB\)`},
+			{"erofs, in place", "erofs", "1G", false, `\(beside EROFS of ([0-9.]+) MB\)`},
+		} {
+			from := ref
+			if f.loop {
+				from = without
+			}
+			m := vm.Machine{Kernel: vm.Unpacked(b), Memory: f.memory, Long: true, Cmdline: arguments(from) + " wyr.root=" + f.root}
+			table += f.row(b, m.Start(b).Until(over, patience), least[f.root])
 		}
+		b.Log(table)
 	}
+}
+
+// row returns what a machine has shown.
+func (f measured) row(b *testing.B, log string, least int64) string {
+	b.Helper()
+	if !f.loop { // else a module is missing, which the witness notices
+		complete(b, log)
+	}
+	form := regexp.MustCompile(`wyrboot: kernel \S+, initrd of ([0-9.]+) MB ` + f.want).FindStringSubmatch(log)
+	if form == nil {
+		b.Fatalf("%s: the machine did not say %q", f.name, f.want)
+	}
+	beside := 0.0
+	if len(form) > 2 {
+		beside = parsed(b, form[2])
+	}
+	stage := func(name string) float64 { return number(b, log, `^wyrboot: stage `+name+` ([0-9.]+) s`) }
+	_, after, _ := strings.Cut(log, "wyrboot: starts kernel ")
+	root := number(b, log, `^witness: it began ([0-9.]+) s`)
+	resident := used(b, log) + beside*1e6/(1<<20) // which the kernel does not count
+	b.ReportMetric(root, f.root+"-root-s")
+	b.ReportMetric(resident, f.root+"-MiB")
+	return fmt.Sprintf("| %s | %s | %.1f | %.1f s | %.1f s | %.2f s | %.2f s | %.1f s | %.0f MiB | %d MiB |\n", f.name, f.memory,
+		parsed(b, form[1])+beside, stage("pull")+stage("convert"), stage("load"),
+		number(b, after, `^\[ *(\d+\.\d+)\] Run /init as init process`), root,
+		number(b, log, `^witness: it began .* took ([0-9.]+) s`), resident, least>>20)
+}
+
+// checked returns what wyrcan check says of an image: the version of its kernel, and the least memory for each form.
+func checked(b *testing.B, ref string) (version string, least map[string]int64) {
+	b.Helper()
+	out, err := exec.Command(vm.Artefact(b, "wyrcan"), "check", "-json", ref).Output()
+	var report struct {
+		Version string `json:"kernelVersion"`
+		Forms   []struct {
+			Root   string `json:"root"`
+			Memory int64  `json:"memoryBytes"`
+		} `json:"rootForms"`
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &report)
+	}
+	if err != nil {
+		b.Fatalf("wyrcan check = %v: %s", err, out)
+	}
+	least = map[string]int64{}
+	for _, f := range report.Forms {
+		least[f.Root] = f.Memory
+	}
+	return report.Version, least
+}
+
+// parsed returns a number.
+func parsed(b *testing.B, text string) float64 {
+	b.Helper()
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// number returns the number that a machine has said.
+func number(b *testing.B, log, pattern string) float64 {
+	b.Helper()
+	found := regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(log)
+	if found == nil {
+		b.Fatalf("the machine did not say %q", pattern)
+	}
+	return parsed(b, found[1])
+}
+
+// used returns how many MiB were in use when the system ran.
+func used(b *testing.B, log string) float64 {
+	b.Helper()
+	return (number(b, log, `^report: memory: MemTotal: +(\d+) kB`) -
+		number(b, log, `^report: memory: MemAvailable: +(\d+) kB`)) / 1024
 }

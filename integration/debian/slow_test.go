@@ -5,6 +5,8 @@ package debian
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
@@ -40,6 +42,20 @@ func TestSlowDebian(t *testing.T) {
 			`^wyrboot: the files stay packed in memory \(SquashFS\), because unpacked files would leave less than half`: true,
 			`^wyrboot: kernel \S+, initrd of \S+ MB \(beside SquashFS of \S+ MB\), command`:                             true,
 			`^report: record: +"root": "squashfs",$`:                                                                    true,
+		})
+	})
+
+	// The files stay in an image whose pages the kernel uses where kexec has left them: although the witness has read all
+	// of them, less than 100 MB are in the page cache.
+	t.Run("wyr.root=erofs", func(t *testing.T) {
+		t.Parallel()
+		m := vm.Machine{Kernel: vm.Unpacked(t), Memory: "1G", Long: true, Cmdline: cmdline + " wyr.root=erofs"}
+		log := m.Start(t).Until(over, patience)
+		mounted(t, log)
+		lines(t, log, map[string]bool{
+			`^wyrboot: kernel \S+, initrd of \S+ MB \(beside EROFS of \S+ MB\), command`: true,
+			`^report: record: +"root": "erofs",$`:                                        true,
+			`^report: memory: Cached: +\d{1,5} kB$`:                                      true,
 		})
 	})
 
@@ -110,12 +126,34 @@ func efi(t *testing.T) []string {
 		"-drive", "if=pflash,format=raw,unit=1,file=" + file}
 }
 
-// TestSlowKexec does not wait for the services of the server.
+// TestSlowKexec does not wait for the services of the server, and has the server start itself with a root that stays an
+// image. Out of that the container gets the image's memory back.
 func TestSlowKexec(t *testing.T) {
 	t.Parallel()
-	kexecs(t, way{"-force", map[string]bool{
-		`^wyrcan: starting it at once$`: true,
-		`^server: stopped in order$`:    false,
-		words:                           true,
+	log := kexecs(t, way{"-force", true, map[string]bool{
+		`^wyrcan: starting it at once$`:      true,
+		`^server: stopped in order$`:         false,
+		`^server: / is tmpfs, memory \d+ kB`: true,
+		words:                                true,
 	}})
+	memory := func(pattern string) int {
+		t.Helper()
+		found := regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(log)
+		if found == nil {
+			t.Fatalf("the machine did not say %q", pattern)
+		}
+		kb, err := strconv.Atoi(found[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kb >> 10
+	}
+	unpacked := memory(`^server: / is tmpfs, memory (\d+) kB`)
+	packed := memory(`^server: / is overlay, memory (\d+) kB`)
+	after := memory(`^wyrcan-demo: memory +(\d+) kB in all`)
+	t.Logf("MemTotal: %d MiB, with the image %d MiB, then %d MiB", unpacked, packed, after)
+	const image = 80 // at least
+	if unpacked-packed < image || after-packed < image {
+		t.Errorf("MemTotal is %d MiB, with the image %d MiB, and then %d MiB", unpacked, packed, after)
+	}
 }

@@ -5,8 +5,9 @@
 //
 //	The word keeper=STEP,STEP… of the kernel's command line says how to go on: "leave" starts the next kernel with an
 //	image of keeper.size= bytes, "plain" starts it without; "copy" is "leave" by way of copies in the running kernel. The
-//	next system gets the rest of the list. After the last one the machine is powered off. The file /kernel is the kernel, the files in /modules are the drivers for the image,
-//	to be loaded in the order of their names, and the initramfs is what keeper finds in its own.
+//	next system gets the rest of the list. After the last one the machine is powered off. The file /kernel is the kernel,
+//	the files in /modules are the drivers for the image, to be loaded in the order of their names, and the initramfs is
+//	what keeper finds in its own.
 package main
 
 import (
@@ -71,6 +72,13 @@ func tell() error {
 		return err
 	}
 	say("begin with %d kB in all", m.Total>>10)
+	flags, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return err
+	}
+	if bytes.Contains(flags, []byte(" la57")) { // the kernel only says that of a processor whose mode it is
+		say("its page tables have five levels")
+	}
 	for _, name := range []string{"/proc/iomem", "/sys/firmware/memmap/*/type"} {
 		n, err := persistent(name)
 		if err != nil {
@@ -136,26 +144,34 @@ func modules() error {
 	return nil
 }
 
-// look compares the image in memory with what it was, once its device is there.
-func look(image pram.Image) error {
-	var device string
+// open opens the image's device, once it is there.
+func open(image pram.Image) (*os.File, error) {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		var err error
-		if device, err = image.Device(os.DirFS("/")); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			return err
+		device, err := image.Device(os.DirFS("/"))
+		if err == nil {
+			var f *os.File
+			if f, err = os.Open("/dev/" + device); err == nil {
+				return f, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return nil, err
 		}
 	}
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
-		return err
-	}
-	f, err := os.Open("/dev/" + device)
+}
+
+// look compares the image in memory with what it was, once its device is there.
+func look(image pram.Image) error {
+	f, err := open(image)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return err
+	}
+	device := filepath.Base(f.Name())
 	room, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err

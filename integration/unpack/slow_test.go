@@ -48,7 +48,7 @@ func TestSlowSquashFS(t *testing.T) {
 		t.Parallel()
 		vm.Long(t)
 		opt := squashfs.Options{Compression: squashfs.Gzip, BlockSize: 4 << 10}
-		mounts(t, opt, append(layers(t, false, true), special(100)))
+		mounts(t, packer(t, opt), append(layers(t, false, true), special(100)))
 	})
 	t.Run("zstd, with the largest blocks", func(t *testing.T) {
 		t.Parallel()
@@ -58,6 +58,6 @@ func TestSlowSquashFS(t *testing.T) {
 		for i := range 400000 {
 			fmt.Fprintln(&text, "some text and the number", i*i)
 		}
-		mounts(t, opt, []imagetest.Layer{special(2000), imagetest.Files(imagetest.File("text", text.String()))})
+		mounts(t, packer(t, opt), []imagetest.Layer{special(2000), imagetest.Files(imagetest.File("text", text.String()))})
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
+	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
@@ -22,7 +24,24 @@ import (
 func TestSquashFS(t *testing.T) {
 	t.Parallel()
 	vm.Long(t)
-	mounts(t, squashfs.Options{}, append(layers(t, false, true), special(5000)))
+	mounts(t, packer(t, squashfs.Options{}), append(layers(t, false, true), special(5000)))
+}
+
+// TestEROFS does the same with the other kind of image.
+func TestEROFS(t *testing.T) {
+	t.Parallel()
+	vm.Long(t)
+	fine := imagetest.File("special/fine", "").At(time.Unix(-1e9, 123_456_789)).Owner(1<<31, 1<<31+1)
+	mounts(t, erofs.New(erofs.Options{}), append(layers(t, false, true), special(5000), imagetest.Files(fine)))
+}
+
+func packer(t *testing.T, opt squashfs.Options) *squashfs.Packer {
+	t.Helper()
+	p, err := squashfs.New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // special is a layer with what an initramfs cannot hold, and with a directory of so many names.
@@ -48,12 +67,8 @@ func special(names int) imagetest.Layer {
 }
 
 // mounts checks that a kernel mounts layers as an image: /init compares what is in it.
-func mounts(t *testing.T, opt squashfs.Options, layers []imagetest.Layer) {
+func mounts(t *testing.T, p bundle.Packer, layers []imagetest.Layer) {
 	t.Helper()
-	p, err := squashfs.New(opt)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var in []rootfs.Layer
 	for _, l := range layers {
 		in = append(in, l.Blob(t))
@@ -67,9 +82,19 @@ func mounts(t *testing.T, opt squashfs.Options, layers []imagetest.Layer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = want.Map(func(_ string, f *report.File) {
-		f.ModTime = time.Unix(min(max(f.ModTime.Unix(), 0), 1<<32-1), 0)
-	})
+	for n, err := range tree.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range p.Lost(n) {
+			delete(want[n.Path].Xattrs, name)
+		}
+	}
+	if p.Kind() == "squashfs" {
+		want = want.Map(func(_ string, f *report.File) {
+			f.ModTime = time.Unix(min(max(f.ModTime.Unix(), 0), 1<<32-1), 0)
+		})
+	}
 	f, err := p.Image(t.Context(), tree, imagetest.Epoch, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -82,10 +107,15 @@ func mounts(t *testing.T, opt squashfs.Options, layers []imagetest.Layer) {
 	none := read(t, 0)
 	defer none.Close()
 	file := filepath.Join(t.TempDir(), "initrd")
-	save(t, none, file, initrd.Options{Single: true, Extra: []initrd.File{
-		extra("init", vm.Program(t, "./report")), extra("expected", text(t, want)), extra("image", image),
-		extra("loop.ko", module(t, "drivers/block/loop")), extra("squashfs.ko", module(t, "fs/squashfs/squashfs")),
-	}})
+	files := []initrd.File{extra("init", vm.Program(t, "./report")), extra("expected", text(t, want)),
+		extra("image", image), extra("kind", []byte(p.Kind()))}
+	for i, name := range map[string][]string{
+		"squashfs": {"drivers/block/loop", "fs/squashfs/squashfs"},
+		"erofs":    {"drivers/block/loop", "crypto/crc32c_generic", "lib/libcrc32c", "fs/erofs/erofs"},
+	}[p.Kind()] {
+		files = append(files, extra(fmt.Sprintf("%d.ko", i+1), module(t, name)))
+	}
+	save(t, none, file, initrd.Options{Single: true, Extra: files})
 	reports(t, file, len(want), "1500M")
 }
 

@@ -24,7 +24,7 @@ func (v *View) Mend(id string) string {
 	case bundle.AttributesLost:
 		return "# Build wyrcan with wyrinit (make), or boot without wyr.root=initramfs."
 	case bundle.RootUnpacked:
-		return "# Install a kernel that can mount it, with its modules, or boot without wyr.root=squashfs."
+		return "# Install a kernel that can mount it, with its modules, or boot with wyr.root=tmpfs."
 	case bundle.RootUnchecked:
 		return "# Install a kernel with dm-verity, with its modules."
 	case bundle.Microcode:

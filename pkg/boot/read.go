@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
 	"gitlab.com/wyrcan/wyrcan/pkg/image"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/squashfs"
@@ -90,6 +91,8 @@ func newPacker(root bundle.Root, grow func() error) (bundle.Packer, error) {
 		// Kernels have been able to read zstd since Linux 4.14, and distributions enable it. Which kernel it will be is known
 		// when all layers were read: see bundle.Root for one that cannot.
 		return squashfs.New(squashfs.Options{Grow: grow})
+	case bundle.EROFS:
+		return erofs.New(erofs.Options{Grow: grow}), nil
 	}
 	return nil, fmt.Errorf("nothing makes a root of the form %q", root)
 }

@@ -207,22 +207,47 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// TestSquashFSMemory ends the packing when the memory does.
-func TestSquashFSMemory(t *testing.T) {
-	for name, budget := range users() {
-		w := newWorld(t, budget)
-		w.Root = bundle.SquashFS
-		img := w.push(bootable(imagetest.File("boot/config-"+version, mounts)))
-		reads := 0
-		w.Budget.Read = func() (memory.Info, error) {
-			if reads++; reads > 3 {
-				return memory.Info{Total: 2 << 30, Available: 1 << 20}, nil
-			}
-			return memory.Info{Total: 2 << 30, Available: 1 << 30}, nil
+// TestEROFS leaves the image in memory, and has the files unpacked if nobody can.
+func TestEROFS(t *testing.T) {
+	const config = mounts + "CONFIG_BLK_DEV_PMEM=y\nCONFIG_X86_PMEM_LEGACY=y\nCONFIG_EROFS_FS=y\n" +
+		"CONFIG_EROFS_FS_XATTR=y\nCONFIG_EROFS_FS_POSIX_ACL=y\nCONFIG_EROFS_FS_SECURITY=y\n"
+	data := strings.Repeat("the data of a file ", 1000)
+	for leaves, root := range map[bool]string{true: "erofs", false: "tmpfs"} {
+		w := newWorld(t, users()["wyrboot"])
+		w.Root, w.leaves = bundle.EROFS, leaves
+		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
+		img := w.push(bootable(imagetest.File("boot/config-"+version, config)), imagetest.Files(imagetest.File("data", data)))
+		if step, err := w.run(t.Context(), img); err != nil {
+			t.Errorf("%s: %s = %v", root, step, err)
+			continue
 		}
-		_, err := w.Read(t.Context(), img)
-		if shortage := new(bundle.Shortage); !errors.As(err, &shortage) || !strings.Contains(err.Error(), budget.Remedy) {
-			t.Errorf("%s: Read = %v, want a refusal with the remedy", name, err)
+		if strings.Contains(w.image, data) != leaves || strings.Contains(w.initrd, data) == leaves {
+			t.Errorf("%s: the image has %d bytes, the initrd %d", root, len(w.image), len(w.initrd))
+		}
+		if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != root {
+			t.Errorf("%s: the record says that the root is %q", root, r.Initrd.Root)
+		}
+	}
+}
+
+// TestImageMemory ends the packing when the memory does.
+func TestImageMemory(t *testing.T) {
+	for name, budget := range users() {
+		for _, root := range []bundle.Root{bundle.SquashFS, bundle.EROFS} {
+			w := newWorld(t, budget)
+			w.Root = root
+			img := w.push(bootable(imagetest.File("boot/config-"+version, mounts)))
+			reads := 0
+			w.Budget.Read = func() (memory.Info, error) {
+				if reads++; reads > 3 {
+					return memory.Info{Total: 2 << 30, Available: 1 << 20}, nil
+				}
+				return memory.Info{Total: 2 << 30, Available: 1 << 30}, nil
+			}
+			_, err := w.Read(t.Context(), img)
+			if shortage := new(bundle.Shortage); !errors.As(err, &shortage) || !strings.Contains(err.Error(), budget.Remedy) {
+				t.Errorf("%s: Read = %v, want a refusal with the remedy", name, err)
+			}
 		}
 	}
 }

@@ -26,9 +26,9 @@ func (b *Boot) canDownload(r *reading) error {
 	return r.room.CanDownload(r.size)
 }
 
-// canReadTwice reports whether it may help to read the layers twice. With a single layer nothing is hidden. And a root
-// that is unpacked takes more memory when it boots than its layers do here.
-func (b *Boot) canReadTwice(r *reading) bool { return len(r.layers) > 1 && b.packer != nil }
+// canReadTwice reports whether it may help to read the layers twice. In a single layer nothing is hidden but by the
+// machine's own, which are small. And a root that is unpacked takes more memory when it boots than its layers do here.
+func (b *Boot) canReadTwice(r *reading) bool { return len(r.sizes) > 1 && b.packer != nil }
 
 // tree reads the layers: once if they fit into the memory all together, else twice.
 func (b *Boot) tree(ctx context.Context, r *reading) (*rootfs.Tree, error) {

@@ -99,6 +99,22 @@ func TestTwice(t *testing.T) {
 	}
 }
 
+// TestTwiceOne reads a single layer once, also below one of this machine's own.
+func TestTwiceOne(t *testing.T) {
+	w := newWorld(t, users()["wyrboot"])
+	w.Root = bundle.SquashFS
+	w.available.Store(100 << 20)
+	img := w.push(bootable(imagetest.File("boot/config-"+version, mounts)))
+	tree, err := w.Read(t.Context(), img, imagetest.Files(imagetest.File("own", "of this machine")).Blob(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree.Close()
+	if got := w.asked(img); !slices.Equal(got, []int{1}) || len(w.said) > 0 {
+		t.Errorf("the layer was read %v times; it said %q", got, w.said)
+	}
+}
+
 // TestTwiceBoots loads the same files as if the layers had been read once, and needs no more memory.
 func TestTwiceBoots(t *testing.T) {
 	sizes := map[int64]int{}

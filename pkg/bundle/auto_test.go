@@ -72,7 +72,8 @@ func TestNeeds(t *testing.T) {
 		}
 		forms, err := p.Forms(t.Context())
 		list := p.Needs(forms, p.Sizes(100<<20, nil))
-		if err != nil || len(list) != 2 || list[0].Root != Tmpfs || list[1].Root != SquashFS {
+		if err != nil || len(list) != 3 || list[0].Root != Tmpfs || list[1].Root != SquashFS ||
+			list[2].Root != EROFS || list[2].Why == nil || list[2].Auto != 0 {
 			t.Fatalf("%s: %+v, %v", name, list, err)
 		}
 		unpacked, image := list[0], list[1]

@@ -17,6 +17,7 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/kernel"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/microcode"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"gitlab.com/wyrcan/wyrcan/pkg/units"
@@ -309,8 +310,9 @@ func (p *Plan) finish(b *Bundle) error {
 	}
 	kernel, image := size[0], size[2]
 	b.Size, b.Beside = size[1], image
-	b.Memory = needs(p.booted(), b.Size) + image
 	b.kernel, b.held = kernel, b.Size+image+max(kernel, p.Kernel.Room)
+	image += image * pageStructure / memory.Page
+	b.Memory = needs(p.booted(), b.Size) + image
 	total := p.opt.Room.Total
 	if total != 0 {
 		if err := canBoot(total, p.booted(), b.Size, image); err != nil {

@@ -8,7 +8,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
-// Packer packs the contents of layers while they are read, and makes a file system image of them: package squashfs.
+// Packer packs the contents of layers while they are read, and makes a file system image of them: packages squashfs
+// and erofs.
 type Packer interface {
 	// Kind is the name of the file system, for mount(2). It is also the Root that the image can be.
 	Kind() string
@@ -18,8 +19,8 @@ type Packer interface {
 	// reports whether a path, which is not a directory, is left out. No content can be read any more. The caller closes
 	// the file and the tree.
 	Image(ctx context.Context, tree *rootfs.Tree, made time.Time, skip func(*rootfs.Node) bool) (*os.File, error)
-	// Holds reports whether the image can hold an extended attribute of that name.
-	Holds(xattr string) bool
+	// Lost returns the names of the extended attributes of a file that the image cannot hold.
+	Lost(n *rootfs.Node) []string
 }
 
 // filesystem is what a bundle has to know of a kind of file system.
@@ -27,14 +28,18 @@ type filesystem struct {
 	name     string   // for people
 	part     part     // of the kernel
 	features []string // options without which something of the files would be missing
-	oldest   string   // the first version of Linux that can mount such an image as a root, "" if it does not matter
+	oldest   string   // the first version of Linux that can mount such an image, "" if that is older than "oldest"
+	inPlace  bool     // it has no use but in memory beside the initrd
 }
 
 // filesystems are the kinds of images that a root can be.
 var filesystems = map[Root]filesystem{
 	// It has had zstd since Linux 4.14.
 	SquashFS: {"SquashFS", part{"squashfs", "CONFIG_SQUASHFS"},
-		[]string{"CONFIG_SQUASHFS_ZSTD", "CONFIG_SQUASHFS_XATTR"}, ""},
+		[]string{"CONFIG_SQUASHFS_ZSTD", "CONFIG_SQUASHFS_XATTR"}, "", false},
+	// Since Linux 5.15 it can use files in place (dax) and has files with holes (EROFS_FEATURE_INCOMPAT_CHUNKED_FILE).
+	EROFS: {"EROFS", part{"erofs", "CONFIG_EROFS_FS"},
+		[]string{"CONFIG_EROFS_FS_XATTR", "CONFIG_EROFS_FS_POSIX_ACL", "CONFIG_EROFS_FS_SECURITY"}, "5.15", true},
 }
 
 // IsImage reports whether the root is a file system image, which the kernel mounts.

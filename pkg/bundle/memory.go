@@ -12,6 +12,10 @@ const (
 	kernelNeeds  = 40 << 20 // the kernel, out of MemTotal, until its first process runs
 	processNeeds = 64 << 20 // the processes of a small system, later, in the memory that the initrd has left
 	inodeNeeds   = 1 << 10  // shmem_inode_cache and dentry, for every file, directory and link
+
+	// pageStructure is struct page, which the kernel has for each page of an image that is left in memory, too:
+	// ND_REGION_PAGEMAP in drivers/nvdimm/e820.c.
+	pageStructure = 64
 )
 
 // needs returns the least memory with which the container boots completely: the whole initrd stays in memory until it

@@ -28,6 +28,8 @@ const (
 	Tmpfs Root = "tmpfs"
 	// SquashFS is an image of the files, which stays compressed in memory, with a tmpfs over it for what is written.
 	SquashFS Root = "squashfs"
+	// EROFS is an image of the files that is not compressed, and that the kernel uses where kexec has left it.
+	EROFS Root = "erofs"
 )
 
 // part is a part of the kernel: its module, and the option that builds it in.
@@ -78,14 +80,14 @@ func (p *Plan) findRoot(ctx context.Context) error {
 		first = cmp.Or(first, why)
 	}
 	p.unmounted = first
-	cannot := fmt.Sprintf("the root cannot be %s image", a(forms[0].Name()))
+	text := fmt.Sprintf("the root cannot be %s image (wyr.root=%s), so its files are unpacked into memory: %v",
+		a(forms[0].Name()), forms[0], first)
 	if p.opt.Root == Auto {
 		p.Why = "the kernel cannot mount an image of them"
-		cannot += ", so its files are unpacked into memory, of which they leave less than half free"
-	} else {
-		cannot += fmt.Sprintf(" (wyr.root=%s), so its files are unpacked into memory", forms[0])
+		text = fmt.Sprintf("the root cannot be %s image, so its files are unpacked into memory, of which they leave less "+
+			"than half free: %v", a(forms[0].Name()), first)
 	}
-	p.Warnings = append(p.Warnings, Warning{RootUnpacked, fmt.Sprintf("%s: %v", cannot, first)})
+	p.Warnings = append(p.Warnings, Warning{RootUnpacked, text})
 	return nil
 }
 
@@ -105,17 +107,23 @@ func (p *Plan) mount(ctx context.Context, root Root, config map[string]string) (
 	if err := p.findWhiteout(ctx); err != nil {
 		return m, err
 	}
-	mount := []part{filesystems[root].part, overlay}
-	m.place = handover.InFile
-	m.modules, err = p.find(ctx, config, slices.Concat(attached, mount))
-	if !p.opt.InPlace {
-		return m, err
+	fs := filesystems[root]
+	mount := []part{fs.part, overlay}
+	no := errNotLeft
+	if p.opt.InPlace {
+		m.place = handover.InMemory
+		m.modules, no = p.find(ctx, config, slices.Concat(inPlace, mount))
 	}
-	left, no := p.find(ctx, config, slices.Concat(inPlace, mount))
-	if no != nil {
-		return m, err
+	if fs.inPlace {
+		m.other = errNotLeft
+		return m, no
 	}
-	return mounts{handover.InMemory, left, m.modules, err}, nil
+	file, err := p.find(ctx, config, slices.Concat(attached, mount))
+	if no == nil {
+		m.file, m.other = file, err
+		return m, nil
+	}
+	return mounts{place: handover.InFile, modules: file}, err
 }
 
 // tooLarge adds to the error about unpacked files that the memory is too little for why they are unpacked.
@@ -181,6 +189,10 @@ func forOverlay(n *rootfs.Node) bool {
 	}
 	return false
 }
+
+// errNotLeft is why an image has no use that is not compressed.
+var errNotLeft = errors.New("it would have to stay in memory where the running kernel puts it, and only kexec_load on " +
+	"amd64 does that: in the initrd it would be in memory twice")
 
 // find finds the modules of parts that are not built into the kernel.
 func (p *Plan) find(ctx context.Context, config map[string]string, parts []part) ([]modules.Module, error) {

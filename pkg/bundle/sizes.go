@@ -2,8 +2,10 @@ package bundle
 
 import (
 	"context"
+	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -13,13 +15,22 @@ type Sizes struct {
 	Files  rootfs.Stat // in the root
 	Initrd int64       // a compressed initramfs of these files
 	Image  int64       // a SquashFS image of them
+	EROFS  int64       // an EROFS image of them
 }
 
 // packs is how many times smaller compressed files are: 3.2 for the Debian of the tests, in either form.
 const packs = 3
 
 func (s Sizes) initrd() int64 { return known(s.Initrd, s.Files.Bytes/packs) }
-func (s Sizes) image() int64  { return known(s.Image, s.Files.Bytes/packs) }
+
+// image returns how much memory an image takes. One that is not compressed is as large as the files.
+func (s Sizes) image(root Root) int64 {
+	if root == EROFS {
+		size := known(s.EROFS, s.Files.Pages)
+		return size + size*pageStructure/memory.Page
+	}
+	return known(s.Image, s.Files.Bytes/packs)
+}
 
 func known(n, estimate int64) int64 {
 	if n != 0 {
@@ -32,7 +43,7 @@ func known(n, estimate int64) int64 {
 // and for a compressed image where it reads, but the kernel gives that back where something needs it.
 func (s Sizes) resident(root Root) int64 {
 	if root.IsImage() {
-		return s.image()
+		return s.image(root)
 	}
 	return s.Files.Pages + int64(s.Files.Inodes)*inodeNeeds
 }
@@ -40,7 +51,7 @@ func (s Sizes) resident(root Root) int64 {
 // boots returns how much memory the container's kernel needs until the root is complete.
 func (s Sizes) boots(root Root) int64 {
 	if root.IsImage() {
-		return needs(rootfs.Stat{}, 0) + s.image()
+		return needs(rootfs.Stat{}, 0) + s.image(root)
 	}
 	return needs(s.Files, s.initrd())
 }
@@ -56,7 +67,7 @@ const (
 // an image nothing waits that it does not have, and it is given back on the way to its place.
 func (s Sizes) loads(root Root) int64 {
 	if root.IsImage() {
-		return environment + s.image() + max(reserve, kernelLoads)
+		return environment + s.image(root) + max(reserve, kernelLoads)
 	}
 	return environment + max(s.Stored+reserve, 2*s.initrd()+kernelLoads)
 }
@@ -99,14 +110,14 @@ type Form struct {
 	Why  error
 }
 
-// Forms returns the forms between which Auto chooses. Tmpfs is the first.
+// Forms returns the forms between which Auto chooses, Tmpfs first, and EROFS, which it does not choose.
 func (p *Plan) Forms(ctx context.Context) ([]Form, error) {
 	config, err := p.config(ctx)
 	if err != nil {
 		return nil, err
 	}
 	list := []Form{{Root: Tmpfs}}
-	for _, root := range []Root{SquashFS} {
+	for _, root := range []Root{SquashFS, EROFS} {
 		_, why := p.mount(ctx, root, config)
 		list = append(list, Form{root, why})
 	}
@@ -119,6 +130,8 @@ func (p *Plan) Sizes(stored int64, made *Bundle) Sizes {
 	s := Sizes{Stored: stored, Files: p.files()}
 	switch {
 	case made == nil:
+	case made.Root == EROFS:
+		s.EROFS = made.Beside
 	case made.Root.IsImage():
 		s.Image = max(made.Beside, made.Size)
 	case made.Packing == initrd.Zstd:
@@ -137,20 +150,14 @@ type Need struct {
 
 // Needs returns what each form needs.
 func (p *Plan) Needs(forms []Form, s Sizes) (list []Need) {
-	another := false // can be the root
-	for _, f := range forms {
-		another = another || f.Root != Tmpfs && f.Why == nil
-	}
+	packed := slices.ContainsFunc(forms, func(f Form) bool { return f.Root == SquashFS && f.Why == nil })
 	for _, f := range forms {
 		n := Need{Form: f, Least: s.Least(f.Root), Resident: s.resident(f.Root)}
 		switch {
-		case f.Root == Tmpfs && another:
+		case f.Root == Tmpfs && packed:
 			n.Auto = s.threshold(p.engine() != "")
-		case f.Why == nil:
+		case f.Root == Tmpfs, f.Root == SquashFS && packed && n.Least < list[0].Auto:
 			n.Auto = n.Least
-		}
-		if len(list) > 0 && n.Auto >= list[0].Auto {
-			n.Auto = 0
 		}
 		list = append(list, n)
 	}

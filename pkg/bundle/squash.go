@@ -122,10 +122,12 @@ func (p *Plan) mounted(ctx context.Context, packer Packer) (handover.Manifest, e
 		if p.leavesOut(n) {
 			continue
 		}
-		for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
-			if root || !packer.Holds(name) {
-				m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
-			}
+		lost := packer.Lost(n)
+		if root {
+			lost = slices.Sorted(maps.Keys(n.Xattrs))
+		}
+		for _, name := range lost {
+			m.Xattrs = append(m.Xattrs, handover.Xattr{Path: "/" + n.Path, Name: name, Value: n.Xattrs[name]})
 		}
 	}
 	return m, nil

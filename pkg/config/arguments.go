@@ -38,7 +38,7 @@ var yesNo = []string{"yes", "no", "true", "false", "on", "off", "1", "0"}
 func isYes(v string) bool { return slices.Contains([]string{"yes", "true", "on", "1"}, v) }
 
 // Roots are the values of wyr.root.
-var Roots = []string{"auto", "tmpfs", "squashfs", "initramfs"}
+var Roots = []string{"auto", "tmpfs", "squashfs", "erofs", "initramfs"}
 
 var options = []option{
 	{"efi", []string{"write", "clear", "write,yes", "clear,yes"},

@@ -22,7 +22,7 @@ type Config struct {
 	Network []netconf.File // wyr.net.*: files and sections in order of first mention, one entry for each value of a key
 	EFI     EFI            // wyr.efi; never stored
 	EFIYes  bool           // wyr.efi=write,yes or clear,yes: nobody is asked; never stored
-	Root    string         // wyr.root: "", "auto" (which "" means), "tmpfs", "squashfs" or "initramfs"
+	Root    string         // wyr.root: "", one of Roots; "" means auto
 	Verity  string         // wyr.verity: "", "yes" or "no"
 	Debug   string         // wyr.debug: "" or "shell"; never stored, because a shell is for this boot only
 	NetKeep bool           // wyr.net.keep=yes

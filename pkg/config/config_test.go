@@ -162,7 +162,7 @@ func TestLoadArguments(t *testing.T) {
 		{name: "bad values", line: `wyr.img=x wyr.efi=wipe wyr.root=disk wyr.debug=1 wyr.net.keep=perhaps wyr.fail=cry ` +
 			`wyr.record=none`,
 			want: Config{Image: "x"},
-			warnings: []string{`"wipe" is none of the values of wyr.efi: write, clear`, "wyr.root: auto, tmpfs, squashfs, initramfs",
+			warnings: []string{`"wipe" is none of the values of wyr.efi: write, clear`, "wyr.root: auto, tmpfs, squashfs, erofs, initramfs",
 				"wyr.debug: shell", "wyr.net.keep: yes", "wyr.fail: reboot, poweroff, shell, halt", "wyr.record: yes, no"}},
 		{name: "no value", line: `wyr.img=x wyr.img wyr.arg wyr.efi wyr.net.lan.Match.Name`, want: Config{Image: "x"},
 			warnings: []string{"wyr.img=VALUE", "wyr.arg=VALUE", "wyr.efi=VALUE", "wyr.net.lan.Match.Name=VALUE"}},

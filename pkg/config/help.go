@@ -64,13 +64,16 @@ And, where you need them:
     wyr.efi=clear    forget them
                      Both ask, unless the value ends in ",yes"
 
+    wyr.root=tmpfs   unpack the container's files into memory, as it is done
+                     by default where that leaves half of it free
     wyr.root=squashfs
                      keep the container's files compressed in memory, with
                      what it writes in a tmpfs over them
+    wyr.root=erofs   the same, not compressed: fast, with memory to spare
+    wyr.root=initramfs
+                     start the container's /init on the initramfs itself
     wyr.verity=yes   have the container's kernel check that image each time
                      that it reads a part of it, which is the default for
                      images that a policy wants signed; no turns that off
-    wyr.root=initramfs
-                     start the container's /init on the initramfs itself
     wyr.debug=shell  let Enter open a shell when something fails
 `

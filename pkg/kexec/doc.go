@@ -18,6 +18,17 @@
 //     takes it out; kexec may use that memory. It and MemoryMapFromSysfsMemmap read fixed paths only, so that no test
 //     can show them a machine.
 //
+// The running kernel copies what kexec_load is given into pages of its own, and moves these at the jump. For a program
+// that jumps itself right away, on amd64, no copy is made (Hold): the contents stay in the program's pages, and code of
+// ours moves them at the jump. Then the load takes no time, hardly any memory, and no heed of the rule that segments
+// have no more than half of the memory. What that rests on:
+//
+//   - The pages stay in their frames: they are locked, and looked at again right before reboot(2), which lets no
+//     program run in between. A stronger pin (io_uring's registered buffers) would take more code, and memory for each
+//     page, to guard the moment in which devices are shut down; nothing was seen that moves pages then.
+//   - The order of the moves is found before, so that the code between the kernels has to decide nothing (plan).
+//   - That code has its own page tables, stack and list of moves, in memory that no move writes to (purgatory).
+//
 // A file system image can be left in memory for the next kernel (LoadImage), on amd64: the e820 table says that its
 // memory is of type 12, legacy persistent memory. Then:
 //

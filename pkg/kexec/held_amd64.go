@@ -2,7 +2,6 @@ package kexec
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -80,8 +79,8 @@ func canHold() error {
 }
 
 // encryption returns by what the machine's memory may be encrypted, as its processors tell. Then page tables have a bit
-// for that, which ours do not have: arch/x86/mm/mem_encrypt*.c, arch/x86/coco. The processor flag sme only says that the
-// firmware allows it; whether the kernel does it, it tells nobody.
+// for that, which ours do not have: arch/x86/mm/mem_encrypt*.c, arch/x86/coco. The processor flag sme only says that
+// the firmware allows it; whether the kernel does it, it tells nobody.
 func encryption(cpuinfo []byte) string {
 	for line := range bytes.Lines(cpuinfo) {
 		if !bytes.HasPrefix(line, []byte("flags")) {
@@ -241,9 +240,8 @@ func (u *usable) without(contents []content) usable {
 		}
 	}
 	held = union(held)
-	places := slices.SortedFunc(slices.Values(*u), func(a, b place) int { return cmp.Compare(a.from, b.from) })
 	var all []span
-	for _, p := range places {
+	for _, p := range *u { // which are in order
 		at := p.from
 		for len(held) > 0 && held[0].to <= at {
 			held = held[1:]

@@ -97,7 +97,9 @@ func held(r *rand.Rand, m *machine, mem frames, kernel []byte, initrd, image int
 			used[next] = true
 			p.frames = append(p.frames, next)
 			mem.write(next*frameSize, append(slices.Clone(page), make([]byte, frameSize-len(page))...))
-			if next++; !slices.ContainsFunc(m.ram, func(s span) bool { return s.from <= next*frameSize && next*frameSize < s.to }) {
+			next++
+			at := next * frameSize
+			if !slices.ContainsFunc(m.ram, func(s span) bool { return s.from <= at && at < s.to }) {
 				next = 0
 			}
 		}
@@ -166,7 +168,8 @@ func TestHoldMoves(t *testing.T) {
 		both := func(low, high int) uint64 {
 			return uint64(le.Uint32(params[low:])) | uint64(le.Uint32(params[high:]))<<32
 		}
-		if got := mem.read(both(ramdiskImage, extRamdiskImage), both(ramdiskSize, extRamdiskSize)); !bytes.Equal(got, h.initrd.bytes) {
+		initrd := mem.read(both(ramdiskImage, extRamdiskImage), both(ramdiskSize, extRamdiskSize))
+		if !bytes.Equal(initrd, h.initrd.bytes) {
 			t.Errorf("seed %d: another initrd", seed)
 		}
 		if got := mem.read(both(cmdLinePtr, extCmdLinePtr), 6); string(got) != "quiet\x00" {
@@ -224,11 +227,15 @@ func TestHoldNot(t *testing.T) {
 		change func(m *machine, h *Held)
 		want   string
 	}{
-		"it can":                {func(*machine, *Held) {}, ""},
-		"no kernel":             {func(_ *machine, h *Held) { h.kernel.bytes = nil }, "not a bzImage"},
-		"a page at two places":  {func(_ *machine, h *Held) { h.kernel.frames[1], h.initrd.frames[0] = 0x13d800, 0x13d800 }, "to two places"},
-		"no such memory":        {func(_ *machine, h *Held) { h.initrd.frames[0] = 0x50000 }, "lists no memory"},
-		"no room for the image": {func(_ *machine, h *Held) { h.image.bytes = make([]byte, 2<<30) }, "large enough for the container's kernel, initrd and file"},
+		"it can":    {func(*machine, *Held) {}, ""},
+		"no kernel": {func(_ *machine, h *Held) { h.kernel.bytes = nil }, "not a bzImage"},
+		"a page at two places": {func(_ *machine, h *Held) {
+			h.kernel.frames[1], h.initrd.frames[0] = 0x13d800, 0x13d800
+		}, "to two places"},
+		"no such memory": {func(_ *machine, h *Held) { h.initrd.frames[0] = 0x50000 }, "lists no memory"},
+		"no room for the image": {func(_ *machine, h *Held) {
+			h.image.bytes = make([]byte, 2<<30)
+		}, "large enough for the container's kernel, initrd and file"},
 		"our pages everywhere": {func(m *machine, h *Held) {
 			h.image.bytes, m.ram = make([]byte, 2<<20), []span{{0x1000000, 0x3a01000}}
 			h.initrd.frames[0] = 0x1000

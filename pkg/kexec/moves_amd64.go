@@ -6,9 +6,9 @@ import "errors"
 // them until the jump. They are moved to their places between the two kernels, by code of ours: see purgatory_amd64.go.
 //
 // A place may have a frame in which something lies that belongs to another place. So the order of the moves counts. A
-// frame comes to one place only, and each frame of a place gets its content from one frame only. So the frames that wait
-// for each other are in chains and in rings: a chain is moved from its free end on, and a ring is opened by a frame that
-// is nobody's.
+// frame comes to one place only, and each frame of a place gets its content from one frame only. So the frames that
+// wait for each other are in chains and in rings: a chain is moved from its free end on, and a ring is opened by a
+// frame that is nobody's.
 
 // frameSize is the size of a page frame, and of the pages of amd64.
 const frameSize = 4 << 10

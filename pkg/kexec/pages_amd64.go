@@ -15,8 +15,8 @@ import (
 //
 // A locked page is not swapped out, but the kernel may still move it to another frame: to make room for a large
 // allocation (mm/compaction.c, isolate_migratepages_block), unless the sysctl vm.compact_unevictable_allowed is 0; and,
-// seldom, for other ends (memory that is taken out, the contiguous memory allocator). So the frames are read again after
-// the load and right before the jump: see Held.
+// seldom, for other ends (memory that is taken out, the contiguous memory allocator). So the frames are read again
+// after the load and right before the jump: see Held.
 type pages struct {
 	bytes   []byte
 	extents []run    // the pages that the file has; the others are holes

@@ -1,34 +1,33 @@
 package kexec
 
 import (
-	"cmp"
 	"errors"
-	"slices"
+	"sort"
 
 	"github.com/u-root/u-root/pkg/boot/kexec"
 )
 
-// The purgatory is what runs between two kernels if contents lie in pages of this process (Hold): it moves them to their
-// places. It comes into memory as segments of kexec_load do, into stretches of RAM in which neither pages of ours lie
-// nor something has its place: the running kernel fills its segments before our code runs, and our code must not
+// The purgatory is what runs between two kernels if contents lie in pages of this process (Hold): it moves them to
+// their places. It comes into memory as segments of kexec_load do, into stretches of RAM in which neither pages of ours
+// lie nor something has its place: the running kernel fills its segments before our code runs, and our code must not
 // overwrite itself.
 //
 // How the running kernel leaves the machine to it: relocate_kernel_64.S and machine_kexec_64.c in arch/x86/kernel of
 // Linux 6.1 and 6.12.
 //
-//   - One processor runs, in 64-bit mode, with interrupts off and without tables for interrupts and segments. CR4 has no
-//     more bits than PAE, LA57 as before, and MCE in a TDX guest; in CR0, WP is off. So there are no global pages, and no
-//     PCIDs: a new CR3 is all that new page tables take.
+//   - One processor runs, in 64-bit mode, with interrupts off and without tables for interrupts and segments. CR4 has
+//     no more bits than PAE, LA57 as before, and MCE in a TDX guest; in CR0, WP is off. So there are no global pages,
+//     and no PCIDs: a new CR3 is all that new page tables take.
 //   - Its page tables map all RAM and all segments to the same addresses (init_pgtable). But they lie in pages of its
-//     choice, as its code and its stack do (control pages: kimage_alloc_normal_control_pages in kernel/kexec_core.c keeps
-//     them out of the segments' places, and knows nothing of ours). So the purgatory has page tables, a stack and a GDT
-//     of its own.
+//     choice, as its code and its stack do (control pages: kimage_alloc_normal_control_pages in kernel/kexec_core.c
+//     keeps them out of the segments' places, and knows nothing of ours). So the purgatory has page tables, a stack and
+//     a GDT of its own.
 //
 // Page tables, spare frame and list:
 //
-//   - The tables map what may hold RAM, in pages of 2 MiB, which all processors have. Pages of 1 GiB would save 4 KiB for
-//     1 GiB of RAM, and map what is not RAM too: that stops some machines, whose processors read ahead there (Linux,
-//     "x86/mm/ident_map: Use gbpages only where full GB page should be mapped").
+//   - The tables map what may hold RAM, in pages of 2 MiB, which all processors have. Pages of 1 GiB would save 4 KiB
+//     for 1 GiB of RAM, and map what is not RAM too: that stops some machines, whose processors read ahead there
+//     (Linux, "x86/mm/ident_map: Use gbpages only where full GB page should be mapped").
 //   - The next kernel runs with them until it has made its own. Before that, kernels up to 5.9 read EFI's and ACPI's
 //     tables, so these are mapped.
 //   - With LA57 on, a table of the fifth level is above them. A kernel that wants the other paging mode finds what it
@@ -58,7 +57,10 @@ type purgatory struct {
 func (m *machine) reach() []span {
 	var all []span
 	add := func(s span) {
-		all = append(all, span{s.from &^ (largePage - 1), roundUp(s.to, largePage)})
+		s = span{s.from &^ (largePage - 1), roundUp(s.to, largePage)}
+		if s.from < s.to && s.to <= tableLimit {
+			all = append(all, s)
+		}
 	}
 	for _, r := range m.memory {
 		switch r.kind {
@@ -74,13 +76,12 @@ func (m *machine) reach() []span {
 			add(span{at, at + le.Uint64(b[24:])*frameSize})
 		}
 	}
-	all = slices.DeleteFunc(all, func(s span) bool { return s.from >= s.to || s.to > tableLimit })
 	return union(all)
 }
 
 // union sorts stretches and unites those that overlap or are beside each other.
 func union(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	sort.Slice(spans, func(i, j int) bool { return spans[i].from < spans[j].from })
 	var all []span
 	for _, s := range spans {
 		if n := len(all); n > 0 && all[n-1].to >= s.from {
@@ -135,19 +136,19 @@ func inside(moves []move, reach []span) bool {
 			return true
 		}
 		s := span{frame * frameSize, (frame + n) * frameSize}
-		i, found := slices.BinarySearchFunc(reach, s.from, func(r span, at uint64) int { return cmp.Compare(r.from, at) })
-		if !found {
-			i--
-		}
-		return i >= 0 && s.to <= reach[i].to
+		i := sort.Search(len(reach), func(i int) bool { return s.from < reach[i].to })
+		return i < len(reach) && reach[i].from <= s.from && s.to <= reach[i].to
 	}
-	return !slices.ContainsFunc(moves, func(m move) bool {
-		return !mapped(m.to, uint64(m.frames)) || !m.zeros && !mapped(m.from, uint64(m.frames))
-	})
+	for _, m := range moves {
+		if !mapped(m.to, uint64(m.frames)) || !m.zeros && !mapped(m.from, uint64(m.frames)) {
+			return false
+		}
+	}
+	return true
 }
 
-// takeParts takes places for a list of n entries: one place if there is a stretch that is long enough, else at most most
-// ones.
+// takeParts takes places for a list of n entries: one place if there is a stretch that is long enough, else at most
+// most ones.
 func (u *usable) takeParts(n uint64, most int) ([]place, bool) {
 	var all []place
 	for range most {
@@ -169,7 +170,7 @@ func (u *usable) takeParts(n uint64, most int) ([]place, bool) {
 	return nil, false
 }
 
-// list writes moves for the purgatory, as segments for its parts. An entry has two words: the address to copy from and
+// segments writes the list of moves, as segments for its parts. An entry has two words: the address to copy from and
 // the number of frames; the address to copy to, and a bit that says that zeros are to come there. Without a number of
 // frames, the second word is the address of the next entry, or 0 at the end.
 func (p *purgatory) segments(moves []move, spareAt uint64) kexec.Segments {

@@ -106,8 +106,8 @@ func (i Image) Root() string {
 
 // Initrd says what the image was turned into.
 type Initrd struct {
-	// Root is what the root of the booted system is: "tmpfs", files that were unpacked into memory, or "squashfs", an image
-	// of them with a tmpfs over it. It is empty in a record of a Wyrcan that knew only the first.
+	// Root is what the root of the booted system is: "tmpfs", files that were unpacked into memory, or "squashfs" or "erofs",
+	// an image of them with a tmpfs over it. It is empty in a record of a Wyrcan that knew only the first.
 	Root string `json:"root,omitempty"`
 	// RootHash is what the kernel checks that image by, in hexadecimal: the root hash of dm-verity. It is missing if nothing
 	// checks the root.

@@ -25,14 +25,14 @@ func (p *Packer) Image(
 		}
 		layers = append(layers, l)
 	}
-	f, err := p.image(ctx, &choice{tree, skip, nil}, layers, made)
+	f, err := p.image(ctx, &rootfs.Choice{Tree: tree, Skip: skip}, layers, made)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a SquashFS image: %w", err)
 	}
 	return f, nil
 }
 
-func (p *Packer) image(ctx context.Context, tree *choice, layers []*Layer, made time.Time) (*os.File, error) {
+func (p *Packer) image(ctx context.Context, tree *rootfs.Choice, layers []*Layer, made time.Time) (*os.File, error) {
 	if len(layers) == 0 { // an image without layers
 		s, err := p.Store()
 		if err != nil {
@@ -75,7 +75,7 @@ type image struct {
 	super superblock
 }
 
-func (w *image) tables(ctx context.Context, tree *choice, layers []*Layer) error {
+func (w *image) tables(ctx context.Context, tree *rootfs.Choice, layers []*Layer) error {
 	s := &w.super
 	s.blockSize, s.compression = uint32(w.p.opt.BlockSize), w.p.codec.id()
 	s.flags = flagDuplicates

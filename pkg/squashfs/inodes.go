@@ -14,7 +14,7 @@ import (
 // inodes makes the tables that describe a tree. Inodes come before the directories that name them.
 type inodes struct {
 	p      *Packer
-	tree   *choice
+	tree   *rootfs.Choice
 	inodes *table
 	dirs   *table
 	xattrs *xattrs
@@ -27,14 +27,14 @@ type inodes struct {
 	buf    []byte // scratch
 }
 
-func newInodes(p *Packer, tree *choice) *inodes {
+func newInodes(p *Packer, tree *rootfs.Choice) *inodes {
 	return &inodes{p: p, tree: tree, inodes: newTable(p.codec), dirs: newTable(p.codec), xattrs: newXattrs(p.codec),
 		idOf: map[uint32]uint16{}, linked: map[rootfs.Identity]inode{}}
 }
 
 // all writes the whole tree.
 func (w *inodes) all(ctx context.Context) error {
-	for n, err := range w.tree.all(ctx) {
+	for n, err := range w.tree.Chosen(ctx) {
 		if err == nil {
 			err = w.node(n)
 		}
@@ -83,7 +83,7 @@ func (w *inodes) node(n *rootfs.Node) error {
 		if i, err = w.file(n); err != nil {
 			return fmt.Errorf("cannot store %s: %w", rootfs.Quote(n.Path), err)
 		}
-		if w.tree.links(n) > 1 {
+		if w.tree.LinksOf(n) > 1 {
 			w.linked[n.Identity()] = i
 		}
 	}
@@ -178,7 +178,7 @@ func (w *inodes) file(n *rootfs.Node) (inode, error) {
 		if err = w.head(n, form, number); err != nil {
 			break
 		}
-		w.add32(w.tree.links(n))
+		w.add32(w.tree.LinksOf(n))
 		switch kind {
 		case typeSymlink:
 			w.add32(uint32(len(n.Target)))
@@ -219,12 +219,12 @@ func (w *inodes) regularOf(n *rootfs.Node, l *Layer, c *content, number, xattr u
 		fragment, at = l.frags[c.fragment].number, c.at
 	}
 	var err error
-	if n.Size > math.MaxUint32 || e.start > math.MaxUint32 || e.sparse > 0 || w.tree.links(n) > 1 || xattr != noXattr {
+	if n.Size > math.MaxUint32 || e.start > math.MaxUint32 || e.sparse > 0 || w.tree.LinksOf(n) > 1 || xattr != noXattr {
 		if err = w.head(n, typeFile+extended, number); err != nil {
 			return err
 		}
 		w.add64(uint64(e.start), uint64(n.Size), uint64(e.sparse))
-		w.add32(w.tree.links(n), fragment, at, xattr)
+		w.add32(w.tree.LinksOf(n), fragment, at, xattr)
 	} else {
 		if err = w.head(n, typeFile, number); err != nil {
 			return err

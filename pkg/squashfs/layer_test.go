@@ -68,7 +68,7 @@ func TestFar(t *testing.T) {
 		if _, err := store.Open(false).ReadAt(got, off); err != nil || string(got) != want {
 			t.Errorf("%s differs where its block is far away (%v)", name, err)
 		}
-		w := newInodes(p, &choice{Tree: tree})
+		w := newInodes(p, &rootfs.Choice{Tree: tree})
 		l, _ := store.(far)
 		if err := w.regularOf(n, l.Layer, l.find(off), 1, noXattr); err != nil {
 			t.Fatal(err)
@@ -123,34 +123,5 @@ func TestWindow(t *testing.T) {
 	}
 	if n := len(p.extra); n > 0 {
 		t.Errorf("%d blocks more are on their way at the end", n)
-	}
-}
-
-// TestLinks counts the names of a file that are in an image.
-func TestLinks(t *testing.T) {
-	tree, err := rootfs.Read(t.Context(), []rootfs.Layer{imagetest.Files(
-		imagetest.File("a", "x"), imagetest.Link("b", "a"), imagetest.Link("c", "a"), imagetest.File("d", "x"),
-	).Blob(t)}, rootfs.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tree.Close()
-	c := &choice{Tree: tree, skip: func(n *rootfs.Node) bool { return n.Path == "a" || n.Path == "c" }}
-	for range 2 {
-		var names []string
-		for n, err := range c.all(t.Context()) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			names = append(names, n.Path)
-		}
-		if got := strings.Join(names, " "); got != ". b d" {
-			t.Errorf("the image has %q", got)
-		}
-		for _, name := range []string{"b", "d"} {
-			if n, err := tree.Lookup(name); err != nil || c.links(n) != 1 {
-				t.Errorf("%s has %d names, %v, want 1", name, c.links(n), err)
-			}
-		}
 	}
 }

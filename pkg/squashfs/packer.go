@@ -3,8 +3,10 @@ package squashfs
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
@@ -43,10 +45,15 @@ func New(opt Options) (*Packer, error) {
 // Kind returns the name of the file system, as mount(2) knows it.
 func (p *Packer) Kind() string { return "squashfs" }
 
-// Holds reports whether an image can hold an extended attribute of that name.
-func (p *Packer) Holds(name string) bool {
-	_, _, err := xattrType(name)
-	return err == nil
+// Lost returns the names of the attributes of a file that an image cannot hold, in order.
+func (p *Packer) Lost(n *rootfs.Node) []string {
+	var lost []string
+	for _, name := range slices.Sorted(maps.Keys(n.Xattrs)) {
+		if canHold(name, n.Xattrs[name]) != nil {
+			lost = append(lost, name)
+		}
+	}
+	return lost
 }
 
 // Store makes a place for the contents of one layer: see rootfs.Options. A packer's layers can become only one image.

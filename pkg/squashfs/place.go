@@ -7,11 +7,12 @@ import (
 	"slices"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // mark marks what the tree uses.
-func mark(ctx context.Context, tree *choice) error {
-	for n, err := range tree.all(ctx) {
+func mark(ctx context.Context, tree *rootfs.Choice) error {
+	for n, err := range tree.Chosen(ctx) {
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,15 @@ func xattrType(name string) (kind uint16, rest string, err error) {
 	return 0, "", errors.New("SquashFS has only user, trusted and security attributes")
 }
 
+// canHold returns why an image cannot hold an attribute.
+func canHold(name, value string) error {
+	_, _, err := xattrType(name)
+	if err == nil && len(value) > maxXattrValue {
+		err = fmt.Errorf("its value has %d bytes; Linux takes %d", len(value), maxXattrValue)
+	}
+	return err
+}
+
 // id returns the number of a file's list of attributes, noXattr if it has none. lost is told which cannot be stored.
 func (x *xattrs) id(set map[string]string, lost func(name string, why error)) uint32 {
 	le := binary.LittleEndian
@@ -46,11 +55,7 @@ func (x *xattrs) id(set map[string]string, lost func(name string, why error)) ui
 	var kept []string
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		value := set[name]
-		_, _, err := xattrType(name)
-		if err == nil && len(value) > maxXattrValue {
-			err = fmt.Errorf("its value has %d bytes; Linux takes %d", len(value), maxXattrValue)
-		}
-		if err != nil {
+		if err := canHold(name, value); err != nil {
 			lost(name, err)
 			continue
 		}

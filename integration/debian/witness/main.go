@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,15 +27,26 @@ func main() {
 		fmt.Fprintln(os.Stderr, "witness: this is the first process of a test system, and of nothing else")
 		os.Exit(1)
 	}
+	begin := age()
 	for _, look := range []func() error{files, leftovers} {
 		if err := look(); err != nil {
 			say("%v", err)
 		}
 	}
+	say("it began %.2f s after the kernel, and took %.2f s", begin.Seconds(), (age() - begin).Seconds())
 	const init = "/sbin/init"
 	if err := unix.Exec(init, append([]string{init}, os.Args[1:]...), os.Environ()); err != nil {
 		say("cannot start %s: %v", init, err)
 	}
+}
+
+// age returns for how long the kernel has run.
+func age() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		say("cannot read the clock: %v", err)
+	}
+	return time.Duration(t.Nano())
 }
 
 // say prints one line.

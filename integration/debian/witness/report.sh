@@ -21,7 +21,7 @@ say() { while read -r line; do echo "report: $line"; done; }
 	sed -i -e 's/"terminal": true/"terminal": false/' \
 		-e 's|^\(\s*\)"sh"|\1"/bin/busybox", "echo", "a container speaks"|' config.json
 	runc run box < /dev/null 2>&1 | sed 's/^/runc: /'
-	grep -E '^(MemTotal|MemAvailable|Shmem):' /proc/meminfo | sed 's/^/memory: /'
+	grep -E '^(MemTotal|MemAvailable|Cached|Shmem):' /proc/meminfo | sed 's/^/memory: /'
 	echo 'done'
 } | say
 systemctl poweroff --force --force

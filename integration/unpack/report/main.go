@@ -1,6 +1,6 @@
 // Report is the /init of a system that consists only of an initramfs. It compares every path of / with the file
-// /expected, which is in the format of package report, prints the differences and powers the machine off. If there is a
-// SquashFS image /image, it mounts that and compares what is in it instead.
+// /expected, which is in the format of package report, prints the differences and powers the machine off. If there is
+// an image /image of a file system, it mounts that and compares what is in it instead.
 package main
 
 import (

@@ -1,22 +1,37 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// mount mounts /image, by a loop device, and returns where. The kernel modules for that are in /.
+// mount mounts /image, by a loop device, and returns where. /kind names the file system, and the kernel modules for that
+// are /1.ko, /2.ko and so on.
 func mount() (string, error) {
-	for _, name := range []string{"loop", "squashfs"} {
-		b, err := os.ReadFile("/" + name + ".ko")
-		if err != nil {
-			return "", err
+	for i := 1; ; i++ {
+		name := fmt.Sprintf("/%d.ko", i)
+		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
 		}
-		if err := unix.InitModule(b, ""); err != nil {
+		if err == nil {
+			err = unix.InitModule(b, "")
+		}
+		if err != nil {
 			return "", fmt.Errorf("cannot load %s: %w", name, err)
 		}
+	}
+	kind, err := os.ReadFile("/kind")
+	if err != nil {
+		return "", err
+	}
+	options := ""
+	if string(kind) == "squashfs" {
+		options = "errors=panic"
 	}
 	const at = "/mnt"
 	for _, dir := range []string{"/dev", at} {
@@ -42,7 +57,7 @@ func mount() (string, error) {
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {
 		return "", fmt.Errorf("cannot set up a loop device: %w", err)
 	}
-	if err := unix.Mount("/dev/loop0", at, "squashfs", unix.MS_RDONLY, "errors=panic"); err != nil {
+	if err := unix.Mount("/dev/loop0", at, string(kind), unix.MS_RDONLY, options); err != nil {
 		return "", fmt.Errorf("cannot mount the image: %w", err)
 	}
 	return at, nil
