@@ -25,7 +25,7 @@ func TestCheckForms(t *testing.T) {
 	}{
 		"any machine": {[]string{good},
 			[]string{`root          tmpfs; squashfs where a machine has less than 3\d\d MiB`,
-				`as tmpfs      2\d\d MiB at least, 96 MiB of them for the files`, `as squashfs   1\d\d MiB at least, \d+ MiB `,
+				`as tmpfs      2\d\d MiB at least, 96 MiB of them for the files`, `as squashfs   \d\d\d MiB at least, \d+ MiB `,
 				`as erofs      not possible: the kernel \S+ has no module nd_pmem`}},
 		"plenty of memory": {[]string{good, "-m", "1G"},
 			[]string{`root          tmpfs, because they leave at least half of the memory free`}},

@@ -69,7 +69,9 @@ func BenchmarkForms(b *testing.B) {
 				from = without
 			}
 			m := vm.Machine{Kernel: vm.Unpacked(b), Memory: f.memory, Long: true, Cmdline: arguments(from) + " wyr.root=" + f.root}
-			table += f.row(b, m.Start(b).Until(over, patience), least[f.root])
+			row := f.row(b, m.Start(b).Until(over, patience), least[f.root])
+			b.Log(row) // a later machine may fail
+			table += row + "\n"
 		}
 		b.Log(table)
 	}
@@ -95,7 +97,7 @@ func (f measured) row(b *testing.B, log string, least int64) string {
 	resident := used(b, log) + beside*1e6/(1<<20) // which the kernel does not count
 	b.ReportMetric(root, f.root+"-root-s")
 	b.ReportMetric(resident, f.root+"-MiB")
-	return fmt.Sprintf("| %s | %s | %.1f | %.1f s | %.1f s | %.2f s | %.2f s | %.1f s | %.0f MiB | %d MiB |\n", f.name, f.memory,
+	return fmt.Sprintf("| %s | %s | %.1f | %.1f s | %.1f s | %.2f s | %.2f s | %.1f s | %.0f MiB | %d MiB |", f.name, f.memory,
 		parsed(b, form[1])+beside, stage("pull")+stage("convert"), stage("load"),
 		number(b, after, `^\[ *(\d+\.\d+)\] Run /init as init process`), root,
 		number(b, log, `^witness: it began .* took ([0-9.]+) s`), resident, least>>20)

@@ -114,6 +114,16 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
+// TestTwiceInMemory needs more memory where the image is in the initrd.
+func TestTwiceInMemory(t *testing.T) {
+	s := Sizes{Stored: 100 << 20, Files: rootfs.Stat{Bytes: 300 << 20, Pages: 300 << 20}}
+	once := s.Least(SquashFS)
+	s.inFile = true
+	if twice := s.Least(SquashFS); twice < once+80<<20 || twice > once+110<<20 {
+		t.Errorf("a machine needs %d bytes, or %d if the image of 100 MiB is in the initrd", once, twice)
+	}
+}
+
 // TestEngines knows what cannot keep images on an overlay, also behind a link.
 func TestEngines(t *testing.T) {
 	for path, want := range map[string]string{"usr/bin/podman": "podman", "usr/sbin/containerd": "containerd",

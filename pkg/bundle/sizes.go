@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
@@ -16,6 +17,7 @@ type Sizes struct {
 	Initrd int64       // a compressed initramfs of these files
 	Image  int64       // a SquashFS image of them
 	EROFS  int64       // an EROFS image of them
+	inFile bool        // the image is in the initrd, and so in memory twice until that is unpacked
 }
 
 // packs is how many times smaller compressed files are: 3.2 for the Debian of the tests, in either form.
@@ -50,8 +52,11 @@ func (s Sizes) resident(root Root) int64 {
 
 // boots returns how much memory the container's kernel needs until the root is complete.
 func (s Sizes) boots(root Root) int64 {
-	if root.IsImage() {
-		return needs(rootfs.Stat{}, 0) + s.image(root)
+	switch image := s.image(root); {
+	case root.IsImage() && s.inFile:
+		return needs(rootfs.Stat{Pages: image}, image)
+	case root.IsImage():
+		return needs(rootfs.Stat{}, 0) + image
 	}
 	return needs(s.Files, s.initrd())
 }
@@ -63,18 +68,22 @@ const (
 )
 
 // loads returns how much memory Wyrcan needs until the container's kernel starts: for what waits while the layers
-// arrive, or for what is loaded. All layers wait for an initramfs, which is there a second time while it is loaded. For
-// an image nothing waits that it does not have, and it is given back on the way to its place.
+// arrive, or for what is loaded. All layers wait for an initramfs, of which some machines hold a copy when it is loaded
+// (kexec.Copies). For an image nothing waits that it does not have (rootfs.Options.Twice), and where it can stay in
+// memory there is no copy of it either (kexec.Hold).
 func (s Sizes) loads(root Root) int64 {
-	if root.IsImage() {
-		return environment + s.image(root) + max(reserve, kernelLoads)
+	switch image := s.image(root); {
+	case root.IsImage() && s.inFile:
+		return environment + image + max(reserve, image+kernelLoads)
+	case root.IsImage():
+		return environment + image + max(reserve, kernelLoads)
 	}
 	return environment + max(s.Stored+reserve, 2*s.initrd()+kernelLoads)
 }
 
 // Usable returns how much of a machine's memory a kernel can use: MemTotal. It takes the rest for itself, with its pages'
-// structures of 64 bytes each, and the firmware some. Debian's had 405 of 448 MiB, and 239 of 288. It returns 0, as Room
-// has it, only if the machine's memory is not known.
+// structures of 64 bytes each, and the firmware some. Debian's had 405 of 448 MiB, 422 of 464, and 239 of 288. Usable
+// returns 0, as Room has it, only if the machine's memory is not known.
 func Usable(machine int64) int64 {
 	if machine == 0 {
 		return 0
@@ -108,6 +117,8 @@ func (s Sizes) threshold(engine bool) int64 {
 type Form struct {
 	Root Root
 	Why  error
+
+	inFile bool // it is an image in the initrd
 }
 
 // Forms returns the forms between which Auto chooses, Tmpfs first, and EROFS, which it does not choose.
@@ -118,8 +129,8 @@ func (p *Plan) Forms(ctx context.Context) ([]Form, error) {
 	}
 	list := []Form{{Root: Tmpfs}}
 	for _, root := range []Root{SquashFS, EROFS} {
-		_, why := p.mount(ctx, root, config)
-		list = append(list, Form{root, why})
+		m, why := p.mount(ctx, root, config)
+		list = append(list, Form{root, why, m.place == handover.InFile})
 	}
 	return list, ctx.Err()
 }
@@ -152,6 +163,7 @@ type Need struct {
 func (p *Plan) Needs(forms []Form, s Sizes) (list []Need) {
 	packed := slices.ContainsFunc(forms, func(f Form) bool { return f.Root == SquashFS && f.Why == nil })
 	for _, f := range forms {
+		s.inFile = f.inFile
 		n := Need{Form: f, Least: s.Least(f.Root), Resident: s.resident(f.Root)}
 		switch {
 		case f.Root == Tmpfs && packed:

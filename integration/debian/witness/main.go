@@ -33,7 +33,14 @@ func main() {
 			say("%v", err)
 		}
 	}
-	say("it began %.2f s after the kernel, and took %.2f s", begin.Seconds(), (age() - begin).Seconds())
+	took := age() - begin
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		say("cannot tell the processor time: %v", err)
+	}
+	say("it began %.2f s after the kernel, and took %.2f s; processor time: %.2f s, and %.2f s in the kernel",
+		begin.Seconds(), took.Seconds(), time.Duration(used.Utime.Nano()).Seconds(),
+		time.Duration(used.Stime.Nano()).Seconds())
 	const init = "/sbin/init"
 	if err := unix.Exec(init, append([]string{init}, os.Args[1:]...), os.Environ()); err != nil {
 		say("cannot start %s: %v", init, err)
