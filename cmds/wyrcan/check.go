@@ -56,7 +56,7 @@ this program and 3 if the image could not be read.
 		return unexamined(err)
 	}
 	b := c.newBoot()
-	b.Target, b.Root, b.Verity = &opt.Room, r.root.form(), r.verity
+	b.Target, b.Root, b.Verity = &opt.Room, r.root.form(), r.verity.String()
 	opt.InPlace = r.arch.name() == "amd64" // what Wyrcan does there: kexec.CanLeaveImage
 	stack, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {

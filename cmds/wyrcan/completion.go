@@ -186,7 +186,7 @@ func argument(ctx context.Context, kind, typed string) (found choices) {
 		}
 	case strings.Contains(kind, "FILE"), strings.Contains(kind, "DIR"):
 		found.files = true
-	case kind == "bash|zsh|fish":
+	case kind == "bash|zsh|fish", kind == "yes|no":
 		for _, name := range strings.Split(kind, "|") {
 			found.add(name, "")
 		}

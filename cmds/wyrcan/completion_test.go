@@ -23,6 +23,7 @@ func completed() []struct{ typed, want string } {
 		{"check --js\t", "<check><--json>"},
 		{"check -arch=ar\t", "<check><-arch=arm64>"},
 		{"check -root=sq\t", "<check><-root=squashfs>"},
+		{"check -verity=y\t", "<check><-verity=yes>"},
 		{"check -arch am\tx", "<check><-arch><amd64><x>"},
 		{"help st\t", "<help><status>"},
 		{"completion z\t", "<completion><zsh>"},

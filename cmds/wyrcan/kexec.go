@@ -126,7 +126,7 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 		}
 	}
 	b := c.newBoot()
-	b.Budget.Copies, b.Root, b.Verity = kexec.Copies(), r.root.form(), r.verity
+	b.Budget.Copies, b.Root, b.Verity = kexec.Copies(), r.root.form(), r.verity.String()
 	began := time.Now()
 	stack, tree, err := c.read(ctx, b, ref, r.further, "")
 	if err != nil {

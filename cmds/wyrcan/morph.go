@@ -53,7 +53,7 @@ of the initramfs, not compressed, where the kernel looks for it.
 	opt.Single = true // so that lsinitramfs and cpio can read it
 	opt.Microcode.All = r.ucode
 	b := c.newBoot()
-	b.Target, b.Root, b.Verity = &opt.Room, r.root.form(), r.verity
+	b.Target, b.Root, b.Verity = &opt.Room, r.root.form(), r.verity.String()
 	_, tree, err := c.read(ctx, b, rest[0], r.further, r.arch)
 	if err != nil {
 		return err

@@ -160,6 +160,8 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 	s.flags(f)
 	root := rootForm(bundle.Auto)
 	root.flag(f)
+	var verity rootCheck
+	verity.flag(f)
 	more.flags(f)
 	f.registry()
 	f.trust()
@@ -182,6 +184,7 @@ The exit status is 0 if the container's kernel was started, 1 if it was not, and
 	if root.form() != bundle.Auto {
 		m.args = append(m.args, cmdline.Arg{Key: "wyr.root", Value: root.String(), HasValue: true})
 	}
+	m.args = append(m.args, verity.argument()...)
 	for _, g := range guests[1:] {
 		m.boots(c, g.argument, g.name)
 	}

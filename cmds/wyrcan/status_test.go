@@ -209,6 +209,7 @@ func TestStatusText(t *testing.T) {
 		"booted by     wyrboot 3.0\n" +
 		"booted at     2001-09-09T01:46:40Z\n" +
 		"initrd        88.0 MB (zstd)\n" +
+		"root hash     " + strings.Repeat("e", 64) + "\n" +
 		"memory        4096 MiB, 2048 MiB free at the end of the boot; the container needs 0 MiB to boot\n" +
 		"stage         pull 1.50 s\n" +
 		"link          eth0; 52:54:00:12:34:56; driver virtio_net; file lan; address 192.0.2.2/24; " +

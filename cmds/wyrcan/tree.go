@@ -39,7 +39,7 @@ func (c *cmd) packing(what string, b *boot.Boot) *meter {
 type recipe struct {
 	args    list
 	root    rootForm
-	verity  string // "yes", "no", or "": see boot.Boot
+	verity  rootCheck
 	wyrinit string
 	further further
 	keep    bool // the kernel's file stays in the root
@@ -52,9 +52,7 @@ func (r *recipe) flags(f *flagSet) {
 	f.Var(&r.args, "arg", "pass `ARG` to the container's kernel; may be repeated")
 	r.root = rootForm(bundle.Auto)
 	r.root.flag(f)
-	f.StringVar(&r.verity, "verity", "",
-		"`yes`: the container's kernel checks the image that is the root each time that it reads a part of it; "+
-			"no: it does not (default: yes where -policy asks for a signature and the kernel can)")
+	r.verity.flag(f)
 	f.StringVar(&r.wyrinit, "wyrinit", "",
 		"use `FILE` as wyrinit, the container's first process (default: the one in this program)")
 	r.further.flags(f)
@@ -102,9 +100,6 @@ func (r *recipe) options(c *cmd) (bundle.Options, error) {
 	want, ok := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[cmp.Or(r.arch, here).name()]
 	if !ok {
 		return opt, usage("there are no bootable containers for -arch %s: want amd64 or arm64", r.arch)
-	}
-	if !slices.Contains([]string{"", "yes", "no"}, r.verity) {
-		return opt, usage("-verity is yes or no, not %q", r.verity)
 	}
 	if r.root.form() == bundle.Initramfs {
 		return opt, nil
