@@ -12,8 +12,8 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestSize compares images with those of mkfs.erofs. Sizes of files are about those of a distribution: half of them have
-// less than 3 KiB, and a few have most of the bytes.
+// TestSize compares images with those of mkfs.erofs. Sizes of files are about those of a distribution: half of them
+// have less than 3 KiB, and a few have most of the bytes.
 func TestSize(t *testing.T) {
 	t.Parallel()
 	imagetest.NeedsPrograms(t, "mkfs.erofs")
