@@ -202,13 +202,17 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// TestRandom makes images of random layers, and gives some to unsquashfs.
+// TestRandom makes images of random layers, some of which are read twice.
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		layers := imagetest.Random(r)
-		p, tree, err := attempt(t, forms()[seed%4], layers)
+		var how rootfs.Options
+		if seed/4%2 == 1 {
+			how.Twice = func(rootfs.First) error { return nil }
+		}
+		p, tree, err := attempt(t, forms()[seed%4], how, layers)
 		if err != nil {
 			continue
 		}
@@ -489,7 +493,7 @@ func FuzzImage(f *testing.F) {
 				layers[i].Entries = append(layers[i].Entries, imagetest.File(fmt.Sprint(r.IntN(40)), text))
 			}
 		}
-		p, tree, err := attempt(t, opt, layers)
+		p, tree, err := attempt(t, opt, rootfs.Options{}, layers)
 		if err != nil {
 			return
 		}

@@ -18,16 +18,16 @@ import (
 // read reads layers into a tree whose contents are in a packer.
 func read(t testing.TB, opt squashfs.Options, layers ...imagetest.Layer) (*squashfs.Packer, *rootfs.Tree) {
 	t.Helper()
-	p, tree, err := attempt(t, opt, layers)
+	p, tree, err := attempt(t, opt, rootfs.Options{}, layers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p, tree
 }
 
-// attempt is read for layers that may be invalid.
+// attempt is read for layers that may be invalid, and for other ways to read them.
 func attempt(
-	t testing.TB, opt squashfs.Options, layers []imagetest.Layer,
+	t testing.TB, opt squashfs.Options, how rootfs.Options, layers []imagetest.Layer,
 ) (*squashfs.Packer, *rootfs.Tree, error) {
 	t.Helper()
 	p, err := squashfs.New(opt)
@@ -38,7 +38,8 @@ func attempt(
 	for _, l := range layers {
 		in = append(in, l.Blob(t))
 	}
-	tree, err := rootfs.Read(t.Context(), in, rootfs.Options{Store: p.Store})
+	how.Store = p.Store
+	tree, err := rootfs.Read(t.Context(), in, how)
 	if err != nil {
 		return nil, nil, err
 	}
