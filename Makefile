@@ -252,6 +252,7 @@ PEERS := curl=curl jq=jq ip=iproute2 ssh=openssh-client dnsmasq=dnsmasq-base rad
   docker-registry=docker-registry skopeo=skopeo umoci=umoci podman=podman buildah=buildah dockerd=docker.io \
   iucode_tool=iucode-tool depmod=kmod cpio=cpio xz=xz-utils zstd=zstd gpg=gnupg busybox=busybox-static \
   mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso unsquashfs=squashfs-tools veritysetup=cryptsetup-bin \
+  fsck.erofs=erofs-utils \
   grub-script-check=grub-common \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
   zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
