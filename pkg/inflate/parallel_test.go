@@ -13,6 +13,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 )
 
@@ -238,4 +240,44 @@ func FuzzParallel(f *testing.F) {
 		}
 		same(t, file, size)
 	})
+}
+
+// BenchmarkParallel shows what two stages cost for each byte of content: the processor time of all goroutines, and that
+// of the one that reads, which no number of processors makes shorter. On a machine with less than four the wall time
+// says nothing about parallel reading. It reads the program of this test, or the layer that LAYER names.
+func BenchmarkParallel(b *testing.B) {
+	data := layer(b)
+	clock := func(id int32) int64 {
+		var t unix.Timespec
+		if err := unix.ClockGettime(id, &t); err != nil {
+			b.Fatal(err)
+		}
+		return t.Nano()
+	}
+	for _, way := range []struct {
+		name string
+		open func(io.Reader) *Reader
+	}{
+		{"serial", NewReader},
+		{"parallel", func(r io.Reader) *Reader { return NewParallel(r, cores.New(9)) }},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			content := int64(0)
+			all, own := clock(unix.CLOCK_PROCESS_CPUTIME_ID), clock(unix.CLOCK_THREAD_CPUTIME_ID)
+			for b.Loop() {
+				z := way.open(bytes.NewReader(data))
+				n, err := io.Copy(io.Discard, z)
+				if err != nil {
+					b.Fatal(err)
+				}
+				z.Close()
+				content += n
+			}
+			b.SetBytes(content / int64(b.N))
+			b.ReportMetric(float64(clock(unix.CLOCK_PROCESS_CPUTIME_ID)-all)/float64(content), "cpu-ns/B")
+			b.ReportMetric(float64(clock(unix.CLOCK_THREAD_CPUTIME_ID)-own)/float64(content), "reader-ns/B")
+		})
+	}
 }
