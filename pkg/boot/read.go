@@ -68,6 +68,7 @@ func (b *Boot) pack(opt *rootfs.Options) (err error) {
 	b.packer, err = squashfs.New(squashfs.Options{Grow: opt.Grow})
 	if err == nil {
 		opt.Store = b.packer.Store
+		opt.Cores /= 2 // it packs on all of them
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -280,4 +281,44 @@ func BenchmarkParallel(b *testing.B) {
 			b.ReportMetric(float64(clock(unix.CLOCK_THREAD_CPUTIME_ID)-own)/float64(content), "reader-ns/B")
 		})
 	}
+}
+
+// TestParallelSlow has a source that gives more only when all was read. Then nothing is guessed.
+func TestParallelSlow(t *testing.T) {
+	content := contents()["text"]
+	s := &slow{src: bytes.NewReader(pack(t, content, 6))}
+	z := NewReader(nil)
+	s.Mutex.Lock()
+	z.ahead = newAhead(s, cores.New(9), 10_000, 10_000)
+	z.src, s.a = z.ahead, z.ahead
+	s.Mutex.Unlock()
+	defer z.Close()
+	got, err := io.ReadAll(z)
+	if err != nil || !bytes.Equal(got, content) || z.piece.begin != 0 || s.guesses > 0 {
+		t.Errorf("%d bytes, %v, after %d guesses; want %d after none", len(got), err, s.guesses, len(content))
+	}
+}
+
+type slow struct {
+	sync.Mutex
+	src     io.Reader
+	a       *ahead
+	given   int64
+	guesses int
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	s.Lock()
+	defer s.Unlock()
+	s.a.mu.Lock()
+	for s.a.at < s.given {
+		s.a.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.a.mu.Lock()
+	}
+	s.guesses += s.a.guess
+	s.a.mu.Unlock()
+	n, err := s.src.Read(p)
+	s.given += int64(n)
+	return n, err
 }
