@@ -308,10 +308,10 @@ docs/wyrcan.svg: all out/debian.oci FORCE
 # This needs root, because it unpacks a Debian.
 bench: all out/debian.oci payload
 	tools/need $(QEMU) buildah=buildah docker-registry=docker-registry skopeo=skopeo umoci=umoci cpio=cpio \
-	  zstd=zstd bsdtar=libarchive-tools mksquashfs=squashfs-tools
+	  zstd=zstd bsdtar=libarchive-tools mksquashfs=squashfs-tools pigz=pigz
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
-	go run ./tools/bench -kernel
+	go run ./tools/bench -kernel -layer 1024
 	go test -run '^$$' -bench Forms -benchtime 1x -timeout 30m ./integration/debian
 	go test -run '^$$' -bench Memory -benchtime 1x -timeout 180m ./integration/debian
 	go test -run '^$$' -bench Large/mixed -benchtime 1x -timeout 90m ./integration/large/synthetic

@@ -80,6 +80,7 @@ func (b *Boot) pack(opt *rootfs.Options, room bundle.Room, size int64) (err erro
 	}
 	if b.packer, err = newPacker(root, opt.Grow); err == nil {
 		opt.Store = b.packer.Store
+		opt.Cores /= 2 // it packs on all of them
 	}
 	return err
 }

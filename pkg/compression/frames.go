@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	partSize    = 4 << 20 // what a part can hold, if frames are smaller
+	partSize    = 1 << 20 // what a part can hold, if frames are smaller
 	mostWorkers = 8       // what follows in order, such as hashing the content, is not faster
 )
 
@@ -34,6 +34,7 @@ type frames struct {
 	cores *cores.Cores
 	all   *zstd.Decoder // for whole frames
 	parts chan *part
+	spare sync.Pool // of parts that were read, for their memory
 	stop  chan struct{}
 	work  sync.WaitGroup
 	end   func()
@@ -90,7 +91,7 @@ func (f *frames) split(src io.Reader) {
 	for more := true; more; {
 		var p *part
 		var rest io.Reader
-		p, rest, more = next(src)
+		p, rest, more = f.next(src)
 		if len(p.packed) > 0 {
 			if p.taken = f.cores.Take(); p.taken {
 				f.work.Go(func() { f.decompress(p) })
@@ -119,9 +120,12 @@ func (f *frames) send(p *part) bool {
 }
 
 // next reads the next part. It returns what must be decompressed as a stream behind it, and whether more follows.
-func next(src io.Reader) (p *part, rest io.Reader, more bool) {
+func (f *frames) next(src io.Reader) (p *part, rest io.Reader, more bool) {
 	p = &part{done: make(chan struct{})}
-	w := walker{src: src}
+	if old, _ := f.spare.Get().(*part); old != nil {
+		p.packed, p.out = old.packed[:0], old.out[:0]
+	}
+	w := walker{src: src, b: p.packed}
 	for p.content < partSize && len(w.b) < partSize {
 		before := len(w.b)
 		content, err := w.frame()
@@ -129,8 +133,8 @@ func next(src io.Reader) (p *part, rest io.Reader, more bool) {
 			p.content += content
 			continue
 		}
-		p.packed = w.b[:before:before]
-		begun := w.b[before:]
+		p.packed = w.b[:before]
+		begun := bytes.Clone(w.b[before:]) // the rest of p.packed is used again
 		switch {
 		case errors.Is(err, errWhole):
 			rest = io.MultiReader(bytes.NewReader(begun), src)
@@ -149,7 +153,10 @@ type failed struct{ err error }
 func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
 func (f *frames) decompress(p *part) {
-	p.out, p.err = f.all.DecodeAll(p.packed, make([]byte, 0, p.content))
+	if cap(p.out) < p.content {
+		p.out = make([]byte, 0, p.content)
+	}
+	p.out, p.err = f.all.DecodeAll(p.packed, p.out)
 	close(p.done)
 }
 
@@ -177,6 +184,9 @@ func (f *frames) Read(b []byte) (n int, err error) {
 
 // advance goes on with the next part.
 func (f *frames) advance() error {
+	if f.part != nil {
+		f.spare.Put(f.part)
+	}
 	f.drop()
 	p, ok := <-f.parts
 	if !ok {

@@ -57,7 +57,7 @@ type ahead struct {
 }
 
 func newAhead(src io.Reader, cores *cores.Cores, first, size int) *ahead {
-	a := &ahead{src: src, cores: cores, most: min(mostGuesses, cores.Number()-1) + spare, busy: 1, pool: newPool(size),
+	a := &ahead{src: src, cores: cores, most: max(1, min(mostGuesses, cores.Number()-1)) + spare, busy: 1, pool: newPool(size),
 		first: first, size: size}
 	a.change.L = &a.mu
 	go a.fill()

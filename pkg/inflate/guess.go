@@ -42,9 +42,8 @@ type guesser struct {
 }
 
 // guess decodes pieces of data, and of next, which follows it, from the first place in data that can be the beginning
-// of a block up to the first one in next. Where it cannot go on, it
-// looks for another beginning. at is where data begin in the source. look is called with the bit up to which
-// no block was found, and whether one was found there.
+// of a block up to the first one in next. Where it cannot go on, it looks for another beginning. at is where data begin
+// in the source. look is called with the bit up to which no block was found, and whether one was found there.
 func (g *guesser) guess(data, next []byte, at int64, look func(bit int64, found bool)) []piece {
 	g.pieces, g.room = nil, maxPages
 	first, end := at*8, (at+int64(len(data)))*8

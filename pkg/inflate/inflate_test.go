@@ -355,8 +355,8 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// BenchmarkRead compares the libraries. They read the program of this test, or the layer that LAYER names.
-func BenchmarkRead(b *testing.B) {
+// layer returns the program of this test as a gzip file, or the layer that LAYER names.
+func layer(b *testing.B) []byte {
 	file := os.Getenv("LAYER")
 	if file == "" {
 		var err error
@@ -371,6 +371,12 @@ func BenchmarkRead(b *testing.B) {
 	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		data = pack(b, data, 6)
 	}
+	return data
+}
+
+// BenchmarkRead compares the libraries. They read the program of this test, or the layer that LAYER names.
+func BenchmarkRead(b *testing.B) {
+	data := layer(b)
 	for _, way := range []struct {
 		name string
 		open func(io.Reader) (io.Reader, error)

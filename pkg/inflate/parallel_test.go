@@ -9,9 +9,13 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/cores"
 )
@@ -238,4 +242,91 @@ func FuzzParallel(f *testing.F) {
 		}
 		same(t, file, size)
 	})
+}
+
+// BenchmarkParallel shows what two stages cost for each byte of content: the processor time of all goroutines, and that
+// of the one that reads, which no number of processors makes shorter. On a machine with less than four the wall time
+// says nothing about parallel reading. It reads the program of this test, or the layer that LAYER names.
+func BenchmarkParallel(b *testing.B) {
+	data := layer(b)
+	clock := func(id int32) int64 {
+		var t unix.Timespec
+		if err := unix.ClockGettime(id, &t); err != nil {
+			b.Fatal(err)
+		}
+		return t.Nano()
+	}
+	for _, way := range []struct {
+		name string
+		open func(io.Reader) *Reader
+	}{
+		{"serial", NewReader},
+		{"parallel", func(r io.Reader) *Reader { return NewParallel(r, cores.New(9)) }},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			content := int64(0)
+			all, own := clock(unix.CLOCK_PROCESS_CPUTIME_ID), clock(unix.CLOCK_THREAD_CPUTIME_ID)
+			for b.Loop() {
+				z := way.open(bytes.NewReader(data))
+				n, err := io.Copy(io.Discard, z)
+				if err != nil {
+					b.Fatal(err)
+				}
+				z.Close()
+				content += n
+			}
+			b.SetBytes(content / int64(b.N))
+			b.ReportMetric(float64(clock(unix.CLOCK_PROCESS_CPUTIME_ID)-all)/float64(content), "cpu-ns/B")
+			b.ReportMetric(float64(clock(unix.CLOCK_THREAD_CPUTIME_ID)-own)/float64(content), "reader-ns/B")
+		})
+	}
+}
+
+// TestParallelSlow has a source that gives more only when all was read. Then nothing is guessed.
+func TestParallelSlow(t *testing.T) {
+	content := contents()["text"]
+	packed := pack(t, content, 6)
+	// The end comes behind a whole chunk, with a member that holds only a comment.
+	rest := 10_000 - (len(packed)+len(header(hasSum|hasComment, "\x00")))%10_000
+	packed = append(packed, header(hasSum|hasComment, strings.Repeat("x", rest)+"\x00")...)
+	s := &slow{src: bytes.NewReader(packed)}
+	z := NewReader(nil)
+	s.Mutex.Lock()
+	z.ahead = newAhead(s, cores.New(9), 10_000, 10_000)
+	z.src, s.a = z.ahead, z.ahead
+	var guesses atomic.Int32
+	s.a.pool.guessers.New = func() any {
+		guesses.Add(1)
+		return &guesser{finder: newFinder()}
+	}
+	s.Mutex.Unlock()
+	defer z.Close()
+	got, err := io.ReadAll(z)
+	if err != nil || !bytes.Equal(got, content) || z.piece.begin != 0 || guesses.Load() > 0 {
+		t.Errorf("%d bytes, %v, %d guesses; want %d and none", len(got), err, guesses.Load(), len(content))
+	}
+}
+
+type slow struct {
+	sync.Mutex
+	src   *bytes.Reader
+	a     *ahead
+	given int64
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	s.Lock()
+	defer s.Unlock()
+	s.a.mu.Lock()
+	for s.a.at < s.given {
+		s.a.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.a.mu.Lock()
+	}
+	s.a.mu.Unlock()
+	n, err := s.src.Read(p)
+	s.given += int64(n)
+	return n, err
 }

@@ -2,9 +2,10 @@
 //
 // Synopsis:
 //
-//	bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel]
+//	bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel] [-layer MIB]
 //	bench -floor LIBRARY IMAGE
 //	bench -form FORM [-o FILE] IMAGE
+//	bench -open N FILE
 //
 // Description:
 //
@@ -18,8 +19,11 @@
 //	to load the image's kernel and to start it, with kexec_load and with kexec_file_load, and how long that kernel
 //	takes to unpack each form of initramfs.
 //
-//	Bench needs root, and Debian's packages buildah, docker-registry, skopeo, umoci, cpio, zstd, libarchive-tools and
-//	squashfs-tools.
+//	With -layer it measures how long it takes to decompress one layer of MIB, and what processor time that takes on one
+//	processor and on all.
+//
+//	Bench needs root, and Debian's packages buildah, docker-registry, skopeo, umoci, cpio, zstd, libarchive-tools,
+//	squashfs-tools and pigz.
 //
 // Options:
 //
@@ -27,6 +31,8 @@
 //	-dir:    the directory for the image, the registry and what the ways write
 //	-wyrcan: the host tool
 //	-kernel: measure the times in QEMU too
+//	-layer:  measure the decompression of one layer too
+//	-open:   decompress FILE with N processors, as a layer; 0 is with the library klauspost/compress
 //	-floor:  be the floor for IMAGE, with the decompressor klauspost or inflate
 //	-form:   make an initramfs of IMAGE in this form, in memory, as the boot environment does
 //	-o:      with -form, write it to FILE
@@ -71,6 +77,8 @@ type cmd struct {
 	out    string // for form
 	image  string // for floor and form
 	only   string
+	layer  int // MiB of the one layer that is decompressed; 0 is none
+	open   int // how many processors decompress the file image; less than 0 is none
 }
 
 func main() {
@@ -92,6 +100,8 @@ func command(args []string) (*cmd, error) {
 	f.StringVar(&c.dir, "dir", "out/bench", "work in `DIR`")
 	f.StringVar(&c.wyrcan, "wyrcan", "out/wyrcan", "the host tool is `FILE`")
 	f.BoolVar(&c.kernel, "kernel", false, "time the kernels too")
+	f.IntVar(&c.layer, "layer", 0, "time one layer of `MIB` too")
+	f.IntVar(&c.open, "open", -1, "decompress a file with `N` processors")
 	f.StringVar(&c.floor, "floor", "", "be the floor, by the decompressor of `LIBRARY`")
 	f.StringVar(&c.form, "form", "", "make an initramfs in `FORM` in memory")
 	f.StringVar(&c.out, "o", "", "write it to `FILE`")
@@ -99,12 +109,12 @@ func command(args []string) (*cmd, error) {
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, err
 	}
-	if (c.form != "" || c.floor != "") && f.NArg() == 1 {
+	if (c.form != "" || c.floor != "" || c.open >= 0) && f.NArg() == 1 {
 		c.image = f.Arg(0)
 		return c, nil
 	}
 	if f.NArg() > 0 || c.runs < 1 {
-		return nil, errors.New("usage: bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel]")
+		return nil, errors.New("usage: bench [-runs N] [-dir DIR] [-wyrcan FILE] [-kernel] [-layer MIB]")
 	}
 	return c, nil
 }
@@ -112,6 +122,9 @@ func command(args []string) (*cmd, error) {
 func (c *cmd) run(ctx context.Context) error {
 	if c.floor != "" {
 		return floor(ctx, c.floor, c.image)
+	}
+	if c.open >= 0 {
+		return open(c.image, c.open)
 	}
 	if c.form != "" {
 		for _, f := range forms() {
@@ -162,8 +175,16 @@ func (c *cmd) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.table(ways, results); err != nil || !c.kernel {
+	if err := c.table(ways, results); err != nil {
 		return err
+	}
+	if c.layer > 0 {
+		if err := c.oneLayer(ctx, dir, self, ref); err != nil {
+			return err
+		}
+	}
+	if !c.kernel {
+		return nil
 	}
 	if err := c.loading(ctx, dir, wyrcan, ref); err != nil {
 		return err
