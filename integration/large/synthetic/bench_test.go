@@ -130,7 +130,7 @@ func watch(ctx context.Context, pid int) <-chan use {
 		var most use
 		for ctx.Err() == nil {
 			heap := anonymous(pid)
-			most.heap, most.sum = max(most.heap, heap), max(most.sum, heap+files(pid))
+			most.heap, most.sum = max(most.heap, heap), max(most.sum, heap+inMemory(pid))
 			time.Sleep(20 * time.Millisecond)
 		}
 		peak <- most
@@ -147,8 +147,8 @@ func anonymous(pid int) int64 {
 	return n << 10
 }
 
-// files returns how many bytes the files in memory have that a process has open.
-func files(pid int) (sum int64) {
+// inMemory returns how many bytes the files in memory have that a process has open.
+func inMemory(pid int) (sum int64) {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	names, _ := os.ReadDir(dir)
 	seen := map[uint64]bool{}
