@@ -47,8 +47,9 @@ FILES    := $(if $(filter debian,$(FIRMWARE)),$O/firmware$(DIST:%=-%)/files,$(FI
 RDMA     ?=
 SECUREBOOT ?=
 KEYS     ?=
-# What runs the tests; .ci/run has it say more.
-GOTEST   ?= go test
+# What runs the tests; .ci/run has it say more. make lint has go vet look at all packages with all that they use, of
+# which go test would do a part again.
+GOTEST   ?= go test -vet=off
 MODULE   := gitlab.com/wyrcan/wyrcan
 SOURCES  := go.mod go.sum $(shell find cmds pkg -name '*.go' ! -name '*_test.go')
 
@@ -214,8 +215,8 @@ trixie: all
 	nice $(MAKE) OUT=out/trixie DIST=trixie FIRMWARE=debian KERNEL='$$(PACKAGES)/vmlinuz' \
 	  MODULES='$$(PACKAGES)/modules' out/trixie/wyrcan.kernel out/trixie/wyrcan.initrd
 
-# More kernels of Debian, by RELEASE-NAME, where the package is linux-image-NAME: the tests boot them in all forms of the
-# root. Those in clouds are small.
+# More kernels of Debian, by RELEASE-NAME, where the package is linux-image-NAME: the tests boot them in all forms of
+# the root. Those in clouds are small.
 KERNELS := $(if $(filter amd64,$(HOST)),bookworm-cloud-amd64 trixie-cloud-amd64 trixie-cloud-arm64)
 KERNELS := $(KERNELS:%=out/kernels/%/vmlinuz)
 $(KERNELS): out/kernels/%/vmlinuz:
@@ -241,7 +242,8 @@ TURN = env -u MAKEFLAGS -u MFLAGS flock -o Makefile
 # packages are tested at the same time, and more tests of each than machines (Main in integration/vm), so that a machine
 # starts as soon as another has ended.
 test: test-unit test-machines
-test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(SMALLEST) $(if $(filter test-machines,$(MAKECMDGOALS)),,test-unit)
+test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(SMALLEST) \
+  $(if $(filter test-machines,$(MAKECMDGOALS)),,test-unit)
 	tools/need $(QEMU) $(FOREIGN_QEMU) $(LOADERS) busybox=busybox-static
 	$(TURN) $(GOTEST) -p 2 -timeout 60m ./integration/...
 

@@ -30,9 +30,9 @@ func TestMain(m *testing.M) { vm.Main(m) }
 // words is the start of the lines that the test container's /init prints.
 const words = "wyrcan-demo: "
 
-// containerKernel returns the name of the kernel of containers in which only the demo runs. For amd64 it is Debian's for
-// machines in clouds, which is packed with LZ4: it has started /init after 2.5 seconds of the host's processors, where
-// the kernel that Wyrcan ships with takes 5.9.
+// containerKernel returns the name of the kernel of containers in which only the demo runs. For amd64 it is Debian's
+// for machines in clouds, which is packed with LZ4: it has started /init after 2.5 seconds of the host's processors,
+// where the kernel that Wyrcan ships with takes 5.9.
 func containerKernel() string {
 	if runtime.GOARCH == "amd64" {
 		return "kernels/bookworm-cloud-amd64/vmlinuz"

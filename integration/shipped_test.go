@@ -75,8 +75,8 @@ func (s *shipped) depmod(t *testing.T) {
 
 // needs returns the files that modprobe would load for these modules, in its order, below the directory of the modules.
 //
-// modprobe also loads all modules that could be the crc32c that libcrc32c asks for, and any of them will do. The generic
-// one can run on every processor.
+// modprobe also loads all modules that could be the crc32c that libcrc32c asks for, and any of them will do. The
+// generic one can run on every processor.
 func (s *shipped) needs(t *testing.T, names ...string) []string {
 	t.Helper()
 	var files []string

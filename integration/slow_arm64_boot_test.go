@@ -105,8 +105,8 @@ func TestSlowARM64ISO(t *testing.T) {
 	}
 }
 
-// TestSlowARM64UKI boots the unified kernel image over HTTP. SMBIOS names the image, whose kernel is an Image.gz of Debian
-// 13. Its root is an image in the initrd: the machine has ACPI, which cannot tell of one that was left in memory.
+// TestSlowARM64UKI boots the unified kernel image over HTTP. SMBIOS names the image, whose kernel is an Image.gz of
+// Debian 13. Its root is an image in the initrd: only kexec_load on amd64 leaves one in memory.
 func TestSlowARM64UKI(t *testing.T) {
 	t.Parallel()
 	const newer = "kernels/trixie-cloud-arm64"
