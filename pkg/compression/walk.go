@@ -15,8 +15,8 @@ const (
 	mostContent = 12 << 20
 )
 
-// errWhole is why a frame is decompressed as a stream: it is too large to be kept, or it is damaged.
-var errWhole = errors.New("zstd: a frame that cannot be kept")
+// errWhole is why a frame is decompressed as a stream: it is too large to be kept, or it is damaged. Nobody is told.
+var errWhole = errors.New("not kept")
 
 // walker finds the ends of zstd frames, from the lengths in them.
 type walker struct {
