@@ -16,7 +16,7 @@ const (
 )
 
 // errWhole is why a frame is decompressed as a stream: it is too large to be kept, or it is damaged. Nobody is told.
-var errWhole = errors.New("not kept")
+var errWhole = errors.New("whole")
 
 // walker finds the ends of zstd frames, from the lengths in them.
 type walker struct {
