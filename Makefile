@@ -241,7 +241,8 @@ PEERS := curl=curl jq=jq ip=iproute2 ssh=openssh-client dnsmasq=dnsmasq-base rad
   /lib/systemd/systemd-networkd=systemd /lib/systemd/systemd-udevd=udev ethtool=ethtool \
   docker-registry=docker-registry skopeo=skopeo umoci=umoci podman=podman buildah=buildah dockerd=docker.io \
   iucode_tool=iucode-tool depmod=kmod cpio=cpio xz=xz-utils zstd=zstd gpg=gnupg busybox=busybox-static \
-  mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso unsquashfs=squashfs-tools grub-script-check=grub-common \
+  mkfs.vfat=dosfstools mcopy=mtools xorriso=xorriso unsquashfs=squashfs-tools fsck.erofs=erofs-utils \
+  grub-script-check=grub-common \
   sbsign=sbsigntool openssl=openssl /usr/lib/systemd/boot/efi/linuxx64.efi.stub=systemd-boot-efi \
   zsh=zsh fish=fish mandoc=mandoc man=man-db lintian=lintian
 

@@ -60,6 +60,9 @@ func TestTwice(t *testing.T) {
 		"plenty":                       {bundle.SquashFS, 1024, []int{1, 1, 1}},
 		"tight":                        {bundle.SquashFS, 100, []int{2, 1, 2}},
 		"tight, for an unpacked root":  {bundle.Tmpfs, 100, []int{1, 1, 1}},
+		"enough, compressed":           {bundle.SquashFS, 150, []int{1, 1, 1}},
+		"tight, not compressed":        {bundle.EROFS, 150, []int{2, 1, 2}},
+		"plenty, not compressed":       {bundle.EROFS, 1024, []int{1, 1, 1}},
 		"less than its layers":         {bundle.SquashFS, 70, []int{2, 1, 2}},
 		"less than a quarter of these": {bundle.SquashFS, 50, []int{0, 0, 0}},
 	} {

@@ -204,7 +204,8 @@ func TestDuplicates(t *testing.T) {
 	noise := random(2, 1<<20)
 	var e []imagetest.Entry
 	for i := range 5 {
-		e = append(e, imagetest.File(fmt.Sprintf("large%d", i), noise), imagetest.File(fmt.Sprintf("small%d", i), noise[:2000]),
+		e = append(e, imagetest.File(fmt.Sprintf("large%d", i), noise),
+			imagetest.File(fmt.Sprintf("small%d", i), noise[:2000]),
 			imagetest.File(fmt.Sprintf("other%d", i), noise[:len(noise)-1]+string(rune('a'+i))))
 	}
 	if b := check(t, imagetest.Files(e...)); len(b) > 6<<20+64<<10 {

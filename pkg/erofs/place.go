@@ -188,7 +188,8 @@ func sortPieces(list []*piece) {
 	slices.SortFunc(list, func(a, b *piece) int { return cmp.Compare(a.start, b.start) })
 }
 
-// move moves a piece. Within one file it moves towards the beginning, so that nothing is overwritten before it was read.
+// move moves a piece. Within one file it moves towards the beginning, so that nothing is overwritten before it was
+// read.
 func (m *mover) move(ctx context.Context, from *os.File, p *piece, to int64) error {
 	for at := int64(0); at < p.size; {
 		if err := ctx.Err(); err != nil {

@@ -124,7 +124,8 @@ func (r *reader) data(n inode) ([]byte, error) {
 	start := int64(n.field) * blockSize
 	switch n.layout {
 	case 0:
-		if tail := r.b[start+n.size : start+(n.size+blockSize-1)&^(blockSize-1)]; n.size > 0 && len(bytes.Trim(tail, "\x00")) > 0 {
+		tail := r.b[start+n.size : start+(n.size+blockSize-1)&^(blockSize-1)]
+		if n.size > 0 && len(bytes.Trim(tail, "\x00")) > 0 {
 			return nil, errors.New("bytes behind its end would be seen by mmap")
 		}
 		return r.b[start : start+n.size], nil
