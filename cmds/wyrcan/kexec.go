@@ -142,6 +142,9 @@ func (c *cmd) load(ctx context.Context, ref string, r recipe, leave bool) error 
 		return fmt.Errorf("cannot boot %s: %w", ref, err)
 	}
 	version, size, line := printable.Line(made.Version), units.Bytes(made.Size), made.Cmdline
+	if made.Beside > 0 {
+		size += fmt.Sprintf(" beside %s of %s", made.Root.Name(), units.Bytes(made.Beside))
+	}
 	if err := b.Load(ctx, made); err != nil {
 		return fmt.Errorf("cannot load the kernel of %s: %w", ref, err)
 	}

@@ -151,8 +151,9 @@ func TestSlowKexec(t *testing.T) {
 	packed := memory(`^server: / is overlay, memory (\d+) kB`)
 	after := memory(`^wyrcan-demo: memory +(\d+) kB in all`)
 	t.Logf("MemTotal: %d MiB, with the image %d MiB, then %d MiB", unpacked, packed, after)
-	const image = 80 // at least
-	if unpacked-packed < image || after-packed < image {
+	const image = 80   // at least
+	const kernels = 20 // the container has another kernel, which takes more for itself
+	if unpacked-packed < image || after-packed < image-kernels {
 		t.Errorf("MemTotal is %d MiB, with the image %d MiB, and then %d MiB", unpacked, packed, after)
 	}
 }
