@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -46,20 +44,6 @@ func TestSlowLarge(t *testing.T) {
 		bootsLarge(t, vm.Machine{Memory: "15G", Cmdline: "wyr.arg=console=ttyS0"}, img, 4<<30+256<<20,
 			`4\.8\d GB \(compression: none\)`)
 	})
-	// The same files in an image that is left in memory: it is larger than 4 GiB, and than half of the memory. The
-	// stretch of memory above 4 GiB has just room for it.
-	t.Run("in place", func(t *testing.T) {
-		const size = 4<<30 + 256<<20
-		img, err := mutate.AppendLayers(imagetest.Image(t, kernelLayer(t), driversLayer(t, "kernel",
-			"lib/libcrc32c", "drivers/nvdimm/libnvdimm", "drivers/nvdimm/nd_btt", "drivers/nvdimm/nd_pmem",
-			"drivers/nvdimm/nd_e820", "fs/erofs/erofs", "fs/overlayfs/overlay"),
-			imagetest.Files(imagetest.File("init", string(vm.Program(t, "./large"))).Mode(0o755))), largeLayer(t, size))
-		if err != nil {
-			t.Fatal(err)
-		}
-		bootsLarge(t, vm.Machine{Memory: "8G", CPUs: 1, Kernel: vm.Unpacked(t),
-			Cmdline: "wyr.arg=console=ttyS0 wyr.root=" + inPlaceRoot}, img, size, `[\d.]+ .B \(beside EROFS of 4\.8\d GB\)`)
-	})
 	// A file that just needs parts, in a machine that has to pack some of it. The host has no memory for both machines at
 	// a time.
 	t.Run("arm64", func(t *testing.T) {
@@ -72,40 +56,6 @@ func TestSlowLarge(t *testing.T) {
 		bootsLarge(t, vm.Machine{Arch: "arm64", Memory: "6G", Cmdline: "wyr.arg=console=ttyAMA0"}, img, size,
 			`2\.\d+ GB \(compression: mixed\)`)
 	})
-}
-
-// inPlaceRoot is the form of a root that stays in memory as it is.
-const inPlaceRoot = "erofs"
-
-// driversLayer returns a layer with modules of a kernel of Wyrcan's, whose files are in a directory of out/.
-func driversLayer(t *testing.T, from string, modules ...string) imagetest.Layer {
-	t.Helper()
-	imagetest.NeedsPrograms(t, "depmod")
-	dirs, err := filepath.Glob(vm.Artefact(t, from+"/lib/modules") + "/*")
-	if err != nil || len(dirs) != 1 {
-		t.Fatalf("the kernel's modules are in %q, %v", dirs, err)
-	}
-	version, stage := filepath.Base(dirs[0]), t.TempDir()
-	dir := "lib/modules/" + version
-	names := []string{"modules.builtin", "modules.order"}
-	for _, name := range modules {
-		names = append(names, "kernel/"+name+".ko")
-	}
-	for _, name := range names {
-		to := filepath.Join(stage, dir, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		write(t, to, string(read(t, filepath.Join(dirs[0], name))))
-	}
-	if out, err := exec.Command("depmod", "-b", stage, version).CombinedOutput(); err != nil {
-		t.Fatalf("depmod: %v: %s", err, out)
-	}
-	var entries []imagetest.Entry
-	for _, name := range append(names, "modules.dep") {
-		entries = append(entries, imagetest.File(dir+"/"+name, string(read(t, filepath.Join(stage, dir, name)))))
-	}
-	return imagetest.Files(entries...)
 }
 
 // smaller is the size of the other file in a largeLayer.
