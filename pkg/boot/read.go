@@ -80,6 +80,8 @@ func (b *Boot) pack(opt *rootfs.Options, room bundle.Room, size int64) (err erro
 	}
 	if b.packer, err = newPacker(root, opt.Grow); err == nil {
 		opt.Store = b.packer.Store
+	}
+	if root == bundle.SquashFS {
 		opt.Cores /= 2 // it packs on all of them
 	}
 	return err
