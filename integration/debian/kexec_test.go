@@ -36,8 +36,8 @@ func TestKexec(t *testing.T) {
 	}})
 }
 
-// kexecs reboots a Debian server into a container from docker's registry, with wyrcan kexec, and returns what the machine
-// said.
+// kexecs reboots a Debian server into a container from docker's registry, with wyrcan kexec, and returns what the
+// machine said.
 func kexecs(t *testing.T, by way) string {
 	t.Helper()
 	vm.Long(t)

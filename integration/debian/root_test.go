@@ -45,8 +45,8 @@ type measured struct {
 
 // BenchmarkForms compares the forms of a root on the whole way, and prints a table: how large what the next kernel gets
 // is, how long Wyrcan takes for it, when the kernel's first process runs and when the root is there, by that kernel's
-// own clock, how long it takes to read and hash all files, and how much memory is in use when the system runs. The first
-// form has as little memory as makes Wyrcan compress everything.
+// own clock, how long it takes to read and hash all files, and how much memory is in use when the system runs. The
+// first form has as little memory as makes Wyrcan compress everything.
 func BenchmarkForms(b *testing.B) {
 	img := debian(b)
 	registry := imagetest.Serve(b)
@@ -55,7 +55,8 @@ func BenchmarkForms(b *testing.B) {
 	without := registry.Push(b, "without", onTop(b, img, imagetest.Files(
 		imagetest.Whiteout("usr/lib/modules/"+version+"/kernel/drivers/nvdimm/nd_e820.ko"))))
 	for b.Loop() {
-		table := "\n| form | `-m` | MB | pull and convert | load | to /init | to the root | to read all | in use | least |\n" +
+		table := "\n| form | `-m` | MB | pull and convert | load | to /init | to the root | to read all | in use | least " +
+			"|\n" +
 			"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
 		for _, f := range []measured{
 			{"tmpfs, zstd", "tmpfs", "464M", false, `\(compression: zstd\)`},
@@ -98,7 +99,8 @@ func (f measured) row(b *testing.B, log string, least int64) string {
 	resident := used(b, log) + beside*1e6/(1<<20) // which the kernel does not count
 	b.ReportMetric(root, f.root+"-root-s")
 	b.ReportMetric(resident, f.root+"-MiB")
-	return fmt.Sprintf("| %s | %s | %.1f | %.1f s | %.1f s | %.2f s | %.2f s | %.1f s | %.0f MiB | %d MiB |", f.name, f.memory,
+	return fmt.Sprintf("| %s | %s | %.1f | %.1f s | %.1f s | %.2f s | %.2f s | %.1f s | %.0f MiB | %d MiB |",
+		f.name, f.memory,
 		parsed(b, form[1])+beside, stage("pull")+stage("convert"), stage("load"),
 		number(b, after, `^\[ *(\d+\.\d+)\] Run /init as init process`), root,
 		number(b, log, `^witness: it began .* took ([0-9.]+) s`), resident, least>>20)

@@ -187,8 +187,8 @@ func (b *Boot) Convert(ctx context.Context, tree *rootfs.Tree, opt bundle.Option
 	return plan.Make(ctx)
 }
 
-// Load makes the running kernel load the bundle, and returns when that kernel is ready to be started. Then it closes the
-// bundle. If it fails, the bundle may be of no use.
+// Load makes the running kernel load the bundle, and returns when that kernel is ready to be started. Then it closes
+// the bundle. If it fails, the bundle may be of no use.
 func (b *Boot) Load(ctx context.Context, made *bundle.Bundle) error {
 	debug.FreeOSMemory() // of what made the bundle
 	how, err := b.load(ctx, made)

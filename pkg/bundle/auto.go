@@ -12,8 +12,8 @@ import (
 // Auto is the form that suits the memory and the container, for a person who names none.
 //
 // Unpacked files (Tmpfs) are a file system without the limits of an overlay, and none is faster to read. So they are
-// the root where the memory is plenty: where they leave half of it or more to what runs. Where they leave less, the root
-// is an image, if the kernel can mount one: it takes a third of the memory, and is mounted long before the files would
+// the root where the memory is plenty: where they leave half of it or more to what runs. Where they leave less, the
+// root is an image, if the kernel can mount one: it takes a third of the memory, and is mounted long before the files would
 // be unpacked. Container engines keep images in an overlay, which cannot lie on another one. So an image with one of
 // them is unpacked wherever that boots. docs/benchmarks.md has the measurements.
 const Auto Root = "auto"

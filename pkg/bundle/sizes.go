@@ -81,8 +81,8 @@ func (s Sizes) loads(root Root) int64 {
 	return environment + max(s.Stored+reserve, 2*s.initrd()+kernelLoads)
 }
 
-// Usable returns how much of a machine's memory a kernel can use: MemTotal. It takes the rest for itself, with its pages'
-// structures of 64 bytes each, and the firmware some. Debian's had 405 of 448 MiB, 422 of 464, and 239 of 288. Usable
+// Usable returns how much of a machine's memory a kernel can use: MemTotal. It takes the rest for itself, with its
+// pages' structures of 64 bytes each, and the firmware some. Debian's had 405 of 448 MiB, 422 of 464, and 239 of 288. Usable
 // returns 0, as Room has it, only if the machine's memory is not known.
 func Usable(machine int64) int64 {
 	if machine == 0 {
