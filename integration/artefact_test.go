@@ -206,7 +206,7 @@ func functions(t *testing.T) []gosym.Func {
 func TestInlined(t *testing.T) {
 	found := false
 	for _, f := range functions(t) {
-		found = found || f.Name == "gitlab.com/wyrcan/wyrcan/pkg/inflate.(*Reader).symbols"
+		found = found || f.Name == "gitlab.com/wyrcan/wyrcan/pkg/inflate.(*content[go.shape.uint8]).symbols"
 		if f.Name == "gitlab.com/wyrcan/wyrcan/pkg/inflate.bitsOf" ||
 			strings.HasPrefix(f.Name, "github.com/klauspost/compress/internal/le.Load") {
 			t.Errorf("%s is called, not inlined", f.Name)
