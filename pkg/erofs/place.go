@@ -3,7 +3,6 @@ package erofs
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -15,12 +14,9 @@ import (
 
 // mark marks what the tree uses.
 func mark(ctx context.Context, tree *rootfs.Choice) error {
-	for n, err := range tree.Chosen(ctx) {
+	for n, err := range tree.Contents(ctx) {
 		if err != nil {
 			return err
-		}
-		if !n.Regular() || n.Size == 0 {
-			continue
 		}
 		l, c, err := layerOf(tree.Tree, n)
 		if err != nil {
@@ -35,10 +31,9 @@ func mark(ctx context.Context, tree *rootfs.Choice) error {
 
 // layerOf returns where the content of a regular file is that is not empty.
 func layerOf(tree *rootfs.Tree, n *rootfs.Node) (*Layer, *content, error) {
-	s, off := tree.Stored(n)
-	l, ok := s.(*Layer)
-	if !ok {
-		return nil, nil, errors.New("its content was not packed")
+	l, off, err := rootfs.StoredIn[*Layer](tree, n)
+	if err != nil {
+		return nil, nil, err
 	}
 	return l, l.find(off), nil
 }

@@ -3,7 +3,6 @@ package squashfs
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -17,15 +16,11 @@ import (
 func (p *Packer) Image(
 	ctx context.Context, tree *rootfs.Tree, made time.Time, skip func(*rootfs.Node) bool,
 ) (*os.File, error) {
-	var layers []*Layer
-	for _, s := range tree.Stores() {
-		l, ok := s.(*Layer)
-		if !ok || l.p != p {
-			return nil, errors.New("cannot make a SquashFS image: the contents were not packed for it")
-		}
-		layers = append(layers, l)
+	layers, err := rootfs.StoresOf(tree, func(l *Layer) bool { return l.p == p })
+	var f *os.File
+	if err == nil {
+		f, err = p.image(ctx, &rootfs.Choice{Tree: tree, Skip: skip}, layers, made)
 	}
-	f, err := p.image(ctx, &rootfs.Choice{Tree: tree, Skip: skip}, layers, made)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a SquashFS image: %w", err)
 	}

@@ -237,10 +237,9 @@ func (w *inodes) regularOf(n *rootfs.Node, l *Layer, c *content, number, xattr u
 
 // layerOf returns where the content of a regular file is that is not empty.
 func layerOf(tree *rootfs.Tree, n *rootfs.Node) (*Layer, *content, error) {
-	s, off := tree.Stored(n)
-	l, ok := s.(*Layer)
-	if !ok {
-		return nil, nil, errors.New("its content was not packed")
+	l, off, err := rootfs.StoredIn[*Layer](tree, n)
+	if err != nil {
+		return nil, nil, err
 	}
 	return l, l.find(off), nil
 }

@@ -12,12 +12,9 @@ import (
 
 // mark marks what the tree uses.
 func mark(ctx context.Context, tree *rootfs.Choice) error {
-	for n, err := range tree.Chosen(ctx) {
+	for n, err := range tree.Contents(ctx) {
 		if err != nil {
 			return err
-		}
-		if !n.Regular() || n.Size == 0 {
-			continue
 		}
 		l, c, err := layerOf(tree.Tree, n)
 		if err != nil {
