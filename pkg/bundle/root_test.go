@@ -35,6 +35,21 @@ func squashed(t *testing.T, opt Options, entries ...imagetest.Entry) (*Plan, err
 	return plan, err
 }
 
+// made is the bundle of such a tree.
+func made(t *testing.T, opt Options, entries ...imagetest.Entry) *Bundle {
+	t.Helper()
+	p, err := squashed(t, opt, entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
 // mountable is a container whose kernel can mount a SquashFS image: squashfs is a module that depends on another one,
 // loop is a module, overlay is built in.
 func mountable(more ...imagetest.Entry) []imagetest.Entry {
@@ -189,19 +204,11 @@ func TestPlace(t *testing.T) {
 func TestSquash(t *testing.T) {
 	data := strings.Repeat("0123456789", 1<<20)
 	opt := Options{Wyrinit: []byte("wyrinit"), Init: "/bin/init", Room: room(1<<30, 1<<30)}
-	p, err := squashed(t, opt, mountable(
+	b := made(t, opt, mountable(
 		imagetest.Dir(".").Mode(0o711).Xattr("user.root", "x").At(imagetest.Epoch),
 		imagetest.Dir("var").Xattr("system.posix_acl_default", "acl").Xattr("user.kept", "in the image"),
 		imagetest.File("data", data),
 	)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := p.Make(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
 	names, contents := records(t, b.Initrd)
 	want := []string{".", ".wyrcan", ".wyrcan/list", "init", ".wyrcan/module-1", ".wyrcan/module-2", ".wyrcan/module-3",
 		".wyrcan/root.image", ".wyrcan/complete"}

@@ -165,15 +165,7 @@ func TestSealed(t *testing.T) {
 	for _, inPlace := range []bool{false, true} {
 		opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, InPlace: inPlace,
 			Args: []string{"console=ttyS0", `open="quote`}}
-		p, err := squashed(t, opt, entries...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := p.Make(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer b.Close()
+		b := made(t, opt, entries...)
 		_, contents := records(t, b.Initrd)
 		m, err := handover.Parse([]byte(contents[".wyrcan/list"]))
 		if err != nil {
@@ -208,15 +200,7 @@ func TestSealed(t *testing.T) {
 
 	// An image that was to stay beside the initrd goes into it, as it is.
 	opt := Options{Wyrinit: []byte("wyrinit"), Room: room(1<<30, 1<<30), Verity: Checked, InPlace: true}
-	p, err := squashed(t, opt, entries...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := p.Make(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b := made(t, opt, entries...)
 	before := b.Cmdline
 	if err := b.InFile(t.Context()); err != nil {
 		t.Fatal(err)
@@ -233,7 +217,7 @@ func TestSealed(t *testing.T) {
 
 	full := errors.New("the memory is full")
 	opt.InPlace, opt.Grow = false, func() error { return full }
-	p, err = squashed(t, opt, checkable(imagetest.File("data", string(noise)))...)
+	p, err := squashed(t, opt, checkable(imagetest.File("data", string(noise)))...)
 	if err != nil {
 		t.Fatal(err)
 	}
