@@ -65,6 +65,7 @@ func (s Sizes) boots(root Root) int64 {
 const (
 	environment = 49 << 20 // of what its kernel can use, what is not free before the download: programs, drivers
 	kernelLoads = 40 << 20 // the container's kernel, where it unpacks itself, and what the running kernel keeps back
+	packer      = 16 << 20 // the heap with which an image is made, beyond reserve
 )
 
 // loads returns how much memory Wyrcan needs until the container's kernel starts: for what waits while the layers
@@ -74,9 +75,9 @@ const (
 func (s Sizes) loads(root Root) int64 {
 	switch image := s.image(root); {
 	case root.IsImage() && s.inFile:
-		return environment + image + max(reserve, image+kernelLoads)
+		return environment + packer + image + max(reserve, image+kernelLoads)
 	case root.IsImage():
-		return environment + image + max(reserve, kernelLoads)
+		return environment + packer + image + max(reserve, kernelLoads)
 	}
 	return environment + max(s.Stored+reserve, 2*s.initrd()+kernelLoads)
 }
