@@ -62,7 +62,7 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 }
 
 // pack has the contents of layers of so many bytes packed as the root wants them.
-func (b *Boot) pack(opt *rootfs.Options, room bundle.Room, size int64) (err error) {
+func (b *Boot) pack(opt *rootfs.Options, room bundle.Room, size int64) error {
 	b.packer = nil
 	root := b.Root
 	switch {
@@ -78,11 +78,16 @@ func (b *Boot) pack(opt *rootfs.Options, room bundle.Room, size int64) (err erro
 	if !root.IsImage() {
 		return nil
 	}
-	if b.packer, err = newPacker(root, opt.Grow); err == nil {
-		opt.Store = b.packer.Store
-	}
 	if root == bundle.SquashFS {
 		opt.Cores /= 2 // it packs on all of them
+	}
+	return b.packFor(root, opt)
+}
+
+// packFor has contents packed for a root that is an image.
+func (b *Boot) packFor(root bundle.Root, opt *rootfs.Options) (err error) {
+	if b.packer, err = newPacker(root, opt.Grow); err == nil {
+		opt.Store = b.packer.Store
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func (b *Boot) tree(ctx context.Context, r *reading) (*rootfs.Tree, error) {
 		if b.Spare != nil {
 			b.Spare()
 		}
-		if err := b.pack(&r.opt, r.room, r.size); err != nil {
+		if err := b.packFor(bundle.Root(b.packer.Kind()), &r.opt); err != nil {
 			return nil, err
 		}
 		b.again(r.size)
