@@ -28,9 +28,7 @@ const (
 	compatMTime     = 1 << 1
 	incompatChunked = 1 << 2
 	nowhere         = 0xffffffff // the place of a chunk of zeros
-	maxName         = 255
-	maxTarget       = 4095
-	maxXattrs       = 255 // of a file, because they are all in the table of those that files share
+	maxXattrs       = 255        // of a file, because they are all in the table of those that files share
 	maxXattrValue   = 1<<16 - 1
 	maxXattrName    = 255
 	xattrHead       = 12

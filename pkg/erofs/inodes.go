@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -43,42 +42,17 @@ type listing struct {
 func (w *inodes) all(ctx context.Context, data int64) error {
 	w.data, w.path, w.count = data, 0, 0
 	w.linked = map[rootfs.Identity]uint64{}
-	for n, err := range w.tree.Chosen(ctx) {
-		if err == nil {
-			err = w.node(n)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for len(w.open) > 0 {
-		if err := w.endDir(); err != nil {
-			return err
-		}
+	if err := w.tree.Visit(ctx, w.node, w.endDir); err != nil {
+		return err
 	}
 	w.sized = true
 	return w.slots.finish()
 }
 
-// node writes a path of the tree. Paths come in order, with directories before what is in them.
-func (w *inodes) node(n *rootfs.Node) error {
-	parent, name := ".", n.Path
-	if i := strings.LastIndexByte(n.Path, '/'); i >= 0 {
-		parent, name = n.Path[:i], n.Path[i+1:]
-	}
-	for n.Path != "." && w.open[len(w.open)-1].node.Path != parent {
-		if err := w.endDir(); err != nil {
-			return err
-		}
-	}
+// node writes a path of the tree: see rootfs.Choice.Visit.
+func (w *inodes) node(n *rootfs.Node, name string) error {
 	kind := fileType(n.Mode)
-	switch {
-	case len(name) > maxName:
-		return fmt.Errorf("%s has a name of %d bytes; Linux takes %d", rootfs.Quote(n.Path), len(name), maxName)
-	case len(n.Target) > maxTarget:
-		return fmt.Errorf("%s is a symbolic link to a path of %d bytes; Linux takes %d", rootfs.Quote(n.Path),
-			len(n.Target), maxTarget)
-	case kind == 0:
+	if kind == 0 {
 		return fmt.Errorf("%s has the unknown type %o", rootfs.Quote(n.Path), n.Mode)
 	}
 	number := w.path

@@ -3,7 +3,11 @@ package rootfs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Choice is what of a tree is in a file system image.
@@ -41,6 +45,54 @@ func (c *Choice) Contents(ctx context.Context) iter.Seq2[*Node, error] {
 			}
 		}
 	}
+}
+
+// What Linux takes of a name, and of a symbolic link: NAME_MAX, and PATH_MAX without the zero at its end. Since 6.9 it
+// takes no longer link from a file system than a page.
+const (
+	maxName   = unix.NAME_MAX
+	maxTarget = unix.PathMax - 1
+)
+
+// Visit calls path for every path that is in the image, in order, directories before what is in them. name is the last
+// part of the path. It calls leave when all of the directory has come that was entered last and not left yet. A name or
+// a link that Linux would not take is an error.
+func (c *Choice) Visit(ctx context.Context, path func(n *Node, name string) error, leave func() error) error {
+	var open []string // from the root to the directory whose entries come
+	for n, err := range c.Chosen(ctx) {
+		if err != nil {
+			return err
+		}
+		parent, name := ".", n.Path
+		if i := strings.LastIndexByte(n.Path, '/'); i >= 0 {
+			parent, name = n.Path[:i], n.Path[i+1:]
+		}
+		for n.Path != "." && open[len(open)-1] != parent {
+			open = open[:len(open)-1]
+			if err := leave(); err != nil {
+				return err
+			}
+		}
+		switch {
+		case len(name) > maxName:
+			return fmt.Errorf("%s has a name of %d bytes; Linux takes %d", Quote(n.Path), len(name), maxName)
+		case len(n.Target) > maxTarget:
+			return fmt.Errorf("%s is a symbolic link to a path of %d bytes; Linux takes %d", Quote(n.Path), len(n.Target),
+				maxTarget)
+		}
+		if err := path(n, name); err != nil {
+			return err
+		}
+		if n.Dir() {
+			open = append(open, n.Path)
+		}
+	}
+	for range open {
+		if err := leave(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // LinksOf returns how many names a file has in the image. It is right once Chosen has yielded all paths.

@@ -28,10 +28,6 @@ const (
 
 	// maxIDs is one less than a table could hold: the number in the superblock has 16 bits, and Linux takes no 0.
 	maxIDs = math.MaxUint16
-	// maxName is less than the 256 bytes of the format: Linux has NAME_MAX.
-	maxName = unix.NAME_MAX
-	// maxTarget is what PATH_MAX leaves of a link's target. Since 6.9, Linux takes no more than a page.
-	maxTarget = unix.PathMax - 1
 	// dirCount is how many entries can share a header.
 	dirCount = 256
 	// dirExtra is what a directory's size counts beside its entries: for "." and "..", which are not stored.

@@ -34,18 +34,8 @@ func newInodes(p *Packer, tree *rootfs.Choice) *inodes {
 
 // all writes the whole tree.
 func (w *inodes) all(ctx context.Context) error {
-	for n, err := range w.tree.Chosen(ctx) {
-		if err == nil {
-			err = w.node(n)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for len(w.open) > 0 {
-		if err := w.endDir(); err != nil {
-			return err
-		}
+	if err := w.tree.Visit(ctx, w.node, w.endDir); err != nil {
+		return err
 	}
 	// Linux does not mount an image whose table of directories is empty, as it is if the root is.
 	if block, offset := w.dirs.at(); block == 0 && offset == 0 {
@@ -54,24 +44,8 @@ func (w *inodes) all(ctx context.Context) error {
 	return nil
 }
 
-// node writes a path of the tree. Paths come in order, with directories before what is in them.
-func (w *inodes) node(n *rootfs.Node) error {
-	parent, name := ".", n.Path
-	if i := strings.LastIndexByte(n.Path, '/'); i >= 0 {
-		parent, name = n.Path[:i], n.Path[i+1:]
-	}
-	for n.Path != "." && w.open[len(w.open)-1].node.Path != parent {
-		if err := w.endDir(); err != nil {
-			return err
-		}
-	}
-	switch {
-	case len(name) > maxName:
-		return fmt.Errorf("%s has a name of %d bytes; Linux takes %d", rootfs.Quote(n.Path), len(name), maxName)
-	case len(n.Target) > maxTarget:
-		return fmt.Errorf("%s is a symbolic link to a path of %d bytes; Linux takes %d", rootfs.Quote(n.Path),
-			len(n.Target), maxTarget)
-	}
+// node writes a path of the tree: see rootfs.Choice.Visit.
+func (w *inodes) node(n *rootfs.Node, name string) error {
 	if n.Dir() {
 		w.count++
 		w.open = append(w.open, &directory{node: n, number: w.count})
