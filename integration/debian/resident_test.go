@@ -53,10 +53,10 @@ func occupies(t testing.TB, log string) occupied {
 	}
 }
 
-// BenchmarkResident compares what the forms of a root have in memory after a boot in which nothing but the system itself
-// has read files: with little memory, and with 1 GiB. Packed files must bind no more than goal of what unpacked ones do.
-// With 1 GiB the kernel keeps so much free for itself in any form that only little memory has the same goal for what is
-// in use. The benchmark prints a table, and /proc/meminfo of each system.
+// BenchmarkResident compares what the forms of a root have in memory after a boot in which nothing but the system
+// itself has read files: with little memory, and with 1 GiB. Packed files must bind no more than goal of what unpacked
+// ones do. With 1 GiB the kernel keeps so much free for itself in any form that only little memory has the same goal
+// for what is in use. The benchmark prints a table, and /proc/meminfo of each system.
 func BenchmarkResident(b *testing.B) {
 	const goal, little = 0.45, "464M"
 	img := debian(b)
