@@ -315,7 +315,7 @@ bench: all out/debian.oci payload
 	ls -l out/wyrcan.*
 	go test -run '^$$' -bench . ./pkg/...
 	go run ./tools/bench -kernel -layer 1024
-	go test -run '^$$' -bench Forms -benchtime 1x -timeout 30m ./integration/debian
+	go test -run '^$$' -bench 'Forms|Resident' -benchtime 1x -timeout 60m ./integration/debian
 	go test -run '^$$' -bench Memory -benchtime 1x -timeout 180m ./integration/debian
 	go test -run '^$$' -bench Large/mixed -benchtime 1x -timeout 90m ./integration/large/synthetic
 

@@ -21,10 +21,11 @@ func budget() bundle.Budget {
 		copies = kexec.Copies()
 	}
 	return bundle.Budget{
-		Read:    available,
-		Copies:  copies,
-		Reserve: 24 << 20,
-		Remedy:  "use a smaller image or add memory",
+		Read:       available,
+		Copies:     copies,
+		Reserve:    24 << 20,
+		Processors: memory.Processors(memory.Possible),
+		Remedy:     "use a smaller image or add memory",
 	}
 }
 

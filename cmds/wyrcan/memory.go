@@ -110,9 +110,10 @@ func number(file string) (int64, error) {
 // budget is the memory that an image may use on this system, where other programs run too.
 func (c *cmd) budget() bundle.Budget {
 	return bundle.Budget{
-		Read:    c.room,
-		Reserve: 64 << 20, // with less the kernel would end other programs, or this one
-		Remedy:  "end other programs, use a smaller image or add memory",
+		Read:       c.room,
+		Reserve:    64 << 20, // with less the kernel would end other programs, or this one
+		Processors: memory.Processors(filepath.Join(c.root, memory.Possible)),
+		Remedy:     "end other programs, use a smaller image or add memory",
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 // Unpacked files (Tmpfs) are a file system without the limits of an overlay, and none is faster to read. So they are
 // the root where the memory is plenty: where they leave half of it or more to what runs. Where they leave less, the
 // root is an image, if the kernel can mount one: it takes a third of the memory, and is mounted long before the files would
-// be unpacked. Container engines keep images in an overlay, which cannot lie on another one. So an image with one of
+// be unpacked. It does not take that little where the kernel has to be ready for hundreds of processors, and is left
+// alone where it takes more than the files. Container engines keep images in an overlay, which cannot lie on another one. So an image with one of
 // them is unpacked wherever that boots. docs/benchmarks.md has the measurements.
 const Auto Root = "auto"
 
@@ -29,6 +30,9 @@ func prefer(total int64, s Sizes, engine string) (forms []Root, why string) {
 		return []Root{Tmpfs}, "they leave at least half of the memory free"
 	case engine != "" && s.least(Tmpfs) <= total:
 		return []Root{Tmpfs}, "the image has " + engine + ", which cannot keep its images on an overlay"
+	case s.resident(Tmpfs) <= s.resident(SquashFS) && s.least(Tmpfs) <= total:
+		return []Root{Tmpfs}, fmt.Sprintf("an image of them would take more memory, %s of it for %d processors",
+			units.MiB(decompressors(SquashFS, s.Processors)), s.Processors)
 	}
 	// EROFS is not among them: its image is as large as the unpacked files. Where that would leave half of the memory,
 	// these do so, too.
@@ -42,7 +46,8 @@ func prefer(total int64, s Sizes, engine string) (forms []Root, why string) {
 func (r Room) Expect(size int64) Root {
 	// The large layers of the tests' Debian are 2.4 to 3.8 times smaller than their files. Its tree, in which upper layers
 	// hide some of them, is twice as large as all layers are stored.
-	forms, _ := prefer(r.Total, Sizes{Files: rootfs.Stat{Pages: size * 5 / 2}}, "")
+	files := rootfs.Stat{Pages: size * 5 / 2, Bytes: size * 5 / 2}
+	forms, _ := prefer(r.Total, Sizes{Stored: size, Files: files, Processors: r.Processors}, "")
 	return forms[0]
 }
 
@@ -74,7 +79,8 @@ func (p *Plan) wanted() []Root {
 		return []Root{SquashFS, Tmpfs}
 	}
 	var forms []Root
-	forms, p.Why = prefer(p.opt.Room.Total, Sizes{Files: p.booted()}, p.engine())
+	forms, p.Why = prefer(p.opt.Room.Total, Sizes{Files: p.booted(), Processors: p.opt.Room.Processors},
+		p.engine())
 	return forms
 }
 

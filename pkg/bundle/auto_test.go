@@ -13,6 +13,10 @@ func TestPrefer(t *testing.T) {
 	files := func(mib int64) Sizes {
 		return Sizes{Files: rootfs.Stat{Pages: mib << 20, Bytes: mib << 20, Inodes: 1000, Page: 4096}}
 	}
+	processors := func(n int, s Sizes) Sizes {
+		s.Processors = n
+		return s
+	}
 	for name, c := range map[string]struct {
 		total  int64 // MiB
 		s      Sizes
@@ -32,6 +36,11 @@ func TestPrefer(t *testing.T) {
 		"an engine, plenty":         {960, files(270), "podman", Tmpfs, "at least half"},
 		"a small one":               {160, files(10), "", Tmpfs, "at least half"},
 		"small, less than it takes": {103, files(10), "", SquashFS, "less than half"},
+		"64 processors":             {600, processors(64, files(270)), "", SquashFS, "less than half"},
+		"240 processors":            {550, processors(240, files(240)), "", Tmpfs, "more memory, 163 MiB of it for 240 processors"},
+		"an image even so":          {600, processors(240, files(300)), "", SquashFS, "less than half"},
+		"unpacked would still not":  {300, processors(240, files(240)), "", SquashFS, "less than half"},
+		"plenty for any number":     {960, processors(240, files(240)), "", Tmpfs, "at least half"},
 	} {
 		forms, why := prefer(c.total<<20, c.s, c.engine)
 		if forms[0] != c.want || !strings.Contains(why, c.why) || forms[len(forms)-1] != Tmpfs {
@@ -110,6 +119,44 @@ func TestNeeds(t *testing.T) {
 		again := p.Needs(forms, p.Sizes(0, made))
 		if again[1].Resident > 2<<20 || again[1].Least >= image.Least {
 			t.Errorf("%s: with the true size %+v", name, again)
+		}
+	}
+}
+
+// TestProcessors counts what a mounted image takes for each processor: before the download, when the form is chosen, and
+// at the end, when a machine with too little is refused.
+func TestProcessors(t *testing.T) {
+	data := imagetest.File("data", strings.Repeat("0123456789abcdef", 64<<16)) // 64 MiB
+	for _, c := range []struct {
+		processors int
+		expect     Root
+		chosen     Root
+		err        string
+	}{
+		{0, SquashFS, SquashFS, ""},
+		{32, SquashFS, SquashFS, ""},
+		{128, Tmpfs, Tmpfs, ""},
+		{240, Tmpfs, Tmpfs, "163 MiB for 240 processors) and the machine has 200 MiB; use a smaller image"},
+	} {
+		r := room(200<<20, 4<<30)
+		r.Processors = c.processors
+		if got := r.Expect(26 << 20); got != c.expect {
+			t.Errorf("with %d processors it expects %s, want %s", c.processors, got, c.expect)
+		}
+		p, err := squashed(t, Options{Root: Auto, Wyrinit: []byte("wyrinit"), Room: r}, mountable(data)...)
+		if err != nil || p.Root != c.chosen {
+			t.Errorf("with %d processors the root is %v, %v, want %s", c.processors, p.Root, err, c.chosen)
+		}
+		p, err = squashed(t, Options{Wyrinit: []byte("wyrinit"), Room: r}, mountable(data)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := p.Make(t.Context())
+		if err == nil {
+			made.Close()
+		}
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("with %d processors Make says %v, want %q", c.processors, err, c.err)
 		}
 	}
 }

@@ -18,6 +18,8 @@ type Budget struct {
 	// Reserve is how many bytes must stay available while an image grows. With less, the kernel would soon end a
 	// process.
 	Reserve int64
+	// Processors is how many processors the machine may ever have: memory.Processors; 0 if that is not known.
+	Processors int
 	// Remedy says how more memory becomes available, as the end of a sentence: "use a smaller image or add memory".
 	Remedy string
 }
@@ -25,7 +27,7 @@ type Budget struct {
 // Room returns the memory that there is now.
 func (b Budget) Room() (Room, error) {
 	m, err := b.Read()
-	return Room{Info: m, Copies: b.Copies, Remedy: b.Remedy}, err
+	return Room{Info: m, Copies: b.Copies, Processors: b.Processors, Remedy: b.Remedy}, err
 }
 
 // Enough returns a Shortage if less than Reserve is available, or if nobody can tell.
@@ -45,8 +47,9 @@ func (b Budget) Enough() error {
 // machine can do with an image. The zero value is a machine of which nothing is known.
 type Room struct {
 	memory.Info
-	Copies int
-	Remedy string
+	Copies     int
+	Processors int
+	Remedy     string
 }
 
 // A Shortage is the error of a machine that has too little memory to work on an image. It says nothing about the image

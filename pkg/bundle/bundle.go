@@ -312,11 +312,11 @@ func (p *Plan) finish(b *Bundle) error {
 	b.Size, b.Beside = size[1], image
 	b.kernel, b.held = kernel, b.Size+image+max(kernel, p.Kernel.Room)
 	image += image * pageStructure / memory.Page
-	b.Memory = needs(p.booted(), b.Size) + image
+	b.Memory = needs(p.booted(), b.Size) + image + decompressors(p.Root, p.opt.Room.Processors)
 	total := p.opt.Room.Total
 	if total != 0 {
-		if err := canBoot(total, p.booted(), b.Size, image); err != nil {
-			return p.tooLarge(err)
+		if b.Memory > total {
+			return p.tooLarge(p.cannotBoot(b, image))
 		}
 		total -= image
 	}

@@ -127,15 +127,19 @@ func (b *Bundle) loading(copies int) int64 {
 // larger is the remedy if the whole memory of a machine is too little, no matter how much of it is available.
 const larger = "use a smaller image or add memory"
 
-// canBoot refuses a container that would not boot completely on a machine with total bytes of memory. image is the size
-// of an image of files that is left in memory.
-func canBoot(total int64, s rootfs.Stat, initrd, image int64) error {
-	if need := needs(s, initrd) + image; need > total {
-		return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd) "+
-			"and the machine has %s; %s",
-			units.MiB(need), units.MiB(s.Pages+image), units.MiB(initrd), units.MiB(total), larger)
+// cannotBoot returns the error of a container that would not boot completely. image is the size of an image of files
+// that is left in memory.
+func (p *Plan) cannotBoot(b *Bundle, image int64) error {
+	r := p.opt.Room
+	need, files, total := units.MiB(b.Memory), units.MiB(p.booted().Pages+image), units.MiB(r.Total)
+	if more := decompressors(p.Root, r.Processors); more > 0 {
+		return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd, %s for %d "+
+			"processors) and the machine has %s; %s",
+			need, files, units.MiB(b.Size), units.MiB(more), r.Processors, total, larger)
 	}
-	return nil
+	return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd) "+
+		"and the machine has %s; %s",
+		need, files, units.MiB(b.Size), total, larger)
 }
 
 // worthSqueezing reports whether a container that would not boot with an initrd of that size might boot with a smaller

@@ -1,8 +1,17 @@
 #!/bin/sh
 # Prints the state of the booted Debian on the console, and powers it off.
 say() { while read -r line; do echo "report: $line"; done; }
+# memory prints /proc/meminfo, and what is free but not in MemFree: the pages in the lists of each processor.
+memory() {
+	sed "s/^/$1: /" /proc/meminfo
+	listed=0
+	for pages in $(sed -n 's/^ *count: //p' /proc/zoneinfo); do listed=$((listed + pages)); done
+	echo "$1: Listed: $((listed * 4)) kB"
+}
 {
 	echo "systemd is $(systemctl is-system-running --wait)"
+	memory memory
+	test ! -e /sys/block/pmem0/size || echo "image: $(($(cat /sys/block/pmem0/size) / 2)) kB"
 	systemctl --failed --no-legend --plain | sed 's/^/failed: /'
 	getcap /usr/lib/witness/clock "$(command -v ping)" | sed 's/^/capability: /'
 	! test -d /sys/firmware/efi || echo 'firmware: EFI'
@@ -21,7 +30,9 @@ say() { while read -r line; do echo "report: $line"; done; }
 	sed -i -e 's/"terminal": true/"terminal": false/' \
 		-e 's|^\(\s*\)"sh"|\1"/bin/busybox", "echo", "a container speaks"|' config.json
 	runc run box < /dev/null 2>&1 | sed 's/^/runc: /'
-	grep -E '^(MemTotal|MemAvailable|Cached|Shmem):' /proc/meminfo | sed 's/^/memory: /'
+	rm -r /run/box
+	sync && echo 3 > /proc/sys/vm/drop_caches
+	memory dropped
 	echo 'done'
 } | say
 systemctl poweroff --force --force
