@@ -170,13 +170,12 @@ $O/kernel.oci: $(KERNEL) $(MODULES) $O/choice $(wildcard tools/oci/*.go)
 	tools/need depmod=kmod
 	go run ./tools/oci -kernel $(KERNEL) -modules $(MODULES) -arch $(ARCH) -o $@
 
-# The images of examples/ for the releases of Debian, as out/examples/NAME-RELEASE.oci. Those of bookworm have the kernel
-# for virtual machines, which is a fifth of the other one. The tests log in with the key.
+# The images of examples/ for the releases of Debian, as out/examples/NAME-RELEASE.oci. They have the kernel for virtual
+# machines, which is a fraction of the other one. The tests log in with the key.
 EXAMPLE = tools/need mmdebstrap=mmdebstrap buildah=buildah && tools/example $@
 .PRECIOUS: out/examples/debian-%.oci
-out/examples/debian-bookworm.oci: SMALL = KERNEL=linux-image-cloud-$(HOST)
 out/examples/debian-%.oci: tools/example $(shell find examples/debian examples/common -type f)
-	$(EXAMPLE) $* debian $(SMALL)
+	$(EXAMPLE) $* debian KERNEL=linux-image-cloud-$(HOST)
 out/examples/server-%.oci: out/examples/debian-%.oci out/examples/key $(shell find examples/server -type f)
 	$(EXAMPLE) $< server KEYS="$$(cat out/examples/key.pub)"
 out/examples/containers-%.oci: out/examples/server-%.oci $(shell find examples/containers -type f)

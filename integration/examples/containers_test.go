@@ -23,8 +23,8 @@ func (s site) offersContainers(t *testing.T) {
 // they find each other by name.
 func (s site) runsContainers(t *testing.T) {
 	s.wants(t, `podman info --format '{{.Store.GraphDriverName}} {{.Host.NetworkBackend}} {{.Host.OCIRuntime.Name}}'
-		podman run --rm registry.example:5001/box sh -c 'echo a container speaks'
-		podman run --rm registry.example:5001/box wget -q -O - http://registry.example:5001/v2/box/tags/list
+		podman run --rm registry.example:5001/box \
+			sh -c 'echo a container speaks; wget -q -O - http://registry.example:5001/v2/box/tags/list'
 		podman network create together
 		podman run --detach --network together --name server registry.example:5001/box \
 			sh -c 'mkdir /www && echo words of another container > /www/index.html && busybox httpd -f -h /www'

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
@@ -19,16 +21,19 @@ func TestMain(m *testing.M) { vm.Main(m) }
 
 // TestSlowUpdate is the life of a server with Debian 13: its firmware starts the medium in its drive, and the first boot
 // stores the configuration in NVRAM. The next one needs nothing else. Then the tag moves at the registry, the running
-// system sees that, and reboots into the new image.
+// system sees that, and reboots into the new image. The first boot only loads what it has pulled, so until then the tag
+// is a small image's.
 func TestSlowUpdate(t *testing.T) {
 	t.Parallel()
 	clean(t, "debian-trixie")
 	clean(t, "server-trixie")
 	registry := imagetest.Distribution{}.Start(t)
-	stable := registry.Host + "/debian:stable"
-	old := push(t, server(t, "trixie"), stable)
+	stable, first := registry.Host+"/debian:stable", registry.Host+"/debian:first"
+	push(t, small(t), stable)
+	old := push(t, server(t, "trixie"), first)
 	v, at := fromDrive(t, "wyr.efi=write,yes "+vm.Boot(fromGuest(stable))+" wyr.arg=console=ttyS0")
 	v.Wait(`^wyrboot: NVRAM holds the configuration`, patience)
+	skopeo(t, "docker://"+first, "docker://"+stable)
 	v.Wait(`^wyrboot: reboots`, time.Minute)
 	v.Wait(`^wyrboot: configuration: wyr\.img, .* from NVRAM`, patience)
 	v.Wait(`^wyrboot: starts kernel 6\.12\.\S+ of `+fromGuest(stable), patience)
@@ -47,6 +52,14 @@ func TestSlowUpdate(t *testing.T) {
 	after := at.probe(t, v, dns)
 	sound(t, after, map[string]string{"release": "trixie", "second": "yes"})
 	different(t, before, after)
+}
+
+// small returns an image that has what Wyrcan needs, and nothing else.
+func small(t *testing.T) v1.Image {
+	t.Helper()
+	return imagetest.Image(t, imagetest.Files(imagetest.Dir("boot"),
+		imagetest.File("boot/wyrcan.kernel", read(t, vm.Artefact(t, "wyrcan.kernel"))),
+		imagetest.File("init", read(t, vm.Artefact(t, "wyrcan.demo"))).Mode(0o755)))
 }
 
 // fromDrive starts a machine with OVMF from out/wyrcan.iso. The hypervisor gives it the arguments of Wyrcan.

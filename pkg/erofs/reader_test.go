@@ -2,9 +2,7 @@ package erofs_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -245,8 +243,7 @@ func (r *reader) file(tree report.Tree, at string, e entry) error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(data)
-		n.Sum = hex.EncodeToString(sum[:])
+		n.Sum = report.Sum(data)
 	case unix.S_IFLNK:
 		data, err := r.data(n)
 		if err != nil {

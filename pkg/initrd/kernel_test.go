@@ -2,8 +2,6 @@ package initrd_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -75,8 +73,7 @@ func unpackOne(t report.Tree, data []byte) (int64, error) {
 		}
 		switch kind {
 		case unix.S_IFREG:
-			sum := sha256.Sum256(body)
-			f.Size, f.Sum = int64(len(body)), hex.EncodeToString(sum[:])
+			f.Size, f.Sum = int64(len(body)), report.Sum(body)
 		case unix.S_IFLNK:
 			f.Target = string(body)
 			if f.Target == "" || len(f.Target) >= unix.PathMax || strings.Contains(f.Target, "\x00") {

@@ -2,7 +2,6 @@ package squashfs_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -306,7 +305,7 @@ func (r *reader) file(m *meta, f *report.File, long bool) (uint32, error) {
 	if fragment == 1<<32-1 && f.Size%r.block > 0 {
 		blocks++
 	}
-	h := sha256.New()
+	h := report.NewSum()
 	for left := f.Size; blocks > 0; blocks-- {
 		b, err := m.read(4)
 		if err != nil {
