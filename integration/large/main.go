@@ -1,5 +1,5 @@
 // Large is the /init of a container that is larger than 4 GiB. For every file in /large it prints the size, and whether
-// all pages have the content that package pattern wrote.
+// all pages have the content that package pattern wrote, or which file before it is the same one.
 package main
 
 import (
@@ -18,8 +18,9 @@ func main() {
 	if err != nil {
 		fmt.Printf("large: %v\n", err)
 	}
+	seen := map[uint64]string{}
 	for _, name := range names {
-		if err := look(name); err != nil {
+		if err := look(name, seen); err != nil {
 			fmt.Printf("large: %v\n", err)
 		}
 	}
@@ -28,7 +29,8 @@ func main() {
 	select {}
 }
 
-func look(name string) error {
+// look prints what a file is like. seen are the names of the files that were read before, by their inode.
+func look(name string, seen map[uint64]string) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -42,18 +44,20 @@ func look(name string) error {
 	if err != nil && err != unix.ENODATA {
 		return err
 	}
-	written := filepath.Base(name)
-	if written == "other-name" {
-		written = "one"
+	content := "all pages"
+	if other, ok := seen[st.Ino]; ok {
+		content = "is " + other
+	} else {
+		size, err := pattern.Check(f, filepath.Base(name))
+		if err != nil {
+			return err
+		}
+		if size != st.Size {
+			return fmt.Errorf("%s has %d bytes in pages, but its size is %d", name, size, st.Size)
+		}
 	}
-	size, err := pattern.Check(f, written)
-	if err != nil {
-		return err
-	}
-	if size != st.Size {
-		return fmt.Errorf("%s has %d bytes in pages, but its size is %d", name, size, st.Size)
-	}
-	fmt.Printf("large: %s %o %d %d %d %d and all pages\n", filepath.Base(name), st.Mode, st.Size, st.Nlink, st.Mtim.Sec,
-		max(0, capability))
+	seen[st.Ino] = filepath.Base(name)
+	fmt.Printf("large: %s %o %d %d %d %d and %s\n", filepath.Base(name), st.Mode, st.Size, st.Nlink, st.Mtim.Sec,
+		max(0, capability), content)
 	return nil
 }

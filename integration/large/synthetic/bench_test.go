@@ -40,18 +40,10 @@ func kernel() imagetest.Layer {
 }
 
 // BenchmarkLarge makes a kernel and an initrd, with a root in SquashFS, of images of many sizes. It reports seconds,
-// seconds of the processors, the peak of the memory, and the size of the initrd. The image comes from a registry that
-// makes it while it is read. The rows "mixed" show how that grows; the others are extremes.
+// seconds of the processors, the peak of the memory, and the size of what was made: the initrd. The image comes from a
+// registry that makes it while it is read. The rows "mixed" show how that grows; the others are extremes.
 func BenchmarkLarge(b *testing.B) {
-	type row struct {
-		name  string
-		shape synthetic.Shape
-	}
-	var rows []row
-	for _, mb := range []int64{64, 256, 1000, 2000, 4000, 8000} {
-		rows = append(rows, row{fmt.Sprintf("mixed/%dMB", mb), synthetic.Mixed(mb * 1e6)})
-	}
-	rows = append(rows,
+	rows := append(mixed(),
 		row{"all/10000MB", synthetic.Mixed(10 * gb)},
 		row{"small/5000MB", synthetic.Shape{Small: 5 * gb}},
 		row{"small/20000MB", synthetic.Shape{Small: 20 * gb, Of: synthetic.Text}},
@@ -63,18 +55,38 @@ func BenchmarkLarge(b *testing.B) {
 	program := vm.Artefact(b, "wyrcan")
 	for _, r := range rows {
 		b.Run(r.name, func(b *testing.B) {
-			info, err := memory.Read("/proc/meminfo")
-			if err != nil {
-				b.Fatal(err)
-			}
-			if bytes := r.shape.Small + r.shape.Large; info.Available < bytes+1<<30 {
-				b.Skipf("%d MB are available", info.Available/1e6)
-			}
+			r.needsMemory(b)
 			ref := serve(b, r.shape)
 			for b.Loop() {
 				morph(b, program, ref)
 			}
 		})
+	}
+}
+
+// A row is an image to be measured.
+type row struct {
+	name  string
+	shape synthetic.Shape
+}
+
+// mixed returns images of growing size.
+func mixed() (rows []row) {
+	for _, mb := range []int64{64, 256, 1000, 2000, 4000, 8000} {
+		rows = append(rows, row{fmt.Sprintf("mixed/%dMB", mb), synthetic.Mixed(mb * 1e6)})
+	}
+	return rows
+}
+
+// needsMemory skips an image for which this machine has too little memory.
+func (r row) needsMemory(b *testing.B) {
+	b.Helper()
+	info, err := memory.Read("/proc/meminfo")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if bytes := r.shape.Small + r.shape.Large; info.Available < bytes+1<<30 {
+		b.Skipf("%d MB are available", info.Available/1e6)
 	}
 }
 
@@ -113,11 +125,15 @@ func morph(b *testing.B, program, ref string) {
 	if err != nil || failed != nil {
 		b.Fatalf("wyrcan morph: %v, %v: %s", err, failed, &said)
 	}
-	most := <-peak
+	took(b, cmd, <-peak, size)
+}
+
+// took reports what a program took that has ended, and the size of what it made.
+func took(b *testing.B, cmd *exec.Cmd, most use, size int64) {
 	b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), "cpu-s")
 	b.ReportMetric(float64(most.heap)/1e6, "heap-MB")
 	b.ReportMetric(float64(most.sum)/1e6, "peak-MB")
-	b.ReportMetric(float64(size)/1e6, "initrd-MB")
+	b.ReportMetric(float64(size)/1e6, "made-MB")
 }
 
 // use is memory of a process in bytes: the peak of its own pages, and of these and its files in memory together.
