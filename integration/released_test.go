@@ -73,8 +73,8 @@ func TestReleased(t *testing.T) {
 	}
 }
 
-// copyTree returns a copy of the tree with the files of a release, as make has left them. It takes nothing else of out/,
-// where make builds what other tests use at the same time.
+// copyTree returns a copy of the tree with the files of a release, as make has left them. It takes nothing else of
+// out/, where make builds what other tests use at the same time.
 func copyTree(t *testing.T, tree string) string {
 	t.Helper()
 	top := t.TempDir()
@@ -94,8 +94,8 @@ type parts struct {
 	Files    []struct{ FileName string }
 }
 
-// checkParts compares the list of the parts of a release with what is there: the files; the packages whose functions the
-// busybox has; and the version of the kernel.
+// checkParts compares the list of the parts of a release with what is there: the files; the packages whose functions
+// the busybox has; and the version of the kernel.
 func checkParts(t *testing.T, dir, prefix, arch string) {
 	t.Helper()
 	var list parts

@@ -19,10 +19,10 @@ import (
 // TestMain lets more tests start than machines can run.
 func TestMain(m *testing.M) { vm.Main(m) }
 
-// TestSlowUpdate is the life of a server with Debian 13: its firmware starts the medium in its drive, and the first boot
-// stores the configuration in NVRAM. The next one needs nothing else. Then the tag moves at the registry, the running
-// system sees that, and reboots into the new image. The first boot only loads what it has pulled, so until then the tag
-// is a small image's.
+// TestSlowUpdate is the life of a server with Debian 13: its firmware starts the medium in its drive, and the first
+// boot stores the configuration in NVRAM. The next one needs nothing else. Then the tag moves at the registry, the
+// running system sees that, and reboots into the new image. The first boot only loads what it has pulled, so until then
+// the tag is a small image's.
 func TestSlowUpdate(t *testing.T) {
 	t.Parallel()
 	clean(t, "debian-trixie")

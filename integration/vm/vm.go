@@ -46,6 +46,7 @@ type Machine struct {
 	Long    bool     // the machine takes minutes, so it starts before others that wait
 	NetNS   string   // the network namespace that QEMU runs in; "" is this process's
 	NoRNG   bool     // the machine has no source of random numbers but its own timing
+	Forgets bool     // an emulated machine keeps few translations of code; a kernel after another starts faster then
 
 	// Firmware are options for the firmware and what it boots, instead of kernel and initrd.
 	Firmware []string
@@ -168,6 +169,9 @@ func (m Machine) run(t testing.TB) (*VM, error) {
 	command := m.command
 	if command == "" {
 		command = on.command(t)
+		if m.Forgets {
+			command = strings.Replace(command, "-accel tcg", "-accel tcg,tb-size=64", 1)
+		}
 	}
 	if m.NetNS != "" {
 		command = "ip netns exec " + m.NetNS + " " + command
@@ -419,8 +423,8 @@ func (e *escapes) strip(to, p []byte) []byte {
 // of -cpu max, a boot takes a sixth more of the host's time.
 //
 // It has no cmpxchg16b: to emulate that, QEMU stops the other processor, and the kernel's allocator uses the
-// instruction all the time. It has no pclmulqdq, which QEMU does bit by bit: the CRC-32 of a layer's gzip takes less time
-// without. Nor has it AES, as no processor has that alone: aesni_intel of Linux 6.1 then never ends its own test.
+// instruction all the time. It has no pclmulqdq, which QEMU does bit by bit: the CRC-32 of a layer's gzip takes less
+// time without. Nor has it AES, as no processor has that alone: aesni_intel of Linux 6.1 then never ends its own test.
 const processor = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt"
 
 // Max is the option of QEMU for the processor with every instruction that it can emulate.

@@ -13,10 +13,11 @@ import (
 //
 // Unpacked files (Tmpfs) are a file system without the limits of an overlay, and none is faster to read. So they are
 // the root where the memory is plenty: where they leave half of it or more to what runs. Where they leave less, the
-// root is an image, if the kernel can mount one: it takes a third of the memory, and is mounted long before the files would
-// be unpacked. It does not take that little where the kernel has to be ready for hundreds of processors, and is left
-// alone where it takes more than the files. Container engines keep images in an overlay, which cannot lie on another one. So an image with one of
-// them is unpacked wherever that boots. docs/benchmarks.md has the measurements.
+// root is an image, if the kernel can mount one: it takes a third of the memory, and is mounted long before the files
+// would be unpacked. But the kernel also has memory ready for each processor that may ever be there. Where an image
+// takes more than the files for that, they are unpacked. Container engines keep images in an overlay, which cannot lie
+// on another one. So an image with one of them is unpacked wherever that boots. docs/benchmarks.md has the
+// measurements.
 const Auto Root = "auto"
 
 // prefer returns the forms that Auto tries, in the order of preference, on a machine with total bytes of memory, 0 if

@@ -123,8 +123,8 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
-// TestProcessors counts what a mounted image takes for each processor: before the download, when the form is chosen, and
-// at the end, when a machine with too little is refused.
+// TestProcessors counts what a mounted image takes for each processor: before the download, when the form is chosen,
+// and at the end, when a machine with too little is refused.
 func TestProcessors(t *testing.T) {
 	data := imagetest.File("data", strings.Repeat("0123456789abcdef", 64<<16)) // 64 MiB
 	for _, c := range []struct {

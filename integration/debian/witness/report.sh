@@ -4,9 +4,7 @@ say() { while read -r line; do echo "report: $line"; done; }
 # memory prints /proc/meminfo, and what is free but not in MemFree: the pages in the lists of each processor.
 memory() {
 	sed "s/^/$1: /" /proc/meminfo
-	listed=0
-	for pages in $(sed -n 's/^ *count: //p' /proc/zoneinfo); do listed=$((listed + pages)); done
-	echo "$1: Listed: $((listed * 4)) kB"
+	awk -v when="$1" '$1 == "count:" { pages += $2 } END { print when ": Listed: " pages * 4 " kB" }' /proc/zoneinfo
 }
 {
 	echo "systemd is $(systemctl is-system-running --wait)"
