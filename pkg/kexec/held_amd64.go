@@ -63,7 +63,7 @@ func canHold() error {
 	if err != nil {
 		return err
 	}
-	if what := encryption(cpuinfo); what != "" {
+	if what := encryption(cpuinfo); what != "" && !plain(kernelLog()) {
 		return fmt.Errorf("this machine's memory may be encrypted (%s)", what)
 	}
 	f, err := os.Open(pagemap)
@@ -79,8 +79,8 @@ func canHold() error {
 }
 
 // encryption returns by what the machine's memory may be encrypted, as its processors tell. Then page tables have a bit
-// for that, which ours do not have: arch/x86/mm/mem_encrypt*.c, arch/x86/coco. The processor flag sme only says that
-// the firmware allows it; whether the kernel does it, it tells nobody.
+// for that, which ours do not have: arch/x86/mm/mem_encrypt*.c, arch/x86/coco. The flags only say that the firmware
+// allows it; plain says whether the kernel does it.
 func encryption(cpuinfo []byte) string {
 	for line := range bytes.Lines(cpuinfo) {
 		if !bytes.HasPrefix(line, []byte("flags")) {
@@ -95,6 +95,33 @@ func encryption(cpuinfo []byte) string {
 		return ""
 	}
 	return ""
+}
+
+// plain reports whether the kernel's log shows that it encrypts no memory. Nothing else tells. The log must have its
+// first line still, and none of those about encryption: of Linux from 5.8 on, and of those before (mem_encrypt_init in
+// arch/x86/mm/mem_encrypt.c).
+func plain(log []byte) bool {
+	for _, active := range []string{"Memory Encryption Features active", "Secure Memory Encryption (SME) active",
+		"Secure Encrypted Virtualization (SEV) active"} {
+		if bytes.Contains(log, []byte(active)) {
+			return false
+		}
+	}
+	return bytes.Contains(log, []byte("Linux version "))
+}
+
+// kernelLog returns what the kernel still has of its log, or nothing if it does not give it.
+func kernelLog() []byte {
+	size, err := unix.Klogctl(unix.SYSLOG_ACTION_SIZE_BUFFER, nil)
+	if err != nil {
+		return nil
+	}
+	log := make([]byte, size)
+	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
+	if err != nil {
+		return nil
+	}
+	return log[:n]
 }
 
 // read reads in which frames everything is, and reports whether a part of it is elsewhere than it was.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/u-root/u-root/pkg/boot/kexec"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/memory"
@@ -290,6 +292,34 @@ func TestEncryption(t *testing.T) {
 		if got := encryption([]byte(text)); got != want {
 			t.Errorf("encryption(%q) = %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestPlain takes the log of a kernel that encrypts nothing for that only if its beginning is still there.
+func TestPlain(t *testing.T) {
+	const begin = "<5>[    0.000000] Linux version 6.1.0-56-amd64 (debian-kernel@lists.debian.org)\n"
+	for log, want := range map[string]bool{
+		"":                                   false,
+		"<6>[    9.000000] the end of a log": false,
+		begin + "<6>[    0.100000] Memory: 1 K available":                              true,
+		begin + "<6>[    0.200000] AMD Memory Encryption Features active: SME\n":       false, // 5.10
+		begin + "<6>[    0.200000] Memory Encryption Features active: AMD SEV\n":       false,
+		begin + "<6>[    0.200000] AMD Secure Memory Encryption (SME) active\n":        false, // 4.14
+		begin + "<6>[    0.200000] AMD Secure Encrypted Virtualization (SEV) active\n": false,
+	} {
+		if got := plain([]byte(log)); got != want {
+			t.Errorf("plain(%q) = %v", log, got)
+		}
+	}
+}
+
+// TestKernelLog reads the log of this machine's kernel.
+func TestKernelLog(t *testing.T) {
+	if size, err := unix.Klogctl(unix.SYSLOG_ACTION_SIZE_UNREAD, nil); err != nil || size == 0 {
+		t.Skipf("the kernel has no log for this program: %v", err)
+	}
+	if log := kernelLog(); !bytes.HasPrefix(log, []byte("<")) {
+		t.Errorf("the kernel's log is %q", log)
 	}
 }
 
