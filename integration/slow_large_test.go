@@ -8,8 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
+	"path"
 	"path/filepath"
 	"testing"
 	"time"
@@ -52,9 +51,7 @@ func TestSlowLarge(t *testing.T) {
 	// The image is left in memory. It is larger than half of that, and only the memory above the first 4 GiB has room for
 	// it in one piece.
 	t.Run("in place", func(t *testing.T) {
-		img, err := mutate.AppendLayers(imagetest.Image(t, layerOf(t, "wyrcan.kernel"), init, driversLayer(t,
-			"crypto/crc32c_generic", "lib/libcrc32c", "fs/erofs/erofs", "fs/overlayfs/overlay", "drivers/nvdimm/libnvdimm",
-			"drivers/nvdimm/nd_btt", "drivers/nvdimm/nd_pmem", "drivers/nvdimm/nd_e820")), layer)
+		img, err := mutate.AppendLayers(imagetest.Image(t, erofsLayer(t), init), layer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,35 +72,16 @@ func TestSlowLarge(t *testing.T) {
 	})
 }
 
-// driversLayer returns a layer with modules of the kernel out/wyrcan.kernel.
-func driversLayer(t *testing.T, modules ...string) imagetest.Layer {
+// erofsLayer returns a layer with the kernel out/wyrcan.kernel, and its modules for an EROFS image that was left in
+// memory.
+func erofsLayer(t *testing.T) imagetest.Layer {
 	t.Helper()
-	imagetest.NeedsPrograms(t, "depmod")
-	dirs, err := filepath.Glob(vm.Artefact(t, "kernel/lib/modules") + "/*")
-	if err != nil || len(dirs) != 1 {
-		t.Fatalf("the kernel's modules are in %q, %v", dirs, err)
+	kernel, version := ourKernel(t)
+	layer := imagetest.Files(imagetest.File("boot/wyrcan.kernel", string(kernel)))
+	for name, content := range modulesFor(t, version, "crc32c_generic", "erofs", "overlay", "nd_pmem", "nd_e820") {
+		layer.Entries = append(layer.Entries, imagetest.File(path.Join("lib/modules", version, name), string(content)))
 	}
-	version, stage := filepath.Base(dirs[0]), t.TempDir()
-	dir := "lib/modules/" + version
-	names := []string{"modules.builtin", "modules.order"}
-	for _, name := range modules {
-		names = append(names, "kernel/"+name+".ko")
-	}
-	for _, name := range names {
-		to := filepath.Join(stage, dir, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		write(t, to, string(read(t, filepath.Join(dirs[0], name))))
-	}
-	if out, err := exec.Command("depmod", "-b", stage, version).CombinedOutput(); err != nil {
-		t.Fatalf("depmod: %v: %s", err, out)
-	}
-	var entries []imagetest.Entry
-	for _, name := range append(names, "modules.dep") {
-		entries = append(entries, imagetest.File(dir+"/"+name, string(read(t, filepath.Join(stage, dir, name)))))
-	}
-	return imagetest.Files(entries...)
+	return layer
 }
 
 // smaller is the size of the other file in a largeLayer.

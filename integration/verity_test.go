@@ -18,14 +18,14 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
-// TestVerity boots a container whose kernel checks the root, from where kexec has left it in memory. A bit of a file is
-// then changed there: that file cannot be read any more, and the kernel says why. All others can.
+// TestVerity boots a container whose kernel checks the root, an EROFS image, from where kexec has left it in memory. A
+// bit of a file is then changed there: that file cannot be read any more, and the kernel says why. All others can.
 func TestVerity(t *testing.T) {
 	t.Parallel()
 	c := checkedRoot(t)
 	v := vm.Machine{Kernel: vm.Unpacked(t), CPUs: 1, Cmdline: vm.Boot(fromGuest(c.push(t))) +
-		" wyr.root=squashfs wyr.verity=yes wyr.arg=\"console=ttyS0 flip=/victim\""}.Start(t)
-	said := v.Wait(`^wyrboot: kernel \S+, initrd of \S+ MB \(beside SquashFS of \S+ MB\), command line `+
+		" wyr.root=erofs wyr.verity=yes wyr.arg=\"console=ttyS0 flip=/victim\""}.Start(t)
+	said := v.Wait(`^wyrboot: kernel \S+, initrd of \S+ MB \(beside EROFS of \S+ MB\), command line `+
 		`"wyr\.roothash=([0-9a-f]{64}) console=ttyS0 flip=/victim"\n`, bootTime+stepTime)
 	hash := said[1]
 	line := "wyr.roothash=" + hash + " console=ttyS0 flip=/victim"
@@ -47,8 +47,8 @@ func TestVerity(t *testing.T) {
 	v.Never(`is another file|^wyrinit: `)
 }
 
-// TestVerityMorph starts such a container as a boot loader does, with the image in the initrd. A bit was changed before
-// that: nobody reads another file than what the command line stands for.
+// TestVerityMorph starts such a container as a boot loader does, with a SquashFS image in the initrd. A bit was changed
+// before that: nobody reads another file than what the command line stands for.
 func TestVerityMorph(t *testing.T) {
 	t.Parallel()
 	c := checkedRoot(t)
@@ -100,8 +100,8 @@ func checkedRoot(t *testing.T) checked {
 		"text": bytes.Repeat([]byte("lorem ipsum dolor sit amet "), 1<<16), "small": []byte("small"),
 		"init": vm.Program(t, "./flipper"),
 	}
-	for name, content := range modulesFor(t, version, "nd_pmem", "nd_e820", "loop", "squashfs", "overlay", "dm_verity",
-		"sha256_ssse3") {
+	for name, content := range modulesFor(t, version, "nd_pmem", "nd_e820", "loop", "squashfs", "erofs", "crc32c_generic",
+		"overlay", "dm_verity", "sha256_ssse3") {
 		files[path.Join("lib/modules", version, name)] = content
 	}
 	l := imagetest.Files(imagetest.File("boot/wyrcan.kernel", string(kernel)), imagetest.Dir("dev"),
