@@ -55,7 +55,7 @@ func TestSlowLarge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bootsLarge(t, vm.Machine{Memory: "8G", Kernel: vm.Unpacked(t),
+		bootsLarge(t, vm.Machine{Memory: "8G", Kernel: vm.Unpacked(t), QEMU: vm.AES,
 			Cmdline: "wyr.arg=console=ttyS0 wyr.root=erofs"}, img, beyond, `[\d.]+ .B \(beside EROFS of 4\.3\d GB\)`)
 	})
 	// A file that just needs parts, in a machine that has to pack some of it. The host has no memory for both machines at
