@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
-	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
 
 // An occupied memory is what a booted system takes, in MiB, with the image that lies beside the kernel's memory.
@@ -59,11 +58,7 @@ func occupies(t testing.TB, log string) occupied {
 // for what is in use. The benchmark prints a table, and /proc/meminfo of each system.
 func BenchmarkResident(b *testing.B) {
 	const goal, little = 0.45, "464M"
-	img := debian(b)
-	registry := imagetest.Serve(b)
-	ref := registry.Push(b, "debian", img)
-	version, _ := checked(b, ref)
-	without := registry.Push(b, "without", withoutPlace(b, img, version))
+	refs, _ := published(b)
 	for b.Loop() {
 		table := "\n| form | `-m` | in use | bound | caches dropped |\n| --- | ---: | ---: | ---: | ---: |\n"
 		var unpacked occupied
@@ -76,11 +71,7 @@ func BenchmarkResident(b *testing.B) {
 			{"squashfs, in place", "squashfs", "1G", false, ""},
 			{"erofs, in place", "erofs", "1G", false, ""},
 		} {
-			from := ref
-			if f.loop {
-				from = without
-			}
-			has := f.resident(b, from)
+			has := f.resident(b, refs[f.loop])
 			if f.root == "tmpfs" {
 				unpacked = has
 			}

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 )
@@ -53,11 +51,7 @@ type measured struct {
 // QEMU keeps the translations of code that was overwritten, which costs time where the next kernel writes and runs:
 // half a second until /init. A real machine has no such thing, so QEMU keeps few of them here.
 func BenchmarkForms(b *testing.B) {
-	img := debian(b)
-	registry := imagetest.Serve(b)
-	ref := registry.Push(b, "debian", img)
-	version, least := checked(b, ref)
-	without := registry.Push(b, "without", withoutPlace(b, img, version))
+	refs, least := published(b)
 	for b.Loop() {
 		table := "\n| form | `-m` | MB | pull and convert | load | to /init | to the root | to read all | in use | bound | " +
 			"caches dropped | least |\n" +
@@ -69,12 +63,8 @@ func BenchmarkForms(b *testing.B) {
 			{"squashfs, in place", "squashfs", "1G", false, `\(beside SquashFS of ([0-9.]+) MB\)`},
 			{"erofs, in place", "erofs", "1G", false, `\(beside EROFS of ([0-9.]+) MB\)`},
 		} {
-			from := ref
-			if f.loop {
-				from = without
-			}
 			m := vm.Machine{Kernel: vm.Unpacked(b), Memory: f.memory, Forgets: true, Long: true,
-				Cmdline: arguments(from) + " wyr.root=" + f.root}
+				Cmdline: arguments(refs[f.loop]) + " wyr.root=" + f.root}
 			row := f.row(b, m.Start(b).Until(over, patience), least[f.root])
 			b.Log(row) // a later machine may fail
 			table += row + "\n"
@@ -83,11 +73,16 @@ func BenchmarkForms(b *testing.B) {
 	}
 }
 
-// withoutPlace returns the image without the module by which its kernel finds an image that was left in memory.
-func withoutPlace(b *testing.B, img v1.Image, version string) v1.Image {
+// published pushes the tests' Debian, and under true the same without the module by which its kernel finds an image
+// that was left in memory. It returns their names, and the least memory for each form.
+func published(b *testing.B) (refs map[bool]string, least map[string]int64) {
 	b.Helper()
-	return onTop(b, img, imagetest.Files(
-		imagetest.Whiteout("usr/lib/modules/"+version+"/kernel/drivers/nvdimm/nd_e820.ko")))
+	img := debian(b)
+	registry := imagetest.Serve(b)
+	whole := registry.Push(b, "debian", img)
+	version, least := checked(b, whole)
+	return map[bool]string{false: whole, true: registry.Push(b, "without", onTop(b, img, imagetest.Files(
+		imagetest.Whiteout("usr/lib/modules/"+version+"/kernel/drivers/nvdimm/nd_e820.ko"))))}, least
 }
 
 // row returns what a machine has shown.

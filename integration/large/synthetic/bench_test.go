@@ -2,6 +2,7 @@ package synthetic_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -104,11 +105,17 @@ func serve(t testing.TB, s synthetic.Shape) string {
 
 // morph runs wyrcan morph and reports what it took.
 func morph(b *testing.B, program, ref string) {
+	dir := b.TempDir()
+	run(b, exec.CommandContext(b.Context(), program, "morph", "-root", "squashfs", "-kernel", filepath.Join(dir, "kernel"),
+		"-cmdline", filepath.Join(dir, "cmdline"), "-initrd", "-", ref),
+		func(out io.Reader) (int64, error) { return io.Copy(io.Discard, out) })
+}
+
+// run runs a program and reports what it took. size reads its output, and returns the size of what it has made.
+func run(b *testing.B, cmd *exec.Cmd, size func(out io.Reader) (int64, error)) {
+	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	dir := b.TempDir()
-	cmd := exec.CommandContext(ctx, program, "morph", "-root", "squashfs", "-kernel", filepath.Join(dir, "kernel"),
-		"-cmdline", filepath.Join(dir, "cmdline"), "-initrd", "-", ref)
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
@@ -119,21 +126,17 @@ func morph(b *testing.B, program, ref string) {
 		b.Fatal(err)
 	}
 	peak := watch(ctx, cmd.Process.Pid)
-	size, err := io.Copy(io.Discard, out)
-	failed := cmd.Wait()
+	made, err := size(out)
+	err = errors.Join(err, cmd.Wait())
 	cancel()
-	if err != nil || failed != nil {
-		b.Fatalf("wyrcan morph: %v, %v: %s", err, failed, &said)
+	if err != nil {
+		b.Fatalf("%s: %v: %s", filepath.Base(cmd.Path), err, &said)
 	}
-	took(b, cmd, <-peak, size)
-}
-
-// took reports what a program took that has ended, and the size of what it made.
-func took(b *testing.B, cmd *exec.Cmd, most use, size int64) {
+	most := <-peak
 	b.ReportMetric((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), "cpu-s")
 	b.ReportMetric(float64(most.heap)/1e6, "heap-MB")
 	b.ReportMetric(float64(most.sum)/1e6, "peak-MB")
-	b.ReportMetric(float64(size)/1e6, "made-MB")
+	b.ReportMetric(float64(made)/1e6, "made-MB")
 }
 
 // use is memory of a process in bytes: the peak of its own pages, and of these and its files in memory together.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -81,34 +80,18 @@ func BenchmarkLargeEROFS(b *testing.B) {
 
 // packed runs pack and reports what it took.
 func packed(b *testing.B, ref string) {
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
 	program, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, program)
+	cmd := exec.CommandContext(b.Context(), program)
 	cmd.Env = append(os.Environ(), packs+"="+ref)
-	var said strings.Builder
-	cmd.Stderr = &said
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	peak := watch(ctx, cmd.Process.Pid)
-	var size int64
-	_, err = fmt.Fscan(out, &size)
-	err = errors.Join(err, in.Close(), cmd.Wait())
-	cancel()
-	if err != nil {
-		b.Fatalf("%v: %s", err, &said)
-	}
-	took(b, cmd, <-peak, size)
+	run(b, cmd, func(out io.Reader) (size int64, err error) {
+		_, err = fmt.Fscan(out, &size)
+		return size, errors.Join(err, in.Close())
+	})
 }
