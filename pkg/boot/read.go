@@ -53,6 +53,12 @@ func (b *Boot) ReadStack(ctx context.Context, s Stack, own ...rootfs.Layer) (*ro
 	if k := s.Kernel.Image; k != nil {
 		opt.Under = len(k.Layers)
 	}
+	opt.Early = early(r.sizes)
+	opt.Again = func(layer int) {
+		if layer < len(r.sizes) {
+			b.again(r.sizes[layer])
+		}
+	}
 	r.opt = opt
 	tree, err := b.tree(ctx, r)
 	if rootfs.TooMuch(err) {

@@ -58,15 +58,7 @@ func (b *Boot) tree(ctx context.Context, r *reading) (*rootfs.Tree, error) {
 		if err == nil {
 			err = room.CanKeep(first.Tree.Stat().Bytes, first.Bytes, r.size)
 		}
-		if err != nil {
-			return err
-		}
-		for _, i := range first.Again {
-			if i < len(r.sizes) {
-				b.again(r.sizes[i])
-			}
-		}
-		return nil
+		return err
 	}
 	return rootfs.Read(ctx, r.layers, r.opt)
 }

@@ -25,8 +25,11 @@ func FuzzStack(f *testing.F) {
 			}
 		}
 		opt := rootfs.Options{Memory: int64(seed % 3)}
-		if seed%2 == 1 {
+		switch seed % 4 {
+		case 1:
 			opt.Twice = anyway
+		case 2, 3:
+			opt.Early = some(rand.New(rand.NewPCG(seed, 1)), len(layers))
 		}
 		tree, err := rootfs.Read(t.Context(), stack(t, layers), opt)
 		if (err != nil) != (refused != nil) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/compression"
@@ -50,6 +51,12 @@ type Options struct {
 	// keeps no content at first. When it knows the tree, it calls Twice, and returns its error. Then it opens the layers
 	// again that have a content of the tree.
 	Twice func(First) error
+	// Early are layers, by their numbers, that are read before the others, so that files of lower layers that these hide
+	// are never kept. They had better be small, because the contents of the others wait for them. Where such a file turns
+	// out to have another name, its layer is read again. It has no effect where the layers are read twice.
+	Early []int
+	// Again is told the number of each layer that is opened once more, before that begins; nil tells nobody.
+	Again func(layer int)
 	// AtOnce is how many layers are read at the same time; 0 is as many as there are processors, and at least 4. Each
 	// takes some MiB for what is on its way.
 	AtOnce int
@@ -73,6 +80,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 1 << 23
 	}
+	o.Early = slices.Compact(slices.Sorted(slices.Values(o.Early)))
 	if o.AtOnce == 0 {
 		o.AtOnce = max(4, runtime.GOMAXPROCS(0))
 	}
@@ -90,6 +98,7 @@ type bounds struct {
 	Options
 	contents spool.Room
 	cores    *cores.Cores // nil if each layer has one
+	hidden   *hidden
 	bytes    atomic.Int64
 	text     atomic.Int64
 	entries  atomic.Int64
@@ -194,8 +203,11 @@ const (
 func readLayer(ctx context.Context, l Layer, number int32, b *bounds, content Store) (*stored, error) {
 	s := &stored{name: l.String(), content: content}
 	err := s.read(ctx, l, b, func(r io.Reader, h *tar.Header, seq int32) error {
-		return s.member(r, h, number, seq, b)
+		return s.member(ctx, r, h, number, seq, b)
 	})
+	if err == nil {
+		err = b.hidden.add(number, &s.index, b.entry)
+	}
 	if err != nil {
 		content.Close()
 		return nil, err
@@ -265,7 +277,7 @@ func (s *stored) take(in io.Reader, sums sums, b *bounds, member eachMember) err
 }
 
 // member reads one member of the archive.
-func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds) error {
+func (s *stored) member(ctx context.Context, r io.Reader, h *tar.Header, number, seq int32, b *bounds) error {
 	e, err := newEntry(h)
 	if err == errSkip {
 		return nil
@@ -294,8 +306,14 @@ func (s *stored) member(r io.Reader, h *tar.Header, number, seq int32, b *bounds
 			return fmt.Errorf("is %w", b.pass(b.MaxBytes))
 		}
 		if e.size > 0 {
-			if err := s.keep(&e.inode, r); err != nil {
+			hides, err := b.hidden.has(ctx, e.path, number)
+			if err != nil {
 				return err
+			}
+			if e.off = unkept; !hides {
+				if err := s.keep(&e.inode, r); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -21,6 +21,7 @@ import (
 // Close excepted.
 type Tree struct {
 	layers []*stored
+	missed int // how many of them, the last ones, have contents that were read later: see hidden
 	root   *dentry
 	stat   Stat
 	pages  [len(pageSizes)]int64 // Stat.Pages for each size
@@ -80,6 +81,9 @@ var pageSizes = [...]int64{memory.Page, 16 << 10, 64 << 10}
 // caller closes the tree.
 func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	b := newBounds(opt)
+	if b.Twice == nil {
+		b.hidden = newHidden(b.Options, len(layers))
+	}
 	t := &Tree{layers: make([]*stored, len(layers))}
 	err := b.each(ctx, layers, func(ctx context.Context, i int) (err error) {
 		var content Store = nowhere{}
@@ -94,8 +98,13 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	if err == nil {
 		err = t.merge(ctx, b)
 	}
-	if err == nil && b.Twice != nil {
+	switch {
+	case err != nil:
+	case b.Twice != nil:
 		err = t.readAgain(ctx, layers, b)
+	case b.hidden != nil:
+		b.hidden = nil // its names are not needed any more
+		err = t.readMissed(ctx, layers, b)
 	}
 	if err != nil {
 		t.Close()
@@ -104,14 +113,20 @@ func Read(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 	return t, nil
 }
 
-// each calls read with the number of each layer, of several at the same time.
+// each calls read with the number of each layer, of several at the same time. The early ones are the first.
 func (b *bounds) each(ctx context.Context, layers []Layer, read func(ctx context.Context, number int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(b.AtOnce)
-	for i, l := range layers {
+	order := slices.Clone(b.Early)
+	for i := range layers {
+		if !slices.Contains(b.Early, i) {
+			order = append(order, i)
+		}
+	}
+	for _, i := range order {
 		g.Go(func() error {
 			if err := read(ctx, i); err != nil {
-				return fmt.Errorf("%s: %w", l, err)
+				return fmt.Errorf("%s: %w", layers[i], err)
 			}
 			return nil
 		})
@@ -323,7 +338,7 @@ func (t *Tree) Spools() []*spool.Spool {
 // compressed.
 func (t *Tree) Formats() []string {
 	var list []string
-	for _, s := range t.layers {
+	for _, s := range t.layers[:len(t.layers)-t.missed] {
 		list = append(list, s.format)
 	}
 	return list

@@ -15,7 +15,6 @@ import (
 type First struct {
 	Tree  *Tree // without contents: none can be read before Read has returned
 	Bytes int64 // that the layers hold uncompressed
-	Again []int // the layers that have a content of the tree
 }
 
 // nowhere is the store of a layer that is read for its names.
@@ -41,19 +40,25 @@ var (
 
 // readAgain reads the layers a second time, for the contents that the tree has.
 func (t *Tree) readAgain(ctx context.Context, layers []Layer, first *bounds) error {
-	wanted := t.wanted()
-	known := First{Tree: t, Bytes: first.bytes.Load()}
-	for i := range layers {
-		if len(wanted[i]) > 0 {
-			known.Again = append(known.Again, i)
-		}
-	}
-	if err := first.Twice(known); err != nil {
+	if err := first.Twice(First{Tree: t, Bytes: first.bytes.Load()}); err != nil {
 		return err
 	}
-	b := newBounds(first.Options)
+	return newBounds(first.Options).again(ctx, layers, t.wanted(func(*inode) bool { return true }), t.layers)
+}
+
+// again reads those layers once more that have wanted contents, and makes a store for each of them and for all others
+// that are not nil.
+func (b *bounds) again(ctx context.Context, layers []Layer, wanted [][]*inode, into []*stored) error {
+	for i := range layers {
+		if len(wanted[i]) > 0 && b.Again != nil {
+			b.Again(i)
+		}
+	}
 	return b.each(ctx, layers, func(ctx context.Context, i int) (err error) {
-		s := t.layers[i]
+		s := into[i]
+		if s == nil {
+			return nil
+		}
 		if s.content, err = b.store(); err != nil {
 			s.content = nowhere{}
 			return err
@@ -69,15 +74,16 @@ func (t *Tree) readAgain(ctx context.Context, layers []Layer, first *bounds) err
 	})
 }
 
-// wanted returns, for each layer, the files whose contents the tree has, in the order of the layer's archive.
-func (t *Tree) wanted() [][]*inode {
+// wanted returns, for each layer, the files of the tree that have a content and are asked for, in the order of the
+// layer's archive.
+func (t *Tree) wanted(asked func(*inode) bool) [][]*inode {
 	list := make([][]*inode, len(t.layers))
 	for _, tree := range []*Tree{t, t.under} {
 		if tree == nil {
 			continue
 		}
 		for d := range tree.root.all {
-			if i := d.ino; i.regular() && i.size > 0 {
+			if i := d.ino; i.regular() && i.size > 0 && asked(i) {
 				list[i.layer] = append(list[i.layer], i)
 			}
 		}

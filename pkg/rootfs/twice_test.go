@@ -70,8 +70,8 @@ func TestTwiceKeepsWhatIsThere(t *testing.T) {
 		}
 		var again []int
 		tree, err := rootfs.Read(t.Context(), stack(t, layers), rootfs.Options{Store: twice.make, AtOnce: 1,
+			Again: func(layer int) { again = append(again, layer) },
 			Twice: func(first rootfs.First) error {
-				again = first.Again
 				if first.Bytes < first.Tree.Stat().Bytes {
 					t.Errorf("%d bytes of layers hold a tree of %d", first.Bytes, first.Tree.Stat().Bytes)
 				}
