@@ -113,6 +113,17 @@ func TestNotBootable(t *testing.T) {
 			bootable(imagetest.File("bin/init", "#!/usr/bin/perl\n").Mode(0o755)),
 			"/usr/bin/perl is not in it; /bin/init, its /init, cannot run without it",
 		},
+		"the interpreter is a directory": {
+			bootable(imagetest.File("bin/init", "#!/bin\n").Mode(0o755)),
+			"/bin is not an executable file; /bin/init, its /init, cannot run without it",
+		},
+		"the interpreter is not executable": {
+			bootable(imagetest.File("bin/sh", "a shell")), "/bin/sh is not an executable file; /bin/init, its /init",
+		},
+		"lines end as in Windows": {
+			bootable(imagetest.File("bin/init", "#!/bin/sh\r\nset -e\r\n").Mode(0o755)),
+			`the kernel looks for an interpreter "/bin/sh\r"; convert it`,
+		},
 		"init for arm64": {
 			bootable(imagetest.File("bin/init", elfHeader(183)).Mode(0o755)), "another architecture (EM_AARCH64)",
 		},
