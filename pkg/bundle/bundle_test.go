@@ -289,6 +289,9 @@ func TestWarnings(t *testing.T) {
 			imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{Wyrinit: []byte("w")}, "",
 		},
 		"wyrinit's dir": {imagetest.File(".wyrcan/x", "x"), Options{Wyrinit: []byte("w")}, "boots without wyrinit"},
+		"a link to nothing in its place": {
+			imagetest.Symlink(".wyrcan", "gone"), Options{Wyrinit: []byte("w")}, "/.wyrcan, which wyrinit needs",
+		},
 	} {
 		p := inspect(t, c.opt, bootable(c.entry)...)
 		if got := texts(p.Warnings); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
@@ -568,6 +571,24 @@ func TestLarge(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "without wyrinit: /bin/a has 2147483648 bytes") {
 			t.Errorf("%s: Inspect = %v, want an error that names /bin/a", name, err)
 		}
+	}
+}
+
+// TestInitDirectory boots an image whose init is named, and which has a directory in the place of wyrinit.
+func TestInitDirectory(t *testing.T) {
+	entries := append(bootable()[:6:6], imagetest.File("init/motd", "x"),
+		imagetest.File("sbin/init", elfHeader(62)).Mode(0o755))
+	p := inspect(t, Options{Wyrinit: []byte("w"), Init: "/sbin/init", Room: room(4<<30, 4<<30)}, entries...)
+	if got := texts(p.Warnings); !strings.Contains(got, "the image has the directory /init, which wyrinit needs for itself") {
+		t.Errorf("the warnings are %q", got)
+	}
+	b, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if names, _ := records(t, b.Initrd); b.Cmdline != "rdinit=/sbin/init" || !slices.Contains(names, "init/motd") {
+		t.Errorf("the command line is %q, the initrd has %q", b.Cmdline, names)
 	}
 }
 

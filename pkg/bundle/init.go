@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -61,6 +62,18 @@ func (p *Plan) searchInit(ctx context.Context) error {
 	return fmt.Errorf(notBootable+"%s is not in it, and neither is %s; install an init in it, or name a program to start "+
 		"instead (wyr.init=/PATH): its Entrypoint and Cmd are not started, because they rely on a system around them",
 		InitPath, alternatives(inits))
+}
+
+// takenPath returns what of the image is where wyrinit has to be, for people: anything in the place of its directory, a
+// link that leads nowhere included, or a directory in the place of InitPath, which cannot be moved away.
+func (p *Plan) takenPath() string {
+	if _, err := p.tree.Lstat(handover.Dir); err == nil {
+		return handover.Dir
+	}
+	if n, err := p.tree.Lstat(handover.Init); err == nil && n.Dir() {
+		return "the directory " + handover.Init
+	}
+	return ""
 }
 
 // checkInit refuses what would make the kernel panic: an init that is missing or that the kernel cannot run.
