@@ -128,6 +128,16 @@ func TestNotBootable(t *testing.T) {
 			bootable(imagetest.File("bin/init", elfHeader(183)).Mode(0o755)), "another architecture (EM_AARCH64)",
 		},
 		"init is damaged": {bootable(imagetest.File("bin/init", "\x7fELF").Mode(0o755)), "a damaged program"},
+		"a name too long": {
+			bootable(imagetest.File(strings.Repeat("n", 256), "")), "has a name of 256 bytes in it; Linux takes 255",
+		},
+		"a path too long": {
+			bootable(imagetest.File(strings.Repeat("n/", 2048)+"f", "")), "has a path of 4097 bytes; Linux takes 4095",
+		},
+		"a link too long": {
+			bootable(imagetest.Symlink("l", strings.Repeat("n", 4096))),
+			`"l" is a symbolic link to a path of 4096 bytes; Linux takes 4095`,
+		},
 		"command line too long": {
 			bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat("a", 2048))), "at most 2047 bytes",
 		},

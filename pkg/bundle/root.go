@@ -166,8 +166,8 @@ func (p *Plan) unmountable(root Root, config map[string]string) error {
 	return nil
 }
 
-// unfit returns why the files cannot be in such an image below an overlay. The first file is named that means something
-// to an overlay, and would be gone: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
+// unfit returns why the files cannot be in such an image below an overlay. It names the first that means something to an
+// overlay, and would be gone: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
 func (p *Plan) unfit(ctx context.Context, fs filesystem) error {
 	owners := map[uint32]struct{}{}
 	for n, err := range p.tree.All(ctx) {
@@ -176,6 +176,9 @@ func (p *Plan) unfit(ctx context.Context, fs filesystem) error {
 		}
 		if n.Mode&unix.S_IFMT == unix.S_IFCHR && n.Major == 0 && n.Minor == 0 || forOverlay(n) {
 			return fmt.Errorf("%s is a part of an overlay itself, which cannot be in another one", rootfs.Quote(n.Path))
+		}
+		if err := rootfs.Mountable(n); err != nil {
+			return err
 		}
 		owners[n.UID], owners[n.GID] = struct{}{}, struct{}{}
 		if fs.owners > 0 && len(owners) > fs.owners {

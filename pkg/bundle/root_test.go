@@ -115,6 +115,8 @@ func TestRoot(t *testing.T) {
 			`"var/gone" is a part of an overlay itself, which cannot be in another one`},
 		"an opaque directory": {mountable(imagetest.Dir("var").Xattr("trusted.overlay.opaque", "y")), "",
 			`"var" is a part of an overlay itself, which cannot be in another one`},
+		"a path that only an image has room for": {mountable(imagetest.File(strings.Repeat("n/", 2048)+"f", "")),
+			"loop zstd squashfs", ""},
 		"as many owners as an image holds": {mountable(owned(1<<16 - 1)...), "loop zstd squashfs", ""},
 		"too many owners":                  {mountable(owned(1 << 16)...), "", "more than 65535 owners and groups"},
 		"taken":                            {mountable(imagetest.Dir(".wyrcan")), "", "wyrinit, which mounts it, has no place in this container"},
