@@ -589,7 +589,8 @@ func TestInitDirectory(t *testing.T) {
 	entries := append(bootable()[:6:6], imagetest.File("init/motd", "x"),
 		imagetest.File("sbin/init", elfHeader(62)).Mode(0o755))
 	p := inspect(t, Options{Wyrinit: []byte("w"), Init: "/sbin/init", Room: room(4<<30, 4<<30)}, entries...)
-	if got := texts(p.Warnings); !strings.Contains(got, "the image has the directory /init, which wyrinit needs for itself") {
+	const want = "the image has the directory /init, which wyrinit needs for itself"
+	if got := texts(p.Warnings); !strings.Contains(got, want) {
 		t.Errorf("the warnings are %q", got)
 	}
 	b, err := p.Make(t.Context())

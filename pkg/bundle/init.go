@@ -132,8 +132,8 @@ func interpreterOf(file []byte, arch string) (string, error) {
 }
 
 // scriptInterpreter returns the interpreter of a script. It reads the first line as load_script in fs/binfmt_script.c
-// does: the line ends with a newline or a zero, and only blanks and tabs part the words. So a carriage return before the
-// newline, as Windows has it, is a part of the name.
+// does: the line ends with a newline or a zero, and only blanks and tabs part the words. So a carriage return before
+// the newline, as Windows has it, is a part of the name.
 func scriptInterpreter(file []byte) (string, error) {
 	const most = 256 // BINPRM_BUF_SIZE
 	line := file[len("#!"):min(len(file), most)]

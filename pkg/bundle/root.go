@@ -166,8 +166,8 @@ func (p *Plan) unmountable(root Root, config map[string]string) error {
 	return nil
 }
 
-// unfit returns why the files cannot be in such an image below an overlay. It names the first that means something to an
-// overlay, and would be gone: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
+// unfit returns why the files cannot be in such an image below an overlay. It names the first that means something to
+// an overlay, and would be gone: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
 func (p *Plan) unfit(ctx context.Context, fs filesystem) error {
 	owners := map[uint32]struct{}{}
 	for n, err := range p.tree.All(ctx) {

@@ -119,7 +119,8 @@ func TestRoot(t *testing.T) {
 			"loop zstd squashfs", ""},
 		"as many owners as an image holds": {mountable(owned(1<<16 - 1)...), "loop zstd squashfs", ""},
 		"too many owners":                  {mountable(owned(1 << 16)...), "", "more than 65535 owners and groups"},
-		"taken":                            {mountable(imagetest.Dir(".wyrcan")), "", "wyrinit, which mounts it, has no place in this container"},
+		"taken": {mountable(imagetest.Dir(".wyrcan")), "",
+			"wyrinit, which mounts it, has no place in this container"},
 	} {
 		p, err := squashed(t, Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30)}, c.entries...)
 		if err != nil {
