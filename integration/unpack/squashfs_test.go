@@ -3,6 +3,7 @@ package unpack
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,7 @@ import (
 func TestSquashFS(t *testing.T) {
 	t.Parallel()
 	vm.Long(t)
-	mounts(t, packer(t, squashfs.Options{}), append(layers(t, false, true), special(5000)))
+	mounts(t, packer(t, squashfs.Options{}), append(layers(t, false, true), special(5000), odd(t)))
 }
 
 // TestEROFS does the same with the other kind of image.
@@ -32,7 +33,7 @@ func TestEROFS(t *testing.T) {
 	t.Parallel()
 	vm.Long(t)
 	fine := imagetest.File("special/fine", "").At(time.Unix(-1e9, 123_456_789)).Owner(1<<31, 1<<31+1)
-	mounts(t, erofs.New(erofs.Options{}), append(layers(t, false, true), special(5000), imagetest.Files(fine)))
+	mounts(t, erofs.New(erofs.Options{}), append(layers(t, false, true), special(5000), imagetest.Files(fine), odd(t)))
 }
 
 func packer(t *testing.T, opt squashfs.Options) *squashfs.Packer {
@@ -62,6 +63,20 @@ func special(names int) imagetest.Layer {
 		imagetest.PAXSparse("special/sparse", "end", 40<<20, 40<<20+5), imagetest.Dir("special/many"))
 	for i := range names {
 		l.Entries = append(l.Entries, imagetest.File(fmt.Sprintf("special/many/file-%d", i), fmt.Sprint(i%7)))
+	}
+	return l
+}
+
+// odd is a layer with random trees, each below a directory that is named after its seed.
+func odd(t *testing.T) imagetest.Layer {
+	t.Helper()
+	var l imagetest.Layer
+	for seed := range uint64(24) {
+		tree := read(t, 0, imagetest.Odd(rand.New(rand.NewPCG(seed, 1)))...)
+		l.Entries = append(l.Entries, below(t, fmt.Sprintf("odd-%d", seed), tree, true)...)
+		if err := tree.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return l
 }

@@ -113,10 +113,31 @@ func TestNotBootable(t *testing.T) {
 			bootable(imagetest.File("bin/init", "#!/usr/bin/perl\n").Mode(0o755)),
 			"/usr/bin/perl is not in it; /bin/init, its /init, cannot run without it",
 		},
+		"the interpreter is a directory": {
+			bootable(imagetest.File("bin/init", "#!/bin\n").Mode(0o755)),
+			"/bin is not an executable file; /bin/init, its /init, cannot run without it",
+		},
+		"the interpreter is not executable": {
+			bootable(imagetest.File("bin/sh", "a shell")), "/bin/sh is not an executable file; /bin/init, its /init",
+		},
+		"lines end as in Windows": {
+			bootable(imagetest.File("bin/init", "#!/bin/sh\r\nset -e\r\n").Mode(0o755)),
+			`the kernel looks for an interpreter "/bin/sh\r"; convert it`,
+		},
 		"init for arm64": {
 			bootable(imagetest.File("bin/init", elfHeader(183)).Mode(0o755)), "another architecture (EM_AARCH64)",
 		},
 		"init is damaged": {bootable(imagetest.File("bin/init", "\x7fELF").Mode(0o755)), "a damaged program"},
+		"a name too long": {
+			bootable(imagetest.File(strings.Repeat("n", 256), "")), "has a name of 256 bytes in it; Linux takes 255",
+		},
+		"a path too long": {
+			bootable(imagetest.File(strings.Repeat("n/", 2048)+"f", "")), "has a path of 4097 bytes; Linux takes 4095",
+		},
+		"a link too long": {
+			bootable(imagetest.Symlink("l", strings.Repeat("n", 4096))),
+			`"l" is a symbolic link to a path of 4096 bytes; Linux takes 4095`,
+		},
 		"command line too long": {
 			bootable(imagetest.File("boot/wyrcan.cmdline", strings.Repeat("a", 2048))), "at most 2047 bytes",
 		},
@@ -278,6 +299,9 @@ func TestWarnings(t *testing.T) {
 			imagetest.File("bin/ping", "x").Xattr("security.capability", "y"), Options{Wyrinit: []byte("w")}, "",
 		},
 		"wyrinit's dir": {imagetest.File(".wyrcan/x", "x"), Options{Wyrinit: []byte("w")}, "boots without wyrinit"},
+		"a link to nothing in its place": {
+			imagetest.Symlink(".wyrcan", "gone"), Options{Wyrinit: []byte("w")}, "/.wyrcan, which wyrinit needs",
+		},
 	} {
 		p := inspect(t, c.opt, bootable(c.entry)...)
 		if got := texts(p.Warnings); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
@@ -557,6 +581,25 @@ func TestLarge(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "without wyrinit: /bin/a has 2147483648 bytes") {
 			t.Errorf("%s: Inspect = %v, want an error that names /bin/a", name, err)
 		}
+	}
+}
+
+// TestInitDirectory boots an image whose init is named, and which has a directory in the place of wyrinit.
+func TestInitDirectory(t *testing.T) {
+	entries := append(bootable()[:6:6], imagetest.File("init/motd", "x"),
+		imagetest.File("sbin/init", elfHeader(62)).Mode(0o755))
+	p := inspect(t, Options{Wyrinit: []byte("w"), Init: "/sbin/init", Room: room(4<<30, 4<<30)}, entries...)
+	const want = "the image has the directory /init, which wyrinit needs for itself"
+	if got := texts(p.Warnings); !strings.Contains(got, want) {
+		t.Errorf("the warnings are %q", got)
+	}
+	b, err := p.Make(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if names, _ := records(t, b.Initrd); b.Cmdline != "rdinit=/sbin/init" || !slices.Contains(names, "init/motd") {
+		t.Errorf("the command line is %q, the initrd has %q", b.Cmdline, names)
 	}
 }
 

@@ -93,6 +93,34 @@ func TestDynamicLinkerOfHost(t *testing.T) {
 	}
 }
 
+func TestScriptInterpreter(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for _, row := range [][3]string{
+		{"#!/bin/sh\n", "/bin/sh"},
+		{"#!/bin/sh", "/bin/sh"},
+		{"#! \t/bin/sh \t-e x\nrest", "/bin/sh"},
+		{"#!/bin/sh\x00garbage", "/bin/sh"},
+		{"#!bin/sh\n", "bin/sh"},
+		{"#!/bin/a\vb\u00a0c d\n", "/bin/a\vb\u00a0c"},
+		{"#!/bin/sh -e" + long + "\n", "/bin/sh"},
+		{"#!/bin/sh\n" + long, "/bin/sh"},
+		{"#!/" + long[:252] + "\n", "/" + long[:252]},
+		{"#!/" + long[:253] + "\n", "", "does not fit"},
+		{"#!" + strings.Repeat(" ", 250) + "/bin/sh\n", "", "does not fit"},
+		{"#!" + strings.Repeat(" ", 300) + "/bin/sh\n", "", "does not fit"},
+		{"#!\n/bin/sh\n", "", "names no interpreter"},
+		{"#!", "", "names no interpreter"},
+		{"#!/bin/sh\r\n", "", "as those of Windows do"},
+		{"#!/bin/sh -e\r\n", "/bin/sh"},
+		{"\ufeff#!/bin/sh\n", "", "neither a program nor a script"},
+	} {
+		got, err := interpreterOf([]byte(row[0]), "amd64")
+		if got != row[1] || (err == nil) != (row[2] == "") || err != nil && !strings.Contains(err.Error(), row[2]) {
+			t.Errorf("interpreterOf(%q) = %q, %v, want %q, %q", row[0], got, err, row[1], row[2])
+		}
+	}
+}
+
 func FuzzDynamicLinker(f *testing.F) {
 	f.Add(program("/lib/ld.so\x00", elf.Prog64{Type: uint32(elf.PT_INTERP), Off: 120, Filesz: 11}))
 	f.Add([]byte(elfMagic + "\x01\x01"))

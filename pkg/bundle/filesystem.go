@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"context"
+	"math"
 	"os"
 	"time"
 
@@ -30,16 +31,18 @@ type filesystem struct {
 	features []string // options without which something of the files would be missing
 	oldest   string   // the first version of Linux that can mount such an image, "" if that is older than "oldest"
 	inPlace  bool     // it has no use but in memory beside the initrd
+	owners   int      // how many owners and groups its files can have together, 0 if any number
 }
 
 // filesystems are the kinds of images that a root can be.
 var filesystems = map[Root]filesystem{
-	// It has had zstd since Linux 4.14.
+	// It has had zstd since Linux 4.14. The number of owners has 16 bits: struct squashfs_super_block in
+	// fs/squashfs/squashfs_fs.h.
 	SquashFS: {"SquashFS", part{"squashfs", "CONFIG_SQUASHFS"},
-		[]string{"CONFIG_SQUASHFS_ZSTD", "CONFIG_SQUASHFS_XATTR"}, "", false},
+		[]string{"CONFIG_SQUASHFS_ZSTD", "CONFIG_SQUASHFS_XATTR"}, "", false, math.MaxUint16},
 	// Since Linux 5.15 it can use files in place (dax) and has files with holes (EROFS_FEATURE_INCOMPAT_CHUNKED_FILE).
 	EROFS: {"EROFS", part{"erofs", "CONFIG_EROFS_FS"},
-		[]string{"CONFIG_EROFS_FS_XATTR", "CONFIG_EROFS_FS_POSIX_ACL", "CONFIG_EROFS_FS_SECURITY"}, "5.15", true},
+		[]string{"CONFIG_EROFS_FS_XATTR", "CONFIG_EROFS_FS_POSIX_ACL", "CONFIG_EROFS_FS_SECURITY"}, "5.15", true, 0},
 }
 
 // IsImage reports whether the root is a file system image, which the kernel mounts.

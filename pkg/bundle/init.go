@@ -8,7 +8,8 @@ import (
 	"io"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"gitlab.com/wyrcan/wyrcan/pkg/handover"
+	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
 // inits is where inits are in images without InitPath: /sbin/init is where all distributions have theirs, and where the
@@ -63,6 +64,18 @@ func (p *Plan) searchInit(ctx context.Context) error {
 		InitPath, alternatives(inits))
 }
 
+// takenPath returns what of the image is where wyrinit has to be, for people: anything in the place of its directory, a
+// link that leads nowhere included, or a directory in the place of InitPath, which cannot be moved away.
+func (p *Plan) takenPath() string {
+	if _, err := p.tree.Lstat(handover.Dir); err == nil {
+		return handover.Dir
+	}
+	if n, err := p.tree.Lstat(handover.Init); err == nil && n.Dir() {
+		return "the directory " + handover.Init
+	}
+	return ""
+}
+
 // checkInit refuses what would make the kernel panic: an init that is missing or that the kernel cannot run.
 func (p *Plan) checkInit(ctx context.Context, path, advice string) error {
 	node, err := p.tree.Lookup(path)
@@ -70,7 +83,7 @@ func (p *Plan) checkInit(ctx context.Context, path, advice string) error {
 		return missing(p.tree, path, advice, err)
 	}
 	p.start, p.Init = path, node.Path
-	if node.Mode&unix.S_IFMT != unix.S_IFREG || node.Mode&0o111 == 0 {
+	if !runs(node) {
 		return fmt.Errorf(notBootable+"%s is to be a program, and /%s is not an executable file", path, node.Path)
 	}
 	r, err := p.tree.Open(ctx, node)
@@ -90,28 +103,53 @@ func (p *Plan) checkInit(ctx context.Context, path, advice string) error {
 	if interpreter == "" {
 		return nil
 	}
-	if _, err := p.tree.Lookup(interpreter); err != nil {
-		return missing(p.tree, interpreter, fmt.Sprintf("/%s, its %s, cannot run without it", node.Path, path), err)
+	user := fmt.Sprintf("/%s, its %s, cannot run without it", node.Path, path)
+	switch it, err := p.tree.Lookup(interpreter); {
+	case err != nil:
+		return missing(p.tree, interpreter, user, err)
+	case !runs(it):
+		return fmt.Errorf(notBootable+"%s is not an executable file; %s", interpreter, user)
 	}
 	return nil
 }
 
-// interpreterOf returns the program that runs this one: the interpreter of a script (fs/binfmt_script.c), or the
-// dynamic linker of an ELF program for that architecture. It returns "" if the program needs none. Formats that only
-// binfmt_misc could run are an error.
+// runs reports whether the kernel would run a file, as far as its type and its mode tell.
+func runs(n *rootfs.Node) bool { return n.Regular() && n.Mode&0o111 != 0 }
+
+// interpreterOf returns the program that runs this one: the interpreter of a script, or the dynamic linker of an ELF
+// program for that architecture. It returns "" if the program needs none. Formats that only binfmt_misc could run are
+// an error.
 func interpreterOf(file []byte, arch string) (string, error) {
-	if line, ok := bytes.CutPrefix(file, []byte("#!")); ok {
-		line, _, _ = bytes.Cut(line, []byte("\n"))
-		if words := strings.Fields(string(line)); len(words) > 0 {
-			return words[0], nil
-		}
+	switch {
+	case len(file) == 0:
+		return "", errors.New("an empty file")
+	case bytes.HasPrefix(file, []byte("#!")):
+		return scriptInterpreter(file)
+	case bytes.HasPrefix(file, []byte(elfMagic)):
+		return dynamicLinker(file, arch)
+	}
+	return "", errors.New("neither a program nor a script")
+}
+
+// scriptInterpreter returns the interpreter of a script. It reads the first line as load_script in fs/binfmt_script.c
+// does: the line ends with a newline or a zero, and only blanks and tabs part the words. So a carriage return before
+// the newline, as Windows has it, is a part of the name.
+func scriptInterpreter(file []byte) (string, error) {
+	const most = 256 // BINPRM_BUF_SIZE
+	line := file[len("#!"):min(len(file), most)]
+	if end := bytes.IndexAny(line, "\n\x00"); end >= 0 {
+		line = line[:end]
+	} else if len(file) >= most && !bytes.ContainsAny(bytes.TrimLeft(line, " \t"), " \t") {
+		return "", fmt.Errorf("a script whose interpreter does not fit the first %d bytes, which are all that the kernel "+
+			"reads", most)
+	}
+	words := bytes.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
+	if len(words) == 0 {
 		return "", errors.New("a script that names no interpreter")
 	}
-	if len(file) == 0 {
-		return "", errors.New("an empty file")
+	if name, ok := strings.CutSuffix(string(words[0]), "\r"); ok {
+		return "", fmt.Errorf("a script whose lines end as those of Windows do, so the kernel looks for an interpreter %q; "+
+			"convert it: sed -i 's/\\r$//'", name+"\r")
 	}
-	if !bytes.HasPrefix(file, []byte(elfMagic)) {
-		return "", errors.New("neither a program nor a script")
-	}
-	return dynamicLinker(file, arch)
+	return string(words[0]), nil
 }

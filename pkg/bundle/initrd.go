@@ -13,6 +13,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 	"gitlab.com/wyrcan/wyrcan/pkg/initrd"
+	"gitlab.com/wyrcan/wyrcan/pkg/newc"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 	"golang.org/x/sys/unix"
 )
@@ -70,13 +71,21 @@ func file(path string, perm uint32, content []byte) initrd.File {
 	}
 }
 
-// findLarge finds the files that are too large for an initramfs. They come in parts, which wyrinit joins.
+// findLarge finds the files that are too large for an initramfs. They come in parts, which wyrinit joins. It refuses
+// what an initramfs has no form for, so that nobody learns of that only when all is packed.
 func (p *Plan) findLarge(ctx context.Context) error {
 	var found []*rootfs.Node
 	p.split = map[string]string{}
 	for n, err := range p.tree.All(ctx) {
 		if err != nil {
 			return err
+		}
+		err := newc.CheckPath(n.Path)
+		if err == nil {
+			err = newc.CheckTarget(n.Target)
+		}
+		if err != nil {
+			return fmt.Errorf(notBootable+"%s %w", rootfs.Quote(n.Path), err)
 		}
 		if !n.Regular() || n.Size <= initrd.MaxSize || n.Same(p.node) {
 			continue

@@ -104,10 +104,10 @@ func (p *Plan) mount(ctx context.Context, root Root, config map[string]string) (
 	if err := p.unmountable(root, config); err != nil {
 		return m, err
 	}
-	if err := p.findWhiteout(ctx); err != nil {
+	fs := filesystems[root]
+	if err := p.unfit(ctx, fs); err != nil {
 		return m, err
 	}
-	fs := filesystems[root]
 	mount := []part{fs.part, overlay}
 	no := errNotLeft
 	if p.opt.InPlace {
@@ -166,15 +166,23 @@ func (p *Plan) unmountable(root Root, config map[string]string) error {
 	return nil
 }
 
-// findWhiteout returns an error about the first file that means something to an overlay, and would be gone:
-// Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
-func (p *Plan) findWhiteout(ctx context.Context) error {
+// unfit returns why the files cannot be in such an image below an overlay. It names the first that means something to
+// an overlay, and would be gone: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
+func (p *Plan) unfit(ctx context.Context, fs filesystem) error {
+	owners := map[uint32]struct{}{}
 	for n, err := range p.tree.All(ctx) {
 		if err != nil {
 			return err
 		}
 		if n.Mode&unix.S_IFMT == unix.S_IFCHR && n.Major == 0 && n.Minor == 0 || forOverlay(n) {
 			return fmt.Errorf("%s is a part of an overlay itself, which cannot be in another one", rootfs.Quote(n.Path))
+		}
+		if err := rootfs.Mountable(n); err != nil {
+			return err
+		}
+		owners[n.UID], owners[n.GID] = struct{}{}, struct{}{}
+		if fs.owners > 0 && len(owners) > fs.owners {
+			return fmt.Errorf("its files have more than %d owners and groups, and such an image holds no more", fs.owners)
 		}
 	}
 	return nil

@@ -75,6 +75,15 @@ func config(changes ...string) imagetest.Entry {
 	return imagetest.File("boot/config-"+version, strings.Join(lines, "\n")+"\n")
 }
 
+// owned returns files that together have so many owners and groups, root among them.
+func owned(number int) []imagetest.Entry {
+	var e []imagetest.Entry
+	for id := 1; id < number; id += 2 {
+		e = append(e, imagetest.File("owned/"+strconv.Itoa(id), "").Owner(id, min(id+1, number-1)))
+	}
+	return e
+}
+
 // TestRoot decides about the form of the root.
 func TestRoot(t *testing.T) {
 	old := imagetest.File("boot/vmlinuz", string(imagetest.BzImage("4.16.18")))
@@ -106,7 +115,12 @@ func TestRoot(t *testing.T) {
 			`"var/gone" is a part of an overlay itself, which cannot be in another one`},
 		"an opaque directory": {mountable(imagetest.Dir("var").Xattr("trusted.overlay.opaque", "y")), "",
 			`"var" is a part of an overlay itself, which cannot be in another one`},
-		"taken": {mountable(imagetest.Dir(".wyrcan")), "", "wyrinit, which mounts it, has no place in this container"},
+		"a path that only an image has room for": {mountable(imagetest.File(strings.Repeat("n/", 2048)+"f", "")),
+			"loop zstd squashfs", ""},
+		"as many owners as an image holds": {mountable(owned(1<<16 - 1)...), "loop zstd squashfs", ""},
+		"too many owners":                  {mountable(owned(1 << 16)...), "", "more than 65535 owners and groups"},
+		"taken": {mountable(imagetest.Dir(".wyrcan")), "",
+			"wyrinit, which mounts it, has no place in this container"},
 	} {
 		p, err := squashed(t, Options{Wyrinit: []byte("wyrinit"), Room: room(4<<30, 4<<30)}, c.entries...)
 		if err != nil {

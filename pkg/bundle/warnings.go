@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"gitlab.com/wyrcan/wyrcan/pkg/handover"
 )
 
 // Warning says what will not work as the image's maker may expect.
@@ -69,7 +67,7 @@ func (p *Plan) warnings(ctx context.Context) []Warning {
 		}
 	case !p.wyrinit:
 		say(WyrinitPath, "the image has %s, which wyrinit needs for itself: it boots without wyrinit, "+
-			"so extended attributes are lost and pivot_root fails", handover.Dir)
+			"so extended attributes are lost and pivot_root fails", p.taken)
 	}
 	return all
 }

@@ -17,6 +17,9 @@ import (
 // layersOf returns random layers, whose files collide often and have holes now and then.
 func layersOf(a, b uint64) []imagetest.Layer {
 	r := rand.New(rand.NewPCG(a, b))
+	if a%4 == 3 {
+		return imagetest.Odd(r)
+	}
 	layers := imagetest.Random(r)
 	for i := range layers {
 		for range r.IntN(30) {
@@ -53,9 +56,6 @@ func FuzzImage(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, imagetest.Describe(layers))
 		}
-		for _, d := range report.Diff(want, got, 20) {
-			t.Errorf("%s\n%s", d, imagetest.Describe(layers))
-		}
 		// What upper layers have replaced leaves no gaps.
 		var pages int64
 		for n, err := range tree.All(t.Context()) {
@@ -63,6 +63,12 @@ func FuzzImage(f *testing.F) {
 				t.Fatal(err)
 			}
 			pages += (n.Size + blockSize - 1) &^ (blockSize - 1)
+			for _, name := range p.Lost(n) {
+				delete(want[n.Path].Xattrs, name)
+			}
+		}
+		for _, d := range report.Diff(want, got, 20) {
+			t.Errorf("%s\n%s", d, imagetest.Describe(layers))
 		}
 		if size := int64(len(image)); size > pages+pages/64+1<<20 {
 			t.Errorf("files of %d bytes became an image of %d", pages, size)

@@ -54,6 +54,19 @@ const (
 	maxTarget = unix.PathMax - 1
 )
 
+// Mountable returns why Linux would not take a file from a file system: its name, or the path that it links to.
+func Mountable(n *Node) error {
+	name := n.Path[strings.LastIndexByte(n.Path, '/')+1:]
+	switch {
+	case len(name) > maxName:
+		return fmt.Errorf("%s has a name of %d bytes; Linux takes %d", Quote(n.Path), len(name), maxName)
+	case len(n.Target) > maxTarget:
+		return fmt.Errorf("%s is a symbolic link to a path of %d bytes; Linux takes %d", Quote(n.Path), len(n.Target),
+			maxTarget)
+	}
+	return nil
+}
+
 // Visit calls path for every path that is in the image, in order, directories before what is in them. name is the last
 // part of the path. It calls leave when all of the directory has come that was entered last and not left yet. A name or
 // a link that Linux would not take is an error.
@@ -73,12 +86,8 @@ func (c *Choice) Visit(ctx context.Context, path func(n *Node, name string) erro
 				return err
 			}
 		}
-		switch {
-		case len(name) > maxName:
-			return fmt.Errorf("%s has a name of %d bytes; Linux takes %d", Quote(n.Path), len(name), maxName)
-		case len(n.Target) > maxTarget:
-			return fmt.Errorf("%s is a symbolic link to a path of %d bytes; Linux takes %d", Quote(n.Path), len(n.Target),
-				maxTarget)
+		if err := Mountable(n); err != nil {
+			return err
 		}
 		if err := path(n, name); err != nil {
 			return err

@@ -206,6 +206,9 @@ func TestRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		layers := imagetest.Random(r)
+		if seed%3 == 2 {
+			layers = imagetest.Odd(r)
+		}
 		var how rootfs.Options
 		if seed/4%2 == 1 {
 			how.Twice = func(rootfs.First) error { return nil }

@@ -90,7 +90,8 @@ func (w *inodes) id(id uint32) (uint16, error) {
 	i, ok := w.idOf[id]
 	if !ok {
 		if len(w.ids) == maxIDs {
-			return 0, fmt.Errorf("its owner or group is one too many: a SquashFS image has at most %d of them", maxIDs)
+			return 0, fmt.Errorf("its owner or group is one too many: a SquashFS image has at most %d of them; "+
+				"unpack into a directory instead", maxIDs)
 		}
 		i = uint16(len(w.ids))
 		w.ids = append(w.ids, id)
