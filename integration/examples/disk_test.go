@@ -20,6 +20,10 @@ import (
 // TestSlowDisk boots one machine twice. The image has the examples server, containers and disk on top of each other. At
 // first the disk has no labels, so the machine comes up without one. It runs containers, and prepares the disk. After a
 // reboot the disk is there from the start.
+//
+// With 1 GiB Wyrcan would pack the files before each of the two boots, and the kernel unpack them. Here all fit in as
+// they are, which saves a sixth of the host's time. Half of the disk is more than the memory, so that the swap gets the
+// memory's size.
 func TestSlowDisk(t *testing.T) {
 	t.Parallel()
 	imagetest.NeedsRoot(t, "for a network of its own")
@@ -29,9 +33,9 @@ func TestSlowDisk(t *testing.T) {
 	site := newSite(t, registry.Host)
 	site.offersContainers(t)
 	disk := filepath.Join(t.TempDir(), "disk")
-	sparse(t, disk, 2<<30)
+	sparse(t, disk, 4<<30)
 	v := vm.Machine{
-		Kernel: vm.Unpacked(t), Memory: "1G", Long: true, Reboots: true, NetNS: site.name, NICs: []string{site.nic},
+		Kernel: vm.Unpacked(t), Memory: "1280M", Long: true, Reboots: true, NetNS: site.name, NICs: []string{site.nic},
 		QEMU: []string{"-drive", "if=none,id=disk,format=raw,discard=unmap,file=" + disk,
 			"-device", "virtio-blk-pci,drive=disk,serial=first"},
 		Cmdline: "panic=-1 " + vm.Boot(siteAddress+":5000/disk") + " wyr.arg=console=ttyS0 wyr.arg=panic=-1",
@@ -52,8 +56,8 @@ func TestSlowDisk(t *testing.T) {
 		site.wants(t, `dd if=/dev/zero of=`+disk+` bs=4096 count=2 status=none; mkswap -q `+disk+`; prepare-disk `+disk,
 			`^prepare-disk: `+disk+` is left alone, because something is on it: .*TYPE=swap`)
 		site.wants(t, `dd if=/dev/zero of=`+disk+` bs=4096 count=2 status=none; prepare-disk `+disk+`
-			echo prepared: $?; swapon --show=NAME,SIZE --noheadings; echo kept > /srv/kept; prepare-disk `+disk,
-			`^prepared: 0$`, `^/dev/vda1 +9\d\d`, `is left alone, because something is on it: .*PTTYPE=gpt`)
+			echo prepared: $?; swapon --show=NAME,SIZE --noheadings --bytes; echo kept > /srv/kept; prepare-disk `+disk,
+			`^prepared: 0$`, `^/dev/vda1 +12\d{8}$`, `is left alone, because something is on it: .*PTTYPE=gpt`)
 	})
 	v.Step(t, "reboot", func(t *testing.T) {
 		site.reboot(t, v)
@@ -98,8 +102,8 @@ func (s site) swapsItsRoot(t *testing.T) {
 		}
 		return n
 	}
-	// The kernel chooses between the root and the program's own memory: of the root were seen 87 to 156 MiB, with 300 MiB
-	// more than was free.
+	// The kernel chooses between the root and the program's own memory: of the root were seen 83 to 156 MiB, with 300 to
+	// 400 MiB more than was free.
 	const least = 50 << 10
 	root := kib("before", "Shmem") - kib("after", "Shmem")
 	swap := kib("before", "SwapFree") - kib("after", "SwapFree")
