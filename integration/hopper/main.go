@@ -3,10 +3,11 @@
 //
 // Description:
 //
-//	The word hopper=NAME:ROOT:PLACE,… of the kernel's command line says how to go on. NAME is an image in a layout
-//	below /images. ROOT is the form of the root, as wyr.root= names it. PLACE says whether an image of the root may be
-//	left in memory ("memory") or not ("file"). The booted container gets the rest of the list, with the images that are
-//	still to come, and hopper as its /init. After the last one the machine is powered off.
+//	The word hopper=NAME:ROOT:PLACE:VERITY,… of the kernel's command line says how to go on. NAME is an image in a
+//	layout below /images. ROOT is the form of the root, as wyr.root= names it. PLACE says whether an image of the root may
+//	be left in memory ("memory") or not ("file"), VERITY whether the kernel checks it, as wyr.verity= does. The booted
+//	container gets the rest of the list, with the images that are still to come, and hopper as its /init. After the last
+//	one the machine is powered off.
 package main
 
 import (
@@ -155,7 +156,7 @@ func use() error {
 // hop boots the image of a step. rest are the steps after it.
 func hop(step, rest string, words []string) error {
 	parts := strings.Split(step, ":")
-	if len(parts) != 3 {
+	if len(parts) != 4 {
 		return fmt.Errorf("%q is no step", step)
 	}
 	ctx := context.Background()
@@ -164,8 +165,9 @@ func hop(step, rest string, words []string) error {
 		return err
 	}
 	b := &boot.Boot{
-		Root: bundle.Root(parts[1]),
-		Logf: func(format string, args ...any) { say("says "+format, args...) },
+		Root:   bundle.Root(parts[1]),
+		Verity: parts[3],
+		Logf:   func(format string, args ...any) { say("says "+format, args...) },
 		Budget: bundle.Budget{
 			Read:   func() (memory.Info, error) { return memory.Read("/proc/meminfo") },
 			Copies: kexec.Copies(),
