@@ -200,9 +200,9 @@ func noise(size int) string {
 	return string(b)
 }
 
-// TestSlowForms has one machine boot each kernel for amd64 with each form of the root, one after the other, and in the
-// end one whose modules lack SquashFS. Each system is loaded by the kernel of the one before it. Each kernel checks the
-// image in the initrd by dm-verity.
+// TestSlowForms has one machine boot each kernel for amd64 with each form of the root, one after the other, then one with
+// an EROFS image that its loader has refused to leave in memory, and one whose modules lack SquashFS. Each system is
+// loaded by the kernel of the one before it. Each kernel checks the SquashFS image in the initrd by dm-verity.
 func TestSlowForms(t *testing.T) {
 	t.Parallel()
 	type system struct {
@@ -239,6 +239,9 @@ func TestSlowForms(t *testing.T) {
 			want = append(want, system{s.version, "overlay", device, names(s.needs(t, f.parts...))})
 		}
 	}
+	refused := ship(t, "kernels/trixie-cloud-amd64")
+	steps = append(steps, fmt.Sprintf("%d:erofs:refused:no", slices.Index(kernels, "kernels/trixie-cloud-amd64")))
+	want = append(want, system{refused.version, "overlay", "loop0", names(refused.needs(t, "loop", "erofs", "overlay"))})
 	lacking := ship(t, "kernels/bookworm-cloud-amd64")
 	keep := lacking.needed(t)
 	lacking.remove(t, "squashfs")
@@ -275,6 +278,9 @@ func TestSlowForms(t *testing.T) {
 	}
 	v.Wait(`^hopper: done$`, stepTime)
 	v.Exit(stepTime)
+	if !strings.Contains(v.Said(), "hopper: says the image of the root goes into the initrd: the image is refused") {
+		t.Error("nobody says why the EROFS image is in the initrd")
+	}
 	if n := strings.Count(v.Said(), "hopper: says the root cannot be"); n != 1 {
 		t.Errorf("%d systems have another root than was asked for, want 1", n)
 	}
