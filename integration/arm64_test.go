@@ -63,7 +63,8 @@ func packed(t *testing.T, kernel []byte) []byte {
 }
 
 // TestARM64 boots a machine for arm64 that describes itself by a device tree. The image comes out of an index that has
-// one for amd64 as well. The kernel is an Image, as Debian has it. The root is an image in the initrd.
+// one for amd64 as well. The kernel is an Image, as Debian has it. The root is an image in the initrd, which the
+// kernel checks by dm-verity.
 func TestARM64(t *testing.T) {
 	t.Parallel()
 	other := imagetest.Spec{Platform: v1.Platform{OS: "linux", Architecture: "amd64"},
@@ -72,7 +73,7 @@ func TestARM64(t *testing.T) {
 		imagetest.File("boot/wyrcan.cmdline", "console=ttyAMA0\n\tpanic=-1"))...)
 	ref := fromGuest(imagetest.Serve(t).Push(t, "demo:1", imagetest.Index(t, other, mine)))
 
-	const arguments = ` wyr.root=squashfs wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`
+	const arguments = ` wyr.root=squashfs wyr.verity=yes wyr.arg="quiet log-buf-len=1M" wyr.arg=demo=once`
 	v := vm.Machine{Arch: "arm64", CPUs: 1, Cmdline: vm.Boot(ref) + arguments}.Start(t)
 	v.Wait(`^wyrboot: Wyrcan `+regexp.QuoteMeta(vm.Version(t))+`, the container bootloader$`, bootTime)
 	v.Wait(`^wyrboot: eth0 .*10\.0\.2\.15/24.*gateway 10\.0\.2\.2.*$`, stepTime)
@@ -80,9 +81,10 @@ func TestARM64(t *testing.T) {
 		v.Wait(`^wyrboot: stage `+stage+` [0-9.]+ s$`, stepTime)
 	}
 	v.Wait(`^`+words+`kernel +\S+ arm64$`, kexecTime)
-	const line = "console=ttyAMA0 panic=-1 quiet log-buf-len=1M demo=once"
-	if got := v.Wait(`^`+words+`command line +(.*)\n`, stepTime)[1]; got != line {
-		t.Errorf("the container's command line is %q, want %q", got, line)
+	// Only when the kernel checks the image by that hash does wyrinit make it the root.
+	line := regexp.MustCompile(`^wyr\.roothash=[0-9a-f]{64} console=ttyAMA0 panic=-1 quiet log-buf-len=1M demo=once$`)
+	if got := v.Wait(`^`+words+`command line +(.*)\n`, stepTime)[1]; !line.MatchString(got) {
+		t.Errorf("the container's command line is %q, want %v", got, line)
 	}
 	v.Wait(`^`+words+`root +overlay$`, stepTime)
 	v.Wait(`^`+words+`the container's own words`, stepTime)

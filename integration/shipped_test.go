@@ -120,7 +120,7 @@ func (s *shipped) needed(t *testing.T) func(file string) bool {
 	t.Helper()
 	list := []string{"modules.dep", "modules.builtin"}
 	for _, f := range forms {
-		list = append(list, s.needs(t, f.on(s.arch).parts...)...)
+		list = append(list, s.needs(t, f.on(s.arch).checkedOn(s.arch).parts...)...)
 	}
 	return func(file string) bool {
 		in, ok := strings.CutPrefix(file, path.Join("lib/modules", s.version)+"/")
@@ -153,18 +153,34 @@ func (s *shipped) entries(t *testing.T, keep func(file string) bool) []imagetest
 	return entries
 }
 
-// A form of a root: by wyr.root, the place of its image, and what of the kernel it is made with.
+// A form of a root: by wyr.root, the place of its image, what of the kernel it is made with, and whether the kernel
+// checks it.
 type form struct {
-	root  bundle.Root
-	place handover.Place
-	parts []string
+	root    bundle.Root
+	place   handover.Place
+	parts   []string
+	checked bundle.Verity
 }
 
 // forms are those of an image, each with the modules that wyrinit loads, in its order.
 var forms = []form{
-	{bundle.SquashFS, handover.InFile, []string{"loop", "squashfs", "overlay"}},
-	{bundle.SquashFS, handover.InMemory, []string{"nd_pmem", "nd_e820", "squashfs", "overlay"}},
-	{bundle.EROFS, handover.InMemory, []string{"nd_pmem", "nd_e820", "erofs", "overlay"}},
+	{root: bundle.SquashFS, place: handover.InFile, parts: []string{"loop", "squashfs", "overlay"}},
+	{root: bundle.SquashFS, place: handover.InMemory, parts: []string{"nd_pmem", "nd_e820", "squashfs", "overlay"}},
+	{root: bundle.EROFS, place: handover.InMemory, parts: []string{"nd_pmem", "nd_e820", "erofs", "overlay"}},
+}
+
+// hashes are the drivers of SHA-256 that a kernel for an architecture may have as modules, in wyrinit's order.
+var hashes = map[string][]string{
+	"amd64": {"sha256_generic", "sha256_ssse3"},
+	"arm64": {"sha256_generic", "sha2_ce", "sha256_arm64"},
+}
+
+// checkedOn returns the same form of which a kernel for that architecture checks the image.
+func (f form) checkedOn(arch string) form {
+	if f.root.IsImage() {
+		f.parts, f.checked = slices.Concat(f.parts, []string{"dm_verity"}, hashes[arch]), bundle.Checked
+	}
+	return f
 }
 
 // on returns the form that a kernel of an architecture has, where this one was asked for. Where the memory map is not

@@ -25,6 +25,7 @@ func budget() bundle.Budget {
 		Copies:     copies,
 		Reserve:    24 << 20,
 		Processors: memory.Processors(memory.Possible),
+		Kernel:     memory.Kernel(memory.BootParams),
 		Remedy:     "use a smaller image or add memory",
 	}
 }

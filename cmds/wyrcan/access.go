@@ -34,9 +34,7 @@ type access struct {
 	creds     string
 	certDir   string
 
-	// about is the image whose registry these options are for, where a command names several; "" is the one that is asked
-	// for. A login of one registry is no other registry's business.
-	about string
+	only string // the image for whose registry these options are, where a command names several: see isFor
 
 	logins credentials.Credentials // of authfile; nil without one
 	login  *authn.Basic            // of creds
@@ -57,6 +55,27 @@ func (f *flagSet) registry() {
 			"so without one it is asked for, or read as a line of standard input")
 	f.StringVar(&a.certDir, "cert-dir", "",
 		"use the certificates in `DIR` for the registry: *.crt are authorities, *.cert and *.key a client certificate")
+}
+
+// isFor has the options be for the registry of the image ref alone, also where another one is asked. A login of one
+// registry is no other registry's business.
+func (a *access) isFor(ref string) {
+	if a != nil {
+		a.only = ref
+	}
+}
+
+// registry returns the name of the registry that the options are for while the image ref is asked for, "" if they are
+// for none.
+func (a *access) registry(ref string) string {
+	if a == nil {
+		return ""
+	}
+	repo, ok := repository(cmp.Or(a.only, ref))
+	if !ok {
+		return "" // an invalid name: the request will report it
+	}
+	return repo.RegistryStr()
 }
 
 // read reads what the options name.
@@ -151,11 +170,11 @@ func (c *cmd) insecure(ref string) func(string) bool {
 	if c.access == nil || c.access.tlsVerify {
 		return nil
 	}
-	repo, ok := repository(cmp.Or(c.access.about, ref))
-	if !ok {
-		return nil // an invalid name: the request will report it
+	own := c.access.registry(ref)
+	if own == "" {
+		return nil
 	}
-	return image.Hosts([]string{repo.RegistryStr()})
+	return image.Hosts([]string{own})
 }
 
 // repository returns the repository of an image at a registry.
@@ -171,10 +190,7 @@ func repository(ref string) (name.Repository, bool) {
 // that was named, else those of docker and podman. It is also asked for that of a proxy, by the HOST:PORT alone, which
 // -creds is not for, and which would be a repository of docker.io if it were the name of an image.
 func (c *cmd) auth(ref string) func(repository string) authn.Authenticator {
-	if c.access != nil {
-		ref = cmp.Or(c.access.about, ref)
-	}
-	own, _ := repository(ref)
+	own := c.access.registry(ref)
 	return func(text string) authn.Authenticator {
 		var what authn.Resource
 		var err error
@@ -189,7 +205,7 @@ func (c *cmd) auth(ref string) func(repository string) authn.Authenticator {
 		}
 		a := c.access
 		switch {
-		case a != nil && a.login != nil && !proxy && what.RegistryStr() == own.RegistryStr():
+		case a != nil && a.login != nil && !proxy && what.RegistryStr() == own:
 			return a.login
 		case a != nil && a.logins != nil:
 			return a.logins.For(text)
@@ -229,14 +245,11 @@ func podman() credentials.Credentials {
 // certificates returns a function for image.Source.Certificates: those of -cert-dir for the registry of ref, and those
 // of certs.d, as podman and skopeo read it, for all others.
 func (c *cmd) certificates(ref string) func(host string) ([]*x509.Certificate, []tls.Certificate, error) {
-	if c.access != nil {
-		ref = cmp.Or(c.access.about, ref)
-	}
-	own, _ := repository(ref)
+	own := c.access.registry(ref)
 	home, _ := os.UserHomeDir()
 	finder := certificates.System(os.DirFS("/"), strings.Trim(filepath.ToSlash(home), "/"))
 	return func(host string) ([]*x509.Certificate, []tls.Certificate, error) {
-		if a := c.access; a != nil && a.certDir != "" && strings.EqualFold(host, own.RegistryStr()) {
+		if a := c.access; a != nil && a.certDir != "" && strings.EqualFold(host, own) {
 			return a.extra.Roots, a.extra.Client, nil
 		}
 		x, err := finder.For(host)

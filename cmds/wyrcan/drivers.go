@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/small"
 	"gitlab.com/wyrcan/wyrcan/pkg/modinfo"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
@@ -78,10 +79,6 @@ func (s *driverSet) withoutAny() []string {
 	return names
 }
 
-// maxDriver limits the size of a module, which is read into memory. It is more than any module has with all its
-// symbols.
-const maxDriver = 512 << 20
-
 // findDrivers examines the modules of a kernel version, the drivers that are built into that kernel, and the firmware
 // that they name.
 func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *meter) (*driverSet, error) {
@@ -101,7 +98,7 @@ func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *mete
 			return nil
 		}
 		set.modules++
-		if n.Size > maxDriver {
+		if n.Size > modinfo.MaxModule {
 			mu.Lock()
 			defer mu.Unlock()
 			set.damaged = append(set.damaged,
@@ -114,7 +111,7 @@ func findDrivers(ctx context.Context, tree *rootfs.Tree, version string, m *mete
 		}
 		g.Go(func() error {
 			var info *modinfo.Info
-			b, err := modinfo.Decompress(path.Base(n.Path), b)
+			b, err := small.Unpack(b, modinfo.MaxModule)
 			if err == nil {
 				m.add(len(b))
 				info, err = modinfo.Parse(b)

@@ -113,6 +113,7 @@ func (c *cmd) budget() bundle.Budget {
 		Read:       c.room,
 		Reserve:    64 << 20, // with less the kernel would end other programs, or this one
 		Processors: memory.Processors(filepath.Join(c.root, memory.Possible)),
+		Kernel:     memory.Kernel(filepath.Join(c.root, memory.BootParams)),
 		Remedy:     "end other programs, use a smaller image or add memory",
 	}
 }

@@ -35,7 +35,7 @@ make builds Wyrcan itself as a bootable container in out/wyrcan.oci.
 	if err != nil {
 		return usage("%q is not the name of an image: %v", rest[1], err)
 	}
-	c.access.about = rest[1] // no registry is asked for IMAGE
+	c.access.isFor(rest[1]) // no registry is asked for IMAGE
 	source := c.source(rest[1], machine.platform())
 	what, digest, done, err := c.toPush(ctx, source, rest[0])
 	if err != nil {

@@ -79,8 +79,8 @@ func (f *further) all(ref string) []wanted {
 // that is not. asked returns the name by which this program asks for an image.
 func (c *cmd) about(list []wanted, asked func(ref string) string) {
 	for _, w := range list {
-		if c.access != nil && !local(w.ref) {
-			c.access.about = asked(w.ref)
+		if !local(w.ref) {
+			c.access.isFor(asked(w.ref))
 			return
 		}
 	}

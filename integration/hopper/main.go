@@ -3,10 +3,12 @@
 //
 // Description:
 //
-//	The word hopper=NAME:ROOT:PLACE,… of the kernel's command line says how to go on. NAME is an image in a layout
-//	below /images. ROOT is the form of the root, as wyr.root= names it. PLACE says whether an image of the root may be
-//	left in memory ("memory") or not ("file"). The booted container gets the rest of the list, with the images that are
-//	still to come, and hopper as its /init. After the last one the machine is powered off.
+//	The word hopper=NAME:ROOT:PLACE:VERITY,… of the kernel's command line says how to go on. NAME is an image in a
+//	layout below /images. ROOT is the form of the root, as wyr.root= names it. PLACE says whether an image of the root may
+//	be left in memory ("memory") or not ("file"), or whether the running kernel refuses that when it loads it
+//	("refused"). VERITY says whether the kernel checks the image, as wyr.verity= does. The booted container gets the rest
+//	of the list, with the images that are still to come, and hopper as its /init. After the last one the machine is
+//	powered off.
 package main
 
 import (
@@ -155,7 +157,7 @@ func use() error {
 // hop boots the image of a step. rest are the steps after it.
 func hop(step, rest string, words []string) error {
 	parts := strings.Split(step, ":")
-	if len(parts) != 3 {
+	if len(parts) != 4 {
 		return fmt.Errorf("%q is no step", step)
 	}
 	ctx := context.Background()
@@ -164,14 +166,15 @@ func hop(step, rest string, words []string) error {
 		return err
 	}
 	b := &boot.Boot{
-		Root: bundle.Root(parts[1]),
-		Logf: func(format string, args ...any) { say("says "+format, args...) },
+		Root:   bundle.Root(parts[1]),
+		Verity: parts[3],
+		Logf:   func(format string, args ...any) { say("says "+format, args...) },
 		Budget: bundle.Budget{
 			Read:   func() (memory.Info, error) { return memory.Read("/proc/meminfo") },
 			Copies: kexec.Copies(),
 			Remedy: "give the machine more memory",
 		},
-		Kernel: kernel{inMemory: parts[2] == "memory"},
+		Kernel: kernel{place: parts[2]},
 	}
 	img, err := new(image.Source).Open(ctx, "oci:/images/"+parts[0])
 	if err != nil {
@@ -193,10 +196,10 @@ func hop(step, rest string, words []string) error {
 }
 
 // kernel is the running kernel, which leaves images in memory if it is to.
-type kernel struct{ inMemory bool }
+type kernel struct{ place string }
 
 func (k kernel) CanLeaveImage() error {
-	if !k.inMemory {
+	if k.place == "file" {
 		return errors.New("the image is to be in a file")
 	}
 	return kexec.CanLeaveImage()
@@ -206,7 +209,10 @@ func (kernel) Load(kernel, initrd *os.File, cmdline string) (kexec.Result, error
 	return kexec.Load(kernel, initrd, cmdline)
 }
 
-func (kernel) LoadImage(kernel, initrd, image *os.File, cmdline string) error {
+func (k kernel) LoadImage(kernel, initrd, image *os.File, cmdline string) error {
+	if k.place == "refused" {
+		return errors.New("the image is refused")
+	}
 	return kexec.LoadImage(kernel, initrd, image, cmdline)
 }
 

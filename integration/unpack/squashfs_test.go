@@ -12,6 +12,7 @@ import (
 
 	"gitlab.com/wyrcan/wyrcan/integration/vm"
 	"gitlab.com/wyrcan/wyrcan/pkg/bundle"
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/small"
 	"gitlab.com/wyrcan/wyrcan/pkg/erofs"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
@@ -143,7 +144,7 @@ func module(t *testing.T, name string) []byte {
 	}
 	b, err := os.ReadFile(found[0])
 	if err == nil {
-		b, err = modinfo.Decompress(found[0], b)
+		b, err = small.Unpack(b, modinfo.MaxModule)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -90,30 +90,40 @@ func TestInPlace(t *testing.T) {
 }
 
 // TestRefusedInPlace puts the image into the initrd where the running kernel refuses to leave it in memory, unless the
-// next kernel has no loop device.
+// next kernel has no loop device or the memory is too little.
 func TestRefusedInPlace(t *testing.T) {
-	const drivers = "CONFIG_BLK_DEV_PMEM=y\nCONFIG_X86_PMEM_LEGACY=y\n"
+	const drivers = "CONFIG_BLK_DEV_PMEM=y\nCONFIG_X86_PMEM_LEGACY=y\nCONFIG_EROFS_FS=y\n" +
+		"CONFIG_EROFS_FS_XATTR=y\nCONFIG_EROFS_FS_POSIX_ACL=y\nCONFIG_EROFS_FS_SECURITY=y\n"
 	refused := errors.New("no place is large enough for the image")
+	const and = "no place is large enough for the image; and with the image of the root in the initrd: "
 	for name, c := range map[string]struct {
-		refused error
-		config  string
-		holds   bool // a load without copies is tried, too
-		err     string
+		root   bundle.Root
+		config string
+		holds  bool  // a load without copies is tried, too
+		more   int   // MiB of files
+		total  int64 // of the memory, in MiB; 0 is enough
+		err    string
 	}{
-		"refused":       {refused: refused, config: mounts + drivers},
-		"refused twice": {refused: refused, config: mounts + drivers, holds: true},
-		"no loop device": {refused: refused,
-			config: strings.Replace(mounts, "CONFIG_BLK_DEV_LOOP=y\n", "", 1) + drivers,
-			err: "no place is large enough for the image; and with the image of the root in the initrd: the kernel " +
-				version + " has no module loop"},
+		"refused":       {root: bundle.SquashFS, config: mounts + drivers},
+		"refused twice": {root: bundle.SquashFS, config: mounts + drivers, holds: true},
+		"EROFS":         {root: bundle.EROFS, config: mounts + drivers},
+		"EROFS, twice":  {root: bundle.EROFS, config: mounts + drivers, holds: true},
+		"EROFS, too much": {root: bundle.EROFS, config: mounts + drivers, more: 60, total: 180, err: and +
+			"too little memory: the container needs 18"},
+		"no loop device": {root: bundle.SquashFS, config: strings.Replace(mounts, "CONFIG_BLK_DEV_LOOP=y\n", "", 1) + drivers,
+			err: and + "the kernel " + version + " has no module loop"},
 	} {
 		w := newWorld(t, users()["wyrboot"])
-		w.Root, w.leaves, w.refusesImage = bundle.SquashFS, true, c.refused
+		w.Root, w.leaves, w.refusesImage = c.root, true, refused
 		w.Record = func() record.Record { return record.Record{Image: record.Image{Asked: "x"}} }
 		if c.holds {
 			w.Hold = func(_, _, image *os.File, _ string) (func() error, error) { return nil, refused }
 		}
-		img := w.push(bootable(imagetest.File("boot/config-"+version, c.config)))
+		if c.total > 0 {
+			w.Budget.Read = func() (memory.Info, error) { return memory.Info{Total: c.total << 20, Available: 1 << 30}, nil }
+		}
+		img := w.push(bootable(imagetest.File("boot/config-"+version, c.config), imagetest.File("more", string(random(c.more<<20)))))
+		magic := map[bundle.Root]string{bundle.SquashFS: "hsqs", bundle.EROFS: "\xe2\xe1\xf5\xe0"}[c.root]
 		switch step, err := w.run(t.Context(), img); {
 		case c.err != "":
 			if err == nil || step != "load" || !strings.Contains(err.Error(), c.err) || w.loads > 0 {
@@ -122,11 +132,11 @@ func TestRefusedInPlace(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %s = %v", name, step, err)
 		default:
-			if w.loads != 1 || w.image != "" || !strings.Contains(w.initrd, "hsqs") {
+			if w.loads != 1 || w.image != "" || !strings.Contains(w.initrd, magic) {
 				t.Errorf("%s: %d loads, an image of %d bytes beside an initrd of %d", name, w.loads, len(w.image),
 					len(w.initrd))
 			}
-			if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != "squashfs" || r.Initrd.Bytes < 12<<20 {
+			if r, ok := inInitrd(t, w.initrd); !ok || r.Initrd.Root != string(c.root) || r.Initrd.Bytes < 12<<20 {
 				t.Errorf("%s: the record says %+v", name, r.Initrd)
 			}
 			if !slices.Contains(w.said, "the image of the root goes into the initrd: "+refused.Error()) {

@@ -154,6 +154,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findKernel(ctx); err != nil {
 		return nil, err
 	}
+	p.opt.Room = opt.Room.under(p.Kernel.Room)
 	if err := p.findInit(ctx); err != nil {
 		return nil, err
 	}
@@ -182,7 +183,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 		return nil, err
 	}
 	// The initrd has at least a fifth of its files' size; Make checks the true size.
-	if total, least := opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
+	if total, least := p.opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
 		return nil, p.tooLarge(fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
 			"and the machine has %s; %s",
 			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger))

@@ -30,7 +30,7 @@ type filesystem struct {
 	part     part     // of the kernel
 	features []string // options without which something of the files would be missing
 	oldest   string   // the first version of Linux that can mount such an image, "" if that is older than "oldest"
-	inPlace  bool     // it has no use but in memory beside the initrd
+	inPlace  bool     // it is made only where it can stay in memory beside the initrd
 	owners   int      // how many owners and groups its files can have together, 0 if any number
 }
 

@@ -114,8 +114,7 @@ func (p *Plan) mount(ctx context.Context, root Root, config map[string]string) (
 		m.place = handover.InMemory
 		m.modules, no = p.find(ctx, config, slices.Concat(inPlace, mount))
 	}
-	if fs.inPlace {
-		m.other = errNotLeft
+	if no != nil && fs.inPlace {
 		return m, no
 	}
 	file, err := p.find(ctx, config, slices.Concat(attached, mount))
@@ -198,7 +197,7 @@ func forOverlay(n *rootfs.Node) bool {
 	return false
 }
 
-// errNotLeft is why an image has no use that is not compressed.
+// errNotLeft is why an image that is not compressed is not made.
 var errNotLeft = errors.New("it would have to stay in memory where the running kernel puts it, and only kexec_load on " +
 	"amd64 does that: in the initrd it would be in memory twice")
 

@@ -46,6 +46,29 @@ func TestTwiceRoom(t *testing.T) {
 			t.Errorf("CanKeep(%d, %d, %d) with %d = %v, want %q", c.files, c.layers, c.size, c.available, got, c.want)
 		}
 	}
+	// What the running kernel will hold copies of is refused before it is downloaded for that.
+	for copies, c := range []struct {
+		layers, files int64 // MiB, the least with which they are not refused
+		says          string
+	}{
+		{81, 93, ""},
+		{114, 138, " (with a copy while the kernel loads it)"},
+		{147, 183, " (with 2 copies while the kernel loads it)"},
+	} {
+		for less := range int64(2) {
+			r := room(1<<40, (c.layers-less)*mib)
+			r.Copies = copies
+			err := r.CanReadTwice(132 * mib)
+			if refused := less > 0; refused != (err != nil) || refused && !strings.Contains(err.Error(), " MiB"+c.says+" and ") {
+				t.Errorf("%d copies, %d MiB: CanReadTwice = %v", copies, c.layers-less, err)
+			}
+			r.Available = (c.files - less) * mib
+			err = r.CanKeep(262*mib, 384*mib, 131*mib)
+			if refused := less > 0; refused != (err != nil) || refused && !strings.Contains(err.Error(), "packed"+c.says+", ") {
+				t.Errorf("%d copies, %d MiB: CanKeep = %v", copies, c.files-less, err)
+			}
+		}
+	}
 	for available, want := range map[int64]int{150: 2, 2000: 0} {
 		if got := room(1<<40, available*mib).Reading(131 * mib).AtOnce; got != want {
 			t.Errorf("with %d MiB, %d layers are read at once, want %d", available, got, want)

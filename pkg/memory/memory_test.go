@@ -36,3 +36,35 @@ func TestRead(t *testing.T) {
 		t.Errorf("Read(/proc/meminfo) = %v, %v", m, err)
 	}
 }
+
+// TestKernel reads the size of the running kernel where its boot loader has handed the header of its file over.
+func TestKernel(t *testing.T) {
+	page := func(change func(b []byte)) []byte {
+		b := make([]byte, 4096)
+		copy(b[0x202:], "HdrS\x0f\x02")
+		copy(b[0x260:], "\x00\x00\xf8\x03")
+		change(b)
+		return b
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		want    int64
+	}{
+		"its header":     {page(func([]byte) {}), 0x3f80000},
+		"an old header":  {page(func(b []byte) { b[0x206] = 9 }), 0},
+		"another header": {page(func(b []byte) { b[0x202] = 0 }), 0},
+		"short":          {page(func([]byte) {})[:0x263], 0},
+		"empty":          {nil, 0},
+	} {
+		file := filepath.Join(t.TempDir(), "data")
+		if err := os.WriteFile(file, c.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := Kernel(file); got != c.want {
+			t.Errorf("%s: Kernel = %#x, want %#x", name, got, c.want)
+		}
+	}
+	if got := Kernel("/none"); got != 0 {
+		t.Errorf("Kernel of no file = %d", got)
+	}
+}

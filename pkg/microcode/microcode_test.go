@@ -184,7 +184,7 @@ func TestGather(t *testing.T) {
 		"a bomb": {files{dir + "06-8e-0a.zst": zstded(make([]byte, maxFile+1))}, one(kabyLake), nil, nil,
 			"more than 16384 KiB"},
 		"a large dictionary": {
-			files{dir + "06-8e-0a.xz": xzed(mine, 64<<20)}, one(kabyLake), nil, nil, "dictionary"},
+			files{dir + "06-8e-0a.xz": xzed(mine, 96<<20)}, one(kabyLake), nil, nil, "dictionary"},
 		"no xz": {files{dir + "06-8e-0a.xz": []byte("\xfd7zXZ\x00 and no more")}, one(kabyLake), nil, nil, "not used"},
 
 		"AMD":     {files{amdDir + "microcode_amd_fam17h.bin": zen17, dir + "06-8e-0a": mine}, one(zen), nil, zen17, ""},

@@ -1,21 +1,17 @@
 // Package modinfo reads the metadata of kernel modules: the section .modinfo of the ELF file, a sequence of KEY=VALUE
 // strings that each end in a zero byte (include/linux/moduleinfo.h). It reads the same for built-in drivers from
-// modules.builtin.modinfo (Documentation/kbuild/kbuild.rst). Modules may be compressed in the forms that distributions
-// use. It does not look at a module's code or signature.
+// modules.builtin.modinfo (Documentation/kbuild/kbuild.rst). It does not look at a module's code or signature. Package
+// small decompresses modules.
 package modinfo
 
 import (
 	"bytes"
-	"compress/gzip"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
 	"path"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
 )
 
 // Info is the metadata of a module that other parts of the system need.
@@ -41,50 +37,14 @@ func Name(file string) string {
 	return ""
 }
 
-// Limits for the size of a module and of its section .modinfo, in bytes. A graphics driver with all its symbols has a
-// tenth of each.
+// Limits for the size of a module, which is read into memory, and of its section .modinfo, in bytes. A graphics driver
+// with all its symbols has a tenth of each.
 const (
-	maxModule  = 512 << 20
+	MaxModule  = 512 << 20
 	maxModinfo = 4 << 20
 )
 
-// maxDict is how large a dictionary a file that is compressed with xz may ask for: that of xz -9, eight times that of
-// Debian's firmware and 32 times that of Debian's modules. A file of some bytes could ask for 4 GiB.
-const maxDict = 64 << 20
-
-// Decompress returns the content of a module or firmware file with the bytes b. The suffix of the file's name says how
-// it is compressed.
-func Decompress(file string, b []byte) ([]byte, error) {
-	var r io.Reader
-	var err error
-	switch path.Ext(file) {
-	case ".gz":
-		r, err = gzip.NewReader(bytes.NewReader(b))
-	case ".xz":
-		r, err = xz.NewReader(bytes.NewReader(b), maxDict)
-	case ".zst":
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderMaxMemory(maxModule)); err == nil {
-			defer d.Close()
-			r = d
-		}
-	default:
-		return b, nil
-	}
-	if err == nil {
-		b, err = io.ReadAll(io.LimitReader(r, maxModule+1))
-	}
-	if err == nil && len(b) > maxModule {
-		err = fmt.Errorf("its content is larger than %d MiB", maxModule>>20)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot decompress %s: %w", file, err)
-	}
-	return b, nil
-}
-
-// Parse reads a module's ELF file.
+// Parse reads a module's ELF file, which is not compressed.
 func Parse(module []byte) (*Info, error) {
 	f, err := elf.NewFile(bytes.NewReader(module))
 	if err != nil {

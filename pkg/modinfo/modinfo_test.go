@@ -1,9 +1,6 @@
 package modinfo
 
 import (
-	"bytes"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -41,26 +38,9 @@ func TestParse(t *testing.T) {
 		Aliases:  []string{"pci:v000010ECd00008168sv*sd*bc*sc*i*"},
 		Firmware: []string{"rtl_nic/rtl8168h-2.fw", "rtl_nic/rtl8125*.fw", ""},
 	}
-	for suffix, tool := range map[string][]string{
-		"":     {"cat"},
-		".gz":  {"gzip"},
-		".xz":  {"xz", "--check=crc32"},
-		".zst": {"zstd"},
-	} {
-		pack := exec.Command(tool[0], tool[1:]...)
-		pack.Stdin = bytes.NewReader(r8169)
-		packed, err := pack.Output()
-		if err != nil {
-			t.Fatalf("%v: %v", tool, err)
-		}
-		b, err := Decompress("r8169.ko"+suffix, packed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := Parse(b)
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("%q: %v, (-want +got):\n%s", suffix, err, diff)
-		}
+	got, err := Parse(r8169)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("Parse: %v, (-want +got):\n%s", err, diff)
 	}
 }
 
@@ -73,12 +53,6 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		if _, err := Parse([]byte(tt.b)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Parse(%s) = %v, want an error with %q", tt.name, err, tt.want)
-		}
-	}
-	for _, file := range []string{"x.ko.gz", "x.ko.xz", "x.ko.zst"} {
-		if _, err := Decompress(file, []byte("no such thing")); err == nil ||
-			!strings.Contains(err.Error(), "cannot decompress "+file) {
-			t.Errorf("Decompress(%q) = %v, want an error that names it", file, err)
 		}
 	}
 }
@@ -105,36 +79,4 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Parse = %v, %v", info, err)
 		}
 	})
-}
-
-// A file says how large a dictionary its decompression needs, and may say 4 GiB. What xz itself writes is read.
-func TestDictionary(t *testing.T) {
-	imagetest.NeedsPrograms(t, "xz")
-	for _, row := range []struct {
-		options []string
-		fails   bool
-	}{
-		{[]string{"--check=crc32", "--lzma2=dict=1MiB"}, false},
-		{[]string{"-9", "--check=sha256"}, false},
-		{[]string{"--x86", "--lzma2=dict=32MiB", "--check=none"}, false},
-		{[]string{"--lzma2=preset=0,dict=65MiB"}, true},
-		{[]string{"--lzma2=preset=0,dict=1536MiB"}, true},
-	} {
-		cmd := exec.Command("xz", append([]string{"--stdout", "--threads=1"}, row.options...)...)
-		cmd.Stdin = strings.NewReader("a module")
-		packed, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		b, err := Decompress("x.ko.xz", packed)
-		runtime.ReadMemStats(&after)
-		if row.fails != (err != nil) || err == nil && string(b) != "a module" {
-			t.Errorf("xz %q: %q, %v", row.options, b, err)
-		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > 2*maxDict {
-			t.Errorf("xz %q: it takes %d MiB of memory", row.options, used>>20)
-		}
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"gitlab.com/wyrcan/wyrcan/pkg/compression/small"
 	"gitlab.com/wyrcan/wyrcan/pkg/modinfo"
 )
 
@@ -23,13 +24,20 @@ func (m *module) read() ([]byte, error) {
 	return readDecompressed(m.file)
 }
 
-// readDecompressed returns the content of a file, decompressed as its suffix says.
+// readDecompressed returns the content of a module or firmware file, decompressed if its suffix says that it is
+// compressed: other firmware may be in such a form by itself, for its device.
 func readDecompressed(file string) ([]byte, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return modinfo.Decompress(file, b)
+	switch filepath.Ext(file) {
+	case ".gz", ".xz", ".zst":
+		if b, err = small.Unpack(b, modinfo.MaxModule); err != nil {
+			return nil, fmt.Errorf("cannot decompress %s: %w", file, err)
+		}
+	}
+	return b, nil
 }
 
 // load reads the module's metadata, once.

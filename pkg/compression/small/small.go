@@ -13,10 +13,11 @@ import (
 	"gitlab.com/wyrcan/wyrcan/pkg/smallfile"
 )
 
-// maxDict is the largest dictionary of a file that is compressed with xz, in bytes. The kernel's build compresses modules
-// with one of 1 MiB (scripts/Makefile.modinst), and xz itself has 8 MiB. A file may ask for 4 GiB, and of the Go
-// libraries only this one can limit that.
-const maxDict = 16 << 20
+// maxDict is the largest dictionary of a file that is compressed with xz, in bytes: that of xz -9, so what xz itself makes
+// is read. Debian's firmware has 8 MiB and the kernel's build 1 MiB (scripts/Makefile.modinst). A file of some bytes may
+// ask for 4 GiB, and of the Go libraries only this one can limit that. No more of a dictionary is used than there is
+// content.
+const maxDict = 64 << 20
 
 // Unpack returns the content of a file with the bytes b, compressed or not, which may have limit bytes. The error
 // continues a sentence that begins with the file's name.
