@@ -176,7 +176,7 @@ func TestAuto(t *testing.T) {
 			"the files stay packed in memory (SquashFS), because unpacked files would leave less than half of the " +
 				"400 MiB of memory free", ""},
 		"more than it seemed, for that kernel": {"", []imagetest.Layer{zeros}, 240 << 20, false, "", "",
-			"too little memory: the container needs more than 31"},
+			"too little memory: the container needs more than 29"},
 		"less than it seemed": {mounts, []imagetest.Layer{imagetest.Files(imagetest.Whiteout("noise"))}, 120 << 20, true,
 			"tmpfs", "", ""},
 		"an engine": {mounts, append(little, imagetest.Files(imagetest.File("usr/bin/podman", "x"))), 150 << 20, true,

@@ -35,7 +35,7 @@ func TestPrefer(t *testing.T) {
 		"an engine, little memory":  {350, files(270), "podman", SquashFS, "less than half"},
 		"an engine, plenty":         {960, files(270), "podman", Tmpfs, "at least half"},
 		"a small one":               {160, files(10), "", Tmpfs, "at least half"},
-		"small, less than it takes": {103, files(10), "", SquashFS, "less than half"},
+		"small, less than it takes": {99, files(10), "", SquashFS, "less than half"},
 		"64 processors":             {600, processors(64, files(270)), "", SquashFS, "less than half"},
 		"240 processors":            {550, processors(240, files(240)), "", Tmpfs, "more memory, 163 MiB of it for 240 processors"},
 		"an image even so":          {600, processors(240, files(300)), "", SquashFS, "less than half"},

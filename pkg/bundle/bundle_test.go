@@ -317,7 +317,7 @@ func TestWarnings(t *testing.T) {
 
 func TestMemory(t *testing.T) {
 	entries := bootable(imagetest.File("usr/data", strings.Repeat("x", 20<<20)))
-	for name, total := range map[string]int64{"far too little": 64 << 20, "a little too little": 118 << 20} {
+	for name, total := range map[string]int64{"far too little": 64 << 20, "a little too little": 92 << 20} {
 		p, err := Inspect(t.Context(), tree(t, entries...), Options{Room: room(total, total)})
 		if err == nil || !strings.Contains(err.Error(), "too little memory: the container needs ") ||
 			!strings.HasSuffix(err.Error(), "; use a smaller image or add memory") {
@@ -415,7 +415,7 @@ func TestSpool(t *testing.T) {
 func TestWorthSqueezing(t *testing.T) {
 	// With the kernel's needs 318 MiB, beside the initrd.
 	s := rootfs.Stat{Pages: 270 << 20, Page: memory.Page, Inodes: 8 << 10}
-	for mib, want := range map[int64]bool{512: false, 419: false, 417: true, 383: true, 381: false, 128: false} {
+	for mib, want := range map[int64]bool{512: false, 419: false, 417: true, 369: true, 367: false, 128: false} {
 		if got := worthSqueezing(mib<<20, s, 100<<20); got != want {
 			t.Errorf("worthSqueezing with %d MiB = %v, want %v", mib, got, want)
 		}
@@ -468,7 +468,7 @@ func TestPacking(t *testing.T) {
 		},
 		"neither":          {imagetest.File(config, "CONFIG_RD_XZ=y\n"), Room{}, initrd.None},
 		"plenty of memory": {imagetest.Dir("a"), room(4<<30, 4<<30), initrd.None},
-		"little memory":    {imagetest.Dir("a"), room(120<<20, 80<<20), initrd.Zstd},
+		"little memory":    {imagetest.Dir("a"), room(100<<20, 80<<20), initrd.Zstd},
 	} {
 		entries := bootable(c.entry, imagetest.File("usr/data", strings.Repeat("x", 6<<20)))
 		if p := inspect(t, Options{Room: c.room}, entries...); p.Packing != c.want {
