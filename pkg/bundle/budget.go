@@ -52,6 +52,7 @@ type Room struct {
 	Copies     int
 	Processors int
 	Kernel     int64 // what is not in Total, because the running kernel has it for itself; 0 if that is not known
+	Aside      int64 // what is not in Total, because the arguments of the container's kernel keep it back
 	Remedy     string
 }
 
@@ -64,6 +65,23 @@ func (r Room) under(kernel int64) Room {
 		r.Kernel = kernel
 	}
 	return r
+}
+
+// without returns the room that there is under a kernel with those arguments.
+func (r Room) without(line string) Room {
+	if r.Total != 0 {
+		r.Aside = setAside(line, r.Total-1, r.Total+r.Kernel)
+		r.Total -= r.Aside
+	}
+	return r
+}
+
+// all says how much memory the machine has.
+func (r Room) all() string {
+	if r.Aside == 0 {
+		return units.MiB(r.Total)
+	}
+	return units.MiB(r.Total+r.Aside) + ", of which the container's command line keeps " + units.MiB(r.Aside) + " back"
 }
 
 // A Shortage is the error of a machine that has too little memory to work on an image. It says nothing about the image

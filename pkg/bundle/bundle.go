@@ -163,6 +163,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findCmdline(ctx); err != nil {
 		return nil, err
 	}
+	p.opt.Room = p.opt.Room.without(p.cmdline)
 	if err := p.findRoot(ctx); err != nil {
 		return nil, err
 	}
@@ -186,7 +187,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if total, least := p.opt.Room.Total, needs(p.booted(), p.booted().Bytes/5); total != 0 && least > total {
 		return nil, p.tooLarge(fmt.Errorf("too little memory: the container needs more than %s to boot (%s of files) "+
 			"and the machine has %s; %s",
-			units.MiB(least), units.MiB(p.booted().Pages), units.MiB(total), larger))
+			units.MiB(least), units.MiB(p.booted().Pages), p.opt.Room.all(), larger))
 	}
 	return p, nil
 }

@@ -132,7 +132,7 @@ const larger = "use a smaller image or add memory"
 // that is left in memory.
 func (p *Plan) cannotBoot(b *Bundle, image int64) error {
 	r := p.opt.Room
-	need, files, total := units.MiB(b.Memory), units.MiB(p.booted().Pages+image), units.MiB(r.Total)
+	need, files, total := units.MiB(b.Memory), units.MiB(p.booted().Pages+image), r.all()
 	if more := decompressors(p.Root, r.Processors); more > 0 {
 		return fmt.Errorf("too little memory: the container needs %s to boot (%s of files, %s of initrd, %s for %d "+
 			"processors) and the machine has %s; %s",
