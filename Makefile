@@ -248,7 +248,7 @@ test-machines: all $(FOREIGN) out/wyrcan.demo out/debian.oci $(SMALLEST) \
 	$(TURN) $(GOTEST) -p 2 -timeout 60m ./integration/...
 
 # The programs that the tests use as peers, and to make images.
-PEERS := curl=curl jq=jq ip=iproute2 ssh=openssh-client dnsmasq=dnsmasq-base radvd=radvd \
+PEERS := curl=curl jq=jq ip=iproute2 ssh=openssh-client dnsmasq=dnsmasq-base radvd=radvd bsdtar=libarchive-tools \
   kea-dhcp4=kea-dhcp4-server kea-dhcp6=kea-dhcp6-server \
   /lib/systemd/systemd-networkd=systemd /lib/systemd/systemd-udevd=udev ethtool=ethtool \
   docker-registry=docker-registry skopeo=skopeo umoci=umoci podman=podman buildah=buildah dockerd=docker.io \
