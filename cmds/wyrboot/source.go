@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/clock"
@@ -32,7 +33,7 @@ func (c *cmd) source() (*image.Source, error) {
 		Insecure:     image.Hosts(c.config.Insecure),
 		Registries:   places,
 		Clock:        c.clock.Hint,
-		Ahead:        ahead(),
+		Ahead:        sometimes(100*time.Millisecond, ahead),
 	}, nil
 }
 
@@ -62,6 +63,21 @@ func ahead() int64 {
 		return none
 	}
 	return max(none, min(mem.Available/16, (mem.Available-little)/4))
+}
+
+// sometimes returns a function that returns what get returned last, which it asks again when that is so old.
+func sometimes(old time.Duration, get func() int64) func() int64 {
+	var mu sync.Mutex
+	var asked time.Time
+	var last int64
+	return func() int64 {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(asked) > old {
+			asked, last = now, get()
+		}
+		return last
+	}
 }
 
 // useProxy has all connections to registries go by way of wyr.proxy. Package http reads the environment once, before

@@ -181,7 +181,7 @@ func (list places) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, er
 	left := slices.DeleteFunc(slices.Clone(list), func(p *place) bool { return p.spoilt(d.Digest) })
 	b := &blob{ctx: ctx, next: left, digest: d.Digest, size: d.Size, end: d.Size}
 	source := list[0].source
-	if d.Size > largeBlob && source.mostAhead() >= 2*smallestWindow && !source.isOneStream(d.Digest) {
+	if d.Size > largeBlob && source.canWait() && !source.isOneStream(d.Digest) {
 		b.piece, b.end = true, min(firstWindow, source.mostAhead()/2)
 	}
 	if err := b.move(nil); err != nil {

@@ -59,9 +59,10 @@ type Source struct {
 	// Clock is told the date that a registry states, if the registry's certificate is not valid by this machine's clock.
 	// It reports whether it has set the clock. nil means that the clock stays as it is.
 	Clock func(who string, date time.Time) bool
-	// Ahead is how many bytes of large blobs may wait in memory to be read, in all. More connections bring them than one
-	// for each blob, up to 16 in all. 0 means 64 MiB, which is also the most. With less than 2 MiB there is one for each.
-	Ahead int64
+	// Ahead returns how many bytes of large blobs may wait in memory to be read at that time, in all. More connections
+	// bring them than one for each blob, up to 16 in all. nil means 64 MiB, which is also the most. With less than 2 MiB
+	// there is one for each. It is asked often.
+	Ahead func() int64
 	// Progress, if not nil, is called when n more bytes of a layer have been read, by several goroutines at once. The
 	// bytes of a layer that is opened twice count twice.
 	Progress func(l *Layer, n int)

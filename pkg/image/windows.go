@@ -110,11 +110,14 @@ func (s *Source) releaseMemory(n int64) {
 }
 
 func (s *Source) mostAhead() int64 {
-	if s.Ahead > 0 {
-		return min(s.Ahead, mostAhead)
+	if s.Ahead != nil {
+		return min(s.Ahead(), mostAhead)
 	}
 	return mostAhead
 }
+
+// canWait reports whether there is memory for parts of a blob that arrive before their turn.
+func (s *Source) canWait() bool { return s.mostAhead() >= 2*smallestWindow }
 
 // start has b fetch the next n bytes into a window. w.mu is locked.
 func (w *windows) start(b *blob, n int64) {
@@ -193,7 +196,7 @@ func (w *windows) running() (n int) {
 // windowSize is larger when the number of connections has been found, and is small: each window costs a request, and
 // all windows have mostAhead bytes.
 func (w *windows) windowSize() int64 {
-	most := w.source.mostAhead()
+	most := max(0, w.source.mostAhead())
 	if w.raised > 0 || w.next < largeBlob && time.Now().After(w.keepTill) {
 		return min(firstWindow, most/2)
 	}
@@ -211,7 +214,7 @@ func (w *windows) Read(p []byte) (int, error) {
 			return n, err
 		case w.offset >= w.size:
 			return 0, io.EOF
-		case w.noRanges:
+		case w.noRanges, len(w.queue) == 0 && !w.source.canWait():
 			if err := w.single(); err != nil {
 				return 0, err
 			}
@@ -273,8 +276,8 @@ func (w *windows) slowDown() {
 	w.want, w.raised, w.keepTill = max(1, w.want/2), 0, time.Now().Add(judged)
 }
 
-// single has the rest of the blob come by one connection, from a registry that does not send parts of blobs. w.mu is
-// locked.
+// single has the rest of the blob come by one connection, from a registry that does not send parts of blobs, or because
+// there is no memory for more. w.mu is locked.
 func (w *windows) single() error {
 	w.end()
 	w.stream = &blob{

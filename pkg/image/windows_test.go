@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,7 +183,9 @@ func TestWindows(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			st := &storage{blob: blob, answer: c.answer}
 			s := fast(t)
-			s.Ahead = c.ahead
+			if c.ahead > 0 {
+				s.Ahead = always(c.ahead)
+			}
 			rc, err := st.open(t, s)
 			if err != nil {
 				t.Fatal(err)
@@ -226,11 +229,44 @@ func TestWindowsSmall(t *testing.T) {
 	}
 }
 
+// always returns a function that returns n.
+func always(n int64) func() int64 { return func() int64 { return n } }
+
+// TestWindowsNoLonger: when nothing may wait any more, the rest of a blob costs one request.
+func TestWindowsNoLonger(t *testing.T) {
+	blob := largeRandom(80 << 20)
+	st := &storage{blob: blob}
+	s := fast(t)
+	var memory atomic.Int64
+	memory.Store(16 << 20)
+	s.Ahead = memory.Load
+	rc, err := st.open(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	begin := make([]byte, 30<<20)
+	if _, err := io.ReadFull(rc, begin); err != nil {
+		t.Fatal(err)
+	}
+	memory.Store(-1)
+	rest, err := io.ReadAll(rc)
+	if err != nil || !bytes.Equal(append(begin, rest...), blob) {
+		t.Errorf("read %d bytes more, %v", len(rest), err)
+	}
+	if w := rc.(*verifier).ReadCloser.(*windows); w.stream == nil || w.stream.resumed > 30<<20+16<<20 {
+		t.Errorf("the rest does not come by one connection: %+v", w.stream)
+	}
+	if s.windows != 0 || s.ahead != 0 {
+		t.Errorf("%d connections and %d bytes were not given back", s.windows, s.ahead)
+	}
+}
+
 // TestWindowsNone: where nothing may wait, a large blob costs one request, too.
 func TestWindowsNone(t *testing.T) {
 	st := &storage{blob: largeRandom(largeBlob + 1)}
 	s := fast(t)
-	s.Ahead = 1
+	s.Ahead = always(1)
 	rc, err := st.open(t, s)
 	if err != nil {
 		t.Fatal(err)
@@ -254,7 +290,7 @@ func TestWindowsWait(t *testing.T) {
 		return false
 	}
 	s := fast(t)
-	s.Ahead = 16 << 20
+	s.Ahead = always(16 << 20)
 	rc, err := st.open(t, s)
 	if err != nil {
 		t.Fatal(err)
