@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"gitlab.com/wyrcan/wyrcan/pkg/imagetest"
-	"gitlab.com/wyrcan/wyrcan/pkg/imagetest/report"
 	"gitlab.com/wyrcan/wyrcan/pkg/rootfs"
 )
 
@@ -28,18 +27,9 @@ func some(r *rand.Rand, n int) (list []int) {
 // TestEarly makes the same tree whichever layers are read before the others, of the corpus and of random layers, and
 // reads none twice but where something was taken for hidden that is not.
 func TestEarly(t *testing.T) {
-	var stacks [][]imagetest.Layer
-	for _, tc := range imagetest.Cases() {
-		if tc.Refused == "" && !tc.Slow {
-			stacks = append(stacks, tc.Layers)
-		}
-	}
-	for seed := range uint64(800) {
-		stacks = append(stacks, imagetest.Random(rand.New(rand.NewPCG(seed, 2))))
-	}
 	r := rand.New(rand.NewPCG(3, 4))
 	spared, missed := 0, 0
-	for _, layers := range stacks {
+	for _, layers := range stacks(800, 2) {
 		var all, kept stores
 		plain, err := rootfs.Read(t.Context(), stack(t, layers), rootfs.Options{Store: all.make})
 		if err != nil {
@@ -52,15 +42,7 @@ func TestEarly(t *testing.T) {
 		if err != nil {
 			t.Fatalf("with the early layers %v Read = %v\n%s", early, err, imagetest.Describe(layers))
 		}
-		want, err := report.FromTree(t.Context(), plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := report.FromTree(t.Context(), tree)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range report.Diff(want, got, 10) {
+		for _, d := range differences(t, plain, tree) {
 			t.Errorf("early %v: %s\n%s", early, d, imagetest.Describe(layers))
 		}
 		if plain.Stat() != tree.Stat() || fmt.Sprint(plain.Formats()) != fmt.Sprint(tree.Formats()) {

@@ -49,20 +49,38 @@ func (s *stores) bytes() (n int64) {
 	return n
 }
 
+// stacks returns the layers of the corpus, and so many stacks of random ones.
+func stacks(n, seed uint64) (list [][]imagetest.Layer) {
+	for _, tc := range imagetest.Cases() {
+		if tc.Refused == "" && !tc.Slow {
+			list = append(list, tc.Layers)
+		}
+	}
+	for i := range n {
+		list = append(list, imagetest.Random(rand.New(rand.NewPCG(i, seed))))
+	}
+	return list
+}
+
+// differences returns how two trees differ.
+func differences(t *testing.T, a, b *rootfs.Tree) []string {
+	t.Helper()
+	want, err := report.FromTree(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := report.FromTree(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report.Diff(want, got, 10)
+}
+
 // TestTwiceKeepsWhatIsThere gives stores exactly the contents that the tree has: of each layer of the corpus, and of
 // random ones.
 func TestTwiceKeepsWhatIsThere(t *testing.T) {
-	var stacks [][]imagetest.Layer
-	for _, tc := range imagetest.Cases() {
-		if tc.Refused == "" && !tc.Slow {
-			stacks = append(stacks, tc.Layers)
-		}
-	}
-	for seed := range uint64(300) {
-		stacks = append(stacks, imagetest.Random(rand.New(rand.NewPCG(seed, 1))))
-	}
 	hidden := 0
-	for _, layers := range stacks {
+	for _, layers := range stacks(300, 1) {
 		var once, twice stores
 		first, err := rootfs.Read(t.Context(), stack(t, layers), rootfs.Options{Store: once.make})
 		if err != nil {
@@ -83,15 +101,7 @@ func TestTwiceKeepsWhatIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Read = %v\n%s", err, imagetest.Describe(layers))
 		}
-		want, err := report.FromTree(t.Context(), first)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := report.FromTree(t.Context(), tree)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range report.Diff(want, got, 10) {
+		for _, d := range differences(t, first, tree) {
 			t.Errorf("%s\n%s", d, imagetest.Describe(layers))
 		}
 		if n := tree.Stat().Bytes; twice.bytes() != n || first.Stat() != tree.Stat() {
