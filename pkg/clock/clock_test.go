@@ -158,7 +158,8 @@ func TestStart(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			(&Clock{Built: c.built, Logf: r.Printf, machine: f}).Start(ctx, servers)
 			cancel()
-			if took := time.Since(start); took > Patience+time.Second {
+			const busy = 10 * time.Second // that a busy machine may take longer
+			if took := time.Since(start); took > Patience+busy {
 				t.Errorf("Start took %v, want %v at most", took, Patience)
 			}
 			f.mu.Lock()
