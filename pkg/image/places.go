@@ -182,7 +182,7 @@ func (list places) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, er
 	b := &blob{ctx: ctx, next: left, digest: d.Digest, size: d.Size, end: d.Size}
 	source := list[0].source
 	if d.Size > largeBlob && source.canWait() && !source.isOneStream(d.Digest) {
-		b.piece, b.end = true, min(firstWindow, source.mostAhead()/2)
+		b.piece, b.end = true, source.firstSize()
 	}
 	if err := b.move(nil); err != nil {
 		return nil, err

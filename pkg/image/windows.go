@@ -119,6 +119,9 @@ func (s *Source) mostAhead() int64 {
 // canWait reports whether there is memory for parts of a blob that arrive before their turn.
 func (s *Source) canWait() bool { return s.mostAhead() >= 2*smallestWindow }
 
+// firstSize returns the size of a window as long as the number of connections is not found.
+func (s *Source) firstSize() int64 { return max(smallestWindow, min(firstWindow, s.mostAhead()/2)) }
+
 // start has b fetch the next n bytes into a window. w.mu is locked.
 func (w *windows) start(b *blob, n int64) {
 	win := &window{buf: w.buffer(int(n))}
@@ -196,11 +199,10 @@ func (w *windows) running() (n int) {
 // windowSize is larger when the number of connections has been found, and is small: each window costs a request, and
 // all windows have mostAhead bytes.
 func (w *windows) windowSize() int64 {
-	most := max(0, w.source.mostAhead())
 	if w.raised > 0 || w.next < largeBlob && time.Now().After(w.keepTill) {
-		return min(firstWindow, most/2)
+		return w.source.firstSize()
 	}
-	return max(smallestWindow, min(largestWindow, most/int64(max(w.want, 4))))
+	return max(smallestWindow, min(largestWindow, w.source.mostAhead()/int64(max(w.want, 4))))
 }
 
 func (w *windows) Read(p []byte) (int, error) {

@@ -262,6 +262,22 @@ func TestWindowsNoLonger(t *testing.T) {
 	}
 }
 
+// TestWindowsNowAndThen: what may wait changes at any time.
+func TestWindowsNowAndThen(t *testing.T) {
+	blob := largeRandom(48 << 20)
+	st := &storage{blob: blob}
+	s := fast(t)
+	s.Ahead = func() int64 { return rand.Int64N(2) * 16 << 20 }
+	rc, err := st.open(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	if got, err := io.ReadAll(rc); err != nil || !bytes.Equal(got, blob) {
+		t.Errorf("read %d bytes, %v", len(got), err)
+	}
+}
+
 // TestWindowsNone: where nothing may wait, a large blob costs one request, too.
 func TestWindowsNone(t *testing.T) {
 	st := &storage{blob: largeRandom(largeBlob + 1)}
