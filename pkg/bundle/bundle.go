@@ -97,7 +97,6 @@ type Plan struct {
 	image   *os.File     // the part of it that kexec loads
 	cmdline string       // without what depends on the size of the initrd
 	wyrinit bool         // it takes the place of /init
-	taken   string       // what of the image is where wyrinit has to be, for people; "" is nothing
 	early   []byte       // the archive with microcode
 	split   map[string]string
 	joins   []handover.Join
@@ -158,8 +157,7 @@ func Inspect(ctx context.Context, tree *rootfs.Tree, opt Options) (_ *Plan, err 
 	if err := p.findInit(ctx); err != nil {
 		return nil, err
 	}
-	p.taken = p.takenPath()
-	p.wyrinit = opt.Wyrinit != nil && p.taken == ""
+	p.wyrinit = opt.Wyrinit != nil && p.taken() == ""
 	if err := p.findCmdline(ctx); err != nil {
 		return nil, err
 	}

@@ -64,9 +64,10 @@ func (p *Plan) searchInit(ctx context.Context) error {
 		InitPath, alternatives(inits))
 }
 
-// takenPath returns what of the image is where wyrinit has to be, for people: anything in the place of its directory, a
-// link that leads nowhere included, or a directory in the place of InitPath, which cannot be moved away.
-func (p *Plan) takenPath() string {
+// taken returns what of the image is where wyrinit has to be, for people, "" if nothing is: anything in the
+// place of its directory, a link that leads nowhere included, or a directory in the place of InitPath, which cannot be
+// moved away.
+func (p *Plan) taken() string {
 	if _, err := p.tree.Lstat(handover.Dir); err == nil {
 		return handover.Dir
 	}

@@ -179,8 +179,10 @@ func (p *Plan) unfit(ctx context.Context, fs filesystem) error {
 		if err := rootfs.Mountable(n); err != nil {
 			return err
 		}
-		owners[n.UID], owners[n.GID] = struct{}{}, struct{}{}
-		if fs.owners > 0 && len(owners) > fs.owners {
+		if fs.owners == 0 {
+			continue
+		}
+		if owners[n.UID], owners[n.GID] = struct{}{}, struct{}{}; len(owners) > fs.owners {
 			return fmt.Errorf("its files have more than %d owners and groups, and such an image holds no more", fs.owners)
 		}
 	}

@@ -67,7 +67,7 @@ func (p *Plan) warnings(ctx context.Context) []Warning {
 		}
 	case !p.wyrinit:
 		say(WyrinitPath, "the image has %s, which wyrinit needs for itself: it boots without wyrinit, "+
-			"so extended attributes are lost and pivot_root fails", p.taken)
+			"so extended attributes are lost and pivot_root fails", p.taken())
 	}
 	return all
 }

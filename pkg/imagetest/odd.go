@@ -10,9 +10,9 @@ import (
 )
 
 // Odd returns random layers that a tool could have written, with what Random leaves out: names of all bytes and
-// lengths, long links, devices, holes, owners and times up to their limits, and extended attributes of all namespaces. Names of
-// the same directory collide now and then, and upper layers remove what lower ones have. No entry lies below a file of
-// another kind, or below a link, so that all of them are valid.
+// lengths, long links, devices, holes, owners and times up to their limits, and extended attributes of all namespaces.
+// Names of the same directory collide now and then, and upper layers remove what lower ones have. No entry lies below a
+// file of another kind, or below a link, so that all of them are valid.
 func Odd(r *rand.Rand) []Layer {
 	o := odd{Rand: r, dirs: []string{"."}}
 	layers := make([]Layer, 1+r.IntN(4))

@@ -27,16 +27,13 @@ type above struct{ at, below int32 }
 
 // newHidden returns what the early ones of so many layers hide, nil if there are none.
 func newHidden(opt Options, layers int) *hidden {
-	h := &hidden{under: int32(opt.Under), early: make([]bool, layers), ready: make(chan struct{}),
-		names: map[string]above{}}
-	for _, i := range opt.Early {
-		if !h.early[i] {
-			h.early[i] = true
-			h.left++
-		}
-	}
-	if h.left == 0 {
+	if len(opt.Early) == 0 {
 		return nil
+	}
+	h := &hidden{under: int32(opt.Under), early: make([]bool, layers), ready: make(chan struct{}),
+		left: len(opt.Early), names: map[string]above{}}
+	for _, i := range opt.Early {
+		h.early[i] = true
 	}
 	return h
 }
